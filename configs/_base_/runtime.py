@@ -1,0 +1,34 @@
+# What every entry shares: imports, hooks, environment.
+default_scope = 'mmaction'
+custom_imports = dict(imports=['projects.vifi_clip'])
+
+default_hooks = dict(
+    runtime_info=dict(type='RuntimeInfoHook'),
+    timer=dict(type='IterTimerHook'),
+    logger=dict(type='LoggerHook', interval=20, ignore_last=False),
+    param_scheduler=dict(type='ParamSchedulerHook'),
+    checkpoint=dict(
+        type='CheckpointHook',
+        interval=1,
+        # Two, since MMEngine removes the old file before it writes the new.
+        max_keep_ckpts=2,
+        save_best='auto',
+        backend_args=dict(backend='AtomicLocalBackend')),
+    sampler_seed=dict(type='DistSamplerSeedHook'),
+    sync_buffers=dict(type='SyncBuffersHook'))
+custom_hooks = [dict(type='EpochSeedHook'), dict(type='BadVideoHook')]
+
+env_cfg = dict(
+    cudnn_benchmark=False,
+    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
+    dist_cfg=dict(backend='nccl'))
+
+log_processor = dict(type='LogProcessor', window_size=20, by_epoch=True)
+vis_backends = [dict(type='LocalVisBackend')]
+visualizer = dict(type='ActionVisualizer', vis_backends=vis_backends)
+
+log_level = 'INFO'
+load_from = None
+resume = False
+# A seed makes runs repeatable; `--seed N` sets another.
+randomness = dict(seed=0)

@@ -1,0 +1,110 @@
+"""What tools/train.py and tools/test.py share."""
+import argparse
+import os
+import os.path as osp
+import sys
+from typing import Callable, Optional, Sequence
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.runner import Runner
+
+from ..engine import register_loader
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of MMAction2's tools that train and test have in common."""
+    parser.add_argument('--work-dir', help='folder for logs and results '
+                        '(default: work_dirs/<name of the config>)')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override settings: key=value, nested keys with dots, lists as '
+        'key="[a,b]"')
+    parser.add_argument(
+        '--amp', action='store_true', help='bfloat16 autocast (CPU and GPU)')
+    parser.add_argument(
+        '--trust',
+        action='store_true',
+        help='let checkpoint files run code while they load; only for files '
+        'whose origin you trust')
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='job launcher; tools/dist_*.sh set it')
+    parser.add_argument(
+        '--local_rank', '--local-rank', type=int, default=0,
+        help=argparse.SUPPRESS)
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """The config with the command line's common settings merged in.
+
+    Raises:
+        FileNotFoundError: No such config.
+    """
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    if not osp.isfile(args.config):
+        raise FileNotFoundError(f'Config {args.config!r} does not exist.')
+    register_loader(trust=args.trust)
+    cfg = Config.fromfile(args.config)
+    cfg.launcher = args.launcher
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    if args.work_dir:
+        cfg.work_dir = args.work_dir
+    elif not cfg.get('work_dir'):
+        name = osp.splitext(osp.basename(args.config))[0]
+        cfg.work_dir = osp.join('work_dirs', name)
+    return cfg
+
+
+def prepare_distributed(cfg: Config) -> None:
+    """Let several processes run on CPU.
+
+    MMEngine's launcher calls ``torch.cuda.set_device`` whatever the backend,
+    and gives DDP a device id; so the process group is made here.
+    """
+    if cfg.launcher == 'none' or torch.cuda.is_available():
+        return
+    if cfg.launcher != 'pytorch':
+        raise ValueError(f'--launcher {cfg.launcher} needs GPUs; on CPU use '
+                         'tools/dist_train.sh or tools/dist_test.sh.')
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group('gloo')
+    cfg.model_wrapper_cfg = dict(
+        type='MMDistributedDataParallel',
+        device_ids=None,
+        broadcast_buffers=False)
+
+
+def build_runner(cfg: Config) -> Runner:
+    """The config's runner, as MMAction2's tools build it."""
+    from mmaction.registry import RUNNERS
+    if 'runner_type' in cfg:
+        return RUNNERS.build(cfg)
+    return Runner.from_cfg(cfg)
+
+
+def run_main(main: Callable, argv: Optional[Sequence[str]] = None) -> int:
+    """Turn expected errors into one message and an exit code.
+
+    A wrong setting, file or value is the user's to mend and needs no
+    traceback; set VIFI_TRACEBACK=1 to see one.
+
+    Returns:
+        int: 0, or 2 after an error in what the user gave.
+    """
+    try:
+        main(argv)
+    except (ValueError, FileNotFoundError, KeyError) as error:
+        if os.environ.get('VIFI_TRACEBACK'):
+            raise
+        print(f'\nerror: {error}\n(VIFI_TRACEBACK=1 shows where)', file=sys.stderr)
+        return 2
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+    return 0

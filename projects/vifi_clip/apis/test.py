@@ -1,0 +1,71 @@
+"""``tools/test.py``: test a checkpoint, as MMAction2's tool does."""
+import argparse
+from typing import Optional, Sequence
+
+from mmengine.config import Config
+
+from .launch import (add_common_arguments, build_runner, load_config,
+                     prepare_distributed)
+
+
+def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    """Command line of testing."""
+    parser = argparse.ArgumentParser(description='Test a recognizer')
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        'checkpoint', help="checkpoint file, or 'none' to test the model as "
+        'its config builds it (e.g. frozen CLIP)')
+    add_common_arguments(parser)
+    parser.add_argument(
+        '--single-view', action='store_true',
+        help='one view per video (the config\'s val_pipeline) instead of all '
+        'temporal and spatial views')
+    parser.add_argument(
+        '--dump', help='write predictions to this .pkl file')
+    parser.add_argument(
+        '--bad-videos', choices=['error', 'count_as_wrong'],
+        help='what to do with a video that cannot be read (default: the '
+        "config's setting, an error)")
+    parser.add_argument('--show-dir', help='folder for annotated videos')
+    parser.add_argument('--show', action='store_true',
+                        help='show results in a window')
+    parser.add_argument('--interval', type=int, default=1,
+                        help='show or save every so many samples')
+    parser.add_argument('--wait-time', type=float, default=2,
+                        help='seconds to show each window')
+    return parser.parse_args(argv)
+
+
+def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
+    """Testing's own options into a config."""
+    dataset = cfg.test_dataloader.dataset
+    if args.single_view:
+        if 'val_pipeline' not in cfg:
+            raise ValueError('--single-view needs a val_pipeline in '
+                             f'{cfg.filename}')
+        dataset.pipeline = cfg.val_pipeline
+    if args.bad_videos:
+        dataset.on_bad_video = args.bad_videos
+    if args.amp:
+        cfg.test_cfg.fp16 = True  # MMEngine's loop: bf16 on CPU, fp16 on GPU
+    if args.show or args.show_dir:
+        cfg.default_hooks.visualization = dict(
+            type='VisualizationHook', enable=True, show=args.show,
+            out_dir=args.show_dir, interval=args.interval,
+            wait_time=args.wait_time)
+    if args.dump:
+        if not args.dump.endswith(('.pkl', '.pickle')):
+            raise ValueError(f'--dump writes a .pkl file, got {args.dump!r}')
+        dump = dict(type='DumpResults', out_file_path=args.dump)
+        old = cfg.test_evaluator
+        cfg.test_evaluator = [*(old if isinstance(old, list) else [old]), dump]
+    cfg.load_from = None if args.checkpoint == 'none' else args.checkpoint
+    return cfg
+
+
+def main(argv: Optional[Sequence[str]] = None) -> dict:
+    """Parse, build, test; returns the metrics."""
+    args = parse_args(argv)
+    cfg = merge_args(load_config(args), args)
+    prepare_distributed(cfg)
+    return build_runner(cfg).test()

@@ -1,0 +1,77 @@
+"""``tools/train.py``: train a config, as MMAction2's tool does."""
+import argparse
+from typing import Optional, Sequence
+
+from mmengine.config import Config
+
+from .launch import (add_common_arguments, build_runner, load_config,
+                     prepare_distributed)
+
+
+def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    """Command line of training."""
+    parser = argparse.ArgumentParser(description='Train a recognizer')
+    parser.add_argument('config', help='config file')
+    add_common_arguments(parser)
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        help='go on from this checkpoint, or from the latest of the work '
+        'directory if none is named')
+    parser.add_argument(
+        '--no-validate', action='store_true',
+        help='do not evaluate during training')
+    parser.add_argument(
+        '--auto-scale-lr', action='store_true',
+        help='scale the learning rate by the batch size')
+    parser.add_argument('--seed', type=int, help='random seed')
+    parser.add_argument(
+        '--diff-rank-seed', action='store_true',
+        help='another seed on every process')
+    parser.add_argument(
+        '--deterministic', action='store_true',
+        help='deterministic CUDNN')
+    return parser.parse_args(argv)
+
+
+def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
+    """Training's own options into a config."""
+    if args.no_validate:
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+        if 'checkpoint' in cfg.get('default_hooks', {}):
+            cfg.default_hooks.checkpoint.save_best = None
+    if args.amp:
+        _use_amp(cfg)
+    if args.resume:
+        cfg.resume = True
+        cfg.load_from = None if args.resume == 'auto' else args.resume
+    if args.auto_scale_lr:
+        cfg.auto_scale_lr.enable = True
+    randomness = cfg.get('randomness') or {}
+    if args.seed is not None:
+        randomness['seed'] = args.seed
+    if args.diff_rank_seed:
+        randomness['diff_rank_seed'] = True
+    if args.deterministic:
+        randomness['deterministic'] = True
+    cfg.randomness = randomness
+    return cfg
+
+
+def _use_amp(cfg: Config) -> None:
+    kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
+    if kind == 'AmpOptimWrapper':
+        return
+    if kind not in ('OptimWrapper', 'AutocastOptimWrapper'):
+        raise ValueError(f'--amp does not go with optim_wrapper {kind!r}')
+    cfg.optim_wrapper.type = 'AutocastOptimWrapper'
+    cfg.optim_wrapper.dtype = 'bfloat16'
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    """Parse, build, train."""
+    args = parse_args(argv)
+    cfg = merge_args(load_config(args), args)
+    prepare_distributed(cfg)
+    build_runner(cfg).train()

@@ -1,0 +1,105 @@
+"""Deep prompt tokens and the layer loop that carries them.
+
+ViFi-CLIP section 3.3, "bridge and prompt": n learnt tokens enter the sequence
+at the first layer, and each of the next ``depth - 1`` layers puts its own n
+tokens in their place.
+"""
+from typing import Callable, Optional, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+
+class DeepPrompts(nn.Module):
+    """Learnt tokens of one tower, [depth, n, width].
+
+    Args:
+        length (int): n, the number of tokens in each layer.
+        depth (int): How many layers, counted from the first, have their own.
+        width (int): The tower's width.
+        num_layers (int): The tower's number of layers.
+        start (int, optional): Index of the first prompt in the sequence;
+            None puts them at the end. Defaults to None.
+
+    Raises:
+        ValueError: length < 1, or depth not in 1..num_layers.
+    """
+
+    def __init__(self,
+                 length: int,
+                 depth: int,
+                 width: int,
+                 num_layers: int,
+                 start: Optional[int] = None) -> None:
+        super().__init__()
+        if not isinstance(length, int) or length < 1:
+            raise ValueError(f'prompts.length must be a whole number of at '
+                             f'least 1, got {length!r}')
+        if not isinstance(depth, int) or not 1 <= depth <= num_layers:
+            raise ValueError(f'prompts.depth must be in 1..{num_layers} (the '
+                             f'layers of this tower), got {depth!r}')
+        self.length, self.depth, self.start = length, depth, start
+        self.tokens = nn.Parameter(torch.empty(depth, length, width))
+        nn.init.normal_(self.tokens, std=0.02)  # as in the release
+
+    def at(self, layer: int, x: Tensor) -> Tensor:
+        """The tokens of one layer for a batch, [N, n, width]."""
+        return self.tokens[layer].to(x.dtype).expand(x.shape[0], -1, -1)
+
+    def replace(self, layer: int, x: Tensor) -> Tensor:
+        """Put this layer's tokens in the place of the previous layer's.
+
+        Args:
+            layer (int): Index of the layer that is about to run.
+            x (Tensor): [N, L, width], prompts included.
+
+        Returns:
+            Tensor: [N, L, width].
+        """
+        if not 0 < layer < self.depth:
+            return x  # layer 0 got its tokens with the embeddings
+        start = x.shape[1] - self.length if self.start is None else self.start
+        parts = [x[:, :start], self.at(layer, x), x[:, start + self.length:]]
+        return torch.cat(parts, dim=1)
+
+    def extra_repr(self) -> str:
+        return f'length={self.length}, depth={self.depth}, start={self.start}'
+
+
+def check_prompt_cfg(prompts: dict, known: Sequence[str]) -> dict:
+    """A copy of a ``prompts`` setting without misspelled or missing keys."""
+    unknown = sorted(set(prompts) - set(known))
+    lacking = [k for k in ('length', 'depth') if k not in prompts]
+    if unknown or lacking:
+        raise ValueError(f'prompts={dict(prompts)} has unknown keys {unknown} '
+                         f'and lacks {lacking}; it takes {list(known)}.')
+    return dict(prompts)
+
+
+def run_blocks(blocks: Sequence[Callable],
+               x: Tensor,
+               prompts: Optional[DeepPrompts] = None,
+               grad_checkpointing: bool = False,
+               **kwargs) -> Tensor:
+    """Run a tower's layers one by one, with prompts in between.
+
+    OpenCLIP has no hook per layer. Without prompts this equals its own
+    forward; checkpointing has to be called here since its loop is not used.
+
+    Args:
+        blocks (Sequence): The residual blocks.
+        x (Tensor): [N, L, width].
+        prompts (DeepPrompts, optional): Defaults to None.
+        grad_checkpointing (bool): Recompute activations in the backward pass.
+            Defaults to False.
+        kwargs: Passed to every block (``attn_mask``).
+    """
+    for layer, block in enumerate(blocks):
+        if prompts is not None:
+            x = prompts.replace(layer, x)
+        if grad_checkpointing and torch.is_grad_enabled():
+            x = checkpoint(block, x, use_reentrant=False, **kwargs)
+        else:
+            x = block(x, **kwargs)
+    return x

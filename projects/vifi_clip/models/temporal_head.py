@@ -1,0 +1,237 @@
+"""Temporal fusion, cosine logits and loss.
+
+Letters: B videos, V views, T frames of a view, N = B * V views of the batch,
+K classes, C channels of the backbone, D embedding.
+"""
+from typing import Dict, List, Optional
+
+import torch
+import torch.nn.functional as F
+from mmaction.evaluation import top_k_accuracy
+from mmaction.models.heads import BaseHead
+from mmaction.registry import MODELS
+from mmaction.utils import ConfigType, SampleList
+from mmengine.model.weight_init import normal_init
+from torch import Tensor, nn
+
+FUSIONS = ('embedding', 'decision', 'image')
+
+
+@MODELS.register_module()
+class TemporalMeanPoolHead(BaseHead):
+    """ViFi-CLIP's head: T frames to one score per class.
+
+    Serves CLIP's image tower under :class:`ViFiCLIP`, and any backbone of
+    MMAction2's own under Recognizer2D and Recognizer3D. It takes
+
+    - [N*T, D] and [N*T, C, h, w]: frames, each on its own (2D backbones);
+    - [N, C, T', h, w]: a clip's feature volume (3D backbones), whose T' time
+      steps take the place of the frames. A 3D backbone that gives [N, C]
+      (VideoMAE) is a 2D one with ``num_frames=1`` to this head.
+
+    Fusion (ViFi-CLIP section 5, "temporal fusion"):
+
+    - ``embedding``: the mean of the frames' embeddings is the video's;
+    - ``decision``: the mean of the frames' logits;
+    - ``image``: in training every frame is a sample with its video's label;
+      scores are those of ``decision``.
+
+    Args:
+        in_channels (int, optional): C. A linear projection to D is learnt
+            when the two differ. None means D, CLIP's own towers.
+        num_frames (int): T; of no consequence for 5-D features.
+        text_classifier (dict): Config of :class:`CLIPTextClassifier`.
+        fusion (str): Defaults to 'embedding'.
+        loss_cls (dict): A loss on [*, K] logits, or
+            :class:`CLIPContrastiveLoss`, which pairs videos and texts in the
+            batch. Defaults to MMAction2's cross-entropy.
+        average_clips (str): Views are averaged after the softmax ('prob') or
+            before ('score'). Defaults to 'prob', as in the paper.
+        kwargs: ``label_smooth_eps``, ``topk`` and others of MMAction2's
+            BaseHead.
+
+    Raises:
+        ValueError: Unknown fusion; features whose number of frames is no
+            multiple of ``num_frames``; labels of a wrong shape.
+    """
+
+    def __init__(self,
+                 in_channels: Optional[int],
+                 num_frames: int,
+                 text_classifier: ConfigType,
+                 fusion: str = 'embedding',
+                 loss_cls: ConfigType = dict(type='CrossEntropyLoss'),
+                 average_clips: Optional[str] = 'prob',
+                 **kwargs) -> None:
+        if fusion not in FUSIONS:
+            raise ValueError(f'fusion must be one of {FUSIONS}, got '
+                             f'{fusion!r}')
+        if not isinstance(num_frames, int) or num_frames < 1:
+            raise ValueError('num_frames must be a whole number of at least '
+                             f'1, got {num_frames!r}')
+        classifier = MODELS.build(text_classifier)
+        dim = classifier.embed_dim
+        in_channels = in_channels or dim
+        kwargs.pop('num_classes', None)  # the label set tells
+        super().__init__(
+            classifier.num_classes,
+            in_channels,
+            loss_cls=loss_cls,
+            average_clips=average_clips,
+            **kwargs)
+        self.num_frames, self.fusion = num_frames, fusion
+        self.text_classifier = classifier
+        self.logit_scale = nn.Parameter(
+            torch.tensor(float(classifier.init_logit_scale)))
+        self.projection = (
+            nn.Identity() if in_channels == dim else nn.Linear(
+                in_channels, dim, bias=False))
+
+    @property
+    def num_classes(self) -> int:
+        """K of the present label set."""
+        return self.text_classifier.num_classes
+
+    @num_classes.setter
+    def num_classes(self, value: int) -> None:
+        """BaseHead sets it; the text classifier is the owner."""
+
+    def init_weights(self) -> None:
+        """Initialise the projection; the text side brings its weights."""
+        if isinstance(self.projection, nn.Linear):
+            normal_init(self.projection, std=self.in_channels**-0.5)
+
+    def frame_embeddings(self, x: Tensor) -> Tensor:
+        """Features of any supported shape to [N, T, D]."""
+        if x.ndim == 5:
+            x = x.mean(dim=(3, 4)).transpose(1, 2)
+            # [N, C, T', h, w] -> [N, T', C]
+            return self.projection(x)
+        if x.ndim == 4:
+            x = x.mean(dim=(2, 3))
+            # [N*T, C, h, w] -> [N*T, C]
+        if x.ndim != 2:
+            raise ValueError('TemporalMeanPoolHead takes features [N*T, C], '
+                             '[N*T, C, h, w] or [N, C, T, h, w], got '
+                             f'{tuple(x.shape)}')
+        if x.shape[0] % self.num_frames:
+            raise ValueError(
+                f'{x.shape[0]} frames are no multiple of num_frames='
+                f'{self.num_frames}: set the head\'s num_frames to what the '
+                'pipeline samples for a view.')
+        x = self.projection(x)
+        return x.reshape(-1, self.num_frames, x.shape[-1])
+        # [N*T, D] -> [N, T, D]
+
+    def video_embeddings(self, x: Tensor) -> Tensor:
+        """Mean-pooled and normalised embeddings, [N, D]."""
+        return F.normalize(self.frame_embeddings(x).float().mean(1), dim=-1)
+
+    def forward(self,
+                x: Tensor,
+                num_segs: Optional[int] = None,
+                **kwargs) -> Tensor:
+        """Logits of every view.
+
+        Args:
+            x (Tensor): Features; see the class.
+            num_segs (int, optional): V*T, given by 2D recognizers; checked
+                against ``num_frames``.
+
+        Returns:
+            Tensor: [B*V, K] cosine similarities times exp(logit_scale).
+        """
+        if num_segs is not None and x.ndim < 5 and num_segs % self.num_frames:
+            raise ValueError(
+                f'The pipeline gives {num_segs} frames per video, which are '
+                f'no views of num_frames={self.num_frames} frames each.')
+        if self.fusion == 'embedding':
+            return self._logits(self.video_embeddings(x))
+        return self.frame_logits(x).mean(dim=1)
+
+    def frame_logits(self, x: Tensor) -> Tensor:
+        """Logits of every frame on its own, [N, T, K]."""
+        embeddings = self.frame_embeddings(x).float()
+        return self._logits(F.normalize(embeddings, dim=-1))
+
+    def _logits(self, embeddings: Tensor) -> Tensor:
+        """[..., D] to [..., K], in float32: bf16 is too coarse for logits of
+        up to exp(logit_scale) = 100."""
+        with torch.autocast(embeddings.device.type, enabled=False):
+            classes = self.text_classifier().float()
+            return self.logit_scale.exp() * (embeddings.float() @ classes.T)
+
+    def loss(self, feats: Tensor, data_samples: SampleList,
+             **kwargs) -> Dict[str, Tensor]:
+        """Training losses from features; see :meth:`forward`."""
+        if getattr(self.loss_cls, 'in_batch', False):
+            return self._in_batch_loss(feats, data_samples)
+        if self.fusion == 'image':
+            logits = self.frame_logits(feats).flatten(0, 1)
+            # [N, T, K] -> [N*T, K]: each frame is a sample
+        else:
+            logits = self(feats, **kwargs)
+        return self.loss_by_feat(logits, data_samples)
+
+    def _in_batch_loss(self, feats: Tensor, data_samples: SampleList) -> dict:
+        labels = self._labels(data_samples, feats.device)
+        if labels.ndim != 1:
+            raise ValueError('An in-batch loss needs index labels; take '
+                             'mixup and cutmix (blending) out of the data '
+                             'preprocessor.')
+        video = self.video_embeddings(feats)
+        if len(video) != len(labels):
+            labels = labels.repeat_interleave(len(video) // len(labels))
+        text = self.text_classifier(labels)
+        # [N, D] both
+        loss = self.loss_cls(video, text, self.logit_scale.exp(), labels)
+        return dict(loss_cls=loss)
+
+    def loss_by_feat(self, cls_scores: Tensor,
+                     data_samples: SampleList) -> Dict[str, Tensor]:
+        """Class-set loss.
+
+        Args:
+            cls_scores (Tensor): Logits [B*R, K]; R rows for each video (its
+                views, or frames under ``fusion='image'``).
+            data_samples (list[ActionDataSample]): B samples whose labels are
+                indices, Long one-hot or soft.
+        """
+        labels = self._labels(data_samples, cls_scores.device)
+        rows = len(cls_scores) // len(labels)
+        losses = {}
+        if labels.ndim == 1:
+            scores = cls_scores.detach().reshape(len(labels), rows, -1).mean(1)
+            # [B*R, K] -> [B, K]
+            accuracy = top_k_accuracy(scores.cpu().numpy(),
+                                      labels.cpu().numpy(), self.topk)
+            for k, value in zip(self.topk, accuracy):
+                losses[f'top{k}_acc'] = cls_scores.new_tensor(value)
+        if self.label_smooth_eps:
+            labels = self._smooth(labels)
+        if rows > 1:
+            labels = labels.repeat_interleave(rows, dim=0)
+        loss = self.loss_cls(cls_scores, labels)
+        losses.update(loss if isinstance(loss, dict) else dict(loss_cls=loss))
+        return losses
+
+    def _labels(self, data_samples: SampleList,
+                device: torch.device) -> Tensor:
+        """Labels of a batch: [B] indices, or [B, K] as float."""
+        labels: List[Tensor] = [sample.gt_label for sample in data_samples]
+        sizes = {tuple(label.shape) for label in labels}
+        num_classes = self.num_classes
+        if sizes == {(1, )} and (num_classes > 1
+                                 or not labels[0].is_floating_point()):
+            return torch.cat(labels).to(device)
+        if sizes != {(num_classes, )}:
+            raise ValueError(f'Labels of shapes {sorted(sizes)} fit neither '
+                             f'indices nor {num_classes} classes.')
+        return torch.stack(labels).to(device).float()
+
+    def _smooth(self, labels: Tensor) -> Tensor:
+        """Label smoothing, [B] or [B, K] to [B, K]."""
+        if labels.ndim == 1:
+            labels = F.one_hot(labels, self.num_classes)
+        eps = self.label_smooth_eps
+        return (1 - eps) * labels.float() + eps / self.num_classes

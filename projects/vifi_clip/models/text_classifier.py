@@ -1,0 +1,239 @@
+"""Class names to class embeddings through CLIP's text tower.
+
+Letters: K classes, S sentences (K times the number of templates, or as many
+as the descriptions have), D the embedding.
+"""
+from typing import Dict, Iterator, List, Optional, Sequence, Union
+
+import torch
+import torch.nn.functional as F
+from mmaction.registry import MODELS
+from mmengine.logging import print_log
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from ..datasets.class_list import (check_class_names, read_class_descriptions,
+                                   read_class_list)
+from .embedding_cache import EmbeddingCache
+from .prompts import DeepPrompts, check_prompt_cfg
+from .text_tower import context_words, encode_tokens, is_causal, tokenize
+from .towers import Arch, build_text_tower, build_tokenizer, get_arch_cfg
+from .weights import load_pretrained
+
+Templates = Union[str, Sequence[str]]
+
+
+@MODELS.register_module()
+class CLIPTextClassifier(BaseModule):
+    """The text side of CLIP as the weights of a classifier, [K, D].
+
+    ViFi-CLIP section 3.1: the class name in a prompt, embedded at its
+    end-of-text token. Nothing here depends on the label set but buffers that
+    no checkpoint holds, so weights load under any label set.
+
+    Args:
+        arch (str | dict): OpenCLIP model name or architecture dict.
+        pretrained (str, optional): As for :class:`CLIPVisionBackbone`.
+        class_names (Sequence[str], optional): Index = label.
+        class_file (str, optional): File of class names instead; see
+            :func:`projects.vifi_clip.datasets.read_class_list`.
+        templates (str | Sequence[str], optional): With ``{}`` (or
+            ``{class}``) where the class goes; several are averaged after
+            normalisation and renormalised. Defaults to None: ``'a photo of a
+            {}.'``, or ``'{}.'`` behind learnt prompts.
+        description_file (str, optional): JSON or YAML of class to list of
+            sentences, used as they stand in place of templates.
+        prompts (dict, optional): ``length``, ``depth`` and optionally
+            ``init`` of deep text prompts. Defaults to None.
+        frozen (bool): Nothing on this side trains. Defaults to False.
+        tokenizer (str, optional): See :func:`build_tokenizer`.
+        grad_checkpointing (bool): Defaults to False.
+
+    Raises:
+        ValueError: Bad class list, template, prompt setting or checkpoint.
+    """
+
+    def __init__(self,
+                 arch: Arch,
+                 pretrained: Optional[str] = None,
+                 class_names: Optional[Sequence[str]] = None,
+                 class_file: Optional[str] = None,
+                 templates: Optional[Templates] = None,
+                 description_file: Optional[str] = None,
+                 prompts: Optional[dict] = None,
+                 frozen: bool = False,
+                 tokenizer: Optional[str] = None,
+                 grad_checkpointing: bool = False,
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(init_cfg=init_cfg)
+        if (class_names is None) == (class_file is None):
+            raise ValueError('Give class_names or class_file, and not both.')
+        names = read_class_list(class_file) if class_file else class_names
+        self.embed_dim = get_arch_cfg(arch)['embed_dim']
+        self.frozen = frozen
+        self.grad_checkpointing = grad_checkpointing
+        self.text = build_text_tower(arch)
+        scale = load_pretrained(self.text, 'text', arch, pretrained)
+        # CLIP's start value, for random weights: 1 / 0.07
+        self.init_logit_scale = 2.6592600 if scale is None else scale
+        self.tokenizer = build_tokenizer(arch, tokenizer)
+        self.prompts, self._context = self._build_prompts(prompts)
+        self.templates = self._check_templates(templates)
+        self.descriptions = (
+            read_class_descriptions(description_file)
+            if description_file else None)
+        if frozen:
+            self.requires_grad_(False)
+        self._cache = EmbeddingCache()
+        self.set_classes(names, source=class_file or 'class_names')
+
+    def init_weights(self) -> None:
+        """Nothing: the weights come with the tower."""
+        self._is_init = True
+
+    def _build_prompts(self, prompts: Optional[dict]):
+        if prompts is None:
+            return None, ''
+        cfg = check_prompt_cfg(prompts, ('length', 'depth', 'init'))
+        if not is_causal(self.text) or not hasattr(self.tokenizer, 'encode'):
+            raise ValueError('Deep text prompts need a causal CLIP text tower '
+                             'with CLIP\'s own tokenizer; this arch has '
+                             f'pool_type={self.text.pool_type!r}. Leave out '
+                             'prompts or use another arch.')
+        init = cfg.pop('init', None)
+        module = DeepPrompts(
+            **cfg,
+            width=self.text.width,
+            num_layers=len(self.text.transformer.resblocks),
+            start=1)
+        words, ids = context_words(init, module.length, self.tokenizer)
+        if ids:
+            with torch.no_grad():
+                module.tokens[0] = self.text.token_embedding(torch.tensor(ids))
+        elif init:
+            print_log(f'prompts.init={init!r} has fewer than '
+                      f'{module.length} tokens: a random start instead',
+                      'current')
+        return module, words + ' '
+
+    def _check_templates(self, templates: Optional[Templates]) -> List[str]:
+        if templates is None:
+            templates = '{}.' if self.prompts else 'a photo of a {}.'
+        if isinstance(templates, str):
+            templates = [templates]
+        templates = [t.replace('{class}', '{}') for t in templates]
+        bad = [t for t in templates if t.count('{}') != 1]
+        if bad or not templates:
+            raise ValueError(f'Each template needs "{{}}" once, where the '
+                             f'class goes; got {bad or templates}.')
+        return templates
+
+    @property
+    def num_classes(self) -> int:
+        """K, the size of the present label set."""
+        return len(self.class_names)
+
+    def set_classes(self,
+                    names: Sequence[str],
+                    descriptions: Optional[Dict[str, List[str]]] = None,
+                    source: str = 'set_classes') -> None:
+        """Swap the label set of a live model.
+
+        Args:
+            names (Sequence[str]): Class names; underscores become spaces.
+            descriptions (dict[str, list[str]], optional): Sentences for each
+                class. Defaults to None: those of ``description_file``.
+            source (str): Named in errors. Defaults to 'set_classes'.
+
+        Raises:
+            ValueError: Empty or repeated names, a class without description,
+                or a prompt longer than the context. The old set stays.
+        """
+        names = list(names)
+        check_class_names(names, source)
+        sentences, owners = self._sentences(names, descriptions
+                                            or self.descriptions)
+        tokens, ends = tokenize(self.text, self.tokenizer, sentences,
+                                [names[owner] for owner in owners])
+        device = self.text.positional_embedding.device
+        buffers = dict(tokens=tokens, ends=ends, owners=torch.tensor(owners))
+        for name, value in buffers.items():
+            # Not in the state dict: checkpoints are free of the label set.
+            self.register_buffer(name, value.to(device), persistent=False)
+        self.class_names = names
+        self._cache.clear()
+
+    def _sentences(self, names, descriptions):
+        """All sentences and the class index of each."""
+        sentences, owners = [], []
+        for label, name in enumerate(names):
+            if descriptions is None:
+                text = name.replace('_', ' ')
+                lines = [t.replace('{}', text) for t in self.templates]
+            elif not descriptions.get(name):
+                raise ValueError(f'No description for class {name!r}; the '
+                                 f'file has {len(descriptions)} classes.')
+            else:
+                lines = descriptions[name]
+            sentences += [self._context + line for line in lines]
+            owners += [label] * len(lines)
+        return sentences, owners
+
+    def tower_parameters(self) -> Iterator[nn.Parameter]:
+        """CLIP's own parameters of this side but the token embeddings, which
+        the paper never trains."""
+        token = self.text.token_embedding.weight
+        return (p for p in self.text.parameters() if p is not token)
+
+    def token_parameters(self) -> Iterator[nn.Parameter]:
+        """The token embeddings."""
+        return self.text.token_embedding.parameters()
+
+    def prompt_parameters(self) -> Iterator[nn.Parameter]:
+        """Learnt prompts of this side."""
+        return self.prompts.parameters() if self.prompts else iter(())
+
+    def forward(self, labels: Optional[Tensor] = None) -> Tensor:
+        """Class embeddings, with gradient only where the text side trains.
+
+        Args:
+            labels (Tensor, optional): Indices [M] of the classes wanted.
+                Defaults to None: all.
+
+        Returns:
+            Tensor: [K, D] (or [M, D]), each row of length 1.
+        """
+        if torch.is_grad_enabled() and any(p.requires_grad
+                                           for p in self.parameters()):
+            return self._encode(labels)
+        embeddings = self._cache.get(self.parameters(), self._encode)
+        return embeddings if labels is None else embeddings[labels]
+
+    def _encode(self, labels: Optional[Tensor] = None) -> Tensor:
+        tokens, ends, owners = self.tokens, self.ends, self.owners
+        num_classes, rows = self.num_classes, None
+        if labels is not None:  # encode each wanted class once
+            wanted, rows = labels.unique(return_inverse=True)
+            chosen = torch.isin(owners, wanted)
+            tokens, ends = tokens[chosen], ends[chosen]
+            owners = torch.searchsorted(wanted, owners[chosen])
+            num_classes = len(wanted)
+        x = encode_tokens(self.text, tokens, ends, self.prompts,
+                          self.grad_checkpointing)
+        x = F.normalize(x.float(), dim=-1)
+        # [S, D]
+        if len(x) != num_classes:
+            # The mean of unit vectors and their sum point the same way.
+            x = x.new_zeros(num_classes, x.shape[1]).index_add(0, owners, x)
+            x = F.normalize(x, dim=-1)
+        # [K, D]
+        return x if rows is None else x[rows]
+
+    def train(self, mode: bool = True) -> 'CLIPTextClassifier':
+        """Also drops cached embeddings: hooks that exchange weights in ways
+        autograd cannot see (EMA) do so when the mode changes."""
+        super().train(mode)
+        self._cache.clear()
+        if self.frozen:
+            self.text.eval()
+        return self

@@ -1,0 +1,157 @@
+"""The recognizer: it wires a backbone and a head and says what trains."""
+from collections import OrderedDict
+from typing import List, Optional
+
+import torch
+from mmaction.models.recognizers import Recognizer2D
+from mmaction.registry import MODELS
+from mmaction.utils import ConfigType, OptConfigType
+from mmengine.logging import print_log
+
+from .tuning import TUNES, parameter_groups, trained_groups
+from .weights import compare
+
+
+@MODELS.register_module()
+class ViFiCLIP(Recognizer2D):
+    """ViFi-CLIP (arXiv 2212.03640).
+
+    Inputs are [B, V*T, 3, H, W]; see :class:`CLIPVisionBackbone` and
+    :class:`TemporalMeanPoolHead` for the rest of the way.
+
+    Args:
+        backbone (dict): Any 2D backbone; usually :class:`CLIPVisionBackbone`
+            or :class:`VLDeepPromptBackbone`.
+        cls_head (dict): Usually :class:`TemporalMeanPoolHead`.
+        data_preprocessor (dict, optional): MMAction2's.
+        tune (str): What trains: ``'both'`` towers, ``'image'``, ``'text'``,
+            ``'prompts'`` or ``'none'``. Re-applied whenever training starts.
+            Defaults to 'both'.
+        logit_scale (bool, optional): Force training (True) or freezing
+            (False) of the logit scale. Defaults to None: trained in 'both'
+            only, as in the release.
+        train_token_embedding (bool): Train the token embeddings with the
+            text tower; the paper does not. Defaults to False.
+        save_trainable_only (bool): Checkpoints hold only what trains, e.g.
+            a few prompts; the rest is what ``pretrained`` loads. Defaults to
+            False.
+        kwargs: Of MMAction2's Recognizer2D.
+
+    Raises:
+        ValueError: Unknown ``tune``, or ``'prompts'`` without any prompts.
+    """
+
+    def __init__(self,
+                 backbone: ConfigType,
+                 cls_head: ConfigType,
+                 data_preprocessor: OptConfigType = None,
+                 tune: str = 'both',
+                 logit_scale: Optional[bool] = None,
+                 train_token_embedding: bool = False,
+                 save_trainable_only: bool = False,
+                 **kwargs) -> None:
+        # Built here, since MMEngine's BaseModel would look the type up in its
+        # own registry, where it is only under the scope 'mmaction'.
+        if not isinstance(data_preprocessor, torch.nn.Module):
+            data_preprocessor = MODELS.build(
+                dict(
+                    dict(type='ActionDataPreprocessor'),
+                    **(data_preprocessor or {})))
+        super().__init__(
+            backbone=backbone,
+            cls_head=cls_head,
+            data_preprocessor=data_preprocessor,
+            **kwargs)
+        if tune not in TUNES:
+            raise ValueError(f'tune must be one of {TUNES}, got {tune!r}')
+        self.tune = tune
+        self.save_trainable_only = save_trainable_only
+        self._trained_groups = trained_groups(tune, logit_scale,
+                                              train_token_embedding)
+        self._apply_tune()
+        self._log_tune()
+        if save_trainable_only:
+            self.register_state_dict_post_hook(_keep_trainable)
+        self.register_load_state_dict_post_hook(_forgive_frozen)
+
+    def _apply_tune(self) -> None:
+        groups = parameter_groups(self)
+        if self.tune == 'prompts' and not groups['prompts']:
+            raise ValueError(
+                "tune='prompts' but the model has no prompts: use "
+                'VLDeepPromptBackbone and/or the prompts option of '
+                'CLIPTextClassifier.')
+        for name, params in groups.items():
+            for param in params:
+                param.requires_grad_(name in self._trained_groups)
+
+    def _log_tune(self) -> None:
+        total = sum(p.numel() for p in self.parameters())
+        parts = {
+            name: sum(p.numel() for p in params)
+            for name, params in parameter_groups(self).items()
+            if name in self._trained_groups and params
+        }
+        listed = ', '.join(f'{k} {v:,}' for k, v in parts.items()) or 'nothing'
+        print_log(
+            f'tune={self.tune!r}: {sum(parts.values()):,} of {total:,} '
+            f'parameters train ({listed})', 'current')
+
+    def train(self, mode: bool = True) -> 'ViFiCLIP':
+        """Set the mode; what does not train stays in eval mode (batch norm,
+        dropout), and its gradients stay off."""
+        super().train(mode)
+        if mode:
+            self._apply_tune()
+            for part in (self.backbone, self.cls_head):
+                if not any(p.requires_grad for p in part.parameters()):
+                    part.eval()
+            if self.tune == 'prompts':
+                self.backbone.eval()
+                self.cls_head.eval()
+        return self
+
+    def _load_from_state_dict(self, state_dict, prefix, local_metadata, strict,
+                              missing_keys, unexpected_keys,
+                              error_msgs) -> None:
+        """Refuse another architecture's weights, which MMEngine, not strict
+        by default, would pass over with a warning."""
+        given = {
+            k[len(prefix):]: v
+            for k, v in state_dict.items() if k.startswith(prefix)
+        }
+        expected = self.state_dict()
+        if self.save_trainable_only:  # a full checkpoint is welcome too
+            expected.update({
+                n: p
+                for n, p in self.named_parameters() if n in given
+            })
+        report = compare(expected, given) if strict else ''
+        if report:
+            raise ValueError(
+                f'The checkpoint does not fit this model:\n{report}\n'
+                'Use the config that it was trained with. To start from '
+                'another model\'s towers, give the file as pretrained= of '
+                'the backbone and the text_classifier.')
+        super()._load_from_state_dict(state_dict, prefix, local_metadata,
+                                      strict, missing_keys, unexpected_keys,
+                                      error_msgs)
+
+
+def _frozen_names(model: torch.nn.Module) -> List[str]:
+    return [n for n, p in model.named_parameters() if not p.requires_grad]
+
+
+def _keep_trainable(model: ViFiCLIP, state_dict: OrderedDict, prefix: str,
+                    local_metadata: dict) -> None:
+    """Drop frozen parameters from a checkpoint that is being made."""
+    for name in _frozen_names(model):
+        state_dict.pop(prefix + name, None)
+
+
+def _forgive_frozen(model: ViFiCLIP, incompatible) -> None:
+    """Frozen parameters may be absent if checkpoints leave them out."""
+    if model.save_trainable_only:
+        frozen = set(_frozen_names(model))
+        keys = incompatible.missing_keys
+        keys[:] = [key for key in keys if key not in frozen]

@@ -1,0 +1,178 @@
+"""From a checkpoint in any common format to the weights of one tower."""
+import os.path as osp
+from types import SimpleNamespace
+from typing import Dict, Optional, Union
+
+import torch
+from mmengine.logging import print_log
+from mmengine.runner import CheckpointLoader
+from open_clip.model import (convert_to_custom_text_state_dict,
+                             resize_pos_embed)
+from open_clip.pretrained import (download_pretrained, get_pretrained_cfg,
+                                  list_pretrained_tags_by_model)
+from torch import nn
+
+from .towers import Arch, get_arch_cfg
+
+StateDict = Dict[str, torch.Tensor]
+# What OpenAI's TorchScript archives and old state dicts hold beside weights.
+_NOT_WEIGHTS = ('input_resolution', 'context_length', 'vocab_size',
+                'attn_mask', 'text.attn_mask')
+# Where our own recognizer keeps the towers.
+_OURS = {
+    'backbone.visual.': 'visual.',
+    'cls_head.text_classifier.text.': 'text.',
+    'cls_head.logit_scale': 'logit_scale',
+}
+_MOST_LISTED = 8
+
+
+def resolve_pretrained(arch: Arch, pretrained: str) -> str:
+    """A file for ``pretrained``: itself, or the download of a tag.
+
+    Raises:
+        FileNotFoundError: It looks like a path and there is no such file.
+        ValueError: It is no tag of this architecture, or a tag that was
+            trained with another activation.
+    """
+    if osp.isfile(pretrained):
+        return pretrained
+    if osp.sep in pretrained or osp.splitext(pretrained)[1]:
+        raise FileNotFoundError(f'pretrained={pretrained!r}: no such file.')
+    tags = list_pretrained_tags_by_model(arch) if isinstance(arch, str) else []
+    cfg = get_pretrained_cfg(arch, pretrained) if tags else {}
+    if not cfg:
+        raise ValueError(
+            f'pretrained={pretrained!r} is neither a file nor an OpenCLIP tag '
+            f'of arch {arch!r} (its tags: {tags or "none"}).')
+    gelu = get_arch_cfg(arch).get('quick_gelu', False)
+    if cfg.get('quick_gelu', gelu) != gelu:
+        raise ValueError(
+            f'Tag {pretrained!r} was trained with quick_gelu={not gelu} but '
+            f'arch {arch!r} has quick_gelu={gelu}: use arch '
+            f'{arch + "-quickgelu" if not gelu else arch[:-10]!r}.')
+    return download_pretrained(cfg)
+
+
+def read_clip_state_dict(path: str) -> StateDict:
+    """Read a CLIP checkpoint into one layout.
+
+    Reads OpenAI's TorchScript files, plain and Lightning-style state dicts,
+    OpenCLIP's ``.pt`` and ``.safetensors``, and checkpoints of ours.
+
+    Args:
+        path (str): The file. It is loaded safely; see
+            :mod:`projects.vifi_clip.engine.checkpoint`.
+
+    Returns:
+        dict[str, Tensor]: float32 tensors named ``visual.*``, ``text.*`` and
+        ``logit_scale``.
+
+    Raises:
+        ValueError: The file holds no CLIP image tower.
+    """
+    loaded = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+    for key in ('state_dict', 'model'):
+        if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
+            loaded = loaded[key]
+            break
+    state = {k: v for k, v in loaded.items() if torch.is_tensor(v)}
+    state = _rename(state, path)
+    state = {k: v for k, v in state.items() if k not in _NOT_WEIGHTS}
+    state = convert_to_custom_text_state_dict(state)
+    return {
+        k: v.float() if v.is_floating_point() else v
+        for k, v in state.items()
+    }
+
+
+def _rename(state: StateDict, path: str) -> StateDict:
+    """Strip wrappers' prefixes (``module.``, ``model.``, ours)."""
+    state = {k.removeprefix('module.'): v for k, v in state.items()}
+    if any(k.startswith('backbone.visual.') for k in state):
+        return {
+            new + k[len(old):]: v
+            for k, v in state.items() for old, new in _OURS.items()
+            if k.startswith(old)
+        }
+    inner = next((k for k in state if f'.{k}'.find('.visual.') >= 0), None)
+    if inner is None:
+        raise ValueError(
+            f'{path} holds no CLIP image tower: no key has "visual." in it. '
+            f'It has {len(state)} tensors, e.g. {list(state)[:3]}.')
+    prefix = inner[:f'.{inner}'.find('.visual.')]
+    return {
+        k[len(prefix):]: v
+        for k, v in state.items() if k.startswith(prefix)
+    }
+
+
+def load_tower(tower: nn.Module, part: str, state: StateDict, arch: Arch,
+               path: str) -> None:
+    """Load one tower, strictly.
+
+    Position embeddings of a ViT are interpolated when the input size differs
+    (OpenCLIP's ``resize_pos_embed``).
+
+    Args:
+        tower (nn.Module): The image or text tower.
+        part (str): ``'visual'`` or ``'text'``.
+        state (dict[str, Tensor]): From :func:`read_clip_state_dict`.
+        arch (str | dict): For the message.
+        path (str): For the message.
+
+    Raises:
+        ValueError: Keys or shapes differ; the message names them.
+    """
+    state = {k: v for k, v in state.items() if k.startswith(f'{part}.')}
+    if part == 'visual':
+        resize_pos_embed(state, SimpleNamespace(visual=tower))
+    weights = {k[len(part) + 1:]: v for k, v in state.items()}
+    report = compare(tower.state_dict(), weights)
+    if report:
+        raise ValueError(
+            f'{path} does not fit the {part} tower of arch '
+            f'{arch if isinstance(arch, str) else "<dict>"!r}:\n{report}\n'
+            'Set arch to the architecture that this file was trained with.')
+    tower.load_state_dict(weights)
+    print_log(f'Loaded {len(weights)} tensors of the {part} tower from {path}',
+              'current')
+
+
+def compare(expected: StateDict, given: StateDict) -> str:
+    """List what is missing, left over or of another shape ('' if nothing)."""
+    missing = [k for k in expected if k not in given]
+    extra = [k for k in given if k not in expected]
+    shapes = [
+        f'{k}: file {tuple(given[k].shape)}, model {tuple(v.shape)}'
+        for k, v in expected.items()
+        if k in given and given[k].shape != v.shape
+    ]
+    named = (('missing from the file', missing),
+             ('unknown to the model', extra), ('of another shape', shapes))
+    return '\n'.join(f'  {len(keys)} {what}: ' +
+                     '; '.join(keys[:_MOST_LISTED]) +
+                     (' ...' if len(keys) > _MOST_LISTED else '')
+                     for what, keys in named if keys)
+
+
+def load_pretrained(tower: nn.Module, part: str, arch: Arch,
+                    pretrained: Optional[str]) -> Union[float, None]:
+    """Fill a tower and tell the log logit scale of the same source.
+
+    Args:
+        tower (nn.Module): The tower to fill.
+        part (str): ``'visual'`` or ``'text'``.
+        arch (str | dict): Its architecture.
+        pretrained (str, optional): Tag, file, or None for random weights.
+
+    Returns:
+        float | None: ``logit_scale`` (natural logarithm) if the file has it.
+    """
+    if pretrained is None:
+        return None
+    path = resolve_pretrained(arch, pretrained)
+    state = read_clip_state_dict(path)
+    load_tower(tower, part, state, arch, path)
+    scale = state.get('logit_scale')
+    return None if scale is None else float(scale.reshape(-1)[0])

@@ -1,0 +1,2 @@
+"""The one place that tells the version."""
+__version__ = '0.1.0'

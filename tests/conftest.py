@@ -1,0 +1,23 @@
+"""Shared settings: tiny architectures, no network, few threads."""
+import os
+
+import pytest
+
+# No test may wait for a download.
+os.environ.setdefault('HF_HUB_OFFLINE', '1')
+
+import torch  # noqa: E402
+from tiny import tiny_arch  # noqa: E402
+
+import projects.vifi_clip  # noqa: E402,F401
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def arch() -> dict:
+    """A two-layer ViT CLIP, D = 32, 32 x 32 pixels."""
+    return tiny_arch()

@@ -1,0 +1,109 @@
+"""Real H.264 clips whose frames say which frame they are."""
+from typing import Optional, Sequence, Tuple
+
+import av
+import numpy as np
+
+NUM_BITS = 8  # indices 0..255, one horizontal band of the frame per bit
+LEFT, MIDDLE, RIGHT = 0, 1, 2
+
+
+def coded_frame(index: int, size: Tuple[int, int]) -> np.ndarray:
+    """Draw a frame that carries its index and the place of each pixel.
+
+    Red and green hold the index as black or white horizontal bands, so any
+    crop that keeps the full height, at any scale, still shows it. Blue is a
+    ramp from left (0) to right (255) and tells where a crop was taken.
+
+    Args:
+        index (int): Frame index, 0 to 255.
+        size (tuple[int]): Width and height in pixels, both even.
+
+    Returns:
+        np.ndarray: RGB picture, uint8, [H, W, 3].
+    """
+    if not 0 <= index < 2**NUM_BITS:
+        raise ValueError(f'index must be in 0..{2**NUM_BITS - 1}: {index}')
+    width, height = size
+    bits = (index >> np.arange(NUM_BITS)) & 1
+    bands = bits[np.arange(height) * NUM_BITS // height] * 255
+    frame = np.empty((height, width, 3), dtype=np.uint8)
+    frame[..., :2] = bands[:, None, None]
+    frame[..., 2] = np.linspace(0, 255, width)[None]
+    return frame
+
+
+def read_index(frame: np.ndarray) -> int:
+    """Read the index back from a decoded, resized or cropped frame.
+
+    Args:
+        frame (np.ndarray): RGB picture of full height, [H, W, 3], 0 to 255.
+
+    Returns:
+        int: The index that :func:`coded_frame` drew.
+    """
+    green = np.asarray(frame, dtype=np.float64)[..., 1].mean(axis=1)
+    centres = (np.arange(NUM_BITS) + 0.5) * len(green) / NUM_BITS
+    return int(((green[centres.astype(int)] > 128) << np.arange(NUM_BITS)
+                ).sum())
+
+
+def read_crop(frame: np.ndarray) -> int:
+    """Tell which third of the picture a crop was taken from.
+
+    Args:
+        frame (np.ndarray): RGB crop of full height, [H, W, 3], 0 to 255.
+
+    Returns:
+        int: ``LEFT``, ``MIDDLE`` or ``RIGHT``.
+    """
+    blue = float(np.asarray(frame, dtype=np.float64)[..., 2].mean())
+    return int(np.digitize(blue, (113, 142)))
+
+
+def write_mp4(path,
+              num_frames: int = 16,
+              size: Tuple[int, int] = (96, 64),
+              *,
+              frames: Optional[Sequence[np.ndarray]] = None,
+              index_coded: bool = True,
+              fps: int = 25,
+              faststart: bool = False) -> str:
+    """Encode a short H.264 clip.
+
+    Args:
+        path (str | Path): File to write.
+        num_frames (int): Number of frames, when ``frames`` is not given.
+        size (tuple[int]): Width and height in pixels, both even, when
+            ``frames`` is not given.
+        frames (Sequence[np.ndarray], optional): RGB pictures to encode,
+            uint8, [H, W, 3] each.
+        index_coded (bool): Draw frames with :func:`coded_frame`; otherwise
+            seeded noise. Defaults to True.
+        fps (int): Frames per second. Defaults to 25.
+        faststart (bool): Put the index (moov) before the pictures, so that a
+            file cut short still opens. Defaults to False.
+
+    Returns:
+        str: ``path`` as a string.
+    """
+    if frames is None:
+        rng = np.random.default_rng(0)
+        frames = [
+            coded_frame(i, size) if index_coded else rng.integers(
+                0, 256, (size[1], size[0], 3), dtype=np.uint8)
+            for i in range(num_frames)
+        ]
+    elif len(frames):
+        size = frames[0].shape[1::-1]
+    options = dict(movflags='faststart') if faststart else {}
+    with av.open(str(path), 'w', options=options) as container:
+        stream = container.add_stream(
+            'libx264', rate=fps, options=dict(crf='12', threads='1'))
+        stream.width, stream.height = size
+        stream.pix_fmt = 'yuv420p'
+        for frame in frames:
+            picture = av.VideoFrame.from_ndarray(frame, format='rgb24')
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    return str(path)

@@ -1,0 +1,175 @@
+"""The head against formulas written out here."""
+import pytest
+import torch
+import torch.nn.functional as F
+from mmaction.registry import MODELS
+from tiny import classifier_cfg, samples
+
+B, T, K, D = 3, 4, 4, 32
+
+
+def build_head(num_frames=T, in_channels=D, **kwargs):
+    cfg = dict(type='TemporalMeanPoolHead', in_channels=in_channels,
+               num_frames=num_frames, text_classifier=classifier_cfg())
+    head = MODELS.build({**cfg, **kwargs})
+    head.init_weights()
+    return head
+
+
+def cosine_logits(head, x):
+    """[..., D] against the class embeddings, cosine by definition."""
+    classes = head.text_classifier()
+    scale = torch.exp(head.logit_scale)
+    return torch.stack([
+        scale * F.cosine_similarity(x, row.expand_as(x), dim=-1)
+        for row in classes], dim=-1)
+
+
+def test_embedding_fusion():
+    head, x = build_head(), torch.randn(B * T, D)
+    expected = cosine_logits(head, x.view(B, T, D).mean(1))
+    torch.testing.assert_close(head(x), expected, atol=1e-4, rtol=0)
+    # CLIP's start temperature
+    torch.testing.assert_close(head.logit_scale.exp(), torch.tensor(1 / 0.07))
+
+
+def test_decision_fusion():
+    head, x = build_head(fusion='decision'), torch.randn(B * T, D)
+    expected = cosine_logits(head, x.view(B, T, D)).mean(1)
+    torch.testing.assert_close(head(x), expected, atol=1e-4, rtol=0)
+
+
+def test_image_fusion_trains_every_frame_as_a_sample():
+    head, x = build_head(fusion='image'), torch.randn(B * T, D)
+    labels = [[0], [3], [1]]
+    frames = cosine_logits(head, x)
+    expected = F.cross_entropy(
+        frames, torch.tensor([0, 3, 1]).repeat_interleave(T))
+    loss = head.loss(x, samples(labels))
+    torch.testing.assert_close(loss['loss_cls'], expected)
+    torch.testing.assert_close(
+        head(x), frames.view(B, T, K).mean(1), atol=1e-4, rtol=0)
+
+
+def test_views_are_averaged_after_softmax():
+    views = 6
+    head = build_head(average_clips='prob').eval()
+    x = torch.randn(B * views * T, D)
+    logits = cosine_logits(head, x.view(B, views, T, D).mean(2))
+    results = head.predict(x, samples([[0]] * B), num_segs=views * T)
+    scores = torch.stack([r.pred_score for r in results])
+    torch.testing.assert_close(
+        scores, logits.softmax(-1).mean(1), atol=1e-5, rtol=0)
+    assert not torch.allclose(scores, logits.mean(1).softmax(-1), atol=1e-3)
+
+
+def test_4d_features_are_pooled_and_projected():
+    head, x = build_head(in_channels=7), torch.randn(B * T, 7, 3, 5)
+    pooled = x.mean((2, 3)) @ head.projection.weight.T
+    expected = cosine_logits(head, pooled.view(B, T, D).mean(1))
+    torch.testing.assert_close(head(x), expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize('fusion', ['embedding', 'decision'])
+def test_5d_features_bring_their_own_time(fusion):
+    head = build_head(in_channels=7, num_frames=99, fusion=fusion)
+    x = torch.randn(B, 7, 2, 3, 5)
+    steps = x.mean((3, 4)).transpose(1, 2) @ head.projection.weight.T
+    expected = (cosine_logits(head, steps.mean(1)) if fusion == 'embedding'
+                else cosine_logits(head, steps).mean(1))
+    torch.testing.assert_close(head(x), expected, atol=1e-4, rtol=0)
+
+
+def test_label_kinds_agree():
+    head, x = build_head(label_smooth_eps=0.1), torch.randn(B * T, D)
+    index = torch.tensor([2, 0, 3])
+    one_hot = F.one_hot(index, K)
+    expected = F.cross_entropy(
+        cosine_logits(head, x.view(B, T, D).mean(1)), index,
+        label_smoothing=0.1)
+    for labels in (index[:, None], one_hot, one_hot.float()):
+        loss = head.loss(x, samples(labels))['loss_cls']
+        torch.testing.assert_close(loss, expected)
+
+
+def test_soft_labels_of_mixup():
+    head, x = build_head(), torch.randn(B * T, D)
+    soft = torch.rand(B, K).softmax(-1)
+    logits = cosine_logits(head, x.view(B, T, D).mean(1))
+    expected = -(soft * logits.log_softmax(-1)).sum(1).mean()
+    loss = head.loss(x, samples(soft))
+    torch.testing.assert_close(loss['loss_cls'], expected)
+    assert 'top1_acc' not in loss
+
+
+def test_one_soft_sample_is_not_taken_for_indices():
+    head, x = build_head(), torch.randn(T, D)
+    soft = torch.tensor([[0.5, 0.5, 0., 0.]])
+    logits = cosine_logits(head, x.view(1, T, D).mean(1))
+    torch.testing.assert_close(
+        head.loss(x, samples(soft))['loss_cls'],
+        -(soft * logits.log_softmax(-1)).sum())
+
+
+def test_blending_of_mmaction_feeds_the_head():
+    """Through MMAction2's own RandomBatchAugment, whose "none" branch makes
+    Long one-hot labels."""
+    blending = dict(type='RandomBatchAugment', augments=[
+        dict(type='MixupBlending', alpha=0.8, num_classes=K),
+        dict(type='CutmixBlending', alpha=1.0, num_classes=K)])
+    kinds = set()
+    for probs in ([1.0, 0.0], [0.0, 1.0], [0.0, 0.0]):
+        blend = MODELS.build(dict(blending, probs=probs))
+        imgs, batch = blend(
+            torch.randn(B, T, 3, 8, 8), samples([[0], [1], [2]]))
+        kinds.add(batch[0].gt_label.dtype)
+        head = build_head()
+        loss = head.loss(torch.randn(B * T, D), batch)['loss_cls']
+        assert torch.isfinite(loss)
+    assert kinds == {torch.int64, torch.float32}
+
+
+def test_accuracy_is_reported_for_index_labels():
+    head, x = build_head(topk=(1, 2)), torch.randn(B * T, D)
+    logits = cosine_logits(head, x.view(B, T, D).mean(1))
+    order = logits.argsort(-1, descending=True)
+    labels = torch.stack([order[0, 0], order[1, 1], order[2, 3]])[:, None]
+    loss = head.loss(x, samples(labels))
+    assert abs(float(loss['top1_acc']) - 1 / 3) < 1e-6
+    assert abs(float(loss['top2_acc']) - 2 / 3) < 1e-6
+
+
+def test_logits_are_float32_under_autocast():
+    head, x = build_head(), torch.randn(B * T, D)
+    full = head(x)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        low = head(x)
+    assert low.dtype == torch.float32
+    torch.testing.assert_close(low, full, atol=0.3, rtol=0)
+
+
+def test_new_label_set_on_a_live_head():
+    head, x = build_head().eval(), torch.randn(B * T, D)
+    head.text_classifier.set_classes(['one', 'two', 'three'])
+    assert head.num_classes == 3 and head(x).shape == (B, 3)
+    assert head.loss(x, samples([[2]] * B))['loss_cls'] > 0
+
+
+@pytest.mark.parametrize('kwargs, match', [
+    (dict(fusion='mean'), 'fusion must be one of'),
+    (dict(num_frames=0), 'num_frames')])
+def test_bad_settings(kwargs, match):
+    with pytest.raises(ValueError, match=match):
+        build_head(**kwargs)
+
+
+def test_bad_shapes():
+    head = build_head()
+    with pytest.raises(ValueError, match='no multiple of num_frames=4'):
+        head(torch.randn(6, D))
+    with pytest.raises(ValueError, match='6 frames per video'):
+        head(torch.randn(12, D), num_segs=6)
+    with pytest.raises(ValueError, match='takes features'):
+        head(torch.randn(4, D, 2))
+    with pytest.raises(ValueError, match='fit neither'):
+        head.loss(torch.randn(4, D), samples([[0., 1., 0.]]))

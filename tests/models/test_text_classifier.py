@@ -1,0 +1,173 @@
+"""Templates, descriptions, label sets, and a cache that is never stale."""
+import copy
+import json
+
+import pytest
+import torch
+import torch.nn.functional as F
+from tiny import NAMES, build_classifier, classifier_cfg, tiny_arch
+
+from projects.vifi_clip.models import CLIPTextClassifier
+
+
+def _counting(classifier):
+    """Count the runs of the text tower."""
+    calls = []
+    classifier.text.ln_final.register_forward_hook(
+        lambda *args: calls.append(1))
+    return calls
+
+
+def test_templates_are_averaged_after_normalisation():
+    templates = ['a photo of a {}.', 'a video of {class}', 'the {} action']
+    many = build_classifier(templates=templates).requires_grad_(False)
+    single = []
+    for template in templates:
+        one = build_classifier(templates=template)
+        one.load_state_dict(many.state_dict())
+        single.append(one().detach())
+    expected = F.normalize(torch.stack(single).mean(0), dim=-1)
+    torch.testing.assert_close(many(), expected, atol=1e-6, rtol=0)
+
+
+def test_descriptions(tmp_path):
+    sentences = {'archery': ['a bow', 'an arrow flies'],
+                 'arm wrestling': ['two hands']}
+    path = tmp_path / 'descriptions.json'
+    path.write_text(json.dumps(sentences))
+    classifier = build_classifier(
+        class_names=list(sentences), description_file=str(path),
+        frozen=True)
+    plain = build_classifier(
+        class_names=['a bow', 'an arrow flies', 'two hands'], templates='{}')
+    plain.load_state_dict(classifier.state_dict())
+    rows = plain().detach()
+    torch.testing.assert_close(classifier()[1], rows[2])
+    torch.testing.assert_close(
+        classifier()[0], F.normalize(rows[:2].mean(0), dim=0))
+    with pytest.raises(ValueError, match="No description for class 'zumba'"):
+        classifier.set_classes(['archery', 'zumba'])
+    assert classifier.class_names == ['archery', 'arm wrestling']
+
+
+def test_rows_of_some_labels():
+    classifier = build_classifier(
+        templates=['a photo of a {}.', 'a {} long video with more words'])
+    labels = torch.tensor([3, 0, 3])
+    torch.testing.assert_close(classifier(labels), classifier()[labels])
+    classifier.requires_grad_(False)
+    torch.testing.assert_close(classifier(labels), classifier()[labels])
+
+
+def test_cached_while_nothing_changes():
+    classifier = build_classifier(frozen=True)
+    calls = _counting(classifier)
+    first = classifier()
+    assert classifier() is first and len(calls) == 1
+    with torch.no_grad():
+        assert classifier() is first
+    assert not first.requires_grad
+
+
+def test_cached_in_inference_and_usable_in_training_after():
+    classifier = build_classifier(frozen=True)
+    with torch.inference_mode():
+        classifier()
+    x = torch.randn(2, 32, requires_grad=True)
+    (x @ classifier().T).sum().backward()  # fails on an inference tensor
+    assert x.grad is not None
+
+
+def _optimizer_step(c):
+    for p in c.text.parameters():
+        p.grad = torch.ones_like(p)
+    torch.optim.SGD(c.text.parameters(), lr=0.1).step()
+
+
+def _ema_swap(c):  # as MMEngine's EMAHook exchanges weights
+    p = c.text.text_projection
+    p.data.copy_(p.data * 2 + 0.1)
+
+
+CHANGES = dict(
+    optimizer_step=_optimizer_step,
+    load_state_dict=lambda c: c.load_state_dict(
+        {k: v + 0.1 for k, v in c.state_dict().items()}),
+    set_classes=lambda c: c.set_classes(NAMES[::-1]),
+    to_dtype=lambda c: c.double(),
+    in_place=lambda c: c.text.text_projection.data.add_(0.1),
+    data_swap=lambda c: setattr(c.text.text_projection, 'data',
+                                c.text.text_projection.data + 0.1),
+    ema_swap=_ema_swap,
+    token_embedding=lambda c: c.text.token_embedding.weight.data.add_(
+        torch.randn(32)))
+
+
+@pytest.mark.parametrize('change', CHANGES)
+def test_never_stale(change):
+    classifier = build_classifier()
+    with torch.no_grad():
+        old = classifier().clone()
+        CHANGES[change](classifier)
+        fresh = copy.deepcopy(classifier)
+        fresh._cache.clear()
+        assert not torch.equal(classifier().float(), old)
+        torch.testing.assert_close(classifier(), fresh())
+
+
+def test_autocast_is_part_of_the_state():
+    classifier = build_classifier(frozen=True)
+    full = classifier().clone()
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        low = classifier().clone()
+    assert not torch.equal(full, low)
+    assert torch.equal(classifier(), full)
+
+
+def test_gradient_flows_when_text_trains():
+    classifier = build_classifier().train()
+    assert classifier().requires_grad
+    calls = _counting(classifier)
+    classifier(), classifier()
+    assert len(calls) == 2
+
+
+def test_state_dict_is_free_of_the_label_set():
+    four = build_classifier()
+    two = build_classifier(class_names=['one', 'two'])
+    two.load_state_dict(four.state_dict())  # strict
+    four.set_classes(['one', 'two'])
+    torch.testing.assert_close(two(), four())
+    assert four.num_classes == 2
+
+
+@pytest.mark.parametrize('kwargs, match', [
+    (dict(class_names=['a', 'b', 'a']), 'a'),
+    (dict(class_names=['a', '']), 'empty'),
+    (dict(class_names=None), 'class_names or class_file'),
+    (dict(templates='a photo'), 'needs "{}" once'),
+    (dict(templates=[]), 'needs "{}" once'),
+    (dict(templates='{} and {}'), 'needs "{}" once'),
+    (dict(class_names=['x ' * 30]), 'shorten')])
+def test_bad_input(kwargs, match):
+    cfg = dict(classifier_cfg(), **kwargs)
+    cfg.pop('type')
+    with pytest.raises(ValueError, match=match):
+        CLIPTextClassifier(**cfg)
+
+
+def test_longest_prompt_that_fits_is_not_cut():
+    # 24 places: start, 22 words, end
+    name = ' '.join(['x'] * 22)
+    classifier = build_classifier(class_names=[name, 'a'], templates='{}')
+    assert classifier.tokens.shape == (2, 24)
+    assert int(classifier.tokens[0, -1]) == 49407
+    with pytest.raises(ValueError, match='has 25 tokens'):
+        classifier.set_classes([name + ' x'])
+
+
+def test_class_file(tmp_path):
+    path = tmp_path / 'classes.txt'
+    path.write_text('\n'.join(NAMES) + '\n')
+    from_file = CLIPTextClassifier(tiny_arch(), class_file=str(path))
+    assert from_file.class_names == NAMES

@@ -1,0 +1,167 @@
+"""What trains, what is saved, and what loads."""
+import pytest
+import torch
+from mmaction.registry import MODELS
+from mmengine.runner.checkpoint import _load_checkpoint_to_model
+from tiny import build_model, classifier_cfg, model_cfg, samples, tiny_arch
+
+PROMPTS = dict(length=2, depth=2)
+TOKENS = 'cls_head.text_classifier.text.token_embedding.weight'
+
+
+def trained(model) -> set:
+    return {n for n, p in model.named_parameters() if p.requires_grad}
+
+
+def names(model, part) -> set:
+    prefix = dict(image='backbone.visual.',
+                  text='cls_head.text_classifier.text.')[part]
+    return {n for n, _ in model.named_parameters()
+            if n.startswith(prefix)} - {TOKENS}
+
+
+@pytest.mark.parametrize('prompts', [None, PROMPTS])
+def test_exact_set_of_trained_parameters(prompts):
+    def build(**kwargs):
+        return build_model(prompts=prompts, **kwargs)
+
+    image, text = names(build(), 'image'), names(build(), 'text')
+    assert len(image) == 32 and len(text) == 28
+    scale = {'cls_head.logit_scale'}
+    assert trained(build(tune='both')) == image | text | scale
+    assert trained(build(tune='image')) == image
+    assert trained(build(tune='text')) == text
+    assert trained(build(tune='none')) == set()
+    assert trained(build(tune='image', logit_scale=True)) == image | scale
+    assert trained(build(tune='both', logit_scale=False)) == image | text
+    assert trained(build(tune='both', train_token_embedding=True)
+                   ) == image | text | scale | {TOKENS}
+    assert trained(build(tune='image', train_token_embedding=True)) == image
+    if prompts:
+        both = {'backbone.prompts.tokens',
+                'cls_head.text_classifier.prompts.tokens'}
+        assert trained(build(tune='prompts')) == both
+        assert trained(build(tune='prompts', logit_scale=True)) == both | scale
+    else:
+        with pytest.raises(ValueError, match='no prompts'):
+            build(tune='prompts')
+
+
+def test_projection_trains_with_either_tower():
+    cfg = model_cfg(tune='text')
+    cfg['backbone']['arch'] = dict(tiny_arch(), embed_dim=48)
+    cfg['cls_head']['in_channels'] = 48
+    model = MODELS.build(cfg)
+    assert trained(model) == names(model, 'text') | {
+        'cls_head.projection.weight'}
+
+
+def test_unknown_tune():
+    with pytest.raises(ValueError, match="tune must be one of .*'vision'"):
+        build_model(tune='vision')
+
+
+def test_tune_is_applied_again_in_train():
+    model = build_model(tune='image')
+    expected = trained(model)
+    model.requires_grad_(True)
+    model.train()
+    assert trained(model) == expected
+
+
+def test_frozen_parts_stay_in_eval_mode():
+    model = build_model(tune='image').train()
+    assert model.backbone.visual.training
+    model = build_model(tune='text').train()
+    assert not model.backbone.visual.training
+    assert model.cls_head.text_classifier.text.training
+    model = build_model(prompts=PROMPTS, tune='prompts').train()
+    assert not any(m.training for m in model.backbone.modules())
+
+
+@pytest.mark.parametrize('tune', ['both', 'image', 'text', 'prompts'])
+def test_training_changes_what_trains_and_nothing_else(tune):
+    model = build_model(prompts=PROMPTS, tune=tune).train()
+    before = {n: p.detach().clone() for n, p in model.named_parameters()}
+    losses = model.loss(torch.randn(3, 2, 3, 32, 32), samples([[0], [1], [3]]))
+    losses['loss_cls'].backward()
+    torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0.1).step()
+    changed = {n for n, p in model.named_parameters()
+               if not torch.equal(p, before[n])}
+    assert changed == trained(model)
+
+
+def test_views_order_and_prediction_shape():
+    model = build_model().eval()
+    inputs = torch.randn(2, 6, 3, 32, 32)  # 3 views of 2 frames
+    out = model(inputs, samples([[0], [1]]), mode='predict')
+    with torch.no_grad():
+        for video, sample in zip(inputs, out):
+            views = [model.cls_head(model.backbone(video[i:i + 2]))
+                     for i in (0, 2, 4)]
+            expected = torch.cat(views).softmax(-1).mean(0)
+            torch.testing.assert_close(sample.pred_score, expected)
+            assert sample.pred_label == expected.argmax()
+
+
+def test_checkpoint_loads_under_another_label_set():
+    four = build_model()
+    two = build_model(head=dict(text_classifier=classifier_cfg(
+        class_names=['one', 'two'])))
+    assert not any(4 in v.shape for v in four.state_dict().values())
+    two.load_state_dict(four.state_dict())
+    x = torch.randn(2, 2, 3, 32, 32)
+    assert two(x, samples([[0], [1]]), 'predict')[0].pred_score.shape == (2, )
+
+
+def test_save_trainable_only():
+    kwargs = dict(prompts=PROMPTS, tune='prompts')
+    full, small = build_model(**kwargs), build_model(
+        save_trainable_only=True, **kwargs)
+    assert set(small.state_dict()) == trained(small)
+    other = build_model(save_trainable_only=True, **kwargs)
+    other.load_state_dict(small.state_dict())  # strict
+    for name in trained(small):
+        assert torch.equal(other.get_parameter(name),
+                           small.get_parameter(name))
+    # Through MMEngine's loader, and from a full checkpoint too.
+    _load_checkpoint_to_model(other, dict(state_dict=full.state_dict()))
+    assert all(torch.equal(other.get_parameter(n), p)
+               for n, p in full.named_parameters())
+    with pytest.raises(ValueError, match='missing from the file'):
+        _load_checkpoint_to_model(full, dict(state_dict=small.state_dict()))
+
+
+def test_checkpoint_of_another_model_is_refused():
+    cfg = model_cfg()
+    cfg['backbone']['arch'] = tiny_arch(vision_cfg=dict(layers=3))
+    deeper = MODELS.build(cfg).state_dict()
+    with pytest.raises(ValueError, match=r'(?s)resblocks\.2.*pretrained='):
+        _load_checkpoint_to_model(build_model(), deeper)
+    with_prompts = build_model(prompts=PROMPTS).state_dict()
+    with pytest.raises(ValueError, match='unknown to the model.*prompts'):
+        _load_checkpoint_to_model(build_model(), with_prompts)
+    with pytest.raises(ValueError, match='missing from the file.*prompts'):
+        _load_checkpoint_to_model(build_model(prompts=PROMPTS),
+                                  build_model().state_dict())
+    incompatible = build_model().load_state_dict(deeper, strict=False)
+    assert incompatible.unexpected_keys  # asked for leniency, given
+
+
+@pytest.mark.parametrize('tune', ['both', 'prompts'])
+def test_gradient_checkpointing_changes_nothing(tune):
+    grads = []
+    for flag in (False, True):
+        torch.manual_seed(0)
+        cfg = model_cfg(prompts=PROMPTS, tune=tune)
+        cfg['backbone']['grad_checkpointing'] = flag
+        cfg['cls_head']['text_classifier']['grad_checkpointing'] = flag
+        model = MODELS.build(cfg).train()
+        torch.manual_seed(1)
+        model.loss(torch.randn(3, 2, 3, 32, 32),
+                   samples([[0], [1], [3]]))['loss_cls'].backward()
+        grads.append([p.grad for p in model.parameters()
+                      if p.grad is not None])
+    assert len(grads[0]) == len(grads[1]) > 0
+    for a, b in zip(*grads):
+        torch.testing.assert_close(a, b)

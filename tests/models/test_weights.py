@@ -1,0 +1,174 @@
+"""Every checkpoint format, written here in its real layout and read back."""
+import open_clip
+import pytest
+import torch
+from mmaction.registry import MODELS
+from open_clip.model import CLIP
+from safetensors.torch import save_file
+from tiny import NAMES, build_model, model_cfg, tiny_arch
+
+from projects.vifi_clip.models.weights import (read_clip_state_dict,
+                                               resolve_pretrained)
+
+
+@pytest.fixture(scope='module')
+def source() -> CLIP:
+    """A CLIP in OpenAI's layout, all weights random."""
+    torch.manual_seed(1)
+    model = CLIP(**tiny_arch()).eval()
+    for param in model.parameters():
+        torch.nn.init.normal_(param, std=0.1)
+    return model
+
+
+class _OpenAI(torch.nn.Module):
+    """Like OpenAI's archives: half precision, with bookkeeping buffers."""
+
+    def __init__(self, model: CLIP) -> None:
+        super().__init__()
+        for name, child in model.half().named_children():
+            setattr(self, name, child)
+        for name in ('positional_embedding', 'text_projection', 'logit_scale'):
+            setattr(self, name, getattr(model, name))
+        self.register_buffer('attn_mask', model.attn_mask)
+        for name, value in dict(input_resolution=32, context_length=24,
+                                vocab_size=49408).items():
+            self.register_buffer(name, torch.tensor(value))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.visual(x)
+
+
+def _torchscript(model, path):
+    import copy
+    model = _OpenAI(copy.deepcopy(model)).float()
+    traced = torch.jit.trace(
+        model, torch.zeros(1, 3, 32, 32), check_trace=False)
+    torch.jit.save(traced.half(), path)
+
+
+def _lightning(model, path):
+    state = {f'model.{k}': v for k, v in model.state_dict().items()}
+    torch.save({'state_dict': state, 'epoch': 3, 'global_step': 7,
+                'pytorch-lightning_version': '2.0'}, path)
+
+
+def _openclip_train(model, path):
+    state = {f'module.{k}': v for k, v in model.state_dict().items()}
+    torch.save({'epoch': 1, 'name': 'run', 'state_dict': state}, path)
+
+
+def _custom_text(model, path):
+    custom = open_clip.CustomTextCLIP(**tiny_arch())
+    state = open_clip.model.convert_to_custom_text_state_dict(
+        model.state_dict())
+    custom.load_state_dict(state)
+    torch.save(custom.state_dict(), path)
+
+
+def _safetensors(model, path):
+    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, path)
+
+
+def _ours(model, path):
+    recognizer = build_model()
+    state = open_clip.model.convert_to_custom_text_state_dict(
+        model.state_dict())
+    ours = {}
+    for key, value in state.items():
+        key = key.replace('visual.', 'backbone.visual.', 1)
+        if key.startswith('text.'):
+            key = 'cls_head.text_classifier.' + key
+        ours['cls_head.logit_scale' if key == 'logit_scale' else key] = value
+    assert ours.keys() == recognizer.state_dict().keys()
+    torch.save({'meta': {}, 'state_dict': ours}, path)
+
+
+FORMATS = {
+    'openai.pt': _torchscript, 'lightning.ckpt': _lightning,
+    'openclip.pt': _openclip_train, 'custom_text.pth': _custom_text,
+    'weights.safetensors': _safetensors, 'ours.pth': _ours,
+    'plain.bin': lambda model, path: torch.save(model.state_dict(), path),
+}
+
+
+@pytest.mark.parametrize('name', FORMATS)
+def test_format_round_trip(source, name, tmp_path):
+    path = str(tmp_path / name)
+    FORMATS[name](source, path)
+    cfg = model_cfg()
+    cfg['backbone'].update(pretrained=path)
+    cfg['cls_head']['text_classifier'].update(pretrained=path)
+    model = MODELS.build(cfg).eval()
+    images = torch.randn(3, 3, 32, 32)
+    tokens = open_clip.tokenizer.SimpleTokenizer(context_length=24)(
+        [f'a photo of a {n.replace("_", " ")}.' for n in NAMES])
+    half = name == 'openai.pt'  # stored in float16
+    atol = 2e-2 if half else 1e-5
+    with torch.no_grad():
+        torch.testing.assert_close(
+            model.backbone(images), source.encode_image(images),
+            atol=atol, rtol=0)
+        torch.testing.assert_close(
+            model.cls_head.text_classifier(),
+            source.encode_text(tokens, normalize=True), atol=atol, rtol=0)
+    assert model.backbone.visual.conv1.weight.dtype == torch.float32
+    torch.testing.assert_close(
+        model.cls_head.logit_scale, source.logit_scale, atol=1e-3, rtol=0)
+
+
+def test_another_architecture_names_keys_and_shapes(source, tmp_path):
+    path = str(tmp_path / 'plain.pt')
+    torch.save(source.state_dict(), path)
+    arch = tiny_arch(vision_cfg=dict(layers=3, patch_size=16))
+    with pytest.raises(ValueError) as error:
+        MODELS.build(dict(type='CLIPVisionBackbone', arch=arch,
+                          pretrained=path))
+    message = str(error.value)
+    assert path in message
+    assert 'transformer.resblocks.2.ln_1.weight' in message
+    assert 'conv1.weight: file (64, 3, 8, 8), model (64, 3, 16, 16)' in message
+
+
+def test_not_a_clip_file(tmp_path):
+    path = str(tmp_path / 'resnet.pt')
+    torch.save({'layer1.weight': torch.zeros(2)}, path)
+    with pytest.raises(ValueError, match='no CLIP image tower'):
+        read_clip_state_dict(path)
+
+
+@pytest.mark.parametrize('arch, pretrained, kind, match', [
+    ('ViT-B-16', 'nowhere/clip.pt', FileNotFoundError, 'nowhere/clip.pt'),
+    ('ViT-B-16', 'openia', ValueError, r"neither a file.*'openai'"),
+    ('ViT-B-16', 'openai', ValueError, "ViT-B-16-quickgelu"),
+    ('ViT-B-16-quickgelu', 'datacomp_xl_s13b_b90k', ValueError,
+     'neither a file')])
+def test_unusable_pretrained(arch, pretrained, kind, match):
+    with pytest.raises(kind, match=match):
+        resolve_pretrained(arch, pretrained)
+
+
+@pytest.mark.parametrize('size', [48, (32, 64)])
+def test_other_input_size_interpolates_positions(source, tmp_path, size):
+    path = str(tmp_path / 'plain.pt')
+    torch.save(source.state_dict(), path)
+    backbone = MODELS.build(dict(
+        type='CLIPVisionBackbone', arch=tiny_arch(), pretrained=path,
+        image_size=size))
+    h, w = (size, size) if isinstance(size, int) else size
+    assert backbone(torch.randn(1, 3, h, w)).shape == (1, 32)
+    old = source.visual.positional_embedding.detach()
+    new = backbone.visual.positional_embedding.detach()
+    torch.testing.assert_close(new[0], old[0])  # the class token's
+    grid = old[1:].T.reshape(1, 64, 4, 4)
+    expected = torch.nn.functional.interpolate(
+        grid, (h // 8, w // 8), mode='bicubic', antialias=True)
+    torch.testing.assert_close(new[1:], expected.flatten(2)[0].T)
+
+
+def test_other_input_size_of_a_timm_tower():
+    from tiny import timm_arch
+    backbone = MODELS.build(dict(
+        type='CLIPVisionBackbone', arch=timm_arch('test_vit'),
+        image_size=96))
+    assert backbone(torch.randn(1, 3, 96, 96)).shape == (1, 32)

@@ -1,0 +1,82 @@
+"""Tiny architectures of each family, and models made of them."""
+import copy
+
+import torch
+from mmaction.registry import MODELS
+
+NAMES = ['archery', 'arm wrestling', 'playing_cards', 'zumba']
+
+_VIT = dict(
+    embed_dim=32,
+    quick_gelu=True,
+    vision_cfg=dict(
+        image_size=32, layers=2, width=64, head_width=32, patch_size=8),
+    text_cfg=dict(
+        context_length=24, vocab_size=49408, width=32, heads=2, layers=2))
+
+
+def tiny_arch(**changes) -> dict:
+    """A two-layer ViT CLIP, D = 32, 32 x 32 pixels.
+
+    Args:
+        changes: Settings of ``vision_cfg`` or ``text_cfg`` to merge in, as
+            ``vision_cfg=dict(...)``, or top-level ones.
+    """
+    arch = copy.deepcopy(_VIT)
+    for key, value in changes.items():
+        if isinstance(value, dict):
+            arch[key].update(value)
+        else:
+            arch[key] = value
+    return arch
+
+
+def timm_arch(name: str, **vision) -> dict:
+    """A tiny CLIP whose image tower is a timm model."""
+    arch = tiny_arch()
+    arch['vision_cfg'] = dict(
+        timm_model_name=name,
+        timm_pool=vision.pop('timm_pool', ''),
+        timm_proj=vision.pop('timm_proj', 'linear'),
+        **vision)
+    return arch
+
+
+def classifier_cfg(**kwargs) -> dict:
+    """Config of a tiny text classifier."""
+    cfg = dict(
+        type='CLIPTextClassifier', arch=tiny_arch(), class_names=NAMES)
+    cfg.update(kwargs)
+    return cfg
+
+
+def build_classifier(**kwargs):
+    """A tiny text classifier with weights that tell classes apart."""
+    return MODELS.build(classifier_cfg(**kwargs)).eval()
+
+
+def model_cfg(prompts=None, num_frames=2, head=None, **kwargs) -> dict:
+    """Config of a tiny recognizer."""
+    backbone = dict(type='CLIPVisionBackbone', arch=tiny_arch())
+    if prompts:
+        backbone.update(type='VLDeepPromptBackbone', prompts=prompts)
+    cls_head = dict(
+        type='TemporalMeanPoolHead',
+        in_channels=32,
+        num_frames=num_frames,
+        text_classifier=classifier_cfg(prompts=prompts))
+    cls_head.update(head or {})
+    return dict(type='ViFiCLIP', backbone=backbone, cls_head=cls_head,
+                **kwargs)
+
+
+def build_model(**kwargs):
+    """A tiny recognizer."""
+    return MODELS.build(model_cfg(**kwargs))
+
+
+def samples(labels, num_classes=None):
+    """Data samples with index labels (or the given tensors)."""
+    from mmaction.structures import ActionDataSample
+    return [ActionDataSample().set_gt_label(torch.as_tensor(label))
+            for label in labels]
