@@ -139,9 +139,9 @@ def test_checkpoint_of_another_model_is_refused():
     with pytest.raises(ValueError, match=r'(?s)resblocks\.2.*pretrained='):
         _load_checkpoint_to_model(build_model(), deeper)
     with_prompts = build_model(prompts=PROMPTS).state_dict()
-    with pytest.raises(ValueError, match='unknown to the model.*prompts'):
+    with pytest.raises(ValueError, match='(?s)unknown to the model.*prompts'):
         _load_checkpoint_to_model(build_model(), with_prompts)
-    with pytest.raises(ValueError, match='missing from the file.*prompts'):
+    with pytest.raises(ValueError, match='(?s)missing from the file.*prompts'):
         _load_checkpoint_to_model(build_model(prompts=PROMPTS),
                                   build_model().state_dict())
     incompatible = build_model().load_state_dict(deeper, strict=False)

@@ -3,8 +3,7 @@ data_root = '{{$DATA_ROOT:data/kinetics400}}'
 train_list = '{{$TRAIN_LIST:train.txt}}'  # below data_root
 val_list = '{{$VAL_LIST:val.txt}}'
 video_dir = '{{$VIDEO_DIR:videos}}'
-class_file = '{{ fileDirname }}/../../../data_splits/k400/classes.txt'
-num_frames = 16
+label_file = '{{ fileDirname }}/../../../data_splits/k400/classes.txt'
 
 train_pipeline = [
     dict(type='DecordInit'),
@@ -69,7 +68,7 @@ train_dataloader = dict(
         ann_file=train_list,
         data_root=data_root,
         data_prefix=dict(video=video_dir),
-        class_file=class_file,
+        class_file=label_file,
         pipeline=train_pipeline))
 val_dataloader = dict(
     batch_size=4,
@@ -81,7 +80,7 @@ val_dataloader = dict(
         ann_file=val_list,
         data_root=data_root,
         data_prefix=dict(video=video_dir),
-        class_file=class_file,
+        class_file=label_file,
         pipeline=val_pipeline,
         test_mode=True))
 test_dataloader = dict(
@@ -94,7 +93,7 @@ test_dataloader = dict(
         ann_file=val_list,
         data_root=data_root,
         data_prefix=dict(video=video_dir),
-        class_file=class_file,
+        class_file=label_file,
         pipeline=test_pipeline,
         test_mode=True))
 

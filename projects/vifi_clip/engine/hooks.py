@@ -21,6 +21,13 @@ def _datasets(dataset) -> Iterator:
             yield from _datasets(child)
 
 
+def _epoch_aware(runner: Runner) -> list:
+    return [
+        dataset for dataset in _datasets(runner.train_dataloader.dataset)
+        if hasattr(dataset, 'set_epoch')
+    ]
+
+
 @HOOKS.register_module()
 class EpochSeedHook(Hook):
     """Each epoch's randomness follows from (seed, epoch, rank) alone.
@@ -33,6 +40,13 @@ class EpochSeedHook(Hook):
 
     priority = 'VERY_HIGH'
 
+    def before_train(self, runner: Runner) -> None:
+        """Give datasets without a seed of their own the runner's, before
+        workers copy them."""
+        for dataset in _epoch_aware(runner):
+            if dataset.seed is None:
+                dataset.seed = runner.seed
+
     def before_train_epoch(self, runner: Runner) -> None:
         """Seed the main process and tell the datasets the epoch."""
         sequence = np.random.SeedSequence(
@@ -41,9 +55,8 @@ class EpochSeedHook(Hook):
         random.seed(int(state[0]))
         np.random.seed(int(state[1]))
         torch.manual_seed(int(state[2]))
-        for dataset in _datasets(runner.train_dataloader.dataset):
-            if hasattr(dataset, 'set_epoch'):
-                dataset.set_epoch(runner.epoch, seed=runner.seed)
+        for dataset in _epoch_aware(runner):
+            dataset.set_epoch(runner.epoch)
 
 
 @HOOKS.register_module()

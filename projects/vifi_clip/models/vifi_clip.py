@@ -65,6 +65,7 @@ class ViFiCLIP(Recognizer2D):
         if tune not in TUNES:
             raise ValueError(f'tune must be one of {TUNES}, got {tune!r}')
         self.tune = tune
+        self._lenient = False
         self.save_trainable_only = save_trainable_only
         self._trained_groups = trained_groups(tune, logit_scale,
                                               train_token_embedding)
@@ -111,6 +112,17 @@ class ViFiCLIP(Recognizer2D):
                 self.cls_head.eval()
         return self
 
+    def load_state_dict(self,
+                        state_dict: dict,
+                        strict: bool = True,
+                        **kwargs):
+        """As torch's; ``strict=False`` is taken at its word."""
+        self._lenient = not strict
+        try:
+            return super().load_state_dict(state_dict, strict, **kwargs)
+        finally:
+            self._lenient = False
+
     def _load_from_state_dict(self, state_dict, prefix, local_metadata, strict,
                               missing_keys, unexpected_keys,
                               error_msgs) -> None:
@@ -126,7 +138,7 @@ class ViFiCLIP(Recognizer2D):
                 n: p
                 for n, p in self.named_parameters() if n in given
             })
-        report = compare(expected, given) if strict else ''
+        report = '' if self._lenient else compare(expected, given)
         if report:
             raise ValueError(
                 f'The checkpoint does not fit this model:\n{report}\n'

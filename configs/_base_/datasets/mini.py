@@ -1,0 +1,72 @@
+# The small world of tools/make_mini_dataset.py: 8 frames, 64 x 64 pixels.
+data_root = '{{$DATA_ROOT:data/mini}}'
+label_file = data_root + '/annotations/classes.txt'
+
+train_pipeline = [
+    dict(type='DecordInit'),
+    # One random frame in each of 8 equal segments.
+    dict(type='SampleFrames', clip_len=1, frame_interval=1, num_clips=8),
+    dict(type='DecordDecode'),
+    # No colour change and no flip: class names tell colours, captions sides.
+    dict(type='Resize', scale=(-1, 72)),
+    dict(type='RandomCrop', size=64),
+    dict(type='FormatShape', input_format='NCHW'),
+    dict(type='PackActionInputs')
+]
+val_pipeline = [
+    dict(type='DecordInit'),
+    dict(type='SparseSampleViews', num_frames=8, num_views=1),
+    dict(type='DecordDecode'),
+    dict(type='Resize', scale=(-1, 72)),
+    dict(type='CenterCrop', crop_size=64),
+    dict(type='FormatShape', input_format='NCHW'),
+    dict(type='PackActionInputs')
+]
+# 4 temporal x 3 spatial views. The clips are square: without the wider short
+# side the three crops would coincide.
+test_pipeline = [
+    dict(type='DecordInit'),
+    dict(type='SparseSampleViews', num_frames=8, num_views=4),
+    dict(type='DecordDecode'),
+    dict(type='Resize', scale=(80, 64), keep_ratio=False),
+    dict(type='ThreeCrop', crop_size=64),
+    dict(type='FormatShape', input_format='NCHW'),
+    dict(type='PackActionInputs')
+]
+
+_dataset = dict(
+    type='CheckedVideoDataset',
+    data_root=data_root,
+    data_prefix=dict(video=''),
+    class_file=label_file)
+train_dataloader = dict(
+    batch_size=16,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    dataset=dict(
+        **_dataset, ann_file='annotations/train.txt',
+        pipeline=train_pipeline))
+val_dataloader = dict(
+    batch_size=16,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        **_dataset,
+        ann_file='annotations/val.txt',
+        pipeline=val_pipeline,
+        test_mode=True))
+test_dataloader = dict(
+    batch_size=4,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        **_dataset,
+        ann_file='annotations/val.txt',
+        pipeline=test_pipeline,
+        test_mode=True))
+
+val_evaluator = dict(type='VideoAccMetric')
+test_evaluator = val_evaluator

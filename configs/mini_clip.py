@@ -1,0 +1,55 @@
+# The small world's "pretrained CLIP": a small CLIP trained on captioned still
+# frames with the contrastive loss. tools/quickstart.py runs it once.
+#
+#   python tools/train.py configs/mini_clip.py
+_base_ = [
+    './_base_/runtime.py', './_base_/models/mini.py',
+    './_base_/datasets/mini.py'
+]
+
+epochs = 12
+captions = _base_.data_root + '/annotations/captions.txt'
+
+model = dict(
+    backbone=dict(pretrained=None),
+    cls_head=dict(
+        num_frames=1,
+        text_classifier=dict(
+            pretrained=None, class_file=captions, templates='{}'),
+        loss_cls=dict(type='CLIPContrastiveLoss')),
+    # From scratch, words have to be learnt as well.
+    train_token_embedding=True)
+
+still_pipeline = [
+    dict(type='DecordInit'),
+    dict(type='SampleFrames', clip_len=1, frame_interval=1, num_clips=1),
+    dict(type='DecordDecode'),
+    dict(type='Resize', scale=(-1, 68)),
+    dict(type='RandomCrop', size=64),
+    dict(type='FormatShape', input_format='NCHW'),
+    dict(type='PackActionInputs')
+]
+train_dataloader = dict(
+    batch_size=64,
+    dataset=dict(
+        ann_file='annotations/stills.txt',
+        class_file=captions,
+        pipeline=still_pipeline))
+val_dataloader = None
+val_evaluator = None
+test_dataloader = None
+test_evaluator = None
+
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=epochs)
+optim_wrapper = dict(
+    type='AutocastOptimWrapper',
+    dtype='float32',
+    optimizer=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.98), eps=1e-6,
+                   weight_decay=0.1, fused=True))
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, begin=0, end=1, by_epoch=True,
+         convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', eta_min_ratio=0.01, begin=1, end=epochs,
+         T_max=epochs - 1, by_epoch=True, convert_to_iter_based=True)
+]
+default_hooks = dict(checkpoint=dict(save_best=None, interval=epochs))

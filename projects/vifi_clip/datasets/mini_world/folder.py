@@ -1,0 +1,131 @@
+"""Guards the output folder: what is in it, and whether it may be replaced."""
+import glob
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Iterator, List
+
+MANIFEST = 'manifest.json'
+_ENTRIES = {'annotations', 'stills', 'videos', MANIFEST}
+
+
+class MiniWorldError(ValueError):
+    """Something the user can put right: the message says what and how."""
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file in hexadecimal digits."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def read_manifest(folder: Path) -> dict:
+    """Read the manifest of a data set.
+
+    Args:
+        folder (Path): The data set's folder.
+
+    Returns:
+        dict: The manifest; empty if there is none or it is not ours.
+    """
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+    except (OSError, ValueError):
+        return {}
+    ours = (
+        isinstance(manifest, dict) and 'mini_world' in manifest
+        and isinstance(manifest.get('annotations'), dict))
+    return manifest if ours else {}
+
+
+def damages(folder: Path, manifest: dict, paths: List[str]) -> List[str]:
+    """List what of a data set is missing or was changed since.
+
+    Args:
+        folder (Path): The data set's folder.
+        manifest (dict): Its manifest.
+        paths (List[str]): Paths of all its videos, relative to the folder.
+
+    Returns:
+        List[str]: One phrase for each file, such as 'stills/0001.mp4 is
+        missing'. Videos are only looked for, annotations are read.
+    """
+    present = {
+        f'{Path(root).relative_to(folder).as_posix()}/{name}'
+        for top in ('videos', 'stills')
+        for root, _, names in os.walk(folder / top) for name in names
+    }
+    found = [f'{path} is missing' for path in paths if path not in present]
+    for name, digest in manifest['annotations'].items():
+        path = folder / 'annotations' / name
+        if not path.is_file():
+            found.append(f'annotations/{name} is missing')
+        elif sha256(path) != digest:
+            found.append(f'annotations/{name} was changed')
+    return found
+
+
+def foreign_entries(folder: Path) -> List[str]:
+    """List what lies in a folder and was not put there by us.
+
+    Args:
+        folder (Path): A folder, with or without a data set.
+
+    Returns:
+        List[str]: Relative paths; all entries if there is no manifest.
+    """
+    manifest = read_manifest(folder)
+    if not manifest:
+        return sorted(os.listdir(folder))
+    foreign = set(os.listdir(folder)) - _ENTRIES
+    annotations = folder / 'annotations'
+    if annotations.is_dir():
+        foreign |= {
+            f'annotations/{name}'
+            for name in os.listdir(annotations)
+            if name not in manifest['annotations']
+        }
+    return sorted(foreign)
+
+
+@contextmanager
+def replacing(folder: Path) -> Iterator[Path]:
+    """Fill a folder beside ``folder`` that takes its place at the end.
+
+    A run that fails leaves ``folder`` as it was.
+
+    Args:
+        folder (Path): The folder to make or to replace.
+
+    Yields:
+        Path: An empty folder to fill.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    stem = f'.{folder.name}.{uuid.uuid4().hex[:8]}'
+    partial = folder.with_name(f'{stem}.partial')
+    retired = folder.with_name(f'{stem}.old')
+    partial.mkdir()
+    try:
+        yield partial
+        if folder.exists():
+            os.replace(folder, retired)
+        try:
+            os.replace(partial, folder)
+        except OSError:
+            if retired.exists():
+                os.replace(retired, folder)
+            raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    shutil.rmtree(retired, ignore_errors=True)
+
+
+def leftovers(folder: Path) -> List[str]:
+    """Folders beside ``folder`` that killed runs left, or others now fill."""
+    pattern = f'.{glob.escape(folder.name)}.' + '[0-9a-f]' * 8
+    return sorted(
+        str(path) for suffix in ('partial', 'old')
+        for path in folder.parent.glob(f'{pattern}.{suffix}'))

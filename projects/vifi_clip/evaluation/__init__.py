@@ -1,0 +1,3 @@
+from .acc_metric import VideoAccMetric
+
+__all__ = ['VideoAccMetric']

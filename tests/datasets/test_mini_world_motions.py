@@ -1,0 +1,123 @@
+"""The small world's clips: what is named is what can be measured."""
+import cv2
+import decord
+import numpy as np
+import pytest
+
+from projects.vifi_clip.datasets.mini_world.clips import Job, render_clip
+from projects.vifi_clip.datasets.mini_world.encoding import write_video
+from projects.vifi_clip.datasets.mini_world.motions import moving_poses
+from projects.vifi_clip.datasets.mini_world.world import MOTIONS, VideoClass
+
+
+@pytest.mark.parametrize('size', [32, 64])
+def test_encoding_repeats_to_the_byte(tmp_path, size):
+    """With x264's defaults it does not, even in one thread."""
+    for index in range(12):
+        cls = VideoClass('red', 'star', 'bouncing')
+        frames, fps = render_clip(Job(f'clip/{index}', 0, size, cls))
+        written = set()
+        for attempt in range(4):
+            path = tmp_path / f'{attempt}.mp4'
+            write_video(str(path), frames, fps)
+            written.add(path.read_bytes())
+        assert len(written) == 1
+
+
+def measure(motion, index, tmp_path):
+    """Measure a decoded clip of a red moon by its colour alone.
+
+    Returns:
+        dict: Range over the frames of the centre's x and y, of the area (as
+        ratio), of the strength of the colour, and of the outline's turn.
+    """
+    path = str(tmp_path / 'clip.mp4')
+    cls = VideoClass('red', 'moon', motion)
+    frames, fps = render_clip(Job(f'{motion}/{index}', 7, 64, cls))
+    write_video(path, frames, fps)
+    rows = []
+    for frame in decord.VideoReader(path)[:].asnumpy().astype(np.float32):
+        red = frame[..., 0] - frame[..., 1:].max(axis=-1)
+        mask = (red > max(20, 0.5 * red.max())).astype(np.uint8)
+        if mask.sum() < 8:
+            rows.append([np.nan] * 4 + [max(red.max(), 0)])
+            continue
+        shape = cv2.moments(mask, binaryImage=True)
+        x, y = shape['m10'] / shape['m00'], shape['m01'] / shape['m00']
+        axis = np.arctan2(2 * shape['mu11'], shape['mu20'] - shape['mu02'])
+        rows.append([x, y, shape['m00'], axis, np.percentile(red, 99)])
+    x, y, area, axis, strength = np.array(rows).T
+    # An axis has no head: twice its angle, read as a direction.
+    spread = 1 - np.hypot(np.nanmean(np.cos(axis)), np.nanmean(np.sin(axis)))
+    return dict(
+        x=np.ptp(x[~np.isnan(x)]),
+        y=np.ptp(y[~np.isnan(y)]),
+        area=np.nanpercentile(area, 95) / np.nanpercentile(area, 5),
+        turn=spread,
+        strength=strength.min() / strength.max())
+
+
+@pytest.fixture(scope='module')
+def measured(tmp_path_factory):
+    """Median over 10 clips of each measure, by motion."""
+    folder = tmp_path_factory.mktemp('clips')
+    table = {}
+    for motion in MOTIONS:
+        clips = [measure(motion, i, folder) for i in range(10)]
+        table[motion] = {
+            key: float(np.median([clip[key] for clip in clips]))
+            for key in clips[0]
+        }
+    return table
+
+
+def test_bouncing_goes_up_and_down(measured):
+    assert measured['bouncing']['y'] > 25
+    assert measured['bouncing']['x'] < measured['bouncing']['y'] / 5
+
+
+def test_sliding_goes_sideways(measured):
+    assert measured['sliding']['x'] > 25
+    assert measured['sliding']['y'] < measured['sliding']['x'] / 5
+
+
+def test_orbiting_goes_both_ways_alike(measured):
+    x, y = measured['orbiting']['x'], measured['orbiting']['y']
+    assert min(x, y) > 25 and 0.8 < x / y < 1.25
+
+
+def test_spinning_turns_on_the_spot(measured):
+    spinning = measured['spinning']
+    assert spinning['turn'] > 0.5
+    assert max(spinning['x'], spinning['y']) < 8
+    others = [row['turn'] for name, row in measured.items() if name in
+              ('bouncing', 'sliding', 'pulsing', 'orbiting')]
+    assert max(others) < 0.2
+
+
+def test_pulsing_grows_and_shrinks(measured):
+    assert measured['pulsing']['area'] > 8
+    for name in ('bouncing', 'sliding', 'spinning', 'orbiting'):
+        assert measured[name]['area'] < 2
+
+
+def test_blinking_comes_and_goes(measured):
+    assert measured['blinking']['strength'] < 0.25
+    for name in ('bouncing', 'sliding', 'spinning', 'orbiting'):
+        assert measured[name]['strength'] > 0.6
+
+
+@pytest.mark.parametrize('motion', ['sliding', 'spinning', 'orbiting'])
+def test_one_frame_seldom_tells_the_motion_by_the_place(motion):
+    """Places of single frames: a third of bouncing's are as likely here."""
+    rng = np.random.default_rng(0)
+
+    def places(name):
+        poses = [moving_poses(name, 32, rng) for _ in range(400)]
+        x, y = (np.concatenate([getattr(p, key) for p in poses])
+                for key in 'xy')
+        counts, *_ = np.histogram2d(x, y, bins=6, range=[(0, 1), (0, 1)])
+        return counts / counts.sum()
+
+    overlap = np.minimum(places('bouncing'), places(motion)).sum()
+    assert overlap > 1 / 3

@@ -1,0 +1,463 @@
+import random
+from functools import partial
+
+import av
+import numpy as np
+import pytest
+import torch
+from helpers import read_index, write_mp4
+from mmengine.dataset import (ConcatDataset, RepeatDataset, pseudo_collate,
+                              worker_init_fn)
+from mmengine.logging import MMLogger
+from mmengine.registry import init_default_scope
+from torch.utils.data import DataLoader
+
+from projects.vifi_clip.datasets import CheckedVideoDataset
+
+NUM_FRAMES = 20
+
+
+def pipeline(reader='Decord', num_frames=2, **kwargs):
+    return [
+        dict(type=f'{reader}Init'),
+        dict(
+            type='SampleFrames',
+            clip_len=1,
+            frame_interval=1,
+            num_clips=num_frames,
+            **kwargs),
+        dict(type=f'{reader}Decode'),
+        dict(type='FormatShape', input_format='NCHW'),
+        dict(type='PackActionInputs', meta_keys=('filename', 'sample_idx')),
+    ]
+
+
+def indices(data):
+    return [read_index(img) for img in data['inputs'].permute(0, 2, 3, 1)]
+
+
+class Folder:
+    """Ten good videos, some of which a test may spoil."""
+
+    def __init__(self, path):
+        self.path = path
+        write_mp4(path / 'whole.mp4', NUM_FRAMES)
+        self.names = [f'v{i}.mp4' for i in range(10)]
+        for name in self.names:
+            (path / name).symlink_to(path / 'whole.mp4')
+        self.write_list()
+
+    def write_list(self, lines=None):
+        if lines is None:
+            lines = [f'{name} {i}' for i, name in enumerate(self.names)]
+        self.list = str(self.path / 'list.txt')
+        (self.path / 'list.txt').write_text('\n'.join(lines) + '\n')
+
+    def spoil(self, idx, content=b'not a video'):
+        path = self.path / self.names[idx]
+        path.unlink()
+        if content is not None:
+            path.write_bytes(content)
+        return str(path)
+
+    def dataset(self, **kwargs):
+        kwargs = {
+            'pipeline': pipeline(),
+            'data_prefix': dict(video=str(self.path)),
+            **kwargs
+        }
+        return CheckedVideoDataset(self.list, **kwargs)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    init_default_scope('mmaction')
+    return Folder(tmp_path)
+
+
+@pytest.fixture
+def log(tmp_path):
+    """Text of the log so far, of workers too."""
+    path = tmp_path / 'log.txt'
+    MMLogger.get_instance(str(tmp_path), log_file=str(path))
+    return path.read_text
+
+
+def load(dataset, num_workers=0, batch_size=2, **kwargs):
+    """Inputs of one pass, in order."""
+    loader = DataLoader(
+        dataset,
+        batch_size,
+        num_workers=num_workers,
+        collate_fn=pseudo_collate,
+        **kwargs)
+    return [x for batch in loader for x in batch['inputs']]
+
+
+# The list and the class file
+
+
+def test_good_list(folder):
+    (folder.path / 'c.txt').write_text('\n'.join('abcdefghij'))
+    dataset = folder.dataset(class_file=str(folder.path / 'c.txt'))
+    assert len(dataset) == 10
+    assert dataset.metainfo['classes'] == list('abcdefghij')
+    assert [dataset.get_data_info(i)['label'] for i in range(10)
+            ] == list(range(10))
+    assert dataset.bad_videos == []
+    data = dataset[3]
+    assert data['data_samples'].gt_label.tolist() == [3]
+    first, second = indices(data)  # one of each half of the video
+    assert 0 <= first < 10 <= second < 20
+
+
+def test_label_outside_the_class_list(folder):
+    (folder.path / 'c.txt').write_text('\n'.join('abcdefghi'))
+    with pytest.raises(ValueError, match=r'list.txt:10: label 9 is out of'):
+        folder.dataset(class_file=str(folder.path / 'c.txt'))
+    with pytest.raises(ValueError, match=r'list.txt:10: label 9 is out of'):
+        folder.dataset(num_classes=9)
+    with pytest.raises(ValueError, match='num_classes=10.* 9 classes'):
+        folder.dataset(class_file=str(folder.path / 'c.txt'), num_classes=10)
+
+
+def test_absent_files(folder, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'data_prefix=dict\(video='):
+        folder.dataset(data_prefix=dict(video=str(tmp_path / 'no')))
+    with pytest.raises(FileNotFoundError, match='no.txt'):
+        folder.dataset(class_file=str(tmp_path / 'no.txt'))
+    folder.list = 'no.txt'
+    for multi_class in (False, True):
+        with pytest.raises(FileNotFoundError, match='no.txt.*ann_file='):
+            folder.dataset(multi_class=multi_class, num_classes=10)
+
+
+def test_file_names_with_spaces_and_data_root(folder):
+    (folder.path / 'my dir').mkdir()
+    write_mp4(folder.path / 'my dir' / 'a b.mp4', 4)
+    folder.write_list(['my dir/a b.mp4 1'])
+    dataset = CheckedVideoDataset(
+        'list.txt',
+        pipeline(),
+        data_root=str(folder.path),
+        data_prefix=dict(video=''))
+    assert dataset[0]['data_samples'].gt_label.tolist() == [1]
+
+
+def test_multi_class_and_unlabelled(folder):
+    folder.write_list(['v0.mp4 1 3', 'v1.mp4 2'])
+    dataset = folder.dataset(multi_class=True, num_classes=4)
+    assert dataset[0]['data_samples'].gt_label.tolist() == [0, 1, 0, 1]
+    folder.write_list(['v0.mp4', 'v1.mp4'])
+    assert folder.dataset(test_mode=True).get_data_info(1)['label'] == -1
+    with pytest.raises(ValueError, match='no label'):
+        folder.dataset()
+
+
+@pytest.mark.parametrize('kwargs, name', [
+    (dict(max_bad_ratio=1.1), 'max_bad_ratio'),
+    (dict(on_bad_video='skip', test_mode=True), 'on_bad_video'),
+    (dict(on_bad_video='count_as_wrong'), 'test_mode'),
+    (dict(seed=-1), 'seed'),
+])
+def test_bad_arguments(folder, kwargs, name):
+    with pytest.raises(ValueError, match=name):
+        folder.dataset(**kwargs)
+
+
+# Bad videos
+
+
+def write_sound(path):
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream('aac', rate=16000)
+        frame = av.AudioFrame.from_ndarray(
+            np.zeros((1, 1024), np.float32), format='fltp', layout='mono')
+        frame.rate, frame.pts = 16000, 0
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def bad_files(path):
+    """Every way a video was seen to be bad."""
+    moov_last = (path / 'whole.mp4').read_bytes()
+    write_mp4(path / 'fast.mp4', 60, faststart=True)
+    moov_first = (path / 'fast.mp4').read_bytes()
+    write_sound(path / 'sound.mp4')
+    return dict(
+        empty=b'',
+        html=b'<html>404 Not Found</html>',
+        no_index=moov_last[:len(moov_last) * 2 // 3],
+        cut_pictures=moov_first[:len(moov_first) * 2 // 3],
+        sound_only=(path / 'sound.mp4').read_bytes())
+
+
+KINDS = ['empty', 'html', 'no_index', 'sound_only']
+
+
+@pytest.mark.parametrize(
+    'reader, kind',
+    [('Decord', 'cut_pictures')]  # PyAV decodes what is there
+    + [(reader, kind) for reader in ('Decord', 'PyAV') for kind in KINDS])
+def test_every_kind_of_bad_file(folder, log, reader, kind):
+    name = folder.spoil(4, bad_files(folder.path)[kind])
+    dataset = folder.dataset(
+        max_bad_ratio=0.1, pipeline=pipeline(reader), seed=0)
+    data = dataset[4]
+    assert data['data_samples'].filename != name  # another one
+    assert dataset.bad_videos == [name]
+    assert name in log() and '1 of 10' in log()
+    test = folder.dataset(test_mode=True, pipeline=pipeline(reader))
+    with pytest.raises(RuntimeError, match=r'v4.mp4: .*count_as_wrong'):
+        test[4]
+
+
+def test_no_frames_is_bad(folder):
+    # PyAVInit takes the frame count from the header; Matroska has none.
+    write_mp4(folder.path / 'v.mkv', 4)
+    folder.write_list(['v.mkv 0'])
+    dataset = folder.dataset(test_mode=True, pipeline=pipeline('PyAV'))
+    with pytest.raises(RuntimeError, match='v.mkv.* no frames'):
+        dataset[0]
+
+
+def test_cut_at_any_place_is_bad_or_a_clean_start(folder):
+    """decord must neither hang nor repeat frames."""
+    path = folder.path / 'fast.mp4'
+    write_mp4(path, 12, faststart=True)
+    whole = path.read_bytes()
+    folder.write_list(['cut.mp4 0'])
+    every_frame = pipeline(num_frames=1)
+    every_frame[1] = dict(type='SampleFrames', clip_len=12)
+    (folder.path / 'cut.mp4').write_bytes(whole)
+    dataset = folder.dataset(test_mode=True, pipeline=every_frame)
+    assert indices(dataset[0]) == list(range(12))
+    outcomes = []
+    for size in range(0, len(whole), 17):
+        (folder.path / 'cut.mp4').write_bytes(whole[:size])
+        try:
+            found = indices(dataset[0])
+            outcomes.append('clean')
+        except RuntimeError:
+            outcomes.append('bad')
+            continue
+        num_left = len(set(found))
+        assert found == [i % num_left for i in range(12)]  # mode 'loop'
+    assert outcomes.count('bad') > len(outcomes) // 2
+
+
+def test_avi_cut_short_does_not_reach_decord(folder):
+    """decord 0.6 crashes the process on it."""
+    write_mp4(folder.path / 'v.avi', NUM_FRAMES)
+    whole = (folder.path / 'v.avi').read_bytes()
+    folder.write_list(['v.avi 0'])
+    assert len(indices(folder.dataset(test_mode=True)[0])) == 2
+    (folder.path / 'v.avi').write_bytes(whole[:len(whole) * 3 // 4])
+    with pytest.raises(RuntimeError, match='v.avi.* cut short'):
+        folder.dataset(test_mode=True)[0]
+
+
+def test_bound_in_training(folder):
+    for idx in (2, 5):
+        folder.spoil(idx)
+    dataset = folder.dataset(max_bad_ratio=0.1)
+    dataset[2]
+    dataset[2]  # the same one again does not count twice
+    with pytest.raises(RuntimeError) as error:
+        dataset[5]
+    for part in ('2 of the 10', 'v2.mp4', 'v5.mp4', 'max_bad_ratio=0.1',
+                 'list.txt', 'RuntimeError'):
+        assert part in str(error.value)
+
+
+def test_absent_videos(folder, log):
+    names = [folder.spoil(idx, None) for idx in (2, 5)]
+    with pytest.raises(RuntimeError, match=r'2 of the 10.*v2.mp4.*v5.mp4'):
+        folder.dataset(max_bad_ratio=0.1)
+    dataset = folder.dataset(max_bad_ratio=0.2)
+    assert dataset.bad_videos == names and names[0] in log()
+    assert dataset[2]['data_samples'].filename not in names
+    with pytest.raises(FileNotFoundError, match=r'2 of the 10.*v2.mp4'):
+        folder.dataset(test_mode=True)
+    # Videos outside the chosen part do not matter.
+    assert len(folder.dataset(test_mode=True, indices=2)) == 2
+    dataset = folder.dataset(test_mode=True, on_bad_video='count_as_wrong')
+    assert dataset[5]['data_samples'].bad_video
+
+
+def test_remote_storage_is_not_looked_for_on_disk(folder):
+    steps = pipeline()
+    steps[0]['io_backend'] = 'http'
+    dataset = folder.dataset(
+        pipeline=steps, data_prefix=dict(video='/not/on/this/machine'))
+    assert len(dataset) == 10 and dataset.bad_videos == []
+
+
+def test_all_bad_is_an_error_whatever_the_bound(folder):
+    folder.write_list(['v1.mp4 0', 'v2.mp4 1'])
+    folder.spoil(1), folder.spoil(2)
+    with pytest.raises(RuntimeError, match='2 of the 2'):
+        folder.dataset(max_bad_ratio=1.0)[0]
+    dataset = folder.dataset(test_mode=True, on_bad_video='count_as_wrong')
+    with pytest.raises(RuntimeError, match='none of the 2.*v1.mp4.*v2.mp4'):
+        dataset[0]
+
+
+def fail(results):
+    raise RuntimeError('our own mistake')
+
+
+def test_errors_of_the_pipeline_are_not_bad_videos(folder):
+    steps = pipeline()
+    no_sampling = steps[:1] + steps[2:]
+    for broken, error in ((steps + [fail], RuntimeError), (no_sampling,
+                                                           KeyError)):
+        dataset = folder.dataset(pipeline=broken, max_bad_ratio=1.0)
+        with pytest.raises(error):
+            dataset[0]
+        assert dataset.bad_videos == []
+
+
+def test_other_transforms_may_pass_a_sample_over(folder):
+    kept = pipeline() + [
+        lambda data: data if data['data_samples'].gt_label > 4 else None
+    ]
+    dataset = folder.dataset(pipeline=kept)
+    assert dataset[0]['data_samples'].gt_label > 4
+    assert dataset.bad_videos == []
+
+
+def test_count_as_wrong(folder, log):
+    names = [folder.spoil(idx) for idx in (9, 0)]
+    dataset = folder.dataset(test_mode=True, on_bad_video='count_as_wrong')
+    sample = dataset[9]['data_samples']
+    # Pixels of v1, the next that can be read; all else is its own.
+    assert sample.bad_video
+    assert sample.gt_label.tolist() == [9] and sample.sample_idx == 9
+    assert sample.filename == names[0]
+    assert sorted(dataset.bad_videos) == sorted(names)
+    assert 'bad_video' not in dataset[1]['data_samples'].metainfo
+    assert all(name in log() for name in names)
+
+
+# Workers
+
+
+@pytest.mark.parametrize('context, num_workers', [('fork', 2), ('spawn', 1)])
+def test_workers_share_the_count(folder, log, context, num_workers):
+    bad = [folder.spoil(idx) for idx in (0, 3)]
+    dataset = folder.dataset(max_bad_ratio=0.2)
+    options = dict(
+        num_workers=num_workers, multiprocessing_context=context)
+    assert len(load(dataset, **options)) == 10
+    assert dataset.bad_videos == bad
+    if context == 'fork':
+        assert all(log().count(name) == 1 for name in bad)
+        folder.spoil(6)
+        with pytest.raises(RuntimeError, match='3 of the 10.*max_bad_ratio'):
+            load(dataset, **options)
+
+
+# Reproducible augmentation
+
+
+def same(left, right):
+    return len(left) == len(right) and all(
+        torch.equal(a, b) for a, b in zip(left, right))
+
+
+def jitter(results):
+    """Draws from all three generators."""
+    drawn = [random.random(), np.random.rand(), float(torch.rand(()))]
+    results['imgs'] = np.array(drawn)
+    return results
+
+
+def test_samples_do_not_depend_on_workers_or_past(folder):
+    steps = pipeline()[:3] + [jitter, pipeline()[-1]]
+    folder.spoil(5)  # its stand-in must be the same one too
+    kwargs = dict(pipeline=steps, max_bad_ratio=0.1, seed=7)
+    first = load(folder.dataset(**kwargs))
+    assert len({tuple(x.tolist()) for x in first}) >= 9
+    random.seed(1), np.random.seed(1), torch.manual_seed(1)
+    init = partial(worker_init_fn, num_workers=2, rank=0, seed=1)
+    again = load(folder.dataset(**kwargs), num_workers=2, worker_init_fn=init)
+    assert same(first, again)
+    dataset = folder.dataset(**kwargs)
+    dataset.set_epoch(1)
+    second = load(dataset)
+    assert not same(first, second)
+    assert not same(first, load(folder.dataset(**{**kwargs, 'seed': 8})))
+    # Going on from epoch 0 equals starting at epoch 1.
+    dataset = folder.dataset(**kwargs)
+    load(dataset)
+    dataset.set_epoch(1)
+    assert same(second, load(dataset))
+
+
+def test_persistent_workers_see_the_epoch(folder):
+    steps = pipeline()[:3] + [jitter, pipeline()[-1]]
+    dataset = folder.dataset(pipeline=steps, seed=7)
+    loader = DataLoader(
+        dataset, 1, num_workers=1, persistent_workers=True,
+        collate_fn=pseudo_collate)
+    first, again = ([b['inputs'][0] for b in loader] for _ in range(2))
+    dataset.set_epoch(1)
+    second = [batch['inputs'][0] for batch in loader]
+    assert same(first, again) and not same(first, second)
+
+
+@pytest.mark.parametrize('spoil', [False, True])
+def test_generators_of_the_main_process_are_left_alone(folder, spoil):
+    if spoil:
+        folder.spoil(3)
+    steps = pipeline()[:3] + [jitter, pipeline()[-1]]
+    dataset = folder.dataset(pipeline=steps, max_bad_ratio=0.1, seed=7)
+
+    def draw():
+        return random.random(), np.random.rand(), float(torch.rand(()))
+
+    random.seed(1), np.random.seed(1), torch.manual_seed(1)
+    expected = draw(), draw()
+    random.seed(1), np.random.seed(1), torch.manual_seed(1)
+    first = draw()
+    dataset[3]
+    assert (first, draw()) == expected
+
+
+def test_without_seed_augmentation_follows_the_generators(folder):
+    dataset = folder.dataset(
+        pipeline=pipeline()[:3] + [jitter, pipeline()[-1]])
+    assert not torch.equal(dataset[3]['inputs'], dataset[3]['inputs'])
+
+
+# What BaseDataset and its wrappers do
+
+
+@pytest.mark.parametrize('serialize', [True, False])
+def test_subsets_keep_their_bad_videos(folder, serialize):
+    name = folder.spoil(4)
+    dataset = folder.dataset(max_bad_ratio=0.5, serialize_data=serialize)
+    dataset[4]
+    tail = dataset.get_subset(-6)
+    assert len(tail) == 6 and tail.bad_videos == [name]
+    assert tail[0]['data_samples'].filename != name
+    assert dataset.get_subset(3).bad_videos == []
+    folder.spoil(7)
+    tail[3]
+    assert len(tail.bad_videos) == 2 and dataset.bad_videos == [name]
+    dataset.get_subset_([4, 1])
+    assert len(dataset) == 2 and dataset.bad_videos == [name]
+    assert dataset[1]['data_samples'].gt_label.tolist() == [1]
+
+
+def test_lazy_init_indices_and_wrappers(folder):
+    dataset = folder.dataset(lazy_init=True, indices=[3, 4])
+    assert dataset.bad_videos == [] and len(dataset) == 2
+    assert dataset[-1]['data_samples'].gt_label.tolist() == [4]
+    with pytest.raises(IndexError):
+        dataset[2]
+    repeated = RepeatDataset(dataset, 3)
+    assert repeated[5]['data_samples'].gt_label.tolist() == [4]
+    joined = ConcatDataset([dataset, folder.dataset()])
+    assert joined[2]['data_samples'].gt_label.tolist() == [0]
