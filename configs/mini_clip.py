@@ -7,7 +7,7 @@ _base_ = [
     './_base_/datasets/mini.py'
 ]
 
-epochs = 12
+epochs = 16
 captions = _base_.data_root + '/annotations/captions.txt'
 
 model = dict(
@@ -21,11 +21,8 @@ model = dict(
     train_token_embedding=True)
 
 still_pipeline = [
-    dict(type='DecordInit'),
-    dict(type='SampleFrames', clip_len=1, frame_interval=1, num_clips=1),
-    dict(type='DecordDecode'),
-    dict(type='Resize', scale=(-1, 68)),
-    dict(type='RandomCrop', size=64),
+    dict(type='ImageDecode'),
+    dict(type='RandomCrop', size=60),
     dict(type='FormatShape', input_format='NCHW'),
     dict(type='PackActionInputs')
 ]

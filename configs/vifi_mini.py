@@ -13,10 +13,10 @@ _base_ = [
     './_base_/datasets/mini.py'
 ]
 
-epochs = 15
+epochs = 8
 
 train_cfg = dict(
-    type='EpochBasedTrainLoop', max_epochs=epochs, val_interval=5)
+    type='EpochBasedTrainLoop', max_epochs=epochs, val_interval=4)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 
@@ -24,7 +24,7 @@ optim_wrapper = dict(
     type='AutocastOptimWrapper',
     dtype='float32',
     # 1 process x batch 16 x accumulation 1 = 16
-    optimizer=dict(type='AdamW', lr=5e-4, betas=(0.9, 0.98), eps=1e-8,
+    optimizer=dict(type='AdamW', lr=3e-4, betas=(0.9, 0.98), eps=1e-8,
                    weight_decay=0.001, fused=True))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, begin=0, end=1, by_epoch=True,
@@ -33,4 +33,4 @@ param_scheduler = [
          T_max=epochs - 1, by_epoch=True, convert_to_iter_based=True)
 ]
 auto_scale_lr = dict(enable=False, base_batch_size=16)
-default_hooks = dict(checkpoint=dict(interval=5))
+default_hooks = dict(checkpoint=dict(interval=4))

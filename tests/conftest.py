@@ -7,6 +7,8 @@ import pytest
 os.environ.setdefault('HF_HUB_OFFLINE', '1')
 
 import torch  # noqa: E402
+
+torch.set_num_threads(1)  # tiny models run faster without a thread pool
 from tiny import tiny_arch  # noqa: E402
 
 import projects.vifi_clip  # noqa: E402,F401

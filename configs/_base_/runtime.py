@@ -5,7 +5,7 @@ custom_imports = dict(imports=['projects.vifi_clip'])
 default_hooks = dict(
     runtime_info=dict(type='RuntimeInfoHook'),
     timer=dict(type='IterTimerHook'),
-    logger=dict(type='LoggerHook', interval=20, ignore_last=False),
+    logger=dict(type='LoggerHook', interval=50, ignore_last=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(
         type='CheckpointHook',
@@ -16,7 +16,13 @@ default_hooks = dict(
         backend_args=dict(backend='AtomicLocalBackend')),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     sync_buffers=dict(type='SyncBuffersHook'))
-custom_hooks = [dict(type='EpochSeedHook'), dict(type='BadVideoHook')]
+custom_hooks = [
+    dict(type='EpochSeedHook'),
+    dict(type='EpochAccumulationHook'),
+    dict(type='ResumedValidationHook'),
+    dict(type='BadVideoHook'),
+    dict(type='PlainCheckpointHook')
+]
 
 env_cfg = dict(
     cudnn_benchmark=False,

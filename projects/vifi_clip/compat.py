@@ -8,11 +8,15 @@ import sys
 import types
 from pathlib import Path
 
+import cv2
+import numpy as np
+
 
 def apply() -> None:
     """Close every gap. Safe to call any number of times."""
     _stand_in_for_drn()
     _leave_out_vindlu()
+    _let_hue_go_down()
 
 
 def _stand_in_for_drn() -> None:
@@ -53,3 +57,25 @@ def _leave_out_vindlu() -> None:
         return
     from mmaction.utils import dependency
     dependency.WITH_MULTIMODAL = False
+
+
+def _let_hue_go_down() -> None:
+    """MMAction2's ColorJitter adds the hue's change to a uint8 array, and
+    numpy >= 2 refuses a negative one (OverflowError)."""
+    from mmaction.datasets.transforms import ColorJitter
+    try:
+        ColorJitter.adjust_hue(np.zeros((1, 1, 3), np.float32), -0.1)
+        return
+    except OverflowError:
+        pass
+
+    def adjust_hue(img: np.ndarray, factor: float) -> np.ndarray:
+        """[H, W, 3] RGB of 0..255, and a share of 255, as there."""
+        pixels = np.clip(img, 0, 255).astype(np.uint8)
+        hue, saturation, value = cv2.split(
+            cv2.cvtColor(pixels, cv2.COLOR_RGB2HSV))
+        hue = (hue.astype(np.int16) + int(factor * 255)) % 180
+        hsv = cv2.merge([hue.astype(np.uint8), saturation, value])
+        return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB).astype(np.float32)
+
+    ColorJitter.adjust_hue = staticmethod(adjust_hue)

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import cv2
 import decord
 import pytest
 
@@ -57,12 +58,11 @@ def test_clips_decode_at_the_promised_size_and_length(world):
     assert len(lengths) > 5
 
 
-def test_stills_decode_as_one_frame(world):
-    paths = sorted(world.glob('stills/*.mp4'))
+def test_stills_decode(world):
+    paths = sorted(world.glob('stills/*.jpg'))
     assert [path.stem for path in paths] == [f'{i:04d}' for i in range(40)]
     for path in paths:
-        video = decord.VideoReader(str(path))
-        assert len(video) == 1 and video[0].shape == (32, 32, 3)
+        assert cv2.imread(str(path)).shape == (32, 32, 3)
 
 
 @pytest.mark.parametrize('rows, classes, count', [
@@ -181,7 +181,7 @@ def test_clips_do_not_depend_on_how_many_there_are(world, tmp_path):
         for path, digest in digests(tmp_path / 'mini').items()
         if path.endswith('.mp4')
     }
-    assert len(videos) == 24 * 2 + 8 + 3
+    assert len(videos) == 24 * 2 + 8
     assert videos.items() <= digests(world).items()
 
 

@@ -87,8 +87,8 @@ def test_damage_is_found(tmp_path):
     with pytest.raises(MiniWorldError, match='train.txt was changed'):
         build(tmp_path / 'mini', params)
     listing.write_text(kept)
-    (tmp_path / 'mini' / 'stills' / '0000.mp4').unlink()
-    with pytest.raises(MiniWorldError, match='stills/0000.mp4 is missing'):
+    (tmp_path / 'mini' / 'stills' / '0000.jpg').unlink()
+    with pytest.raises(MiniWorldError, match='stills/0000.jpg is missing'):
         build(tmp_path / 'mini', params)
     assert build(tmp_path / 'mini', params, workers=1, force=True)
 

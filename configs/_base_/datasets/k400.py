@@ -30,7 +30,7 @@ train_pipeline = [
                 hue=0.1)
         ],
         prob=0.8),
-    dict(type='RandomGrayscale', prob=0.2),
+    dict(type='TorchVisionWrapper', op='RandomGrayscale', p=0.2),
     dict(type='FormatShape', input_format='NCHW'),
     dict(type='PackActionInputs')
 ]

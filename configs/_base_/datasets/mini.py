@@ -1,4 +1,5 @@
-# The small world of tools/make_mini_dataset.py: 8 frames, 64 x 64 pixels.
+# The small world of tools/make_mini_dataset.py: 8 frames, 60 x 60
+# pixels of 64 x 64.
 data_root = '{{$DATA_ROOT:data/mini}}'
 label_file = data_root + '/annotations/classes.txt'
 
@@ -8,8 +9,7 @@ train_pipeline = [
     dict(type='SampleFrames', clip_len=1, frame_interval=1, num_clips=8),
     dict(type='DecordDecode'),
     # No colour change and no flip: class names tell colours, captions sides.
-    dict(type='Resize', scale=(-1, 72)),
-    dict(type='RandomCrop', size=64),
+    dict(type='RandomCrop', size=60),
     dict(type='FormatShape', input_format='NCHW'),
     dict(type='PackActionInputs')
 ]
@@ -17,19 +17,18 @@ val_pipeline = [
     dict(type='DecordInit'),
     dict(type='SparseSampleViews', num_frames=8, num_views=1),
     dict(type='DecordDecode'),
-    dict(type='Resize', scale=(-1, 72)),
-    dict(type='CenterCrop', crop_size=64),
+    dict(type='CenterCrop', crop_size=60),
     dict(type='FormatShape', input_format='NCHW'),
     dict(type='PackActionInputs')
 ]
-# 4 temporal x 3 spatial views. The clips are square: without the wider short
-# side the three crops would coincide.
+# 4 temporal x 3 spatial views. The clips are square, so they are cut to a
+# height of 60 first: ThreeCrop takes left, middle and right of what is wide.
 test_pipeline = [
     dict(type='DecordInit'),
     dict(type='SparseSampleViews', num_frames=8, num_views=4),
     dict(type='DecordDecode'),
-    dict(type='Resize', scale=(80, 64), keep_ratio=False),
-    dict(type='ThreeCrop', crop_size=64),
+    dict(type='CenterCrop', crop_size=(64, 60)),
+    dict(type='ThreeCrop', crop_size=60),
     dict(type='FormatShape', input_format='NCHW'),
     dict(type='PackActionInputs')
 ]

@@ -9,7 +9,7 @@ import torch
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
-from ..engine import register_loader
+from ..engine import PlainCheckpointHook, register_loader
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,8 +84,14 @@ def build_runner(cfg: Config) -> Runner:
     """The config's runner, as MMAction2's tools build it."""
     from mmaction.registry import RUNNERS
     if 'runner_type' in cfg:
-        return RUNNERS.build(cfg)
-    return Runner.from_cfg(cfg)
+        runner = RUNNERS.build(cfg)
+    else:
+        runner = Runner.from_cfg(cfg)
+    # For configs that do not use our runtime, so that what we save here can
+    # be loaded here.
+    if not any(isinstance(h, PlainCheckpointHook) for h in runner.hooks):
+        runner.register_hook(PlainCheckpointHook())
+    return runner
 
 
 def run_main(main: Callable, argv: Optional[Sequence[str]] = None) -> int:
@@ -102,7 +108,10 @@ def run_main(main: Callable, argv: Optional[Sequence[str]] = None) -> int:
     except (ValueError, FileNotFoundError, KeyError) as error:
         if os.environ.get('VIFI_TRACEBACK'):
             raise
-        print(f'\nerror: {error}\n(VIFI_TRACEBACK=1 shows where)', file=sys.stderr)
+        # str(KeyError) would put its message in quotes
+        said = error.args[0] if isinstance(error, KeyError) else error
+        print(f'\nerror: {said}\n(VIFI_TRACEBACK=1 shows where)',
+              file=sys.stderr)
         return 2
     finally:
         if torch.distributed.is_initialized():

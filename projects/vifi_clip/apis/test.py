@@ -2,6 +2,7 @@
 import argparse
 from typing import Optional, Sequence
 
+import torch
 from mmengine.config import Config
 
 from .launch import (add_common_arguments, build_runner, load_config,
@@ -26,13 +27,6 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         '--bad-videos', choices=['error', 'count_as_wrong'],
         help='what to do with a video that cannot be read (default: the '
         "config's setting, an error)")
-    parser.add_argument('--show-dir', help='folder for annotated videos')
-    parser.add_argument('--show', action='store_true',
-                        help='show results in a window')
-    parser.add_argument('--interval', type=int, default=1,
-                        help='show or save every so many samples')
-    parser.add_argument('--wait-time', type=float, default=2,
-                        help='seconds to show each window')
     return parser.parse_args(argv)
 
 
@@ -47,12 +41,8 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     if args.bad_videos:
         dataset.on_bad_video = args.bad_videos
     if args.amp:
-        cfg.test_cfg.fp16 = True  # MMEngine's loop: bf16 on CPU, fp16 on GPU
-    if args.show or args.show_dir:
-        cfg.default_hooks.visualization = dict(
-            type='VisualizationHook', enable=True, show=args.show,
-            out_dir=args.show_dir, interval=args.interval,
-            wait_time=args.wait_time)
+        cfg.test_cfg.fp16 = True  # MMEngine's loop: torch's default autocast
+        torch.set_autocast_dtype('cuda', torch.bfloat16)  # as on CPU
     if args.dump:
         if not args.dump.endswith(('.pkl', '.pickle')):
             raise ValueError(f'--dump writes a .pkl file, got {args.dump!r}')

@@ -1,8 +1,11 @@
 """``tools/train.py``: train a config, as MMAction2's tool does."""
 import argparse
+import os.path as osp
+from glob import escape, glob
 from typing import Optional, Sequence
 
 from mmengine.config import Config
+from mmengine.runner import find_latest_checkpoint
 
 from .launch import (add_common_arguments, build_runner, load_config,
                      prepare_distributed)
@@ -44,9 +47,18 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     if args.amp:
         _use_amp(cfg)
     if args.resume:
-        cfg.resume = True
-        cfg.load_from = None if args.resume == 'auto' else args.resume
+        path = args.resume
+        if path == 'auto':
+            path = latest_checkpoint(cfg.work_dir)
+        # With nothing to resume, the config's load_from still holds.
+        cfg.resume = path is not None
+        cfg.load_from = path or cfg.get('load_from')
     if args.auto_scale_lr:
+        if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
+            raise ValueError(
+                f'--auto-scale-lr: {cfg.filename} does not say which batch '
+                'its learning rate is for; add '
+                'auto_scale_lr=dict(base_batch_size=...)')
         cfg.auto_scale_lr.enable = True
     randomness = cfg.get('randomness') or {}
     if args.seed is not None:
@@ -57,6 +69,25 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
         randomness['deterministic'] = True
     cfg.randomness = randomness
     return cfg
+
+
+def latest_checkpoint(work_dir: str) -> Optional[str]:
+    """The checkpoint to resume from, None if there is none.
+
+    Args:
+        work_dir (str): Where a run was.
+
+    Returns:
+        str, optional: What MMEngine's ``last_checkpoint`` names. If that is
+        not there, for the folder was moved or the run was killed while it
+        wrote the name, the newest checkpoint of an epoch or iteration.
+    """
+    named = find_latest_checkpoint(work_dir)
+    if named and osp.isfile(named):
+        return named
+    files = glob(osp.join(escape(work_dir), 'epoch_*.pth'))
+    files += glob(osp.join(escape(work_dir), 'iter_*.pth'))
+    return max(files, key=osp.getmtime, default=None)
 
 
 def _use_amp(cfg: Config) -> None:
@@ -74,4 +105,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     args = parse_args(argv)
     cfg = merge_args(load_config(args), args)
     prepare_distributed(cfg)
-    build_runner(cfg).train()
+    runner = build_runner(cfg)
+    if args.resume and not cfg.resume:
+        runner.logger.warning(f'--resume: there is no checkpoint in '
+                              f'{cfg.work_dir}; training starts afresh')
+    runner.train()

@@ -9,7 +9,7 @@ from .video_list import is_local
 # (or in subclasses of them) is the video's fault; anything else is ours.
 READER_TRANSFORMS = ('DecordInit', 'DecordDecode', 'PyAVInit', 'PyAVDecode',
                      'PyAVDecodeMotionVector', 'PIMSInit', 'PIMSDecode',
-                     'OpenCVInit', 'OpenCVDecode')
+                     'OpenCVInit', 'OpenCVDecode', 'ImageDecode')
 # Except for these: a decoder that is not installed, a key that an earlier
 # transform should have set, a wrong argument, a machine out of memory.
 _NOT_THE_VIDEO = (ImportError, KeyError, TypeError, AttributeError,

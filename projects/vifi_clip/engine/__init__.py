@@ -1,9 +1,11 @@
 """Optimizer wrapper, hooks and checkpoint files."""
 from .checkpoint import AtomicLocalBackend, load_checkpoint, register_loader
-from .hooks import BadVideoHook, EpochSeedHook
+from .hooks import (BadVideoHook, EpochAccumulationHook, EpochSeedHook,
+                    PlainCheckpointHook, ResumedValidationHook)
 from .optim_wrapper import AutocastOptimWrapper
 
 __all__ = [
     'AtomicLocalBackend', 'AutocastOptimWrapper', 'BadVideoHook',
-    'EpochSeedHook', 'load_checkpoint', 'register_loader'
+    'EpochAccumulationHook', 'EpochSeedHook', 'PlainCheckpointHook',
+    'ResumedValidationHook', 'load_checkpoint', 'register_loader'
 ]

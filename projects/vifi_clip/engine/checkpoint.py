@@ -2,26 +2,32 @@
 import os
 import os.path as osp
 import pickle
-import tempfile
+import textwrap
 import zipfile
 from typing import Any, Union
+from urllib.parse import urlparse
 
 import numpy as np
 import torch
+from mmengine.dist import barrier, get_local_rank
 from mmengine.fileio import LocalBackend, register_backend
-from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
-# What MMEngine's own checkpoints hold beside tensors and plain containers.
-# All are inert: their unpickling sets attributes and allocates arrays.
+# numpy scalars and arrays stand in metrics (best_score) and meta data. All are
+# inert: unpickling them only allocates and copies.
 _INERT = [
-    HistoryBuffer, HistoryBuffer.min, HistoryBuffer.max, HistoryBuffer.mean,
-    HistoryBuffer.current, np.ndarray, np.dtype,
+    np.ndarray, np.dtype,
     type(np.dtype('int64')),
     type(np.dtype('float32')),
     type(np.dtype('float64')), np._core.multiarray._reconstruct,
     np._core.multiarray.scalar
 ]
+# What torch and zipfile raise on a file that is cut short or overwritten.
+_DAMAGE = (EOFError, OSError, RuntimeError, SafetensorError,
+           pickle.UnpicklingError, zipfile.BadZipFile)
+_PICKLE_STARTS = tuple(b'\x80' + bytes([i]) for i in range(2, 6))
 
 
 def load_checkpoint(path: str,
@@ -40,32 +46,53 @@ def load_checkpoint(path: str,
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is damaged, or it wants to run code and
-            ``trust`` is off.
+        ValueError: The file is damaged or no checkpoint, or it wants to run
+            code and ``trust`` is off.
     """
     path = osp.expanduser(path)
     if not osp.isfile(path):
         raise FileNotFoundError(f'Checkpoint {path!r} does not exist.')
+    _check_magic(path)
+    try:
+        return _read(path, map_location, trust)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        # A trusted pickle runs its own code, whose errors are not ours.
+        if trust and not isinstance(error, _DAMAGE):
+            raise
+        if not trust and isinstance(error, pickle.UnpicklingError):
+            raise ValueError(
+                f'{path} holds more than weights and plain values '
+                f'({_culprit(error)}) and was not loaded, since a pickle can '
+                'run code. If you trust where it comes from, say so with '
+                '--trust.') from error
+        raise ValueError(f'{path} is damaged or no checkpoint: '
+                         f'{_first_line(error)}') from error
+
+
+def _check_magic(path: str) -> None:
+    """Refuse what torch's unpickler would stumble over in odd ways."""
+    with open(path, 'rb') as file:
+        start = file.read(2)
+    # zip archives and pickles from protocol 2; safetensors has no magic
+    if not start:
+        raise ValueError(f'{path} is damaged or no checkpoint: it is empty')
+    known = start == b'PK' or start in _PICKLE_STARTS
+    if not known and not path.endswith('.safetensors'):
+        raise ValueError(f'{path} is damaged or no checkpoint: it starts '
+                         f'with {start!r}')
+
+
+def _read(path: str, map_location: Union[str, torch.device, None],
+          trust: bool) -> Any:
     if path.endswith('.safetensors'):
-        from safetensors.torch import load_file
         return load_file(path, device=str(map_location or 'cpu'))
     if _is_torchscript(path):
         return torch.jit.load(path, map_location=map_location).state_dict()
-    try:
-        with torch.serialization.safe_globals(_INERT):
-            return torch.load(
-                path, map_location=map_location, weights_only=not trust)
-    except pickle.UnpicklingError as error:
-        if 'weights_only' not in str(error):
-            raise ValueError(f'{path} is not a readable checkpoint: '
-                             f'{error}') from error
-        raise ValueError(
-            f'{path} is a pickle that wants to run code and was not loaded '
-            f'({_wanted(error)}). If you trust where it comes from, say so '
-            'with --trust.') from error
-    except (EOFError, RuntimeError) as error:
-        raise ValueError(f'{path} is damaged or no checkpoint: '
-                         f'{error}') from error
+    with torch.serialization.safe_globals(_INERT):
+        return torch.load(
+            path, map_location=map_location, weights_only=not trust)
 
 
 def _is_torchscript(path: str) -> bool:
@@ -76,27 +103,51 @@ def _is_torchscript(path: str) -> bool:
         return any('/code/' in name for name in archive.namelist())
 
 
-def _wanted(error: Exception) -> str:
-    """The one line of torch's long message that names the culprit."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    named = [line for line in lines if 'GLOBAL' in line or 'Unsupported' in line]
-    return (named or lines)[0].split('. ')[0]
+def _culprit(error: Exception) -> str:
+    """The part of torch's long message that names what is not allowed."""
+    for line in str(error).splitlines():
+        if 'GLOBAL' in line or 'Unsupported' in line:
+            return line.strip().split('. ')[0].rstrip('.')
+    return _first_line(error)
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return textwrap.shorten(lines[0], 160)
 
 
 def register_loader(trust: bool = False) -> None:
-    """Make MMEngine load local files through :func:`load_checkpoint`.
+    """Make MMEngine load files and web addresses as
+    :func:`load_checkpoint` does.
 
     torch >= 2.6 loads with ``weights_only=True``, under which MMEngine's own
-    checkpoints fail in MMEngine's own loader.
+    checkpoints fail in MMEngine's own loader; its loader of web addresses
+    runs whatever code they hold.
 
     Args:
         trust (bool): Allow pickles to run code, for this process.
     """
 
-    def loader(filename, map_location=None, logger=None):
+    def from_file(filename, map_location=None, logger=None):
         return load_checkpoint(filename, map_location, trust)
 
-    CheckpointLoader.register_scheme(prefixes='', loader=loader, force=True)
+    def from_web(filename, map_location=None, logger=None):
+        return load_checkpoint(_download(filename), map_location, trust)
+
+    register = CheckpointLoader.register_scheme
+    register(prefixes='', loader=from_file, force=True)
+    register(prefixes=('http://', 'https://'), loader=from_web, force=True)
+
+
+def _download(url: str) -> str:
+    """The file of a web address, kept in torch's cache."""
+    folder = osp.join(torch.hub.get_dir(), 'checkpoints')
+    path = osp.join(folder, osp.basename(urlparse(url).path))
+    if get_local_rank() == 0 and not osp.exists(path):
+        os.makedirs(folder, exist_ok=True)
+        torch.hub.download_url_to_file(url, path)
+    barrier()
+    return path
 
 
 class AtomicLocalBackend(LocalBackend):
@@ -109,28 +160,21 @@ class AtomicLocalBackend(LocalBackend):
 
     def put(self, obj: Union[bytes, memoryview], filepath: str) -> None:
         """Write bytes beside ``filepath``, then move them there."""
-        folder = osp.dirname(osp.abspath(filepath))
+        folder, name = osp.split(osp.abspath(filepath))
         os.makedirs(folder, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(
-            dir=folder, prefix=f'.{osp.basename(filepath)}.')
+        # One name, so that what a killed run left is written over. Only one
+        # process writes checkpoints.
+        temporary = osp.join(folder, f'.{name}.tmp')
         try:
-            with os.fdopen(handle, 'wb') as file:
+            with open(temporary, 'wb') as file:
                 file.write(obj)
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(temporary, 0o666 & ~_umask())
             os.replace(temporary, filepath)
         except BaseException:
             if osp.exists(temporary):
                 os.remove(temporary)
             raise
-
-
-def _umask() -> int:
-    """The process's umask, which can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 register_backend('AtomicLocalBackend', AtomicLocalBackend, force=True)

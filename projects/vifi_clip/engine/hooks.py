@@ -5,9 +5,10 @@ from typing import Iterator
 import numpy as np
 import torch
 from mmaction.registry import HOOKS
-from mmengine.dist import get_rank
+from mmengine.dist import all_gather_object, get_rank
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.logging import HistoryBuffer
+from mmengine.runner import EpochBasedTrainLoop, Runner
 
 
 def _datasets(dataset) -> Iterator:
@@ -60,29 +61,140 @@ class EpochSeedHook(Hook):
 
 
 @HOOKS.register_module()
+class EpochAccumulationHook(Hook):
+    """An epoch's last step takes what gradients there are.
+
+    MMEngine carries the gradients of micro-batches that do not fill up
+    ``accumulative_counts`` over to the next epoch. They are in no checkpoint,
+    so a resumed run would go another way than an unbroken one.
+    """
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Count micro-batches from the start of each epoch."""
+        if isinstance(runner.train_loop, EpochBasedTrainLoop):
+            runner.optim_wrapper.initialize_count_status(
+                runner.model, 0, len(runner.train_dataloader))
+
+
+@HOOKS.register_module()
+class ResumedValidationHook(Hook):
+    """Validates a resumed epoch that an unbroken run would have validated.
+
+    MMEngine writes an epoch's checkpoint before it validates the epoch. A run
+    that is killed in between would never learn how good that epoch was, and
+    might keep a worse one as the best. Where the validation was done, it is
+    done again, to the same result.
+    """
+
+    priority = 'LOWEST'  # after CheckpointHook has got ready
+
+    def before_train(self, runner: Runner) -> None:
+        """Catch up before the next epoch."""
+        loop = runner.train_loop
+        if (not isinstance(loop, EpochBasedTrainLoop) or loop.epoch == 0
+                or runner.val_loop is None):
+            return
+        loop._decide_current_val_interval()
+        if loop.epoch >= loop.val_begin and (
+                loop.epoch % loop.val_interval == 0
+                or loop.epoch == loop.max_epochs):
+            runner.logger.info(f'Validating the resumed epoch {loop.epoch}')
+            runner.val_loop.run()
+
+
+@HOOKS.register_module()
 class BadVideoHook(Hook):
     """Reports the videos that could not be read, after each epoch."""
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Log what training skipped."""
-        self._report(runner, runner.train_dataloader, 'skipped in training')
+        """Log what training skipped.
+
+        Raises:
+            RuntimeError: All processes together found more bad videos than
+                a dataset's ``max_bad_ratio`` allows. Each sees the bound
+                for itself, too, but reads its own share of the data only.
+        """
+        self._report(runner.train_dataloader.dataset, runner,
+                     'skipped in training')
+        for dataset in _datasets(runner.train_dataloader.dataset):
+            limit = getattr(dataset, 'max_bad_ratio', None)
+            if limit is not None:
+                bad = _bad_videos(dataset)
+                if len(bad) > limit * len(dataset):
+                    raise RuntimeError(
+                        f'{len(bad)} of the {len(dataset)} videos of '
+                        f'{dataset.ann_file} are bad, more than '
+                        f'max_bad_ratio={limit} allows: {_listed(bad)}; '
+                        'replace the files, delete their lines or raise '
+                        'max_bad_ratio')
 
     def after_test_epoch(self, runner: Runner, metrics=None) -> None:
         """Log what the test counted as wrong."""
-        self._report(runner, runner.test_dataloader, 'counted as wrong')
+        self._report(runner.test_dataloader.dataset, runner,
+                     'counted as wrong')
 
     def after_val_epoch(self, runner: Runner, metrics=None) -> None:
         """Log what the validation counted as wrong."""
-        self._report(runner, runner.val_dataloader, 'counted as wrong')
+        self._report(runner.val_dataloader.dataset, runner,
+                     'counted as wrong')
 
     @staticmethod
-    def _report(runner: Runner, dataloader, what: str) -> None:
-        bad = [
-            name for dataset in _datasets(dataloader.dataset)
-            for name in getattr(dataset, 'bad_videos', ())
-        ]
+    def _report(dataset, runner: Runner, what: str) -> None:
+        bad = _bad_videos(dataset)
         if bad:
             runner.logger.warning(
-                f'{len(bad)} of {len(dataloader.dataset)} videos could not '
-                f'be read and were {what}: ' + ', '.join(bad[:10]) +
-                (' ...' if len(bad) > 10 else ''))
+                f'{len(bad)} of {len(dataset)} videos could not be read and '
+                f'were {what}: {_listed(bad)}')
+
+
+def _bad_videos(dataset) -> list:
+    """File names that any process found bad; all processes must ask."""
+    own = [
+        name for part in _datasets(dataset)
+        for name in getattr(part, 'bad_videos', ())
+    ]
+    return sorted(set().union(*all_gather_object(own)))
+
+
+def _listed(names: list, most: int = 10) -> str:
+    return ', '.join(names[:most]) + (' ...' if len(names) > most else '')
+
+
+@HOOKS.register_module()
+class PlainCheckpointHook(Hook):
+    """Keeps checkpoints loadable without running code.
+
+    Two things in MMEngine's checkpoints are refused by
+    ``torch.load(weights_only=True)``: the history of logged values, whose
+    pickle calls ``getattr``, and numpy's scalars. They are stored as tensors
+    and plain numbers; the history is restored on loading. The config in a
+    checkpoint is Python source, which resuming would run; it is for people
+    to read.
+    """
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """History buffers to tensors, numpy's scalars to Python's."""
+        hub = checkpoint.get('message_hub', {})
+        info = hub.get('runtime_info', {})
+        info.update({
+            name: value.item()
+            for name, value in info.items() if isinstance(value, np.generic)
+        })
+        scalars = hub.get('log_scalars', {})
+        for name, buffer in scalars.items():
+            log, count = buffer.data
+            scalars[name] = dict(
+                log=torch.as_tensor(log),
+                count=torch.as_tensor(count),
+                max_length=buffer.max_length)
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Tensors, on whatever device, to history buffers."""
+        checkpoint.get('meta', {}).pop('config', None)
+        hub = checkpoint.get('message_hub')
+        scalars = hub.get('log_scalars', {}) if isinstance(hub, dict) else {}
+        for name, plain in scalars.items():
+            if isinstance(plain, dict):
+                scalars[name] = HistoryBuffer(plain['log'].cpu().numpy(),
+                                              plain['count'].cpu().numpy(),
+                                              plain['max_length'])

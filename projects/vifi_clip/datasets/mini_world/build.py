@@ -38,7 +38,7 @@ class WorldParams:
     """
 
     seed: int = 0
-    train_per_class: int = 20
+    train_per_class: int = 40
     test_per_class: int = 10
     num_stills: int = 3000
     size: int = 64

@@ -6,7 +6,7 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from .captions import describe
-from .encoding import write_video
+from .encoding import write_still, write_video
 from .motions import moving_poses, still_pose
 from .scene import draw_scene, render
 from .splits import clip_path, still_path
@@ -98,11 +98,12 @@ def make_files(jobs: Sequence[Job], root: str) -> List[Optional[str]]:
     """
     captions = []
     for job in jobs:
+        path = str(Path(root) / job.path)
         if job.cls is None:
             frames, caption = render_still(job)
-            fps = 25
+            write_still(path, frames[0])
         else:
             (frames, fps), caption = render_clip(job), None
-        write_video(str(Path(root) / job.path), frames, fps)
+            write_video(path, frames, fps)
         captions.append(caption)
     return captions

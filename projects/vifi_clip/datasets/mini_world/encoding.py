@@ -1,5 +1,6 @@
-"""Writes frames as a short H.264 file."""
+"""Writes frames as a short H.264 file, or one frame as a JPEG."""
 import av
+import cv2
 import numpy as np
 
 # x264's macroblock tree is not repeatable, not even in one thread: with it
@@ -26,3 +27,18 @@ def write_video(path: str, frames: np.ndarray, fps: int) -> None:
             picture = av.VideoFrame.from_ndarray(frame, format='rgb24')
             container.mux(stream.encode(picture))
         container.mux(stream.encode())
+
+
+def write_still(path: str, frame: np.ndarray) -> None:
+    """Encode one frame as JPEG, as pictures on the web are.
+
+    Args:
+        path (str): File to write.
+        frame (np.ndarray): Frame [H, W, 3], RGB, uint8.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    picture = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
+    if not cv2.imwrite(path, picture, [cv2.IMWRITE_JPEG_QUALITY, 95]):
+        raise OSError(f'cannot write {path}')

@@ -50,7 +50,7 @@ def damages(folder: Path, manifest: dict, paths: List[str]) -> List[str]:
         paths (List[str]): Paths of all its videos, relative to the folder.
 
     Returns:
-        List[str]: One phrase for each file, such as 'stills/0001.mp4 is
+        List[str]: One phrase for each file, such as 'stills/0001.jpg is
         missing'. Videos are only looked for, annotations are read.
     """
     present = {

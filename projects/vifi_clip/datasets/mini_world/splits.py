@@ -16,7 +16,7 @@ def clip_path(cls: VideoClass, split: str, index: int) -> str:
 
 def still_path(index: int) -> str:
     """Path of a still frame, relative to the data set's folder."""
-    return f'stills/{index:04d}.mp4'
+    return f'stills/{index:04d}.jpg'
 
 
 def _draw(paths: Sequence[str], shots: int, seed: int) -> List[str]:

@@ -1,0 +1,55 @@
+# ViFi-CLIP's head on MMAction2's TSN: a ResNet-50 that never saw text learns
+# to speak to CLIP's text tower. 8 frames a view.
+#
+#   tools/dist_train.sh configs/mix/tsn_r50_vifi_head_k400.py 8
+#   python tools/test.py configs/mix/tsn_r50_vifi_head_k400.py CHECKPOINT
+#
+# Knobs (environment): TEXT_ARCH (OpenCLIP name), PRETRAINED (OpenCLIP tag or
+# file of the text weights: by default those of OpenAI's CLIP ViT-B/16; 'none':
+# random).
+_base_ = (
+    'mmaction::recognition/tsn/'
+    'tsn_imagenet-pretrained-r50_8xb32-1x1x8-100e_kinetics400-rgb.py')
+custom_imports = dict(imports=['projects.vifi_clip'])
+
+text_arch = '{{$TEXT_ARCH:ViT-B-16-quickgelu}}'
+pretrained = '{{$PRETRAINED:openai}}'
+pretrained = None if pretrained == 'none' else pretrained
+
+model = dict(
+    cls_head=dict(
+        _delete_=True,
+        type='TemporalMeanPoolHead',
+        in_channels=2048,  # a projection to CLIP's embedding is learnt
+        num_frames=8,  # num_clips of the base's training and validation
+        text_classifier=dict(
+            type='CLIPTextClassifier',
+            arch=text_arch,
+            pretrained=pretrained,
+            class_file='{{ fileDirname }}/../../data_splits/k400/classes.txt',
+            templates='a photo of a {}.',
+            # The backbone and its random projection know no text: early
+            # gradients would spoil the text tower long before they say
+            # anything, and with it the room for unseen classes. Frozen, it is
+            # a fixed target, encoded once.
+            frozen=True),
+        average_clips='prob'))
+
+# The rate is meant for weights: at its full size, the logarithm of the scale
+# falls from 4.6 to about 1 in the first steps, and takes hundreds to return.
+optim_wrapper = dict(
+    paramwise_cfg=dict(
+        custom_keys=dict(logit_scale=dict(lr_mult=0.1, decay_mult=0.))))
+
+# The base's 25 frames in 10 crops are no views of 8 frames; 3 such views in
+# 10 crops are as many frames.
+test_pipeline = [
+    dict(type='DecordInit'),
+    dict(type='SparseSampleViews', num_frames=8, num_views=3),
+    dict(type='DecordDecode'),
+    dict(type='Resize', scale=(-1, 256)),
+    dict(type='TenCrop', crop_size=224),
+    dict(type='FormatShape', input_format='NCHW'),
+    dict(type='PackActionInputs')
+]
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))

@@ -1,0 +1,139 @@
+"""The whole story on the small world: ``tools/quickstart.sh``."""
+import argparse
+import hashlib
+import json
+import os
+import os.path as osp
+import pickle
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Optional, Sequence
+
+from . import test, train
+from .quickstart_report import draw_picture, write_table
+from .steps import run_step
+
+ROOT = Path(__file__).resolve().parents[3]
+VIEWS = dict(single=['--single-view'], multi=[])
+
+
+def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    """Command line of the quick start."""
+    parser = argparse.ArgumentParser(
+        description='Make the small world, train its CLIP, fine-tune it on '
+        'videos and compare. What is finished is not done again.')
+    parser.add_argument('videos', nargs='*',
+                        help='videos of your own to recognise at the end')
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0],
+                        help='seeds to fine-tune with (default: 0)')
+    parser.add_argument('--work-dir', default='work_dirs/quickstart')
+    parser.add_argument('--data-root', default='data/mini')
+    return parser.parse_args(argv)
+
+
+def config(name: str) -> str:
+    """Path of an entry config of this checkout."""
+    return str(ROOT / 'configs' / f'{name}.py')
+
+
+def make_data(data_root: str) -> str:
+    """Render the data set; returns a digest that tells which one it is."""
+    tool = ROOT / 'tools' / 'make_mini_dataset.py'
+    subprocess.run([sys.executable, tool, '--out', data_root], check=True)
+    manifest = (Path(data_root) / 'manifest.json').read_bytes()
+    return hashlib.sha256(manifest).hexdigest()[:10]
+
+
+def code_digest(*names: str) -> str:
+    """Tells configs apart, so that no result of old settings is kept."""
+    files = [config(name) for name in names]
+    files += sorted(str(p) for p in (ROOT / 'configs/_base_').rglob('*.py'))
+    text = ''.join(Path(file).read_text() for file in files)
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def pretrain(args: argparse.Namespace, data: str) -> str:
+    """Train the small CLIP on still frames, once."""
+    work = osp.join(args.work_dir, f'clip-{data}-{code_digest("mini_clip")}')
+    target = osp.join(work, 'mini_clip.pth')
+    if not osp.exists(target):
+        run_step('CLIP on captioned stills', train.main,
+                 [config('mini_clip'), '--work-dir', work, '--resume'],
+                 osp.join(work, 'train.log'))
+        last = Path(work, 'last_checkpoint').read_text()
+        shutil.copy(last, target + '.part')
+        os.replace(target + '.part', target)
+    return target
+
+
+def evaluate(title: str, checkpoint: str, work: str) -> dict:
+    """Top-1 in percent by view, and predictions of the single view."""
+    target = osp.join(work, 'results.json')
+    if osp.exists(target):
+        return json.loads(Path(target).read_text())
+    results = {}
+    for views, options in VIEWS.items():
+        dump = osp.join(work, f'{views}.pkl')
+        metrics = run_step(
+            f'{title}, {views} view', test.main,
+            [config('vifi_mini'), checkpoint, '--work-dir', work, '--dump',
+             dump, *options], osp.join(work, f'{views}.log'))
+        results[views] = 100 * float(metrics['acc/top1'])
+        with open(dump, 'rb') as file:
+            results[f'{views}_labels'] = [
+                int(sample['pred_label']) for sample in pickle.load(file)]
+    Path(target + '.part').write_text(json.dumps(results))
+    os.replace(target + '.part', target)
+    return results
+
+
+def fine_tune(seed: int, work: str) -> str:
+    """Fine-tune on the videos; returns the last checkpoint."""
+    marker = Path(work, 'last_checkpoint')
+    done = osp.join(work, 'done')
+    if not osp.exists(done):
+        run_step(f'fine-tuning on videos, seed {seed}', train.main,
+                 [config('vifi_mini'), '--work-dir', work, '--seed',
+                  str(seed), '--resume'], osp.join(work, 'train.log'))
+        Path(done).touch()
+    return marker.read_text()
+
+
+def main(argv: Optional[Sequence[str]] = None) -> dict:
+    """Run all steps; returns the results by model."""
+    args = parse_args(argv)
+    missing = [video for video in args.videos if not osp.isfile(video)]
+    if missing:
+        raise FileNotFoundError(f'No such video: {", ".join(missing)}')
+    print('The small world')
+    data = make_data(args.data_root)
+    os.environ['DATA_ROOT'] = args.data_root
+    clip = os.environ['MINI_CLIP'] = pretrain(args, data)
+    base = osp.join(osp.dirname(clip), 'vifi-' + code_digest('vifi_mini'))
+    results = {'frozen CLIP': [
+        evaluate('frozen CLIP', 'none', osp.join(base, 'frozen'))]}
+    tuned = results['ViFi-CLIP (fine-tuned)'] = []
+    for seed in args.seeds:
+        work = osp.join(base, f'seed_{seed}')
+        checkpoint = fine_tune(seed, work)
+        tuned.append(evaluate(f'ViFi-CLIP, seed {seed}', checkpoint, work))
+    write_table(results, args.data_root, args.work_dir)
+    picture = draw_picture(results, args.data_root, args.work_dir)
+    print(f'Picture: {picture}\nCheckpoint: {checkpoint}')
+    _predict(args, checkpoint)
+    return results
+
+
+def _predict(args: argparse.Namespace, checkpoint: str) -> None:
+    """The user's own videos, or one that no training video is like."""
+    from .predict import main as predict
+    videos = args.videos
+    options = []
+    if not videos:
+        lists = Path(args.data_root, 'annotations')
+        first = (lists / 'zero_shot_val.txt').read_text().splitlines()[0]
+        videos = [osp.join(args.data_root, first.rsplit(' ', 1)[0])]
+        options = ['--labels', str(lists / 'zero_shot_classes.txt')]
+    predict([config('vifi_mini'), checkpoint, *videos, *options])

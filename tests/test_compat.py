@@ -1,0 +1,72 @@
+"""Each gap of the stack is closed, and only once."""
+import colorsys
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmaction.datasets.transforms import ColorJitter
+
+from projects.vifi_clip import compat
+
+
+def _hue(pixel) -> float:
+    return colorsys.rgb_to_hsv(*(np.asarray(pixel, float) / 255))[0]
+
+
+@pytest.mark.parametrize('factor', [-0.4, -0.1, 0.1, 0.4])
+@pytest.mark.parametrize('rgb', [(200, 30, 30), (30, 200, 90), (60, 30, 220)])
+def test_hue_turns_both_ways(rgb, factor):
+    image = np.full((2, 2, 3), rgb, np.float32)
+    turned = ColorJitter.adjust_hue(image, factor)
+    assert turned.dtype == np.float32 and turned.shape == (2, 2, 3)
+    # MMAction2 moves by factor * 255 steps on OpenCV's circle of 180.
+    wanted = (_hue(rgb) + int(factor * 255) / 180) % 1
+    distance = abs(_hue(turned[0, 0]) - wanted)
+    assert min(distance, 1 - distance) < 0.02
+    assert turned[0, 0].max() == pytest.approx(max(rgb), abs=2)
+
+
+def test_colour_jitter_draws_any_hue():
+    jitter = ColorJitter(0.4, 0.4, 0.2, 0.1)
+    for seed in range(20):
+        np.random.seed(seed)
+        frames = [np.full((4, 4, 3), 120, np.uint8)] * 2
+        frames = jitter(dict(imgs=frames))['imgs']
+        assert len(frames) == 2 and frames[0].dtype == np.uint8
+
+
+def test_a_sound_adjust_hue_is_left_alone(monkeypatch):
+
+    def sound(img, factor):
+        return img
+
+    monkeypatch.setattr(ColorJitter, 'adjust_hue', staticmethod(sound))
+    compat.apply()
+    assert ColorJitter.adjust_hue is sound
+
+
+def test_drn_explains_itself_when_built():
+    from mmaction.models.localizers import drn
+    if getattr(drn, '__file__', None):
+        pytest.skip('this MMAction2 ships DRN')
+    from mmaction.models.localizers.drn.drn import DRN
+    with pytest.raises(ImportError, match='from source'):
+        DRN(vocab_size=1)
+
+
+def test_apply_twice_changes_nothing():
+    compat.apply()
+    name = 'mmaction.models.localizers.drn'
+    before = sys.modules.get(name), ColorJitter.adjust_hue
+    compat.apply()
+    assert (sys.modules.get(name), ColorJitter.adjust_hue) == before
+
+
+def test_mmaction_models_import_behind_the_plugin_alone():
+    done = subprocess.run(
+        [sys.executable, '-c', 'import projects.vifi_clip; '
+         'import mmaction.models; print(mmaction.models.TSNHead.__name__)'],
+        capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    assert done.stdout.strip() == 'TSNHead', done.stderr

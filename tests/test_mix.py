@@ -1,0 +1,296 @@
+"""configs/mix: our parts under MMAction2's own, and its parts under ours."""
+import copy
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from helpers import write_mp4
+from mmaction.registry import MODELS
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from tiny import classifier_cfg, model_cfg, samples, tiny_arch
+
+from projects.vifi_clip.apis.launch import build_runner
+
+MIX = Path(__file__).parents[1] / 'configs' / 'mix'
+VIDEOS, TESTED, BATCH, EPOCHS = 4, 2, 2, 4
+PIXELS = {256: 36, 224: 32}
+STAGES = dict(num_stages=2, dilations=(1, 1), out_indices=(1, ))
+
+# What makes each model small (for the text side, see `knobs`), a rate for a
+# few steps, and the views and frames per view that the config's own test
+# pipeline must give.
+CASES = dict(
+    tsn_r50_vifi_head_k400=(dict(
+        backbone=dict(
+            depth=18, pretrained=None, strides=(1, 2), **STAGES),
+        cls_head=dict(in_channels=128)), 0.01, 3 * 10, 8),
+    slowonly_r50_vifi_head_k400=(dict(
+        backbone=dict(
+            depth=18,
+            pretrained=None,
+            base_channels=8,
+            inflate=(0, 1),
+            temporal_strides=(1, 1),
+            spatial_strides=(1, 2),
+            **STAGES),
+        cls_head=dict(in_channels=16)), 0.2, 10 * 3, 8),
+    videomae_base_vifi_head_k400=(dict(
+        backbone=dict(img_size=32, embed_dims=64, depth=2, num_heads=2),
+        cls_head=dict(in_channels=64)), 0.001, 5 * 3, 16),
+    clip_b16_tsn_head_k400=(dict(
+        backbone=dict(arch=dict(_delete_=True, **tiny_arch())),
+        cls_head=dict(in_channels=32)), 0.001, 1, 25 * 10))
+
+
+def test_every_mix_config_is_tested():
+    assert {path.stem for path in MIX.glob('*.py')} == set(CASES)
+
+
+@pytest.fixture(scope='module', autouse=True)
+def knobs(tmp_path_factory):
+    """The configs' knobs: a tiny text tower, random weights."""
+    arch = tmp_path_factory.mktemp('arch') / 'tiny.json'
+    arch.write_text(json.dumps(tiny_arch()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('TEXT_ARCH', str(arch))
+        patch.setenv('PRETRAINED', 'none')
+        patch.setenv('VIDEOMAE', 'none')
+        yield patch
+
+
+@pytest.fixture(scope='module')
+def ann_file(tmp_path_factory):
+    """A list of short clips, each of its own colour."""
+    folder = tmp_path_factory.mktemp('videos')
+    rng = np.random.default_rng(0)
+    lines = []
+    for label in range(VIDEOS):
+        frames = np.empty((24, 48, 64, 3), np.uint8)
+        frames[:] = rng.integers(0, 256, 3)
+        for i, frame in enumerate(frames):  # a square on its way
+            frame[16:32, i:i + 16] = 255 - frame[0, 0]
+        write_mp4(folder / f'{label}.mp4', frames=list(frames))
+        lines.append(f'{label}.mp4 {label}')
+    path = folder / 'list.txt'
+    path.write_text('\n'.join(lines))
+    return path
+
+
+def shrink(node):
+    """A pipeline for smaller pictures."""
+    if isinstance(node, dict):
+        return {key: shrink(value) for key, value in node.items()}
+    if isinstance(node, (list, tuple)):
+        return type(node)(shrink(value) for value in node)
+    return PIXELS.get(node, node) if isinstance(node, int) else node
+
+
+def small_config(name: str, ann_file: Path, work_dir: Path) -> Config:
+    """A mix config, cut down, on the test's videos."""
+    cfg = Config.fromfile(MIX / f'{name}.py')
+    for part in ('train', 'val', 'test'):
+        loader = cfg[f'{part}_dataloader']
+        loader.update(
+            batch_size=BATCH if part == 'train' else 1,
+            num_workers=0,
+            persistent_workers=False)
+        loader.dataset.update(
+            ann_file=str(ann_file),
+            data_prefix=dict(video=str(ann_file.parent)),
+            pipeline=shrink(loader.dataset.pipeline),
+            indices=VIDEOS if part == 'train' else TESTED)
+    model, rate, *_ = copy.deepcopy(CASES[name])  # `_delete_` is popped
+    cfg.merge_from_dict(
+        dict(
+            model=model,
+            optim_wrapper=dict(optimizer=dict(lr=rate)),
+            train_cfg=dict(
+                max_epochs=EPOCHS, val_begin=EPOCHS, val_interval=EPOCHS),
+            default_hooks=dict(
+                checkpoint=dict(interval=EPOCHS, save_best=None)),
+            randomness=dict(seed=0),
+            work_dir=str(work_dir)))
+    return cfg
+
+
+class Record(Hook):
+    """Keeps every loss and the parameters that training started from."""
+
+    def before_train(self, runner):
+        self.losses = []
+        self.start = {
+            name: param.detach().clone()
+            for name, param in runner.model.named_parameters()
+        }
+
+    def after_train_iter(self, runner, batch_idx, data_batch, outputs):
+        self.losses.append(outputs['loss'].item())
+
+
+@pytest.fixture(scope='module', params=CASES)
+def trained(request, knobs, ann_file, tmp_path_factory):
+    """Each config after a few epochs: name, config, record and model."""
+    cfg = small_config(request.param, ann_file,
+                       tmp_path_factory.mktemp('work'))
+    runner, record = build_runner(cfg), Record()
+    runner.register_hook(record)
+    runner.train()
+    return request.param, cfg, record, runner.model
+
+
+def test_trains_on_videos(trained):
+    name, _, record, model = trained
+    start, *_, end = np.reshape(record.losses, (EPOCHS, -1)).mean(1)
+    assert end < start - 0.5
+    stuck = [
+        n for n, p in model.named_parameters()
+        if torch.equal(p, record.start[n])
+    ]
+    text = [n for n in record.start if n.startswith('cls_head.text_')]
+    assert set(stuck) == set(text)
+    assert bool(text) == ('vifi_head' in name)
+
+
+def test_tests_with_the_average_of_views(trained, tmp_path):
+    name, cfg, _, model = trained
+    *_, num_views, num_frames = CASES[name]
+    cfg.load_from = str(Path(cfg.work_dir) / f'epoch_{EPOCHS}.pth')
+    cfg.test_evaluator = [
+        dict(type='AccMetric'),
+        dict(type='DumpResults', out_file_path=str(tmp_path / 'scores.pkl'))
+    ]
+    runner = build_runner(cfg)
+    metrics = runner.test()
+    results = pickle.loads((tmp_path / 'scores.pkl').read_bytes())
+    scores = torch.stack([result['pred_score'] for result in results])
+    assert scores.shape == (TESTED, 400) and (scores >= 0).all()
+    torch.testing.assert_close(scores.sum(1), torch.ones(TESTED))
+    labels = torch.arange(TESTED)  # of the list, in its order
+    assert metrics['acc/top1'] == (scores.argmax(1) == labels).float().mean()
+
+    data = runner.test_dataloader.dataset[1]
+    views = views_of(data['inputs'], num_views, num_frames)
+    model.eval()
+    score = torch.stack([view_score(model, v) for v in views]).mean(0)
+    torch.testing.assert_close(scores[1], score, atol=1e-6, rtol=1e-4)
+
+
+def views_of(inputs, num_views, num_frames):
+    """Normalised views, [T, 3, H, W] each, of a video's packed pixels."""
+    if inputs.ndim == 5:  # [V, 3, T, H, W]
+        views = inputs.transpose(1, 2)
+    else:  # [V*T, 3, H, W]
+        views = inputs.reshape(num_views, -1, *inputs.shape[1:])
+    assert views.shape[:3] == (num_views, num_frames, 3)
+    mean = torch.tensor([123.675, 116.28, 103.53]).view(3, 1, 1)
+    std = torch.tensor([58.395, 57.12, 57.375]).view(3, 1, 1)
+    return (views.float() - mean) / std
+
+
+@torch.no_grad()
+def view_score(model, view):
+    """Class probabilities [K] of a single view, step by step."""
+    head, is_3d = model.cls_head, type(model).__name__ == 'Recognizer3D'
+    feats = model.backbone(view.transpose(0, 1)[None] if is_3d else view)
+    # [1, C, T, h, w], [1, C], [T, C, h, w] or [T, C]
+    feats = feats.transpose(0, 1).flatten(1).mean(1)
+    # [C]: over time and space
+    if hasattr(head, 'fc_cls'):
+        return head.fc_cls(feats).softmax(0)
+    video = F.normalize(head.projection.weight @ feats, dim=0)
+    classes = head.text_classifier()
+    return (head.logit_scale.exp() * classes @ video).softmax(0)
+
+
+def test_videomae_starts_from_the_knob(knobs, tmp_path, ann_file):
+    name = 'videomae_base_vifi_head_k400'
+    cfg = small_config(name, ann_file, tmp_path)
+    model = MODELS.build(cfg.model)
+    path = str(tmp_path / 'videomae.pth')
+    torch.save(dict(state_dict=model.state_dict()), path)
+    with knobs.context() as patch:
+        patch.setenv('VIDEOMAE', path)
+        cfg = small_config(name, ann_file, tmp_path)
+    other = MODELS.build(cfg.model)
+    other.init_weights()
+    for key, value in model.backbone.state_dict().items():
+        assert torch.equal(value, other.backbone.state_dict()[key]), key
+
+
+# MMAction2's heads with features of 6 views (T = 4 frames, C = 8 channels), T
+# for ours, and the mean over time and space, [6, C].
+HEADS = dict(
+    TSNHead=((6 * 4, 8, 5, 5), 4, lambda x: x.reshape(6, 4, 8, 25).mean(
+        (1, 3))),
+    I3DHead=((6, 8, 4, 5, 5), 4, lambda x: x.mean((2, 3, 4))),
+    TimeSformerHead=((6, 8), 1, lambda x: x))
+
+
+def head_pair(name, num_frames, in_channels=8, **kwargs):
+    """Ours, and MMAction2's with our class embeddings for its weights."""
+    kwargs.update(in_channels=in_channels, average_clips='prob')
+    ours = MODELS.build(
+        dict(
+            type='TemporalMeanPoolHead',
+            num_frames=num_frames,
+            text_classifier=classifier_cfg(),
+            **kwargs)).eval()
+    native = MODELS.build(
+        dict(type=name, num_classes=ours.num_classes, **kwargs)).eval()
+    weight = ours.logit_scale.exp() * ours.text_classifier()
+    if in_channels != ours.text_classifier.embed_dim:
+        weight = weight @ ours.projection.weight
+    native.fc_cls.weight.data.copy_(weight)
+    native.fc_cls.bias.data.zero_()
+    return native, ours
+
+
+@pytest.mark.parametrize('name', HEADS)
+def test_head_is_the_native_one_but_for_the_cosine(name):
+    shape, num_frames, pool = HEADS[name]
+    native, ours = head_pair(name, num_frames)
+    feats = torch.rand(shape)
+    length = ours.projection(pool(feats)).norm(dim=1, keepdim=True)
+    expected = native(feats, num_segs=4) / length
+    torch.testing.assert_close(ours(feats, num_segs=num_frames), expected)
+
+
+def test_decision_fusion_is_average_consensus_of_unit_frames():
+    native, ours = head_pair('TSNHead', 4, in_channels=32)
+    ours.fusion = 'decision'
+    feats = torch.randn(6 * 4, 32)
+    expected = native(F.normalize(feats, dim=1)[..., None, None], num_segs=4)
+    torch.testing.assert_close(ours(feats, num_segs=4), expected)
+
+
+@pytest.mark.parametrize('eps', [0., 0.1])
+@pytest.mark.parametrize('labels', [[[1], [3], [0]],
+                                    [[.7, .3, 0, 0], [0, 0, .5, .5],
+                                     [0, 1., 0, 0]]])
+def test_losses_equal_the_native_ones(labels, eps):
+    native, ours = head_pair('TSNHead', 4, label_smooth_eps=eps)
+    logits = torch.randn(3, 4)
+    expected = native.loss_by_feat(logits, samples(labels))
+    losses = ours.loss_by_feat(logits, samples(labels))
+    assert set(losses) == set(expected) and 'loss_cls' in losses
+    for key, value in expected.items():
+        torch.testing.assert_close(
+            losses[key], value, check_dtype=False, msg=key)
+
+
+def test_recognizer2d_scores_as_ours():
+    cfg = model_cfg()
+    ours = MODELS.build(cfg).eval()
+    native = MODELS.build(
+        dict(cfg, type='Recognizer2D', data_preprocessor=None)).eval()
+    native.load_state_dict(ours.state_dict())
+    frames = torch.randn(2, 3 * 2, 3, 32, 32)  # 3 views of 2 frames
+    for one, other in zip(
+            ours(frames, samples([[0], [1]]), mode='predict'),
+            native(frames, samples([[0], [1]]), mode='predict')):
+        torch.testing.assert_close(one.pred_score, other.pred_score)
