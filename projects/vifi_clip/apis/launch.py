@@ -108,8 +108,9 @@ def run_main(main: Callable, argv: Optional[Sequence[str]] = None) -> int:
     except (ValueError, FileNotFoundError, KeyError) as error:
         if os.environ.get('VIFI_TRACEBACK'):
             raise
-        # str(KeyError) would put its message in quotes
-        said = error.args[0] if isinstance(error, KeyError) else error
+        said = error
+        if isinstance(error, KeyError) and error.args:
+            said = error.args[0]  # str(KeyError) would put it in quotes
         print(f'\nerror: {said}\n(VIFI_TRACEBACK=1 shows where)',
               file=sys.stderr)
         return 2

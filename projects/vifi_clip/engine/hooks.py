@@ -49,15 +49,23 @@ class EpochSeedHook(Hook):
                 dataset.seed = runner.seed
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Seed the main process and tell the datasets the epoch."""
-        sequence = np.random.SeedSequence(
-            [runner.seed, runner.epoch, get_rank()])
-        state = sequence.generate_state(3)
-        random.seed(int(state[0]))
-        np.random.seed(int(state[1]))
-        torch.manual_seed(int(state[2]))
+        """Tell the datasets the epoch."""
         for dataset in _epoch_aware(runner):
             dataset.set_epoch(runner.epoch)
+
+    def before_train_iter(self,
+                          runner: Runner,
+                          batch_idx: int,
+                          data_batch=None) -> None:
+        """Seed the main process, at an epoch's first iteration: starting
+        workers draws a number, and persistent ones start only once."""
+        if batch_idx == 0:
+            sequence = np.random.SeedSequence(
+                [runner.seed, runner.epoch, get_rank()])
+            state = sequence.generate_state(3)
+            random.seed(int(state[0]))
+            np.random.seed(int(state[1]))
+            torch.manual_seed(int(state[2]))
 
 
 @HOOKS.register_module()
