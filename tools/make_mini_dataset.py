@@ -30,7 +30,7 @@ def parse_args():
     parser.add_argument(
         '--train-per-class',
         type=int,
-        default=40,
+        default=32,
         help='training clips of each class; K-shot lists need K of them '
         '(default: %(default)s)')
     parser.add_argument(

@@ -4,7 +4,7 @@ arch = dict(
     embed_dim=96,
     quick_gelu=False,
     vision_cfg=dict(
-        image_size=60, patch_size=12, width=96, head_width=32, layers=4),
+        image_size=60, patch_size=12, width=96, head_width=32, layers=3),
     text_cfg=dict(
         context_length=32, vocab_size=49408, width=96, heads=3, layers=2))
 pretrained = '{{$MINI_CLIP:work_dirs/mini_clip/mini_clip.pth}}'

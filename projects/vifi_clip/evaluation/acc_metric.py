@@ -47,7 +47,7 @@ class VideoAccMetric(AccMetric):
         num_bad = sum(result['bad'] for result in results)
         if num_bad:
             self._drop_from_full_topk(values, results, num_bad)
-            values['num_bad'] = num_bad
+            values['num_bad'] = float(num_bad)
         return values
 
     def _drop_from_full_topk(self, values: Dict[str, float],

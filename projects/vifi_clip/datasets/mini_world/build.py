@@ -38,7 +38,7 @@ class WorldParams:
     """
 
     seed: int = 0
-    train_per_class: int = 40
+    train_per_class: int = 32
     test_per_class: int = 10
     num_stills: int = 3000
     size: int = 64
