@@ -2,7 +2,7 @@
 # 96.3 top-5 with ViT-B/16, 16 frames, 4 x 3 views).
 #
 #   tools/dist_train.sh configs/vifi_k400.py 8
-#   python tools/test.py configs/vifi_k400.py CHECKPOINT           # 4 x 3 views
+#   python tools/test.py configs/vifi_k400.py CHECKPOINT          # 4x3 views
 #   python tools/test.py configs/vifi_k400.py CHECKPOINT --single-view
 #
 # Knobs (environment): DATA_ROOT, TRAIN_LIST, VAL_LIST, VIDEO_DIR (where the

@@ -3,8 +3,8 @@
 #
 #   python tools/train.py configs/vifi_mini.py
 #   tools/dist_train.sh configs/vifi_mini.py 2
-#   python tools/test.py configs/vifi_mini.py CHECKPOINT           # 4 x 3 views
-#   python tools/test.py configs/vifi_mini.py none                 # frozen CLIP
+#   python tools/test.py configs/vifi_mini.py CHECKPOINT          # 4x3 views
+#   python tools/test.py configs/vifi_mini.py none                # frozen CLIP
 #
 # Knobs (environment): DATA_ROOT (the small world), MINI_CLIP (its "pretrained
 # CLIP", a checkpoint of configs/mini_clip.py).

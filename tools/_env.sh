@@ -23,7 +23,12 @@ vifi_env() {
     fi
     prefix="$("$PYTHON" -c 'import sys; print(sys.prefix)')"
     stamp="$(cat setup.cfg constraints.txt pyproject.toml | sha256sum | cut -c1-16)"
-    stamp="$prefix/.vifi_clip${extras}-$stamp-$(echo "$root" | sha256sum | cut -c1-8)"
+    stamp="$stamp-$(echo "$root" | sha256sum | cut -c1-8)"
+    # Extras only add to the plain installation, so any stamp serves for it.
+    if [ -z "$extras" ] && compgen -G "$prefix/.vifi_clip*-$stamp" >/dev/null; then
+        return
+    fi
+    stamp="$prefix/.vifi_clip${extras}-$stamp"
     if [ ! -e "$stamp" ]; then
         echo "Installing into $prefix (about 6 GB with PyTorch's CUDA libraries)"
         "$PYTHON" -m pip install --disable-pip-version-check -c constraints.txt -e ".$extras" ||

@@ -10,4 +10,6 @@ compat.apply()  # before the first import of mmaction.models
 from . import datasets, engine, evaluation, models  # noqa: E402
 from .version import __version__  # noqa: E402
 
-__all__ = ['compat', 'datasets', 'engine', 'evaluation', 'models', '__version__']
+__all__ = [
+    'compat', 'datasets', 'engine', 'evaluation', 'models', '__version__'
+]

@@ -54,7 +54,8 @@ def to_openai(model: CLIPModel) -> dict:
         'visual.positional_embedding':
         state[v + 'embeddings.position_embedding.weight'],
         'visual.proj': state['visual_projection.weight'].T,
-        'token_embedding.weight': state[t + 'embeddings.token_embedding.weight'],
+        'token_embedding.weight':
+        state[t + 'embeddings.token_embedding.weight'],
         'positional_embedding':
         state[t + 'embeddings.position_embedding.weight'],
         'text_projection': state['text_projection.weight'].T,
@@ -125,7 +126,8 @@ def test_gradients_equal_transformers(pair):
 
     F.cross_entropy(model.cls_head(model.backbone(images)), labels).backward()
     reference.zero_grad()
-    image = _embeds(reference.get_image_features(images)).view(3, 2, -1).mean(1)
+    image = _embeds(reference.get_image_features(images))
+    image = image.view(3, 2, -1).mean(1)
     text = _embeds(reference.get_text_features(tokens))
     logits = reference.logit_scale.exp() * F.normalize(
         image, dim=-1) @ F.normalize(text, dim=-1).T
@@ -184,9 +186,11 @@ def test_every_family_equals_openclip(family):
         torch.testing.assert_close(backbone(x), reference.encode_image(x))
 
 
-@pytest.mark.parametrize('family', ['vit', 'vit_average', 'siglip', 'timm_vit'])
+@pytest.mark.parametrize(
+    'family', ['vit', 'vit_average', 'siglip', 'timm_vit'])
 @pytest.mark.parametrize('grad_checkpointing', [False, True])
-def test_layer_loop_without_prompts_equals_openclip(family, grad_checkpointing):
+def test_layer_loop_without_prompts_equals_openclip(
+        family, grad_checkpointing):
     arch, size = FAMILIES[family]
     plain = MODELS.build(dict(type='CLIPVisionBackbone', arch=arch)).eval()
     loop = MODELS.build(
@@ -262,4 +266,5 @@ def test_init_weights_changes_nothing():
     model = build_model()
     before = {k: v.clone() for k, v in model.state_dict().items()}
     model.init_weights()
-    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+    assert all(torch.equal(v, before[k])
+               for k, v in model.state_dict().items())

@@ -58,44 +58,28 @@ test_pipeline = [
     dict(type='PackActionInputs')
 ]
 
+_dataset = dict(
+    type='CheckedVideoDataset',
+    data_root=data_root,
+    data_prefix=dict(video=video_dir),
+    class_file=label_file)
+_loader = dict(num_workers=8, persistent_workers=True)
 train_dataloader = dict(
+    **_loader,
     batch_size=4,
-    num_workers=8,
-    persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
-    dataset=dict(
-        type='CheckedVideoDataset',
-        ann_file=train_list,
-        data_root=data_root,
-        data_prefix=dict(video=video_dir),
-        class_file=label_file,
-        pipeline=train_pipeline))
+    dataset=dict(**_dataset, ann_file=train_list, pipeline=train_pipeline))
+_test_set = dict(**_dataset, ann_file=val_list, test_mode=True)
 val_dataloader = dict(
+    **_loader,
     batch_size=4,
-    num_workers=8,
-    persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type='CheckedVideoDataset',
-        ann_file=val_list,
-        data_root=data_root,
-        data_prefix=dict(video=video_dir),
-        class_file=label_file,
-        pipeline=val_pipeline,
-        test_mode=True))
+    dataset=dict(**_test_set, pipeline=val_pipeline))
 test_dataloader = dict(
+    **_loader,
     batch_size=1,  # 12 views of 16 frames are 192 images
-    num_workers=8,
-    persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type='CheckedVideoDataset',
-        ann_file=val_list,
-        data_root=data_root,
-        data_prefix=dict(video=video_dir),
-        class_file=label_file,
-        pipeline=test_pipeline,
-        test_mode=True))
+    dataset=dict(**_test_set, pipeline=test_pipeline))
 
 val_evaluator = dict(type='VideoAccMetric')
 test_evaluator = val_evaluator

@@ -38,34 +38,25 @@ _dataset = dict(
     data_root=data_root,
     data_prefix=dict(video=''),
     class_file=label_file)
+_loader = dict(num_workers=2, persistent_workers=True)
 train_dataloader = dict(
+    **_loader,
     batch_size=16,
-    num_workers=2,
-    persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
         **_dataset, ann_file='annotations/train.txt',
         pipeline=train_pipeline))
+_test_set = dict(**_dataset, ann_file='annotations/val.txt', test_mode=True)
 val_dataloader = dict(
+    **_loader,
     batch_size=16,
-    num_workers=2,
-    persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        **_dataset,
-        ann_file='annotations/val.txt',
-        pipeline=val_pipeline,
-        test_mode=True))
+    dataset=dict(**_test_set, pipeline=val_pipeline))
 test_dataloader = dict(
+    **_loader,
     batch_size=4,
-    num_workers=2,
-    persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        **_dataset,
-        ann_file='annotations/val.txt',
-        pipeline=test_pipeline,
-        test_mode=True))
+    dataset=dict(**_test_set, pipeline=test_pipeline))
 
 val_evaluator = dict(type='VideoAccMetric')
 test_evaluator = val_evaluator

@@ -69,8 +69,8 @@ def _tower_cfg(cls: type, cfg: dict, arch: Arch, part: str):
     try:
         return cls(**cfg)
     except TypeError as error:
-        raise ValueError(f'{part} of arch {arch!r} has a setting that OpenCLIP '
-                         f'does not know: {error}') from error
+        raise ValueError(f'{part} of arch {arch!r} has a setting that '
+                         f'OpenCLIP does not know: {error}') from error
 
 
 def build_vision_tower(

@@ -1,0 +1,81 @@
+"""The parts of the quick start; the whole is too long for a test."""
+import json
+import re
+import sys
+
+import cv2
+import pytest
+from tiny_world import build_tiny_world
+
+from projects.vifi_clip.apis.quickstart_report import (draw_picture,
+                                                       write_table)
+from projects.vifi_clip.apis.steps import run_step
+
+
+def _works(argv):
+    print('Epoch(train)  [3][10/47]  lr: 1.0e-03  eta: 0:01:02  loss: 1.0')
+    sys.stdout.flush()
+    return dict(sum=sum(map(int, argv)))
+
+
+def _fails(argv):
+    print('something before')
+    raise ValueError('what went wrong')
+
+
+def test_step_returns_the_result_and_keeps_the_log(tmp_path, capfd):
+    log = tmp_path / 'logs' / 'step.log'
+    assert run_step('adding', _works, ['1', '2'], str(log)) == dict(sum=3)
+    assert 'Epoch(train)' in log.read_text()
+    shown = capfd.readouterr().out
+    assert 'adding' in shown and 'done in' in shown
+    assert 'loss' not in shown  # the log's lines stay in the log
+
+
+def test_failed_step_shows_the_end_of_its_log(tmp_path, capfd):
+    with pytest.raises(RuntimeError, match='adding failed.*step.log'):
+        run_step('adding', _fails, [], str(tmp_path / 'step.log'))
+    assert 'what went wrong' in capfd.readouterr().err
+
+
+@pytest.fixture(scope='module')
+def world(tmp_path_factory):
+    return build_tiny_world(tmp_path_factory.mktemp('quick') / 'mini')
+
+
+def _results(world, num_seeds):
+    count = len((world / 'annotations/val.txt').read_text().splitlines())
+    truth = [int(line.split()[-1]) for line in
+             (world / 'annotations/val.txt').read_text().splitlines()]
+
+    def run(single, multi, labels):
+        return dict(single=single, multi=multi, single_labels=labels,
+                    multi_labels=labels)
+
+    return {
+        'frozen CLIP': [run(20., 25., [0] * count)],
+        'ViFi-CLIP (fine-tuned)':
+        [run(40. + 2 * i, 50. + 4 * i, truth) for i in range(num_seeds)]
+    }
+
+
+def test_table_has_mean_and_spread(world, tmp_path, capsys):
+    table = write_table(_results(world, 3), str(world), str(tmp_path))
+    assert table in capsys.readouterr().out
+    assert re.search(r'chance +\| 4\.2 +\| 4\.2', table)
+    assert re.search(r'frozen CLIP +\| 20\.0 +\| 25\.0', table)
+    # means of 40, 42, 44 and 50, 54, 58; sample standard deviations
+    assert re.search(r'fine-tuned\) \| 42\.0 ± 2\.0 \| 54\.0 ± 4\.0 \| 3',
+                     table)
+    assert (tmp_path / 'results.md').read_text().strip() == table
+    saved = json.loads((tmp_path / 'results.json').read_text())
+    assert saved['frozen CLIP'][0]['multi'] == 25.
+    single = write_table(_results(world, 1), str(world), str(tmp_path))
+    assert '±' not in single
+
+
+@pytest.mark.parametrize('num_seeds', [1, 3])
+def test_picture(world, tmp_path, num_seeds):
+    path = draw_picture(_results(world, num_seeds), str(world), str(tmp_path))
+    picture = cv2.imread(path)
+    assert picture.shape[1] > 1000 and picture.std() > 10
