@@ -53,17 +53,18 @@ def run_step(title: str, main: Callable, argv: Sequence[str],
 
 
 def _child(main, argv, log_file, sender) -> None:
-    with open(log_file, 'w') as log:
-        os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
+    log = open(log_file, 'w', buffering=1)
+    for descriptor in (1, 2):  # for libraries that are not Python
+        os.dup2(log.fileno(), descriptor)
+    sys.stdout = sys.stderr = log
+    code = 0
     try:
         sender.send(main(argv))
     except BaseException:
         traceback.print_exc()
-        sys.stderr.flush()
-        os._exit(1)
-    sys.stdout.flush()
-    os._exit(0)
+        code = 1
+    log.flush()
+    os._exit(code)  # without the parent's exit handlers
 
 
 def _follow(title, process, receiver, log_file) -> Any:
