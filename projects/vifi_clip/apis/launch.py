@@ -9,7 +9,9 @@ import torch
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
-from ..engine import PlainCheckpointHook, register_loader
+from ..engine import (ClassListHook, PlainCheckpointHook,
+                      register_loader)
+from ..errors import UserError
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,10 +89,11 @@ def build_runner(cfg: Config) -> Runner:
         runner = RUNNERS.build(cfg)
     else:
         runner = Runner.from_cfg(cfg)
-    # For configs that do not use our runtime, so that what we save here can
-    # be loaded here.
-    if not any(isinstance(h, PlainCheckpointHook) for h in runner.hooks):
-        runner.register_hook(PlainCheckpointHook())
+    # For configs that do not use our runtime: what is saved here can be
+    # loaded here, and labels mean to the model what they mean in the data.
+    for hook in PlainCheckpointHook, ClassListHook:
+        if not any(isinstance(h, hook) for h in runner.hooks):
+            runner.register_hook(hook())
     return runner
 
 
@@ -105,12 +108,14 @@ def run_main(main: Callable, argv: Optional[Sequence[str]] = None) -> int:
     """
     try:
         main(argv)
-    except (ValueError, FileNotFoundError, KeyError) as error:
+    except (ValueError, OSError, KeyError, UserError) as error:
         if os.environ.get('VIFI_TRACEBACK'):
             raise
         said = error
         if isinstance(error, KeyError) and error.args:
             said = error.args[0]  # str(KeyError) would put it in quotes
+        # A data worker's error comes with its traceback in the text.
+        said = str(said).rpartition('UserError: ')[2].strip()
         print(f'\nerror: {said}\n(VIFI_TRACEBACK=1 shows where)',
               file=sys.stderr)
         return 2

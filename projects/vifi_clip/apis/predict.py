@@ -6,6 +6,7 @@ from typing import List, Optional, Sequence
 from mmengine.registry import init_default_scope
 
 from ..datasets.class_list import check_class_names, read_class_list
+from ..datasets.video_reading import BadVideoError, check_avi_is_whole
 from .launch import add_common_arguments, load_config
 
 
@@ -32,6 +33,9 @@ def read_labels(labels: str) -> List[str]:
     """Class names from a file or from a text with commas."""
     if osp.splitext(labels)[1] in ('.txt', '.csv', '.json', '.yaml', '.yml'):
         return read_class_list(labels)
+    if osp.exists(labels):
+        raise ValueError(f'--labels {labels} is no list of classes; give a '
+                         '.txt, .csv, .json or .yaml file, or names')
     names = [name.strip() for name in labels.split(',')]
     check_class_names(names, '--labels')
     return names
@@ -48,7 +52,9 @@ def main(argv: Optional[Sequence[str]] = None) -> List[dict]:
     for video in args.videos:
         if not osp.isfile(video):
             raise FileNotFoundError(f'No such video: {video}')
-    labels = read_labels(args.labels) if args.labels else None
+    if args.topk < 1:
+        raise ValueError(f'--topk must be at least 1, got {args.topk}')
+    labels = None if args.labels is None else read_labels(args.labels)
     cfg = load_config(args)
     init_default_scope('mmaction')
     # After our own checks, since MMAction2 imports its whole model zoo here.
@@ -62,8 +68,9 @@ def main(argv: Optional[Sequence[str]] = None) -> List[dict]:
     results = []
     for video in args.videos:
         try:
+            check_avi_is_whole(video)
             sample = inference_recognizer(model, video)
-        except (RuntimeError, ValueError) as error:
+        except (BadVideoError, RuntimeError, ValueError) as error:
             raise ValueError(f'{video} cannot be read: {error}') from error
         scores = sample.pred_score.cpu()
         best = scores.argsort(descending=True)[:args.topk].tolist()

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Optional, Sequence
 
+from ..errors import UserError
 from . import test, train
 from .quickstart_report import draw_picture, write_table
 from .steps import run_step
@@ -41,7 +42,9 @@ def config(name: str) -> str:
 def make_data(data_root: str) -> str:
     """Render the data set; returns a digest that tells which one it is."""
     tool = ROOT / 'tools' / 'make_mini_dataset.py'
-    subprocess.run([sys.executable, tool, '--out', data_root], check=True)
+    made = subprocess.run([sys.executable, tool, '--out', data_root])
+    if made.returncode:
+        raise UserError('the small world could not be made; see above')
     manifest = (Path(data_root) / 'manifest.json').read_bytes()
     return hashlib.sha256(manifest).hexdigest()[:10]
 

@@ -9,6 +9,8 @@ import time
 import traceback
 from typing import Any, Callable, Sequence
 
+from ..errors import UserError
+
 _PROGRESS = re.compile(r'Epoch\((\w+)\)\s+(.*?)\s+(?:lr|eta|acc)')
 _ETA = re.compile(r'eta: ([\d:]+)')
 _TAIL = 25
@@ -42,12 +44,17 @@ def run_step(title: str, main: Callable, argv: Sequence[str],
         target=_child, args=(main, list(argv), log_file, sender))
     process.start()
     sender.close()
-    result = _follow(title, process, receiver, log_file)
-    process.join()
+    try:
+        result = _follow(title, process, receiver, log_file)
+    except BaseException:  # interrupted: leave no orphan behind
+        process.terminate()
+        raise
+    finally:
+        process.join()
     if process.exitcode:
         with open(log_file, errors='replace') as file:
             print('\n' + ''.join(file.readlines()[-_TAIL:]), file=sys.stderr)
-        raise RuntimeError(f'{title} failed; its whole log is {log_file}')
+        raise UserError(f'{title} failed; its whole log is {log_file}')
     _say(title, f'done in {time.time() - start:.0f} s', '\n')
     return result
 

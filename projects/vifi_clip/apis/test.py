@@ -1,5 +1,7 @@
 """``tools/test.py``: test a checkpoint, as MMAction2's tool does."""
 import argparse
+import os
+import os.path as osp
 from typing import Optional, Sequence
 
 import torch
@@ -32,6 +34,8 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     """Testing's own options into a config."""
+    if not cfg.get('test_dataloader'):
+        raise ValueError(f'{cfg.filename} has no test_dataloader')
     dataset = cfg.test_dataloader.dataset
     if args.single_view:
         if 'val_pipeline' not in cfg:
@@ -46,6 +50,10 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     if args.dump:
         if not args.dump.endswith(('.pkl', '.pickle')):
             raise ValueError(f'--dump writes a .pkl file, got {args.dump!r}')
+        folder = osp.dirname(osp.abspath(args.dump))
+        os.makedirs(folder, exist_ok=True)
+        if osp.isdir(args.dump) or not os.access(folder, os.W_OK):
+            raise ValueError(f'--dump {args.dump} cannot be written')
         dump = dict(type='DumpResults', out_file_path=args.dump)
         old = cfg.test_evaluator
         cfg.test_evaluator = [*(old if isinstance(old, list) else [old]), dump]

@@ -7,6 +7,7 @@ import torch
 from mmaction.datasets import VideoDataset
 from mmaction.registry import DATASETS
 
+from ..errors import UserError
 from .bad_videos import BadVideos
 from .class_list import read_class_list
 from .sample_rng import sample_rng
@@ -219,7 +220,7 @@ class CheckedVideoDataset(VideoDataset):
         try:
             return self._run(idx)
         except BadVideoError as error:
-            raise RuntimeError(
+            raise UserError(
                 f'cannot read {self._filename(idx)}: {error}; replace the '
                 f'file, delete its line from {self.ann_file}, or set '
                 "on_bad_video='count_as_wrong'") from error
@@ -237,14 +238,14 @@ class CheckedVideoDataset(VideoDataset):
             if donor != idx and data is not None:
                 data['data_samples'].set_metainfo(dict(bad_video=True))
             return data
-        raise RuntimeError(f'none of the {len(self)} videos of '
-                           f'{self.ann_file} can be read: '
-                           f'{self._bad.describe(self._bad.indices())}')
+        raise UserError(f'none of the {len(self)} videos of '
+                        f'{self.ann_file} can be read: '
+                        f'{self._bad.describe(self._bad.indices())}')
 
     def _check_bound(self) -> None:
         count = len(self._bad)
         if count > self.max_bad_ratio * len(self) or count == len(self):
-            raise RuntimeError(
+            raise UserError(
                 f'{count} of the {len(self)} videos of {self.ann_file} are '
                 f'bad, more than max_bad_ratio={self.max_bad_ratio} allows: '
                 f'{self._bad.describe(self._bad.indices())}; check '

@@ -37,9 +37,13 @@ def read_video_list(ann_file: str,
         ValueError: If a line is malformed or the list is empty.
     """
     check_ann_file(ann_file)
+    try:  # utf-8-sig: editors on Windows put a mark in front
+        text = list_from_file(ann_file, encoding='utf-8-sig')
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{ann_file}: not UTF-8 text ({error}); save it as '
+                         'UTF-8') from error
     lines = [(number, line.rstrip())
-             for number, line in enumerate(list_from_file(ann_file), start=1)
-             if line.strip()]
+             for number, line in enumerate(text, start=1) if line.strip()]
     if not lines:
         raise ValueError(f'{ann_file}: the list holds no video; write one '
                          f'"path{delimiter}label" line for each')

@@ -92,19 +92,20 @@ def check_avi_is_whole(path: str) -> None:
     HMDB-51 and UCF-101 come as AVI.
 
     Args:
-        path (str): Video file; only local ``.avi`` files are looked at.
+        path (str): Video file; one that is not AVI by its content, or not on
+            the local disk, passes.
 
     Raises:
         BadVideoError: If the file is cut short.
         OSError: If it cannot be read.
     """
-    if not path.lower().endswith('.avi') or not is_local(path):
+    if not is_local(path) or not osp.isfile(path):
         return
     size = osp.getsize(path)
     with open(path, 'rb') as file:
-        if file.read(4) != b'RIFF':
+        riff, form = file.read(4), file.read(8)[4:]
+        if riff != b'RIFF' or form != b'AVI ':
             return
-        file.seek(12)
         # Chunks: four-letter name, byte count, content padded to even length.
         while len(header := file.read(12)) == 12:
             name, kind = header[:4], header[8:]

@@ -8,7 +8,10 @@ from mmaction.registry import HOOKS
 from mmengine.dist import all_gather_object, get_rank
 from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
+from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
+
+from ..errors import UserError
 
 
 def _datasets(dataset) -> Iterator:
@@ -129,7 +132,7 @@ class BadVideoHook(Hook):
             if limit is not None:
                 bad = _bad_videos(dataset)
                 if len(bad) > limit * len(dataset):
-                    raise RuntimeError(
+                    raise UserError(
                         f'{len(bad)} of the {len(dataset)} videos of '
                         f'{dataset.ann_file} are bad, more than '
                         f'max_bad_ratio={limit} allows: {_listed(bad)}; '
@@ -206,3 +209,48 @@ class PlainCheckpointHook(Hook):
                 scalars[name] = HistoryBuffer(plain['log'].cpu().numpy(),
                                               plain['count'].cpu().numpy(),
                                               plain['max_length'])
+
+
+@HOOKS.register_module()
+class ClassListHook(Hook):
+    """Stops a run whose model and data have different label sets.
+
+    Otherwise label 3 could be one class to the data and another to the
+    model, and all that one would see is a low accuracy.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def before_train(self, runner: Runner) -> None:
+        """Check the data of training and of validation."""
+        self._check(runner, runner.train_dataloader)
+        if runner.val_loop is not None:
+            self._check(runner, runner.val_dataloader)
+
+    def before_val(self, runner: Runner) -> None:
+        """Check the data of validation."""
+        self._check(runner, runner.val_dataloader)
+
+    def before_test(self, runner: Runner) -> None:
+        """Check the data of the test."""
+        self._check(runner, runner.test_dataloader)
+
+    @staticmethod
+    def _check(runner: Runner, dataloader) -> None:
+        model = runner.model
+        model = model.module if is_model_wrapper(model) else model
+        head = getattr(model, 'cls_head', None)
+        classifier = getattr(head, 'text_classifier', None)
+        if classifier is None:
+            return
+        for dataset in _datasets(dataloader.dataset):
+            names = getattr(dataset, 'class_names', None)
+            if not names or names == classifier.class_names:
+                continue
+            ours = classifier.class_names
+            first = next((i for i, pair in enumerate(zip(names, ours))
+                          if pair[0] != pair[1]), min(len(names), len(ours)))
+            raise UserError(
+                f'The class_file of {dataset.ann_file} has {len(names)} '
+                f'classes and the model\'s text_classifier {len(ours)}; the '
+                f'first to differ is label {first}. Give both the same list.')

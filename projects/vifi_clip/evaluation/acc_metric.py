@@ -30,6 +30,11 @@ class VideoAccMetric(AccMetric):
         super().process(data_batch, data_samples)
         added = self.results[len(self.results) - len(data_samples):]
         for result, sample in zip(added, data_samples):
+            if np.ndim(result['label']) == 0 and result['label'] < 0:
+                raise ValueError(
+                    f'{sample.get("filename", "a video")} has no label, so '
+                    'there is no accuracy: write "path label" lines, or leave '
+                    'out the evaluator and use --dump')
             result['bad'] = bool(sample.get('bad_video', False))
             if result['bad']:
                 result['pred'] = _put_last(result['pred'], result['label'])

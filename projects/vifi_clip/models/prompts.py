@@ -33,10 +33,10 @@ class DeepPrompts(nn.Module):
                  num_layers: int,
                  start: Optional[int] = None) -> None:
         super().__init__()
-        if not isinstance(length, int) or length < 1:
+        if not _whole(length) or length < 1:
             raise ValueError(f'prompts.length must be a whole number of at '
                              f'least 1, got {length!r}')
-        if not isinstance(depth, int) or not 1 <= depth <= num_layers:
+        if not _whole(depth) or not 1 <= depth <= num_layers:
             raise ValueError(f'prompts.depth must be in 1..{num_layers} (the '
                              f'layers of this tower), got {depth!r}')
         self.length, self.depth, self.start = length, depth, start
@@ -67,8 +67,15 @@ class DeepPrompts(nn.Module):
         return f'length={self.length}, depth={self.depth}, start={self.start}'
 
 
+def _whole(number) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool)
+
+
 def check_prompt_cfg(prompts: dict, known: Sequence[str]) -> dict:
     """A copy of a ``prompts`` setting without misspelled or missing keys."""
+    if not isinstance(prompts, dict):
+        raise ValueError(f'prompts must be a dict with length and depth, got '
+                         f'{prompts!r}')
     unknown = sorted(set(prompts) - set(known))
     lacking = [k for k in ('length', 'depth') if k not in prompts]
     if unknown or lacking:

@@ -149,8 +149,7 @@ class CLIPTextClassifier(BaseModule):
             ValueError: Empty or repeated names, a class without description,
                 or a prompt longer than the context. The old set stays.
         """
-        names = list(names)
-        check_class_names(names, source)
+        names = check_class_names(names, source)
         sentences, owners = self._sentences(names, descriptions
                                             or self.descriptions)
         tokens, ends = tokenize(self.text, self.tokenizer, sentences,

@@ -37,7 +37,11 @@ def get_arch_cfg(arch: Arch) -> dict:
         ValueError: Unknown name, or a dict without one of the three keys.
     """
     if isinstance(arch, str) and arch.endswith('.json'):
-        arch = load(arch)
+        try:
+            arch = load(arch)
+        except (OSError, ValueError) as error:
+            raise ValueError(f'arch file {arch!r} cannot be read: '
+                             f'{error}') from error
     if isinstance(arch, str):
         cfg = open_clip.get_model_config(arch)
         if cfg is None:

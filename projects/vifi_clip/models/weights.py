@@ -35,8 +35,14 @@ def resolve_pretrained(arch: Arch, pretrained: str) -> str:
         ValueError: It is no tag of this architecture, or a tag that was
             trained with another activation.
     """
+    if not isinstance(pretrained, str):
+        raise ValueError('pretrained must be an OpenCLIP tag or a file name, '
+                         f'got {pretrained!r}')
     if osp.isfile(pretrained):
         return pretrained
+    if osp.isdir(pretrained):
+        raise ValueError(f'pretrained={pretrained!r} is a folder; name the '
+                         'file in it.')
     if osp.sep in pretrained or osp.splitext(pretrained)[1]:
         raise FileNotFoundError(f'pretrained={pretrained!r}: no such file.')
     tags = list_pretrained_tags_by_model(arch) if isinstance(arch, str) else []
@@ -76,7 +82,13 @@ def read_clip_state_dict(path: str) -> StateDict:
         if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
             loaded = loaded[key]
             break
-    state = {k: v for k, v in loaded.items() if torch.is_tensor(v)}
+    if not isinstance(loaded, dict):
+        raise ValueError(f'{path} holds a {type(loaded).__name__}, not a '
+                         'dict of weights.')
+    state = {
+        k: v
+        for k, v in loaded.items() if isinstance(k, str) and torch.is_tensor(v)
+    }
     state = _rename(state, path)
     state = {k: v for k, v in state.items() if k not in _NOT_WEIGHTS}
     state = convert_to_custom_text_state_dict(state)
