@@ -6,7 +6,8 @@
 #   python tools/test.py configs/vifi_k400.py CHECKPOINT --single-view
 #
 # Knobs (environment): DATA_ROOT, TRAIN_LIST, VAL_LIST, VIDEO_DIR (where the
-# data are), ARCH, PRETRAINED (where CLIP comes from).
+# data are), CLASS_FILE (class names, for data of your own), ARCH, PRETRAINED
+# (where CLIP comes from).
 _base_ = [
     './_base_/runtime.py', './_base_/models/finetune.py',
     './_base_/datasets/k400.py'

@@ -7,6 +7,7 @@
 set -euo pipefail
 start="$PWD"
 source "$(dirname "${BASH_SOURCE[0]}")/_env.sh"
+case "${1:-}" in -h|--help) sed -n '2,6s/^# //p' "${BASH_SOURCE[0]}"; exit 0 ;; esac
 vifi_env ''
 # Videos are named relative to where the user stands.
 arguments=()

@@ -6,6 +6,7 @@ Nothing else in the package works around a dependency; see also
 import importlib.util
 import sys
 import types
+import warnings
 from pathlib import Path
 
 import cv2
@@ -14,9 +15,16 @@ import numpy as np
 
 def apply() -> None:
     """Close every gap. Safe to call any number of times."""
+    _quiet_mmcv_lite()
     _stand_in_for_drn()
     _leave_out_vindlu()
     _let_hue_go_down()
+
+
+def _quiet_mmcv_lite() -> None:
+    """mmcv-lite warns at import of compiled ops that nothing here needs."""
+    warnings.filterwarnings(
+        'ignore', message='Fail to import ``MultiScaleDeformableAttention``')
 
 
 def _stand_in_for_drn() -> None:

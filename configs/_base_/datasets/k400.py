@@ -3,7 +3,9 @@ data_root = '{{$DATA_ROOT:data/kinetics400}}'
 train_list = '{{$TRAIN_LIST:train.txt}}'  # below data_root
 val_list = '{{$VAL_LIST:val.txt}}'
 video_dir = '{{$VIDEO_DIR:videos}}'
-label_file = '{{ fileDirname }}/../../../data_splits/k400/classes.txt'
+label_file = '{{$CLASS_FILE:k400}}'  # a file, index = label
+if label_file == 'k400':
+    label_file = '{{ fileDirname }}/../../../data_splits/k400/classes.txt'
 
 train_pipeline = [
     dict(type='DecordInit'),

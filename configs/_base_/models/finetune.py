@@ -2,7 +2,9 @@
 arch = '{{$ARCH:ViT-B-16-quickgelu}}'  # OpenCLIP name, or a .json like its own
 pretrained = '{{$PRETRAINED:openai}}'  # OpenCLIP tag or file; 'none': random
 pretrained = None if pretrained == 'none' else pretrained
-class_file = '{{ fileDirname }}/../../../data_splits/k400/classes.txt'
+class_file = '{{$CLASS_FILE:k400}}'  # a file, index = label
+if class_file == 'k400':
+    class_file = '{{ fileDirname }}/../../../data_splits/k400/classes.txt'
 num_frames = 16
 
 model = dict(

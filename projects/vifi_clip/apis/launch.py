@@ -63,6 +63,22 @@ def load_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
+def leave_out_pretrained(cfg: Config) -> None:
+    """For a model that a checkpoint fills: do not load, or download, the
+    weights that it started from.
+
+    Only where every parameter is in the checkpoint and a missing one would be
+    an error, which is so for ViFiCLIP unless it saves what trains alone.
+    """
+    model = cfg.model
+    if model.get('type') != 'ViFiCLIP' or model.get('save_trainable_only'):
+        return
+    parts = [model.backbone, model.cls_head.get('text_classifier', {})]
+    for part in parts:
+        if part.get('pretrained'):
+            part.pretrained = None
+
+
 def prepare_distributed(cfg: Config) -> None:
     """Let several processes run on CPU.
 
@@ -116,8 +132,9 @@ def run_main(main: Callable, argv: Optional[Sequence[str]] = None) -> int:
             said = error.args[0]  # str(KeyError) would put it in quotes
         # A data worker's error comes with its traceback in the text.
         said = str(said).rpartition('UserError: ')[2].strip()
-        print(f'\nerror: {said}\n(VIFI_TRACEBACK=1 shows where)',
-              file=sys.stderr)
+        if os.environ.get('RANK', '0') == '0':  # once, not from every process
+            print(f'\nerror: {said}\n(VIFI_TRACEBACK=1 shows where)',
+                  file=sys.stderr)
         return 2
     finally:
         if torch.distributed.is_initialized():

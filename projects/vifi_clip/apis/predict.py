@@ -7,7 +7,7 @@ from mmengine.registry import init_default_scope
 
 from ..datasets.class_list import check_class_names, read_class_list
 from ..datasets.video_reading import BadVideoError, check_avi_is_whole
-from .launch import add_common_arguments, load_config
+from .launch import (add_common_arguments, leave_out_pretrained, load_config)
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -22,7 +22,8 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument(
         '--labels', help='class names with commas between, or a file of them '
         "(default: the config's classes)")
-    parser.add_argument('--topk', type=int, default=5)
+    parser.add_argument('--topk', type=int, default=5,
+                        help='how many classes to show (default: 5)')
     parser.add_argument('--device', help='cpu, cuda:0 ... (default: a GPU if '
                         'there is one)')
     add_common_arguments(parser)
@@ -61,6 +62,8 @@ def main(argv: Optional[Sequence[str]] = None) -> List[dict]:
     from mmaction.apis import inference_recognizer, init_recognizer
     from mmengine.device import get_device
     checkpoint = None if args.checkpoint == 'none' else args.checkpoint
+    if checkpoint:
+        leave_out_pretrained(cfg)
     model = init_recognizer(cfg, checkpoint, args.device or get_device())
     classifier = model.cls_head.text_classifier
     if labels:

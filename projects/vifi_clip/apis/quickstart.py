@@ -17,6 +17,7 @@ from .quickstart_report import draw_picture, write_table
 from .steps import run_step
 
 ROOT = Path(__file__).resolve().parents[3]
+MINI_CLIP = 'work_dirs/mini_clip/mini_clip.pth'
 VIEWS = dict(single=['--single-view'], multi=[])
 
 
@@ -65,10 +66,15 @@ def pretrain(args: argparse.Namespace, data: str) -> str:
         run_step('CLIP on captioned stills', train.main,
                  [config('mini_clip'), '--work-dir', work, '--resume'],
                  osp.join(work, 'train.log'))
-        last = Path(work, 'last_checkpoint').read_text()
-        shutil.copy(last, target + '.part')
-        os.replace(target + '.part', target)
+        _copy(Path(work, 'last_checkpoint').read_text(), target)
+    _copy(target, MINI_CLIP)  # where configs/vifi_mini.py looks by default
     return target
+
+
+def _copy(source: str, target: str) -> None:
+    os.makedirs(osp.dirname(target), exist_ok=True)
+    shutil.copy(source, target + '.part')
+    os.replace(target + '.part', target)
 
 
 def evaluate(title: str, checkpoint: str, work: str) -> dict:
@@ -124,8 +130,13 @@ def main(argv: Optional[Sequence[str]] = None) -> dict:
         tuned.append(evaluate(f'ViFi-CLIP, seed {seed}', checkpoint, work))
     write_table(results, args.data_root, args.work_dir)
     picture = draw_picture(results, args.data_root, args.work_dir)
-    print(f'Picture: {picture}\nCheckpoint: {checkpoint}')
-    _predict(args, checkpoint)
+    stable = osp.join(args.work_dir, 'vifi_mini.pth')
+    _copy(checkpoint, stable)
+    print(f'Picture: {picture}\n')
+    _predict(args, stable)
+    print('\nAny video, any labels:\n  python tools/predict.py '
+          f'configs/vifi_mini.py {stable} VIDEO --labels "a red ring '
+          'spinning, a blue star blinking"')
     return results
 
 
@@ -136,7 +147,13 @@ def _predict(args: argparse.Namespace, checkpoint: str) -> None:
     options = []
     if not videos:
         lists = Path(args.data_root, 'annotations')
-        first = (lists / 'zero_shot_val.txt').read_text().splitlines()[0]
-        videos = [osp.join(args.data_root, first.rsplit(' ', 1)[0])]
-        options = ['--labels', str(lists / 'zero_shot_classes.txt')]
+        labels = lists / 'zero_shot_classes.txt'
+        names = labels.read_text().splitlines()
+        rows = [line.rsplit(' ', 1) for line in
+                (lists / 'zero_shot_val.txt').read_text().splitlines()]
+        rows = {int(label): path for path, label in rows}  # one of each class
+        videos = [osp.join(args.data_root, path) for path in rows.values()]
+        print('Classes that no training video shows; folders tell the truth:')
+        options = ['--topk', '2', '--labels', str(labels)]
+        assert len(names) == len(videos)
     predict([config('vifi_mini'), checkpoint, *videos, *options])

@@ -7,8 +7,8 @@ from typing import Optional, Sequence
 import torch
 from mmengine.config import Config
 
-from .launch import (add_common_arguments, build_runner, load_config,
-                     prepare_distributed)
+from .launch import (add_common_arguments, build_runner,
+                     leave_out_pretrained, load_config, prepare_distributed)
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -57,7 +57,9 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
         dump = dict(type='DumpResults', out_file_path=args.dump)
         old = cfg.test_evaluator
         cfg.test_evaluator = [*(old if isinstance(old, list) else [old]), dump]
-    cfg.load_from = None if args.checkpoint == 'none' else args.checkpoint
+    if args.checkpoint != 'none':
+        cfg.load_from = args.checkpoint
+        leave_out_pretrained(cfg)
     return cfg
 
 

@@ -128,15 +128,17 @@ def register_loader(trust: bool = False) -> None:
         trust (bool): Allow pickles to run code, for this process.
     """
 
-    def from_file(filename, map_location=None, logger=None):
+    # MMEngine logs what follows 'load_from_' in these names.
+    def load_from_file(filename, map_location=None, logger=None):
         return load_checkpoint(filename, map_location, trust)
 
-    def from_web(filename, map_location=None, logger=None):
+    def load_from_web(filename, map_location=None, logger=None):
         return load_checkpoint(_download(filename), map_location, trust)
 
     register = CheckpointLoader.register_scheme
-    register(prefixes='', loader=from_file, force=True)
-    register(prefixes=('http://', 'https://'), loader=from_web, force=True)
+    register(prefixes='', loader=load_from_file, force=True)
+    register(
+        prefixes=('http://', 'https://'), loader=load_from_web, force=True)
 
 
 def _download(url: str) -> str:

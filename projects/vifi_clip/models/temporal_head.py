@@ -226,7 +226,9 @@ class TemporalMeanPoolHead(BaseHead):
             return torch.cat(labels).to(device)
         if sizes != {(num_classes, )}:
             raise ValueError(f'Labels of shapes {sorted(sizes)} fit neither '
-                             f'indices nor {num_classes} classes.')
+                             f'indices nor {num_classes} classes. If the data '
+                             'preprocessor has blending (mixup, cutmix), set '
+                             'num_classes in it, or blending=None.')
         return torch.stack(labels).to(device).float()
 
     def _smooth(self, labels: Tensor) -> Tensor:
