@@ -4,9 +4,11 @@ import shutil
 import pytest
 import torch
 from helpers import write_mp4
-from mmaction.registry import MODELS
-from tiny import NAMES, build_classifier, tiny_arch
-from tools_world import write_world
+from mmaction.registry import METRICS, MODELS
+from mmengine.config import Config
+from tiny import (NAMES, build_classifier, classifier_cfg, samples,
+                  tiny_arch)
+from tools_world import REPO, write_world
 
 from projects.vifi_clip.datasets import CheckedVideoDataset
 from projects.vifi_clip.datasets.video_reading import (BadVideoError,
@@ -127,3 +129,28 @@ def test_arch_file_that_cannot_be_read(tmp_path, text):
         path.write_text(text)
     with pytest.raises(ValueError, match='arch.json.*cannot be read'):
         MODELS.build(dict(type='CLIPVisionBackbone', arch=str(path)))
+
+
+def test_list_without_labels_has_no_accuracy():
+    metric = METRICS.build(dict(type='VideoAccMetric'))
+    sample = dict(pred_score=torch.tensor([0.9, 0.1]),
+                  gt_label=torch.tensor([-1]), filename='a.mp4')
+    with pytest.raises(ValueError, match='a.mp4 has no label'):
+        metric.process(None, [sample])
+
+
+def test_blending_of_another_class_count_names_the_remedy():
+    head = MODELS.build(dict(
+        type='TemporalMeanPoolHead', in_channels=32, num_frames=1,
+        text_classifier=classifier_cfg()))
+    with pytest.raises(ValueError, match='blending'):
+        head.loss(torch.randn(2, 32), samples(torch.eye(9)[:2]))
+
+
+def test_class_file_knob(monkeypatch):
+    monkeypatch.setenv('CLASS_FILE', '/my/classes.txt')
+    cfg = Config.fromfile(REPO / 'configs/vifi_k400.py')
+    assert cfg.model.cls_head.text_classifier.class_file == '/my/classes.txt'
+    for name in 'train', 'val', 'test':
+        loader = cfg[f'{name}_dataloader']
+        assert loader.dataset.class_file == '/my/classes.txt'

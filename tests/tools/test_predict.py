@@ -42,7 +42,10 @@ def test_labels_from_a_file_and_the_config(config, shared_world, tmp_path):
     ('empty.mp4', [], 'empty.mp4 cannot be read'),
     ('videos/val_0.mp4', ['--labels', 'a,,b'], 'empty'),
     ('videos/val_0.mp4', ['--labels', 'a,b,a'], "'a'"),
-    ('videos/val_0.mp4', ['--labels', 'no.txt'], 'no.txt')])
+    ('videos/val_0.mp4', ['--labels', 'no.txt'], 'no.txt'),
+    ('videos/val_0.mp4', ['--labels', ''], 'empty'),
+    ('videos/val_0.mp4', ['--labels', 'videos'], 'no list of classes'),
+    ('videos/val_0.mp4', ['--topk', '0'], 'at least 1')])
 def test_bad_input_is_one_message(config, world, video, options, message,
                                   capsys, monkeypatch):
     monkeypatch.chdir(world)
