@@ -7,7 +7,7 @@ from mmengine.registry import init_default_scope
 
 from ..datasets.class_list import check_class_names, read_class_list
 from ..datasets.video_reading import BadVideoError, check_avi_is_whole
-from .launch import (add_common_arguments, leave_out_pretrained, load_config)
+from .launch import add_common_arguments, leave_out_pretrained, load_config
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -38,8 +38,7 @@ def read_labels(labels: str) -> List[str]:
         raise ValueError(f'--labels {labels} is no list of classes; give a '
                          '.txt, .csv, .json or .yaml file, or names')
     names = [name.strip() for name in labels.split(',')]
-    check_class_names(names, '--labels')
-    return names
+    return check_class_names(names, '--labels')
 
 
 def main(argv: Optional[Sequence[str]] = None) -> List[dict]:

@@ -5,12 +5,12 @@ import json
 import os
 import os.path as osp
 import pickle
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Optional, Sequence
 
+from ..engine import AtomicLocalBackend
 from ..errors import UserError
 from . import test, train
 from .quickstart_report import draw_picture, write_table
@@ -72,9 +72,7 @@ def pretrain(args: argparse.Namespace, data: str) -> str:
 
 
 def _copy(source: str, target: str) -> None:
-    os.makedirs(osp.dirname(target), exist_ok=True)
-    shutil.copy(source, target + '.part')
-    os.replace(target + '.part', target)
+    AtomicLocalBackend().put(Path(source).read_bytes(), target)
 
 
 def evaluate(title: str, checkpoint: str, work: str) -> dict:
@@ -93,8 +91,7 @@ def evaluate(title: str, checkpoint: str, work: str) -> dict:
         with open(dump, 'rb') as file:
             results[f'{views}_labels'] = [
                 int(sample['pred_label']) for sample in pickle.load(file)]
-    Path(target + '.part').write_text(json.dumps(results))
-    os.replace(target + '.part', target)
+    AtomicLocalBackend().put(json.dumps(results).encode(), target)
     return results
 
 

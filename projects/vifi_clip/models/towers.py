@@ -5,10 +5,10 @@ its top level and ``CustomTextCLIP`` under ``text``; here every architecture
 is a pair (``visual``, ``text``).
 """
 import copy
+from pathlib import Path
 from typing import Callable, Optional, Tuple, Union
 
 import open_clip
-from mmengine import load
 from mmengine.config import ConfigDict
 from open_clip.hf_model import HFTextEncoder
 # OpenCLIP has no public way to build one tower without the other, and its own
@@ -17,6 +17,8 @@ from open_clip.model import (CLIPTextCfg, CLIPVisionCfg, TextTransformer,
                              _build_text_tower, _build_vision_tower)
 from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
 from torch import nn
+
+from ..datasets.text_file import read_json
 
 Arch = Union[str, dict]
 _REQUIRED = ('embed_dim', 'vision_cfg', 'text_cfg')
@@ -38,7 +40,7 @@ def get_arch_cfg(arch: Arch) -> dict:
     """
     if isinstance(arch, str) and arch.endswith('.json'):
         try:
-            arch = load(arch)
+            arch = read_json(Path(arch))
         except (OSError, ValueError) as error:
             raise ValueError(f'arch file {arch!r} cannot be read: '
                              f'{error}') from error
