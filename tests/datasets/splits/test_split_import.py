@@ -1,0 +1,195 @@
+"""``--import``: the layout of the paper's release, in miniature."""
+import json
+import shutil
+
+import pytest
+import split_files as files
+from split_files import SWAPPED, hmdb_name, names_of, rows_of, write
+
+from projects.vifi_clip.datasets.splits.cli import main
+
+
+@pytest.fixture(scope='module')
+def shared_release(tmp_path_factory):
+    return files.write_release(tmp_path_factory.mktemp('release'))
+
+
+@pytest.fixture
+def release(shared_release, tmp_path):
+    """A release of the test's own."""
+    return shutil.copytree(shared_release, tmp_path / 'release')
+
+
+def take(release, out, *options, dataset='hmdb51'):
+    return main([dataset, '--import', str(release), '--out', str(out),
+                 *options])
+
+
+def test_lists_under_our_names(shared_release, tmp_path, capsys):
+    out = tmp_path / 'lists'
+    assert take(shared_release, out) == 0
+    expected = {f'few_shot_train_{k}shot_seed1.txt' for k in (2, 4, 8, 16)}
+    expected |= {f'base_train_16shot_seed{s}.txt' for s in (1, 2, 3)}
+    expected |= {f'val_split{n}.txt' for n in (1, 2, 3)}
+    expected |= {'base_val.txt', 'novel_val.txt', 'classes.txt',
+                 'base_classes.txt', 'novel_classes.txt', 'manifest.json'}
+    assert {path.name for path in out.iterdir()} == expected
+    # As released, Windows line ends apart; the oddity is told.
+    source = shared_release / 'datasets_splits/hmdb_splits'
+    text = (source / 'train1_few_shot_4.txt').read_text()
+    assert (out / 'few_shot_train_4shot_seed1.txt').read_bytes() == (
+        text.encode())
+    said = capsys.readouterr().err
+    assert "'kick' as 'kick ball'" in said and "'sword exercise' as" in said
+    manifest = json.loads((out / 'manifest.json').read_text())
+    assert manifest['options']['made_from'] == 'release'
+    assert 'train1_few_shot_4.txt' in manifest['sources']
+    assert take(shared_release, out) == 0
+    assert 'up to date' in capsys.readouterr().out
+    assert main(['hmdb51', '--check', '--out', str(out)]) == 0
+
+
+def test_fixed_labels_and_class_folders(shared_release, tmp_path):
+    out = tmp_path / 'lists'
+    assert take(shared_release, out, '--fix-labels', '--pattern',
+                '{label_}/{name}') == 0
+    for kind, name in (('classes', 'few_shot_train_2shot_seed1'),
+                       ('base_classes', 'base_val'),
+                       ('novel_classes', 'novel_val')):
+        names = names_of('hmdb51', kind)
+        for path, label in rows_of(out / f'{name}.txt'):
+            slug = names[label].replace(' ', '_')
+            assert path.startswith(f'{slug}/') and f'_{slug}_u_' in path
+
+
+def test_pattern_alone_keeps_the_labels(shared_release, tmp_path):
+    out = tmp_path / 'lists'
+    assert take(shared_release, out, '--pattern', '{label_}/{name}') == 0
+    rows = dict(rows_of(out / 'val_split1.txt'))
+    kick = names_of('hmdb51').index('kick')
+    assert rows[f'kick_ball/{hmdb_name("kick ball", "val", 0)}'] == kick
+    assert SWAPPED['kick ball'] == 'kick'
+
+
+def test_few_videos_and_missing_labels_are_told(release, tmp_path, capsys):
+    (release / 'labels/hmdb_51_labels.csv').unlink()
+    path = release / 'datasets_splits/hmdb_splits/train1_few_shot_8.txt'
+    lines = path.read_text().splitlines()
+    write(path, '\n'.join(lines[1:]) + '\n')
+    assert take(release, tmp_path / 'lists') == 0
+    said = capsys.readouterr().err
+    assert 'hmdb_51_labels.csv is missing' in said
+    assert "fewer than 8 videos, 'brush hair' (7)" in said
+
+
+def _swap(release, one, other):
+    one, other = (release / 'datasets_splits' / name for name in (one, other))
+    write(one, other.read_text())
+
+
+BASE = 'base2novel_splits/hmdb_splits'
+CASES = {
+    'other shots': (lambda r: _swap(r, 'hmdb_splits/train1_few_shot_2.txt',
+                                    'hmdb_splits/train1_few_shot_4.txt'),
+                    ['train1_few_shot_2.txt', 'up to 4', 'expected 2']),
+    'test for training': (
+        lambda r: _swap(r, 'hmdb_splits/train1_few_shot_2.txt',
+                        'hmdb_splits/val1.txt'),
+        ['train1_few_shot_2.txt, line', 'is in base_val.txt and in '
+         'few_shot_train_2shot_seed1.txt', 'must not see']),
+    'all classes for base': (
+        lambda r: _swap(r, f'{BASE}/base_val.txt', 'hmdb_splits/val1.txt'),
+        ['base_val.txt, line 53', 'label 26', '26 classes']),
+    'novel for base': (
+        lambda r: _swap(r, f'{BASE}/base_val.txt', f'{BASE}/novel_val.txt'),
+        ['base_val.txt, line 1', "'pour'", 'another class',
+         'another protocol']),
+    'label names': (
+        lambda r: write(r / 'labels/hmdb_51_labels.csv',
+                        (r / 'labels/hmdb_51_labels.csv').read_text().replace(
+                            '"chew"', '"chewing"')),
+        ['hmdb_51_labels.csv', 'id 3', "'chewing'", "'chew'"]),
+    'halves overlap': (
+        lambda r: write(r / 'labels/hmdb_51_base_labels.csv',
+                        (r / 'labels/hmdb_51_base_labels.csv').read_text(
+                        ).replace('"wave"', '"chew"')),
+        ["'chew' is a base and a novel class"]),
+    'other data set': (
+        lambda r: write(r / 'datasets_splits/hmdb_splits/val2.txt',
+                        'v_YoYo_g01_c01.avi 0\n'),
+        ['val2.txt, line 1', 'v_YoYo_g01_c01.avi', 'right one']),
+    'no label': (
+        lambda r: write(r / 'datasets_splits/hmdb_splits/val2.txt',
+                        'a.avi\n'), ['val2.txt, line 1', "'a.avi'"]),
+    'two labels': (
+        lambda r: write(r / 'datasets_splits/hmdb_splits/val2.txt',
+                        f'{hmdb_name("chew", "val", 0)} 3\n'
+                        f'{hmdb_name("chew", "val", 0)} 4\n'),
+        ['val2.txt, line 2', 'val2.txt, line 1']),
+    'missing list': (
+        lambda r: (r / 'datasets_splits/hmdb_splits/val3.txt').unlink(),
+        ['val3.txt', 'no such file']),
+}
+
+
+@pytest.mark.parametrize('case', CASES)
+def test_wrong_release(release, tmp_path, capsys, case):
+    spoil, told = CASES[case]
+    spoil(release)
+    assert take(release, tmp_path / 'lists') == 2
+    said = capsys.readouterr().err
+    for part in told:
+        assert part in said
+    assert not (tmp_path / 'lists').exists()
+
+
+def test_import_of_another_data_set(shared_release, tmp_path, capsys):
+    assert take(shared_release, tmp_path / 'lists', dataset='ssv2') == 2
+    assert 'ssv2' in capsys.readouterr().err
+    assert not (tmp_path / 'lists').exists()
+
+
+def test_k600_paths_hold_folders(tmp_path):
+    root = tmp_path / 'release'
+    lists = root / 'datasets_splits'
+    for number in 1, 2, 3:
+        names = names_of('k600', f'zero_shot_{number}_classes')
+        files._csv_labels(root / f'labels/ZS_split{number}_K600.csv', names)
+        write(lists / f'k600_splits/ZS_split{number}_K600_eval.txt', ''.join(
+            f'{("train", "val", "test")[k % 3]}/ab-_{k:07d}_000001_000011.mp4 '
+            f'{k}\n' for k in range(160)))
+    assert take(root, tmp_path / 'k600', dataset='k600') == 0
+    rows = rows_of(tmp_path / 'k600' / 'zero_shot_2_val.txt')
+    assert rows[1] == ('val/ab-_0000001_000001_000011.mp4', 1)
+
+
+def test_ucf101_file_names_spell_a_class_otherwise(tmp_path):
+    root = tmp_path / 'release'
+    lists = root / 'datasets_splits'
+    for half in 'base', 'novel':
+        names = names_of('ucf101', f'{half}_classes')
+        files._csv_labels(root / f'labels/ucf_101_{half}_labels.csv', names)
+
+    def text(names, group, count):
+        return ''.join(
+            'v_{}_g{:02d}_c{:02d}.avi {}\n'.format(
+                name.replace('HandstandP', 'HandStandP'), group, i, k)
+            for k, name in enumerate(names) for i in range(count))
+
+    folder = lists / 'base2novel_splits/ucf_splits'
+    base, novel = (names_of('ucf101', kind) for kind in files.HALVES)
+    for seed in 1, 2, 3:
+        write(folder / f'fs_base_s{seed}_train.txt', text(base, 8, 16))
+    write(folder / 'base_val.txt', text(base, 1, 1))
+    write(folder / 'novel_val.txt', text(novel, 1, 1))
+    for shots in 2, 4, 8, 16:
+        write(lists / f'ucf_splits/train1_few_shot_{shots}.txt',
+              text(names_of('ucf101'), 8, shots))
+    for split in 1, 2, 3:
+        write(lists / f'ucf_splits/val{split}.txt',
+              text(names_of('ucf101'), split, 1))
+    out = tmp_path / 'ucf'
+    assert take(root, out, '--pattern', '{label}/{name}',
+                dataset='ucf101') == 0
+    rows = rows_of(out / 'val_split3.txt')
+    assert rows[36] == ('HandstandPushups/v_HandStandPushups_g03_c00.avi', 36)

@@ -1,0 +1,240 @@
+"""Lists of every protocol, from files in the official formats."""
+import hashlib
+import json
+import random
+
+import pytest
+import split_files as files
+from split_files import names_of, rows_of
+
+from projects.vifi_clip.datasets.splits.cli import main
+
+WRITERS = {
+    'k400': lambda d: files.write_kinetics(d, 'k400'),
+    'hmdb51': files.write_hmdb51,
+    'ucf101': files.write_ucf101,
+    'ssv2': files.write_ssv2,
+}
+FEW = ['--shots', '1', '2', '--base-shots', '2']
+
+
+def make(dataset, source, out, *options):
+    return main([dataset, '--annotations', str(source), '--out', str(out),
+                 *(FEW if dataset in WRITERS else []),
+                 *(['--tiny', '2'] if dataset == 'k400' else []), *options])
+
+
+@pytest.fixture(scope='module', params=WRITERS)
+def made(request, tmp_path_factory):
+    """Data set, its annotations and its lists."""
+    root = tmp_path_factory.mktemp(request.param)
+    source = WRITERS[request.param](root / 'official')
+    assert make(request.param, source, root / 'lists') == 0
+    return request.param, source, root / 'lists'
+
+
+def test_all_lists_are_there(made):
+    dataset, _, out = made
+    splits = [f'_split{n}' for n in (1, 2, 3)]
+    ends = splits if dataset in ('hmdb51', 'ucf101') else ['']
+    expected = {f'{part}{end}.txt' for part in ('train', 'val')
+                for end in ends}
+    expected |= {f'few_shot_train_{k}shot_seed{s}.txt'
+                 for k in (1, 2) for s in (1, 2, 3)}
+    expected |= {f'base_train_2shot_seed{s}.txt' for s in (1, 2, 3)}
+    expected |= {'base_val.txt', 'novel_val.txt', 'classes.txt',
+                 'base_classes.txt', 'novel_classes.txt', 'manifest.json'}
+    if dataset == 'ucf101':
+        expected |= {f'{half}classes_words.txt'
+                     for half in ('', 'base_', 'novel_')}
+    if dataset == 'k400':
+        expected.add('train_tiny.txt')
+    assert {path.name for path in out.iterdir()} == expected
+    for kind in 'classes', 'base_classes', 'novel_classes':
+        text = (files.PUBLISHED / dataset / f'{kind}.txt').read_text()
+        assert (out / f'{kind}.txt').read_text() == text
+
+
+def test_counts_of_the_lists(made):
+    dataset, _, out = made
+    end = '_split1' if dataset in ('hmdb51', 'ucf101') else ''
+    classes, base, novel = (len(names_of(dataset, kind)) for kind in
+                            ('classes', 'base_classes', 'novel_classes'))
+
+    def labels(name):
+        return sorted(label for _, label in rows_of(out / name))
+
+    def each(count, times):
+        return [k for k in range(count) for _ in range(times)]
+
+    assert labels(f'train{end}.txt') == each(classes, 3)
+    assert labels(f'val{end}.txt') == each(classes, 2)
+    assert labels('base_val.txt') == each(base, 2)
+    assert labels('novel_val.txt') == each(novel, 2)
+    assert labels('base_train_2shot_seed3.txt') == each(base, 2)
+    assert labels('few_shot_train_1shot_seed1.txt') == each(classes, 1)
+
+
+def test_labels_of_a_half_count_within_it(made):
+    dataset, _, out = made
+    end = '_split1' if dataset in ('hmdb51', 'ucf101') else ''
+    classes = names_of(dataset)
+    name_of = {path: classes[label] for part in ('train', 'val')
+               for path, label in rows_of(out / f'{part}{end}.txt')}
+    for name, half in (('base_val', 'base'), ('novel_val', 'novel'),
+                       ('base_train_2shot_seed1', 'base')):
+        names = names_of(dataset, f'{half}_classes')
+        rows = rows_of(out / f'{name}.txt')
+        assert [name_of[path] for path, _ in rows] == [
+            names[label] for _, label in rows]
+
+
+def test_draws_are_of_the_training_part_and_nested(made):
+    dataset, _, out = made
+    end = '_split1' if dataset in ('hmdb51', 'ucf101') else ''
+    train = set(rows_of(out / f'train{end}.txt'))
+    one, two, other = (set(rows_of(out / f'few_shot_train_{name}.txt'))
+                       for name in ('1shot_seed1', '2shot_seed1',
+                                    '1shot_seed2'))
+    assert one < two < train
+    assert one != other
+
+
+def test_manifest_tells_what_is_there(made):
+    dataset, source, out = made
+    manifest = json.loads((out / 'manifest.json').read_text())
+    assert manifest['dataset'] == dataset
+    assert str(source) not in (out / 'manifest.json').read_text()
+    lists = {path.name for path in out.glob('*.txt')}
+    assert set(manifest['lists']) == lists
+    for name, entry in manifest['lists'].items():
+        data = (out / name).read_bytes()
+        assert entry['sha256'] == hashlib.sha256(data).hexdigest()
+        rows = data.decode().splitlines()
+        if 'classes' in name:
+            assert entry['classes'] == len(rows)
+        else:
+            assert entry['videos'] == len(rows)
+            assert entry['classes'] == len({r.split()[-1] for r in rows})
+    for path in source.rglob('*.*'):
+        assert (manifest['sources'][path.name] == hashlib.sha256(
+            path.read_bytes()).hexdigest())
+
+
+def test_second_run_writes_nothing(made, capsys):
+    dataset, source, out = made
+    before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
+    assert make(dataset, source, out) == 0
+    assert 'up to date' in capsys.readouterr().out
+    assert before == {path: path.stat().st_mtime_ns for path in out.iterdir()}
+
+
+def test_order_of_the_lines_does_not_matter(made, tmp_path):
+    dataset, source, out = made
+    shuffler = random.Random(1)
+    for path in source.rglob('*'):
+        if path.name == 'classInd.txt' or path.name.endswith('labels.json'):
+            text = path.read_text()
+        elif path.suffix == '.json':
+            items = json.loads(path.read_text())
+            text = json.dumps(shuffler.sample(items, len(items)))
+        else:
+            lines = path.read_text().splitlines()
+            head = lines[:1] if path.suffix == '.csv' else []
+            rest = lines[len(head):]
+            text = '\n'.join(head + shuffler.sample(rest, len(rest))) + '\n'
+        files.write(tmp_path / 'official' / path.name, text)
+    assert make(dataset, tmp_path / 'official', tmp_path / 'lists') == 0
+    for path in out.glob('*.txt'):
+        assert (tmp_path / 'lists' / path.name).read_bytes() == (
+            path.read_bytes())
+
+
+def test_paths(made):
+    dataset, _, out = made
+    end = '_split1' if dataset in ('hmdb51', 'ucf101') else ''
+    path, label = rows_of(out / f'val{end}.txt')[0]
+    assert (path, label) == {
+        'k400': ('val/va-0000_000_000000_000010.mp4', 0),
+        'hmdb51': ('brush_hair/Film!_3_brush_hair_f_cm_np1_fr_med_3.avi', 0),
+        'ucf101': ('ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c00.avi', 0),
+        'ssv2': ('523.webm', 0),
+    }[dataset]
+
+
+def test_pattern_moves_paths_and_keeps_the_draw(tmp_path):
+    source = files.write_ucf101(tmp_path / 'official')
+    assert make('ucf101', source, tmp_path / 'a') == 0
+    assert make('ucf101', source, tmp_path / 'b', '--pattern',
+                '{split}/{label_}-{stem}.mkv') == 0
+    name = 'few_shot_train_1shot_seed2.txt'
+    one, other = rows_of(tmp_path / 'a' / name), rows_of(tmp_path / 'b' / name)
+    assert other == [('train/' + path.replace('/', '-')[:-4] + '.mkv', label)
+                     for path, label in one]
+
+
+def test_hmdb51_splits_follow_the_numbers(tmp_path):
+    source = files.write_hmdb51(tmp_path / 'official')
+    assert make('hmdb51', source, tmp_path / 'lists') == 0
+    used = {}
+    for split in 1, 2, 3:
+        for part in 'train', 'val':
+            rows = rows_of(tmp_path / 'lists' / f'{part}_split{split}.txt')
+            used[part, split] = [int(path[-5]) for path, label in rows
+                                 if label == 50]
+    # 1 1 1 2 2 0, rotated to the right by one place each split
+    assert used == {('train', 1): [0, 1, 2], ('val', 1): [3, 4],
+                    ('train', 2): [1, 2, 3], ('val', 2): [4, 5],
+                    ('train', 3): [2, 3, 4], ('val', 3): [0, 5]}
+
+
+def test_ssv2_under_its_older_names(tmp_path):
+    source = files.write_ssv2(tmp_path / 'a', prefix='something-something-v2-')
+    assert make('ssv2', source, tmp_path / 'lists') == 0
+    assert len(rows_of(tmp_path / 'lists' / 'val.txt')) == 2 * 174
+
+
+@pytest.mark.parametrize('part,per_class', [('val', 2), ('test', 4)])
+def test_k600_zero_shot_sets(tmp_path, part, per_class):
+    source = files.write_kinetics(tmp_path / 'official', 'k600', test=4)
+    out = tmp_path / 'lists'
+    assert make('k600', source, out, '--zero-shot-from', part) == 0
+    assert len(rows_of(out / 'train.txt')) == 1800
+    classes = names_of('k600')
+    for number in 1, 2, 3:
+        names = names_of('k600', f'zero_shot_{number}_classes')
+        rows = rows_of(out / f'zero_shot_{number}_val.txt')
+        assert len(rows) == 160 * per_class
+        for path, label in rows:
+            # 'val/va-0012_000_...': the middle is the index of the class
+            assert path.startswith(f'{part}/{part[:2]}-')
+            assert classes[int(path[len(part) + 4:][:4])] == names[label]
+
+
+def test_tiny_list(tmp_path):
+    source = files.write_kinetics(tmp_path / 'official', 'k400')
+    assert make('k400', source, tmp_path / 'lists') == 0
+    tiny = rows_of(tmp_path / 'lists' / 'train_tiny.txt')
+    assert sorted(k for _, k in tiny) == [k // 2 for k in range(800)]
+    assert set(tiny) < set(rows_of(tmp_path / 'lists' / 'train.txt'))
+    assert make('k400', source, tmp_path / 'none', '--tiny', '0') == 0
+    assert not (tmp_path / 'none' / 'train_tiny.txt').exists()
+
+
+def test_frequency_makes_the_common_half_base(tmp_path):
+    source = files.write_ucf101(tmp_path / 'official')
+    # The last 50 classes get one training video more.
+    path = source / 'trainlist01.txt'
+    names = names_of('ucf101')
+    more = ''.join(f'{name}/v_{name}_g25_c09.avi {k}\n'
+                   for k, name in enumerate(names, start=1) if k > 51)
+    files.write(path, path.read_text() + more)
+    out = tmp_path / 'lists'
+    assert make('ucf101', source, out, '--partition', 'frequency') == 0
+    base = (out / 'base_classes.txt').read_text().splitlines()
+    # 51 of 101: the fifty, and of the rest the one of lowest label.
+    assert base == [names[0], *names[51:]]
+    novel = (out / 'novel_classes_words.txt').read_text().splitlines()
+    assert [text.replace(' ', '') for text in novel] == names[1:51]
+    assert rows_of(out / 'base_val.txt')[0] == (
+        'ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c00.avi', 0)
