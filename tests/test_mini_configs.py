@@ -15,10 +15,11 @@ CONFIGS = Path(__file__).parents[1] / 'configs'
 
 @pytest.fixture(scope='module')
 def world(tmp_path_factory):
-    """One clip of each class, at the real size of 64 x 64 pixels."""
+    """One clip of each class of the training set, 64 x 64 pixels."""
     root = tmp_path_factory.mktemp('mini_configs') / 'mini'
     build(root, WorldParams(train_per_class=1, test_per_class=1,
-                            num_stills=8), workers=1)
+                            target_train_per_class=0, num_stills=8),
+          workers=1)
     return root
 
 

@@ -5,7 +5,7 @@ from projects.vifi_clip.datasets.mini_world import WorldParams, build
 
 
 def build_tiny_world(out: Path) -> Path:
-    """One clip of each class and split, 32 x 32 pixels."""
+    """One clip of each class and split, 32 x 32 pixels; with target set."""
     build(out, WorldParams(train_per_class=1, test_per_class=1, num_stills=3,
                            size=32), workers=1)
     return out

@@ -18,8 +18,9 @@ from mini_world import MiniWorldError, WorldParams, build  # noqa: E402
 
 def parse_args():
     parser = argparse.ArgumentParser(
-        description='Render a small video data set: 24 classes, 8 zero-shot '
-        'classes and captioned still frames, with splits for every protocol.')
+        description='Render a small video data set: a training set and a '
+        'target set of 24 classes each, 8 zero-shot classes and captioned '
+        'still frames, with splits for every protocol.')
     parser.add_argument('--out', required=True, help='folder to make')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument(
@@ -31,8 +32,14 @@ def parse_args():
         '--train-per-class',
         type=int,
         default=32,
-        help='training clips of each class; K-shot lists need K of them '
+        help='training clips of each class of the training set '
         '(default: %(default)s)')
+    parser.add_argument(
+        '--target-train-per-class',
+        type=int,
+        help='training clips of each class of the target set; K-shot lists '
+        'need K of them, 0 leaves the target set out (default: 24, or '
+        '--train-per-class if that is less)')
     parser.add_argument(
         '--test-per-class',
         type=int,

@@ -13,7 +13,12 @@ from projects.vifi_clip.datasets.mini_world import (MiniWorldError,
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = ROOT / 'tools' / 'make_mini_dataset.py'
-TINY = dict(train_per_class=1, test_per_class=1, num_stills=3, size=32)
+TINY = dict(
+    train_per_class=1,
+    test_per_class=1,
+    target_train_per_class=0,
+    num_stills=3,
+    size=32)
 
 
 def run_tool(out, *options):
@@ -98,6 +103,8 @@ def test_damage_is_found(tmp_path):
     (dict(size=30), 'from 32 to 1024, but is 30'),
     (dict(num_stills=-1), '--num-stills must be at least 1, but is -1'),
     (dict(train_per_class=0), '--train-per-class'),
+    (dict(target_train_per_class=-1),
+     '--target-train-per-class must be at least 0, but is -1'),
     (dict(test_per_class=-2), '--test-per-class'),
     (dict(seed=-1), '--seed'),
     (dict(workers=0), '--workers'),

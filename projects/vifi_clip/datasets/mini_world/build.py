@@ -7,18 +7,21 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing import Pool
 from pathlib import Path
-from typing import Dict, List, Optional, Union
+from typing import Dict, List, Mapping, Optional, Union
 
 import cv2
 
-from .clips import Job, list_jobs, make_files
+from .clips import Job, caption_clip, list_jobs, make_files
 from .folder import (MANIFEST, MiniWorldError, damages, foreign_entries,
                      leftovers, read_manifest, replacing, sha256)
-from .splits import still_annotations, video_annotations
+from .splits import retrieval_annotations, still_annotations, video_annotations
+from .world import train_classes
 
 # Raise it when the same parameters no longer give the same data set.
-VERSION = '1'
+VERSION = '2'
 _BATCH = 16
+# More than the 16 of the largest draw, so that the draws differ.
+_TARGET_TRAIN_PER_CLASS = 24
 
 
 @dataclass(frozen=True)
@@ -27,9 +30,13 @@ class WorldParams:
 
     Args:
         seed (int): Seed of every draw, from 0.
-        train_per_class (int): Training clips of each of the 24 classes.
-        test_per_class (int): Validation clips of each of these and of the 8
-            zero-shot classes.
+        train_per_class (int): Training clips of each of the training set's
+            24 classes.
+        test_per_class (int): Validation clips of each of these, of the
+            target set's 24 classes and of the 8 zero-shot classes.
+        target_train_per_class (int, optional): Training clips of each of the
+            target set's classes; 0 leaves the target set out. Defaults to
+            None, 24 or ``train_per_class`` if that is less.
         num_stills (int): Captioned still frames.
         size (int): Side of the frames in pixels, even, from 32 to 1024.
 
@@ -40,12 +47,22 @@ class WorldParams:
     seed: int = 0
     train_per_class: int = 32
     test_per_class: int = 10
+    target_train_per_class: Optional[int] = None
     num_stills: int = 3000
     size: int = 64
 
     def __post_init__(self):
+        if self.target_train_per_class is None:
+            # Frozen; the manifest tells the number.
+            object.__setattr__(
+                self, 'target_train_per_class',
+                min(self.train_per_class, _TARGET_TRAIN_PER_CLASS))
         lowest = dict(
-            seed=0, train_per_class=1, test_per_class=1, num_stills=1)
+            seed=0,
+            train_per_class=1,
+            test_per_class=1,
+            target_train_per_class=0,
+            num_stills=1)
         for name, low in lowest.items():
             value = getattr(self, name)
             if value < low:
@@ -83,12 +100,14 @@ def _make_all(jobs: List[Job], root: Path, workers: int) -> List[str]:
     return captions
 
 
-def _write_annotations(files: Dict[str, List[str]],
+def _write_annotations(files: Mapping[str, Union[list, dict]],
                        folder: Path) -> Dict[str, str]:
-    """Write the files; file name to SHA-256."""
+    """Write lists as lines and dicts as JSON; file name to SHA-256."""
     folder.mkdir()
-    for name, lines in files.items():
-        text = '\n'.join(lines) + '\n'
+    for name, content in files.items():
+        text = (
+            json.dumps(content, indent=1)
+            if isinstance(content, dict) else '\n'.join(content)) + '\n'
         (folder / name).write_text(text, encoding='utf-8', newline='\n')
     return {name: sha256(folder / name) for name in sorted(files)}
 
@@ -96,13 +115,20 @@ def _write_annotations(files: Dict[str, List[str]],
 def _make(params: WorldParams, jobs: List[Job], root: Path,
           workers: int) -> None:
     captions = _make_all(jobs, root, workers)
-    files = video_annotations(params.train_per_class, params.test_per_class)
-    files.update(still_annotations(captions))
+    known = set(train_classes())
+    files = {
+        **video_annotations(params.train_per_class, params.test_per_class,
+                            params.target_train_per_class),
+        **still_annotations(captions),
+        **retrieval_annotations({
+            job.path: caption_clip(job) for job in jobs if job.cls in known
+        }),
+    }
     manifest = dict(
         mini_world=VERSION,
         params=asdict(params),
-        counts={name[:-4]: len(lines)
-                for name, lines in sorted(files.items())},
+        counts={Path(name).stem: len(entries)
+                for name, entries in sorted(files.items())},
         annotations=_write_annotations(files, root / 'annotations'))
     (root / MANIFEST).write_text(json.dumps(manifest, indent=2) + '\n')
 

@@ -1,4 +1,6 @@
-"""Captions of the still frames: what can be seen, in natural words."""
+"""Captions of stills and clips: what can be seen, in natural words."""
+from typing import Optional
+
 import numpy as np
 
 from .motions import Poses
@@ -69,3 +71,43 @@ def describe(colour: str, shape: str, poses: Poses, background: str,
     look, rest = forms[rng.integers(len(forms))]
     opening = rng.choice(['', 'a photo of ', 'a picture of '])
     return f'{opening}{with_article(look)} {shape} {rest}'.strip()
+
+
+def _steady(values: np.ndarray) -> Optional[float]:
+    """The mean, or None if the motion changes it.
+
+    Unrest moves nothing by more than 0.06, motions at least by 0.2.
+    """
+    return float(np.mean(values)) if np.ptp(values) < 0.1 else None
+
+
+def describe_clip(colour: str, shape: str, motion: str, poses: Poses,
+                  background: str, rng: np.random.Generator) -> str:
+    """Caption one clip.
+
+    Args:
+        colour (str): The object's colour.
+        shape (str): The object's shape.
+        motion (str): What it does.
+        poses (Poses): The object's T poses.
+        background (str): One of ``scene.BACKGROUNDS``.
+        rng (np.random.Generator): Source of the choice of words.
+
+    Returns:
+        str: A caption true of the clip, 'a video of a small red ring
+        bouncing upright on stripes on the right'. It tells the background,
+        and the size, tilt and place as far as the motion leaves them alone.
+    """
+    x, y, radius, tilt = map(
+        _steady, (poses.x, poses.y, poses.radius, poses.tilt))
+    look = colour if radius is None else f'{_size_word(radius)} {colour}'
+    words = [with_article(look), shape, motion]
+    if tilt is not None:
+        words.append(_tilt_words(tilt))
+    rest = [_ON_BACKGROUND[background]]
+    place = _place_words(0.5 if x is None else x, 0.5 if y is None else y)
+    # What goes up and down, or about, is not 'in the middle'.
+    if place != 'in the middle' or None not in (x, y):
+        rest.append(place)
+    opening = str(rng.choice(['', 'a video of ']))
+    return opening + ' '.join(words + list(rng.permutation(rest)))

@@ -5,12 +5,12 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from .captions import describe
+from .captions import describe, describe_clip
 from .encoding import write_still, write_video
-from .motions import moving_poses, still_pose
-from .scene import draw_scene, render
+from .motions import Poses, moving_poses, still_pose
+from .scene import Scene, draw_scene, render
 from .splits import clip_path, still_path
-from .world import (COLOURS, SHAPES, VideoClass, train_classes,
+from .world import (COLOURS, SHAPES, VideoClass, target_classes, train_classes,
                     zero_shot_classes)
 
 _FRAME_RATES = (12, 15, 24, 25, 30)
@@ -34,11 +34,15 @@ class Job(NamedTuple):
 
 
 def list_jobs(seed: int, size: int, train_per_class: int,
-              test_per_class: int, num_stills: int) -> List[Job]:
+              test_per_class: int, target_train_per_class: int,
+              num_stills: int) -> List[Job]:
     """All files of a data set, stills last and in order."""
-    splits = [(cls, 'train', train_per_class) for cls in train_classes()]
+    known = train_classes()
+    target = target_classes() if target_train_per_class else []
+    splits = [(cls, 'train', train_per_class) for cls in known]
+    splits += [(cls, 'train', target_train_per_class) for cls in target]
     splits += [(cls, 'val', test_per_class)
-               for cls in train_classes() + zero_shot_classes()]
+               for cls in known + target + zero_shot_classes()]
     jobs = [
         Job(clip_path(cls, split, i), seed, size, cls)
         for cls, split, count in splits for i in range(count)
@@ -46,11 +50,43 @@ def list_jobs(seed: int, size: int, train_per_class: int,
     return jobs + [Job(still_path(i), seed, size) for i in range(num_stills)]
 
 
-def _rng(job: Job) -> np.random.Generator:
+def _rng(job: Job, purpose: str = '') -> np.random.Generator:
     # The path holds split, class and index. A generator of its own for each
     # file makes its bytes independent of the workers and of the other files.
-    digest = hashlib.sha256(f'{job.seed} {job.path}'.encode()).digest()
+    key = f'{job.seed} {job.path} {purpose}'.strip()
+    digest = hashlib.sha256(key.encode()).digest()
     return np.random.default_rng(int.from_bytes(digest, 'big'))
+
+
+def stage_clip(job: Job) -> Tuple[Scene, Poses, np.random.Generator]:
+    """Draw all that a clip shows, but no frames yet.
+
+    Args:
+        job (Job): A job with a class.
+
+    Returns:
+        Tuple[Scene, Poses, np.random.Generator]: Scene, T poses from 24 to
+        48, and the source of what is still to be drawn.
+    """
+    rng = _rng(job)
+    scene = draw_scene(job.cls.colour, job.cls.shape, job.size, rng)
+    poses = moving_poses(job.cls.motion, int(rng.integers(24, 49)), rng)
+    return scene, poses, rng
+
+
+def caption_clip(job: Job) -> str:
+    """Say in words what a clip shows.
+
+    Args:
+        job (Job): A job with a class.
+
+    Returns:
+        str: The caption, see :func:`captions.describe_clip`.
+    """
+    scene, poses, _ = stage_clip(job)
+    # A generator of its own, so that captions leave the clips as they are.
+    return describe_clip(*job.cls, poses, scene.background_kind,
+                         _rng(job, 'caption'))
 
 
 def render_clip(job: Job) -> Tuple[np.ndarray, int]:
@@ -63,9 +99,7 @@ def render_clip(job: Job) -> Tuple[np.ndarray, int]:
         Tuple[np.ndarray, int]: Frames [T, S, S, 3], RGB, uint8, T from 24 to
         48, and frames per second.
     """
-    rng = _rng(job)
-    scene = draw_scene(job.cls.colour, job.cls.shape, job.size, rng)
-    poses = moving_poses(job.cls.motion, int(rng.integers(24, 49)), rng)
+    scene, poses, rng = stage_clip(job)
     return render(scene, poses, rng), int(rng.choice(_FRAME_RATES))
 
 

@@ -1,9 +1,10 @@
-"""Annotation files in the format of MMAction2's VideoDataset."""
+"""Annotation files in the formats of MMAction2's data sets."""
 import hashlib
+from pathlib import Path
 from typing import Dict, List, Sequence
 
-from .world import (VideoClass, base_classes, novel_classes, train_classes,
-                    zero_shot_classes)
+from .world import (VideoClass, base_classes, novel_classes, target_classes,
+                    train_classes, zero_shot_classes)
 
 SHOTS = (2, 4, 8, 16)
 SHOT_SEEDS = (1, 2, 3)
@@ -47,42 +48,62 @@ def _few_shot(classes, count, shots, seed) -> List[str]:
     return lines
 
 
-def video_annotations(train_per_class: int,
-                      test_per_class: int) -> Dict[str, List[str]]:
+def video_annotations(train_per_class: int, test_per_class: int,
+                      target_train_per_class: int) -> Dict[str, List[str]]:
     """The class lists and splits of every protocol.
 
-    Labels of the base and novel files count within their half. A K-shot file
-    is there only if a class has K training clips.
+    ``classes``, ``train`` and ``val`` are the training set's. The base, novel
+    and few-shot files are the target set's; labels of the base and novel
+    files count within their half. A K-shot file is there only if a class has
+    K training clips.
 
     Args:
-        train_per_class (int): Training clips of each training class.
-        test_per_class (int): Validation clips of each class, those of the
-            zero-shot classes included.
+        train_per_class (int): Training clips of each class of the training
+            set.
+        test_per_class (int): Validation clips of each class of every set.
+        target_train_per_class (int): Training clips of each class of the
+            target set; with 0 none of its files is there.
 
     Returns:
         Dict[str, List[str]]: File name to lines.
     """
-    groups = dict(
-        base=base_classes(),
-        novel=novel_classes(),
-        zero_shot=zero_shot_classes())
-    files = {
-        'classes.txt': [cls.name for cls in train_classes()],
-        'train.txt': _all_clips(train_classes(), 'train', train_per_class),
-        'val.txt': _all_clips(train_classes(), 'val', test_per_class),
-    }
+    base, target = base_classes(), target_classes()
+    groups = {'': train_classes(), 'zero_shot_': zero_shot_classes()}
+    files = {'train.txt': _all_clips(groups[''], 'train', train_per_class)}
+    if target_train_per_class:
+        groups.update(target_=target, base_=base, novel_=novel_classes())
+        files['target_train.txt'] = _all_clips(target, 'train',
+                                               target_train_per_class)
     for group, classes in groups.items():
-        files[f'{group}_classes.txt'] = [cls.name for cls in classes]
-        files[f'{group}_val.txt'] = _all_clips(classes, 'val', test_per_class)
-    for seed in SHOT_SEEDS:
-        if train_per_class >= 16:
-            files[f'base_train_16shot_seed{seed}.txt'] = _few_shot(
-                base_classes(), train_per_class, 16, seed)
-        for shots in SHOTS:
-            if train_per_class >= shots:
-                files[f'few_shot_train_{shots}shot_seed{seed}.txt'] = (
-                    _few_shot(train_classes(), train_per_class, shots, seed))
+        files[f'{group}classes.txt'] = [cls.name for cls in classes]
+        files[f'{group}val.txt'] = _all_clips(classes, 'val', test_per_class)
+    draws = [('base_train', base, 16)]
+    draws += [('few_shot_train', target, shots) for shots in SHOTS]
+    for name, classes, shots in draws:
+        for seed in SHOT_SEEDS:
+            if target_train_per_class >= shots:
+                files[f'{name}_{shots}shot_seed{seed}.txt'] = _few_shot(
+                    classes, target_train_per_class, shots, seed)
     return files
+
+
+def retrieval_annotations(
+        captions: Dict[str, str]) -> Dict[str, Dict[str, List[str]]]:
+    """The captioned clips, for MMAction2's VideoTextDataset.
+
+    Args:
+        captions (Dict[str, str]): The caption of each clip of the training
+            set by the clip's path, in order.
+
+    Returns:
+        Dict[str, Dict[str, List[str]]]: File name to the captions of each
+        clip; one of each.
+    """
+    parts = dict(train={}, test={})
+    for path, caption in captions.items():
+        part = 'test' if Path(path).stem.startswith('val') else 'train'
+        parts[part][path] = [caption]
+    return {f'retrieval_{part}.json': clips for part, clips in parts.items()}
 
 
 def still_annotations(captions: Sequence[str]) -> Dict[str, List[str]]:

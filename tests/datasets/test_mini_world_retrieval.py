@@ -1,0 +1,174 @@
+"""The small world's captioned clips: captions tell what can be seen."""
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmaction.registry import DATASETS
+
+from projects.vifi_clip.datasets.mini_world import WorldParams, build
+from projects.vifi_clip.datasets.mini_world.clips import (Job, caption_clip,
+                                                          list_jobs,
+                                                          render_clip,
+                                                          stage_clip)
+from projects.vifi_clip.datasets.mini_world.world import (VideoClass,
+                                                          train_classes)
+
+PATTERN = re.compile(
+    r'(a video of )?an? ((?P<size>small|medium-sized|large) )?'
+    r'(?P<colour>\w+) (?P<shape>\w+) (?P<motion>\w+)(?P<rest> .+)')
+BACKGROUNDS = {
+    'on a plain background': 'plain',
+    'on a shaded background': 'gradient',
+    'on stripes': 'stripes',
+    'on checks': 'checks',
+    'in front of clouds': 'clouds'
+}
+
+
+def parse(caption):
+    """Caption to its words; whatever is left over is an error."""
+    match = PATTERN.fullmatch(caption)
+    assert match, caption
+    said, rest = match.groupdict(), match['rest']
+    for phrase, kind in BACKGROUNDS.items():
+        if f' {phrase}' in rest:
+            said['background'] = kind
+            rest = rest.replace(f' {phrase}', '')
+    tilt = re.search(' (upright|tilted to the (left|right))', rest)
+    said['tilt'] = tilt and tilt[1].split()[-1]
+    rest = rest.replace(tilt[0], '') if tilt else rest
+    place = re.fullmatch(
+        ' (in the middle|at the (?P<row>top|bottom)|on the (?P<side>left|right'
+        ')|in the (?P<r>top|bottom) (?P<s>left|right) corner)', rest)
+    assert place or not rest, caption
+    said['middle'] = rest == ' in the middle'
+    said['row'] = place and (place['row'] or place['r'])
+    said['side'] = place and (place['side'] or place['s'])
+    return said
+
+
+@pytest.fixture(scope='module')
+def told():
+    """Clips' jobs and what their captions say, 240 test videos."""
+    counts = dict(train_per_class=0, test_per_class=10,
+                  target_train_per_class=0, num_stills=0)
+    jobs = [job for job in list_jobs(seed=0, size=64, **counts)
+            if job.cls in train_classes()]
+    assert len(jobs) == 240
+    return [(job, parse(caption_clip(job))) for job in jobs]
+
+
+def test_object_motion_and_background_are_told(told):
+    for job, said in told:
+        assert said['colour'] == job.cls.colour
+        assert said['shape'] == job.cls.shape
+        assert said['motion'] == job.cls.motion
+        assert said['background'] == stage_clip(job)[0].background_kind
+
+
+def test_sides_are_those_of_all_frames(told):
+    bounds = dict(left=(0, 0.45), right=(0.55, 1), top=(0, 0.45),
+                  bottom=(0.55, 1))
+    counts = dict.fromkeys([*bounds, 'middle'], 0)
+    for job, said in told:
+        poses = stage_clip(job)[1]
+        for word, places in ((said['side'], poses.x), (said['row'], poses.y)):
+            if word:
+                low, high = bounds[word]
+                assert low < places.min() and places.max() < high, job.path
+                counts[word] += 1
+        if said['middle']:
+            for places in (poses.x, poses.y):
+                assert 0.3 < places.min() and places.max() < 0.7, job.path
+            counts['middle'] += 1
+    assert min(counts.values()) >= 10
+
+
+def test_place_size_and_tilt_are_told_unless_the_motion_changes_them(told):
+    for job, said in told:
+        motion = said['motion']
+        assert (said['size'] is None) == (motion == 'pulsing')
+        assert (said['tilt'] is None) == (motion == 'spinning')
+        if motion in ('spinning', 'pulsing', 'blinking'):
+            assert said['middle'] or said['row'] or said['side']
+        else:
+            assert not said['middle']
+        assert not (said['row'] and motion in ('bouncing', 'orbiting'))
+        assert not (said['side'] and motion in ('sliding', 'orbiting'))
+
+
+def test_sizes_and_tilts_are_those_of_all_frames(told):
+    sizes = {'small': (0.08, 0.13), 'medium-sized': (0.09, 0.24),
+             'large': (0.2, 0.26)}
+    tilts = dict(left=(-0.3, -0.03), upright=(-0.09, 0.09), right=(0.03, 0.3))
+    counts = dict.fromkeys([*sizes, *tilts], 0)
+    for job, said in told:
+        poses = stage_clip(job)[1]
+        for word, table, values in ((said['size'], sizes, poses.radius),
+                                    (said['tilt'], tilts, poses.tilt)):
+            if word:
+                low, high = table[word]
+                assert low < values.min() and values.max() < high, job.path
+                counts[word] += 1
+    assert min(counts.values()) >= 5
+
+
+def test_captions_agree_with_the_pixels():
+    """Red is in the frames where, and as large as, the caption says."""
+    cls = VideoClass('red', 'moon', 'spinning')
+    areas = {'small': [], 'medium-sized': [], 'large': []}
+    sides = dict(left=[], right=[], top=[], bottom=[])
+    for index in range(80):
+        job = Job(f'clip/{index}', 0, 32, cls)
+        said = parse(caption_clip(job))
+        frames = render_clip(job)[0].astype(np.float32)
+        red = frames[..., 0] - frames[..., 1:].max(axis=-1)
+        _, y, x = np.nonzero(red > max(20, 0.5 * red.max()))
+        areas[said['size']].append(len(x) / len(frames))
+        for word, places in ((said['side'], x), (said['row'], y)):
+            if word:
+                sides[word].append(np.median(places))
+    assert max(sides['left'] + sides['top']) < 16
+    assert min(sides['right'] + sides['bottom']) > 16
+    assert min(map(len, sides.values())) > 5
+    small, medium, large = map(np.median, areas.values())
+    # Mean radii are about 0.105, 0.165 and 0.23; areas go with their squares.
+    assert small < 0.7 * medium and medium < 0.7 * large
+
+
+def test_captions_tell_videos_apart_far_better_than_classes_do(told):
+    content = {tuple(sorted(said.items(), key=str)) for _, said in told}
+    assert len(content) > 0.85 * len(told)  # 24 class names are 10 %
+
+
+def test_captions_fit_the_small_text_tower(told):
+    # 32 tokens with start and end; 'medium-sized' is three.
+    for job, _ in told:
+        assert len(re.findall(r'\w+|-', caption_clip(job))) <= 30
+
+
+def test_files_are_read_by_mmaction(tmp_path):
+    root = tmp_path / 'mini'
+    build(root, WorldParams(train_per_class=2, test_per_class=1,
+                            target_train_per_class=1, num_stills=1, size=32),
+          workers=2)
+    for part, split, count in (('train', 'train', 48), ('test', 'val', 24)):
+        dataset = DATASETS.build(dict(
+            type='VideoTextDataset',
+            ann_file=f'annotations/retrieval_{part}.json',
+            data_root=str(root),
+            data_prefix=dict(video=''),
+            pipeline=[]))
+        rows = [dataset.get_data_info(i) for i in range(len(dataset))]
+        listed = (root / f'annotations/{split}.txt').read_text().splitlines()
+        assert len(rows) == count
+        assert [Path(row['filename']).relative_to(root).as_posix()
+                for row in rows] == [line.split()[0] for line in listed]
+        assert all(Path(row['filename']).is_file() for row in rows)
+    texts = json.loads(
+        (root / 'annotations/retrieval_test.json').read_text())
+    job = Job('videos/red-ring-sliding/val_000.mp4', 0, 32,
+              VideoClass('red', 'ring', 'sliding'))
+    assert texts[job.path] == [caption_clip(job)]
