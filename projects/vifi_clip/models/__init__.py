@@ -1,5 +1,6 @@
 """Everything that holds weights, in MMAction2's MODELS registry."""
 from .contrastive_loss import CLIPContrastiveLoss
+from .retriever import ViFiCLIPRetriever
 from .temporal_head import TemporalMeanPoolHead
 from .text_classifier import CLIPTextClassifier
 from .vifi_clip import ViFiCLIP
@@ -7,5 +8,6 @@ from .vision_backbone import CLIPVisionBackbone, VLDeepPromptBackbone
 
 __all__ = [
     'CLIPContrastiveLoss', 'CLIPTextClassifier', 'CLIPVisionBackbone',
-    'TemporalMeanPoolHead', 'VLDeepPromptBackbone', 'ViFiCLIP'
+    'TemporalMeanPoolHead', 'VLDeepPromptBackbone', 'ViFiCLIP',
+    'ViFiCLIPRetriever'
 ]

@@ -1,0 +1,105 @@
+"""MMAction2's VideoTextDataset, made to survive bad lists and bad videos."""
+import hashlib
+from pathlib import Path
+from typing import Any, List
+
+from mmaction.datasets import VideoTextDataset
+from mmaction.registry import DATASETS
+
+from .text_file import read_json
+from .video_dataset import CheckedVideoDataset
+from .video_list import check_ann_file, check_video_root
+
+
+@DATASETS.register_module()
+class CheckedVideoTextDataset(CheckedVideoDataset, VideoTextDataset):
+    """VideoTextDataset with the checks of :class:`CheckedVideoDataset`.
+
+    Every (video, caption) pair of ``{"video0.mp4": ["caption", ...]}`` is a
+    sample with ``filename``, ``text`` and ``label``, a number that tells
+    videos apart: captions of one video are positives of each other in a
+    contrastive loss.
+
+    Absent and unreadable videos are treated as in CheckedVideoDataset; the
+    share of bad ones is counted in pairs. In test mode a video has one
+    caption, and an unreadable video is an error, since every caption is
+    ranked against all videos: without it, all other ranks could be better.
+
+    Args:
+        ann_file (str): JSON file in the format above.
+        pipeline (list[dict | Callable]): Transforms, with
+            :class:`OpenCLIPTokenize`.
+        **kwargs: As CheckedVideoDataset (``data_prefix=dict(video=...)``,
+            ``max_bad_ratio``, ``seed``, ``test_mode``).
+
+    Raises:
+        FileNotFoundError: If the list or the video folder is absent, or in
+            test mode a video.
+        ValueError: If an argument or the list is malformed, or a video of a
+            test list has several captions.
+        RuntimeError: If too many videos are bad, or one in test mode.
+    """
+
+    def __init__(self, ann_file: str, pipeline: List, **kwargs) -> None:
+        if kwargs.get('on_bad_video', 'error') != 'error':
+            raise ValueError(
+                'Retrieval has no on_bad_video='
+                f'{kwargs["on_bad_video"]!r} (--bad-videos): every video is '
+                'an answer to every caption. Replace the unreadable videos '
+                'or delete them from the list.')
+        super().__init__(ann_file, pipeline, **kwargs)
+
+    def load_data_list(self) -> List[dict]:
+        """Read the annotation file, checking every entry.
+
+        Returns:
+            list[dict]: ``filename``, ``text`` and ``label`` of each pair.
+        """
+        check_ann_file(self.ann_file)
+        if self._on_local_disk():
+            check_video_root(self.data_prefix.get('video'))
+        captions = read_json(Path(self.ann_file))
+        check_captions(captions, self.ann_file, one_each=self.test_mode)
+        pairs = VideoTextDataset.load_data_list(self)
+        for pair in pairs:
+            pair['label'] = video_id(pair['filename'])
+        return pairs
+
+
+def video_id(filename: str) -> int:
+    """A number of 63 bits for a file name, the same in every process."""
+    digest = hashlib.sha256(filename.encode()).digest()
+    return int.from_bytes(digest[:8], 'big') >> 1
+
+
+def check_captions(captions: Any, path: str, one_each: bool = False) -> None:
+    """Check the content of an annotation file.
+
+    Args:
+        captions (Any): What the JSON file holds.
+        path (str): The file, for messages.
+        one_each (bool): Refuse a video with several captions. Defaults to
+            False.
+
+    Raises:
+        ValueError: If it is not ``{"video0.mp4": ["caption", ...]}``; the
+            message names the video.
+    """
+    form = '{"video0.mp4": ["caption", ...], ...}'
+    if not isinstance(captions, dict) or not captions:
+        kind = 'an empty object' if captions == {} else type(captions).__name__
+        raise ValueError(f'{path} holds {kind}; it should be {form}')
+    for video, texts in captions.items():
+        if not isinstance(texts, list) or not texts:
+            raise ValueError(f'{path}: {video!r} has {texts!r} where a list '
+                             f'of captions should be: {form}')
+        for text in texts:
+            if not isinstance(text, str) or not text.strip():
+                raise ValueError(f'{path}: {video!r} has the caption '
+                                 f'{text!r}; give it a text or delete it')
+        if one_each and len(texts) > 1:
+            raise ValueError(
+                f'{path}: {video!r} has {len(texts)} captions. Recall is '
+                'computed for one caption per video (RetrievalMetric takes '
+                'the i-th video as the only answer to the i-th caption); '
+                'keep one of them in the test list.')

@@ -1,0 +1,162 @@
+"""Text-video retrieval: the recognizer with captions in place of classes.
+
+Letters: B pairs of video and caption, T frames, L tokens, D embedding.
+"""
+from typing import Dict, Optional, Tuple
+
+import torch
+import torch.nn.functional as F
+from mmaction.registry import MODELS
+from mmaction.utils import ConfigType, SampleList
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from .text_tower import encode_tokens, end_positions, is_causal
+from .vifi_clip import ViFiCLIP
+
+Inputs = Dict[str, Tensor]
+
+
+@MODELS.register_module()
+class ViFiCLIPRetriever(ViFiCLIP):
+    """ViFi-CLIP trained on captioned videos, as on MSR-VTT.
+
+    The modules, what ``tune`` means and the checkpoints are ViFiCLIP's: a
+    checkpoint of either loads into the other, and serves as ``pretrained``.
+    What differs is that each video brings its own text. Inputs are
+    ``dict(imgs=[B, T, 3, H, W], text=[B, L])``, normalised frames and token
+    ids (:class:`OpenCLIPTokenize`), one view of each video.
+
+    Args:
+        backbone (dict): As for :class:`ViFiCLIP`.
+        cls_head (dict): :class:`TemporalMeanPoolHead` with
+            ``fusion='embedding'`` and ``loss_cls`` of
+            :class:`CLIPContrastiveLoss`, which is the default here. Its text
+            classifier needs no class list.
+        data_preprocessor (dict): MMAction2's MultiModalDataPreprocessor with
+            ``imgs`` and ``text``.
+        kwargs: As ViFiCLIP (``tune``, ``logit_scale``,
+            ``train_token_embedding``, ``save_trainable_only``).
+
+    Raises:
+        ValueError: A head with another fusion, with a loss over classes or
+            with text prompts; inputs of a wrong shape.
+    """
+
+    def __init__(self, backbone: ConfigType, cls_head: ConfigType,
+                 data_preprocessor: ConfigType, **kwargs) -> None:
+        super().__init__(
+            backbone=backbone,
+            cls_head=_head_for_captions(cls_head),
+            data_preprocessor=data_preprocessor,
+            **kwargs)
+        head = self.cls_head
+        if not getattr(head.loss_cls, 'in_batch', False):
+            raise ValueError(
+                'Captions are no classes: loss_cls of the head must pair '
+                'videos and texts of the batch, as CLIPContrastiveLoss does; '
+                f'got {type(head.loss_cls).__name__}.')
+        if head.fusion != 'embedding':
+            raise ValueError('Retrieval compares one embedding per video: '
+                             f"fusion must be 'embedding', got "
+                             f'{head.fusion!r}.')
+        if head.text_classifier.prompts is not None:
+            raise ValueError('Retrieval takes captions as they are: leave '
+                             'prompts out of the text_classifier.')
+
+    def embed_video(self, imgs: Tensor) -> Tensor:
+        """Mean-pooled frame embeddings of length 1.
+
+        Args:
+            imgs (Tensor): Normalised frames [B, T, 3, H, W].
+
+        Returns:
+            Tensor: float32 [B, D].
+        """
+        num_frames = self.cls_head.num_frames
+        if imgs.ndim != 5 or imgs.shape[1] != num_frames:
+            raise ValueError(
+                f'Retrieval takes videos [B, T, 3, H, W] of one view with T ='
+                f' num_frames = {num_frames}, got {tuple(imgs.shape)}: let '
+                'the pipeline and the head agree.')
+        feats, _ = self.extract_feat(imgs)
+        # [B*T, D]
+        return self.cls_head.video_embeddings(feats)
+
+    def embed_text(self, tokens: Tensor) -> Tensor:
+        """Caption embeddings of length 1.
+
+        Args:
+            tokens (Tensor): Token ids [B, L], at most as many as the context.
+
+        Returns:
+            Tensor: float32 [B, D].
+        """
+        classifier = self.cls_head.text_classifier
+        text = classifier.text
+        if tokens.ndim != 2 or tokens.shape[1] > text.context_length:
+            raise ValueError(
+                f'Captions must be token ids [B, L] with L at most '
+                f'{text.context_length}, the context of this arch; got '
+                f'{tuple(tokens.shape)}. Give OpenCLIPTokenize the arch of '
+                'the model.')
+        ends = end_positions(text, tokens)
+        if is_causal(text):  # exact: nothing behind its end reaches a caption
+            tokens = tokens[:, :int(ends.max()) + 1]
+        x = encode_tokens(
+            text,
+            tokens,
+            ends,
+            grad_checkpointing=classifier.grad_checkpointing)
+        return F.normalize(x.float(), dim=-1)
+
+    def embed(self, inputs: Inputs) -> Tuple[Tensor, Tensor]:
+        """Embeddings of videos and captions, both [B, D]."""
+        return self.embed_video(inputs['imgs']), self.embed_text(
+            inputs['text'])
+
+    def loss(self, inputs: Inputs, data_samples: SampleList,
+             **kwargs) -> Dict[str, Tensor]:
+        """Contrastive loss over the batch of all processes.
+
+        Pairs whose samples have the same ``gt_label`` show the same video and
+        are all positives. Where samples have none (MMAction2's
+        VideoTextDataset), each video's own caption is its only positive.
+        """
+        video, text = self.embed(inputs)
+        head = self.cls_head
+        loss = head.loss_cls(video, text, head.logit_scale.exp(),
+                             _video_ids(data_samples, video.device))
+        return dict(loss_contrastive=loss)
+
+    def predict(self, inputs: Inputs, data_samples: SampleList,
+                **kwargs) -> SampleList:
+        """Samples with ``features`` (``video_feature`` and ``text_feature``,
+        [D] each), as MMAction2's RetrievalMetric takes them."""
+        for sample, video, text in zip(data_samples, *self.embed(inputs)):
+            sample.features = InstanceData(
+                video_feature=video, text_feature=text)
+        return data_samples
+
+    def _forward(self, inputs: Inputs, **kwargs) -> Tuple[Tensor, Tensor]:
+        """``mode='tensor'``: :meth:`embed`."""
+        return self.embed(inputs)
+
+
+def _head_for_captions(cls_head: ConfigType) -> dict:
+    """Fill in what a head for classes asks for and captions do not need."""
+    classifier = dict(cls_head['text_classifier'])
+    if not classifier.get('class_names') and not classifier.get('class_file'):
+        classifier.update(class_names=['video'], class_file=None)
+        classifier.setdefault('templates', '{}')
+    head = dict(loss_cls=dict(type='CLIPContrastiveLoss'))
+    head.update(cls_head, text_classifier=classifier)
+    return head
+
+
+def _video_ids(data_samples: SampleList,
+               device: torch.device) -> Optional[Tensor]:
+    """[B] numbers, equal where the video is; None if samples have none."""
+    if any('gt_label' not in sample for sample in data_samples):
+        return None
+    return torch.cat([sample.gt_label for sample in data_samples]).to(device)

@@ -1,0 +1,149 @@
+"""Captioned videos: every pair once, and bad lists and videos told."""
+import json
+
+import pytest
+import torch
+from helpers import write_mp4
+from mmaction.datasets import VideoTextDataset
+from mmaction.registry import DATASETS
+from mmengine.registry import init_default_scope
+from tiny import tiny_arch
+
+from projects.vifi_clip.datasets.video_text_dataset import video_id
+
+CAPTIONS = {
+    'a.mp4': ['a man cooks', 'someone in a kitchen'],
+    'sub/b.mp4': ['a dog'],
+    'c d.mp4': ['two cars', 'cars', 'a race']
+}
+PIPELINE = [
+    dict(type='DecordInit'),
+    dict(type='SparseSampleViews', num_frames=2),
+    dict(type='DecordDecode'),
+    dict(type='FormatShape', input_format='NCHW'),
+    dict(type='OpenCLIPTokenize', arch=tiny_arch()),
+    dict(type='PackActionInputs', collect_keys=('imgs', 'text'))
+]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    init_default_scope('mmaction')
+    (tmp_path / 'videos' / 'sub').mkdir(parents=True)
+    for name in CAPTIONS:
+        write_mp4(tmp_path / 'videos' / name, 6, (64, 48))
+    return tmp_path
+
+
+def build(folder, content=CAPTIONS, **kwargs):
+    path = folder / 'list.json'
+    text = content if isinstance(content, str) else json.dumps(content)
+    path.write_text(text)
+    return DATASETS.build(
+        dict(
+            dict(
+                type='CheckedVideoTextDataset',
+                ann_file='list.json',
+                data_root=str(folder),
+                data_prefix=dict(video='videos'),
+                pipeline=PIPELINE), **kwargs))
+
+
+def test_every_pair_is_a_sample(folder):
+    dataset = build(folder)
+    assert isinstance(dataset, VideoTextDataset)
+    pairs = [dataset.get_data_info(i) for i in range(len(dataset))]
+    assert [(p['filename'], p['text']) for p in pairs] == [
+        (str(folder / 'videos' / name), text)
+        for name, texts in CAPTIONS.items() for text in texts]
+    theirs = VideoTextDataset(
+        str(folder / 'list.json'), PIPELINE,
+        data_prefix=dict(video=str(folder / 'videos')))
+    for i, pair in enumerate(pairs):
+        assert theirs.get_data_info(i).items() <= pair.items()
+
+
+def test_samples_tell_videos_apart(folder):
+    dataset = build(folder)
+    samples = [dataset[i] for i in range(len(dataset))]
+    ids = [int(sample['data_samples'].gt_label) for sample in samples]
+    assert ids[0] == ids[1] and ids[3] == ids[4] == ids[5]
+    assert len(set(ids)) == 3
+    inputs = samples[2]['inputs']
+    assert inputs['imgs'].shape == (2, 3, 48, 64)
+    assert inputs['text'].shape == (24, )
+    assert not torch.equal(inputs['text'], samples[0]['inputs']['text'])
+
+
+def test_ids_are_the_same_in_every_process():
+    # printf a.mp4 | sha256sum | cut -c1-16, halved
+    assert video_id('a.mp4') == 8316538096228261424
+    assert torch.tensor(video_id('a.mp4')).dtype == torch.int64
+
+
+@pytest.mark.parametrize('content, said', [
+    ('{"a.mp4": ["a man"],}', r'list.json, line 1: not valid JSON'),
+    ('{"a.mp4": ["a"], "a.mp4": ["b"]}', "list.json: key 'a.mp4' stands"),
+    ({}, 'list.json holds an empty object; it should be'),
+    (['a.mp4'], 'list.json holds list; it should be'),
+    ({'a.mp4': 'a man'}, "'a.mp4' has 'a man' where a list of captions"),
+    ({'a.mp4': []}, r"'a.mp4' has \[\] where a list of captions"),
+    ({'a.mp4': ['a man', ' ']}, "'a.mp4' has the caption ' '; give it"),
+    ({'a.mp4': [3]}, "'a.mp4' has the caption 3; give it"),
+])
+def test_malformed_list(folder, content, said):
+    with pytest.raises(ValueError, match=said):
+        build(folder, content)
+
+
+def test_test_list_has_one_caption_per_video(folder):
+    with pytest.raises(ValueError, match="'a.mp4' has 2 captions. Recall"):
+        build(folder, test_mode=True)
+    one = {name: texts[:1] for name, texts in CAPTIONS.items()}
+    assert len(build(folder, one, test_mode=True)) == 3
+
+
+def test_absent_list_or_folder(folder):
+    with pytest.raises(FileNotFoundError, match='no annotation file .*other'):
+        build(folder, ann_file='other.json')
+    with pytest.raises(FileNotFoundError, match='no video folder .*clips'):
+        build(folder, data_prefix=dict(video='clips'))
+
+
+def test_absent_video(folder):
+    one = {'a.mp4': ['a man'], 'gone.mp4': ['a dog']}
+    with pytest.raises(FileNotFoundError, match='1 of the 2 .*gone.mp4'):
+        build(folder, one, test_mode=True)
+    with pytest.raises(RuntimeError, match='1 of the 2 .*gone.mp4'):
+        build(folder, one)
+    dataset = build(folder, one, max_bad_ratio=0.5)
+    assert dataset.bad_videos == [str(folder / 'videos' / 'gone.mp4')]
+    # another pair takes its place
+    assert int(dataset[1]['data_samples'].gt_label) == video_id(
+        str(folder / 'videos' / 'a.mp4'))
+
+
+def test_unreadable_video(folder):
+    bad = folder / 'videos' / 'a.mp4'
+    bad.write_bytes(bad.read_bytes()[:100])
+    one = {name: texts[:1] for name, texts in CAPTIONS.items()}
+    with pytest.raises(RuntimeError, match='cannot read .*a.mp4'):
+        build(folder, one, test_mode=True)[0]
+    dataset = build(folder, one, max_bad_ratio=0.5)
+    assert int(dataset[0]['data_samples'].gt_label) != video_id(str(bad))
+    assert dataset.bad_videos == [str(bad)]
+    with pytest.raises(ValueError, match='Retrieval has no on_bad_video'):
+        build(folder, one, test_mode=True, on_bad_video='count_as_wrong')
+
+
+def test_augmentation_follows_seed_and_epoch(folder):
+    pipeline = [dict(step) for step in PIPELINE]
+    pipeline[1] = dict(type='SampleFrames', clip_len=1, num_clips=2)
+
+    def frames(epoch):
+        dataset = build(folder, pipeline=pipeline, seed=3)
+        dataset.set_epoch(epoch)
+        return torch.stack([dataset[i]['inputs']['imgs'] for i in range(6)])
+
+    assert torch.equal(frames(1), frames(1))
+    assert not torch.equal(frames(1), frames(2))

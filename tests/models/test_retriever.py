@@ -1,0 +1,281 @@
+"""Embeddings, loss and what trains, against OpenCLIP's own model."""
+import copy
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+import torch.nn.functional as F
+from mmaction.evaluation import RetrievalMetric
+from mmaction.registry import MODELS
+from mmaction.structures import ActionDataSample
+from tiny import build_model, classifier_cfg, tiny_arch
+
+CAPTIONS = ['a man cooks', 'two dogs run after a red ball in the snow',
+            'a car', 'someone plays the guitar']
+TOKENS = 'cls_head.text_classifier.text.token_embedding.weight'
+PREPROCESSOR = dict(
+    type='MultiModalDataPreprocessor',
+    preprocessors=dict(
+        imgs=dict(
+            type='ActionDataPreprocessor',
+            mean=[123.675, 116.28, 103.53],
+            std=[58.395, 57.12, 57.375],
+            format_shape='NCHW'),
+        text=dict(type='ActionDataPreprocessor', to_float32=False)))
+
+
+def config(num_frames=2, arch=None, text=(), head=(), **kwargs) -> dict:
+    arch = arch or tiny_arch()
+    classifier = dict(type='CLIPTextClassifier', arch=arch, **dict(text))
+    cls_head = dict(
+        type='TemporalMeanPoolHead',
+        in_channels=None,
+        num_frames=num_frames,
+        text_classifier=classifier,
+        **dict(head))
+    return dict(
+        type='ViFiCLIPRetriever',
+        backbone=dict(type='CLIPVisionBackbone', arch=arch),
+        cls_head=cls_head,
+        data_preprocessor=copy.deepcopy(PREPROCESSOR),
+        **kwargs)
+
+
+def build(**kwargs):
+    return MODELS.build(config(**kwargs))
+
+
+def batch(num_frames=2, captions=CAPTIONS, length=24) -> dict:
+    return dict(
+        imgs=torch.randn(len(captions), num_frames, 3, 32, 32),
+        text=open_clip.tokenize(captions, context_length=length))
+
+
+def samples(ids=None) -> list:
+    if ids is None:
+        return [ActionDataSample() for _ in CAPTIONS]
+    return [ActionDataSample().set_gt_label(i) for i in ids]
+
+
+def openclip_of(model, arch=None) -> open_clip.CLIP:
+    """OpenCLIP's model with the same weights."""
+    state = {}
+    for key, value in model.state_dict().items():
+        key = key.removeprefix('backbone.')
+        key = key.removeprefix('cls_head.text_classifier.text.')
+        state[key.removeprefix('cls_head.')] = value
+    arch = arch or tiny_arch()
+    clip = open_clip.CLIP(
+        arch['embed_dim'], arch['vision_cfg'], arch['text_cfg'],
+        quick_gelu=arch['quick_gelu'])
+    clip.load_state_dict(state)
+    return clip.eval()
+
+
+def openclip_embeddings(model, inputs) -> tuple:
+    clip = openclip_of(model)
+    frames = torch.stack([clip.encode_image(v) for v in inputs['imgs']])
+    return (F.normalize(frames.mean(1), dim=-1),
+            clip.encode_text(inputs['text'], normalize=True))
+
+
+def contrastive(video, text, scale, ids) -> torch.Tensor:
+    """Row by row: the mean log probability of all of a row's positives."""
+    loss = 0.
+    for rows, columns in (video, text), (text, video):
+        for i, row in enumerate(rows):
+            logs = (scale * columns @ row).log_softmax(0)
+            right = [j for j in range(len(ids)) if ids[j] == ids[i]]
+            loss -= logs[right].mean() / len(rows) / 2
+    return loss
+
+
+def test_embeddings_are_openclips():
+    model = build().eval()
+    inputs = batch()
+    with torch.no_grad():
+        video, text = model(inputs, mode='tensor')
+        expected = openclip_embeddings(model, inputs)
+        out = model(inputs, samples(), mode='predict')
+    assert video.shape == text.shape == (4, 32)
+    torch.testing.assert_close(video, expected[0], atol=1e-5, rtol=0)
+    torch.testing.assert_close(text, expected[1], atol=1e-5, rtol=0)
+    for i, sample in enumerate(out):
+        assert torch.equal(sample.features.video_feature, video[i])
+        assert torch.equal(sample.features.text_feature, text[i])
+
+
+def test_text_is_encoded_to_the_longest_caption():
+    model = build().eval()
+    lengths = []
+    embedding = model.cls_head.text_classifier.text.token_embedding
+    embedding.register_forward_hook(
+        lambda module, args, out: lengths.append(args[0].shape[1]))
+    tokens = batch()['text']
+    model.embed_text(tokens)
+    model.embed_text(tokens[:1])
+    assert lengths == [12, 5]  # words, and start and end of text
+
+
+def test_text_tower_that_sees_all_tokens():
+    """SigLIP's kind: no mask, the last token's output."""
+    arch = tiny_arch(text_cfg=dict(no_causal_mask=True, pool_type='last'))
+    model = build(arch=arch).eval()
+    tokens = batch()['text']
+    with torch.no_grad():
+        expected = F.normalize(
+            model.cls_head.text_classifier.text(tokens), dim=-1)
+        torch.testing.assert_close(model.embed_text(tokens), expected)
+
+
+@pytest.mark.parametrize('ids', [[0, 1, 2, 3], [7, 2**62, 7, 7], None])
+def test_loss_and_its_gradient(ids):
+    model = build().train()
+    inputs = batch()
+    losses = model(inputs, samples(ids), mode='loss')
+    loss, _ = model.parse_losses(losses)
+    leaves = [x.requires_grad_() for x in openclip_embeddings(model, inputs)]
+    scale = model.cls_head.logit_scale.detach().clone().requires_grad_()
+    expected = contrastive(*leaves, scale.exp(), ids or [0, 1, 2, 3])
+    torch.testing.assert_close(loss, expected, atol=1e-5, rtol=1e-5)
+    loss.backward()
+    expected_grad, = torch.autograd.grad(expected, scale)
+    torch.testing.assert_close(model.cls_head.logit_scale.grad,
+                               expected_grad, atol=1e-5, rtol=1e-4)
+    for name, param in model.named_parameters():
+        if name == TOKENS:
+            assert param.grad is None
+        else:
+            assert param.grad.abs().sum() > 0, name
+
+
+def test_recall_is_that_of_a_brute_force_ranking():
+    model = build().eval()
+    inputs = batch(captions=[f'the number {i}' for i in range(23)])
+    metric = RetrievalMetric()
+    with torch.no_grad():
+        for i in range(0, 23, 5):
+            part = {k: v[i:i + 5] for k, v in inputs.items()}
+            out = model(part, samples(range(len(part['text']))), 'predict')
+            metric.process(None, [sample.to_dict() for sample in out])
+        result = metric.evaluate(23)
+        video, text = openclip_embeddings(model, inputs)
+    ranks = []
+    for i in range(23):
+        right = float(text[i] @ video[i])
+        ranks.append(1 + sum(float(text[i] @ v) > right for v in video))
+    assert len(set(ranks)) > 5  # random weights: all kinds of ranks
+    for k in 1, 5, 10:
+        share = 100 * np.mean([rank <= k for rank in ranks])
+        assert result[f'retrieval/R{k}'] == pytest.approx(share)
+    assert result['retrieval/MdR'] == np.median(ranks)
+    assert result['retrieval/MnR'] == pytest.approx(np.mean(ranks))
+
+
+def trained(model) -> set:
+    return {n for n, p in model.named_parameters() if p.requires_grad}
+
+
+@pytest.mark.parametrize('tune', ['both', 'image', 'text', 'none'])
+def test_what_trains_is_as_in_the_recognizer(tune):
+    model = build(tune=tune).train()
+    assert trained(model) == trained(build_model(tune=tune))
+    before = {n: p.detach().clone() for n, p in model.named_parameters()}
+    if tune == 'none':
+        return
+    model(batch(), samples([0, 1, 1, 2]), 'loss')['loss_contrastive'
+                                                  ].backward()
+    torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0.1).step()
+    changed = {n for n, p in model.named_parameters()
+               if not torch.equal(p, before[n])}
+    assert changed == trained(model)
+    parts = {name.split('.')[1] for name in changed}
+    assert parts == dict(
+        both={'visual', 'text_classifier', 'logit_scale'}, image={'visual'},
+        text={'text_classifier'})[tune]
+
+
+def test_unknown_tune():
+    with pytest.raises(ValueError, match="tune must be one of .*'towers'"):
+        build(tune='towers')
+
+
+def test_checkpoints_go_both_ways(tmp_path):
+    recognizer, retriever = build_model(), build()
+    assert (set(recognizer.state_dict()) == set(retriever.state_dict()))
+    retriever.load_state_dict(recognizer.state_dict())
+    # and as `pretrained`, of either
+    recognizer.cls_head.logit_scale.data.fill_(1.25)
+    for source, name in (recognizer, 'a.pth'), (retriever, 'b.pth'):
+        path = str(tmp_path / name)
+        torch.save(dict(state_dict=source.state_dict()), path)
+        cfg = config(text=dict(pretrained=path))
+        cfg['backbone']['pretrained'] = path
+        started = MODELS.build(cfg)
+        for key, value in source.state_dict().items():
+            assert torch.equal(started.state_dict()[key], value), key
+        again = build_model(head=dict(text_classifier=classifier_cfg(
+            pretrained=path)))
+        assert torch.equal(again.get_parameter(TOKENS),
+                           source.get_parameter(TOKENS))
+
+
+def test_gradient_checkpointing_changes_nothing():
+    inputs, grads = batch(), []
+    for flag in False, True:
+        torch.manual_seed(0)
+        cfg = config(text=dict(grad_checkpointing=flag))
+        cfg['backbone']['grad_checkpointing'] = flag
+        model = MODELS.build(cfg).train()
+        model(inputs, samples([0, 0, 1, 2]), 'loss')['loss_contrastive'
+                                                     ].backward()
+        grads.append([p.grad for p in model.parameters()
+                      if p.grad is not None])
+    assert len(grads[0]) == len(grads[1]) > 50
+    for a, b in zip(*grads):
+        torch.testing.assert_close(a, b)
+
+
+def test_autocast_gives_float32():
+    model = build().eval()
+    inputs = batch()
+    with torch.no_grad():
+        plain = model(inputs, mode='tensor')
+        with torch.autocast('cpu', dtype=torch.bfloat16):
+            mixed = model(inputs, mode='tensor')
+    for a, b in zip(plain, mixed):
+        assert b.dtype is torch.float32 and not torch.equal(a, b)
+        torch.testing.assert_close(a, b, atol=0.03, rtol=0)
+
+
+def test_preprocessor_normalises_frames_and_leaves_tokens():
+    model = build()
+    frames = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    tokens = open_clip.tokenize(['a dog'], context_length=24)[0]
+    data = model.data_preprocessor(dict(
+        inputs=dict(imgs=[frames] * 2, text=[tokens] * 2),
+        data_samples=samples([5, 6])[:2]))
+    mean, std = (torch.tensor(x)[:, None, None] for x in (
+        [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]))
+    torch.testing.assert_close(data['inputs']['imgs'][1],
+                               (frames - mean) / std)
+    assert torch.equal(data['inputs']['text'][0], tokens)
+
+
+@pytest.mark.parametrize('changes, said', [
+    (dict(head=dict(loss_cls=dict(type='CrossEntropyLoss'))), 'no classes'),
+    (dict(head=dict(fusion='decision')), "fusion must be 'embedding'"),
+    (dict(text=dict(prompts=dict(length=2, depth=1))), 'leave prompts out')
+])
+def test_settings_that_do_not_go(changes, said):
+    with pytest.raises(ValueError, match=said):
+        build(**changes)
+
+
+def test_inputs_that_do_not_fit():
+    model = build()
+    with pytest.raises(ValueError, match=r'num_frames = 2, got \(4, 6, 3'):
+        model(batch(num_frames=6), mode='tensor')
+    with pytest.raises(ValueError, match=r'at most 24.*\(4, 77\)'):
+        model(batch(length=77), mode='tensor')
