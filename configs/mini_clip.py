@@ -3,8 +3,8 @@
 #
 #   python tools/train.py configs/mini_clip.py
 _base_ = [
-    './_base_/runtime.py', './_base_/models/mini.py',
-    './_base_/datasets/mini.py'
+    './_base_/runtime.py', './_base_/schedule_mini.py',
+    './_base_/models/mini.py', './_base_/datasets/mini.py'
 ]
 
 epochs = 10
@@ -42,15 +42,7 @@ test_dataloader = None
 test_evaluator = None
 
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=epochs)
-optim_wrapper = dict(
-    type='AutocastOptimWrapper',
-    dtype='float32',
-    optimizer=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.98), eps=1e-6,
-                   weight_decay=0.1, fused=True))
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, begin=0, end=1, by_epoch=True,
-         convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', eta_min_ratio=0.01, begin=1, end=epochs,
-         T_max=epochs - 1, by_epoch=True, convert_to_iter_based=True)
-]
+# 1 process x batch 64 = 64
+optim_wrapper = dict(optimizer=dict(lr=1e-3, eps=1e-6, weight_decay=0.1))
+param_scheduler = [_base_.warmup, dict(**_base_.cosine, end=epochs)]
 default_hooks = dict(checkpoint=dict(save_best=None, interval=epochs))

@@ -1,36 +1,88 @@
 # ViFi-CLIP on the small world (tools/make_mini_dataset.py), for two CPU
-# cores. `bash tools/quickstart.sh` runs the whole story.
+# cores: every protocol of the paper in miniature. `bash tools/quickstart.sh`
+# runs the first one, `python tools/run_matrix.py --mini --run` all of them.
 #
 #   python tools/train.py configs/vifi_mini.py
 #   tools/dist_train.sh configs/vifi_mini.py 2
 #   python tools/test.py configs/vifi_mini.py CHECKPOINT          # 4x3 views
 #   python tools/test.py configs/vifi_mini.py none                # frozen CLIP
+#   PROTOCOL=few_shot SHOTS=4 python tools/train.py configs/vifi_mini.py
 #
-# Knobs (environment): DATA_ROOT (the small world), MINI_CLIP (its "pretrained
-# CLIP", a checkpoint of configs/mini_clip.py).
+# Knobs (environment): PROTOCOL, one of
+#   full       24 classes, 32 clips each: the miniature's Kinetics-400
+#   zero_shot  trained like `full`, tested on classes that it has not seen
+#   base2novel base half of 24 other classes, SHOTS clips each; both halves
+#   few_shot   those 24 classes, SHOTS clips each;
+# SHOTS, SEED (of the draw, and of the run), TUNE (both, image, text, prompts,
+# none), FUSION (embedding, decision, image), TEMPLATE; DATA_ROOT (the small
+# world), MINI_CLIP (its "pretrained CLIP", a checkpoint of
+# configs/mini_clip.py), PRETRAINED (what to start from instead, e.g. a
+# checkpoint of `full` to learn prompts in).
 _base_ = [
-    './_base_/runtime.py', './_base_/models/mini.py',
-    './_base_/datasets/mini.py'
+    './_base_/runtime.py', './_base_/schedule_mini.py',
+    './_base_/models/mini.py', './_base_/datasets/mini.py'
 ]
 
-epochs = 8
+protocol = '{{$PROTOCOL:full}}'
+shots, seed = '{{$SHOTS:16}}', '{{$SEED:0}}'
+# training list, its classes, epochs, learning rate of fine-tuning
+_full = ('train', 'classes', 8, 3e-4)
+_protocols = dict(
+    full=_full,
+    zero_shot=_full,
+    base2novel=(f'base_train_{shots}shot_seed{seed}', 'base_classes', 12,
+                3e-4),
+    few_shot=(f'few_shot_train_{shots}shot_seed{seed}', 'target_classes', 16,
+              3e-4))
+if protocol not in _protocols:
+    raise ValueError(f'PROTOCOL={protocol}: choose one of {set(_protocols)}')
+for _name, _value in dict(SHOTS=shots, SEED=seed).items():
+    if not _value.isdecimal():
+        raise ValueError(f'{_name}={_value}: give a whole number')
+_train_list, _classes, epochs, _lr = _protocols[protocol]
+if _base_.tune == 'prompts':
+    _lr = 1e-2
+_lists = _base_.data_root + '/annotations/'
+label_file = f'{_lists}{_classes}.txt'
+
+model = dict(
+    cls_head=dict(
+        num_frames=8, text_classifier=dict(class_file=label_file)))
+train_dataloader = dict(
+    dataset=dict(
+        ann_file=f'annotations/{_train_list}.txt', class_file=label_file))
+val_dataloader = dict(dataset=dict(class_file=label_file))
+test_dataloader = dict(dataset=dict(class_file=label_file))
+
+if protocol == 'few_shot':
+    _test_set = dict(ann_file='annotations/target_val.txt')
+    val_dataloader['dataset'].update(_test_set)
+    test_dataloader['dataset'].update(_test_set)
+    del _test_set
+elif protocol != 'full':
+    _names = ('base', 'novel') if protocol == 'base2novel' else (
+        'target', 'zero_shot')
+    _sets = dict(sets=[
+        dict(
+            name=_set,
+            ann_file=f'annotations/{_set}_val.txt',
+            class_file=f'{_lists}{_set}_classes.txt') for _set in _names
+    ])
+    if protocol == 'base2novel':
+        _sets.update(harmonic_mean=_names)
+        val_cfg = dict(_delete_=True, type='MultiSetValLoop', **_sets)
+    test_cfg = dict(_delete_=True, type='MultiSetTestLoop', **_sets)
+    del _names, _sets
 
 train_cfg = dict(
-    type='EpochBasedTrainLoop', max_epochs=epochs, val_interval=4)
-val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')
-
-optim_wrapper = dict(
-    type='AutocastOptimWrapper',
-    dtype='float32',
-    # 1 process x batch 16 x accumulation 1 = 16
-    optimizer=dict(type='AdamW', lr=3e-4, betas=(0.9, 0.98), eps=1e-8,
-                   weight_decay=0.001, fused=True))
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, begin=0, end=1, by_epoch=True,
-         convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', eta_min_ratio=0.01, begin=1, end=epochs,
-         T_max=epochs - 1, by_epoch=True, convert_to_iter_based=True)
-]
-auto_scale_lr = dict(enable=False, base_batch_size=16)
-default_hooks = dict(checkpoint=dict(interval=4))
+    type='EpochBasedTrainLoop',
+    max_epochs=epochs,
+    val_interval=4 if protocol == 'full' else epochs)
+# 1 process x batch 16 x accumulation 1 = 16
+optim_wrapper = dict(optimizer=dict(lr=_lr))
+param_scheduler = [_base_.warmup, dict(**_base_.cosine, end=epochs)]
+default_hooks = dict(
+    checkpoint=dict(
+        interval=4 if protocol == 'full' else epochs, save_best=None))
+randomness = dict(seed=int(seed))
+del _full, _protocols, _name, _value, _train_list, _classes, _lr, _lists

@@ -29,14 +29,6 @@ def k400(monkeypatch):
     return Config.fromfile(ROOT / 'vifi_k400.py')
 
 
-def _entry(tmp_path, *bases, text='') -> Config:
-    """A small entry config of a user's."""
-    path = tmp_path / 'entry.py'
-    listed = [str(ROOT / '_base_' / base) for base in bases]
-    path.write_text(f'_base_ = {listed!r}\n{text}\n')
-    return Config.fromfile(path)
-
-
 @pytest.mark.parametrize(
     'path', ENTRIES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_config_parses(path):
@@ -159,43 +151,144 @@ def test_greyscale_keeps_lightness(clip):
     assert np.abs(result - lightness[..., None]).max() <= 1.5
 
 
-def test_knobs(monkeypatch, tmp_path):
+def test_knobs_of_places(monkeypatch):
     for name, value in dict(
-            DATA_ROOT='/data/k400', TRAIN_LIST='t.txt', VAL_LIST='v.txt',
-            VIDEO_DIR='clips', ARCH='ViT-B-32-quickgelu',
-            PRETRAINED='/data/clip.pt').items():
+            LIST_DIR='/lists', TRAIN_LIST='t.txt', VAL_LIST='v.txt',
+            VIDEO_DIR='/clips', CLASS_FILE='/lists/names.csv',
+            ARCH='ViT-B-32-quickgelu', PRETRAINED='/data/clip.pt').items():
         monkeypatch.setenv(name, value)
     cfg = Config.fromfile(ROOT / 'vifi_k400.py')
     for name, listed in dict(train='t', val='v', test='v').items():
         dataset = cfg[f'{name}_dataloader'].dataset
-        assert dataset.data_root == '/data/k400'
-        assert dataset.ann_file == f'{listed}.txt'
-        assert dataset.data_prefix.video == 'clips'
-    for part in (cfg.model.backbone, cfg.model.cls_head.text_classifier):
+        assert dataset.ann_file == f'/lists/{listed}.txt'
+        assert dataset.data_prefix.video == '/clips'
+        assert dataset.class_file == '/lists/names.csv'
+    classifier = cfg.model.cls_head.text_classifier
+    assert classifier.class_file == '/lists/names.csv'
+    for part in (cfg.model.backbone, classifier):
         assert part.arch == 'ViT-B-32-quickgelu'
         assert part.pretrained == '/data/clip.pt'
 
 
-def test_knobs_have_defaults(monkeypatch):
-    for name in 'ARCH', 'PRETRAINED', 'DATA_ROOT':
-        monkeypatch.delenv(name, raising=False)
+def test_defaults_of_places():
     cfg = Config.fromfile(ROOT / 'vifi_k400.py')
     assert cfg.model.backbone.arch == 'ViT-B-16-quickgelu'
     assert cfg.model.backbone.pretrained == 'openai'
-    assert cfg.test_dataloader.dataset.data_root == 'data/kinetics400'
+    dataset = cfg.test_dataloader.dataset
+    assert dataset.data_prefix.video == 'data/k400/videos'
+    lists = ROOT.parent / 'data_splits/k400'
+    assert Path(dataset.ann_file).resolve() == lists / 'val.txt'
+    assert Path(dataset.class_file).resolve() == lists / 'classes.txt'
 
 
-def test_prompt_model(monkeypatch, tmp_path):
+def test_blending_follows_the_class_list(monkeypatch, tmp_path):
+    """A config for data of one's own needs no number of classes."""
+    names = tmp_path / 'names.txt'
+    names.write_text('archery\narm wrestling\nzumba\n')
     monkeypatch.setenv('PRETRAINED', 'none')
-    cfg = _entry(tmp_path, 'runtime.py', 'models/prompt.py',
-                 'datasets/k400.py', text='model = dict('
-                 'save_trainable_only=True)')
-    classifier = cfg.model.cls_head.text_classifier
-    classifier.update(class_file=None, class_names=['archery', 'zumba'])
+    monkeypatch.setenv('CLASS_FILE', str(names))
+    model = MODELS.build(Config.fromfile(ROOT / 'vifi_k400.py').model)
+    assert {augment.num_classes for augment in
+            model.data_preprocessor.blending.augments if augment} == {3}
+
+
+# The table "Optimisation" of the paper's settings: T, epochs, batch, lr.
+SETTINGS = [
+    ('vifi_zero_shot', dict(), 32, 10, 256, 8e-6),
+    ('vifi_zero_shot', dict(TUNE='image'), 32, 10, 256, 8e-6),
+    ('vifi_k400', dict(), 16, 30, 512, 22e-6),
+    ('vifi_k400', dict(TUNE='image'), 16, 30, 256, 8e-6),
+    ('vifi_k400', dict(TUNE='text'), 16, 30, 256, 8e-6),
+    ('vifi_base2novel', dict(), 32, 11, 64, 2e-6),
+    ('vifi_base2novel', dict(TUNE='prompts'), 32, 11, 64, 4e-2),
+    ('vifi_few_shot', dict(), 32, 50, 64, 2e-6),
+    ('vifi_few_shot', dict(TUNE='prompts'), 32, 50, 64, 8e-3),
+]
+
+
+@pytest.mark.parametrize('entry, knobs, frames, epochs, batch, lr', SETTINGS)
+def test_settings_are_the_papers(monkeypatch, entry, knobs, frames, epochs,
+                                 batch, lr):
+    for name, value in dict(knobs, PRETRAINED='clip.pt').items():
+        monkeypatch.setenv(name, value)
+    cfg = Config.fromfile(ROOT / f'{entry}.py')
+    assert cfg.model.cls_head.num_frames == frames
+    steps = {step.type: step for step in cfg.train_pipeline}
+    assert steps['SampleFrames'].num_clips == frames
+    steps = {step.type: step for step in cfg.test_pipeline}
+    assert steps['SparseSampleViews'].num_frames == frames
+    assert cfg.train_cfg.max_epochs == epochs
+    assert (8 * cfg.train_dataloader.batch_size *
+            cfg.optim_wrapper.accumulative_counts) == batch
+    assert cfg.optim_wrapper.optimizer.lr == lr
+    assert cfg.model.tune == knobs.get('TUNE', 'both')
+    warmup, cosine = cfg.param_scheduler
+    assert (warmup.end, cosine.begin, cosine.end) == (5, 5, epochs)
+
+
+@pytest.mark.parametrize('entry, length, depth', [
+    ('vifi_base2novel', 16, 9), ('vifi_few_shot', 10, 12)])
+def test_prompts_are_the_papers(monkeypatch, tmp_path, entry, length, depth):
+    names = tmp_path / 'base_classes.txt'
+    names.write_text('archery\nzumba\n')
+    (tmp_path / 'classes.txt').write_text('archery\nzumba\n')
+    for name, value in dict(TUNE='prompts', PRETRAINED='none',
+                            LIST_DIR=str(tmp_path)).items():
+        monkeypatch.setenv(name, value)
+    cfg = Config.fromfile(ROOT / f'{entry}.py')
+    cfg.model.save_trainable_only = True
     model = MODELS.build(cfg.model)
     names = [n for n, p in model.named_parameters() if p.requires_grad]
     assert names and all('prompts' in name for name in names)
-    # 12 layers of 10 tokens in each tower, 768 and 512 wide
+    # in each tower, 768 and 512 wide
     count = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    assert count == 12 * 10 * (768 + 512)
+    assert count == length * depth * (768 + 512)
     assert set(model.state_dict()) == set(names)
+
+
+def test_prompts_without_a_bridge_are_refused(monkeypatch):
+    monkeypatch.setenv('TUNE', 'prompts')
+    with pytest.raises(ValueError, match='PRETRAINED=CHECKPOINT'):
+        Config.fromfile(ROOT / 'vifi_few_shot.py')
+
+
+def test_zero_shot_sets(monkeypatch):
+    sets = Config.fromfile(ROOT / 'vifi_zero_shot.py').test_cfg.sets
+    assert [one.name for one in sets] == [
+        f'{name}_{n}' for name in ('hmdb51', 'ucf101', 'k600')
+        for n in (1, 2, 3)]
+    for one in sets:
+        assert one.group == one.name[:-2]
+        assert Path(one.class_file).is_file()
+        assert one.data_prefix.video == f'data/{one.group}/videos'
+    monkeypatch.setenv('EVAL', 'ucf101')
+    monkeypatch.setenv('SPLIT', '2')
+    one, = Config.fromfile(ROOT / 'vifi_zero_shot.py').test_cfg.sets
+    assert one.ann_file.endswith('data_splits/ucf101/val_split2.txt')
+
+
+@pytest.mark.parametrize('entry, knob, value', [
+    ('vifi_k400', 'TUNE', 'imge'), ('vifi_k400', 'FUSION', 'mean'),
+    ('vifi_k400', 'PIXELS', 'none'), ('vifi_k400', 'TEMPLATE', 'a {}'),
+    ('vifi_zero_shot', 'EVAL', 'hmdb'), ('vifi_zero_shot', 'SPLIT', '4'),
+    ('vifi_few_shot', 'SHOTS', '0'), ('vifi_few_shot', 'SEED', 'one'),
+    ('vifi_few_shot', 'DATASET', 'ucf'),
+    ('vifi_few_shot', 'CLASS_TEXT', 'camel'),
+    ('vifi_retrieval', 'TUNE', 'prompts'),
+    ('vifi_mini', 'PROTOCOL', 'fewshot'), ('vifi_mini', 'SHOTS', 'K')])
+def test_bad_knobs(monkeypatch, entry, knob, value):
+    monkeypatch.setenv(knob, value)
+    with pytest.raises(ValueError, match=f'{knob}={value}'):
+        Config.fromfile(ROOT / f'{entry}.py')
+
+
+@pytest.mark.parametrize('knobs, template', [
+    (dict(), 'a photo of a {}.'), (dict(TUNE='none'), '{}'),
+    (dict(TUNE='none', TEMPLATE='photo'), 'a photo of a {}.'),
+    (dict(TEMPLATE='name'), '{}')])
+def test_templates(monkeypatch, knobs, template):
+    """The release tests frozen CLIP with the bare class name."""
+    for name, value in knobs.items():
+        monkeypatch.setenv(name, value)
+    cfg = Config.fromfile(ROOT / 'vifi_few_shot.py')
+    assert cfg.model.cls_head.text_classifier.templates == template

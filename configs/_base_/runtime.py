@@ -22,7 +22,8 @@ custom_hooks = [
     dict(type='ResumedValidationHook'),
     dict(type='BadVideoHook'),
     dict(type='ClassListHook'),
-    dict(type='PlainCheckpointHook')
+    dict(type='PlainCheckpointHook'),
+    dict(type='CheckpointSettingsHook')
 ]
 
 env_cfg = dict(

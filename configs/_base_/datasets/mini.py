@@ -57,6 +57,7 @@ test_dataloader = dict(
     batch_size=4,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(**_test_set, pipeline=test_pipeline))
+del _dataset, _loader, _test_set
 
 val_evaluator = dict(type='VideoAccMetric')
 test_evaluator = val_evaluator

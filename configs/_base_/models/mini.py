@@ -1,35 +1,32 @@
 # A CLIP small enough for two CPU cores: 60 x 60 pixels, 25 patches. CLIP's
 # own vocabulary and tokenizer, so that any class name works.
+# Knobs: those of vifi_clip.py but ARCH; MINI_CLIP, the small world's
+# "pretrained CLIP", stands in OpenAI's place.
+_base_ = ['./vifi_clip.py']
+
 arch = dict(
+    _delete_=True,  # the name that vifi_clip.py sets
     embed_dim=96,
     quick_gelu=False,
     vision_cfg=dict(
         image_size=60, patch_size=12, width=96, head_width=32, layers=3),
     text_cfg=dict(
         context_length=32, vocab_size=49408, width=96, heads=3, layers=2))
-pretrained = '{{$MINI_CLIP:work_dirs/mini_clip/mini_clip.pth}}'
+pretrained = '{{$PRETRAINED:default}}'
+if pretrained == 'default':
+    pretrained = '{{$MINI_CLIP:work_dirs/mini_clip/mini_clip.pth}}'
 pretrained = None if pretrained == 'none' else pretrained
-num_frames = 8
-class_file = '{{$DATA_ROOT:data/mini}}/annotations/classes.txt'
 
 model = dict(
-    type='ViFiCLIP',
-    backbone=dict(
-        type='CLIPVisionBackbone', arch=arch, pretrained=pretrained),
+    backbone=dict(arch=dict(arch), pretrained=pretrained),
     cls_head=dict(
-        type='TemporalMeanPoolHead',
-        in_channels=None,
-        num_frames=num_frames,
-        text_classifier=dict(
-            type='CLIPTextClassifier',
-            arch=arch,
-            pretrained=pretrained,
-            class_file=class_file,
-            templates='a photo of {}.'),
-        average_clips='prob'),
+        text_classifier=dict(arch=dict(arch), pretrained=pretrained),
+        label_smooth_eps=0.),
     data_preprocessor=dict(
-        type='ActionDataPreprocessor',
-        mean=[127.5, 127.5, 127.5],
-        std=[64., 64., 64.],
-        format_shape='NCHW'),
-    tune='both')
+        mean=[127.5, 127.5, 127.5], std=[64., 64., 64.], blending=None))
+if _base_.tune == 'prompts':  # in every layer: 3 of images, 2 of text
+    model['backbone'].update(prompts=dict(length=4, depth=3))
+    model['cls_head']['text_classifier'].update(
+        prompts=dict(length=4, depth=2))
+elif _base_.template == 'photo':  # class names bring their article
+    model['cls_head']['text_classifier'].update(templates='a photo of {}.')

@@ -141,13 +141,15 @@ class BadVideoHook(Hook):
 
     def after_test_epoch(self, runner: Runner, metrics=None) -> None:
         """Log what the test counted as wrong."""
-        self._report(runner.test_dataloader.dataset, runner,
-                     'counted as wrong')
+        self._report_loop(runner, runner.test_loop)
 
     def after_val_epoch(self, runner: Runner, metrics=None) -> None:
         """Log what the validation counted as wrong."""
-        self._report(runner.val_dataloader.dataset, runner,
-                     'counted as wrong')
+        self._report_loop(runner, runner.val_loop)
+
+    def _report_loop(self, runner: Runner, loop) -> None:
+        for loader in getattr(loop, 'dataloaders', [loop.dataloader]):
+            self._report(loader.dataset, runner, 'counted as wrong')
 
     @staticmethod
     def _report(dataset, runner: Runner, what: str) -> None:
@@ -224,7 +226,9 @@ class ClassListHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Check the data of training and of validation."""
         self._check(runner, runner.train_dataloader)
-        if runner.val_loop is not None:
+        # A loop over several sets gives the model each set's own classes.
+        if runner.val_loop is not None and not hasattr(
+                runner.val_loop, 'dataloaders'):
             self._check(runner, runner.val_dataloader)
 
     def before_val(self, runner: Runner) -> None:

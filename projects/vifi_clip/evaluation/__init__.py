@@ -1,3 +1,4 @@
 from .acc_metric import VideoAccMetric
+from .set_summary import summarise_sets
 
-__all__ = ['VideoAccMetric']
+__all__ = ['VideoAccMetric', 'summarise_sets']

@@ -1,4 +1,5 @@
 """The recognizer: it wires a backbone and a head and says what trains."""
+import copy
 from collections import OrderedDict
 from typing import List, Optional
 
@@ -23,7 +24,9 @@ class ViFiCLIP(Recognizer2D):
         backbone (dict): Any 2D backbone; usually :class:`CLIPVisionBackbone`
             or :class:`VLDeepPromptBackbone`.
         cls_head (dict): Usually :class:`TemporalMeanPoolHead`.
-        data_preprocessor (dict, optional): MMAction2's.
+        data_preprocessor (dict, optional): MMAction2's. Mixup and cutmix in
+            its ``blending`` get the label set's number of classes where
+            their ``num_classes`` is not given.
         tune (str): What trains: ``'both'`` towers, ``'image'``, ``'text'``,
             ``'prompts'`` or ``'none'``. Re-applied whenever training starts.
             Defaults to 'both'.
@@ -50,18 +53,22 @@ class ViFiCLIP(Recognizer2D):
                  train_token_embedding: bool = False,
                  save_trainable_only: bool = False,
                  **kwargs) -> None:
+        blending = None
         # Built here, since MMEngine's BaseModel would look the type up in its
         # own registry, where it is only under the scope 'mmaction'.
         if not isinstance(data_preprocessor, torch.nn.Module):
-            data_preprocessor = MODELS.build(
-                dict(
-                    dict(type='ActionDataPreprocessor'),
-                    **(data_preprocessor or {})))
+            cfg = dict(type='ActionDataPreprocessor')
+            cfg.update(data_preprocessor or {})
+            blending = cfg.pop('blending', None)
+            data_preprocessor = MODELS.build(cfg)
         super().__init__(
             backbone=backbone,
             cls_head=cls_head,
             data_preprocessor=data_preprocessor,
             **kwargs)
+        if blending:
+            self.data_preprocessor.blending = _build_blending(
+                blending, self.cls_head.num_classes)
         if tune not in TUNES:
             raise ValueError(f'tune must be one of {TUNES}, got {tune!r}')
         self.tune = tune
@@ -148,6 +155,16 @@ class ViFiCLIP(Recognizer2D):
         super()._load_from_state_dict(state_dict, prefix, local_metadata,
                                       strict, missing_keys, unexpected_keys,
                                       error_msgs)
+
+
+def _build_blending(cfg: dict, num_classes: int) -> object:
+    """MMAction2's blending, with the number of classes filled in."""
+    cfg = copy.deepcopy(cfg)
+    inner = cfg.get('augments', [])
+    for augment in [cfg, *(inner if isinstance(inner, list) else [inner])]:
+        if 'Blending' in augment.get('type', ''):
+            augment.setdefault('num_classes', num_classes)
+    return MODELS.build(cfg)
 
 
 def _frozen_names(model: torch.nn.Module) -> List[str]:

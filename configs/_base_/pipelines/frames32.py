@@ -1,0 +1,63 @@
+# Sparse sampling, 224 x 224 pixels, 32 frames a view.
+# Knob: NUM_FRAMES.
+num_frames = int('{{$NUM_FRAMES:32}}')
+
+train_pipeline = [
+    dict(type='DecordInit'),
+    # One random frame in each of num_frames equal segments.
+    dict(
+        type='SampleFrames',
+        clip_len=1,
+        frame_interval=1,
+        num_clips=num_frames),
+    dict(type='DecordDecode'),
+    dict(type='Resize', scale=(-1, 256)),
+    dict(
+        type='MultiScaleCrop',
+        input_size=224,
+        scales=(1, 0.875, 0.75, 0.66),
+        random_crop=False,
+        max_wh_scale_gap=1),
+    dict(type='Resize', scale=(224, 224), keep_ratio=False),
+    dict(type='Flip', flip_ratio=0.5),
+    dict(
+        type='RandomApply',
+        transforms=[
+            dict(
+                type='ColorJitter',
+                brightness=0.4,
+                contrast=0.4,
+                saturation=0.2,
+                hue=0.1)
+        ],
+        prob=0.8),
+    dict(type='TorchVisionWrapper', op='RandomGrayscale', p=0.2),
+    dict(type='FormatShape', input_format='NCHW'),
+    dict(type='PackActionInputs')
+]
+# One view: segment midpoints, centre crop. Used in training and by
+# `tools/test.py --single-view`.
+val_pipeline = [
+    dict(type='DecordInit'),
+    dict(type='SparseSampleViews', num_frames=num_frames, num_views=1),
+    dict(type='DecordDecode'),
+    dict(type='Resize', scale=(-1, 256)),
+    dict(type='CenterCrop', crop_size=224),
+    dict(type='FormatShape', input_format='NCHW'),
+    dict(type='PackActionInputs')
+]
+# 4 temporal x 3 spatial views. mode='random' draws the temporal views as the
+# paper's release does.
+views_pipeline = [
+    dict(type='DecordInit'),
+    dict(
+        type='SparseSampleViews',
+        num_frames=num_frames,
+        num_views=4,
+        mode='uniform'),
+    dict(type='DecordDecode'),
+    dict(type='Resize', scale=(-1, 224)),
+    dict(type='ThreeCrop', crop_size=224),
+    dict(type='FormatShape', input_format='NCHW'),
+    dict(type='PackActionInputs')
+]

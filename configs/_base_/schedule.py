@@ -1,0 +1,28 @@
+# AdamW as the paper sets it, and the two parts of its learning rate:
+# by iteration, up from (almost) 0 for 5 epochs, then a cosine to lr / 100.
+# An entry adds lr, accumulation and the epochs.
+optim_wrapper = dict(
+    type='AutocastOptimWrapper',
+    dtype='bfloat16',
+    optimizer=dict(
+        type='AdamW', betas=(0.9, 0.98), eps=1e-8, weight_decay=0.001))
+warmup_epochs = 5
+warmup = dict(
+    type='LinearLR',
+    start_factor=1e-6,
+    begin=0,
+    end=warmup_epochs,
+    by_epoch=True,
+    convert_to_iter_based=True)
+cosine = dict(
+    type='CosineAnnealingLR',
+    eta_min_ratio=0.01,
+    begin=warmup_epochs,
+    by_epoch=True,
+    convert_to_iter_based=True)  # T_max is end - begin
+
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
+# `--auto-scale-lr` scales the rate by the actual batch over this one:
+# 8 GPUs x batch 4 = 32 per micro-batch, as MMEngine counts it.
+auto_scale_lr = dict(enable=False, base_batch_size=32)

@@ -1,0 +1,95 @@
+# Text-video retrieval on the small world (tools/make_mini_dataset.py), for
+# two CPU cores.
+#
+#   python tools/train.py configs/mini_retrieval.py
+#   python tools/test.py configs/mini_retrieval.py CHECKPOINT
+#   python tools/test.py configs/mini_retrieval.py none         # frozen CLIP
+#
+# Knobs (environment): TUNE (both, image, text, none), SEED; DATA_ROOT (the
+# small world), MINI_CLIP (its "pretrained CLIP", a checkpoint of
+# configs/mini_clip.py), PRETRAINED (what to start from instead).
+_base_ = [
+    './_base_/runtime.py', './_base_/schedule_mini.py',
+    './_base_/models/mini.py'
+]
+
+if _base_.tune == 'prompts':
+    raise ValueError('TUNE=prompts: retrieval learns no prompts; choose '
+                     'both, image, text or none')
+data_root = '{{$DATA_ROOT:data/mini}}'
+epochs = 6
+
+model = dict(
+    type='ViFiCLIPRetriever',
+    cls_head=dict(
+        num_frames=8,
+        text_classifier=dict(
+            _delete_=True,  # captions have no classes and no template
+            type='CLIPTextClassifier',
+            arch=_base_.arch,
+            pretrained=_base_.pretrained),
+        loss_cls=dict(type='CLIPContrastiveLoss')),
+    data_preprocessor=dict(
+        _delete_=True,
+        type='MultiModalDataPreprocessor',
+        preprocessors=dict(
+            imgs=dict(
+                type='ActionDataPreprocessor',
+                mean=[127.5, 127.5, 127.5],
+                std=[64., 64., 64.],
+                format_shape='NCHW'),
+            text=dict(type='ActionDataPreprocessor', to_float32=False))))
+
+_pack = [
+    dict(type='FormatShape', input_format='NCHW'),
+    dict(type='OpenCLIPTokenize', arch=_base_.arch),
+    dict(type='PackActionInputs', collect_keys=('imgs', 'text'))
+]
+train_pipeline = [
+    dict(type='DecordInit'),
+    # One random frame in each of 8 equal segments.
+    dict(type='SampleFrames', clip_len=1, frame_interval=1, num_clips=8),
+    dict(type='DecordDecode'),
+    dict(type='RandomCrop', size=60),
+    *_pack
+]
+val_pipeline = [
+    dict(type='DecordInit'),
+    dict(type='SparseSampleViews', num_frames=8, num_views=1),
+    dict(type='DecordDecode'),
+    dict(type='CenterCrop', crop_size=60),
+    *_pack
+]
+_loader = dict(batch_size=32, num_workers=2, persistent_workers=True)
+_dataset = dict(
+    type='CheckedVideoTextDataset',
+    data_root=data_root,
+    data_prefix=dict(video=''))
+train_dataloader = dict(
+    **_loader,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    dataset=dict(
+        **_dataset,
+        ann_file='annotations/retrieval_train.json',
+        pipeline=train_pipeline))
+val_dataloader = dict(
+    **_loader,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        **_dataset,
+        ann_file='annotations/retrieval_test.json',
+        pipeline=val_pipeline,
+        test_mode=True))
+test_dataloader = val_dataloader
+val_evaluator = dict(type='RetrievalMetric')
+test_evaluator = val_evaluator
+
+train_cfg = dict(
+    type='EpochBasedTrainLoop', max_epochs=epochs, val_interval=3)
+# 1 process x batch 32 = 32
+optim_wrapper = dict(optimizer=dict(lr=3e-4))
+param_scheduler = [_base_.warmup, dict(**_base_.cosine, end=epochs)]
+auto_scale_lr = dict(base_batch_size=32)
+default_hooks = dict(
+    checkpoint=dict(interval=3, save_best='retrieval/R1', rule='greater'))
+randomness = dict(seed=int('{{$SEED:0}}'))

@@ -1,0 +1,56 @@
+# Few-shot (paper Table 3; bridge and prompt: Table 5; fusions: Table 7):
+# train on K videos of each class, test on the first validation split (HMDB-51,
+# UCF-101) or the whole validation set (SSv2). One view.
+#
+#   DATASET=ucf101 SHOTS=4 tools/dist_train.sh configs/vifi_few_shot.py 8
+#   DATASET=ucf101 tools/dist_test.sh configs/vifi_few_shot.py CHECKPOINT 8
+#   DATASET=ucf101 SHOTS=4 TUNE=prompts PRETRAINED=K400_CHECKPOINT \
+#       tools/dist_train.sh configs/vifi_few_shot.py 8    # bridge and prompt
+#
+# Knobs (environment): DATASET (hmdb51, ucf101, ssv2, k400, or your own),
+# SHOTS, SEED, CLASS_TEXT (release, words: see _base_/datasets/few_videos.py),
+# TUNE (both, image, text, prompts, none), FUSION (embedding, decision,
+# image), NUM_FRAMES; DATA_ROOT, LIST_ROOT, LIST_DIR, VIDEO_DIR (where the
+# data are); ARCH, PRETRAINED, TEMPLATE, PIXELS (see
+# _base_/models/vifi_clip.py).
+_base_ = [
+    './_base_/runtime.py', './_base_/schedule.py',
+    './_base_/models/vifi_clip.py', './_base_/datasets/few_videos.py',
+    './_base_/pipelines/frames32.py'
+]
+
+_own = dict(
+    class_file=f'{_base_.list_dir}/{_base_.classes}',
+    data_prefix=_base_.data_prefix)
+model = dict(
+    cls_head=dict(
+        num_frames=_base_.num_frames,
+        text_classifier=dict(class_file=_own['class_file'])))
+train_dataloader = dict(
+    dataset=dict(
+        **_own,
+        ann_file=_base_.list_dir +
+        f'/few_shot_train_{_base_.shots}shot_seed{_base_.seed}.txt',
+        pipeline=_base_.train_pipeline))
+val_dataloader = dict(
+    dataset=dict(
+        **_own,
+        ann_file=f'{_base_.list_dir}/{_base_.val_list}',
+        pipeline=_base_.val_pipeline))
+test_dataloader = val_dataloader
+del _own
+
+# what `tools/predict.py` samples
+test_pipeline = _base_.val_pipeline
+
+epochs = 50
+# Validated at the end alone: nothing is selected by the test videos.
+train_cfg = dict(
+    type='EpochBasedTrainLoop', max_epochs=epochs, val_interval=epochs)
+default_hooks = dict(checkpoint=dict(save_best=None, interval=10))
+# 8 GPUs x batch 4 (train_dataloader) x accumulation 2 = 64
+optim_wrapper = dict(
+    accumulative_counts=2,
+    optimizer=dict(lr=8e-3 if _base_.tune == 'prompts' else 2e-6))
+param_scheduler = [_base_.warmup, dict(**_base_.cosine, end=epochs)]
+randomness = dict(seed=int(_base_.seed))

@@ -1,0 +1,71 @@
+# Zero-shot (paper Table 1): train on Kinetics-400 with 32 frames, test on
+# data sets that share no class with it. HMDB-51 and UCF-101: mean over the
+# three official validation splits; Kinetics-600: mean over three sets of 160
+# classes that are not in Kinetics-400. One view.
+#
+#   tools/dist_train.sh configs/vifi_zero_shot.py 8
+#   tools/dist_test.sh configs/vifi_zero_shot.py CHECKPOINT 8     # all nine
+#   TUNE=none python tools/test.py configs/vifi_zero_shot.py none # frozen CLIP
+#   EVAL=hmdb51 SPLIT=1 python tools/test.py configs/vifi_zero_shot.py ...
+#
+# Knobs (environment): TUNE (both, image, text, none), FUSION, SEED,
+# NUM_FRAMES; EVAL (all, hmdb51, ucf101, k600), SPLIT (all, 1, 2, 3),
+# CLASS_TEXT (release: UCF-101's names as in the release, 'BandMarching';
+# words); DATA_ROOT and LIST_ROOT (hold a folder for each data set), LIST_DIR,
+# TRAIN_LIST, VAL_LIST, VIDEO_DIR, CLASS_FILE (of the training data); ARCH,
+# PRETRAINED, TEMPLATE, PIXELS (see _base_/models/vifi_clip.py).
+_base_ = [
+    './_base_/runtime.py', './_base_/schedule.py',
+    './_base_/models/vifi_clip.py', './_base_/datasets/k400.py',
+    './_base_/pipelines/frames32.py'
+]
+
+model = dict(
+    cls_head=dict(
+        num_frames=_base_.num_frames,
+        text_classifier=dict(class_file=_base_.label_file)))
+train_dataloader = dict(dataset=dict(pipeline=_base_.train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=_base_.val_pipeline))
+test_dataloader = val_dataloader
+
+evaluated, split = '{{$EVAL:all}}', '{{$SPLIT:all}}'
+class_text = '{{$CLASS_TEXT:release}}'
+_choices = (
+    ('EVAL', evaluated, ('all', 'hmdb51', 'ucf101', 'k600')),
+    ('SPLIT', split, ('all', '1', '2', '3')),
+    ('CLASS_TEXT', class_text, ('release', 'words')))
+for _name, _value, _allowed in _choices:
+    if _value not in _allowed:
+        raise ValueError(f'{_name}={_value}: choose one of {_allowed}')
+del _choices, _name, _value, _allowed
+_files = dict(  # lists of split or class set n
+    hmdb51=('val_split{}.txt', 'classes.txt'),
+    ucf101=('val_split{}.txt', 'classes_words.txt'
+            if class_text == 'words' else 'classes.txt'),
+    k600=('zero_shot_{}_val.txt', 'zero_shot_{}_classes.txt'))
+test_cfg = dict(
+    _delete_=True,
+    type='MultiSetTestLoop',
+    sets=[
+        dict(
+            name=f'{_set}_{_n}',
+            group=_set,
+            ann_file=f'{_base_.list_root}/{_set}/{_files[_set][0].format(_n)}',
+            class_file=(
+                f'{_base_.list_root}/{_set}/{_files[_set][1].format(_n)}'),
+            data_prefix=dict(video=f'{_base_.data_root}/{_set}/videos'))
+        for _set in _files for _n in (1, 2, 3)
+        if evaluated in ('all', _set) and split in ('all', str(_n))
+    ])
+del _files
+
+# what `tools/predict.py` samples
+test_pipeline = _base_.val_pipeline
+
+epochs = 10
+train_cfg = dict(
+    type='EpochBasedTrainLoop', max_epochs=epochs, val_interval=1)
+# 8 GPUs x batch 4 (train_dataloader) x accumulation 8 = 256
+optim_wrapper = dict(accumulative_counts=8, optimizer=dict(lr=8e-6))
+param_scheduler = [_base_.warmup, dict(**_base_.cosine, end=epochs)]
+randomness = dict(seed=int('{{$SEED:0}}'))
