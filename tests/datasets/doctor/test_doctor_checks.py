@@ -1,0 +1,226 @@
+"""Leakage, labels, coverage and counts, on facts without files."""
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from doctor_world import facts, facts_of, read_lists, write_files
+
+from projects.vifi_clip.datasets.doctor.checks import check_list, check_videos
+from projects.vifi_clip.datasets.doctor.cross_checks import check_between
+from projects.vifi_clip.datasets.doctor.findings import CHECKS, UNUSABLE
+from projects.vifi_clip.datasets.doctor.lists import load_lists
+from projects.vifi_clip.datasets.doctor.published import (PUBLISHED,
+                                                          compare_counts,
+                                                          dataset_name)
+
+
+def between(lists, videos=None):
+    return sorted((item.check, item.subject, item.places)
+                  for item in check_between(lists, videos or facts_of(lists)))
+
+
+def of_list(item, videos=None):
+    return [(found.check, found.subject)
+            for found in check_list(item, videos or facts_of([item]))]
+
+
+def test_same_path_and_same_bytes_leak(tmp_path):
+    write_files(tmp_path, train='a.mp4 0; b.mp4 0; c.mp4 1',
+                val='d.mp4 0; ./b.mp4 0')
+    lists = read_lists(tmp_path, 'train', 'val')
+    videos = facts_of(lists)
+    assert between(lists, videos) == [
+        ('train_test', 'b.mp4', ('train.txt:2', 'val.txt:2'))]
+    videos['d.mp4'] = videos['c.mp4']
+    assert between(lists, videos)[1] == (
+        'train_test', 'c.mp4', ('train.txt:3', 'val.txt:1'))
+
+
+def test_missing_videos_leak_by_path(tmp_path):
+    write_files(tmp_path, train='a.mp4 0', val='a.mp4 0')
+    lists = read_lists(tmp_path, 'train', 'val')
+    gone = replace(facts(''), status='missing', sha256=None)
+    assert between(lists, {'a.mp4': gone})[0][0] == 'train_test'
+
+
+def test_two_missing_videos_are_not_one(tmp_path):
+    write_files(tmp_path, train='a.mp4 0', val='b.mp4 0')
+    lists = read_lists(tmp_path, 'train', 'val')
+    gone = replace(facts(''), status='missing', sha256=None)
+    assert not between(lists, {'a.mp4': gone, 'b.mp4': gone})
+
+
+def test_base_and_novel(tmp_path):
+    write_files(
+        tmp_path, base_classes='run; jump', novel_classes='swim; jump',
+        base_val='a.mp4 0; b.mp4 1', novel_val='c.mp4 0; b.mp4 1')
+    lists = read_lists(tmp_path, 'base_val', 'novel_val')
+    assert between(lists) == [
+        ('base_novel', 'b.mp4', ('base_val.txt:2', 'novel_val.txt:2')),
+        ('shared_class', 'jump', ('base_classes.txt', 'novel_classes.txt')),
+    ]
+
+
+def test_two_labels_are_compared_by_name(tmp_path):
+    write_files(
+        tmp_path, classes='run; swim; jump', base_classes='swim; jump',
+        train='a.mp4 1; b.mp4 2; c.mp4 0',
+        base_train_1shot_seed1='a.mp4 0; b.mp4 0')
+    lists = read_lists(tmp_path, 'train', 'base_train_1shot_seed1')
+    found, = check_between(lists, facts_of(lists))
+    assert (found.check, found.subject) == ('two_labels', 'b.mp4')
+    assert found.detail == 'jump or swim'
+    assert set(found.places) == {'train.txt:2',
+                                 'base_train_1shot_seed1.txt:2'}
+
+
+def test_two_labels_without_class_lists(tmp_path):
+    write_files(tmp_path, train='a.mp4 1; a.mp4 2; b.mp4 0',
+                base_train='a.mp4 0; b.mp4 3')
+    lists = read_lists(tmp_path, 'train', 'base_train')
+    found, = check_between(lists, facts_of(lists))
+    assert found.detail == 'label 1 or label 2'
+
+
+def test_groups_of_ucf(tmp_path):
+    write_files(
+        tmp_path,
+        train_split1='Dive/v_Dive_g01_c01.avi 0; Run/v_Run_g02_c01.avi 1',
+        val_split1='Dive/v_Dive_g02_c01.avi 0; Run/v_Run_g02_c04.avi 1',
+        train_split2='Dive/v_Dive_g02_c01.avi 0')
+    lists = read_lists(tmp_path, 'train_split1', 'val_split1', 'train_split2')
+    assert between(lists) == [('group_leak', 'v_Run_g02',
+                               ('train_split1.txt:2', 'val_split1.txt:2'))]
+
+
+def test_look_alikes(tmp_path):
+    write_files(tmp_path, train='a.mp4 0; b.mp4 0; c.mp4 0',
+                val='d.mp4 0; e.mp4 0')
+    lists = read_lists(tmp_path, 'train', 'val')
+    rng = np.random.default_rng(0)
+    one, other = (rng.integers(20, 200, 768).astype(np.uint8).tobytes()
+                  for _ in range(2))
+    videos = facts_of(lists)
+    for key, prints in zip('abde', (one, other, one, other)):
+        videos[f'{key}.mp4'] = facts(key, prints=prints)
+    assert between(lists, videos) == [
+        ('train_test_look_alike', 'a.mp4', ('train.txt:1', 'val.txt:1')),
+        ('train_test_look_alike', 'b.mp4', ('train.txt:2', 'val.txt:2')),
+    ]
+    # A copy is reported as such, not as a look-alike of itself.
+    videos['d.mp4'] = videos['a.mp4']
+    videos['b.mp4'] = replace(videos['b.mp4'], prints=None)
+    assert between(lists, videos) == [
+        ('train_test', 'a.mp4', ('train.txt:1', 'val.txt:1'))]
+    videos['b.mp4'] = facts('b', prints=one)
+    videos['d.mp4'] = facts('d')
+    assert between(lists, videos) == [
+        ('look_alike', 'a.mp4', ('train.txt:1', 'train.txt:2'))]
+
+
+def test_repeats_and_copies_within_a_list(tmp_path):
+    write_files(tmp_path, train='a.mp4 0; b.mp4 0; ./a.mp4 0; c.mp4 1')
+    item, = read_lists(tmp_path, 'train')
+    videos = facts_of([item])
+    videos['c.mp4'] = videos['b.mp4']
+    assert of_list(item, videos) == [('repeated_line', 'a.mp4'),
+                                     ('same_bytes', 'b.mp4')]
+
+
+def test_coverage_and_labels(tmp_path):
+    write_files(tmp_path, classes='run; swim; jump; dive',
+                train='a.mp4 0; b.mp4 1; c.mp4 4; d.mp4 3')
+    item, = read_lists(tmp_path, 'train')
+    videos = facts_of([item])
+    videos['b.mp4'] = facts('b', status='crashed')
+    assert of_list(item, videos) == [
+        ('label_range', 'c.mp4'), ('no_video', 'swim (label 1)'),
+        ('no_video', 'jump (label 2)')]
+
+
+def test_shots(tmp_path):
+    write_files(
+        tmp_path, classes='run; swim; jump',
+        few_shot_train_2shot_seed1='a.mp4 0; b.mp4 0; c.mp4 1; d.mp4 2; '
+        'e.mp4 2; f.mp4 2')
+    item, = read_lists(tmp_path, 'few_shot_train_2shot_seed1')
+    assert of_list(item) == [('shots', 'swim (label 1)'),
+                             ('shots', 'jump (label 2)')]
+
+
+@pytest.mark.parametrize('name, most, found', [
+    ('train', 11, [('imbalance', 'train.txt')]), ('train', 10, []),
+    ('val', 11, [])])
+def test_imbalance(tmp_path, name, most, found):
+    lines = ['x.mp4 0'] + [f'{i}.mp4 1' for i in range(most)]
+    write_files(tmp_path, **{name: '; '.join(lines)})
+    item, = read_lists(tmp_path, name)
+    assert of_list(item) == found
+
+
+def test_captions(tmp_path):
+    file = tmp_path / 'train_9k.json'
+    file.write_text(json.dumps({
+        'a.mp4': ['fine'], 'b.mp4': [], 'c.mp4': 'bare', 'd.mp4': ['x', ' ']}))
+    item, = load_lists([(file, None)])
+    assert of_list(item) == [('captions', f'{c}.mp4') for c in 'bcd']
+
+
+def test_states_of_videos(tmp_path):
+    names = dict.fromkeys(UNUSABLE, 0)
+    write_files(tmp_path, train='; '.join(f'{n}.mp4 0' for n in names) +
+                '; short.mp4 0; fine.mp4 0; spoilt.mp4 0')
+    lists = read_lists(tmp_path, 'train')
+    videos = {f'{n}.mp4': facts(n, status=n) for n in names}
+    videos['short.mp4'] = facts('s', frames=15)
+    videos['fine.mp4'] = facts('f', frames=16)
+    videos['spoilt.mp4'] = replace(facts('x'), damage='1 of 24 frames')
+    found = check_videos(lists, videos, min_frames=16)
+    assert {(item.check, item.subject) for item in found} == {
+        (n, f'{n}.mp4') for n in names
+    } | {('too_short', 'short.mp4'), ('damaged', 'spoilt.mp4')}
+    assert {item.check for item in found} <= set(CHECKS)
+
+
+def counts(dataset, folder, **lists):
+    write_files(folder, **{
+        name: '; '.join(f'{i}.mp4 0' for i in range(number))
+        for name, number in lists.items()})
+    return [(item.check, item.subject, item.detail)
+            for item in compare_counts(dataset, read_lists(folder, *lists))]
+
+
+def test_published_counts(tmp_path):
+    assert not counts('ucf101', tmp_path / '1', train_split1=9537,
+                      val_split1=3783, val_split3=3696, mine_train=5)
+    assert counts('hmdb51', tmp_path / '2', val_split2=1529) == [
+        ('counts', 'val_split2.txt', '1529 videos, published are 1530 '
+         '(hmdb51)')]
+    assert counts('k400', tmp_path / '3', val=19000)[0][0] == 'shortfall'
+    assert counts('k400', tmp_path / '4', val=20001)[0][0] == 'counts'
+
+
+@pytest.mark.parametrize('part, number, wrong', [
+    ('', 600, False), ('', 400, True), ('zero_shot_2_', 160, False),
+    ('zero_shot_2_', 161, True)])
+def test_published_classes(tmp_path, part, number, wrong):
+    write_files(tmp_path, **{
+        f'{part}classes': '; '.join(f'class {i}' for i in range(number)),
+        f'{part}val': 'a.mp4 0'})
+    found = compare_counts('k600', read_lists(tmp_path, f'{part}val'))
+    found = [item.subject for item in found if item.check == 'counts']
+    assert found == ([f'{part}classes.txt'] if wrong else [])
+
+
+def test_dataset_by_folder():
+    assert dataset_name('UCF101') == 'ucf101'
+    assert dataset_name('kinetics400') == 'k400'
+    assert dataset_name('mine') is None
+
+
+def test_official_splits_add_up():
+    # UCF-101 has 13320 clips, and every split holds them all.
+    videos = PUBLISHED['ucf101'].videos
+    for n in '123':
+        assert videos[f'train_split{n}'] + videos[f'val_split{n}'] == 13320

@@ -1,0 +1,174 @@
+"""What the names of lists say, and what is left of them when cleaned."""
+import json
+from pathlib import Path
+
+import pytest
+from doctor_world import facts, facts_of, read_lists, write_files
+
+from projects.vifi_clip.datasets.doctor.clean import clean
+from projects.vifi_clip.datasets.doctor.lists import (load_lists,
+                                                      may_not_share)
+from projects.vifi_clip.datasets.doctor.naming import find_lists, role_of
+from projects.vifi_clip.errors import UserError
+
+
+@pytest.mark.parametrize('name, role', [
+    ('train.txt', 'train'),
+    ('val.txt', 'test'),
+    ('train_split2.txt', 'train'),
+    ('base_train_16shot_seed1.txt', 'train'),
+    ('few_shot_train_2shot_seed3.txt', 'train'),
+    ('novel_val.txt', 'test'),
+    ('zero_shot_1_val.txt', 'test'),
+    ('train_tiny.txt', 'train'),
+    ('train_9k.json', 'train'),
+    ('test_JSFUSION.json', 'test'),
+    ('trainlist01.txt', 'train'),
+    ('testlist03.txt', 'test'),
+    ('captions.txt', None),
+    ('latest.txt', None),
+    ('train_and_val.txt', None),
+])
+def test_role_by_name(name, role):
+    assert role_of(Path(name)) == role
+
+
+def ucf(folder):
+    return write_files(
+        folder,
+        classes='a; b; c; d',
+        base_classes='a; c',
+        novel_classes='b; d',
+        train_split1='x.avi 0',
+        val_split1='y.avi 0',
+        train_split2='y.avi 0',
+        val_split2='x.avi 0',
+        base_train_1shot_seed1='x.avi 0',
+        base_val='y.avi 0',
+        novel_val='z.avi 1',
+        few_shot_train_2shot_seed1='x.avi 0',
+        notes='hello')
+
+
+def test_list_folder(tmp_path):
+    found, others = find_lists(ucf(tmp_path))
+    assert others == ['notes.txt']
+    lists = {item.name: item for item in load_lists([(f, None)
+                                                     for f in found])}
+    assert list(lists) == sorted(lists) and len(lists) == 8
+    base = lists['base_train_1shot_seed1.txt']
+    assert (base.part, base.shots, base.split) == ('base', 1, 1)
+    assert base.classes == ['a', 'c']
+    few = lists['few_shot_train_2shot_seed1.txt']
+    assert (few.part, few.shots, few.split) == ('', 2, 1)
+    assert few.classes == lists['val_split2.txt'].classes == list('abcd')
+    assert lists['val_split2.txt'].split == 2
+    assert lists['novel_val.txt'].meaning(1) == 'd'
+
+
+def test_splits_may_share_videos(tmp_path):
+    found, _ = find_lists(ucf(tmp_path))
+    lists = load_lists([(file, None) for file in found])
+    pairs = {(a.path.stem, b.path.stem)
+             for a in lists for b in lists if may_not_share(a, b)}
+    first = 'base_val', 'novel_val', 'val_split1'
+    assert pairs == {
+        (a, b) for b in first
+        for a in ('train_split1', 'base_train_1shot_seed1',
+                  'few_shot_train_2shot_seed1')
+    } | {('train_split2', 'val_split2')}
+
+
+def test_class_list_of_the_small_world(tmp_path):
+    write_files(
+        tmp_path, classes='a', target_classes='t; u', target_val='x.mp4 1',
+        few_shot_train_2shot_seed1='y.mp4 1', val='z.mp4 0')
+    lists = read_lists(tmp_path, 'target_val', 'val',
+                       'few_shot_train_2shot_seed1')
+    assert {item.name[:3]: (item.classes, item.part) for item in lists} == {
+        'few': (['t', 'u'], 'target'),
+        'tar': (['t', 'u'], 'target'),
+        'val': (['a'], ''),
+    }
+
+
+def test_class_list_given_by_hand(tmp_path):
+    write_files(tmp_path, mine='a b.mp4 1', names='x; y')
+    lists = load_lists([(tmp_path / 'mine.txt', 'train')],
+                       tmp_path / 'names.txt')
+    assert lists[0].classes == ['x', 'y'] and lists[0].role == 'train'
+    assert lists[0].entries[0].path == 'a b.mp4'
+
+
+def test_line_numbers_count_blank_lines(tmp_path):
+    (tmp_path / 'val.txt').write_bytes(
+        '\ufeffa.mp4 0\r\n\r\n./b/../c.mp4 1\r\nd 2\r\n'.encode())
+    entries = read_lists(tmp_path, 'val')[0].entries
+    assert [(e.number, e.key, e.label) for e in entries] == [
+        (1, 'a.mp4', 0), (3, 'c.mp4', 1), (4, 'd.mp4', 2)]
+
+
+def test_list_without_labels(tmp_path):
+    write_files(tmp_path, testlist01='A/v_A_g01_c01.avi; A/v_A_g01_c02.avi')
+    item, = read_lists(tmp_path, 'testlist01')
+    assert [entry.label for entry in item.entries] == [None, None]
+    assert item.split == 1
+
+
+def test_bad_lists(tmp_path):
+    with pytest.raises(UserError, match='no list of videos'):
+        find_lists(tmp_path)
+    write_files(tmp_path / 'a', train='x.mp4 0')
+    write_files(tmp_path / 'b', train='x.mp4 zero')
+    with pytest.raises(UserError, match='two lists of one name'):
+        load_lists([(tmp_path / d / 'train.txt', None) for d in 'ab'])
+    with pytest.raises(ValueError, match='train.txt:1.*zero'):
+        read_lists(tmp_path / 'b', 'train')
+    (tmp_path / 'train.json').write_text('["video0.mp4"]')
+    with pytest.raises(ValueError, match='train.json: expected'):
+        load_lists([(tmp_path / 'train.json', None)])
+
+
+# -- cleaning -----------------------------------------------------------------
+
+
+def test_clean(tmp_path):
+    write_files(
+        tmp_path,
+        train='good.mp4 0; gone.mp4 0; good.mp4 0; copy.mp4 0; leak.mp4 1; '
+        'sneak.mp4 1; short.mp4 1; last.mp4 7',
+        val='leak.mp4 1; hid.mp4 1; leak.mp4 1; gone.mp4 0; twin.mp4 0; '
+        'twin2.mp4 0')
+    lists = read_lists(tmp_path, 'train', 'val')
+    videos = facts_of(lists)
+    videos['gone.mp4'] = facts('', status='missing')
+    videos['copy.mp4'] = videos['good.mp4']
+    videos['sneak.mp4'] = videos['hid.mp4']
+    videos['twin2.mp4'] = videos['twin.mp4']
+    train, val = clean(lists, videos)
+    assert train.content() == b'good.mp4 0\nshort.mp4 1\nlast.mp4 7\n'
+    assert [(e.entry.number, e.reason) for e in train.removed] == [
+        (2, 'missing'), (3, 'repeated_line'), (4, 'same_bytes'),
+        (5, 'train_test'), (6, 'train_test')]
+    # The test list decides what figures mean: it keeps leaks and copies.
+    assert val.content() == (b'leak.mp4 1\nhid.mp4 1\ntwin.mp4 0\n'
+                             b'twin2.mp4 0\n')
+
+
+def test_nothing_to_clean_keeps_every_byte(tmp_path):
+    (tmp_path / 'val.txt').write_bytes(b'\xef\xbb\xbfa.mp4 0\r\n\r\nb.mp4 1')
+    lists = read_lists(tmp_path, 'val')
+    assert clean(lists, facts_of(lists))[0].content() == (
+        tmp_path / 'val.txt').read_bytes()
+
+
+def test_clean_captions(tmp_path):
+    data = {'b.mp4': ['ein Hühnchen'], 'a.mp4': ['two', 'three']}
+    file = tmp_path / 'train_9k.json'
+    file.write_text(json.dumps({'gone.mp4': ['one'], **data}))
+    lists = load_lists([(file, None)])
+    videos = facts_of(lists)
+    videos['gone.mp4'] = facts('', status='missing')
+    content = clean(lists, videos)[0].content().decode()
+    assert list(json.loads(content).items()) == list(data.items())
+    assert 'Hühnchen' in content

@@ -1,0 +1,157 @@
+"""One video at a time, and workers that die or hang."""
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+from doctor_world import write_avi, write_clip
+
+from projects.vifi_clip.datasets.doctor.pool import Lost, supervise
+from projects.vifi_clip.datasets.doctor.run import look_at_videos
+from projects.vifi_clip.datasets.doctor.video import VideoJob, check_video
+
+
+def look(path, full=False):
+    return check_video(VideoJob(str(path), full))
+
+
+@pytest.mark.parametrize('full', [False, True])
+def test_good_video(tmp_path, full):
+    path = write_clip(tmp_path / 'a.mp4', seed=1, num=30)
+    seen = look(path, full)
+    assert (seen.status, seen.detail, seen.damage) == ('ok', '', '')
+    assert (seen.frames, seen.width, seen.height) == (30, 96, 64)
+    assert seen.fps == 25 and seen.seconds == pytest.approx(1.2)
+    assert seen.size == path.stat().st_size
+
+
+def test_missing_empty_and_garbage(tmp_path):
+    assert look(tmp_path / 'none.mp4').status == 'missing'
+    (tmp_path / 'empty.mp4').write_bytes(b'')
+    assert look(tmp_path / 'empty.mp4').status == 'empty'
+    noise = np.random.default_rng(0).integers(0, 256, 4000, dtype=np.uint8)
+    (tmp_path / 'noise.mp4').write_bytes(noise.tobytes())
+    seen = look(tmp_path / 'noise.mp4')
+    assert seen.status == 'unreadable'
+    assert 'decord' in seen.detail and 'PyAV' in seen.detail
+
+
+def test_folder_in_place_of_a_video(tmp_path):
+    (tmp_path / 'a.mp4').mkdir()
+    assert look(tmp_path / 'a.mp4').status == 'unreadable'
+
+
+def test_mp4_cut_short(tmp_path):
+    path = write_clip(tmp_path / 'a.mp4', seed=1, num=60, faststart=True)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:len(whole) * 2 // 3])
+    # It opens, and the first frames decode: the last one tells.
+    assert look(path).status == 'unreadable'
+
+
+def test_avi_cut_short_is_kept_from_decord(tmp_path):
+    path = write_avi(tmp_path / 'a.avi', seed=1)
+    assert look(path).status == 'ok'
+    whole = path.read_bytes()
+    path.write_bytes(whole[:len(whole) // 2])
+    seen = look(path)
+    assert seen.status == 'cut_short' and f'{len(whole) // 2} b' in seen.detail
+
+
+def test_full_decoding_finds_what_decord_conceals(tmp_path):
+    path = write_clip(tmp_path / 'a.mp4', seed=1, num=90, faststart=True)
+    data = bytearray(path.read_bytes())
+    middle = len(data) * 2 // 3
+    data[middle:middle + 40] = bytes(40)
+    path.write_bytes(data)
+    seen = look(path, full=True)
+    assert seen.status == 'unreadable' or 'frames' in seen.damage
+
+
+def test_only_pyav_reads_it(tmp_path, monkeypatch):
+    import decord
+    path = write_clip(tmp_path / 'a.mp4', seed=1)
+
+    def refuse(*args, **kwargs):
+        raise RuntimeError('[10:20:30] /src/video.cc:14: no such codec')
+
+    monkeypatch.setattr(decord, 'VideoReader', refuse)
+    seen = look(path)
+    assert seen.status == 'not_decord' and seen.frames == 24
+    assert seen.detail.startswith('decord: RuntimeError: no such codec; PyAV')
+
+
+def test_without_decord_pyav_is_enough(tmp_path, monkeypatch):
+    path = write_clip(tmp_path / 'a.mp4', seed=1)
+    with_decord = look(path)
+    monkeypatch.setitem(__import__('sys').modules, 'decord', None)
+    seen = look(path)
+    assert (seen.status, seen.frames, seen.width) == ('ok', 24, 96)
+    a, b = (np.frombuffer(x.prints, np.uint8).astype(int)
+            for x in (with_decord, seen))
+    assert np.abs(a - b).max() <= 2
+
+
+# -- the pool -----------------------------------------------------------------
+
+
+def misbehave(job):
+    """By name of the job: a fake decoder."""
+    path = job.path if isinstance(job, VideoJob) else job
+    spare = getattr(job, 'spare_decord', False)
+    if 'crash' in path and not spare:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if 'hang' in path and not ('once' in path and spare):
+        time.sleep(60)
+    return check_video(job) if isinstance(job, VideoJob) else path.upper()
+
+
+@pytest.mark.parametrize('workers', [1, 3])
+def test_pool_survives_crashes_and_hangs(workers):
+    jobs = ['a', 'crash 1', 'b', 'hang', 'crash 2', 'c', 'd']
+    start = time.monotonic()
+    results = dict(supervise(misbehave, jobs, workers, timeout=1))
+    assert time.monotonic() - start < 20
+    assert [results[i] for i in (0, 2, 5, 6)] == ['A', 'B', 'C', 'D']
+    for i in 1, 4:
+        assert results[i] == Lost(False, 'killed by SIGSEGV')
+    assert results[3].timed_out
+
+
+def test_pool_tells_an_exit_code():
+    assert dict(supervise(os._exit, [7], 1, 10)) == {
+        0: Lost(False, 'ended the process with code 7')
+    }
+
+
+def test_a_bug_is_not_taken_for_a_bad_video():
+    with pytest.raises(RuntimeError, match='ValueError'):
+        list(supervise(int, ['x'], 1, 10))
+
+
+def test_no_process_is_left(tmp_path):
+    import multiprocessing
+    generator = supervise(misbehave, ['a', 'hang', 'hang'], 2, timeout=30)
+    assert next(generator) == (0, 'A')
+    generator.close()  # as an interrupt does
+    assert not multiprocessing.active_children()
+
+
+def test_pyav_is_asked_about_what_decord_died_of(tmp_path):
+    paths = {
+        name: str(write_clip(tmp_path / f'{name}.mp4', seed=i))
+        for i, name in enumerate(('good', 'crash', 'hang', 'hang_once'))
+    }
+    (tmp_path / 'crash_noise.mp4').write_bytes(b'noise' * 100)
+    paths['crash_noise'] = str(tmp_path / 'crash_noise.mp4')
+    seen = look_at_videos(paths, False, 2, timeout=2, work=misbehave)
+    assert list(seen) == list(paths)
+    assert {key: item.status for key, item in seen.items()} == dict(
+        good='ok', crash='crashed', hang='timed_out', hang_once='timed_out',
+        crash_noise='crashed')
+    assert seen['crash'].detail == (
+        'killed by SIGSEGV; PyAV reads it: 24 frames')
+    assert 'PyAV too' in seen['hang'].detail
+    assert '24 frames' in seen['hang_once'].detail
+    assert 'PyAV: ' in seen['crash_noise'].detail

@@ -1,0 +1,334 @@
+"""tools/check_data.py on real files: report, cleaned lists, manners."""
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from helpers import write_mp4
+
+from projects.vifi_clip.datasets.doctor import main
+from projects.vifi_clip.datasets.doctor.video import check_video
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOL = ROOT / 'tools' / 'check_data.py'
+sys.path.append(str(ROOT / 'tests' / 'datasets' / 'doctor'))
+from doctor_world import (pictures, write_avi, write_clip,  # noqa: E402
+                          write_files)
+
+
+@pytest.fixture(scope='session')
+def sick_data(tmp_path_factory) -> Path:
+    """A list folder and videos with one of every ailment."""
+    root = tmp_path_factory.mktemp('sick')
+    videos = root / 'videos'
+    for seed, name in enumerate(('a', 'b', 'c', 'd', 'e', 'f')):
+        write_clip(videos / f'{name}.mp4', seed)
+    write_clip(videos / 'short.mp4', 10, num=9)
+    small = [cv2.resize(frame, (64, 48)) for frame in pictures(2)]
+    write_mp4(videos / 'of c.mp4', frames=small)
+    shutil.copy(videos / 'a.mp4', videos / 'of a.mp4')
+    (videos / 'empty.mp4').write_bytes(b'')
+    noise = np.random.default_rng(0).integers(0, 256, 3000, dtype=np.uint8)
+    (videos / 'noise.mp4').write_bytes(noise.tobytes())
+    cut = write_avi(videos / 'cut.avi', 11)
+    cut.write_bytes(cut.read_bytes()[:-4000])
+    write_files(
+        root / 'lists',
+        classes='run; jump; swim',
+        train='a.mp4 0; b.mp4 0; of a.mp4 0; c.mp4 1; short.mp4 1; '
+        'empty.mp4 1; noise.mp4 0; cut.avi 0; b.mp4 0; gone.mp4 1; d.mp4 1',
+        val='d.mp4 1; of c.mp4 1; e.mp4 0; f.mp4 2')
+    return root
+
+
+@pytest.fixture
+def data(sick_data, tmp_path) -> Path:
+    """The same, to be changed."""
+    return Path(shutil.copytree(sick_data, tmp_path / 'data'))
+
+
+def arguments(root, *more):
+    return [str(each) for each in (root / 'lists', '--videos', root / 'videos',
+                                   '--workers', 2, *more)]
+
+
+def files_in(folder):
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob('*')) if path.is_file()
+    }
+
+
+def findings(out):
+    report = json.loads((out / 'report.json').read_text())
+    return {(item['check'], item['subject']) for item in report['findings']}
+
+
+def start(*args, **options):
+    return subprocess.Popen([sys.executable, str(TOOL), *map(str, args)],
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            text=True, **options)
+
+
+def test_every_ailment_is_found(sick_data, tmp_path):
+    before = files_in(sick_data)
+    out = tmp_path / 'out'
+    process = start(*arguments(sick_data, '--out', out))
+    said, progress = process.communicate(timeout=120)
+    assert process.returncode == 1, progress
+    assert findings(out) == {
+        ('missing', 'gone.mp4'), ('empty', 'empty.mp4'),
+        ('cut_short', 'cut.avi'), ('unreadable', 'noise.mp4'),
+        ('too_short', 'short.mp4'), ('repeated_line', 'b.mp4'),
+        ('same_bytes', 'a.mp4'), ('train_test', 'd.mp4'),
+        ('train_test_look_alike', 'c.mp4'), ('no_video', 'swim (label 2)')}
+    assert (out / 'clean/train.txt').read_text() == (
+        'a.mp4 0\nb.mp4 0\nc.mp4 1\nshort.mp4 1\n')
+    for name in 'val.txt', 'classes.txt':
+        assert (out / 'clean' / name).read_bytes() == before[f'lists/{name}']
+    assert files_in(sick_data) == before
+    assert max(map(len, said.splitlines()[:-1])) < 80
+    assert 'Missing videos (e.g. gone.mp4)' in said
+    assert '13/13' in progress and 'bad=4' in progress
+    text = (out / 'report.md').read_text()
+    assert '`gone.mp4`: no such file [train.txt:10]' in text
+    rows = (out / 'videos.csv').read_text().splitlines()
+    assert rows[1].startswith('a.mp4,ok,') and ',24,96,64,25.0,' in rows[1]
+    assert (out / 'classes.csv').read_text().splitlines()[1:] == [
+        'train.txt,0,run,6,3', 'train.txt,1,jump,5,3', 'train.txt,2,swim,0,0',
+        'val.txt,0,run,1,1', 'val.txt,1,jump,2,2', 'val.txt,2,swim,1,1']
+    assert '| train.txt | swim 0, run 3, jump 3 |' in text
+
+
+@pytest.mark.parametrize('decode', ['quick', 'full'])
+def test_workers_do_not_change_the_report(sick_data, tmp_path, decode):
+    outs = []
+    for workers in 1, 3:
+        outs.append(tmp_path / str(workers))
+        assert main(arguments(sick_data, '--decode', decode, '--workers',
+                              workers, '--out', outs[-1])) == 1
+    assert files_in(outs[0]) == files_in(outs[1])
+
+
+def test_healthy_data_and_a_second_run(data, tmp_path, capsys):
+    write_files(data / 'lists', train='a.mp4 0; b.mp4 1',
+                val='e.mp4 0; f.mp4 1', classes='run; jump')
+    out = tmp_path / 'out'
+    assert main(arguments(data, '--out', out)) == 0
+    assert 'No problem found.' in capsys.readouterr().out
+    stamp = (out / 'report.json').stat().st_mtime_ns
+    assert main(arguments(data, '--out', out)) == 0
+    assert (out / 'report.json').stat().st_mtime_ns == stamp
+
+
+def test_cleaned_lists_are_a_list_folder_without_problems(sick_data,
+                                                          tmp_path):
+    main(arguments(sick_data, '--out', tmp_path / 'out'))
+    write_files(tmp_path / 'out' / 'clean', classes='run; jump')
+    val = tmp_path / 'out' / 'clean' / 'val.txt'
+    val.write_text(val.read_text().replace('f.mp4 2', 'f.mp4 0'))
+    again = tmp_path / 'again'
+    assert main([str(val.parent), '--videos', str(sick_data / 'videos'),
+                 '--out', str(again)]) == 0
+    assert findings(again) == {('train_test_look_alike', 'c.mp4'),
+                               ('too_short', 'short.mp4')}
+
+
+def test_an_earlier_report_is_kept(data, tmp_path, capsys):
+    out = tmp_path / 'out'
+    main(arguments(data, '--out', out))
+    before = files_in(out)
+    # Other options: refused at once.
+    assert main(arguments(data, '--out', out, '--min-frames', 3)) == 2
+    assert '--force' in capsys.readouterr().err
+    # The same question with another answer: what took long is not lost.
+    (data / 'videos' / 'e.mp4').unlink()
+    assert main(arguments(data, '--out', out)) == 1
+    assert files_in(out) == before
+    assert ('missing', 'e.mp4') in findings(tmp_path / 'out_2')
+    assert 'kept' in capsys.readouterr().out
+    assert main(arguments(data, '--out', out, '--force')) == 1
+    assert ('missing', 'e.mp4') in findings(out)
+    assert sorted(os.listdir(tmp_path)) == ['data', 'out', 'out_2']
+
+
+def test_foreign_files_are_spared(sick_data, tmp_path, capsys):
+    (tmp_path / 'thesis.txt').write_text('years')
+    assert main(arguments(sick_data, '--out', tmp_path, '--force')) == 2
+    assert 'thesis.txt' in capsys.readouterr().err
+    assert os.listdir(tmp_path) == ['thesis.txt']
+
+
+@pytest.mark.parametrize('place', ['lists', 'videos/report', 'lists/x', '.'])
+def test_originals_are_no_place_for_the_report(sick_data, place, capsys):
+    before = files_in(sick_data)
+    out = sick_data / place
+    assert main(arguments(sick_data, '--out', out, '--force')) == 2
+    assert 'originals' in capsys.readouterr().err
+    assert files_in(sick_data) == before
+
+
+def test_lists_in_the_working_directory(sick_data, tmp_path, monkeypatch):
+    lists = shutil.copytree(sick_data / 'lists', tmp_path / 'here')
+    monkeypatch.chdir(lists)
+    args = ['.', '--videos', str(sick_data / 'videos')]
+    assert main(args) == 1
+    assert ('missing', 'gone.mp4') in findings(lists / 'work_dirs/check/here')
+    assert main(args + ['--out', '.']) == 2
+
+
+def test_lists_given_one_by_one(data, tmp_path):
+    write_files(data, mine='a.mp4 0; d.mp4 1', other='d.mp4 1; e.mp4 0',
+                names='run; jump')
+    args = ['--videos', str(data / 'videos'), '--out', str(tmp_path / 'out')]
+    roles = ['--train', str(data / 'mine.txt'), '--val',
+             str(data / 'other.txt'), '--classes', str(data / 'names.txt')]
+    assert main(args + roles) == 1
+    assert findings(tmp_path / 'out') == {('train_test', 'd.mp4')}
+    # Without roles there is no leak to be seen, and that is said.
+    args[-1] = str(tmp_path / 'out2')
+    assert main([str(data / 'mine.txt')] + args) == 0
+    assert findings(tmp_path / 'out2') == {('not_checked', 'mine.txt')}
+
+
+def test_captions_and_counts(data, tmp_path):
+    folder = tmp_path / 'msrvtt'
+    folder.mkdir()
+    (folder / 'train_9k.json').write_text('{"a.mp4": ["x"], "b.mp4": []}')
+    (folder / 'test_JSFUSION.json').write_text('{"a.mp4": ["y"]}')
+    out = tmp_path / 'out'
+    args = [str(folder), '--videos', str(data / 'videos'), '--out', str(out)]
+    assert main(args) == 1
+    assert findings(out) == {
+        ('train_test', 'a.mp4'), ('captions', 'b.mp4'),
+        ('counts', 'train_9k.json'), ('counts', 'test_JSFUSION.json')}
+    clean = json.loads((out / 'clean/train_9k.json').read_text())
+    assert clean == {'b.mp4': []}
+    main(args + ['--dataset', 'none', '--force'])
+    assert not any(check == 'counts' for check, _ in findings(out))
+
+
+def crash_on_b(job):
+    if job.path.endswith('b.mp4') and not job.spare_decord:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return check_video(job)
+
+
+def test_a_crashing_decoder_is_reported(sick_data, tmp_path):
+    out = tmp_path / 'out'
+    assert main(arguments(sick_data, '--out', out), work=crash_on_b) == 1
+    assert ('crashed', 'b.mp4') in findings(out)
+    assert 'b.mp4' not in (out / 'clean/train.txt').read_text()
+    assert 'SIGSEGV; PyAV reads it' in (out / 'report.md').read_text()
+
+
+@pytest.mark.parametrize('change, words', [
+    (['--videos', 'nowhere'], "no folder of videos 'nowhere'"),
+    (['--videos', '{lists}'], 'none of the 13 videos is in'),
+    (['--workers', '0'], '--workers must be at least 1, but is 0'),
+    (['--timeout', 'nan'], '--timeout'),
+    (['--min-frames', '-1'], '--min-frames must be at least 0'),
+    (['{root}/none.txt'], 'no annotation file'),
+])
+def test_wrong_usage(sick_data, tmp_path, capsys, change, words):
+    change = [each.format(lists=sick_data / 'lists', root=sick_data)
+              for each in change]
+    args = arguments(sick_data, '--out', tmp_path / 'out')
+    args = change + args if '.txt' in change[0] else args + change
+    assert main(args) == 2
+    said = capsys.readouterr().err
+    assert words in said and 'Traceback' not in said
+    assert not os.listdir(tmp_path)
+
+
+def test_no_list(capsys):
+    assert main([]) == 2
+    assert 'no list given' in capsys.readouterr().err
+
+
+def test_malformed_list_names_the_line(data, tmp_path, capsys):
+    with open(data / 'lists' / 'val.txt', 'a') as file:
+        file.write('\ng.mp4 one\n')
+    assert main(arguments(data, '--out', tmp_path / 'out')) == 2
+    assert 'val.txt:6' in capsys.readouterr().err
+
+
+SLOW = '''
+import runpy, sys, time
+sys.argv = sys.argv[1:]
+module = runpy.run_path(sys.argv[0])
+sys.exit(module['main'](sys.argv[1:], work=lambda job: time.sleep(600)))
+'''
+
+
+@pytest.mark.parametrize('sign, to_group', [(signal.SIGINT, True),
+                                            (signal.SIGTERM, False),
+                                            (signal.SIGKILL, False)])
+def test_interrupt_leaves_nothing(sick_data, tmp_path, sign, to_group):
+    process = subprocess.Popen(
+        [sys.executable, '-c', SLOW, str(TOOL),
+         *arguments(sick_data, '--out', tmp_path / 'out')],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True)
+    try:
+        wait_for(lambda: len(processes_of(process.pid)) == 3, process)
+        if to_group:  # as a terminal does
+            os.killpg(process.pid, sign)
+        else:
+            process.send_signal(sign)
+        process.wait(timeout=30)
+        wait_for(lambda: not processes_of(process.pid))
+        if sign != signal.SIGKILL:
+            assert process.returncode == 130
+            said = process.stderr.read()
+            assert 'nothing was written' in said and 'Traceback' not in said
+    finally:
+        if processes_of(process.pid):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.stdout.close()
+        process.stderr.close()
+    assert not os.listdir(tmp_path)
+
+
+def processes_of(group):
+    """Living processes of a process group."""
+    found = []
+    for stat in Path('/proc').glob('[0-9]*/stat'):
+        try:
+            fields = stat.read_text().rpartition(')')[2].split()
+        except OSError:
+            continue
+        if int(fields[2]) == group and fields[0] != 'Z':
+            found.append(int(stat.parent.name))
+    return found
+
+
+def wait_for(condition, process=None, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        assert process is None or process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+
+
+def test_needs_neither_torch_nor_mmaction():
+    code = ('import runpy, sys; runpy.run_path(sys.argv[1]); '
+            'print(sorted({"torch", "mmaction", "decord", "av"} & '
+            'set(sys.modules)))')
+    result = subprocess.run([sys.executable, '-c', code, str(TOOL)],
+                            capture_output=True, text=True)
+    assert result.stdout.strip() == '[]', result.stderr
+
+
+def test_help_shows_examples():
+    result = subprocess.run([sys.executable, str(TOOL), '--help'],
+                            capture_output=True, text=True)
+    assert result.returncode == 0 and 'data_splits/ucf101' in result.stdout
+    assert max(map(len, result.stdout.splitlines())) < 80
