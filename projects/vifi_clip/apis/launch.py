@@ -9,15 +9,21 @@ import torch
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
-from ..engine import (ClassListHook, PlainCheckpointHook,
-                      register_loader)
+from ..engine import (CheckpointSettingsHook, ClassListHook,
+                      PlainCheckpointHook, register_loader)
 from ..errors import UserError
+from . import knobs
+
+
+# Models that refuse a checkpoint which lacks a parameter.
+_STRICT = ('ViFiCLIP', 'ViFiCLIPRetriever')
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of MMAction2's tools that train and test have in common."""
     parser.add_argument('--work-dir', help='folder for logs and results '
-                        '(default: work_dirs/<name of the config>)')
+                        '(default: work_dirs/<name of the config>, with the '
+                        'knobs that are turned)')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -46,12 +52,17 @@ def load_config(args: argparse.Namespace) -> Config:
 
     Raises:
         FileNotFoundError: No such config.
+        ValueError: A knob is misspelled or has a bad value.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     if not osp.isfile(args.config):
         raise FileNotFoundError(f'Config {args.config!r} does not exist.')
     register_loader(trust=args.trust)
+    known = knobs.read_knobs(args.config)
+    knobs.check_knobs(args.config, known)
     cfg = Config.fromfile(args.config)
+    if known:  # for the record in the work directory
+        cfg.knobs = knobs.values(known)
     cfg.launcher = args.launcher
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
@@ -59,7 +70,9 @@ def load_config(args: argparse.Namespace) -> Config:
         cfg.work_dir = args.work_dir
     elif not cfg.get('work_dir'):
         name = osp.splitext(osp.basename(args.config))[0]
-        cfg.work_dir = osp.join('work_dirs', name)
+        turned = knobs.experiment(known)
+        cfg.work_dir = osp.join('work_dirs',
+                                f'{name}-{turned}' if turned else name)
     return cfg
 
 
@@ -68,10 +81,10 @@ def leave_out_pretrained(cfg: Config) -> None:
     weights that it started from.
 
     Only where every parameter is in the checkpoint and a missing one would be
-    an error, which is so for ViFiCLIP unless it saves what trains alone.
+    an error, which is so for ours unless they save what trains alone.
     """
     model = cfg.model
-    if model.get('type') != 'ViFiCLIP' or model.get('save_trainable_only'):
+    if model.get('type') not in _STRICT or model.get('save_trainable_only'):
         return
     parts = [model.backbone, model.cls_head.get('text_classifier', {})]
     for part in parts:
@@ -107,7 +120,7 @@ def build_runner(cfg: Config) -> Runner:
         runner = Runner.from_cfg(cfg)
     # For configs that do not use our runtime: what is saved here can be
     # loaded here, and labels mean to the model what they mean in the data.
-    for hook in PlainCheckpointHook, ClassListHook:
+    for hook in PlainCheckpointHook, ClassListHook, CheckpointSettingsHook:
         if not any(isinstance(h, hook) for h in runner.hooks):
             runner.register_hook(hook())
     return runner

@@ -7,6 +7,7 @@ from mmengine.registry import init_default_scope
 
 from ..datasets.class_list import check_class_names, read_class_list
 from ..datasets.video_reading import BadVideoError, check_avi_is_whole
+from ..engine.settings_hook import check_file
 from .launch import add_common_arguments, leave_out_pretrained, load_config
 
 
@@ -47,6 +48,7 @@ def main(argv: Optional[Sequence[str]] = None) -> List[dict]:
     Raises:
         FileNotFoundError: A video, config or checkpoint is absent.
         ValueError: A video cannot be read, or labels are empty or repeated.
+        UserError: The checkpoint was made with other settings.
     """
     args = parse_args(argv)
     for video in args.videos:
@@ -64,6 +66,8 @@ def main(argv: Optional[Sequence[str]] = None) -> List[dict]:
     if checkpoint:
         leave_out_pretrained(cfg)
     model = init_recognizer(cfg, checkpoint, args.device or get_device())
+    if checkpoint:
+        check_file(checkpoint, model, cfg)
     classifier = model.cls_head.text_classifier
     if labels:
         classifier.set_classes(labels, source='--labels')

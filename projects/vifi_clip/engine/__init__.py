@@ -2,11 +2,14 @@
 from .checkpoint import AtomicLocalBackend, load_checkpoint, register_loader
 from .hooks import (BadVideoHook, ClassListHook, EpochAccumulationHook,
                     EpochSeedHook, PlainCheckpointHook, ResumedValidationHook)
+from .multi_set_loop import MultiSetTestLoop, MultiSetValLoop
 from .optim_wrapper import AutocastOptimWrapper
+from .settings_hook import CheckpointSettingsHook
 
 __all__ = [
     'AtomicLocalBackend', 'AutocastOptimWrapper', 'BadVideoHook',
-    'ClassListHook', 'EpochAccumulationHook', 'EpochSeedHook',
+    'CheckpointSettingsHook', 'ClassListHook', 'EpochAccumulationHook',
+    'EpochSeedHook', 'MultiSetTestLoop', 'MultiSetValLoop',
     'PlainCheckpointHook', 'ResumedValidationHook', 'load_checkpoint',
     'register_loader'
 ]

@@ -15,6 +15,8 @@ from mmengine.runner import CheckpointLoader
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from .inert_pickle import load_inert
+
 # numpy scalars and arrays stand in metrics (best_score) and meta data. All are
 # inert: unpickling them only allocates and copies.
 _INERT = [
@@ -28,6 +30,10 @@ _INERT = [
 _DAMAGE = (EOFError, OSError, RuntimeError, SafetensorError,
            pickle.UnpicklingError, zipfile.BadZipFile)
 _PICKLE_STARTS = tuple(b'\x80' + bytes([i]) for i in range(2, 6))
+
+
+class ForeignObjectError(ValueError):
+    """A checkpoint holds objects whose classes would have to run."""
 
 
 def load_checkpoint(path: str,
@@ -46,8 +52,8 @@ def load_checkpoint(path: str,
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is damaged or no checkpoint, or it wants to run
-            code and ``trust`` is off.
+        ForeignObjectError: It wants to run code and ``trust`` is off.
+        ValueError: The file is damaged or no checkpoint.
     """
     path = osp.expanduser(path)
     if not osp.isfile(path):
@@ -62,13 +68,39 @@ def load_checkpoint(path: str,
         if trust and not isinstance(error, _DAMAGE):
             raise
         if not trust and isinstance(error, pickle.UnpicklingError):
-            raise ValueError(
+            raise ForeignObjectError(
                 f'{path} holds more than weights and plain values '
                 f'({_culprit(error)}) and was not loaded, since a pickle can '
                 'run code. If you trust where it comes from, say so with '
                 '--trust.') from error
         raise ValueError(f'{path} is damaged or no checkpoint: '
                          f'{_first_line(error)}') from error
+
+
+def load_weights(path: str) -> Any:
+    """Read a checkpoint for its tensors and plain values alone.
+
+    Files of other projects hold objects too, a config for example. These
+    become placeholders (:class:`~.inert_pickle.Inert`); nothing of the file
+    is run, whatever it asks for.
+
+    Args:
+        path (str): A file or web address; see :func:`load_checkpoint`.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is damaged or no checkpoint.
+    """
+    try:
+        return CheckpointLoader.load_checkpoint(path, map_location='cpu')
+    except ForeignObjectError as refused:
+        if '://' in path:
+            path = _download(path)
+        try:
+            return load_inert(osp.expanduser(path))
+        except Exception as error:
+            raise ValueError(f'{path} is damaged or no checkpoint: '
+                             f'{_first_line(error)}') from refused
 
 
 def _check_magic(path: str) -> None:

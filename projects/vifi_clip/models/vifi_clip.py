@@ -9,6 +9,7 @@ from mmaction.registry import MODELS
 from mmaction.utils import ConfigType, OptConfigType
 from mmengine.logging import print_log
 
+from ..engine.settings import prompt_differences
 from .tuning import TUNES, parameter_groups, trained_groups
 from .weights import compare
 
@@ -147,11 +148,14 @@ class ViFiCLIP(Recognizer2D):
             })
         report = '' if self._lenient else compare(expected, given)
         if report:
+            prompts = '; '.join(prompt_differences(self, given))
             raise ValueError(
-                f'The checkpoint does not fit this model:\n{report}\n'
+                'The checkpoint does not fit this model: '
+                f'{prompts}\n{report}\n'
                 'Use the config that it was trained with. To start from '
-                'another model\'s towers, give the file as pretrained= of '
-                'the backbone and the text_classifier.')
+                'another model\'s towers, or to learn prompts on top of '
+                'them, give the file as pretrained= of the backbone and the '
+                'text_classifier.')
         super()._load_from_state_dict(state_dict, prefix, local_metadata,
                                       strict, missing_keys, unexpected_keys,
                                       error_msgs)

@@ -27,8 +27,9 @@ class CLIPVisionBackbone(BaseModule):
             ``model_configs/*.json``.
         pretrained (str, optional): OpenCLIP tag, or a local file: OpenAI
             TorchScript, state dict (plain or Lightning-style), OpenCLIP
-            ``.pt``, ``.safetensors``, or a checkpoint of ours. None leaves
-            random weights. Defaults to None.
+            ``.pt``, ``.safetensors``, transformers' CLIPModel, the paper's
+            release, or a checkpoint of ours. None leaves random weights.
+            Defaults to None.
         frozen (bool): Nothing in the tower trains; it stays in eval mode.
             Defaults to False.
         grad_checkpointing (bool): Trade time for memory in the backward

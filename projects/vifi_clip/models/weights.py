@@ -5,25 +5,16 @@ from typing import Dict, Optional, Union
 
 import torch
 from mmengine.logging import print_log
-from mmengine.runner import CheckpointLoader
-from open_clip.model import (convert_to_custom_text_state_dict,
-                             resize_pos_embed)
+from open_clip.model import resize_pos_embed
 from open_clip.pretrained import (download_pretrained, get_pretrained_cfg,
                                   list_pretrained_tags_by_model)
 from torch import nn
 
+from ..engine.checkpoint import load_weights
+from .conversion.layouts import READERS, detect_layout, tensors_of
 from .towers import Arch, get_arch_cfg
 
 StateDict = Dict[str, torch.Tensor]
-# What OpenAI's TorchScript archives and old state dicts hold beside weights.
-_NOT_WEIGHTS = ('input_resolution', 'context_length', 'vocab_size',
-                'attn_mask', 'text.attn_mask')
-# Where our own recognizer keeps the towers.
-_OURS = {
-    'backbone.visual.': 'visual.',
-    'cls_head.text_classifier.text.': 'text.',
-    'cls_head.logit_scale': 'logit_scale',
-}
 _MOST_LISTED = 8
 
 
@@ -64,11 +55,13 @@ def read_clip_state_dict(path: str) -> StateDict:
     """Read a CLIP checkpoint into one layout.
 
     Reads OpenAI's TorchScript files, plain and Lightning-style state dicts,
-    OpenCLIP's ``.pt`` and ``.safetensors``, and checkpoints of ours.
+    OpenCLIP's ``.pt`` and ``.safetensors``, files of transformers' CLIPModel
+    and of ViFi-CLIP's release, and checkpoints of ours. Learnt prompts in the
+    last two are left aside.
 
     Args:
-        path (str): The file. It is loaded safely; see
-            :mod:`projects.vifi_clip.engine.checkpoint`.
+        path (str): The file. Nothing in it is run; see
+            :func:`projects.vifi_clip.engine.checkpoint.load_weights`.
 
     Returns:
         dict[str, Tensor]: float32 tensors named ``visual.*``, ``text.*`` and
@@ -77,46 +70,13 @@ def read_clip_state_dict(path: str) -> StateDict:
     Raises:
         ValueError: The file holds no CLIP image tower.
     """
-    loaded = CheckpointLoader.load_checkpoint(path, map_location='cpu')
-    for key in ('state_dict', 'model'):
-        if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
-            loaded = loaded[key]
-            break
-    if not isinstance(loaded, dict):
-        raise ValueError(f'{path} holds a {type(loaded).__name__}, not a '
-                         'dict of weights.')
-    state = {
-        k: v
-        for k, v in loaded.items() if isinstance(k, str) and torch.is_tensor(v)
-    }
-    state = _rename(state, path)
-    state = {k: v for k, v in state.items() if k not in _NOT_WEIGHTS}
-    state = convert_to_custom_text_state_dict(state)
-    return {
-        k: v.float() if v.is_floating_point() else v
-        for k, v in state.items()
-    }
-
-
-def _rename(state: StateDict, path: str) -> StateDict:
-    """Strip wrappers' prefixes (``module.``, ``model.``, ours)."""
-    state = {k.removeprefix('module.'): v for k, v in state.items()}
-    if any(k.startswith('backbone.visual.') for k in state):
-        return {
-            new + k[len(old):]: v
-            for k, v in state.items() for old, new in _OURS.items()
-            if k.startswith(old)
-        }
-    inner = next((k for k in state if f'.{k}'.find('.visual.') >= 0), None)
-    if inner is None:
+    state = tensors_of(load_weights(path), path)
+    weights = READERS[detect_layout(state, path)](state).weights
+    if not any(k.startswith('visual.') for k in weights):
         raise ValueError(
-            f'{path} holds no CLIP image tower: no key has "visual." in it. '
-            f'It has {len(state)} tensors, e.g. {list(state)[:3]}.')
-    prefix = inner[:f'.{inner}'.find('.visual.')]
-    return {
-        k[len(prefix):]: v
-        for k, v in state.items() if k.startswith(prefix)
-    }
+            f'{path} holds no CLIP image tower. It has {len(state)} tensors, '
+            f'e.g. {list(state)[:3]}.')
+    return {k: v for k, v in weights.items() if not k.startswith('prompts.')}
 
 
 def load_tower(tower: nn.Module, part: str, state: StateDict, arch: Arch,

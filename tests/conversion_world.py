@@ -1,0 +1,73 @@
+"""What the tests of conversion share: models, files, results."""
+import open_clip
+import torch
+from mmaction.registry import MODELS
+from release_file import NAMES, ReleaseModel
+from tiny import model_cfg
+
+from projects.vifi_clip.apis.convert import main
+from projects.vifi_clip.engine.checkpoint import load_checkpoint
+
+PROMPTS = dict(plain={}, deep=dict(length=4, vision_depth=3, text_depth=2),
+               few=dict(length=2, vision_depth=1, text_depth=1),
+               text_only=dict(length=5, text_depth=3))
+TOLERANCE = dict(atol=1e-5, rtol=0)
+
+
+def randomise(model):
+    torch.manual_seed(1)
+    for param in model.parameters():
+        torch.nn.init.normal_(param, std=0.3)
+    return model.eval()
+
+
+def convert(*args):
+    return main([str(arg) for arg in args])
+
+
+def ours(path, **changes):
+    """Our recognizer with a converted file in it, and the file's settings."""
+    checkpoint = load_checkpoint(str(path))
+    settings = checkpoint['meta']['vifi_clip']
+    cfg = model_cfg()
+    text = cfg['cls_head']['text_classifier']
+    cfg['cls_head']['in_channels'] = None
+    text['class_names'] = NAMES
+    cfg['backbone']['arch'] = text['arch'] = settings['arch']
+    for part, key in ((cfg['backbone'], 'visual_prompts'),
+                      (text, 'text_prompts')):
+        prompts = settings.get(key)
+        if prompts:
+            part['prompts'] = {k: prompts[k] for k in ('length', 'depth')}
+            if part is not text:
+                part['type'] = 'VLDeepPromptBackbone'
+            elif prompts['words']:
+                part['prompts']['init'] = 'a photo of a'
+    text['templates'] = settings.get('templates')
+    cfg.update(changes)
+    model = MODELS.build(cfg).eval()
+    model.load_state_dict(checkpoint['state_dict'])
+    return model, settings
+
+
+@torch.no_grad()
+def logits(model, video):
+    return model.cls_head(model.backbone(video.flatten(0, 1)))
+
+
+@torch.no_grad()
+def clip_logits(model, video):
+    """Of an OpenCLIP model, for the classes' usual sentences."""
+    ids = open_clip.tokenizer.SimpleTokenizer(context_length=24)(
+        [f'a photo of a {n.replace("_", " ")}.' for n in NAMES])
+    text = model.encode_text(ids, normalize=True)
+    frames = model.encode_image(video.flatten(0, 1))
+    frames = frames.unflatten(0, video.shape[:2]).mean(1)
+    frames = torch.nn.functional.normalize(frames, dim=-1)
+    return model.logit_scale.exp() * frames @ text.T
+
+
+def release_model(clip, kind) -> ReleaseModel:
+    torch.manual_seed(2)
+    tokens = clip.token_embedding.weight.detach()
+    return ReleaseModel(tokens, **PROMPTS[kind]).eval()

@@ -1,0 +1,186 @@
+"""Checkpoints of every layout, against independent models: same logits."""
+import copy
+import json
+import os
+import sys
+
+import open_clip
+import pytest
+import torch
+from conversion_world import (PROMPTS, TOLERANCE, clip_logits, convert, logits,
+                              ours, randomise, release_model)
+from open_clip.model import CLIP, CustomTextCLIP
+from release_file import ARCH, NAMES, write_release_file
+from transformers import CLIPConfig, CLIPModel
+
+
+@pytest.mark.parametrize('kind, legacy', [
+    *((kind, False) for kind in PROMPTS), ('deep', True)])
+def test_release_there_and_back(clip, clip_file, tmp_path, video, kind,
+                                legacy):
+    model = release_model(clip, kind)
+    src, dst, back = (tmp_path / n for n in ('src.pth', 'a.pth', 'back.pth'))
+    write_release_file(model, src, _use_new_zipfile_serialization=not legacy)
+    report = convert(src, dst, '--source=release', '--target=vifi',
+                     f'--clip={clip_file}')
+    assert 'yacs_like' not in sys.modules
+    with torch.no_grad():
+        expected = model(video)
+    assert expected.std() > 1e-3
+    converted, settings = ours(dst)
+    torch.testing.assert_close(logits(converted, video), expected,
+                               **TOLERANCE)
+    for name, param in converted.named_parameters():
+        if 'prompts' in name and len(param) > 1:  # the layers' order matters
+            right = param.detach().clone()
+            param.data = right.flip(0)
+            assert (logits(converted, video) - expected).abs().max() > 1e-3
+            param.data = right
+    # the account is complete
+    keys = {k for k in model.state_dict()}
+    assert set(report.used) | set(report.dropped) == keys
+    assert report.dropped.keys() == {
+        k for k in keys if k.startswith('prompt_learner.')
+        and not k.endswith('ctx')}
+    assert report.missing == {
+        'cls_head.text_classifier.text.token_embedding.weight': clip_file}
+    # what it was made with
+    assert settings['num_frames'] == 2 and settings['arch'] == ARCH
+    assert settings['pixel_mean'] == [123.675, 116.28, 103.53]
+    assert settings['templates'] == ([
+        '{}.'] if PROMPTS[kind].get('text_depth') else ['a photo of a {}.'])
+    assert settings['tune'] == (
+        'prompts' if PROMPTS[kind].get('text_depth') else 'both')
+
+    convert(dst, back, '--source=vifi', '--target=release')
+    loaded = torch.load(back, weights_only=True)['model']
+    reloaded = release_model(clip, kind)
+    randomise(reloaded)
+    assert all(k.startswith('module.') for k in loaded)
+    found = reloaded.load_state_dict(
+        {k[7:]: v for k, v in loaded.items()}, strict=False)
+    assert not found.unexpected_keys
+    assert set(found.missing_keys) == set(report.dropped)
+    with torch.no_grad():
+        torch.testing.assert_close(reloaded(video), expected, **TOLERANCE)
+
+
+def test_release_to_open_clip(clip, clip_file, arch_file, tmp_path, video):
+    model = release_model(clip, 'plain')
+    src, dst = tmp_path / 'src.pth', tmp_path / 'dst.safetensors'
+    write_release_file(model, src)
+    convert(src, dst, '--source=release', '--target=open_clip',
+            f'--clip={clip_file}')
+    theirs = open_clip.create_model('tiny-release', pretrained=str(dst))
+    with torch.no_grad():
+        torch.testing.assert_close(
+            clip_logits(theirs.eval(), video), model(video), **TOLERANCE)
+
+
+@pytest.mark.parametrize('custom_text', [False, True])
+@pytest.mark.parametrize('name', ['dst.pt', 'dst.safetensors'])
+def test_open_clip_there_and_back(clip, arch_file, tmp_path, video,
+                                  custom_text, name):
+    arch = dict(ARCH, custom_text=True) if custom_text else ARCH
+    source = randomise((CustomTextCLIP if custom_text else CLIP)(**ARCH))
+    src, dst, back = (tmp_path / n for n in ('src.pt', 'mid.pth', name))
+    torch.save({'state_dict': {f'module.{k}': v for k, v in
+                               source.state_dict().items()}}, src)
+    json_file = tmp_path / f'tiny-custom-{custom_text}.json'
+    json_file.write_text(json.dumps(arch))
+    convert(src, dst, '--source=open_clip', '--target=vifi',
+            f'--arch={json_file}')
+    expected = clip_logits(source, video)
+    converted, settings = ours(dst)
+    assert settings['arch'] == arch
+    torch.testing.assert_close(logits(converted, video), expected,
+                               **TOLERANCE)
+    convert(dst, back, '--source=vifi', '--target=open_clip')
+    open_clip.add_model_config(json_file)
+    theirs = open_clip.create_model(json_file.stem, pretrained=str(back))
+    assert isinstance(theirs, CustomTextCLIP) == custom_text
+    torch.testing.assert_close(clip_logits(theirs.eval(), video), expected,
+                               **TOLERANCE)
+
+
+class _OpenAI(torch.nn.Module):
+    """OpenAI's archive: half precision, constants beside the weights."""
+
+    def __init__(self, model) -> None:
+        super().__init__()
+        for name, child in model.named_children():
+            setattr(self, name, child)
+        for name in ('positional_embedding', 'text_projection', 'logit_scale'):
+            setattr(self, name, getattr(model, name))
+        for name, value in dict(input_resolution=32, context_length=24,
+                                vocab_size=49408).items():
+            self.register_buffer(name, torch.tensor(value))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.visual(x)
+
+
+@pytest.mark.filterwarnings('ignore')
+@pytest.mark.parametrize('archive', [True, False])
+def test_openai(clip, tmp_path, video, archive):
+    source = copy.deepcopy(clip)
+    for param in source.parameters():
+        param.data = param.data.half().float()  # what its file can hold
+    src, dst = tmp_path / 'ViT.pt', tmp_path / 'dst.pth'
+    if archive:
+        traced = torch.jit.trace(
+            _OpenAI(source), torch.zeros(1, 3, 32, 32), check_trace=False)
+        torch.jit.save(copy.deepcopy(traced).half(), src)
+        source.float()
+    else:
+        torch.save(copy.deepcopy(source).half().state_dict(), src)
+    report = convert(src, dst, '--source=openai', '--target=vifi')
+    if archive:
+        assert set(report.dropped) == {'input_resolution', 'context_length',
+                                       'vocab_size'}
+    converted, settings = ours(dst)
+    assert settings['visual_activation'] == 'QuickGELU'
+    assert 'pixel_mean' not in settings  # a bare CLIP was made by no config
+    torch.testing.assert_close(
+        logits(converted, video), clip_logits(source, video), **TOLERANCE)
+
+
+@pytest.mark.parametrize('act, heads', [('quick_gelu', 1), ('gelu', 4)])
+@pytest.mark.parametrize('safe', [True, False])
+def test_transformers(tmp_path, arch_file, video, act, heads, safe):
+    shared = dict(num_hidden_layers=3, hidden_act=act, attention_dropout=0.)
+    config = CLIPConfig(
+        projection_dim=32,
+        vision_config=dict(shared, hidden_size=128, intermediate_size=512,
+                           image_size=32, patch_size=8,
+                           num_attention_heads=2 * heads),
+        text_config=dict(shared, hidden_size=64, intermediate_size=256,
+                         max_position_embeddings=24, vocab_size=49408,
+                         num_attention_heads=heads, eos_token_id=49407))
+    source = randomise(CLIPModel(config))
+    folder, dst = tmp_path / 'hf', tmp_path / 'dst.pth'
+    source.save_pretrained(folder)
+    src = folder
+    if not safe:
+        os.remove(folder / 'model.safetensors')
+        src = folder / 'pytorch_model.bin'
+        torch.save(source.state_dict(), src)
+    report = convert(src, dst, '--source=transformers', '--target=vifi')
+    assert not report.dropped and set(report.used) == set(
+        source.state_dict())
+    ids = open_clip.tokenizer.SimpleTokenizer(context_length=24)(
+        [f'a photo of a {n.replace("_", " ")}.' for n in NAMES])
+    with torch.no_grad():
+        expected = source(input_ids=ids,
+                          pixel_values=video[:, 0]).logits_per_image
+    converted, settings = ours(dst)
+    assert settings['text_activation'] == (
+        'QuickGELU' if act == 'quick_gelu' else 'GELU')
+    assert settings['visual_heads'] == 2 * heads
+    frame = video[:, :1].expand(-1, 2, -1, -1, -1)
+    torch.testing.assert_close(logits(converted, frame), expected,
+                               **TOLERANCE)
+    if (act, heads) != ('quick_gelu', 1):  # config.json knows better
+        with pytest.raises(ValueError, match='was made with .*(heads|GELU)'):
+            convert(src, tmp_path / 'x.pth', '--source=transformers',
+                    '--target=vifi', f'--arch={arch_file}')

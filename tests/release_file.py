@@ -1,0 +1,203 @@
+"""Files as the paper's release wrote them, from a model written here.
+
+Written from the description of the layout and of the method, independently of
+``projects.vifi_clip`` and of OpenCLIP, to compare results with.
+"""
+import contextlib
+import sys
+from collections import OrderedDict
+from types import ModuleType
+
+import torch
+from open_clip.tokenizer import SimpleTokenizer
+from torch import nn
+
+ARCH = dict(
+    embed_dim=32,
+    quick_gelu=True,
+    vision_cfg=dict(
+        image_size=32, layers=3, width=128, head_width=64, patch_size=8),
+    text_cfg=dict(
+        context_length=24, vocab_size=49408, width=64, heads=1, layers=3))
+NAMES = ['archery', 'arm wrestling', 'playing_cards']
+
+
+class _QuickGELU(nn.Module):
+
+    def forward(self, x):
+        return x / (1 + torch.exp(-1.702 * x))
+
+
+class _Block(nn.Module):
+    """A layer; ``prompts`` [n, width] take the place of n tokens."""
+
+    def __init__(self, width, num_prompts, at_end) -> None:
+        super().__init__()
+        self.attn = nn.MultiheadAttention(width, width // 64)
+        self.ln_1, self.ln_2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.mlp = nn.Sequential(OrderedDict(
+            c_fc=nn.Linear(width, 4 * width), gelu=_QuickGELU(),
+            c_proj=nn.Linear(4 * width, width)))
+        self.at_end = at_end
+        if num_prompts:
+            self.VPT_shallow = nn.Parameter(torch.empty(num_prompts, width))
+
+    def forward(self, x, mask=None):  # [L, N, W]
+        if hasattr(self, 'VPT_shallow'):
+            n = len(self.VPT_shallow)
+            x = x.clone()
+            place = slice(len(x) - n, None) if self.at_end else slice(1, n + 1)
+            x[place] = self.VPT_shallow[:, None]
+        y = self.ln_1(x)
+        x = x + self.attn(y, y, y, attn_mask=mask, need_weights=False)[0]
+        return x + self.mlp(self.ln_2(x))
+
+
+class _Transformer(nn.Module):
+
+    def __init__(self, width, layers, length, depth, at_end) -> None:
+        super().__init__()
+        self.resblocks = nn.ModuleList(
+            _Block(width, length if 0 < i < depth else 0, at_end)
+            for i in range(layers))
+
+
+class _Image(nn.Module):
+
+    def __init__(self, length, depth) -> None:
+        super().__init__()
+        cfg = ARCH['vision_cfg']
+        width, patch = cfg['width'], cfg['patch_size']
+        self.conv1 = nn.Conv2d(3, width, patch, patch, bias=False)
+        self.class_embedding = nn.Parameter(torch.empty(width))
+        tokens = (cfg['image_size'] // patch)**2 + 1
+        self.positional_embedding = nn.Parameter(torch.empty(tokens, width))
+        if depth:
+            self.VPT = nn.Parameter(torch.empty(length, width))
+        self.ln_pre, self.ln_post = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.transformer = _Transformer(width, cfg['layers'], length, depth,
+                                        True)
+        self.proj = nn.Parameter(torch.empty(width, ARCH['embed_dim']))
+
+    def forward(self, x):  # [N, 3, H, W]
+        x = self.conv1(x).flatten(2).transpose(1, 2)
+        first = self.class_embedding.expand(len(x), 1, -1)
+        x = torch.cat([first, x], 1) + self.positional_embedding
+        if hasattr(self, 'VPT'):
+            x = torch.cat([x, self.VPT.expand(len(x), -1, -1)], 1)
+        x = self.ln_pre(x).transpose(0, 1)
+        for block in self.transformer.resblocks:
+            x = block(x)
+        return self.ln_post(x[0]) @ self.proj
+
+
+class _Text(nn.Module):
+
+    def __init__(self, length, depth) -> None:
+        super().__init__()
+        cfg = ARCH['text_cfg']
+        width, context = cfg['width'], cfg['context_length']
+        self.positional_embedding = nn.Parameter(torch.empty(context, width))
+        self.transformer = _Transformer(width, cfg['layers'], length, depth,
+                                        False)
+        self.ln_final = nn.LayerNorm(width)
+        self.text_projection = nn.Parameter(
+            torch.empty(width, ARCH['embed_dim']))
+
+    def forward(self, x, ends):  # [K, L, W]
+        mask = torch.full((x.shape[1], ) * 2, -torch.inf).triu(1)
+        x = (x + self.positional_embedding).transpose(0, 1)
+        for block in self.transformer.resblocks:
+            x = block(x, mask)
+        x = self.ln_final(x)[ends, torch.arange(x.shape[1])]
+        return x @ self.text_projection
+
+
+class ReleaseModel(nn.Module):
+    """ViFi-CLIP with the release's names, for the classes :data:`NAMES`.
+
+    Args:
+        tokens (Tensor): CLIP's token embeddings [49408, W].
+        length (int): Learnt tokens of each layer.
+        vision_depth, text_depth (int): Layers with their own; 0 is none.
+    """
+
+    def __init__(self, tokens, length=0, vision_depth=0,
+                 text_depth=0) -> None:
+        super().__init__()
+        self.image_encoder = _Image(length, vision_depth)
+        self.text_encoder = _Text(length, text_depth)
+        self.logit_scale = nn.Parameter(torch.empty(()))
+        self.prompt_learner = nn.Module()
+        # Few learnt tokens take the place of the template's first words.
+        words = 'a photo of a'
+        if text_depth and length > 4:
+            words = ' '.join(['X'] * length)
+        ids = SimpleTokenizer(context_length=ARCH['text_cfg'][
+            'context_length'])([
+                f'{words} {n.replace("_", " ")}.' for n in NAMES])
+        self.ends, x = ids.argmax(1), tokens[ids]
+        learner = self.prompt_learner
+        if text_depth:
+            learner.ctx = nn.Parameter(torch.empty(length, x.shape[-1]))
+            learner.register_buffer('token_prefix', x[:, :1])
+            learner.register_buffer('token_suffix', x[:, 1 + length:])
+        else:
+            learner.register_buffer('complete_text_embeddings', x)
+        for param in self.parameters():
+            nn.init.normal_(param, std=0.3)
+
+    def forward(self, video):  # [B, T, 3, H, W]
+        learner = self.prompt_learner
+        if hasattr(learner, 'ctx'):
+            ctx = learner.ctx.expand(len(NAMES), -1, -1)
+            x = torch.cat([learner.token_prefix, ctx, learner.token_suffix], 1)
+        else:
+            x = learner.complete_text_embeddings
+        text = self.text_encoder(x, self.ends)
+        frames = self.image_encoder(video.flatten(0, 1))
+        frames = frames.unflatten(0, video.shape[:2]).mean(1)
+        cosine = torch.cosine_similarity(frames[:, None], text[None], dim=-1)
+        return self.logit_scale.exp() * cosine
+
+
+class _Node(dict):
+    """Behaves under pickle as a yacs CfgNode does."""
+
+    def __init__(self, **settings) -> None:
+        super().__init__(settings)
+        self.__dict__['__immutable__'] = True
+        self.__dict__['__deprecated_keys__'] = {'OLD'}
+
+
+@contextlib.contextmanager
+def foreign_class():
+    """A class of a package that is gone when the file is read."""
+    module = ModuleType('yacs_like.config')
+    module.CfgNode = _Node
+    _Node.__module__, _Node.__qualname__ = module.__name__, 'CfgNode'
+    names = {'yacs_like': ModuleType('yacs_like'), module.__name__: module}
+    sys.modules.update(names)
+    yield _Node
+    for name in names:
+        del sys.modules[name]
+
+
+def write_release_file(model, path, extra=None, **save) -> str:
+    """As the release saves a model, its optimizer and its config."""
+    optimizer = torch.optim.AdamW(model.parameters())
+    with foreign_class() as node:
+        trainer = node(CTX_INIT='a photo of a', USE='both', ZS_EVAL=False)
+        config = node(
+            DATA=node(NUM_FRAMES=2, ROOT='/PATH'),
+            MODEL=node(ARCH='tiny', RESUME=None),
+            TRAINER=node(ViFi_CLIP=trainer))
+        if extra is not None:
+            config['EXTRA'] = extra
+        content = dict(
+            model={f'module.{k}': v for k, v in model.state_dict().items()},
+            optimizer=optimizer.state_dict(),
+            lr_scheduler=dict(last_epoch=3),
+            max_accuracy=torch.tensor(71.2), epoch=9, config=config)
+        torch.save(content, path, **save)
+    return str(path)
