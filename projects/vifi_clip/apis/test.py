@@ -1,14 +1,18 @@
 """``tools/test.py``: test a checkpoint, as MMAction2's tool does."""
 import argparse
+import json
 import os
 import os.path as osp
 from typing import Optional, Sequence
 
 import torch
 from mmengine.config import Config
+from mmengine.dist import is_main_process
 
+from ..engine import AtomicLocalBackend
 from .launch import (add_common_arguments, build_runner,
                      leave_out_pretrained, load_config, prepare_distributed)
+from .precheck import check_lists
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -25,6 +29,9 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         'temporal and spatial views')
     parser.add_argument(
         '--dump', help='write predictions to this .pkl file')
+    parser.add_argument(
+        '--metrics', help='write the metrics, and what was tested how, to '
+        'this .json file')
     parser.add_argument(
         '--bad-videos', choices=['error', 'count_as_wrong'],
         help='what to do with a video that cannot be read (default: the '
@@ -48,24 +55,53 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
         cfg.test_cfg.fp16 = True  # MMEngine's loop: torch's default autocast
         torch.set_autocast_dtype('cuda', torch.bfloat16)  # as on CPU
     if args.dump:
-        if not args.dump.endswith(('.pkl', '.pickle')):
-            raise ValueError(f'--dump writes a .pkl file, got {args.dump!r}')
-        folder = osp.dirname(osp.abspath(args.dump))
-        os.makedirs(folder, exist_ok=True)
-        if osp.isdir(args.dump) or not os.access(folder, os.W_OK):
-            raise ValueError(f'--dump {args.dump} cannot be written')
+        _check_target('--dump', args.dump, ('.pkl', '.pickle'))
         dump = dict(type='DumpResults', out_file_path=args.dump)
         old = cfg.test_evaluator
         cfg.test_evaluator = [*(old if isinstance(old, list) else [old]), dump]
+    if args.metrics:
+        _check_target('--metrics', args.metrics, ('.json', ))
     if args.checkpoint != 'none':
         cfg.load_from = args.checkpoint
         leave_out_pretrained(cfg)
     return cfg
 
 
+def _check_target(option: str, path: str, suffixes: tuple) -> None:
+    """Before the test, since it may be long."""
+    if not path.endswith(suffixes):
+        raise ValueError(f'{option} writes a {suffixes[0]} file, got {path!r}')
+    folder = osp.dirname(osp.abspath(path))
+    os.makedirs(folder, exist_ok=True)
+    if osp.isdir(path) or not os.access(folder, os.W_OK):
+        raise ValueError(f'{option} {path} cannot be written')
+
+
+def _write_metrics(path: str, cfg: Config, args: argparse.Namespace,
+                   metrics: dict) -> None:
+    """The metrics with what decides them: weights, prompt, pixels, knobs."""
+    text = cfg.model.get('cls_head', {}).get('text_classifier', {})
+    pixels = cfg.model.get('data_preprocessor') or {}
+    record = dict(
+        config=osp.basename(cfg.filename),
+        checkpoint=args.checkpoint,
+        knobs=cfg.get('knobs', {}),
+        templates=text.get('templates'),
+        mean=pixels.get('mean'),
+        std=pixels.get('std'),
+        single_view=args.single_view,
+        metrics={key: float(value) for key, value in metrics.items()})
+    text = json.dumps(record, indent=1) + '\n'
+    AtomicLocalBackend().put(text.encode(), path)
+
+
 def main(argv: Optional[Sequence[str]] = None) -> dict:
     """Parse, build, test; returns the metrics."""
     args = parse_args(argv)
     cfg = merge_args(load_config(args), args)
+    check_lists(cfg, ('test', ))
     prepare_distributed(cfg)
-    return build_runner(cfg).test()
+    metrics = build_runner(cfg).test()
+    if args.metrics and is_main_process():
+        _write_metrics(args.metrics, cfg, args, metrics)
+    return metrics

@@ -9,6 +9,7 @@ from mmengine.runner import find_latest_checkpoint
 
 from .launch import (add_common_arguments, build_runner, load_config,
                      prepare_distributed)
+from .precheck import check_lists
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -104,6 +105,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     """Parse, build, train."""
     args = parse_args(argv)
     cfg = merge_args(load_config(args), args)
+    check_lists(cfg, ('train', 'val'))
     prepare_distributed(cfg)
     runner = build_runner(cfg)
     if args.resume and not cfg.resume:

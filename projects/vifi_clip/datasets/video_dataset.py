@@ -10,6 +10,7 @@ from mmaction.registry import DATASETS
 from ..errors import UserError
 from .bad_videos import BadVideos
 from .class_list import read_class_list
+from .list_protocol import check_protocol
 from .sample_rng import sample_rng
 from .video_list import (check_ann_file, check_video_root, find_missing,
                          read_video_list)
@@ -67,6 +68,7 @@ class CheckedVideoDataset(VideoDataset):
                  on_bad_video: str = 'error',
                  seed: Optional[int] = None,
                  **kwargs) -> None:
+        self.class_file = class_file
         self.class_names = class_file and read_class_list(class_file)
         self.max_bad_ratio = max_bad_ratio
         self.on_bad_video = on_bad_video
@@ -109,6 +111,8 @@ class CheckedVideoDataset(VideoDataset):
         check_ann_file(self.ann_file)
         if self._on_local_disk():
             check_video_root(root)
+        if self.class_names:
+            check_protocol(self.ann_file, self.class_names, self.class_file)
         if self.multi_class:
             return super().load_data_list()
         num_classes = self.num_classes

@@ -93,8 +93,10 @@ def check_ann_file(ann_file: str) -> None:
     """
     if is_local(ann_file) and not osp.isfile(ann_file):
         raise FileNotFoundError(
-            f'no annotation file {ann_file!r}; set ann_file=... to the list '
-            'of videos (relative to data_root, when that is set)')
+            f'no annotation file {osp.normpath(ann_file)!r}; '
+            'tools/make_splits.py writes the lists of known data sets, or set '
+            'ann_file=... to a list of yours (relative to data_root, when '
+            'that is set)')
 
 
 def check_video_root(root: Optional[str]) -> None:

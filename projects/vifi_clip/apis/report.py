@@ -1,0 +1,170 @@
+"""``tools/report.py``: from work directories to the paper's tables."""
+import argparse
+import csv
+import io
+import os.path as osp
+from typing import Dict, List, Optional, Sequence, Tuple
+
+from ..matrix.claims import judge, mini_claims
+from ..matrix.layout import Layout
+from ..matrix.mini_tables import mini_tables
+from ..matrix.paper_tables import paper_tables
+from ..matrix.results import Result, fill
+from ..matrix.runs import Run, Table, by_name
+from .run_matrix import default_folder
+
+Filled = List[Tuple[Table, List[Result]]]
+_CSV = ('table', 'group', 'row', 'column', 'ours', 'std', 'runs',
+        'runs_wanted', 'paper', 'paper_std', 'difference')
+
+
+def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    """Command line of the report."""
+    parser = argparse.ArgumentParser(
+        description='Print the paper\'s tables as far as their runs are '
+        'finished, and save them as report.md, report.csv and report.png.',
+        epilog='example: python tools/report.py --mini')
+    parser.add_argument('--mini', action='store_true', help='the small world')
+    parser.add_argument('--table', nargs='+', help='numbers of tables '
+                        '(default: all)')
+    parser.add_argument('--work-dir', help='folder of the runs (default: '
+                        'work_dirs/matrix, work_dirs/matrix_mini)')
+    parser.add_argument('--out', help='folder of the report (default: that '
+                        'of the runs)')
+    args = parser.parse_args(argv)
+    return args
+
+
+def main(argv: Optional[Sequence[str]] = None) -> Filled:
+    """Print and save; returns the tables with their results.
+
+    Raises:
+        FileNotFoundError: There is no folder of runs.
+        ValueError: No such table.
+    """
+    args = parse_args(argv)
+    tables = mini_tables() if args.mini else paper_tables()
+    folder = args.work_dir or default_folder(args.mini, tables)
+    if not osp.isdir(folder):
+        raise FileNotFoundError(
+            f'{folder} does not exist; tools/run_matrix.py makes it, '
+            'or name another with --work-dir')
+    unknown = [key for key in args.table or () if key not in tables]
+    if unknown:
+        raise ValueError(f'--table {" ".join(unknown)}: choose from '
+                         f'{", ".join(tables)}')
+    runs, layout = by_name(tables.values()), Layout(folder)
+    filled = [(tables[key], fill(tables[key], runs, layout))
+              for key in args.table or tables]
+    text = markdown(filled, runs, layout)
+    if args.mini:
+        text += '\n' + claims_text(filled)
+    print(text)
+    _save(args.out or folder, text, filled)
+    return filled
+
+
+def _save(folder: str, text: str, filled: Filled) -> None:
+    from ..engine import AtomicLocalBackend
+    from ..matrix.picture import draw
+    save, table = AtomicLocalBackend().put, csv_text(filled)
+    picture = draw(filled)  # may fail: before anything is written over
+    save(text.encode(), osp.join(folder, 'report.md'))
+    save(table.encode(), osp.join(folder, 'report.csv'))
+    if picture is not None:
+        save(picture, osp.join(folder, 'report.png'))
+    files = 'md, csv' + (' and png' if picture is not None else '')
+    print(f'Saved as {osp.join(folder, "report")}.* ({files})')
+
+
+def markdown(filled: Filled, runs: Dict[str, Run], layout: Layout) -> str:
+    """All tables in Markdown, with what the figures rest on."""
+    parts = []
+    for table, results in filled:
+        parts.append(f'## Table {table.key}. {table.title}\n')
+        for group in dict.fromkeys(r.cell.group for r in results):
+            part = [r for r in results if r.cell.group == group]
+            parts.append(_grid(part, group) + '\n')
+        parts.append(_footnote(table, runs, layout) + '\n')
+    return '\n'.join(parts)
+
+
+def claims_text(filled: Filled) -> str:
+    """The paper's claims with a verdict each, in Markdown."""
+    rows = [['table', 'claim', 'in miniature']]
+    rows += [[claim.table, claim.text, verdict]
+             for claim, verdict in judge(mini_claims(), filled)]
+    return ('## The paper\'s claims\n\n' + table_text(rows) + '\n\n'
+            'A claim holds, or does not, where p < 0.05 (Welch\'s t test over '
+            'seeds).\n')
+
+
+def _grid(results: List[Result], corner: str) -> str:
+    rows = list(dict.fromkeys(r.cell.row for r in results))
+    columns = list(dict.fromkeys(r.cell.column for r in results))
+    text = {(r.cell.row, r.cell.column): r.text() for r in results}
+    lines = [[corner, *columns]]
+    lines += [[row, *(text.get((row, c), '') for c in columns)]
+              for row in rows]
+    return table_text(lines)
+
+
+def table_text(lines: List[List[str]]) -> str:
+    """Lines of cells, the first its head, as a Markdown table."""
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    shown = ['| ' + ' | '.join(cell.ljust(width) for cell, width in
+                               zip(line, widths)) + ' |' for line in lines]
+    shown.insert(1, '|' + '|'.join('-' * (w + 2) for w in widths) + '|')
+    return '\n'.join(shown)
+
+
+def _footnote(table: Table, runs: Dict[str, Run], layout: Layout) -> str:
+    """How many runs there are, and how they were prompted."""
+    names = dict.fromkeys(n for cell in table.cells for n in cell.runs)
+    records = {name: layout.record(runs[name]) for name in names}
+    found = [record for record in records.values() if record]
+    said = f'Percent; {len(found)} of {len(records)} runs finished.'
+    others = [name for name, record in records.items() if not record
+              and osp.isfile(layout.metrics_file(runs[name]))]
+    if others:
+        said += (f' Left out, since their knobs differ from the table\'s '
+                 f'and the environment\'s: {", ".join(others)}.')
+    if not found:
+        return said
+    prompts = sorted({_prompt(record) for record in found})
+    said += (' ± is the sample standard deviation (seeds, or official '
+             f'splits). Prompts: {"; ".join(prompts)}.')
+    means = sorted({str(record['mean']) for record in found
+                    if record.get('mean')})
+    return f'{said} Pixel means: {"; ".join(means)}.' if means else said
+
+
+def _prompt(record: dict) -> str:
+    """What stood around a class name; captions have neither."""
+    learnt = record['knobs'].get('TUNE') in ('prompts', 'prompt')
+    templates = record.get('templates')
+    if templates:
+        return repr(templates)
+    return 'learnt prompts' if learnt else 'captions as they are'
+
+
+def csv_text(filled: Filled) -> str:
+    """One line for each cell."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator='\n')
+    writer.writerow(_CSV)
+    for table, results in filled:
+        for result in results:
+            cell = result.cell
+            paper_std = cell.paper[1] if isinstance(cell.paper, tuple) else ''
+            writer.writerow([
+                table.key, cell.group, cell.row, cell.column,
+                _number(result.mean), _number(result.std),
+                len(result.values), len(cell.runs), _number(result.paper),
+                paper_std, _number(result.difference)
+            ])
+    return out.getvalue()
+
+
+def _number(value: Optional[float]) -> str:
+    return '' if value is None else f'{value:.4g}'

@@ -1,0 +1,36 @@
+"""Whether a list of videos and a class list belong to the same protocol."""
+from pathlib import Path
+from typing import Sequence
+
+from .class_list import read_class_list
+from .doctor.naming import class_file_of, prefix_of
+
+
+def check_protocol(ann_file: str, class_names: Sequence[str],
+                   class_file: str) -> None:
+    """Refuse the list of one protocol with the classes of another.
+
+    Labels of ``base_val.txt`` count within the base half, so with all classes
+    they would be in range and mean something else. Goes by the names that
+    tools/make_splits.py gives; other lists pass.
+
+    Args:
+        ann_file (str): List of videos.
+        class_names (Sequence[str]): Classes that it is read with.
+        class_file (str): Where these come from, for the message.
+
+    Raises:
+        ValueError: The class list beside ``ann_file`` that its labels count
+            in has another number of classes.
+    """
+    path = Path(ann_file)
+    own = class_file_of(path, prefix_of(path.stem))
+    if own is None:
+        return
+    count = len(read_class_list(own))
+    if count != len(class_names):
+        raise ValueError(
+            f'{ann_file} numbers the {count} classes of {own.name} beside it, '
+            f'but is read with the {len(class_names)} of {class_file}; it is '
+            'a list of another protocol: give that class list, or the list '
+            'that belongs to yours')
