@@ -1,0 +1,170 @@
+"""Where a run's files are, whether it is finished, and its commands."""
+import json
+import os.path as osp
+import shlex
+from pathlib import Path
+from typing import Dict, List, Mapping, Optional
+
+from ..apis import knobs
+from ..errors import UserError
+from .runs import Run
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+class ShellText(str):
+    """Words that stand for what a shell makes of them, later."""
+
+
+class Layout:
+    """The folder of a matrix.
+
+    Args:
+        root (str): Holds a folder for each run.
+    """
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+
+    def folder(self, name: str) -> str:
+        """The work directory of a run."""
+        return osp.join(self.root, name)
+
+    def metrics_file(self, run: Run) -> str:
+        """Written by the run's test, at its very end."""
+        return osp.join(self.folder(run.name), 'metrics.json')
+
+    def trained_file(self, name: str) -> str:
+        """Marks that a run's training reached its end."""
+        return osp.join(self.folder(name), 'trained')
+
+    def checkpoint(self, name: str) -> str:
+        """Last checkpoint of a run; shell text until it is trained."""
+        marker = Path(self.folder(name), 'last_checkpoint')
+        if not (osp.isfile(self.trained_file(name)) and marker.is_file()):
+            # A checkpoint of an unfinished training is not the last.
+            return ShellText(f'$(cat {shlex.quote(str(marker))})')
+        # The folder may have moved since; the file's name has not.
+        return osp.join(self.folder(name),
+                        osp.basename(marker.read_text().strip()))
+
+    def record(self, run: Run) -> Optional[dict]:
+        """What the run's test wrote, if it is this very run's.
+
+        A record whose knobs differ is of other settings and counts as none.
+
+        Raises:
+            UserError: The file is not a record.
+        """
+        path = Path(self.metrics_file(run))
+        if not path.is_file():
+            return None
+        try:
+            record = json.loads(path.read_text())
+            found = record['knobs']
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f'{path} is not what tools/test.py --metrics '
+                            f'writes ({error!r}); remove it and run '
+                            f'{run.name} again') from None
+        same = all(found.get(name) == value
+                   for name, value in wanted_knobs(run).items())
+        return record if same else None
+
+    def finished(self, run: Run) -> bool:
+        """Whether there is nothing left to do."""
+        if run.test:
+            return self.record(run) is not None
+        return osp.isfile(self.trained_file(run.name))
+
+    def steps(self, run: Run) -> List[List[str]]:
+        """Command lines of training and test, without the tool's name.
+
+        Each starts with ``'train'`` or ``'test'``.
+        """
+        config = str(ROOT / 'configs' / f'{run.config}.py')
+        work = ['--work-dir', self.folder(run.name)]
+        steps = []
+        if run.train and not osp.isfile(self.trained_file(run.name)):
+            steps.append(['train', config, *work, '--resume'])
+        if run.test:
+            tested = run.name if run.train else run.uses
+            checkpoint = self.checkpoint(tested) if tested else 'none'
+            steps.append([
+                'test', config, checkpoint, *work, '--metrics',
+                self.metrics_file(run), *run.test_options
+            ])
+        return steps
+
+    def environ(self, run: Run) -> Dict[str, str]:
+        """The run's knobs."""
+        found = dict(run.knobs)
+        if run.train and run.uses:
+            found['PRETRAINED'] = self.checkpoint(run.uses)
+        return found
+
+
+def wanted_knobs(run: Run) -> Dict[str, str]:
+    """What decides the run's result, as its config will read it: all knobs
+    but those that say where something is."""
+    known = knobs.read_knobs(str(ROOT / 'configs' / f'{run.config}.py'))
+    found = {**knobs.values(known), **run.knobs}
+    return {name: value for name, value in found.items()
+            if not knobs.is_place(name) and name != 'PRETRAINED'}
+
+
+def _quote(word: str) -> str:
+    return f'"{word}"' if isinstance(word, ShellText) else shlex.quote(word)
+
+
+def _from_here(path: Path) -> str:
+    """Relative to the current folder if it is below that."""
+    short = osp.relpath(path)
+    return shlex.quote(str(path) if short.startswith('..') else short)
+
+
+def shell_script(run: Run, layout: Layout, gpus: int) -> str:
+    """The run as a shell script of one line per step, for this folder.
+
+    Args:
+        run (Run): What to run.
+        layout (Layout): Where.
+        gpus (int): Processes on one machine; 1 runs without a launcher.
+
+    Returns:
+        str: Lines joined with ``&&``, fit for ``bash -c`` and for Slurm.
+    """
+    environ = ' '.join(f'{name}={_quote(value)}'
+                       for name, value in layout.environ(run).items())
+    lines = []
+    if run.uses and not osp.isfile(layout.trained_file(run.uses)):
+        # Without its checkpoint the run would go on from nothing.
+        lines.append(f'ls {shlex.quote(layout.trained_file(run.uses))}')
+    for kind, config, *rest in layout.steps(run):
+        words = [_quote(word) for word in rest]
+        if gpus > 1:
+            # CONFIG [CHECKPOINT] GPUS, then options
+            count = 1 if kind == 'test' else 0
+            words.insert(count, str(gpus))
+            tool = f'bash {_from_here(ROOT / "tools" / f"dist_{kind}.sh")}'
+        else:
+            tool = f'python {_from_here(ROOT / "tools" / f"{kind}.py")}'
+        lines.append(' '.join(filter(None, [
+            environ, tool, _from_here(Path(config)), *words])))
+        if kind == 'train':
+            done = layout.trained_file(run.name)
+            lines.append(f'touch {shlex.quote(done)}')
+    return ' && \\\n  '.join(lines)
+
+
+def check_environ(environ: Mapping[str, str], turned: set) -> None:
+    """Refuse knobs in the environment that the matrix turns itself.
+
+    Raises:
+        ValueError: One is set.
+    """
+    clash = sorted(name for name in turned if name in environ)
+    if clash:
+        raise ValueError(
+            f'{", ".join(clash)} set in the environment, but the matrix turns '
+            'that itself: unset it, and choose runs with --table, --dataset '
+            'or --only')

@@ -1,0 +1,104 @@
+"""The tables as bars."""
+import io
+from typing import Dict, List, Optional, Tuple
+
+from .results import Result
+from .runs import Table
+
+_PER_ROW = 3
+_Panel = Tuple[str, List[Result]]
+
+
+def draw(filled: List[Tuple[Table, List[Result]]]) -> Optional[bytes]:
+    """A panel of bars for each table, or for each data set of it.
+
+    Args:
+        filled (list): Tables with their results.
+
+    Returns:
+        bytes, optional: A PNG; None if nothing has been run.
+    """
+    panels = _panels(filled)
+    if not panels:
+        return None
+    import matplotlib
+    matplotlib.use('Agg')
+    import matplotlib.pyplot as plt
+    methods = dict.fromkeys(r.cell.row for _, part in panels for r in part)
+    # A method has one colour in all panels.
+    colours = {row: f'C{i}' for i, row in enumerate(methods)}
+    columns = min(_PER_ROW, len(panels))
+    rows = -(-len(panels) // columns)
+    figure, axes = plt.subplots(rows, columns, squeeze=False,
+                                figsize=(4.6 * columns, 2.9 * rows + 0.8),
+                                layout='constrained')
+    for panel in axes.flat[len(panels):]:
+        panel.set_axis_off()
+    for (title, part), panel in zip(panels, axes.flat):
+        _bars(panel, title, part, colours)
+    _legend(figure, panels, colours, min(len(colours) + 2, 3 * columns))
+    out = io.BytesIO()
+    figure.savefig(out, format='png', dpi=100)
+    plt.close(figure)
+    return out.getvalue()
+
+
+def _panels(filled: List[Tuple[Table, List[Result]]]) -> List[_Panel]:
+    """Titles and results of what has been run."""
+    panels = []
+    for table, results in filled:
+        title = table.title.split(':')[0].split(' (')[0]
+        for group in dict.fromkeys(r.cell.group for r in results):
+            part = [r for r in results if r.cell.group == group]
+            if any(r.mean is not None for r in part):
+                panels.append((f'{table.key}. {title}'
+                               + (f': {group}' if group else ''), part))
+    return panels
+
+
+def _bars(axes, title: str, results: List[Result],
+          colours: Dict[str, str]) -> None:
+    """Grouped bars of ours; a line where the paper's figure is."""
+    rows = list(dict.fromkeys(r.cell.row for r in results))
+    columns = list(dict.fromkeys(r.cell.column for r in results))
+    width = 0.8 / len(rows)
+    top = max(r.mean or 0. for r in results)
+    for result in results:
+        place = columns.index(result.cell.column) + width * (
+            rows.index(result.cell.row) - (len(rows) - 1) / 2)
+        if result.mean is not None:
+            axes.bar(place, result.mean, width * 0.92, yerr=result.std,
+                     color=colours[result.cell.row], error_kw=dict(lw=1))
+            inside = result.mean > 0.15 * top
+            axes.text(place, 0 if inside else result.mean,
+                      f' {result.mean:.1f}', rotation=90, ha='center',
+                      va='bottom', fontsize=7,
+                      color='white' if inside else 'black')
+        if result.paper is not None:
+            axes.plot([place - width / 2, place + width / 2],
+                      [result.paper] * 2, color='black', lw=1.5)
+    # 'hmdb51 K=16' beside 'ucf101 K=16' needs two lines
+    labels = columns if len(columns) < 4 else [
+        column.replace(' ', '\n') for column in columns]
+    axes.set_xticks(range(len(columns)), labels)
+    axes.set_xlim(-0.6, len(columns) - 0.4)
+    axes.set_title(title, fontsize=9)
+    axes.set_ylabel('%')
+    axes.margins(y=0.1)
+
+
+def _legend(figure, panels: List[_Panel], colours: Dict[str, str],
+            columns: int) -> None:
+    """What colours, lines and spreads are; only those that are there."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+    marks = [Patch(color=colour, label=row)
+             for row, colour in colours.items()]
+    results = [r for _, part in panels for r in part]
+    if any(r.paper is not None for r in results):
+        marks.append(Line2D([], [], color='black', lw=1.5, label='the paper'))
+    if any(r.std is not None for r in results):
+        marks.append(Line2D([], [], color='black', lw=0, marker='|', ms=10,
+                            label='± standard deviation'))
+    figure.legend(handles=marks, loc='outside upper center', ncols=columns,
+                  fontsize=9, frameon=False)

@@ -1,0 +1,104 @@
+"""What a run and a cell of a table are."""
+from dataclasses import dataclass, field
+from typing import Dict, Iterable, List, Mapping, Optional, Tuple
+
+from .paper import Figure
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training and its test, or a test alone.
+
+    Attributes:
+        name (str): Its folder below the matrix's folder.
+        config (str): Entry config, ``'vifi_few_shot'``.
+        knobs (Mapping[str, str]): Environment of training and test.
+        dataset (str): What ``--dataset`` selects it by.
+        train (bool): Whether anything is trained.
+        test (bool): Whether anything is tested.
+        uses (str, optional): Name of the run whose last checkpoint this one
+            starts from (as ``PRETRAINED``), or tests if it does not train.
+            A run that does not train and uses none tests frozen CLIP.
+        test_options (tuple[str, ...]): More of the test's command line.
+    """
+
+    name: str
+    config: str
+    knobs: Mapping[str, str] = field(default_factory=dict)
+    dataset: str = ''
+    train: bool = True
+    test: bool = True
+    uses: Optional[str] = None
+    test_options: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One figure of a table.
+
+    Attributes:
+        row (str): The method.
+        column (str): The metric, half or number of shots.
+        runs (tuple[str, ...]): Names of the runs it averages (seeds).
+        metric (str): Key in the runs' metrics.
+        std (str, optional): Key of the spread, where a single run has one of
+            its own (over official splits).
+        scale (float): Factor to percent. Defaults to 100.
+        paper (float | tuple[float, float], optional): The paper's figure.
+        group (str): Data set, where a table has a part for each.
+    """
+
+    row: str
+    column: str
+    runs: Tuple[str, ...]
+    metric: str
+    std: Optional[str] = None
+    scale: float = 100.
+    paper: Optional[Figure] = None
+    group: str = ''
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the paper.
+
+    Attributes:
+        key (str): Number in the paper, or a name.
+        title (str): What it shows.
+        cells (tuple[Cell, ...]): Row by row.
+        runs (tuple[Run, ...]): All runs that its cells need, those that
+            others use first.
+    """
+
+    key: str
+    title: str
+    cells: Tuple[Cell, ...]
+    runs: Tuple[Run, ...]
+
+
+def by_name(tables: Iterable[Table]) -> Dict[str, Run]:
+    """All runs of some tables, each once, in order.
+
+    Raises:
+        ValueError: Two different runs have one name.
+    """
+    found: Dict[str, Run] = {}
+    for table in tables:
+        for run in table.runs:
+            if found.setdefault(run.name, run) != run:
+                raise ValueError(f'two different runs are called {run.name}')
+    return found
+
+
+def with_needed(chosen: List[Run], runs: Mapping[str, Run]) -> List[Run]:
+    """The chosen runs, each after those whose checkpoints it uses."""
+    ordered: Dict[str, Run] = {}
+
+    def add(run: Run) -> None:
+        if run.uses and run.uses not in ordered:
+            add(runs[run.uses])
+        ordered.setdefault(run.name, run)
+
+    for run in chosen:
+        add(run)
+    return list(ordered.values())

@@ -1,0 +1,97 @@
+"""Each model of the paper's matrix builds, with towers 64 wide."""
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from mmaction.registry import MODELS
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from projects.vifi_clip.matrix.paper_tables import paper_tables
+from projects.vifi_clip.matrix.runs import by_name
+
+ROOT = Path(__file__).parents[2]
+WIDTH, LAYERS = 64, 12  # as many layers as the deepest prompts of the paper
+ARCH = dict(
+    embed_dim=32,
+    quick_gelu=True,
+    vision_cfg=dict(image_size=224, layers=LAYERS, width=WIDTH, head_width=32,
+                    patch_size=32),
+    text_cfg=dict(context_length=77, vocab_size=49408, width=WIDTH, heads=2,
+                  layers=LAYERS))
+# of the published data sets
+NUM_CLASSES = dict(k400=400, hmdb51=51, ucf101=101, ssv2=174)
+# which lists and which weights are trained does not change a model
+_NO_MODEL = ('SEED', 'SHOTS', 'EVAL', 'TRAIN_LIST')
+
+
+def _models():
+    found = {}
+    for run in by_name(paper_tables().values()).values():
+        knobs = {k: v for k, v in run.knobs.items() if k not in _NO_MODEL}
+        name = '-'.join([run.config, *(knobs[k] for k in sorted(knobs))])
+        found[name] = (run.config, knobs)
+    return found
+
+
+MODELS_BY_NAME = _models()
+
+
+def test_number_of_models():
+    # zero-shot 4; base-to-novel 4 x 4 + 3; few-shot 3 x (3 + 2 fusions);
+    # supervised 3 + 3 fusions; retrieval 2
+    assert len(MODELS_BY_NAME) == 4 + 19 + 15 + 6 + 2
+
+
+@pytest.mark.parametrize('name', MODELS_BY_NAME)
+def test_model_builds(monkeypatch, tmp_path, name):
+    config, knobs = MODELS_BY_NAME[name]
+    arch = tmp_path / 'narrow.json'
+    arch.write_text(json.dumps(ARCH))
+    for key, value in dict(knobs, ARCH=str(arch), PRETRAINED='none').items():
+        monkeypatch.setenv(key, value)
+    monkeypatch.chdir(ROOT)
+    init_default_scope('mmaction')
+    cfg = Config.fromfile(f'configs/{config}.py')
+    model = MODELS.build(cfg.model)
+    trained = {key.split('.')[0] for key, value in model.named_parameters()
+               if value.requires_grad}
+    expected = dict(
+        none=set(), image={'backbone'}, text={'cls_head'},
+        both={'backbone', 'cls_head'}, prompts={'backbone', 'cls_head'})
+    assert trained == expected[knobs['TUNE']]
+    if config == 'vifi_retrieval':
+        return
+    _check_classes(model, config, knobs.get('DATASET', 'k400'))
+    if knobs['TUNE'] == 'prompts':
+        _check_prompts(model, config)
+
+
+def _check_classes(model, config, dataset):
+    count = NUM_CLASSES[dataset]
+    if config == 'vifi_base2novel':
+        listed = ROOT / 'data_splits' / dataset / 'base_classes.txt'
+        rest = ROOT / 'data_splits' / dataset / 'novel_classes.txt'
+        base, novel = (path.read_text().splitlines()
+                       for path in (listed, rest))
+        assert not set(base) & set(novel)
+        assert len(base) + len(novel) == count
+        assert abs(len(base) - len(novel)) <= 1
+        count = len(base)
+    assert model.cls_head.num_classes == count
+
+
+def _check_prompts(model, config):
+    length, depth = dict(vifi_base2novel=(16, 9),
+                         vifi_few_shot=(10, 12))[config]
+    trained = {key: value for key, value in model.named_parameters()
+               if value.requires_grad}
+    assert all('prompts' in key for key in trained)
+    classifier = model.cls_head.text_classifier
+    for prompts in model.backbone.prompts, classifier.prompts:
+        assert prompts.tokens.shape == (depth, length, WIDTH)
+        # N(0, 0.02): six deviations of the deviation's own error
+        error = 6 * 0.02 / (2 * prompts.tokens.numel())**0.5
+        spread = torch.std(prompts.tokens).item()
+        assert spread == pytest.approx(0.02, abs=error)

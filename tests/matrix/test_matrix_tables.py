@@ -1,0 +1,207 @@
+"""The tables: every cell has its runs, and every run its settings."""
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from projects.vifi_clip.apis.knobs import read_knobs
+from projects.vifi_clip.matrix.mini_tables import mini_tables
+from projects.vifi_clip.matrix.paper_tables import paper_tables
+from projects.vifi_clip.matrix.runs import (Run, Table, by_name, with_needed)
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
+TABLES = dict(paper=paper_tables(), mini=mini_tables())
+
+# /work/shared/recipes.md, "Optimisation": T, epochs, batch, learning rate,
+# prompts' length and depth.
+RECIPES = {
+    ('vifi_zero_shot', 'both'): (32, 10, 256, 8e-6, None),
+    ('vifi_zero_shot', 'image'): (32, 10, 256, 8e-6, None),
+    ('vifi_zero_shot', 'text'): (32, 10, 256, 8e-6, None),
+    ('vifi_k400', 'both'): (16, 30, 512, 22e-6, None),
+    ('vifi_k400', 'image'): (16, 30, 256, 8e-6, None),
+    ('vifi_k400', 'text'): (16, 30, 256, 8e-6, None),
+    ('vifi_base2novel', 'both'): (32, 11, 64, 2e-6, None),
+    ('vifi_base2novel', 'image'): (32, 11, 64, 2e-6, None),
+    ('vifi_base2novel', 'text'): (32, 11, 64, 2e-6, None),
+    ('vifi_base2novel', 'prompts'): (32, 11, 64, 4e-2, (16, 9)),
+    ('vifi_few_shot', 'both'): (32, 50, 64, 2e-6, None),
+    ('vifi_few_shot', 'prompts'): (32, 50, 64, 8e-3, (10, 12)),
+}
+
+
+@pytest.fixture(params=['paper', 'mini'])
+def tables(request):
+    return TABLES[request.param]
+
+
+def test_numbers_of_cells_and_runs():
+    def count(tables):
+        return {key: (len(table.cells), len({r.name for r in table.runs}))
+                for key, table in tables.items()}
+
+    # 4 rows x 4 columns; 4 sets x 4 rows x 3; 3 sets x 2 rows x 4 shots; ...
+    # runs: 3 trainings + 3 sets x 4 rows; 4 sets x (3 rows x 3 seeds + 1); ...
+    assert count(TABLES['paper']) == {
+        '1': (16, 15), '2': (48, 40), '3': (24, 15), '4': (18, 19),
+        '5': (24, 25), '7': (12, 12), '8': (6, 3), '10': (4, 2)}
+    assert len(by_name(TABLES['paper'].values())) == 105
+    assert count(TABLES['mini']) == {
+        '1': (8, 19), '2': (15, 16), '3': (12, 28), '7': (3, 9),
+        '8': (8, 10), '10': (4, 4)}
+    assert len(by_name(TABLES['mini'].values())) == 68
+
+
+def test_cells_have_their_runs(tables):
+    for table in tables.values():
+        runs = by_name([table])
+        places = [(c.group, c.row, c.column) for c in table.cells]
+        assert len(set(places)) == len(places), table.key
+        for cell in table.cells:
+            assert cell.runs and len(set(cell.runs)) == len(cell.runs)
+            for name in cell.runs:
+                assert runs[name].test, f'{name} writes no metrics'
+        needed = {name for cell in table.cells for name in cell.runs}
+        assert set(runs) == {run.name for run in with_needed(
+            [runs[name] for name in needed], runs)}, 'a run for no cell'
+
+
+def test_runs_that_are_used_train_and_come_first(tables):
+    runs = by_name(tables.values())
+    for table in tables.values():
+        names = list(by_name([table]))
+        for run in table.runs:
+            if run.uses:
+                assert runs[run.uses].train
+                assert names.index(run.uses) < names.index(run.name)
+    for run in runs.values():
+        if not run.train:  # tests a training, or frozen CLIP
+            assert run.uses or run.knobs['TUNE'] == 'none', run.name
+        if run.knobs['TUNE'] == 'prompts':
+            bridge = runs[run.uses]
+            assert bridge.knobs['TUNE'] == 'both'
+            if bridge.config != 'vifi_zero_shot':
+                assert bridge.knobs['SEED'] == run.knobs['SEED']
+
+
+def test_seeds_are_three_where_the_paper_averages():
+    for key, table in TABLES['paper'].items():
+        for cell in table.cells:
+            seeds = [name.rpartition('/seed')[2] for name in cell.runs]
+            if key in '24' and cell.row != 'vanilla CLIP':
+                assert seeds == ['1', '2', '3'], cell
+            else:
+                assert len(cell.runs) == 1, cell
+
+
+def test_folders_do_not_hold_each_other(tables):
+    """Nor differ in case or in what Slurm's variables are called by."""
+    names = [run.name for run in by_name(tables.values()).values()]
+    assert len({name.lower().replace('/', '_') for name in names}) == len(
+        names)
+    for name in names:
+        assert not any(other.startswith(name + '/') for other in names)
+        assert name.replace('/', '_').isidentifier(), name
+
+
+def test_two_runs_of_one_name():
+    one, other = Run('a', 'vifi_k400'), Run('a', 'vifi_k400', dict(SEED='1'))
+    tables = [Table('1', '', (), (one, )), Table('2', '', (), (one, other))]
+    with pytest.raises(ValueError, match='two different runs are called a'):
+        by_name(tables)
+
+
+def test_needed_runs_come_first_and_once():
+    runs = {name: Run(name, 'c', uses=uses) for name, uses in
+            dict(c='b', b='a', a=None, d='a').items()}
+    names = [run.name for run in with_needed([runs['c'], runs['d']], runs)]
+    assert names == ['a', 'b', 'c', 'd']
+
+
+def test_knobs_are_the_configs_own(tables):
+    for run in by_name(tables.values()).values():
+        path = CONFIGS / f'{run.config}.py'
+        known = read_knobs(str(path))
+        listed = path.read_text().partition('_base_ =')[0]
+        for name in run.knobs:
+            assert name in known, f'{run.name}: {name}'
+            # the list at the top of the file, for people
+            assert name in listed, f'{run.config} does not explain {name}'
+
+
+def _distinct():
+    """Runs by what of them a config sees, but for the seed."""
+    found = {}
+    for kind, tables in TABLES.items():
+        for run in by_name(tables.values()).values():
+            knobs = {k: v for k, v in run.knobs.items() if k != 'SEED'}
+            found[(run.config, run.train, *sorted(knobs.items()))] = run
+    return list(found.values())
+
+
+@pytest.mark.parametrize('run', _distinct(), ids=lambda run: run.name)
+def test_settings(monkeypatch, run):
+    knobs = dict(run.knobs)
+    if knobs['TUNE'] == 'prompts':
+        knobs['PRETRAINED'] = '/there/k400.pth'
+    for name, value in knobs.items():
+        monkeypatch.setenv(name, value)
+    cfg = Config.fromfile(CONFIGS / f'{run.config}.py')
+    assert cfg.model.tune == knobs['TUNE']
+    assert cfg.randomness.seed == int(
+        knobs.get('SEED', read_knobs(cfg.filename)['SEED']))
+    if knobs['TUNE'] == 'prompts':
+        for part in cfg.model.backbone, cfg.model.cls_head.text_classifier:
+            assert part.pretrained == '/there/k400.pth'
+    if 'FUSION' in knobs:
+        assert cfg.model.cls_head.fusion == knobs['FUSION']
+    if run.config in ('vifi_few_shot', 'vifi_base2novel'):
+        _check_lists(cfg, run)
+    if run.train and (run.config, knobs['TUNE']) in RECIPES:
+        _check_recipe(cfg, *RECIPES[run.config, knobs['TUNE']])
+    elif run.train:
+        assert run.config in ('vifi_retrieval', 'vifi_mini', 'mini_retrieval')
+    if run.config == 'vifi_retrieval':
+        assert cfg.model.cls_head.num_frames == 16
+
+
+def _check_lists(cfg, run):
+    folder = f'data_splits/{run.knobs["DATASET"]}/'
+    shots, seed = run.knobs.get('SHOTS', '16'), run.knobs.get('SEED', '1')
+    start = dict(vifi_few_shot='few_shot_train',
+                 vifi_base2novel='base_train')[run.config]
+    listed = cfg.train_dataloader.dataset.ann_file
+    assert listed.endswith(f'{folder}{start}_{shots}shot_seed{seed}.txt')
+
+
+def _check_recipe(cfg, frames, epochs, batch, rate, prompts):
+    assert cfg.model.cls_head.num_frames == frames
+    steps = {step.type: step for step in
+             cfg.train_dataloader.dataset.pipeline}
+    assert steps['SampleFrames'].num_clips == frames
+    assert steps['SampleFrames'].clip_len == 1
+    tested = {step.type: step for step in cfg.test_dataloader.dataset.pipeline}
+    views = tested['SparseSampleViews']
+    assert views.num_frames == frames
+    # one view, or the 4 x 3 of the fully supervised setting
+    many = frames == 16
+    assert views.get('num_views', 1) == (4 if many else 1)
+    assert ('ThreeCrop' in tested) == many
+    assert ('CenterCrop' in tested) != many
+    assert cfg.train_cfg.max_epochs == epochs
+    assert cfg.param_scheduler[-1].end == epochs
+    assert [s.end for s in cfg.param_scheduler[:-1]] == [5]
+    accumulated = cfg.optim_wrapper.get('accumulative_counts', 1)
+    assert cfg.train_dataloader.batch_size == 4
+    assert 8 * cfg.train_dataloader.batch_size * accumulated == batch
+    optimizer = cfg.optim_wrapper.optimizer
+    assert (optimizer.type, optimizer.lr, tuple(optimizer.betas),
+            optimizer.eps, optimizer.weight_decay) == (
+                'AdamW', rate, (0.9, 0.98), 1e-8, 0.001)
+    for part in cfg.model.backbone, cfg.model.cls_head.text_classifier:
+        if prompts:
+            assert (part.prompts.length, part.prompts.depth) == prompts
+        else:
+            assert not part.get('prompts')
+    assert cfg.model.data_preprocessor.mean == [123.675, 116.28, 103.53]
+    assert cfg.model.cls_head.label_smooth_eps == 0.1

@@ -1,0 +1,49 @@
+"""Records of runs that nobody ran, and folders of them."""
+import json
+from pathlib import Path
+from typing import Iterable, Optional
+
+from projects.vifi_clip.matrix.layout import Layout, wanted_knobs
+from projects.vifi_clip.matrix.runs import Run, Table, by_name
+
+
+def write_record(layout: Layout, run: Run, metrics: dict,
+                 **changes) -> Path:
+    """What the test of a run writes at its end."""
+    record = dict(
+        config=f'{run.config}.py', checkpoint='none',
+        knobs=wanted_knobs(run), templates='a photo of a {}.',
+        mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375],
+        single_view=False, metrics=metrics)
+    path = Path(layout.metrics_file(run))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({**record, **changes}))
+    return path
+
+
+def write_training(layout: Layout, name: str) -> str:
+    """What a finished training leaves; returns its checkpoint."""
+    folder = Path(layout.folder(name))
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / 'last_checkpoint').write_text(str(folder / 'epoch_9.pth'))
+    Path(layout.trained_file(name)).touch()
+    return str(folder / 'epoch_9.pth')
+
+
+def fill_folder(layout: Layout, tables: Iterable[Table],
+                left_out: Optional[set] = None) -> None:
+    """Records of all runs, a little beside the paper's figures."""
+    tables = list(tables)
+    metrics = {}
+    for table in tables:
+        for cell in table.cells:
+            paper = cell.paper or 40.
+            mean, std = paper if isinstance(paper, tuple) else (paper, 0.5)
+            for i, name in enumerate(cell.runs):
+                value = (mean + i - 0.7) / cell.scale
+                metrics.setdefault(name, {})[cell.metric] = value
+                if cell.std:
+                    metrics[name][cell.std] = std / cell.scale
+    for name, run in by_name(tables).items():
+        if run.test and name not in (left_out or ()):
+            write_record(layout, run, metrics[name])
