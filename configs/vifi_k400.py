@@ -40,3 +40,4 @@ optim_wrapper = dict(
     optimizer=dict(lr=22e-6 if both else 8e-6))
 param_scheduler = [_base_.warmup, dict(**_base_.cosine, end=epochs)]
 randomness = dict(seed=int('{{$SEED:0}}'))
+del both

@@ -19,7 +19,7 @@ def folder(tmp_path):
     ('base_val', BASE), ('base_train_16shot_seed1', BASE),
     ('novel_val', NOVEL), ('few_shot_train_4shot_seed2', BASE + NOVEL),
     ('val_split1', BASE + NOVEL), ('train', BASE + NOVEL),
-    ('anything_else', BASE + NOVEL)])
+    ('stills', NOVEL)])
 def test_lists_with_their_classes(folder, ann, names):
     check_protocol(str(folder / f'{ann}.txt'), names, 'classes')
 

@@ -13,6 +13,14 @@ from projects.vifi_clip.apis import test, train
 from projects.vifi_clip.apis.launch import run_main
 
 
+@pytest.fixture(autouse=True)
+def _fresh_loggers():
+    """A logger keeps the stream that it was made with, which pytest closes
+    after each test."""
+    yield
+    MMLogger._instance_dict.clear()
+
+
 @pytest.fixture(scope='session')
 def shared_world(tmp_path_factory) -> Path:
     """A world that no test may change."""

@@ -3,7 +3,7 @@ from pathlib import Path
 from typing import Sequence
 
 from .class_list import read_class_list
-from .doctor.naming import class_file_of, prefix_of
+from .doctor.naming import class_file_of, prefix_of, role_of
 
 
 def check_protocol(ann_file: str, class_names: Sequence[str],
@@ -24,6 +24,8 @@ def check_protocol(ann_file: str, class_names: Sequence[str],
             in has another number of classes.
     """
     path = Path(ann_file)
+    if role_of(path) is None:  # a name of the user's own
+        return
     own = class_file_of(path, prefix_of(path.stem))
     if own is None:
         return
