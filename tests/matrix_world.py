@@ -3,8 +3,16 @@ import json
 from pathlib import Path
 from typing import Iterable, Optional
 
-from projects.vifi_clip.matrix.layout import Layout, wanted_knobs
+from projects.vifi_clip.apis.knobs import read_knobs
+from projects.vifi_clip.matrix.layout import ROOT, Layout, wanted_knobs
 from projects.vifi_clip.matrix.runs import Run, Table, by_name
+
+
+def clear_knobs(monkeypatch) -> None:
+    """An environment without knobs."""
+    for path in (ROOT / 'configs').glob('*.py'):
+        for name in read_knobs(str(path)):
+            monkeypatch.delenv(name, raising=False)
 
 
 def write_record(layout: Layout, run: Run, metrics: dict,

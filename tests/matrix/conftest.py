@@ -1,15 +1,8 @@
 """An environment without knobs."""
-from pathlib import Path
-
 import pytest
-
-from projects.vifi_clip.apis.knobs import read_knobs
-
-CONFIGS = Path(__file__).parents[2] / 'configs'
+from matrix_world import clear_knobs
 
 
 @pytest.fixture(autouse=True)
 def _no_knobs(monkeypatch):
-    for path in CONFIGS.glob('*.py'):
-        for name in read_knobs(str(path)):
-            monkeypatch.delenv(name, raising=False)
+    clear_knobs(monkeypatch)

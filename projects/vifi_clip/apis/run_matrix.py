@@ -12,6 +12,7 @@ from ..matrix.paper_tables import paper_tables
 from ..matrix.runs import Run, Table, by_name, with_needed
 from . import knobs
 
+_MINI_JOBS = 4  # each holds about 1 GiB of memory
 _SLURM = """#!/usr/bin/env bash
 #SBATCH --job-name={job}
 #SBATCH --gpus-per-node={gpus}
@@ -24,7 +25,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Command line of the matrix."""
     parser = argparse.ArgumentParser(
         description='List, run or print every cell of the paper\'s tables. '
-        'Without --run nothing is run.',
+        'Without --run, or --mini, nothing is run.',
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog='examples:\n'
         '  python tools/run_matrix.py                          # what there is'
@@ -33,11 +34,11 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         '--gpus 8\n'
         '  python tools/run_matrix.py --table 3 --commands slurm --gpus 8 > '
         'jobs.sh\n'
-        '  python tools/run_matrix.py --mini --run             # no data '
-        'needed\n'
+        '  python tools/run_matrix.py --mini                   # run it all; no '
+        'data\n'
         '  python tools/report.py                              # the tables')
-    parser.add_argument('--mini', action='store_true', help='the small world '
-                        'instead of the paper\'s data sets')
+    parser.add_argument('--mini', action='store_true', help='run the small '
+                        'world instead of the paper\'s data sets')
     parser.add_argument('--table', nargs='+', help='numbers of the paper\'s '
                         'tables (default: all)')
     parser.add_argument('--dataset', nargs='+', help='data sets, or protocols '
@@ -45,12 +46,14 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument('--only', help='runs whose name holds this text')
     parser.add_argument('--run', action='store_true', help='run what is not '
                         'finished, here')
+    parser.add_argument('--dry-run', action='store_true', help='with --mini: '
+                        'list the runs, run nothing')
     parser.add_argument('--commands', choices=['shell', 'slurm'],
                         help='print commands for a cluster instead')
     parser.add_argument('--gpus', type=int, default=1, help='GPUs for each '
                         'run (default: 1); the paper\'s batches are for 8')
     parser.add_argument('--jobs', type=int, help='runs at a time on this '
-                        'machine (default: 1; --mini: one for each core)')
+                        'machine (default: 1; --mini: one for each core, 4 at most)')
     parser.add_argument('--work-dir', help='folder of the runs (default: '
                         'work_dirs/matrix, work_dirs/matrix_mini, with the '
                         'knobs that are turned for all runs)')
@@ -58,10 +61,14 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
                         'world of --mini (default: data/mini)')
     args = parser.parse_args(argv)
     for name in 'gpus', 'jobs':
-        if (getattr(args, name) or 1) < 1:
+        value = getattr(args, name)
+        if value is not None and value < 1:
             parser.error(f'--{name} must be at least 1')
-    if args.run and args.commands:
-        parser.error('--run runs, --commands prints: choose one')
+    if args.run + args.dry_run + bool(args.commands) > 1:
+        parser.error('--run runs, --dry-run lists, --commands prints: choose '
+                     'one')
+    # The small world is there to be run; the paper's cells take GPU days.
+    args.run |= args.mini and not (args.dry_run or args.commands)
     return args
 
 
@@ -182,13 +189,16 @@ def _run(args: argparse.Namespace, runs: Sequence[Run],
     # These import torch and MMAction2, which a dry run does not need.
     from ..matrix.execute import Executor
     environ = _prepare_mini(args) if args.mini else {}
-    jobs = args.jobs or (os.cpu_count() if args.mini else 1)
+    jobs = args.jobs or (min(os.cpu_count() or 1, _MINI_JOBS)
+                         if args.mini else 1)
     todo = [run for run in runs if not layout.finished(run)]
     print(f'{len(runs) - len(todo)} of {len(runs)} runs are finished; '
           f'{len(todo)} to do, {jobs} at a time, in {layout.root}')
     failed = Executor(layout, args.gpus, jobs, environ).run(todo)
-    mini = ' --mini' if args.mini else ''
-    print(f'\nThe tables: python tools/report.py{mini}')
+    options = ' --mini' if args.mini else ''
+    if args.work_dir:
+        options += f' --work-dir {shlex.quote(args.work_dir)}'
+    print(f'\nThe tables: python tools/report.py{options}')
     if failed:
         listed = '\n'.join(f'  {name}: {why}' for name, why in failed.items())
         raise UserError(f'{len(failed)} of {len(todo)} runs failed:\n{listed}'

@@ -82,6 +82,7 @@ def _write_metrics(path: str, cfg: Config, args: argparse.Namespace,
     """The metrics with what decides them: weights, prompt, pixels, knobs."""
     text = cfg.model.get('cls_head', {}).get('text_classifier', {})
     pixels = cfg.model.get('data_preprocessor') or {}
+    pixels = (pixels.get('preprocessors') or {}).get('imgs', pixels)
     record = dict(
         config=osp.basename(cfg.filename),
         checkpoint=args.checkpoint,

@@ -1,0 +1,228 @@
+"""Commands for a cluster, run by a shell and by a stub of Slurm."""
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from matrix_world import clear_knobs, write_record, write_training
+
+from projects.vifi_clip.apis import run_matrix
+from projects.vifi_clip.matrix.layout import ROOT, Layout
+from projects.vifi_clip.matrix.paper_tables import paper_tables
+from projects.vifi_clip.matrix.runs import by_name
+
+RUNS = by_name(paper_tables().values())
+NAMES = ('TUNE', 'SEED', 'DATASET', 'EVAL', 'PRETRAINED', 'DATA_ROOT')
+# Writes down how it was called; a training leaves its checkpoint.
+PYTHON = '''#!{python} -IS
+import json, os, sys
+with open({calls!r}, 'a') as file:
+    file.write(json.dumps(dict(
+        argv=sys.argv[1:], cwd=os.getcwd(),
+        environ={{k: os.environ[k] for k in {names!r} if k in os.environ}}))
+        + '\\n')
+if any(word.endswith('train.py') for word in sys.argv):
+    work = sys.argv[sys.argv.index('--work-dir') + 1]
+    if os.path.exists(os.path.join(work, 'fail')):
+        sys.exit(2)
+    os.makedirs(work, exist_ok=True)
+    with open(os.path.join(work, 'last_checkpoint'), 'w') as file:
+        file.write(os.path.join(work, 'epoch_10.pth'))
+'''
+# Runs a job at once, as in a queue without others; gives ids like a cluster's.
+SBATCH = '''#!/usr/bin/env bash
+echo "$*" >> {jobs}
+head -c 100000 > {jobs}.script
+bash -n {jobs}.script && bash {jobs}.script > /dev/null || exit 1
+echo "$((1000 + $(wc -l < {jobs})));cluster"
+'''
+
+
+class Cluster:
+    """Stub programs on PATH, and what they were told."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / 'bin'
+        self.path.mkdir(parents=True)
+        self._program('python', PYTHON.format(
+            python=sys.executable, calls=str(folder / 'calls'), names=NAMES))
+        self._program('sbatch', SBATCH.format(jobs=folder / 'jobs'))
+
+    def _program(self, name, text):
+        (self.path / name).write_text(text)
+        (self.path / name).chmod(0o755)
+
+    def bash(self, script, cwd, check=True, **environ):
+        path = f'{self.path}{os.pathsep}{os.environ["PATH"]}'
+        env = dict(os.environ, PATH=path, VIRTUAL_ENV='/x', **environ)
+        subprocess.run(['bash', '-n'], input=script, text=True, check=True)
+        return subprocess.run(['bash'], input=script, text=True, cwd=cwd,
+                              check=check, env=env, capture_output=True)
+
+    def calls(self):
+        return [json.loads(line) for line in
+                (self.folder / 'calls').read_text().splitlines()]
+
+    def jobs(self):
+        return (self.folder / 'jobs').read_text().splitlines()
+
+
+@pytest.fixture(autouse=True)
+def _no_knobs(monkeypatch):
+    clear_knobs(monkeypatch)
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    return Cluster(tmp_path / 'cluster')
+
+
+@pytest.fixture
+def printed(capsys):
+
+    def call(*argv):
+        capsys.readouterr()
+        run_matrix.main([str(arg) for arg in argv])
+        return capsys.readouterr().out
+
+    return call
+
+
+CHOICE = ('--table', '1', '4', '--dataset', 'hmdb51')
+
+
+def _check_calls(calls, work, tool='tools/{}.py'):
+    """Of CHOICE: 3 trainings on K400, 4 tests on HMDB-51, 3 + 3 of Table 4."""
+    trained = [call for call in calls if 'train.py' in ' '.join(call['argv'])]
+    tested = [call for call in calls if call not in trained]
+    assert (len(trained), len(tested)) == (3 + 6, 4 + 6)
+    order = [call['argv'][call['argv'].index('--work-dir') + 1][
+        len(str(work)) + 1:] for call in calls]
+    for name in order:
+        uses = RUNS[name].uses
+        assert not uses or order.index(uses) < order.index(name)
+    bridge = f'{work}/zero_shot/train/both/epoch_10.pth'
+    for call, name in zip(calls, order):
+        expected = dict(RUNS[name].knobs)
+        if expected['TUNE'] == 'prompts':
+            expected['PRETRAINED'] = bridge
+        assert call['environ'] == expected, name
+        words = call['argv'][call['argv'].index(
+            next(w for w in call['argv'] if w.endswith('.py'))):]
+        kind = 'train' if call in trained else 'test'
+        assert words[0].endswith(tool.format(kind))
+        assert words[1].endswith(f'configs/{RUNS[name].config}.py')
+        if kind == 'test':
+            source = name if RUNS[name].train else RUNS[name].uses
+            assert words[2] == (f'{work}/{source}/epoch_10.pth' if source
+                                else 'none')
+            assert words[words.index('--metrics') + 1] == (
+                f'{work}/{name}/metrics.json')
+        else:
+            assert '--resume' in words
+        for path in words[:2]:
+            assert Path(call['cwd'], path).is_file()
+
+
+@pytest.mark.parametrize('folder', ['plain', "my runs' $HOME `x` \"y\" $(z)"])
+def test_shell_commands_run(cluster, printed, tmp_path, folder):
+    work = tmp_path / folder
+    script = printed(*CHOICE, '--commands', 'shell', '--work-dir', work)
+    assert 'python tools/train.py configs/vifi_zero_shot.py' in script
+    cluster.bash(script, ROOT)
+    _check_calls(cluster.calls(), work)
+    assert {path.parent.relative_to(work).as_posix()
+            for path in work.rglob('trained')} == {
+        name for name in RUNS if RUNS[name].train
+        and Path(work, name).is_dir()}
+
+
+def test_shell_commands_from_another_folder(cluster, printed, tmp_path,
+                                            monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    script = printed(*CHOICE, '--commands', 'shell', '--work-dir', 'a b')
+    cluster.bash(script, tmp_path)
+    _check_calls(cluster.calls(), 'a b')
+    assert (tmp_path / 'a b/zero_shot/train/both/trained').is_file()
+
+
+def test_shell_commands_with_several_gpus(cluster, printed, tmp_path):
+    script = printed(*CHOICE, '--commands', 'shell', '--gpus', '8',
+                     '--work-dir', tmp_path / 'a b')
+    assert 'bash tools/dist_train.sh configs/vifi_zero_shot.py 8' in script
+    cluster.bash(script, ROOT)
+    calls = cluster.calls()
+    for call in calls:
+        assert call['argv'][:2] == ['-m', 'torch.distributed.run']
+        assert '--nproc_per_node=8' in call['argv']
+    _check_calls(calls, tmp_path / 'a b', '{}.py')
+
+
+@pytest.mark.parametrize('folder', ['plain', "my runs' $HOME"])
+def test_slurm_jobs(cluster, printed, tmp_path, folder):
+    work = tmp_path / folder
+    script = printed(*CHOICE, '--commands', 'slurm', '--work-dir', work)
+    done = cluster.bash(script, ROOT)
+    assert done.stderr == ''
+    _check_calls(cluster.calls(), work)
+    jobs = cluster.jobs()
+    assert len(jobs) == 3 + 4 + 6
+    numbers = {}
+    for i, words in enumerate(jobs):
+        name = words.partition(f'{work}/')[2].partition('/slurm-%j.out')[0]
+        uses = RUNS[name].uses
+        if uses:  # submitted before, and waited for by number
+            assert words.endswith(f' --dependency=afterok:{numbers[uses]}')
+        else:
+            assert '--dependency' not in words
+        numbers[name] = 1001 + i
+        assert Path(work, name).is_dir()  # Slurm does not make it
+    head = (cluster.folder / 'jobs.script').read_text().splitlines()[:5]
+    assert head == ['#!/usr/bin/env bash',
+                    f'#SBATCH --job-name={name.replace("/", "-")}',
+                    '#SBATCH --gpus-per-node=1', '#SBATCH --ntasks=1',
+                    '#SBATCH --cpus-per-task=10']
+
+
+def test_commands_of_what_is_left(cluster, printed, tmp_path):
+    layout = Layout(str(tmp_path / 'm'))
+    argv = (*CHOICE, '--commands', 'slurm', '--work-dir', layout.root)
+    source = write_training(layout, 'zero_shot/train/both')
+    write_record(layout, RUNS['zero_shot/hmdb51/none'], {})
+    script = printed(*argv)
+    assert script.count('sbatch --parsable') == 3 + 4 + 6 - 2
+    assert f'PRETRAINED={source} ' in script  # no need to wait
+    assert 'job_zero_shot_train_both' not in script
+    # a training that was interrupted is waited for, though it has a
+    # checkpoint
+    Path(layout.trained_file('zero_shot/train/both')).unlink()
+    script = printed(*argv)
+    assert source not in script
+    assert '--dependency=afterok:"${job_zero_shot_train_both%%;*}"' in script
+
+
+def test_nothing_runs_on_a_failed_training(cluster, printed, tmp_path):
+    """Nor is frozen CLIP tested in its place."""
+    script = printed(*CHOICE, '--commands', 'shell', '--work-dir', tmp_path)
+    flag = tmp_path / 'zero_shot/train/both/fail'
+    flag.parent.mkdir(parents=True)
+    flag.touch()
+    done = cluster.bash(script, ROOT, check=False)
+    assert str(tmp_path / 'zero_shot/train/both/trained') in done.stderr
+    ran = {call['argv'][call['argv'].index('--work-dir') + 1][
+        len(str(tmp_path)) + 1:] for call in cluster.calls()}
+    assert 'zero_shot/train/both' in ran
+    assert not any(RUNS[name].uses == 'zero_shot/train/both' for name in ran)
+    assert 'zero_shot/hmdb51/image' in ran  # the others go on
+
+
+def test_commands_keep_knobs_of_the_environment(cluster, printed, tmp_path):
+    script = printed('--table', '8', '--commands', 'shell', '--only', 'image',
+                     '--work-dir', tmp_path)
+    cluster.bash(script, ROOT, DATA_ROOT='/my data')
+    assert [call['environ'] for call in cluster.calls()] == [
+        dict(TUNE='image', DATA_ROOT='/my data')] * 2

@@ -1,0 +1,171 @@
+"""Environment knobs: found in configs, checked, and told apart."""
+from pathlib import Path
+
+import pytest
+from matrix_world import clear_knobs
+from mmengine.config import Config
+
+from projects.vifi_clip.apis.knobs import (check_knobs, experiment, is_place,
+                                           read_knobs, values)
+from projects.vifi_clip.apis.train import main as train
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
+ENTRIES = sorted(path.stem for path in CONFIGS.glob('*.py'))
+
+
+@pytest.fixture(autouse=True)
+def _no_knobs(monkeypatch):
+    clear_knobs(monkeypatch)
+
+
+def _known(name='vifi_few_shot'):
+    return read_knobs(str(CONFIGS / f'{name}.py'))
+
+
+def _check(environ, name='vifi_few_shot'):
+    check_knobs(str(CONFIGS / f'{name}.py'), _known(name), environ)
+
+
+def test_defaults():
+    expected = dict(
+        ARCH='ViT-B-16-quickgelu', DATASET='hmdb51', DATA_ROOT='data',
+        FUSION='embedding', LIST_DIR='default', LIST_ROOT='default',
+        NUM_FRAMES='32', PIXELS='imagenet', PRETRAINED='default', SEED='1',
+        SHOTS='16', TEMPLATE='default', TUNE='both', VIDEO_DIR='default')
+    assert _known().items() >= expected.items()
+    # through two levels of bases; the entry's own default
+    assert _known('vifi_k400')['NUM_FRAMES'] == '16'
+    assert _known('vifi_k400')['TRAIN_LIST'] == 'train.txt'
+    assert _known('vifi_zero_shot')['SPLIT'] == 'all'
+
+
+@pytest.mark.parametrize('entry', ENTRIES)
+def test_entries_read_what_their_heads_explain(entry):
+    head = (CONFIGS / f'{entry}.py').read_text().partition('_base_ =')[0]
+    explained = [name for name in _known(entry) if name in head]
+    assert 'SEED' in explained or entry == 'mini_clip'
+
+
+def test_found_as_mmengine_reads_them(tmp_path, monkeypatch):
+    """Each spelling that MMEngine fills in, in files and paths of bases."""
+    (tmp_path / 'base_four.py').write_text("in_base = '{{$KNOB_D:4}}'\n")
+    path = tmp_path / 'config.py'
+    path.write_text("_base_ = ['./base_{{$KNOB_B:none}}.py']\n"
+                    "a = '{{$KNOB_A:1}}'\nb = '{{ $KNOB_C : 3 }}'\n"
+                    "c = {{'$KNOB_E:5'}}\n")
+    monkeypatch.setenv('KNOB_B', 'four')
+    cfg = Config.fromfile(path)
+    assert (cfg.a, cfg.b, cfg.c, cfg.in_base) == ('1', '3', 5, '4')
+    assert read_knobs(str(path)) == dict(
+        KNOB_A='1', KNOB_B='none', KNOB_C='3', KNOB_D='4', KNOB_E='5')
+
+
+@pytest.mark.parametrize('text', [
+    '_base_ = [name for name in ()]', 'not Python {{$SEED:0}}', ''])
+def test_odd_files_are_mmengines_to_report(tmp_path, text):
+    path = tmp_path / 'odd.py'
+    path.write_text(text)
+    assert read_knobs(str(path)) == (dict(SEED='0') if 'SEED' in text else {})
+
+
+def test_other_files_beside_a_config(tmp_path):
+    (tmp_path / 'latin.py').write_bytes(b'# caf\xe9\n')
+    (tmp_path / 'folder.py').mkdir()
+    (tmp_path / 'config.py').write_text("seed = '{{$SEED:0}}'")
+    path = str(tmp_path / 'config.py')
+    check_knobs(path, read_knobs(path), dict(SHOTS='3'))  # nobody's knob here
+
+
+def test_values(monkeypatch):
+    monkeypatch.setenv('SHOTS', '4')
+    found = values(_known())
+    assert found['SHOTS'] == '4' and found['SEED'] == '1'
+    assert list(found) == sorted(found)
+
+
+@pytest.mark.parametrize('name, meant', [
+    ('SHOT', 'SHOTS'), ('SHTOS', 'SHOTS'), ('TNUE', 'TUNE'), ('SEEDS', 'SEED'),
+    ('DATASETS', 'DATASET'), ('DATA_SET', 'DATASET'), ('dataset', 'DATASET'),
+    ('DATAROOT', 'DATA_ROOT'), ('PRETRAIN', 'PRETRAINED'),
+    ('TEMPLATES', 'TEMPLATE'), ('VIDEOS_DIR', 'VIDEO_DIR'),
+    ('NUM_FRAME', 'NUM_FRAMES')])
+def test_misspelled(name, meant):
+    with pytest.raises(ValueError, match=f'^{name}=4 is set, but .*few_shot.py'
+                       f' has no such knob; did you mean {meant}?'):
+        _check({name: '4', 'HOME': '/root'})
+
+
+def test_knobs_of_other_entries():
+    with pytest.raises(ValueError, match='PROTOCOL=full is set, but .* has '
+                       r'no such knob \(it has ARCH, .*SHOTS'):
+        _check(dict(PROTOCOL='full'))
+    with pytest.raises(ValueError, match='SHOTS=4'):
+        _check(dict(SHOTS='4'), 'vifi_k400')
+    # a list that this entry does not read is another experiment, too
+    with pytest.raises(ValueError, match='TRAIN_LIST=tiny.txt'):
+        _check(dict(TRAIN_LIST='tiny.txt'))
+
+
+def test_places_may_be_set_for_all_entries():
+    for entry in ENTRIES:
+        _check(dict(DATA_ROOT='/d', LIST_ROOT='/l', LIST_DIR='/l/x',
+                    VIDEO_DIR='/v', CLASS_FILE='/c', MINI_CLIP='/m'), entry)
+    assert is_place('LIST_DIR') and not is_place('TRAIN_LIST')
+    assert not is_place('PRETRAINED')
+
+
+@pytest.mark.parametrize('entry', ENTRIES)
+def test_what_else_an_environment_holds(entry):
+    """Shells, schedulers, CI, containers, launchers."""
+    names = '''
+        PATH HOME PWD OLDPWD SHELL SHLVL TERM USER LOGNAME MAIL LANG LANGUAGE
+        LC_ALL LS_COLORS LESSOPEN EDITOR VISUAL DISPLAY HOSTNAME HOST HISTFILE
+        HISTSIZE COLUMNS LINES PS1 TZ TMPDIR TEMP TMP DIRSTACK MANPATH
+        XDG_DATA_DIRS XDG_RUNTIME_DIR DBUS_SESSION_BUS_ADDRESS SSH_TTY
+        CI CI_JOB_ID GITHUB_ACTIONS GITHUB_RUN_ID RUNNER_TEMP RUNNER_ARCH
+        GITLAB_CI JENKINS_HOME BUILD_ID DEBIAN_FRONTEND container
+        SLURM_JOB_ID SLURM_NODELIST SLURM_ARRAY_TASK_ID SLURM_SUBMIT_DIR
+        SLURM_DATA SBATCH_PARTITION PBS_JOBID LSB_JOBID
+        RANK LOCAL_RANK WORLD_SIZE LOCAL_WORLD_SIZE NODE_RANK NNODES PORT
+        MASTER_ADDR MASTER_PORT GROUP_RANK TORCHELASTIC_RUN_ID
+        CUDA_HOME CUDA_VISIBLE_DEVICES CUDA_ROOT NCCL_DEBUG
+        NVIDIA_VISIBLE_DEVICES
+        OMP_NUM_THREADS OMP_WAIT_POLICY MKL_NUM_THREADS KMP_AFFINITY
+        PYTHONPATH PYTHONHASHSEED PYTHON_VERSION PYTEST_CURRENT_TEST
+        PIP_INDEX_URL VIRTUAL_ENV CONDA_PREFIX CONDA_ROOT CONDA_DEFAULT_ENV
+        HF_HOME HF_HUB_OFFLINE HF_DATASETS_CACHE TORCH_HOME
+        TOKENIZERS_PARALLELISM
+        ARCHFLAGS CFLAGS CXX CC HOSTTYPE MACHTYPE OSTYPE MAKEFLAGS
+        DISTDIR LIBDIR
+        http_proxy https_proxy no_proxy SEED_ENV SPLITTER
+        VIFI_TRACEBACK WANDB_DIR WANDB_PROJECT MLFLOW_TRACKING_URI JAVA_HOME
+        '''.split()
+    _check(dict.fromkeys(names, 'x'), entry)
+
+
+def test_experiment(monkeypatch):
+    assert experiment(_known()) == ''
+    for name, value in dict(
+            SHOTS='4', DATASET='ucf101', SEED='1', DATA_ROOT='/data',
+            LIST_DIR='/lists').items():
+        monkeypatch.setenv(name, value)
+    assert experiment(_known()) == 'DATASET_ucf101-SHOTS_4'
+    monkeypatch.setenv('PRETRAINED', '/x/k400 best/epoch_10.pth')
+    assert experiment(_known()) == (
+        'DATASET_ucf101-PRETRAINED_epoch_10-SHOTS_4')
+    monkeypatch.setenv('PRETRAINED', 'laion2b s34b/../b88k')
+    assert '/' not in experiment(_known())
+    assert ' ' not in experiment(_known())
+
+
+def test_training_lists_are_experiments(monkeypatch):
+    monkeypatch.setenv('TRAIN_LIST', 'train_tiny.txt')
+    assert experiment(_known('vifi_k400')) == 'TRAIN_LIST_train_tiny'
+
+
+def test_tools_check_before_anything_else(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv('SHOT', '4')
+    with pytest.raises(ValueError, match='did you mean SHOTS'):
+        train([str(CONFIGS / 'vifi_few_shot.py')])
+    assert not list(tmp_path.iterdir())
