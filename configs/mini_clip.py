@@ -36,8 +36,10 @@ train_dataloader = dict(
         ann_file='annotations/stills.txt',
         class_file=captions,
         pipeline=still_pipeline))
+val_cfg = None
 val_dataloader = None
 val_evaluator = None
+test_cfg = None
 test_dataloader = None
 test_evaluator = None
 

@@ -34,8 +34,8 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         '--gpus 8\n'
         '  python tools/run_matrix.py --table 3 --commands slurm --gpus 8 > '
         'jobs.sh\n'
-        '  python tools/run_matrix.py --mini                   # run it all; no '
-        'data\n'
+        '  python tools/run_matrix.py --mini                   # run it all'
+        '\n'
         '  python tools/report.py                              # the tables')
     parser.add_argument('--mini', action='store_true', help='run the small '
                         'world instead of the paper\'s data sets')
@@ -53,7 +53,8 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument('--gpus', type=int, default=1, help='GPUs for each '
                         'run (default: 1); the paper\'s batches are for 8')
     parser.add_argument('--jobs', type=int, help='runs at a time on this '
-                        'machine (default: 1; --mini: one for each core, 4 at most)')
+                        'machine (default: 1; --mini: one for each core, '
+                        '4 at most)')
     parser.add_argument('--work-dir', help='folder of the runs (default: '
                         'work_dirs/matrix, work_dirs/matrix_mini, with the '
                         'knobs that are turned for all runs)')
