@@ -7,7 +7,7 @@
 #
 # Knobs (environment): TUNE (both, image, text, none), SEED; DATA_ROOT (the
 # small world), MINI_CLIP (its "pretrained CLIP", a checkpoint of
-# configs/mini_clip.py), PRETRAINED (what to start from instead).
+# configs/mini_clip.py), PRETRAINED (what to start from instead), WORKERS.
 _base_ = [
     './_base_/runtime.py', './_base_/schedule_mini.py',
     './_base_/models/mini.py'
@@ -17,6 +17,7 @@ if _base_.tune == 'prompts':
     raise ValueError('TUNE=prompts: retrieval learns no prompts; choose '
                      'both, image, text or none')
 data_root = '{{$DATA_ROOT:data/mini}}'
+workers = int('{{$WORKERS:2}}')  # processes that read videos
 epochs = 6
 
 model = dict(
@@ -60,7 +61,8 @@ val_pipeline = [
     dict(type='CenterCrop', crop_size=60),
     *_pack
 ]
-_loader = dict(batch_size=32, num_workers=2, persistent_workers=True)
+_loader = dict(
+    batch_size=32, num_workers=workers, persistent_workers=workers > 0)
 _dataset = dict(
     type='CheckedVideoTextDataset',
     data_root=data_root,

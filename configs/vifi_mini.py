@@ -17,7 +17,7 @@
 # none), FUSION (embedding, decision, image), TEMPLATE; DATA_ROOT (the small
 # world), MINI_CLIP (its "pretrained CLIP", a checkpoint of
 # configs/mini_clip.py), PRETRAINED (what to start from instead, e.g. a
-# checkpoint of `full` to learn prompts in).
+# checkpoint of `full` to learn prompts in), WORKERS.
 _base_ = [
     './_base_/runtime.py', './_base_/schedule_mini.py',
     './_base_/models/mini.py', './_base_/datasets/mini.py'

@@ -162,6 +162,6 @@ def test_mini_makes_its_world_first(monkeypatch, tmp_path, capsys, run):
     assert made == ['small'] and len(seen['runs']) == 9
     assert seen['environ'] == dict(
         DATA_ROOT=str(tmp_path / 'small'),
-        MINI_CLIP=str(tmp_path / 'work_dirs/clip-digest.pth'))
+        MINI_CLIP=str(tmp_path / 'work_dirs/clip-digest.pth'), WORKERS='0')
     assert seen['root'] == 'work_dirs/matrix_mini' and seen['jobs'] == 3
     assert 'python tools/report.py --mini' in capsys.readouterr().out

@@ -1,6 +1,8 @@
 # The small world of tools/make_mini_dataset.py: 8 frames, 60 x 60
 # pixels of 64 x 64.
+# Knobs: DATA_ROOT, WORKERS.
 data_root = '{{$DATA_ROOT:data/mini}}'
+workers = int('{{$WORKERS:2}}')  # processes that read videos
 label_file = data_root + '/annotations/classes.txt'
 
 train_pipeline = [
@@ -38,7 +40,7 @@ _dataset = dict(
     data_root=data_root,
     data_prefix=dict(video=''),
     class_file=label_file)
-_loader = dict(num_workers=2, persistent_workers=True)
+_loader = dict(num_workers=workers, persistent_workers=workers > 0)
 train_dataloader = dict(
     **_loader,
     batch_size=16,

@@ -8,9 +8,9 @@ from typing import Dict, List, Mapping, Optional
 
 # MMEngine's own pattern for '{{$NAME:default}}'.
 _KNOB = re.compile(r'\{\{[\'"]?\s*\$(\w+)\s*\:\s*(\S*?)\s*[\'"]?\}\}')
-# Where things are, which says nothing about the experiment.
+# Where things are, and how they are read: nothing about the experiment.
 # (TRAIN_LIST and VAL_LIST do: train_tiny.txt is another experiment.)
-_PLACES = re.compile(r'.*_(ROOT|DIR|FILE|CLIP)$')
+_PLACES = re.compile(r'.*_(ROOT|DIR|FILE|CLIP)$|WORKERS$')
 # A misspelling is one that is this near to a knob, and not by itself a name
 # that shells, schedulers or libraries set.
 _NEAR = 0.82  # SHOT is, DISTDIR (LIST_DIR) is not

@@ -85,7 +85,8 @@ class Layout:
         work = ['--work-dir', self.folder(run.name)]
         steps = []
         if run.train and not osp.isfile(self.trained_file(run.name)):
-            steps.append(['train', config, *work, '--resume'])
+            steps.append(['train', config, *work, '--resume',
+                          *run.train_options])
         if run.test:
             tested = run.name if run.train else run.uses
             checkpoint = self.checkpoint(tested) if tested else 'none'

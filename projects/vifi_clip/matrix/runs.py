@@ -19,6 +19,7 @@ class Run:
         uses (str, optional): Name of the run whose last checkpoint this one
             starts from (as ``PRETRAINED``), or tests if it does not train.
             A run that does not train and uses none tests frozen CLIP.
+        train_options (tuple[str, ...]): More of the training's command line.
         test_options (tuple[str, ...]): More of the test's command line.
     """
 
@@ -29,6 +30,7 @@ class Run:
     train: bool = True
     test: bool = True
     uses: Optional[str] = None
+    train_options: Tuple[str, ...] = ()
     test_options: Tuple[str, ...] = ()
 
 
