@@ -32,7 +32,7 @@ _protocols = dict(
     zero_shot=_full,
     base2novel=(f'base_train_{shots}shot_seed{seed}', 'base_classes', 12,
                 3e-4),
-    few_shot=(f'few_shot_train_{shots}shot_seed{seed}', 'target_classes', 16,
+    few_shot=(f'few_shot_train_{shots}shot_seed{seed}', 'target_classes', 12,
               3e-4))
 if protocol not in _protocols:
     raise ValueError(f'PROTOCOL={protocol}: choose one of {set(_protocols)}')
