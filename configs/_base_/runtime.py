@@ -21,6 +21,7 @@ custom_hooks = [
     dict(type='EpochAccumulationHook'),
     dict(type='ResumedValidationHook'),
     dict(type='BadVideoHook'),
+    dict(type='FiniteLossHook'),
     dict(type='ClassListHook'),
     dict(type='PlainCheckpointHook'),
     dict(type='CheckpointSettingsHook')

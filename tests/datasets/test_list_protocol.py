@@ -33,6 +33,18 @@ def test_lists_with_those_of_another(folder, ann, names):
         check_protocol(str(folder / f'{ann}.txt'), names, 'mine.txt')
 
 
+def test_halves_of_one_size(folder):
+    (folder / 'base_classes.txt').write_text('jump\nrun\nskip\n')
+    with pytest.raises(ValueError, match='a list of another protocol'):
+        check_protocol(str(folder / 'base_val.txt'), NOVEL, 'novel')
+
+
+def test_other_words_for_the_same_classes(folder):
+    check_protocol(str(folder / 'base_val.txt'), ['leaping', 'running'], 'x')
+    (folder / 'base_classes_words.txt').write_text('to jump\nto run\n')
+    check_protocol(str(folder / 'base_val.txt'), ['to jump', 'to run'], 'x')
+
+
 def test_lists_in_a_folder_without_class_lists(tmp_path):
     check_protocol(str(tmp_path / 'base_val.txt'), NOVEL, 'mine.txt')
 

@@ -64,6 +64,7 @@ class Tools:
         self.behave(folder, 'test')
         target = Path(argv[argv.index('--metrics') + 1])
         target.write_text(json.dumps(dict(
+            config=Path(argv[0]).name,
             knobs=wanted_knobs(_run('x', train=argv[1] != 'none')),
             metrics={})))
 

@@ -5,7 +5,6 @@ import statistics
 import pytest
 from matrix_world import write_record
 
-from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.matrix.layout import Layout
 from projects.vifi_clip.matrix.results import Result, fill
 from projects.vifi_clip.matrix.runs import Cell, Run, Table
@@ -123,12 +122,25 @@ def test_places_do_not_matter(layout, monkeypatch):
     assert _fill(layout).values == (40., )
 
 
-@pytest.mark.parametrize('text', ['{"knobs": ', '[]', '{}', ''])
-def test_damaged_record(layout, text):
+@pytest.mark.parametrize('text', [
+    '{"knobs": ', '[]', '{}', '', '{"knobs": null, "metrics": {}}',
+    '{"knobs": {}, "metrics": {"acc/top1": NaN}}',
+    '{"knobs": {}, "metrics": {"acc/top1": "much"}}'])
+def test_damaged_record(layout, text, capsys):
+    """It stops no other run, and is told once."""
     write_record(layout, RUNS[0], {'acc/top1': .4}).write_text(text)
-    with pytest.raises(UserError, match='seed1/metrics.json is not what.*'
-                       'remove it and run few/seed1 again'):
-        _fill(layout)
+    assert _fill(layout).values == () == _fill(layout).values
+    assert capsys.readouterr().err.count(
+        'seed1/metrics.json is not what') == 1
+
+
+@pytest.mark.parametrize('change', [
+    dict(single_view=True), dict(config='vifi_k400.py')])
+def test_record_of_another_test(layout, change):
+    path = write_record(layout, RUNS[0], {'acc/top1': .4})
+    assert _fill(layout).values == (40., )
+    path.write_text(json.dumps(dict(json.loads(path.read_text()), **change)))
+    assert _fill(layout).values == ()
 
 
 def test_deviation_is_that_of_statistics():

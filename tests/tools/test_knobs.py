@@ -149,10 +149,12 @@ def test_experiment(monkeypatch):
             SHOTS='4', DATASET='ucf101', SEED='1', DATA_ROOT='/data',
             LIST_DIR='/lists').items():
         monkeypatch.setenv(name, value)
-    assert experiment(_known()) == 'DATASET_ucf101-SHOTS_4'
+    assert experiment(_known()) == (
+        'DATASET_ucf101-LIST_DIR_lists-SHOTS_4')
+    monkeypatch.delenv('LIST_DIR')
     monkeypatch.setenv('PRETRAINED', '/x/k400 best/epoch_10.pth')
     assert experiment(_known()) == (
-        'DATASET_ucf101-PRETRAINED_epoch_10-SHOTS_4')
+        'DATASET_ucf101-PRETRAINED_k400_best_epoch_10-SHOTS_4')
     monkeypatch.setenv('PRETRAINED', 'laion2b s34b/../b88k')
     assert '/' not in experiment(_known())
     assert ' ' not in experiment(_known())
@@ -169,3 +171,28 @@ def test_tools_check_before_anything_else(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match='did you mean SHOTS'):
         train([str(CONFIGS / 'vifi_few_shot.py')])
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('name, value, said', [
+    ('SHOTS', '', 'is empty'), ('NUM_FRAMES', 'x', 'NUM_FRAMES=x'),
+    ('SEED', '04', 'whole number'), ('SHOTS', '٤', 'whole number'),
+    ('DATA_ROOT', "/home/O'Brien", 'quotes'),
+    ('DATA_ROOT', 'C:\\new', 'backslashes'), ('ARCH', 'a\nb', 'line breaks')])
+def test_values_that_no_knob_can_have(name, value, said):
+    known = dict(SHOTS='16', SEED='1', NUM_FRAMES='32', DATA_ROOT='data',
+                 ARCH='x')
+    with pytest.raises(ValueError, match=said):
+        check_knobs(str(CONFIGS / 'vifi_few_shot.py'), known,
+                          {name: value})
+
+
+def test_data_of_ones_own_have_folders_of_their_own(monkeypatch):
+    known = dict(LIST_DIR='default', PRETRAINED='default', DATA_ROOT='data')
+    names = set()
+    for folder in '/my/a/lists', '/my/b/lists':
+        monkeypatch.setenv('LIST_DIR', folder)
+        monkeypatch.setenv('PRETRAINED', f'{folder}/epoch_1.pth')
+        monkeypatch.setenv('DATA_ROOT', folder)
+        names.add(experiment(known))
+    assert names == {'LIST_DIR_a_lists-PRETRAINED_lists_epoch_1',
+                     'LIST_DIR_b_lists-PRETRAINED_lists_epoch_1'}

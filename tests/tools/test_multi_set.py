@@ -103,7 +103,10 @@ def test_two_processes_report_what_one_does(halves, write_config, tools,
 
 @pytest.mark.parametrize('change, said', [
     (dict(sets=[]), 'at least one set'),
-    (dict(harmonic_mean=('base', 'old')), "must be two of the sets"),
+    (dict(harmonic_mean=('base', 'old')), 'must be two of the sets'),
+    (dict(harmonic_mean=('base', 'base')), 'must be two of the sets'),
+    (dict(sets=[dict(name='HM')], harmonic_mean=None), "'HM' is the harmonic"),
+    (dict(sets=[dict(name='../x')], harmonic_mean=None), 'no "/" in them'),
 ])
 def test_bad_settings(halves, write_config, tools, tmp_path, capsys, change,
                       said):

@@ -20,7 +20,8 @@ def test_what_is_there_passes(tmp_path):
 
 @pytest.mark.parametrize('change, said', [
     (dict(ann_file='absent.txt'), 'absent.txt.*make_splits'),
-    (dict(class_file='absent.csv'), 'absent.csv')])
+    (dict(class_file='absent.csv'), 'absent.csv'),
+    (dict(data_prefix=dict(video='nowhere')), 'no video folder.*nowhere')])
 def test_what_is_absent(tmp_path, change, said):
     with pytest.raises(FileNotFoundError, match=said):
         check_lists(_config(tmp_path, **change), ('test', ))

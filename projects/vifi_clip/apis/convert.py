@@ -70,10 +70,14 @@ def check_args(args: argparse.Namespace) -> None:
         FileNotFoundError: An input is absent.
         ValueError: An output is an input, exists, or cannot be written.
     """
-    inputs = [p for p in (args.src, args.clip) if p]
+    if not args.dst:
+        raise ValueError('DST is empty; name the file to write.')
+    inputs = [args.src] + ([] if args.clip is None else [args.clip])
     for path in inputs:
         if not osp.exists(path):
-            raise FileNotFoundError(f'No such file: {path}')
+            raise FileNotFoundError(f'No such file: {path!r}')
+    if args.arch and osp.isfile(args.arch):
+        inputs.append(args.arch)
     if osp.isdir(args.src) and args.source != 'transformers':
         raise ValueError(f'{args.src} is a folder; name the file in it.')
     if args.dst.endswith('.safetensors') and args.target != 'open_clip':
@@ -84,7 +88,7 @@ def check_args(args: argparse.Namespace) -> None:
                          f'layout of {args.target} has a place for them.')
     for path in args.dst, args.report:
         _check_output(path, inputs, args.force)
-    if osp.abspath(args.report) == osp.abspath(args.dst):
+    if osp.realpath(args.report) == osp.realpath(args.dst):
         raise ValueError(f'--report and DST are one file: {args.dst}')
 
 

@@ -11,6 +11,9 @@ _KNOB = re.compile(r'\{\{[\'"]?\s*\$(\w+)\s*\:\s*(\S*?)\s*[\'"]?\}\}')
 # Where things are, and how they are read: nothing about the experiment.
 # (TRAIN_LIST and VAL_LIST do: train_tiny.txt is another experiment.)
 _PLACES = re.compile(r'.*_(ROOT|DIR|FILE|CLIP)$|WORKERS$')
+# The same data, wherever they are.
+_SAME_DATA = ('DATA_ROOT', 'VIDEO_DIR', 'MINI_CLIP', 'WORKERS')
+_WHOLE = ('NUM_FRAMES', 'SEED', 'SHOTS', 'WORKERS')
 # A misspelling is one that is this near to a knob, and not by itself a name
 # that shells, schedulers or libraries set.
 _NEAR = 0.82  # SHOT is, DISTDIR (LIST_DIR) is not
@@ -73,10 +76,13 @@ def check_knobs(config: str,
         environ (Mapping[str, str], optional): Defaults to the environment.
 
     Raises:
-        ValueError: The environment has a near miss of a knob, or a knob of
-            other configs that would change nothing here.
+        ValueError: The environment has a near miss of a knob, a knob of
+            other configs that would change nothing here, or a value that
+            no knob can have.
     """
     environ = os.environ if environ is None else environ
+    for name in set(known) & set(environ):
+        _check_value(name, environ[name])
     elsewhere = _knobs_beside(config) - set(known)
     for name in sorted(environ):
         if name in known or _OTHERS.match(name):
@@ -93,6 +99,19 @@ def check_knobs(config: str,
                 f'knob; did you mean {near}? (If {name} is for something '
                 'else, unset it for this command: '
                 f'env -u {name} ...)')
+
+
+def _check_value(name: str, value: str) -> None:
+    """What would come out of MMEngine's substitution as something else."""
+    if not value:
+        raise ValueError(f'{name} is empty: give it a value or unset it')
+    if re.search(r'[\'"\\\n\r]', value):
+        raise ValueError(
+            f'{name}={value}: quotes, backslashes and line breaks cannot '
+            'stand in a knob, which becomes Python text; a link to the file '
+            'or folder under another name helps')
+    if name in _WHOLE and not re.fullmatch('0|[1-9][0-9]*', value):
+        raise ValueError(f'{name}={value}: give a whole number')
 
 
 def _near(name: str, known: Mapping[str, str]) -> Optional[str]:
@@ -133,12 +152,14 @@ def experiment(known: Mapping[str, str]) -> str:
 
     Returns:
         str: Fit for a folder's name, ``DATASET_ucf101-SHOTS_4``; empty if
-        no knob is turned. Where data lie is left out.
+        no knob is turned. Where videos lie is left out.
     """
     parts = []
     for name, default in sorted(known.items()):
         value = os.environ.get(name, default)
-        if value != default and not is_place(name):
-            value = osp.splitext(osp.basename(value))[0] or value
+        if value != default and name not in _SAME_DATA:
+            # of a path its last two parts: .../seed1/epoch_10.pth
+            parts_of = osp.splitext(value)[0].strip(osp.sep).split(osp.sep)
+            value = '_'.join(parts_of[-2:])
             parts.append(f'{name}_{re.sub(r"[^A-Za-z0-9.]+", "_", value)}')
     return '-'.join(parts)

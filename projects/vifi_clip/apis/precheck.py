@@ -4,11 +4,11 @@ from typing import Iterator, Sequence
 
 from mmengine.config import Config
 
-from ..datasets.video_list import check_ann_file, is_local
+from ..datasets.video_list import check_ann_file, check_video_root, is_local
 
 
 def check_lists(cfg: Config, parts: Sequence[str]) -> None:
-    """Check that the lists of videos and of classes are there.
+    """Check that lists of videos, class lists and video folders are there.
 
     Args:
         cfg (Config): Of any recognizer.
@@ -42,6 +42,9 @@ def _check(dataset: dict) -> None:
         if root and is_local(ann_file) and not osp.isabs(ann_file):
             ann_file = osp.join(root, ann_file)
         check_ann_file(ann_file)
+    videos = (dataset.get('data_prefix') or {}).get('video')
+    if videos and str(dataset.get('type', '')).startswith('Checked'):
+        check_video_root(osp.join(dataset.get('data_root') or '', videos))
     if classes and not osp.isfile(classes):
         raise FileNotFoundError(f'no class list {classes!r}; set class_file='
                                 '... to the file of class names')

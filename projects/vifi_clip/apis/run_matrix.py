@@ -141,6 +141,8 @@ def print_commands(runs: Sequence[Run], layout: Layout, kind: str,
                    gpus: int) -> None:
     """Commands for a cluster, to be run in this folder."""
     pending = set()
+    for line in _exports(runs):
+        print(line)
     for run in runs:
         if layout.finished(run):
             continue
@@ -160,6 +162,15 @@ def print_commands(runs: Sequence[Run], layout: Layout, kind: str,
         variable = run.name.replace('/', '_')
         print(f"mkdir -p {folder}\njob_{variable}=$(sbatch {options} "
               f"<<'EOF'\n{head}{script}\nEOF\n)\n")
+
+
+def _exports(runs: Sequence[Run]) -> List[str]:
+    """The knobs that are set here, for the shell that runs the commands."""
+    known = set()
+    for config in {run.config for run in runs}:
+        known |= set(knobs.read_knobs(str(ROOT / 'configs' / f'{config}.py')))
+    return [f'export {name}={shlex.quote(os.environ[name])}'
+            for name in sorted(known & set(os.environ))]
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:

@@ -105,6 +105,10 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     """Parse, build, train."""
     args = parse_args(argv)
     cfg = merge_args(load_config(args), args)
+    if cfg.model.get('tune') == 'none':
+        raise ValueError("TUNE=none (model.tune='none') is frozen CLIP, in "
+                         'which nothing trains: test it with tools/test.py '
+                         'CONFIG none')
     check_lists(cfg, ('train', 'val'))
     prepare_distributed(cfg)
     runner = build_runner(cfg)

@@ -1,7 +1,8 @@
 """Optimizer wrapper, hooks and checkpoint files."""
 from .checkpoint import AtomicLocalBackend, load_checkpoint, register_loader
 from .hooks import (BadVideoHook, ClassListHook, EpochAccumulationHook,
-                    EpochSeedHook, PlainCheckpointHook, ResumedValidationHook)
+                    EpochSeedHook, FiniteLossHook, PlainCheckpointHook,
+                    ResumedValidationHook)
 from .multi_set_loop import MultiSetTestLoop, MultiSetValLoop
 from .optim_wrapper import AutocastOptimWrapper
 from .settings_hook import CheckpointSettingsHook
@@ -9,7 +10,7 @@ from .settings_hook import CheckpointSettingsHook
 __all__ = [
     'AtomicLocalBackend', 'AutocastOptimWrapper', 'BadVideoHook',
     'CheckpointSettingsHook', 'ClassListHook', 'EpochAccumulationHook',
-    'EpochSeedHook', 'MultiSetTestLoop', 'MultiSetValLoop',
+    'EpochSeedHook', 'FiniteLossHook', 'MultiSetTestLoop', 'MultiSetValLoop',
     'PlainCheckpointHook', 'ResumedValidationHook', 'load_checkpoint',
     'register_loader'
 ]

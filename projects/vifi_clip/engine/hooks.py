@@ -1,6 +1,6 @@
 """Hooks that MMEngine lacks."""
 import random
-from typing import Iterator
+from typing import Iterator, Optional
 
 import numpy as np
 import torch
@@ -203,7 +203,8 @@ class PlainCheckpointHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Tensors, on whatever device, to history buffers."""
-        checkpoint.get('meta', {}).pop('config', None)
+        if isinstance(checkpoint.get('meta'), dict):
+            checkpoint['meta'].pop('config', None)
         hub = checkpoint.get('message_hub')
         scalars = hub.get('log_scalars', {}) if isinstance(hub, dict) else {}
         for name, plain in scalars.items():
@@ -258,3 +259,42 @@ class ClassListHook(Hook):
                 f'The class_file of {dataset.ann_file} has {len(names)} '
                 f'classes and the model\'s text_classifier {len(ours)}; the '
                 f'first to differ is label {first}. Give both the same list.')
+
+
+@HOOKS.register_module()
+class FiniteLossHook(Hook):
+    """Stops a training whose loss is not finite any more.
+
+    Its weights would be saved, tested and reported: the best of NaNs is class
+    0, and the accuracy looks like any bad one.
+
+    Args:
+        interval (int): Look every so many iterations, and at each epoch's
+            last, before it is saved. Defaults to 50, since looking makes a
+            GPU wait.
+    """
+
+    def __init__(self, interval: int = 50) -> None:
+        self.interval = interval
+
+    def after_train_iter(self,
+                         runner: Runner,
+                         batch_idx: int,
+                         data_batch=None,
+                         outputs: Optional[dict] = None) -> None:
+        """Look at the loss.
+
+        Raises:
+            UserError: It is not finite.
+        """
+        last = self.is_last_train_iter(runner) or self.end_of_epoch(
+            runner.train_dataloader, batch_idx)
+        if not (last or self.every_n_train_iters(runner, self.interval)):
+            return
+        loss = (outputs or {}).get('loss')
+        if loss is not None and not bool(torch.isfinite(loss).all()):
+            raise UserError(
+                f'the loss is {float(loss.detach().mean())} in epoch {runner.epoch + 1}'
+                f', iteration {runner.iter + 1}: training has diverged. Lower '
+                'the learning rate, or see whether the weights it started '
+                'from are sound')

@@ -122,9 +122,16 @@ def _check_sets(sets: Sequence[dict], harmonic_mean) -> None:
         raise ValueError('sets needs at least one set, and each a name of '
                          f'its own; got {names}.')
     if harmonic_mean is not None and (
-            len(harmonic_mean) != 2 or set(harmonic_mean) - set(names)):
+            len(harmonic_mean) != 2 or len(set(harmonic_mean)) != 2
+            or set(harmonic_mean) - set(names)):
         raise ValueError(f'harmonic_mean={list(harmonic_mean)} must be two '
                          f'of the sets {names}.')
+    if 'HM' in {*names, *(one.get('group') for one in sets)}:
+        raise ValueError("'HM' is the harmonic mean; name the set or group "
+                         'otherwise.')
+    if any('/' in name for name in names):
+        raise ValueError(f'names of sets, here {names}, become names of '
+                         'files and metrics: no "/" in them.')
     taken = set(names) & {one.get('group') for one in sets}
     if taken:
         raise ValueError(f'{sorted(taken)} name both a set and a group; '

@@ -5,6 +5,8 @@ import numpy as np
 from mmaction.evaluation import AccMetric
 from mmaction.registry import METRICS
 
+from ..errors import UserError
+
 
 @METRICS.register_module()
 class VideoAccMetric(AccMetric):
@@ -30,6 +32,7 @@ class VideoAccMetric(AccMetric):
         super().process(data_batch, data_samples)
         added = self.results[len(self.results) - len(data_samples):]
         for result, sample in zip(added, data_samples):
+            _check_finite(result['pred'], sample)
             if np.ndim(result['label']) == 0 and result['label'] < 0:
                 raise ValueError(
                     f'{sample.get("filename", "a video")} has no label, so '
@@ -66,6 +69,17 @@ class VideoAccMetric(AccMetric):
             k = name.rpartition('top')[2]
             if k.isdigit() and int(k) >= num_classes:
                 values[name] = 1 - num_bad / len(results)
+
+
+def _check_finite(pred: Union[np.ndarray, Dict[str, np.ndarray]],
+                  sample: Dict) -> None:
+    """The best of NaNs would be class 0, and the accuracy look normal."""
+    scores = pred.values() if isinstance(pred, dict) else [pred]
+    if not all(np.isfinite(score).all() for score in scores):
+        raise UserError(
+            f'the scores of {sample.get("filename", "a video")} are not '
+            'finite: the weights are broken, or their training diverged; '
+            'test an earlier checkpoint, or train with a lower rate')
 
 
 def _put_last(pred: Union[np.ndarray, Dict[str, np.ndarray]],

@@ -90,7 +90,11 @@ class Executor:
                 run = self._next(waiting, active)
                 if run is None:
                     break
-                active[run.name] = self._start(run)
+                try:
+                    active[run.name] = self._start(run)
+                except OSError as error:  # its folder cannot be made
+                    self.failed[run.name] = str(error)
+                    self._say(run.name, f'FAILED: {error}')
             for name, step in list(active.items()):
                 if not step.running(0.2):
                     self._end(active.pop(name))

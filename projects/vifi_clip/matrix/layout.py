@@ -1,12 +1,13 @@
 """Where a run's files are, whether it is finished, and its commands."""
 import json
+import math
 import os.path as osp
 import shlex
+import sys
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional
+from typing import Dict, List, Mapping, Optional, Set
 
 from ..apis import knobs
-from ..errors import UserError
 from .runs import Run
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -25,6 +26,7 @@ class Layout:
 
     def __init__(self, root: str) -> None:
         self.root = root
+        self._damaged: Set[Path] = set()
 
     def folder(self, name: str) -> str:
         """The work directory of a run."""
@@ -51,23 +53,25 @@ class Layout:
     def record(self, run: Run) -> Optional[dict]:
         """What the run's test wrote, if it is this very run's.
 
-        A record whose knobs differ is of other settings and counts as none.
-
-        Raises:
-            UserError: The file is not a record.
+        A record whose knobs differ is of other settings and counts as none,
+        and so does a damaged one, which is told once.
         """
         path = Path(self.metrics_file(run))
         if not path.is_file():
             return None
-        try:
-            record = json.loads(path.read_text())
-            found = record['knobs']
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f'{path} is not what tools/test.py --metrics '
-                            f'writes ({error!r}); remove it and run '
-                            f'{run.name} again') from None
+        record = _read_record(path)
+        if record is None:
+            if path not in self._damaged:  # once
+                self._damaged.add(path)
+                print(f'note: {path} is not what tools/test.py --metrics '
+                      f'writes; {run.name} counts as not run',
+                      file=sys.stderr)
+            return None
+        found = record['knobs']
         same = all(found.get(name) == value
                    for name, value in wanted_knobs(run).items())
+        same = same and not record.get('single_view') and (
+            record.get('config') == f'{run.config}.py')
         return record if same else None
 
     def finished(self, run: Run) -> bool:
@@ -102,6 +106,18 @@ class Layout:
         if run.train and run.uses:
             found['PRETRAINED'] = self.checkpoint(run.uses)
         return found
+
+
+def _read_record(path: Path) -> Optional[dict]:
+    """A record whose metrics are numbers, or None."""
+    try:
+        record = json.loads(path.read_text())
+        if not isinstance(record['knobs'], dict) or not all(
+                math.isfinite(value) for value in record['metrics'].values()):
+            return None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    return record
 
 
 def wanted_knobs(run: Run) -> Dict[str, str]:

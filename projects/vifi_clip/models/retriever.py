@@ -11,6 +11,7 @@ from mmaction.utils import ConfigType, SampleList
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from ..errors import UserError
 from .text_tower import encode_tokens, end_positions, is_causal
 from .vifi_clip import ViFiCLIP
 
@@ -133,7 +134,11 @@ class ViFiCLIPRetriever(ViFiCLIP):
                 **kwargs) -> SampleList:
         """Samples with ``features`` (``video_feature`` and ``text_feature``,
         [D] each), as MMAction2's RetrievalMetric takes them."""
-        for sample, video, text in zip(data_samples, *self.embed(inputs)):
+        embeddings = self.embed(inputs)
+        if not all(bool(torch.isfinite(x).all()) for x in embeddings):
+            raise UserError('embeddings are not finite: the weights are '
+                            'broken, or their training diverged')
+        for sample, video, text in zip(data_samples, *embeddings):
             sample.features = InstanceData(
                 video_feature=video, text_feature=text)
         return data_samples
