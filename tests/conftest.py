@@ -1,5 +1,6 @@
 """Shared settings: tiny architectures, no network, few threads."""
 import os
+import signal
 
 import pytest
 
@@ -23,3 +24,7 @@ def _seed():
 def arch() -> dict:
     """A two-layer ViT CLIP, D = 32, 32 x 32 pixels."""
     return tiny_arch()
+
+# A shell's background job ignores SIGINT, and so would the tools that tests
+# interrupt; what a process handles itself, its children do not inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -107,3 +107,45 @@ def test_bad_descriptions_are_refused(tmp_path, name, text, parts):
         read_class_descriptions(path)
     for part in [str(path), *parts]:
         assert part in str(error.value)
+
+
+@pytest.mark.parametrize('end', ['\x85', '\u2028', '\x0c', '\x0b', '\0'])
+@pytest.mark.parametrize('kind', ['txt', 'csv', 'json'])
+def test_line_breaks_in_names_are_refused(tmp_path, end, kind):
+    name = f'chop{end}it'
+    text = {'txt': f'stir\n{name}\r\n', 'csv': f'id,name\n1,{name}\n0,stir\n',
+            'json': json.dumps(['stir', name])}[kind]
+    path = tmp_path / f'classes.{kind}'
+    path.write_text(text, encoding='utf-8', newline='')
+    place = 'item 1' if kind == 'json' else 'line 2'
+    with pytest.raises(ValueError, match='a quote is missing') as error:
+        read_class_list(path)
+    assert f'{path}, {place}: ' in str(error.value)
+
+
+@pytest.mark.parametrize('rows, told', [
+    ('0,"chop\n1,stir"\n', ('line 3', 'a quote is missing')),
+    ('0,chop\n1,"stir\n2,boil\n', ('line 3', 'a quote is not closed')),
+    ('0,"chop"s\n', ('line 2', 'quote')),
+])
+def test_quotes_of_a_csv(tmp_path, rows, told):
+    path = tmp_path / 'classes.csv'
+    path.write_text(f'id,name\n{rows}')
+    with pytest.raises(ValueError) as error:
+        read_class_list(path)
+    assert all(part in str(error.value) for part in (str(path), *told))
+
+
+@pytest.mark.parametrize('kind', ['json', 'yaml'])
+def test_deep_nesting_is_a_clear_error(tmp_path, kind):
+    path = tmp_path / f'classes.{kind}'
+    path.write_text('[' * 20000)
+    with pytest.raises(ValueError, match='nested too deeply'):
+        read_class_list(path)
+
+
+def test_a_lone_carriage_return_does_not_end_a_line(tmp_path):
+    path = tmp_path / 'classes.txt'
+    path.write_bytes(b'chop\rit\r\nstir\n')
+    with pytest.raises(ValueError, match='line 1: .*a quote is missing'):
+        read_class_list(path)

@@ -85,3 +85,13 @@ def test_find_missing_lists_each_folder_once(tmp_path, monkeypatch):
     assert len(calls) == len(set(calls)) == 4
     monkeypatch.chdir(tmp_path)
     assert find_missing(['b.mp4', 'c.mp4']) == [1]
+
+
+def test_only_files_count_as_there(tmp_path):
+    (tmp_path / 'a.mp4').touch()
+    (tmp_path / 'folder.mp4').mkdir()
+    (tmp_path / 'dangling.mp4').symlink_to(tmp_path / 'nowhere')
+    (tmp_path / 'loop.mp4').symlink_to(tmp_path / 'loop.mp4')
+    (tmp_path / 'link.mp4').symlink_to(tmp_path / 'a.mp4')
+    names = 'a.mp4', 'folder.mp4', 'dangling.mp4', 'loop.mp4', 'link.mp4'
+    assert find_missing([str(tmp_path / name) for name in names]) == [1, 2, 3]

@@ -286,3 +286,29 @@ def test_values_are_compared_as_numbers():
 def test_bad_setting():
     with pytest.raises(ValueError, match="'error' or 'warn'.*'ignore'"):
         CheckpointSettingsHook(on_mismatch='ignore')
+
+
+@pytest.mark.parametrize('change, said', [
+    (dict(meta='text'), 'its meta is a str, not a dict'),
+    (dict(meta=['list']), 'its meta is a list, not a dict'),
+    (dict(state_dict=None), 'holds a NoneType as its state_dict'),
+    (dict(state_dict=[1]), 'holds a list as its state_dict'),
+    (dict(state_dict={'a': 'x'}), 'holds no weight as its state_dict'),
+    (dict(state_dict={1: torch.zeros(1)}), 'with the key 1'),
+    (dict(state_dict={'a': 'x', 'b': torch.zeros(1)}), 'a in its state_dict '),
+])
+def test_files_of_odd_content_give_one_error(trained, test, tmp_path, change,
+                                             said):
+    content = torch.load(trained(), weights_only=True)
+    torch.save(dict(content, **change), tmp_path / 'odd.pth')
+    with pytest.raises((UserError, ValueError), match='odd.pth') as error:
+        test(str(tmp_path / 'odd.pth'))
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize('content', [torch.zeros(2), [torch.zeros(2)],
+                                     {1: torch.zeros(2)}])
+def test_files_without_a_dict_of_weights(test, tmp_path, content):
+    torch.save(content, tmp_path / 'odd.pth')
+    with pytest.raises(ValueError, match='odd.pth holds a'):
+        test(str(tmp_path / 'odd.pth'))

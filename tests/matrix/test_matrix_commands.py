@@ -185,7 +185,7 @@ def test_slurm_jobs(cluster, printed, tmp_path, folder):
     assert head == ['#!/usr/bin/env bash',
                     f'#SBATCH --job-name={name.replace("/", "-")}',
                     '#SBATCH --gpus-per-node=1', '#SBATCH --ntasks=1',
-                    '#SBATCH --cpus-per-task=10']
+                    '#SBATCH --cpus-per-gpu=8']
 
 
 def test_commands_of_what_is_left(cluster, printed, tmp_path):

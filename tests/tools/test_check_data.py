@@ -159,6 +159,43 @@ def test_an_earlier_report_is_kept(data, tmp_path, capsys):
     assert sorted(os.listdir(tmp_path)) == ['data', 'out', 'out_2']
 
 
+@pytest.mark.parametrize('content', [
+    '{"inputs": 3, "files": 4}', '{"inputs": {"a": 1}, "files": [["x"]]}',
+    '{"inputs": {"a": 1}, "files": "report.json"}', '[1]', '[' * 100000,
+    'null'])
+def test_a_foreign_report_is_spared(sick_data, tmp_path, capsys, content):
+    (tmp_path / 'report.json').write_text(content)
+    assert main(arguments(sick_data, '--out', tmp_path, '--force')) == 2
+    assert 'no part of a report (report.json)' in capsys.readouterr().err
+    assert (tmp_path / 'report.json').read_text() == content
+
+
+def test_an_empty_folder_is_no_earlier_report(sick_data, tmp_path, capsys):
+    (tmp_path / 'out' / 'mine').mkdir(parents=True)
+    assert main(arguments(sick_data, '--out', tmp_path / 'out')) == 2
+    assert 'no part of a report (mine)' in capsys.readouterr().err
+    assert os.listdir(tmp_path) == ['out']
+
+
+def test_missing_videos_are_told_before_another_report(data, tmp_path,
+                                                       capsys):
+    out = tmp_path / 'out'
+    main(arguments(data, '--out', out))
+    args = [str(data / 'lists'), '--out', str(out), '--videos', 'nowhere']
+    assert main(args) == 2
+    assert 'no folder of videos' in capsys.readouterr().err
+
+
+def test_a_nul_in_a_path_is_one_finding(data, tmp_path):
+    write_files(data / 'lists', train='a\0.mp4 0; x\0/a.mp4 0; a.mp4 1',
+                val='e.mp4 0; f.mp4 1', classes='run; jump')
+    out = tmp_path / 'out'
+    assert main(arguments(data, '--out', out)) == 1
+    assert {('unreadable', 'a\0.mp4'),
+            ('unreadable', 'x\0/a.mp4')} <= findings(out)
+    assert (out / 'clean/train.txt').read_text() == 'a.mp4 1\n'
+
+
 def test_foreign_files_are_spared(sick_data, tmp_path, capsys):
     (tmp_path / 'thesis.txt').write_text('years')
     assert main(arguments(sick_data, '--out', tmp_path, '--force')) == 2
@@ -234,6 +271,11 @@ def test_a_crashing_decoder_is_reported(sick_data, tmp_path):
     (['--videos', '{lists}'], 'none of the 13 videos is in'),
     (['--workers', '0'], '--workers must be at least 1, but is 0'),
     (['--timeout', 'nan'], '--timeout'),
+    (['--timeout', 'inf'], '--timeout must be at most 86400 (a day)'),
+    (['--timeout', '1e20'], '--timeout must be at most'),
+    (['--classes', '{root}/nowhere.txt'], 'no such file'),
+    (['--train', '{lists}/val.txt', '--val', '{lists}/../lists/val.txt'],
+     'lists/val.txt is given both to --train and to --val'),
     (['--min-frames', '-1'], '--min-frames must be at least 0'),
     (['{root}/none.txt'], 'no annotation file'),
 ])

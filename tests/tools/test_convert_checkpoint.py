@@ -87,7 +87,11 @@ def _cut(path, tmp_path):
     ('folder', 'is a folder'), ('no clip', 'needs --clip FILE'),
     ('damaged', 'damaged'), ('kind', 'those of --source release'),
     ('arch', "Unknown arch 'ViT-B-61'"), ('ending', 'name it .pth'),
-    ('drop', '--drop-prompts is for'), ('report', 'are one file')])
+    ('drop', '--drop-prompts is for'), ('report', 'are one file'),
+    ('report link', 'are one file'), ('empty', 'DST is empty'),
+    ('arch over', 'written over itself'),
+    ('arch link', 'written over itself'),
+    ('arch report', 'written over itself')])
 def test_errors_write_nothing(files, tmp_path, run, case, said):
     src, dst, clip = files / 'release.pth', tmp_path / 'o.pth', [
         '--clip', files / 'clip.pt']
@@ -116,9 +120,24 @@ def test_errors_write_nothing(files, tmp_path, run, case, said):
         more = ['--drop-prompts']
     elif case == 'report':
         more = ['--report', dst]
-    before = {p: p.stat().st_mtime_ns for f in (files, tmp_path)
+    elif case == 'report link':
+        dst.symlink_to('p.pth')
+        more = ['--report', tmp_path / 'p.pth', '--force']
+    elif case == 'empty':
+        dst = ''
+    elif case.startswith('arch '):
+        arch = tmp_path / 'arch.json'
+        arch.write_text(json.dumps(ARCH))
+        more = ['--force', '--arch', arch]
+        if case == 'arch over':
+            dst = arch
+        elif case == 'arch link':
+            dst.symlink_to(arch)
+        else:
+            more += ['--report', arch]
+    before = {p: p.lstat().st_mtime_ns for f in (files, tmp_path)
               for p in f.iterdir()}
     code, output = run(src, dst, *FROM_RELEASE, *clip, *more)
     assert code == 2 and said in output.err
-    assert before == {p: p.stat().st_mtime_ns for f in (files, tmp_path)
+    assert before == {p: p.lstat().st_mtime_ns for f in (files, tmp_path)
                       for p in f.iterdir()}

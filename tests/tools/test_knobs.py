@@ -183,7 +183,7 @@ def test_values_that_no_knob_can_have(name, value, said):
                  ARCH='x')
     with pytest.raises(ValueError, match=said):
         check_knobs(str(CONFIGS / 'vifi_few_shot.py'), known,
-                          {name: value})
+                    {name: value})
 
 
 def test_data_of_ones_own_have_folders_of_their_own(monkeypatch):

@@ -56,7 +56,7 @@ def main(argv: Optional[Sequence[str]] = None) -> Filled:
     runs, layout = by_name(tables.values()), Layout(folder)
     filled = [(tables[key], fill(tables[key], runs, layout))
               for key in args.table or tables]
-    text = markdown(filled, runs, layout)
+    text = f'Runs of {folder}.\n\n' + markdown(filled, runs, layout)
     if args.mini:
         text += '\n' + claims_text(filled)
     print(text)
@@ -94,6 +94,8 @@ def claims_text(filled: Filled) -> str:
     rows = [['table', 'claim', 'in miniature']]
     rows += [[claim.table, claim.text, verdict]
              for claim, verdict in judge(mini_claims(), filled)]
+    if len(rows) == 1:  # nothing is claimed of these tables
+        return ''
     return ('## The paper\'s claims\n\n' + table_text(rows) + '\n\n'
             'A claim holds, or does not, where p < 0.05 (Welch\'s t test over '
             'seeds).\n')

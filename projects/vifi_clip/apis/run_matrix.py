@@ -12,12 +12,16 @@ from ..matrix.paper_tables import paper_tables
 from ..matrix.runs import Run, Table, by_name, with_needed
 from . import knobs
 
+# Knobs that mean one data set or run, where the matrix has many.
+_OF_ONE = {'LIST_DIR', 'VIDEO_DIR', 'CLASS_FILE', 'TRAIN_LIST', 'VAL_LIST',
+           'SHOTS', 'SEED', 'DATASET', 'EVAL', 'SPLIT', 'PROTOCOL', 'TUNE',
+           'FUSION'}
 _MINI_JOBS = 4  # each holds about 1 GiB of memory
 _SLURM = """#!/usr/bin/env bash
 #SBATCH --job-name={job}
 #SBATCH --gpus-per-node={gpus}
 #SBATCH --ntasks=1
-#SBATCH --cpus-per-task={cpus}
+#SBATCH --cpus-per-gpu=8
 """
 
 
@@ -133,8 +137,8 @@ def show(runs: Sequence[Run], layout: Layout) -> None:
         start = f'  <- {run.uses}' if run.uses else ''
         print(f'{state:<13}{run.name:<42} {run.config} {knobs}{start}')
     left = sum(not layout.finished(run) for run in runs)
-    print(f'\n{len(runs)} runs, {left} to do. --run runs them here; '
-          '--commands shell|slurm prints them.')
+    print(f'\n{len(runs)} runs, {left} to do. --run runs them, --commands '
+          f'prints them; in {layout.root}')
 
 
 def print_commands(runs: Sequence[Run], layout: Layout, kind: str,
@@ -151,8 +155,7 @@ def print_commands(runs: Sequence[Run], layout: Layout, kind: str,
         if kind == 'shell':
             print(f'# {run.name}\n{script}\n')
             continue
-        head = _SLURM.format(job=run.name.replace('/', '-'), gpus=gpus,
-                             cpus=10 * gpus)
+        head = _SLURM.format(job=run.name.replace('/', '-'), gpus=gpus)
         options = f'--parsable --output={folder}/slurm-%j.out'
         if run.uses in pending:
             needed = run.uses.replace('/', '_')
@@ -184,7 +187,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     runs = choose(tables, args)
     layout = Layout(args.work_dir or default_folder(args.mini, tables))
     turned = {name for run in runs for name in run.knobs}
-    check_environ(os.environ, turned)
+    check_environ(os.environ, turned | _OF_ONE)
     if args.commands:
         if args.mini:
             print('# They need data/mini and work_dirs/mini_clip, which '

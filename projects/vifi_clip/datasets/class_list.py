@@ -1,9 +1,9 @@
 """Class lists and per-class descriptions, read and checked."""
-import csv
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
-from .text_file import read_json, read_text, read_yaml
+from .text_file import (csv_rows, holds_control, read_json, read_text,
+                        read_yaml)
 
 PathLike = Union[str, Path]
 # Names, and where each stands ('line 3') for messages.
@@ -74,8 +74,8 @@ def check_class_names(names: Sequence[str],
         list[str]: The names without surrounding spaces.
 
     Raises:
-        ValueError: If there is no name, or one is not a string, is empty, or
-            equals an earlier one.
+        ValueError: If there is no name, or one is not a string, is empty,
+            holds a line break or control character, or equals an earlier one.
     """
     if isinstance(names, str) or not isinstance(names, Sequence):
         raise ValueError(f'{source}: expected a list of class names, got '
@@ -90,9 +90,7 @@ def check_class_names(names: Sequence[str],
             raise ValueError(f'{source}, {place}: class name {name!r} is '
                              f'{_kind(name)}, not text; put it in quotes')
         name = name.strip()
-        if not name:
-            raise ValueError(f'{source}, {place}: empty class name; give the '
-                             'class a name or take the entry out')
+        check_class_name(name, f'{source}, {place}')
         if name in first_place:
             raise ValueError(
                 f'{source}: class name {name!r} stands both at '
@@ -100,6 +98,25 @@ def check_class_names(names: Sequence[str],
                 'out (labels after it move up)')
         first_place[name] = place
     return list(first_place)
+
+
+def check_class_name(name: str, place: str) -> None:
+    """Check that a class name can stand in a class list.
+
+    Args:
+        name (str): The name, without surrounding spaces.
+        place (str): Where it stands, for messages.
+
+    Raises:
+        ValueError: If it is empty, or would end a line.
+    """
+    if not name:
+        raise ValueError(f'{place}: empty class name; give the class a name '
+                         'or take the entry out')
+    if holds_control(name):
+        raise ValueError(f'{place}: class name {name!r} holds a line break or '
+                         'control character; take it out (a quote is '
+                         'missing?)')
 
 
 def _check_sentences(sentences: Any, where: str) -> List[str]:
@@ -116,22 +133,23 @@ def _check_sentences(sentences: Any, where: str) -> List[str]:
 def _read_txt(path: Path) -> Placed:
     # Blank lines at the end are an editor's habit; one in between would
     # shift labels, so it stays and fails the check for empty names.
-    lines = read_text(path).rstrip().splitlines()
+    # Not splitlines(), which also splits inside names, at '\x85' say.
+    text = read_text(path, newline='').replace('\r\n', '\n').rstrip()
+    lines = text.split('\n') if text else []
     return lines, [f'line {i}' for i in range(1, len(lines) + 1)]
 
 
 def _read_csv(path: Path) -> Placed:
-    lines = read_text(path).splitlines()
-    reader = csv.reader(lines)
-    header = [column.strip() for column in next(reader, [])]
+    rows = csv_rows(read_text(path), path)
+    header = [column.strip() for column in next(rows, (1, []))[1]]
     if sorted(header) != ['id', 'name']:
         raise ValueError(f'{path}, line 1: the header is {",".join(header)!r}'
                          "; it must be 'id,name'")
     found: Dict[int, Tuple[str, str]] = {}
-    for row in reader:
+    for number, row in rows:
         if not ''.join(row).strip():
             continue
-        place = f'line {reader.line_num}'
+        place = f'line {number}'
         label, name = _parse_csv_row(row, header, f'{path}, {place}')
         if label in found:
             raise ValueError(f'{path}: id {label} stands both at '
@@ -139,8 +157,8 @@ def _read_csv(path: Path) -> Placed:
                              'needs its own id')
         found[label] = name, place
     _check_ids(found, path)
-    rows = [found[label] for label in range(len(found))]
-    return [name for name, _ in rows], [place for _, place in rows]
+    placed = [found[label] for label in range(len(found))]
+    return [name for name, _ in placed], [place for _, place in placed]
 
 
 def _parse_csv_row(row: List[str], header: List[str],

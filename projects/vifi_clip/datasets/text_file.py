@@ -1,16 +1,21 @@
-"""JSON, YAML and plain text files, with errors that name the place."""
+"""JSON, YAML, CSV and plain text, with errors that name the place."""
+import csv
+import io
 import json
+import unicodedata
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import yaml
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, newline: Optional[str] = None) -> str:
     """Read a UTF-8 file, with or without a byte order mark.
 
     Args:
         path (Path): File to read.
+        newline (str, optional): As of ``open``; by default every kind of line
+            end becomes ``\\n``.
 
     Returns:
         str: Its text.
@@ -23,10 +28,49 @@ def read_text(path: Path) -> str:
         raise FileNotFoundError(f'no such file: {path}; correct the path '
                                 '(it is taken from the working directory)')
     try:
-        return path.read_text(encoding='utf-8-sig')
+        with path.open(encoding='utf-8-sig', newline=newline) as file:
+            return file.read()
     except UnicodeDecodeError as error:
         raise ValueError(f'{path}: not UTF-8 text ({error}); save it as '
                          'UTF-8') from error
+
+
+def holds_control(text: str) -> bool:
+    """Whether a name or path holds a line break or control character.
+
+    Readers disagree on which of them end a line, and labels are line numbers.
+    """
+    return not text.isprintable() and any(
+        unicodedata.category(c) in ('Cc', 'Cs', 'Zl', 'Zp') for c in text)
+
+
+def csv_rows(text: str, path: Path) -> Iterator[Tuple[int, List[str]]]:
+    """Split CSV text into rows.
+
+    Args:
+        text (str): Text of the file.
+        path (Path): The file, for messages.
+
+    Yields:
+        tuple[int, list[str]]: Number of the line that the row ends at, and
+        its fields.
+
+    Raises:
+        ValueError: If a quote is not closed or followed by more text.
+    """
+    reader = csv.reader(io.StringIO(text), strict=True)
+    while True:
+        first = reader.line_num + 1
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise ValueError(
+                f'{path}, line {first}: not valid CSV ({error}); a quote is '
+                'not closed there, or one inside a value is not doubled'
+            ) from error
+        yield reader.line_num, row
 
 
 def read_json(path: Path) -> Any:
@@ -51,6 +95,9 @@ def read_json(path: Path) -> Any:
     except json.JSONDecodeError as error:
         raise ValueError(f'{path}, line {error.lineno}: not valid JSON: '
                          f'{error.msg}') from error
+    except RecursionError:
+        raise ValueError(f'{path}: lists or mappings are nested too deeply; '
+                         'get an intact copy') from None
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -86,6 +133,9 @@ def read_yaml(path: Path) -> Any:
         mark = getattr(error, 'problem_mark', None)
         line = f', line {mark.line + 1}' if mark else ''
         raise ValueError(f'{path}{line}: not valid YAML: {error}') from error
+    except RecursionError:
+        raise ValueError(f'{path}: lists or mappings are nested too deeply; '
+                         'get an intact copy') from None
     finally:
         loader.dispose()
 

@@ -142,9 +142,15 @@ def find_missing(paths: Sequence[str]) -> List[int]:
 def _list_folder(folder: str) -> Set[str]:
     try:
         with os.scandir(folder or '.') as entries:
-            return {entry.name for entry in entries}
-    except (FileNotFoundError, NotADirectoryError):
-        return set()
+            return {entry.name for entry in entries if _is_file(entry)}
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return set()  # ValueError: a NUL in the path
+
+
+def _is_file(entry: os.DirEntry) -> bool:
+    # Only a link costs a call of its own; it may lead nowhere.
+    return (osp.isfile(entry.path) if entry.is_symlink()
+            else entry.is_file(follow_symlinks=False))
 
 
 def _is_in(path: str, names: Set[str]) -> bool:

@@ -4,7 +4,7 @@ import os.path as osp
 import pickle
 import textwrap
 import zipfile
-from typing import Any, Union
+from typing import Any, Mapping, Union
 from urllib.parse import urlparse
 
 import numpy as np
@@ -162,15 +162,36 @@ def register_loader(trust: bool = False) -> None:
 
     # MMEngine logs what follows 'load_from_' in these names.
     def load_from_file(filename, map_location=None, logger=None):
-        return load_checkpoint(filename, map_location, trust)
+        return _checked(
+            load_checkpoint(filename, map_location, trust), filename)
 
     def load_from_web(filename, map_location=None, logger=None):
-        return load_checkpoint(_download(filename), map_location, trust)
+        return _checked(
+            load_checkpoint(_download(filename), map_location, trust),
+            filename)
 
     register = CheckpointLoader.register_scheme
     register(prefixes='', loader=load_from_file, force=True)
     register(
         prefixes=('http://', 'https://'), loader=load_from_web, force=True)
+
+
+def _checked(content: Any, path: str) -> Any:
+    """What MMEngine takes for granted of a checkpoint."""
+    state, place = content, ''
+    if isinstance(content, dict) and 'state_dict' in content:
+        state, place = content['state_dict'], ' as its state_dict'
+    if not isinstance(state, Mapping):
+        raise ValueError(f'{path} holds a {type(state).__name__}{place}, not '
+                         'a dict of weights.')
+    odd = next((key for key in state if not isinstance(key, str)), None)
+    if odd is not None:
+        raise ValueError(f'{path} holds a dict{place} with the key {odd!r}; '
+                         'names of weights are text.')
+    if place and state and not any(map(torch.is_tensor, state.values())):
+        kind = type(next(iter(state.values()))).__name__
+        raise ValueError(f'{path} holds no weight{place}, but a {kind}.')
+    return content
 
 
 def _download(url: str) -> str:

@@ -294,7 +294,7 @@ class FiniteLossHook(Hook):
         loss = (outputs or {}).get('loss')
         if loss is not None and not bool(torch.isfinite(loss).all()):
             raise UserError(
-                f'the loss is {float(loss.detach().mean())} in epoch {runner.epoch + 1}'
-                f', iteration {runner.iter + 1}: training has diverged. Lower '
-                'the learning rate, or see whether the weights it started '
-                'from are sound')
+                f'the loss is {float(loss.detach().mean())} in epoch '
+                f'{runner.epoch + 1}, iteration {runner.iter + 1}: training '
+                'has diverged. Lower the learning rate, or see whether the '
+                'weights it started from are sound')

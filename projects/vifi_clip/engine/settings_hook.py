@@ -63,13 +63,12 @@ class CheckpointSettingsHook(Hook):
         """Check what holds for testing and training alike.
 
         Raises:
-            UserError: The checkpoint has learnt prompts and the model none,
-                or the reverse, or they differ in size; or what is not in the
-                checkpoint is not what its prompts were learnt on.
+            UserError: The file is no checkpoint; or it has learnt prompts
+                and the model none, or the reverse, or they differ in size;
+                or what is not in it is not what its prompts were learnt on.
         """
         model = _bare(runner.model)
-        state = checkpoint.get('state_dict', checkpoint)
-        state = {k.removeprefix('module.'): v for k, v in state.items()}
+        state = _weights(checkpoint, _name(runner))
         self._loaded = _saved(checkpoint)
         wrong = prompt_differences(model, state)
         if wrong:
@@ -148,6 +147,26 @@ def check_file(path: str, model: nn.Module, cfg: Config) -> None:
         if _own_hook(cfg)[1].get('on_mismatch') != 'warn':
             raise UserError(error + _override(cfg))
         print_log(error, 'current', logging.WARNING)
+
+
+def _weights(checkpoint: Mapping, name: str) -> Dict[str, torch.Tensor]:
+    """A checkpoint's tensors, by their names in the model."""
+    meta = checkpoint.get('meta', {})
+    if not isinstance(meta, dict):
+        raise UserError(f'{name}: its meta is a {type(meta).__name__}, not a '
+                        'dict: it is no checkpoint of MMEngine\'s.')
+    state = checkpoint.get('state_dict', checkpoint)
+    if not isinstance(state, Mapping) or not all(
+            isinstance(key, str) for key in state):
+        raise UserError(f'{name} holds no dict of named weights.')
+    odd = [key for key, value in state.items() if not torch.is_tensor(value)]
+    if odd and 'state_dict' in checkpoint:
+        raise UserError(f'{name}: {odd[0]} in its state_dict is no tensor but '
+                        f'a {type(state[odd[0]]).__name__}.')
+    return {
+        key.removeprefix('module.'): value
+        for key, value in state.items() if torch.is_tensor(value)
+    }
 
 
 def _saved(checkpoint: Any) -> dict:

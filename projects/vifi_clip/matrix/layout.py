@@ -183,5 +183,6 @@ def check_environ(environ: Mapping[str, str], turned: set) -> None:
     if clash:
         raise ValueError(
             f'{", ".join(clash)} set in the environment, but the matrix turns '
-            'that itself: unset it, and choose runs with --table, --dataset '
-            'or --only')
+            'that itself, or has a value for each of its data sets: unset it, '
+            'choose runs with --table, --dataset or --only, and say where '
+            'data are with DATA_ROOT and LIST_ROOT')

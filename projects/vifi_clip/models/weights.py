@@ -1,4 +1,5 @@
 """From a checkpoint in any common format to the weights of one tower."""
+import logging
 import os.path as osp
 from types import SimpleNamespace
 from typing import Dict, Optional, Union
@@ -11,7 +12,7 @@ from open_clip.pretrained import (download_pretrained, get_pretrained_cfg,
 from torch import nn
 
 from ..engine.checkpoint import load_weights
-from .conversion.layouts import READERS, detect_layout, tensors_of
+from .conversion.layouts import detect_layout, read_layout, tensors_of
 from .towers import Arch, get_arch_cfg
 
 StateDict = Dict[str, torch.Tensor]
@@ -68,15 +69,22 @@ def read_clip_state_dict(path: str) -> StateDict:
         ``logit_scale``.
 
     Raises:
-        ValueError: The file holds no CLIP image tower.
+        ValueError: The file holds no CLIP image tower, or weights that are
+            not finite numbers.
     """
+    weights = _read(path)
+    return {k: v for k, v in weights.items() if not k.startswith('prompts.')}
+
+
+def _read(path: str) -> StateDict:
+    """The same with learnt prompts."""
     state = tensors_of(load_weights(path), path)
-    weights = READERS[detect_layout(state, path)](state).weights
+    weights = read_layout(state, detect_layout(state, path), path).weights
     if not any(k.startswith('visual.') for k in weights):
         raise ValueError(
             f'{path} holds no CLIP image tower. It has {len(state)} tensors, '
             f'e.g. {list(state)[:3]}.')
-    return {k: v for k, v in weights.items() if not k.startswith('prompts.')}
+    return weights
 
 
 def load_tower(tower: nn.Module, part: str, state: StateDict, arch: Arch,
@@ -144,7 +152,13 @@ def load_pretrained(tower: nn.Module, part: str, arch: Arch,
     if pretrained is None:
         return None
     path = resolve_pretrained(arch, pretrained)
-    state = read_clip_state_dict(path)
+    state = _read(path)
+    if f'prompts.{part}' in state:
+        # Right where new prompts are learnt on top of its towers.
+        print_log(
+            f'{path} has learnt prompts ({part}), which pretrained= leaves '
+            'out; to test or go on with them give the file as checkpoint / '
+            'load_from', 'current', logging.WARNING)
     load_tower(tower, part, state, arch, path)
     scale = state.get('logit_scale')
     return None if scale is None else float(scale.reshape(-1)[0])

@@ -6,7 +6,8 @@ import pytest
 from doctor_world import facts, facts_of, read_lists, write_files
 
 from projects.vifi_clip.datasets.doctor.clean import clean
-from projects.vifi_clip.datasets.doctor.lists import (load_lists,
+from projects.vifi_clip.datasets.doctor.lists import (class_files_of,
+                                                      load_lists,
                                                       may_not_share)
 from projects.vifi_clip.datasets.doctor.naming import find_lists, role_of
 from projects.vifi_clip.errors import UserError
@@ -127,6 +128,53 @@ def test_bad_lists(tmp_path):
     (tmp_path / 'train.json').write_text('["video0.mp4"]')
     with pytest.raises(ValueError, match='train.json: expected'):
         load_lists([(tmp_path / 'train.json', None)])
+
+
+def test_two_class_lists_of_one_name(tmp_path):
+    write_files(tmp_path / 'a', train='x.mp4 0', classes='run; jump')
+    write_files(tmp_path / 'b', val='y.mp4 0', classes='jump; run')
+    paths = [(tmp_path / 'a/train.txt', None), (tmp_path / 'b/val.txt', None)]
+    with pytest.raises(UserError) as error:
+        load_lists(paths)
+    for folder in 'ab':
+        assert str(tmp_path / folder / 'classes.txt') in str(error.value)
+    write_files(tmp_path, names='run; jump')
+    lists = load_lists(paths, tmp_path / 'names.txt')
+    assert class_files_of(lists) == [tmp_path / 'names.txt']
+    write_files(tmp_path / 'b', classes='run; jump')
+    assert len(load_lists(paths)) == 2
+    # One beside the lists is copied along with them, in use or not.
+    for folder, names in ('a', 'run'), ('b', 'jump'):
+        write_files(tmp_path / folder, base_classes=names)
+    with pytest.raises(UserError, match='base_classes.txt'):
+        load_lists(paths)
+
+
+def test_the_given_class_list_wins(tmp_path):
+    write_files(tmp_path, train='x.mp4 0', classes='run; jump', names='a; b',
+                base_val='x.mp4 0')
+    given = [(tmp_path / 'train.txt', None)]
+    item, = load_lists(given, tmp_path / 'names.txt')
+    assert item.classes == ['a', 'b']
+    with pytest.raises(FileNotFoundError, match='nowhere.txt'):
+        load_lists(given, tmp_path / 'nowhere.txt')
+    with pytest.raises(UserError, match='count different classes'):
+        load_lists(given + [(tmp_path / 'base_val.txt', None)],
+                   tmp_path / 'names.txt')
+
+
+@pytest.mark.parametrize('label', ['9' * 5000, '-' + '9' * 5000, '1' * 10])
+def test_absurd_labels_name_the_line(tmp_path, label):
+    write_files(tmp_path, train=f'x.mp4 0; y.mp4 {label}')
+    with pytest.raises(ValueError, match=r'train.txt:2: label .* digits'):
+        read_lists(tmp_path, 'train')
+
+
+def test_captions_that_are_no_text(tmp_path):
+    file = tmp_path / 'train.json'
+    file.write_text('{"a.mp4": ["x"], "b.mp4": ["\\ud800"]}')
+    with pytest.raises(ValueError, match='train.json, item 2'):
+        load_lists([(file, None)])
 
 
 # -- cleaning -----------------------------------------------------------------

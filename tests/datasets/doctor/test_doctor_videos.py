@@ -2,14 +2,17 @@
 import os
 import signal
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from doctor_world import write_avi, write_clip
 
+from projects.vifi_clip.datasets.doctor import lists as doctor_lists
 from projects.vifi_clip.datasets.doctor.pool import Lost, supervise
-from projects.vifi_clip.datasets.doctor.run import look_at_videos
+from projects.vifi_clip.datasets.doctor.run import look_at_videos, video_paths
 from projects.vifi_clip.datasets.doctor.video import VideoJob, check_video
+from projects.vifi_clip.errors import UserError
 
 
 def look(path, full=False):
@@ -40,6 +43,32 @@ def test_missing_empty_and_garbage(tmp_path):
 def test_folder_in_place_of_a_video(tmp_path):
     (tmp_path / 'a.mp4').mkdir()
     assert look(tmp_path / 'a.mp4').status == 'unreadable'
+
+
+@pytest.mark.parametrize('name', ['a\0b.mp4', 'a\0b/c.mp4', 'x' * 300])
+def test_paths_that_no_file_can_have(tmp_path, name):
+    path = str(tmp_path / name)
+    assert look(path).status == 'unreadable'
+    write_clip(tmp_path / 'good.mp4', seed=1)
+    entries = [doctor_lists.Entry(i, each, 0, '')
+               for i, each in enumerate((name, 'good.mp4'))]
+    paths = video_paths([SimpleNamespace(entries=entries)], str(tmp_path))
+    assert len(paths) == 2
+    with pytest.raises(UserError, match='none of the 1 videos'):
+        video_paths([SimpleNamespace(entries=entries[:1])], str(tmp_path))
+
+
+def test_pipes_and_devices_are_not_read(tmp_path):
+    os.mkfifo(tmp_path / 'a.mp4')
+    (tmp_path / 'b.mp4').symlink_to('/dev/zero')
+    (tmp_path / 'c.mp4').symlink_to('c.mp4')
+    names = 'a.mp4', 'b.mp4', 'c.mp4'
+    start = time.monotonic()
+    seen = look_at_videos({n: str(tmp_path / n) for n in names}, False, 1,
+                          timeout=5)
+    assert time.monotonic() - start < 4
+    assert [seen[n].status for n in names] == ['unreadable'] * 3
+    assert 'not a regular file' in seen['a.mp4'].detail
 
 
 def test_mp4_cut_short(tmp_path):
@@ -125,9 +154,31 @@ def test_pool_tells_an_exit_code():
     }
 
 
-def test_a_bug_is_not_taken_for_a_bad_video():
-    with pytest.raises(RuntimeError, match='ValueError'):
-        list(supervise(int, ['x'], 1, 10))
+def fail(job):
+    raise MemoryError('4 GiB') if job == 'big' else KeyError(job)
+
+
+def test_an_exception_is_the_end_of_one_job():
+    results = dict(supervise(fail, ['x', 'big', 'y'], 1, 10))
+    assert results == {
+        0: Lost(False, "KeyError: 'x'"),
+        1: Lost(False, 'MemoryError: 4 GiB'),
+        2: Lost(False, "KeyError: 'y'")
+    }
+
+
+def fail_on_b(job):
+    if job.path.endswith('b.mp4'):
+        raise MemoryError('4 GiB')
+    return check_video(job)
+
+
+def test_an_exception_is_that_videos_finding(tmp_path):
+    paths = {name: str(write_clip(tmp_path / name, seed=1))
+             for name in ('a.mp4', 'b.mp4')}
+    seen = look_at_videos(paths, False, 1, timeout=10, work=fail_on_b)
+    assert [seen[name].status for name in paths] == ['ok', 'crashed']
+    assert 'MemoryError: 4 GiB' in seen['b.mp4'].detail
 
 
 def test_no_process_is_left(tmp_path):

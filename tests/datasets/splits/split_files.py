@@ -3,6 +3,8 @@ import csv
 import json
 from pathlib import Path
 
+from projects.vifi_clip.datasets.splits.cli import main
+
 ROOT = Path(__file__).resolve().parents[3]
 PUBLISHED = ROOT / 'data_splits'
 HALVES = 'base_classes', 'novel_classes'
@@ -152,3 +154,24 @@ def write_release(root):
     for split in 1, 2, 3:
         write(folder / f'val{split}.txt', text(all_names, 'val', 2))
     return root
+
+
+OWN_ROWS = ['path,label,split'] + [
+    f'{name}/{i}.mp4,{name},{"train" if i else "val"}'
+    for name in ('chop', 'stir') for i in range(4)
+]
+SMALL = '--shots', '1', '--base-shots', '1', '--seeds', '1'
+
+
+def make_own(tmp_path, *options, rows=OWN_ROWS, out='lists'):
+    table = write(tmp_path / 'own.csv', '\n'.join(rows) + '\n')
+    return main(['kitchen', '--csv', str(table), '--out', str(tmp_path / out),
+                 *SMALL, *options])
+
+
+def refused(capsys, code, *told):
+    said = capsys.readouterr().err
+    assert code == 2
+    for part in told:
+        assert part in said
+    assert said.count('\n') == 1, said  # one message, no traceback

@@ -38,6 +38,7 @@ train.txt, val.txt, train_split1.txt, base_val.txt, ... and class lists.
 Videos are looked for in data/NAME/videos if --videos is not given.
 
 exit code: 0 no problem (warnings do not count), 1 problems, 2 wrong usage"""
+_LONGEST_S = 86400
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -57,8 +58,8 @@ def make_parser() -> argparse.ArgumentParser:
         help='test lists whose names do not say so')
     add('--videos', metavar='DIR', help='folder that paths start from '
         '(default: data/NAME/videos)')
-    add('--classes', metavar='FILE', help='class list of lists that have '
-        'none beside them')
+    add('--classes', metavar='FILE', help='class list of the lists '
+        '(default: the one beside each)')
     add('--out', metavar='DIR', help='folder for the report (default: '
         'work_dirs/check/NAME)')
     add('--dataset', choices=[*PUBLISHED, 'none'],
@@ -115,11 +116,11 @@ def run(args: argparse.Namespace, work) -> int:
     out = Path(args.out or os.path.join('work_dirs', 'check', name))
     options = dict(
         videos=root, decode=args.decode, min_frames=args.min_frames)
+    files = video_paths(lists, root)
     check_out(out, [Path(root), *{item.path.parent for item in lists}],
               inputs_of(lists, options), args.force)
-    videos = look_at_videos(
-        video_paths(lists, root), args.decode == 'full',
-        args.workers or _cpus(), args.timeout, work)
+    videos = look_at_videos(files, args.decode == 'full',
+                            args.workers or _cpus(), args.timeout, work)
     dataset = args.dataset or dataset_name(name)
     report = examine(lists, videos, options,
                      None if dataset == 'none' else dataset, notes)
@@ -138,6 +139,9 @@ def _check_numbers(args: argparse.Namespace) -> None:
         if value is not None and not value >= low:
             raise UserError(f'--{option.replace("_", "-")} must be at least '
                             f'{low}, but is {value}')
+    if args.timeout > _LONGEST_S:
+        raise UserError(f'--timeout must be at most {_LONGEST_S} (a day), but '
+                        f'is {args.timeout:g}')
 
 
 def _cpus() -> int:
@@ -164,6 +168,11 @@ def _chosen(args: argparse.Namespace) -> Tuple[_Paths, List[Finding]]:
                     'its name does not say whether it is for training or '
                     'testing') for name in others
         ]
+    train = {Path(path).resolve() for path in args.train}
+    for path in args.val:
+        if Path(path).resolve() in train:
+            raise UserError(f'{path} is given both to --train and to --val; '
+                            'a list is for one of them')
     for role, given in ((TRAIN, args.train), (TEST, args.val)):
         roles.update((Path(path), role) for path in given)
     if not roles:

@@ -1,4 +1,5 @@
 """The lists that are checked, and what their names say about them."""
+import json
 import posixpath
 import re
 from dataclasses import dataclass
@@ -8,9 +9,11 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 from ...errors import UserError
 from ..class_list import read_class_list
 from ..text_file import read_json, read_text
-from ..video_list import read_video_list
-from .naming import (TEST, TRAIN, UNKNOWN, class_file_of, part_of, prefix_of,
-                     role_of, split_of)
+from ..video_list import check_ann_file, read_video_list
+from .naming import (TEST, TRAIN, UNKNOWN, class_file_of, class_lists_in,
+                     part_of, prefix_of, role_of, split_of)
+
+_MOST_DIGITS = 9  # of a label
 
 
 @dataclass(frozen=True)
@@ -107,17 +110,21 @@ def load_lists(paths: Sequence[Tuple[Path, Optional[str]]],
     Args:
         paths (Sequence[tuple[Path, str | None]]): Files, each with its role
             or None to take it from the name.
-        class_file (Path, optional): Class list of those that have none
-            beside them. Defaults to None.
+        class_file (Path, optional): Class list of all of them. Defaults to
+            None: the one that lies beside each.
 
     Returns:
         list[VideoList]: The lists, ascending by name.
 
     Raises:
-        FileNotFoundError: If a list is absent.
-        UserError: If two lists have the same name.
+        FileNotFoundError: If a list or ``class_file`` is absent.
+        UserError: If two lists have the same name, or two class lists of one
+            name differ, or ``class_file`` cannot be that of all lists.
         ValueError: If a list is malformed.
     """
+    if class_file is not None:
+        read_class_list(class_file)  # also where no list has labels
+        _check_one_part([path for path, _ in paths], class_file)
     several = any(split_of(path.stem) for path, _ in paths)
     known: Dict[str, Path] = {}
     lists = []
@@ -128,7 +135,45 @@ def load_lists(paths: Sequence[Tuple[Path, Optional[str]]],
                             'them in two runs, or rename one')
         role = role or role_of(path) or UNKNOWN
         lists.append(_load(path, role, class_file, several))
+    _check_class_files(class_files_of(lists))
     return lists
+
+
+def class_files_of(lists: Sequence[VideoList]) -> List[Path]:
+    """The class lists that belong to lists, ascending.
+
+    Those are the ones in use, and all beside a list unless another one was
+    given for it.
+    """
+    files = {item.class_file for item in lists if item.class_file}
+    for item in lists:
+        folder = item.path.parent
+        if item.class_file is None or item.class_file.parent == folder:
+            files.update(class_lists_in(folder))
+    return sorted(files)
+
+
+def _check_class_files(files: Sequence[Path]) -> None:
+    """The report and the cleaned lists know a class list by its name."""
+    known: Dict[str, Path] = {}
+    for path in files:
+        twin = known.setdefault(path.name, path)
+        if twin.read_bytes() != path.read_bytes():
+            raise UserError(
+                f'{twin} and {path}: two class lists of one name that differ; '
+                'check their lists in two runs, or rename one')
+
+
+def _check_one_part(paths: Sequence[Path], class_file: Path) -> None:
+    parts = {
+        part_of(prefix_of(path.stem), None): path
+        for path in paths if path.suffix != '.json'
+    }
+    if len(parts) > 1:
+        names = ' and '.join(path.name for path in list(parts.values())[:2])
+        raise UserError(
+            f'--classes {class_file} is one class list, but the labels of '
+            f'{names} count different classes; check them in two runs')
 
 
 def _load(path: Path, role: str, class_file: Optional[Path],
@@ -141,7 +186,7 @@ def _load(path: Path, role: str, class_file: Optional[Path],
                                                        'few_shot'):
         split = 1  # the paper draws these from the first split
     shots = re.search(r'(?:^|_)(\d+)_?shot', path.stem)
-    chosen = None if is_json else class_file_of(path, prefix) or class_file
+    chosen = None if is_json else class_file or class_file_of(path, prefix)
     return VideoList(
         path=path,
         role=role,
@@ -154,16 +199,30 @@ def _load(path: Path, role: str, class_file: Optional[Path],
 
 
 def _read_text_list(path: Path) -> List[Entry]:
-    pairs = read_video_list(str(path), allow_unlabelled=True)
-    # The reader above checks the lines, passing over blank ones; here is
-    # where they stand and what they say.
+    check_ann_file(str(path))
     lines = [(number, line.rstrip('\r'))
              for number, line in enumerate(read_text(path).split('\n'), 1)
              if line.strip()]
+    for number, line in lines:
+        _check_digits(line, f'{path}:{number}')
+    # It checks the lines, passing over blank ones; above is where they stand
+    # and what they say.
+    pairs = read_video_list(str(path), allow_unlabelled=True)
     return [
         Entry(number, video, label if label >= 0 else None, line)
         for (number, line), (video, label) in zip(lines, pairs, strict=True)
     ]
+
+
+def _check_digits(line: str, place: str) -> None:
+    """No number that Python itself refuses to read, or that is no index."""
+    _, found, label = line.rstrip().rpartition(' ')
+    digits = label.lstrip('+-')
+    if found and len(digits) > _MOST_DIGITS and re.fullmatch(
+            '[0-9]+', digits):
+        raise ValueError(
+            f'{place}: label {label[:20]}{"..." * (len(label) > 20)} has '
+            f'{len(digits)} digits; labels are class indices from 0')
 
 
 def _read_json_list(path: Path) -> List[Entry]:
@@ -172,6 +231,12 @@ def _read_json_list(path: Path) -> List[Entry]:
         raise ValueError(
             f'{path}: expected {{"video0.mp4": ["caption", ...], ...}}, got '
             f'{"no video" if data == {} else type(data).__name__}')
+    for number, item in enumerate(data.items(), 1):
+        try:
+            json.dumps(item, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f'{path}, item {number}: {item!r:.60} is not '
+                             f'Unicode text ({error.reason})') from error
     return [
         Entry(number, video, None, captions)
         for number, (video, captions) in enumerate(data.items(), 1)

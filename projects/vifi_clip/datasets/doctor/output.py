@@ -80,11 +80,16 @@ def write_out(out: Path, files: Dict[str, bytes], force: bool) -> Path:
 
 
 def _read_report(out: Path) -> Optional[Dict]:
+    """The report that lies there; None if there is none of ours."""
     try:
         data = json.loads((out / REPORT).read_text(encoding='utf-8'))
-        return data if data['inputs'] and data['files'] else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, RecursionError):
         return None
+    if not isinstance(data, dict) or not isinstance(data.get('inputs'), dict):
+        return None
+    files = data.get('files')
+    whole = isinstance(files, list) and REPORT in files
+    return data if whole and all(isinstance(f, str) for f in files) else None
 
 
 def _foreign(out: Path, report: Optional[Dict]) -> Optional[str]:
@@ -95,9 +100,10 @@ def _foreign(out: Path, report: Optional[Dict]) -> Optional[str]:
 
 
 def _files_in(folder: Path) -> Iterable[str]:
+    """Files, and what else is more than the way to a file."""
     return [
         path.relative_to(folder).as_posix() for path in folder.rglob('*')
-        if not path.is_dir()
+        if path.is_symlink() or not path.is_dir() or not any(path.iterdir())
     ]
 
 

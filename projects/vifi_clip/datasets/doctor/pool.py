@@ -20,7 +20,8 @@ class Lost:
     Args:
         timed_out (bool): Whether it was killed for its slowness; else it
             died by itself.
-        reason (str): What happened, such as 'killed by SIGSEGV'.
+        reason (str): What happened, such as 'killed by SIGSEGV' or what
+            ``work`` raised.
     """
 
     timed_out: bool
@@ -42,10 +43,8 @@ def supervise(work: Callable[[Any], Any], jobs: Sequence[Any], workers: int,
 
     Yields:
         tuple[int, Any]: Index of a job and its result, or :class:`Lost`, in
-        the order in which they end.
-
-    Raises:
-        RuntimeError: If ``work`` raises: that is a bug, not a bad video.
+        the order in which they end. What ``work`` raises is lost like a
+        crash, so that one video cannot end the check of a hundred thousand.
     """
     pending = deque(range(len(jobs)))
     crew: List[_Worker] = []
@@ -119,12 +118,10 @@ class _Worker:
 
     def receive(self) -> Any:
         try:
-            result, error = self.conn.recv()
+            result = self.conn.recv()
         except (EOFError, OSError):
             self.process.join()
             return Lost(False, _describe(self.process.exitcode))
-        if error is not None:
-            raise RuntimeError(error)
         self.index = None
         return result
 
@@ -160,9 +157,9 @@ def _serve(conn: Connection, work: Callable[[Any], Any]) -> None:
         except (EOFError, OSError):
             return
         try:
-            answer = work(job), None
+            answer = work(job)
         except Exception as error:
-            answer = None, f'{job}: {type(error).__name__}: {error}'
+            answer = Lost(False, f'{type(error).__name__}: {error}')
         try:
             conn.send(answer)
         except OSError:

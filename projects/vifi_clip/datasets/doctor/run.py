@@ -1,7 +1,6 @@
 """From lists to a report."""
 import os.path as osp
 import sys
-from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence
 
 from tqdm import tqdm
@@ -9,11 +8,10 @@ from tqdm import tqdm
 from ...errors import UserError
 from ..video_list import find_missing
 from .checks import Videos, check_list, check_videos
-from .clean import Cleaned, clean
+from .clean import clean
 from .cross_checks import check_between
 from .findings import Finding
-from .lists import VideoList
-from .naming import class_lists_in
+from .lists import VideoList, class_files_of
 from .output import REPORT
 from .pool import Lost, supervise
 from .published import compare_counts
@@ -94,8 +92,10 @@ def files_of(report: Report) -> Dict[str, bytes]:
     for item in report.cleaned:
         if item.kept:
             files[f'clean/{item.source.name}'] = item.content()
-    for path in _class_files(report.cleaned):
-        files[f'clean/{path.name}'] = path.read_bytes()
+    lists = {item.name for item in report.lists}
+    for path in class_files_of(report.lists):
+        if path.name not in lists:
+            files[f'clean/{path.name}'] = path.read_bytes()
     files[REPORT] = to_json(report, sorted([*files, REPORT]))
     return files
 
@@ -111,12 +111,19 @@ def video_paths(lists: Sequence[VideoList], root: str) -> Dict[str, str]:
                         'folder that the paths in the lists start from')
     keys = sorted({entry.key for item in lists for entry in item.entries})
     paths = {key: osp.join(root, key) for key in keys}
-    if len(find_missing(list(paths.values()))) == len(paths):
+    if not _any_there(list(paths.values())):
         raise UserError(
             f'none of the {len(paths)} videos is in {root!r}; the first '
             f'should be {paths[keys[0]]!r}: set --videos to the folder that '
             'the paths in the lists start from')
     return paths
+
+
+def _any_there(paths: List[str]) -> bool:
+    try:
+        return len(find_missing(paths)) < len(paths)
+    except (OSError, ValueError):  # no name that a folder could have
+        return any(map(osp.lexists, paths))
 
 
 def _supervised(work: Work, jobs: List[VideoJob], workers: int,
@@ -137,11 +144,3 @@ def _supervised(work: Work, jobs: List[VideoJob], workers: int,
 
 class _Bar(tqdm):
     monitor_interval = 0  # no thread, as workers are forked
-
-
-def _class_files(cleaned: Sequence[Cleaned]) -> List[Path]:
-    files = {item.source.class_file for item in cleaned}
-    for folder in {item.source.path.parent for item in cleaned}:
-        files.update(class_lists_in(folder))
-    lists = {item.source.name for item in cleaned}
-    return sorted(path for path in files if path and path.name not in lists)

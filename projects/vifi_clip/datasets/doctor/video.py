@@ -1,7 +1,9 @@
 """Look at one video: what it is, and whether training could read it."""
 import hashlib
 import io
+import os
 import re
+import stat
 from dataclasses import dataclass, replace
 from typing import Dict, List, Optional, Tuple
 
@@ -76,6 +78,9 @@ def check_video(job: VideoJob) -> Facts:
     """
     cv2.setNumThreads(1)  # there is a process for each CPU already
     try:
+        # Reading a pipe or a device may never end.
+        if not stat.S_ISREG(os.stat(job.path).st_mode):
+            return Facts('unreadable', 'not a regular file')
         with open(job.path, 'rb') as file:
             data = file.read()
         check_avi_is_whole(job.path)
@@ -83,6 +88,8 @@ def check_video(job: VideoJob) -> Facts:
         return Facts('missing', 'no such file')
     except OSError as error:
         return Facts('unreadable', error.strerror or str(error))
+    except ValueError as error:  # a path that no file can have
+        return Facts('unreadable', str(error))
     except BadVideoError as error:
         return Facts('cut_short', str(error), **_identity(data))
     if not data:
@@ -96,6 +103,8 @@ def check_video(job: VideoJob) -> Facts:
         return Facts('ok', damage=damage, **known, **seen)
     except ImportError:
         return _without_decord(data, known)
+    except MemoryError:  # this machine's fault, not the video's
+        raise
     except Exception as error:
         why = f'decord: {_first_line(error)}'
     other = _second_opinion(data)

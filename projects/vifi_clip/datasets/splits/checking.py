@@ -1,9 +1,9 @@
 """``--check``: lists against their manifest, and against the disk."""
-import json
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 from ...errors import UserError
+from ..text_file import read_json
 from .list_folder import MANIFEST, read_manifest
 from .reading import read_lines, sha256
 
@@ -67,7 +67,8 @@ def _check_file(path: Path, entry: Dict[str, Any]) -> List[str]:
 def _paths_of(path: Path) -> List[str]:
     try:
         if path.suffix == '.json':
-            return list(json.loads(path.read_text(encoding='utf-8')))
+            data = read_json(path)
+            return list(data) if isinstance(data, dict) else []
         return [line.rpartition(' ')[0] for _, line in read_lines(path)]
     except (ValueError, UserError):  # reported as changed
         return []

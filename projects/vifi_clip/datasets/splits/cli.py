@@ -67,7 +67,8 @@ def make_parser() -> argparse.ArgumentParser:
                         help='folder of the lists (default: data_splits/'
                         'DATASET in the checkout; needed with --csv)')
     parser.add_argument('--force', action='store_true',
-                        help='overwrite lists that differ')
+                        help='overwrite lists that differ, and delete those '
+                        'that earlier settings or annotations made')
     parser.add_argument('--videos', type=Path, metavar='DIR',
                         help='with --check: folder of the videos, to look '
                         'for each of them')
@@ -133,6 +134,9 @@ def _settle(args: argparse.Namespace) -> None:
         raise UserError('--partition published: your own data set has no '
                         'published halves; use frequency, or --halves')
     _check_scope(args)
+    if args.pattern is not None and not args.pattern.strip():
+        raise UserError(f'--pattern {args.pattern!r}: an empty pattern; leave '
+                        'the option out for the usual layout')
     if args.out is None:
         args.out = PUBLISHED / args.dataset
     if args.partition is None:

@@ -7,6 +7,7 @@ from .class_index import ClassIndex, underscored
 from .layout import video_path
 from .reading import read_lines
 from .records import Annotations, Video
+from .video_names import check_names
 
 _SUBFOLDER = 'testTrainMulti_7030_splits'
 _PARTS = {'0': None, '1': 'train', '2': 'val'}
@@ -34,7 +35,9 @@ def read_hmdb51(folder: Path, index: ClassIndex, pattern: str) -> Annotations:
         for label, name in enumerate(index.names):
             path = folder / f'{underscored(name)}_test_split{split}.txt'
             sources.append(path)
-            for part, video in _read_class(path, label, name, pattern):
+            found = list(_read_class(path, label, name, pattern))
+            check_names([video for _, video in found], 'hmdb51', index)
+            for part, video in found:
                 parts[part].append(video)
         folds[f'_split{split}'] = parts
     return Annotations(index.names, folds, sources)

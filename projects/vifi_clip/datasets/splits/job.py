@@ -42,11 +42,15 @@ def run(args: argparse.Namespace) -> List[str]:
         job = _recognition(args)
     manifest = make_manifest(args.dataset, job.options, job.sources,
                              job.files)
-    written = write_lists(args.out, job.files, manifest, args.force)
+    written = write_lists(args.out, job.files, manifest, args.force,
+                          job.sources)
     said = [f'warning: {warning}' for warning in job.warnings]
-    if not written:
+    if written.deleted:
+        said.append(f'{args.out}: deleted {len(written.deleted)} lists of '
+                    f'other settings: {", ".join(written.deleted)}')
+    if not written.files:
         return said + [f'{args.out}: up to date, {len(job.files)} lists']
-    return said + [f'{args.out}: wrote {len(written)} files; '
+    return said + [f'{args.out}: wrote {len(written.files)} files; '
                    f'{len(job.files)} lists are there']
 
 

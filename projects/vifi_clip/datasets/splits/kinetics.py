@@ -1,4 +1,5 @@
 """Kinetics-400 and -600: CSV files, one clip of a YouTube video a row."""
+import re
 from pathlib import Path
 from typing import Dict, List
 
@@ -57,9 +58,14 @@ def _read_part(path: Path, part: str, index: ClassIndex,
                 f'hold the {part} part; give each file its official name')
         label = index.label(row['label'], place)
         start, end = (_seconds(row, c, place) for c in _COLUMNS[2:4])
-        if not row['youtube_id']:
-            raise UserError(f'{place}: youtube_id is empty; get a complete '
-                            'copy of the file')
+        if end < start:
+            raise UserError(f'{place}: time_end {end} lies before time_start '
+                            f'{start}; get the official file')
+        if not re.fullmatch('[A-Za-z0-9_-]+', row['youtube_id']):
+            raise UserError(
+                f'{place}: youtube_id is {row["youtube_id"]!r}, but it is '
+                'letters, digits, - and _; get the official file (a '
+                'spreadsheet may have changed this copy)')
         name = f'{row["youtube_id"]}_{start:06d}_{end:06d}.mp4'
         where = video_path(pattern, name, part, index.names[label])
         videos.append(Video(name, where, label, place))

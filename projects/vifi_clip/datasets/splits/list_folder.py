@@ -2,11 +2,12 @@
 import json
 import os
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Sequence
+from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 from ...errors import UserError
 from ...version import __version__
 from ..text_file import read_json
+from .class_index import is_committed
 from .protocols import Rows
 from .reading import sha256
 
@@ -79,33 +80,61 @@ def read_manifest(folder: Path) -> Dict[str, Any]:
             or not isinstance(manifest.get('lists'), dict)):
         raise UserError(f'{path}: not a manifest of tools/make_splits.py; '
                         'give another --out')
+    _check_entries(path, manifest['lists'])
     return manifest
 
 
+def _check_entries(path: Path, lists: Dict[str, Any]) -> None:
+    if not lists:
+        raise UserError(f'{path}: "lists" is empty: it lists nothing; make '
+                        'the lists again')
+    for name, entry in lists.items():
+        # A name may neither lead out of the folder nor be the manifest's.
+        if (Path(name).name != name or '\0' in name or name == MANIFEST
+                or Path(name).suffix not in ('.txt', '.json')):
+            raise UserError(f'{path}: {name!r} in "lists" is not the name of '
+                            'a list; make the lists again')
+        if not (isinstance(entry, dict)
+                and isinstance(entry.get('sha256'), str)):
+            raise UserError(f'{path}: the entry of {name!r} is {entry!r}'[:300]
+                            + ', not a mapping with "sha256"; make the lists '
+                            'again')
+
+
+class Written(NamedTuple):
+    """Names of the files that were written, and of those deleted."""
+    files: List[str]
+    deleted: List[str]
+
+
 def write_lists(folder: Path, files: Dict[str, ListFile],
-                manifest: Dict[str, Any], force: bool) -> List[str]:
+                manifest: Dict[str, Any], force: bool,
+                sources: Sequence[Path] = ()) -> Written:
     """Write the lists and the manifest, all or none.
 
     Args:
         folder (Path): Folder to write to; made if absent.
         files (dict[str, ListFile]): The lists by file name.
         manifest (dict): Their manifest.
-        force (bool): Overwrite lists that differ.
+        force (bool): Overwrite lists that differ, and delete those that other
+            settings or annotations made.
+        sources (Sequence[Path]): Files that were read; never overwritten.
 
     Returns:
-        list[str]: Names of the files that were written; the rest was there.
+        Written: What was written, the rest was there; and what was deleted.
 
     Raises:
-        UserError: If a different list is there and ``force`` is off.
+        UserError: If a different list is there and ``force`` is off, or it
+            is a source, a committed class list, or changed by hand.
     """
     if folder.exists() and not folder.is_dir():
         raise UserError(f'--out {folder}: a file of that name is there; give '
                         'a folder')
-    manifest = _with_earlier(folder, files, manifest, force)
-    texts = {name: file.text for name, file in files.items()}
-    new = {name: text.encode() for name, text in texts.items()
-           if not _is_there(folder / name, text.encode())}
+    manifest, stale = _with_earlier(folder, files, manifest, force)
+    new = {name: file.text.encode() for name, file in files.items()
+           if not _is_there(folder / name, file.text.encode())}
     different = sorted(name for name in new if (folder / name).exists())
+    _spare(folder, different + stale, sources)
     if different and not force:
         raise UserError(
             f'{folder}: {len(different)} lists there differ from what would '
@@ -113,43 +142,78 @@ def write_lists(folder: Path, files: Dict[str, ListFile],
             'another --out, or --force to overwrite them')
     text = json.dumps(manifest, indent=1, ensure_ascii=False) + '\n'
     if not _is_there(folder / MANIFEST, text.encode()):
+        _spare(folder, [MANIFEST], sources)
         new[MANIFEST] = text.encode()  # last: it vouches for the others
-    _replace_all(folder, new)
-    return list(new)
+    _replace_all(folder, new, stale)
+    return Written(list(new), stale)
 
 
-def _with_earlier(folder: Path, files, manifest, force: bool):
-    """Keep what an earlier run with the same settings made, other K say."""
+def _spare(folder: Path, names: Sequence[str],
+           sources: Sequence[Path]) -> None:
+    """Refuse to overwrite or delete what is not ours."""
+    for path in (folder / name for name in names):
+        if is_committed(path):
+            raise UserError(
+                f'{path}: the committed class list of a published data set '
+                'differs from what would be written, and is never '
+                'overwritten; nothing was written. Give --out, another folder')
+        if path.exists() and any(path.samefile(s) for s in sources):
+            raise UserError(
+                f'{path} is one of the files that were read, and would be '
+                'overwritten; nothing was written. Give another --out, or '
+                'move that file')
+
+
+def _with_earlier(folder: Path, files, manifest,
+                  force: bool) -> Tuple[Dict[str, Any], List[str]]:
+    """Keep what an earlier run with the same settings made, other K say.
+
+    Returns:
+        tuple: The manifest with it, and the names of lists to delete.
+    """
     try:
         earlier = read_manifest(folder)
     except FileNotFoundError:
-        return manifest
+        return manifest, []
     except (UserError, ValueError) as error:
         if force:
-            return manifest
+            return manifest, []
         raise UserError(f'{error}. --force replaces it') from error
     kept = {
         name: entry for name, entry in earlier['lists'].items()
-        if name not in files and (folder / name).exists()
+        if name not in files and (folder / name).is_file()
     }
     told = 'dataset', 'options', 'sources'
+    stale = []
     if kept and any(earlier.get(key) != manifest[key] for key in told):
         if not force:
             raise UserError(
                 f'{folder}: holds lists that were made with other settings '
                 f'or annotations, and that this run does not make: '
                 f'{_some(sorted(kept))}; nothing was written. Give another '
-                '--out, or --force to leave them out of the manifest')
-        kept = {}
+                '--out, or --force to delete them')
+        stale, kept = _stale(folder, kept), {}
     lists = dict(sorted({**kept, **manifest['lists']}.items()))
-    return {**manifest, 'lists': lists}
+    return {**manifest, 'lists': lists}, stale
+
+
+def _stale(folder: Path, entries: Dict[str, Dict[str, Any]]) -> List[str]:
+    """Names of old lists, which may hold videos of the new test lists."""
+    for name, entry in sorted(entries.items()):
+        if sha256((folder / name).read_bytes()) != entry['sha256']:
+            raise UserError(
+                f'{folder / name}: made with other settings or annotations, '
+                'and changed since, so --force does not delete it; nothing '
+                'was written. Move it away, or give another --out')
+    return sorted(entries)
 
 
 def _is_there(path: Path, data: bytes) -> bool:
     return path.is_file() and path.read_bytes() == data
 
 
-def _replace_all(folder: Path, new: Dict[str, bytes]) -> None:
+def _replace_all(folder: Path, new: Dict[str, bytes],
+                 stale: Sequence[str]) -> None:
     if not new:
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -159,6 +223,8 @@ def _replace_all(folder: Path, new: Dict[str, bytes]) -> None:
             if (folder / name).is_dir():
                 raise UserError(f'{folder / name} is a folder; move it away')
             temporary[name].write_bytes(data)
+        for name in stale:
+            (folder / name).unlink()
         for name, path in temporary.items():
             os.replace(path, folder / name)
     finally:

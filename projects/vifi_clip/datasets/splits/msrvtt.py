@@ -6,8 +6,9 @@ from typing import Any, Dict, List, Tuple
 
 from ...errors import UserError
 from ..text_file import read_json
-from .layout import video_path
+from .layout import check_paths, video_path
 from .reading import find_file, read_source, read_table
+from .records import Video
 
 TRAIN, TEST = 'train_9k.json', 'test_JSFUSION.json'
 Captions = Dict[str, List[str]]
@@ -30,12 +31,15 @@ def read_msrvtt(folder: Path,
     data = find_file(folder, ['MSRVTT_data.json'], 'caption file')
     test = _read_test(test_csv)
     train = _read_train(train_csv, test, _read_captions(data), data)
-    lists = {}
+    lists: Dict[str, Captions] = {}
+    videos = []
     for name, split, captions in (TRAIN, 'train', train), (TEST, 'test', test):
-        lists[name] = {
-            video_path(pattern, f'{video}.mp4', split, ''): captions[video]
-            for video in sorted(captions, key=_number)
-        }
+        lists[name] = {}
+        for video in sorted(captions, key=_number):
+            path = video_path(pattern, f'{video}.mp4', split, '')
+            videos.append(Video(video, path, 0, f'{folder} ({split})'))
+            lists[name][path] = captions[video]
+    check_paths(videos)
     return lists, [train_csv, test_csv, data]
 
 
@@ -104,5 +108,9 @@ def _read_train(path: Path, test: Captions, captions,
         if video not in captions:
             raise UserError(f'{place}: {video!r} has no caption in '
                             f'{data.name}; get the official files')
+        for number, text in captions[video]:
+            if not text:
+                raise UserError(f'{data}: sentence {number} of {video!r} is '
+                                'empty; get the official file')
         train[video] = [text for _, text in sorted(captions[video])]
     return train

@@ -4,9 +4,10 @@ from pathlib import Path, PurePosixPath
 from typing import Dict, List, Optional
 
 from ...errors import UserError
-from ..class_list import read_class_list
+from ..class_list import check_class_name, read_class_list
 from .class_index import ClassIndex
 from .draw import draw
+from .layout import check_path
 from .reading import read_table
 from .records import Annotations, Video, check_unique
 
@@ -43,27 +44,37 @@ def read_own(path: Path, classes: Optional[Path],
                 raise UserError(f'{place}: split is {row["split"]!r}; write '
                                 'train or val, or leave the column out')
             parts[row['split']].append(_video(place, row, index))
-    return Annotations(index.names, {'': parts}, sources)
+        _check_parts(parts, path)
+    return Annotations(index.names, {'': parts}, sources, index.source)
+
+
+def _check_parts(parts: Dict[str, List[Video]], path: Path) -> None:
+    for part, videos in parts.items():
+        if not videos:
+            raise UserError(
+                f'{path}: no {part} video: no row has {part!r} in the column '
+                f'"split"; write it for some videos of every class, or leave '
+                'the column out (then --val-ratio divides them)')
 
 
 def _classes_of(rows, classes: Optional[Path], path: Path) -> ClassIndex:
     if classes:
         return ClassIndex(read_class_list(classes), str(classes))
+    places: Dict[str, str] = {}
     for place, row in rows:
-        if not row['label']:
+        name = row['label']
+        if not name:
             raise UserError(f'{place}: no label; write the class name')
-    names = sorted({row['label'] for _, row in rows})
-    return ClassIndex(names, str(path))
+        check_class_name(name, place)
+        places.setdefault(name, place.rpartition(', ')[2])
+    names = sorted(places)
+    return ClassIndex(names, str(path), [places[name] for name in names])
 
 
 def _video(place: str, row: Dict[str, str], index: ClassIndex) -> Video:
-    path = row['path']
-    parts = PurePosixPath(path).parts
-    if not parts or parts[0] == '/' or '..' in parts or '\n' in path:
-        raise UserError(f'{place}: path {path!r} must lie below the folder '
-                        'of videos; write it relative to that folder')
     # './a.mp4' and 'a.mp4' are one video.
-    path = str(PurePosixPath(path))
+    path = str(PurePosixPath(row['path']))
+    check_path(path, place)
     return Video(path, path, index.label(row['label'], place), place)
 
 

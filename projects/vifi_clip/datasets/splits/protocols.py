@@ -5,6 +5,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 from ...errors import UserError
 from .draw import draw
+from .layout import check_paths
 from .records import Annotations, Video
 
 # Path and label of each video, in the order of the list.
@@ -51,19 +52,25 @@ def build(annotations: Annotations, plan: Plan) -> Dict[str, Rows]:
     annotations.check()
     lists: Dict[str, Rows] = {}
     for fold, parts in annotations.folds.items():
+        # Of all parts: one path must not be trained and tested on.
+        check_paths(video for videos in parts.values() for video in videos)
         for part in 'train', 'val':
             lists[f'{part}{fold}.txt'] = _rows(parts[part])
     first = next(iter(annotations.folds.values()))
-    lists.update(_few_shot(first['train'], annotations.classes, plan))
+    lists.update(_few_shot(first['train'], annotations, plan))
     if plan.halves:
-        lists.update(_base_to_novel(first, annotations.classes, plan))
+        lists.update(_base_to_novel(first, annotations, plan))
     for number, labels in enumerate(plan.zero_shot, start=1):
         lists[f'zero_shot_{number}_val.txt'] = _relabelled(
             first[plan.zero_shot_part], labels)
     for name, rows in lists.items():
         if not rows:
-            raise UserError(f'{name} would be empty: the annotations hold no '
-                            'video of its classes; give the complete files')
+            raise UserError(
+                f'{annotations.names()}: {name} would be empty: no val video '
+                f'of {_classes_of(name, annotations.classes, plan)}; '
+                + ('move some of their videos to val (column "split"), or '
+                   'choose other halves' if annotations.class_source else
+                   'give the complete official files'))
     return lists
 
 
@@ -82,28 +89,39 @@ def absent_classes(annotations: Annotations) -> List[str]:
     return found
 
 
-def _few_shot(train: List[Video], names: Sequence[str],
-              plan: Plan) -> Dict[str, Rows]:
+def _classes_of(name: str, names: Sequence[str], plan: Plan) -> str:
     labels = range(len(names))
+    if plan.halves and name.startswith(('base', 'novel')):
+        labels = plan.halves[name.startswith('novel')]
+    elif name.startswith('zero_shot'):
+        labels = plan.zero_shot[int(name.split('_')[2]) - 1]
+    shown = ', '.join(repr(names[label]) for label in list(labels)[:5])
+    return f'its {len(labels)} classes ({shown}{", ..." * (len(labels) > 5)})'
+
+
+def _few_shot(train: List[Video], source: Annotations,
+              plan: Plan) -> Dict[str, Rows]:
+    labels = range(len(source.classes))
     lists = {}
     if plan.tiny:
-        lists['train_tiny.txt'] = _draw_each(train, labels, names, plan.tiny,
-                                             1, f'--tiny {plan.tiny}')
+        lists['train_tiny.txt'] = _draw_each(train, labels, source,
+                                             plan.tiny, 1,
+                                             f'--tiny {plan.tiny}')
     for shots in plan.shots:
         for seed in plan.seeds:
             lists[f'few_shot_train_{shots}shot_seed{seed}.txt'] = _draw_each(
-                train, labels, names, shots, seed, f'--shots {shots}')
+                train, labels, source, shots, seed, f'--shots {shots}')
     return lists
 
 
-def _base_to_novel(parts: Dict[str, List[Video]], names: Sequence[str],
+def _base_to_novel(parts: Dict[str, List[Video]], source: Annotations,
                    plan: Plan) -> Dict[str, Rows]:
     base, novel = plan.halves
     lists = {}
     for shots in plan.base_shots:
         for seed in plan.seeds:
             lists[f'base_train_{shots}shot_seed{seed}.txt'] = _draw_each(
-                parts['train'], base, names, shots, seed,
+                parts['train'], base, source, shots, seed,
                 f'--base-shots {shots}')
     lists['base_val.txt'] = _relabelled(parts['val'], base)
     lists['novel_val.txt'] = _relabelled(parts['val'], novel)
@@ -125,20 +143,27 @@ def _relabelled(videos: Sequence[Video], labels: Sequence[int]) -> Rows:
 
 
 def _draw_each(videos: Sequence[Video], labels: Sequence[int],
-               names: Sequence[str], count: int, seed: int,
+               source: Annotations, count: int, seed: int,
                option: str) -> Rows:
     """Draw ``count`` videos of each class; labels count within ``labels``."""
     there = Counter(video.label for video in videos)
     fewest = min(labels, key=lambda label: there[label])
     if there[fewest] < count:
         places = [v.place for v in videos if v.label == fewest]
-        where = f'{places[0]}: ' if places else ''
         short = sum(there[label] < count for label in labels)
+        if places:
+            remedy = (f'ask for at most {there[fewest]}, or give the complete '
+                      'annotations')
+        elif source.class_source:
+            remedy = ('add training videos of it, or take the class out of '
+                      f'{source.class_source}')
+        else:
+            remedy = 'give the complete official files'
         raise UserError(
-            f'{where}class {names[fewest]!r} has {there[fewest]} training '
-            f'videos, but {option} needs {count} ({short} of {len(labels)} '
-            f'classes have fewer); ask for at most {there[fewest]}, or give '
-            'the complete annotations')
+            f'{places[0] if places else source.names()}: class '
+            f'{source.classes[fewest]!r} has {there[fewest]} training videos, '
+            f'but {option} needs {count} ({short} of {len(labels)} classes '
+            f'have fewer); {remedy}')
     members: Dict[int, List[Tuple[str, Video]]] = {k: [] for k in labels}
     for video in videos:
         if video.label in members:

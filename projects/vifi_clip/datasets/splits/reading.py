@@ -1,12 +1,10 @@
 """Text and tables of annotations, read with line numbers."""
-import csv
 import hashlib
-import io
 from pathlib import Path
 from typing import Dict, Iterator, List, Sequence, Tuple
 
 from ...errors import UserError
-from ..text_file import read_text
+from ..text_file import csv_rows, read_text
 
 
 def read_source(path: Path) -> str:
@@ -74,17 +72,18 @@ def read_table(path: Path,
 
     Raises:
         FileNotFoundError: If there is no such file.
+        ValueError: If a quote is not closed.
         UserError: If it is empty, not UTF-8, has other columns, no rows, or a
             row of another length.
     """
-    reader = csv.reader(io.StringIO(read_source(path)))
-    header = [column.strip() for column in next(reader)]
+    rows = csv_rows(read_source(path), path)
+    header = [column.strip() for column in next(rows)[1]]
     _check_header(path, header, required, optional)
     empty = True
-    for row in reader:
+    for number, row in rows:
         if not ''.join(row).strip():
             continue
-        place = f'{path}, line {reader.line_num}'
+        place = f'{path}, line {number}'
         if len(row) != len(header):
             raise UserError(
                 f'{place}: {len(row)} fields in {",".join(row)!r}, but '

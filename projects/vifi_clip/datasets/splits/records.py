@@ -32,10 +32,13 @@ class Annotations:
             name ('' or '_split1', ...), the videos by part ('train', 'val',
             'test').
         sources (list[Path]): Files that were read.
+        class_source (str): The user's file that names the classes; empty for
+            a published data set.
     """
     classes: List[str]
     folds: Dict[str, Dict[str, List[Video]]]
     sources: List[Path] = field(default_factory=list)
+    class_source: str = ''
 
     def check(self) -> None:
         """Check that no video is repeated and that every part has some.
@@ -50,11 +53,12 @@ class Annotations:
                 if not videos:
                     raise UserError(
                         f'no {part} video in the annotations'
-                        f'{fold.replace("_", ", ")} ({self._names()}); give '
+                        f'{fold.replace("_", ", ")} ({self.names()}); give '
                         'the complete official files')
                 check_unique(videos, part, seen)
 
-    def _names(self) -> str:
+    def names(self) -> str:
+        """Names of the files that were read, for messages."""
         names = [path.name for path in self.sources]
         return ', '.join(names[:6]) + (', ...' if len(names) > 6 else '')
 

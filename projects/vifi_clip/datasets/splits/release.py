@@ -7,16 +7,15 @@ from typing import Dict, List, NamedTuple, Optional, Tuple
 from ...errors import UserError
 from ..class_list import read_class_list
 from .class_index import ClassIndex, published_lists
-from .layout import video_path
+from .layout import check_paths, video_path
 from .partition import from_lists
 from .protocols import Rows
 from .reading import read_lines
 from .records import Video, check_unique
 from .release_files import RELEASES, ReleasedList
+from .video_names import MAX_MISNAMED, named_class
 
 _LISTS, _LABELS = 'datasets_splits', 'labels'
-# Beyond this share, another list was given; the release's own slips are 8%.
-_MAX_MISNAMED = 0.2
 
 
 class Imported(NamedTuple):
@@ -65,10 +64,8 @@ def import_release(root: Path, dataset: str, pattern: Optional[str],
                                 fix_labels)
     _check_leaks(release.lists, lines)
     lists = {
-        item.name: [
-            _row(line, classes[item.classes], pattern, fix_labels)
-            for line in lines[item.name]
-        ] for item in release.lists
+        item.name: _rows(lines[item.name], classes[item.classes], pattern,
+                         fix_labels) for item in release.lists
     }
     return Imported(lists, sources, warnings)
 
@@ -130,19 +127,8 @@ def _read_list(path: Path, item: ReleasedList, names: List[str],
                             'this the list of another protocol?')
         key = name.rpartition('/')[2]
         video = Video(key, name, int(label), place)
-        lines.append(_Line(video, _named(found.groupdict(), index)))
+        lines.append(_Line(video, named_class(found, index)))
     return lines
-
-
-def _named(found: Dict[str, str], index: ClassIndex) -> Optional[int]:
-    if 'ucf' in found:
-        plain = {name.casefold(): k for k, name in enumerate(index.names)}
-        return plain.get(found['ucf'].casefold(), -1)
-    if 'hmdb' in found:  # TITLE_CLASS, and a class may end like another
-        ends = [(len(name), k) for k, name in enumerate(index.names)
-                if f'_{found["hmdb"]}'.endswith(f'_{name}'.replace(' ', '_'))]
-        return max(ends)[1] if ends else -1
-    return None
 
 
 def _check_list(path: Path, item: ReleasedList, names: List[str],
@@ -195,7 +181,7 @@ def _misnamed(item: ReleasedList, names: List[str], lines: List[_Line],
     def told(line: _Line) -> str:
         return repr(names[line.named]) if line.named >= 0 else 'another class'
 
-    if len(odd) > _MAX_MISNAMED * len(lines):
+    if len(odd) > MAX_MISNAMED * len(lines):
         video = odd[0].video
         raise UserError(
             f'{video.place}: label {video.label} is {names[video.label]!r} in '
@@ -231,6 +217,14 @@ def _check_disjoint(one: str, other: str,
     for name in one, other:
         videos = {line.video.key: line.video for line in lines[name]}
         check_unique(list(videos.values()), name, seen)
+
+
+def _rows(lines: List[_Line], names: List[str], pattern: Optional[str],
+          fix_labels: bool) -> Rows:
+    rows = [_row(line, names, pattern, fix_labels) for line in lines]
+    check_paths(line.video._replace(path=path, label=label)
+                for line, (path, label) in zip(lines, rows))
+    return rows
 
 
 def _row(line: _Line, names: List[str], pattern: Optional[str],

@@ -7,6 +7,7 @@ from .class_index import ClassIndex
 from .layout import video_path
 from .reading import find_file, read_lines
 from .records import Annotations, Video
+from .video_names import check_names
 
 
 def read_ucf101(folder: Path, index: ClassIndex, pattern: str) -> Annotations:
@@ -66,6 +67,7 @@ def _read_list(path: Path, part: str, index: ClassIndex,
                             f'is number {label + 1}; get the official file')
         where = video_path(pattern, video, part, index.names[label])
         videos.append(Video(name, where, label, place))
+    check_names(videos, 'ucf101', index)
     return videos
 
 

@@ -46,7 +46,10 @@ def _vision_cfg(weights: StateDict) -> Optional[dict]:
     positions = weights.get('visual.positional_embedding')
     if positions is None or 'visual.proj' not in weights:
         return None
-    width, _, _, patch = weights['visual.conv1.weight'].shape
+    kernel = weights.get('visual.conv1.weight')
+    if kernel is None or kernel.ndim != 4 or positions.ndim != 2:
+        return None
+    width, _, _, patch = kernel.shape
     grid = round((len(positions) - 1)**0.5)
     return dict(
         image_size=grid * patch,
@@ -174,6 +177,21 @@ def expected_weights(arch: Arch) -> StateDict:
     return expected
 
 
+def check_arch(arch: Arch, shown: str) -> None:
+    """Whether an architecture that a file states can be built.
+
+    Raises:
+        ValueError: It cannot.
+    """
+    try:
+        expected_weights(arch)
+    except ValueError:
+        raise
+    except Exception as error:  # whatever OpenCLIP stumbles over
+        raise ValueError(f'arch {shown!r} cannot be built: '
+                         f'{type(error).__name__}: {error}') from error
+
+
 def misfit(weights: StateDict, arch: Arch, lacking: Tuple[str, ...] = ()
            ) -> str:
     """What of the weights does not fit an architecture ('' if all does).
@@ -206,7 +224,7 @@ def _prompt_misfit(weights: StateDict, arch: Arch) -> List[str]:
         if name not in weights or 'timm_model_name' in tower:
             continue
         shape = tuple(weights[name].shape)
-        if shape[2] != width or shape[0] > layers:
+        if len(shape) != 3 or shape[2] != width or shape[0] > layers:
             lines.append(f'  {name} {shape} (depth, length, width) for '
                          f'{layers} layers of width {width}')
     return lines

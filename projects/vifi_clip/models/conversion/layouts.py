@@ -1,5 +1,5 @@
 """Telling the layouts apart; OpenAI's, OpenCLIP's and our own."""
-from typing import Callable, Dict
+from typing import Callable, Dict, Optional
 
 import torch
 from open_clip.model import convert_to_custom_text_state_dict
@@ -41,7 +41,7 @@ def tensors_of(loaded: object, path: str) -> StateDict:
 
 
 def detect_layout(state: StateDict, path: str) -> str:
-    """Which of :data:`READERS` a state dict is for.
+    """Which of :data:`_READERS` a state dict is for.
 
     Raises:
         ValueError: None of them.
@@ -126,8 +126,57 @@ def write_open_clip(neutral: StateDict, custom_text: bool) -> Written:
     return written
 
 
-READERS: Dict[str, Callable[[StateDict], Neutral]] = dict(
+_READERS: Dict[str, Callable[[StateDict], Neutral]] = dict(
     vifi=read_vifi,
     release=read_release,
     transformers=read_transformers,
     clip=read_clip)
+# Buffers that count, and are no weights.
+_COUNTS = ('num_batches_tracked', 'relative_position_index')
+
+
+def read_layout(state: StateDict, layout: str, path: str) -> Neutral:
+    """To the neutral layout.
+
+    Args:
+        state (dict[str, Tensor]): From :func:`tensors_of`.
+        layout (str): From :func:`detect_layout`.
+        path (str): For messages.
+
+    Raises:
+        ValueError: A weight that is used is none to compute with: not
+            finite, not floating, sparse, without values.
+    """
+    bad = {key: _fault(key, value) for key, value in state.items()}
+    bad = {key: fault for key, fault in bad.items() if fault}
+    # Stand-ins, so that readers tell by their names which are used.
+    neutral = _READERS[layout]({
+        key: torch.zeros(()).expand(value.shape) if key in bad else value
+        for key, value in state.items()
+    })
+    wrong = [f'{key} {bad[key]}' for key in bad if key in neutral.used]
+    if wrong:
+        more = f'; and {len(wrong) - 3} more' if len(wrong) > 3 else ''
+        raise ValueError(f'{path} holds weights that cannot be used: '
+                         f'{"; ".join(wrong[:3])}{more}.')
+    scale = neutral.weights.get('logit_scale')
+    if scale is not None and scale.numel() != 1:
+        raise ValueError(f'{path}: logit_scale has the shape '
+                         f'{tuple(scale.shape)}; it must be one number.')
+    return neutral
+
+
+def _fault(key: str, value: torch.Tensor) -> Optional[str]:
+    if value.is_meta:
+        return 'has no values (device meta)'
+    if value.layout != torch.strided:
+        return f'is not dense ({value.layout})'
+    if key.endswith(_COUNTS):
+        return None
+    if not value.is_floating_point():
+        return f'is of {value.dtype}, not of a floating type'
+    finite = value.float().isfinite()
+    if not finite.all():
+        return (f'has {int((~finite).sum())} of {value.numel()} values that '
+                'are not finite')
+    return None

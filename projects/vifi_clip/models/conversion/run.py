@@ -3,7 +3,7 @@ from typing import Any, Dict, Optional, Tuple
 
 from ...engine.settings import KEY, VERSION, fingerprint
 from ..towers import Arch, get_arch_cfg
-from .arch import infer_arch, misfit, with_image_size
+from .arch import check_arch, infer_arch, misfit, with_image_size
 from .layouts import OURS, write_open_clip, write_vifi
 from .neutral import TOKENS, StateDict, Written
 from .release import write_release
@@ -100,6 +100,10 @@ def _supply(source: Source, base: Optional[StateDict], path: str,
                 '(save_trainable_only): give the file that pretrained= named '
                 'in its training as --clip FILE.')
         return {}
+    if TOKENS not in weights and TOKENS not in base and target != 'release':
+        raise ValueError(
+            f'--clip {path} has no token embeddings either ({TOKENS}), which '
+            f'{source.path} lacks: give a whole CLIP.')
     if source.kind == 'vifi':
         lacking = [k for k in base if k not in weights]
     elif source.kind == 'release':
@@ -148,6 +152,7 @@ def _settle_arch(source: Source, arch: Optional[Arch], target: str) -> Arch:
     shown = arch if isinstance(arch, str) else '<dict>'
     if shown.endswith('.json'):
         arch = get_arch_cfg(arch)  # the file may not travel
+    check_arch(arch, shown)
     if source.kind == 'vifi':
         arch = with_image_size(arch, weights)
     found = misfit(weights, arch, lacking)

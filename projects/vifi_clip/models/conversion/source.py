@@ -10,7 +10,7 @@ from ...engine.checkpoint import load_weights
 from ...engine.settings import KEY, VERSION, words_behind
 from ..towers import build_tokenizer
 from . import transformers_clip
-from .layouts import READERS, detect_layout, tensors_of
+from .layouts import detect_layout, read_layout, tensors_of
 from .neutral import TEXT_PROMPTS, TOKENS, VISUAL_PROMPTS, Neutral, StateDict
 from .release import BUFFERS
 
@@ -74,7 +74,7 @@ def read_source(path: str, kind: str) -> Source:
         raise ValueError(f'{path} has not the layout of --source {kind}: its '
                          f'keys ({", ".join(list(state)[:3])} ...) are those '
                          f'of --source {" or ".join(fits)}.')
-    source = Source(path, kind, READERS[layout](state))
+    source = Source(path, kind, read_layout(state, layout, path))
     source.settings = _settings_in(loaded)
     source.quick_gelu = _QUICK_GELU[kind]
     if kind == 'release':
@@ -105,16 +105,28 @@ def _load_folder(folder: str) -> StateDict:
         if osp.isfile(file):
             return load_weights(file)
         if osp.isfile(f'{file}.index.json'):
-            with open(f'{file}.index.json', encoding='utf-8') as stream:
-                parts = set(json.load(stream)['weight_map'].values())
             state = {}
-            for part in sorted(parts):
-                state.update(
-                    load_weights(osp.join(folder, osp.basename(part))))
+            for part in _parts(f'{file}.index.json'):
+                part = osp.join(folder, osp.basename(part))
+                state.update(tensors_of(load_weights(part), part))
             return state
     raise FileNotFoundError(f'{folder} is a folder without any of '
                             f'{", ".join(transformers_clip.FILES)}; name the '
                             'file.')
+
+
+def _parts(index: str) -> List[str]:
+    """The files that an index names."""
+    try:
+        with open(index, encoding='utf-8') as stream:
+            parts = sorted(set(json.load(stream)['weight_map'].values()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f'{index} is no index of weights: '
+                         f'{type(error).__name__}: {error}') from error
+    if not parts or not all(isinstance(part, str) for part in parts):
+        raise ValueError(f'{index} is no index of weights: its weight_map '
+                         'names no files')
+    return parts
 
 
 def _settings_in(loaded: Any) -> Dict[str, Any]:
@@ -127,7 +139,8 @@ def _settings_in(loaded: Any) -> Dict[str, Any]:
 def _describe_release(source: Source, loaded: dict, state: StateDict) -> None:
     """Settings of a released file, from its config and its paper."""
     buffer = next((state[k] for k in BUFFERS[:2] if k in state), None)
-    if buffer is not None and buffer.ndim == 3:
+    if (buffer is not None and buffer.ndim == 3 and buffer.numel()
+            and not buffer.is_meta):
         source.first_token = buffer[0, 0].float()
     if source.settings:
         return

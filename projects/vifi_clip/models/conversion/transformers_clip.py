@@ -118,6 +118,10 @@ def read_config(path: str) -> dict:
     except (ValueError, AttributeError, TypeError) as error:
         raise ValueError(f'{file} is no config of a CLIPModel: '
                          f'{error}') from error
+    for number in heads.values():
+        if type(number) is not int or number < 1:
+            raise ValueError(f'{file}: num_attention_heads is {number!r}; it '
+                             'must be a whole number from 1')
     if not acts:
         return dict(heads=heads)
     if len(acts) > 1 or not acts <= {'quick_gelu', 'gelu'}:
