@@ -4,6 +4,9 @@ import signal
 
 import pytest
 
+# A shell's background job ignores SIGINT, and so would the tools that tests
+# interrupt; what a process handles itself, its children do not inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # No test may wait for a download.
 os.environ.setdefault('HF_HUB_OFFLINE', '1')
 
@@ -24,7 +27,3 @@ def _seed():
 def arch() -> dict:
     """A two-layer ViT CLIP, D = 32, 32 x 32 pixels."""
     return tiny_arch()
-
-# A shell's background job ignores SIGINT, and so would the tools that tests
-# interrupt; what a process handles itself, its children do not inherit.
-signal.signal(signal.SIGINT, signal.default_int_handler)
