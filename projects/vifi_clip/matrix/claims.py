@@ -1,5 +1,4 @@
 """Whether the paper's claims hold, as far as seeds can tell."""
-import math
 import statistics
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Tuple
@@ -89,7 +88,7 @@ def _verdict(better: tuple, worse: tuple) -> str:
     gain = statistics.fmean(better) - statistics.fmean(worse)
     chance = p_value(better, worse)
     if chance is None:
-        return f'cannot be told: one run each ({gain:+.1f})'
+        return f'cannot be told: no spread to judge by ({gain:+.1f})'
     figures = f'{gain:+.1f}, p = {chance:.2g}'
     if chance >= LEVEL:
         return f'cannot be told from the spread ({figures})'
@@ -108,7 +107,7 @@ def p_value(a: Sequence[float], b: Sequence[float]) -> Optional[float]:
     if len(a) < 2:
         a, b = b, a
     if statistics.pstdev(a) == 0 and (len(b) < 2 or statistics.pstdev(b) == 0):
-        return 1. if math.isclose(a[0], b[0]) else 0.
+        return None  # a few test videos: all seeds got the same number right
     if len(b) < 2:
         return float(stats.ttest_1samp(a, b[0]).pvalue)
     return float(stats.ttest_ind(a, b, equal_var=False).pvalue)
