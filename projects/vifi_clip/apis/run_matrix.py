@@ -6,7 +6,8 @@ import shlex
 from typing import Dict, List, Optional, Sequence
 
 from ..errors import UserError
-from ..matrix.layout import ROOT, Layout, check_environ, shell_script
+from ..matrix.layout import (Layout, check_environ, config_knobs,
+                             shell_script)
 from ..matrix.mini_tables import mini_tables
 from ..matrix.paper_tables import paper_tables
 from ..matrix.runs import Run, Table, by_name, with_needed
@@ -87,7 +88,7 @@ def default_folder(mini: bool, tables: Dict[str, Table]) -> str:
     turned = {name for run in runs for name in run.knobs}
     parts = set()
     for config in {run.config for run in runs}:
-        known = knobs.read_knobs(str(ROOT / 'configs' / f'{config}.py'))
+        known = config_knobs(config)
         left = {k: v for k, v in known.items() if k not in turned}
         parts.update(filter(None, knobs.experiment(left).split('-')))
     name = 'matrix_mini' if mini else 'matrix'
@@ -171,7 +172,7 @@ def _exports(runs: Sequence[Run]) -> List[str]:
     """The knobs that are set here, for the shell that runs the commands."""
     known = set()
     for config in {run.config for run in runs}:
-        known |= set(knobs.read_knobs(str(ROOT / 'configs' / f'{config}.py')))
+        known |= set(config_knobs(config))
     return [f'export {name}={shlex.quote(os.environ[name])}'
             for name in sorted(known & set(os.environ))]
 

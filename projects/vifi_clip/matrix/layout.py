@@ -120,10 +120,15 @@ def _read_record(path: Path) -> Optional[dict]:
     return record
 
 
+def config_knobs(config: str) -> Dict[str, str]:
+    """The knobs of an entry config, by its name, with their defaults."""
+    return knobs.read_knobs(str(ROOT / 'configs' / f'{config}.py'))
+
+
 def wanted_knobs(run: Run) -> Dict[str, str]:
     """What decides the run's result, as its config will read it: all knobs
     but those that say where something is."""
-    known = knobs.read_knobs(str(ROOT / 'configs' / f'{run.config}.py'))
+    known = config_knobs(run.config)
     found = {**knobs.values(known), **run.knobs}
     return {name: value for name, value in found.items()
             if not knobs.is_place(name) and name != 'PRETRAINED'}

@@ -28,18 +28,18 @@ ZERO_SHOT = _rows(
     TEXT=((48.5, 0.1), (69.8, 1.1), (68.5, 1.2), (89.6, 0.3)),
     BOTH=((51.3, 0.6), (76.8, 0.7), (71.2, 1.0), (92.2, 0.3)))
 
-_HALVES = ('base', 'novel', 'HM')
 
-
-def _base_to_novel(**datasets) -> Figures:
+def _by_dataset(columns: tuple, **datasets) -> Figures:
+    """Rows of each data set, whose name goes before the columns'."""
     found: Figures = {}
     for dataset, rows in datasets.items():
-        columns = tuple(f'{dataset} {half}' for half in _HALVES)
-        found.update(_rows(columns, **rows))
+        found.update(
+            _rows(tuple(f'{dataset} {column}' for column in columns), **rows))
     return found
 
 
-BASE_TO_NOVEL = _base_to_novel(
+BASE_TO_NOVEL = _by_dataset(
+    ('base', 'novel', 'HM'),
     k400=dict(
         FROZEN=(62.3, 53.4, 57.5),
         IMAGE=(72.9, 58.0, 64.6),
@@ -65,17 +65,8 @@ BASE_TO_NOVEL = _base_to_novel(
         PROMPTS=(15.8, 11.5, 13.3)))
 
 SHOTS = (2, 4, 8, 16)
-
-
-def _few_shot(**datasets) -> Figures:
-    found: Figures = {}
-    for dataset, rows in datasets.items():
-        columns = tuple(f'{dataset} K={shots}' for shots in SHOTS)
-        found.update(_rows(columns, **rows))
-    return found
-
-
-FEW_SHOT = _few_shot(  # vanilla CLIP sees no shots: one figure
+FEW_SHOT = _by_dataset(  # vanilla CLIP sees no shots: one figure
+    tuple(f'K={shots}' for shots in SHOTS),
     hmdb51=dict(
         FROZEN=(41.9, ) * 4,
         BOTH=(57.2, 62.7, 64.5, 66.8),
