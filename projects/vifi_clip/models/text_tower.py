@@ -81,9 +81,9 @@ def encode_tokens(text: TextTransformer,
         x,
         prompts,
         grad_checkpointing,
-        attn_mask=text.attn_mask[:length, :length])
-    # The final norm treats each token alone: only the end tokens need it.
-    x = text.ln_final(x[torch.arange(len(x), device=x.device), ends])
+        causal=True,
+        only=ends)
+    x = text.ln_final(x)
     # [S, W]
     if text.text_projection is None:
         return x

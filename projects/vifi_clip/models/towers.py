@@ -19,6 +19,7 @@ from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
 from torch import nn
 
 from ..datasets.text_file import read_json
+from .blocks import fuse_blocks
 
 Arch = Union[str, dict]
 _REQUIRED = ('embed_dim', 'vision_cfg', 'text_cfg')
@@ -95,8 +96,9 @@ def build_vision_tower(
     if image_size is not None:
         vision['image_size'] = image_size
     vision = _tower_cfg(CLIPVisionCfg, vision, arch, 'vision_cfg')
-    return _build_vision_tower(cfg['embed_dim'], vision,
-                               cfg.get('quick_gelu', False))
+    return fuse_blocks(
+        _build_vision_tower(cfg['embed_dim'], vision,
+                            cfg.get('quick_gelu', False)))
 
 
 def resize_timm_tower(visual: nn.Module, image_size) -> None:
@@ -129,7 +131,7 @@ def build_text_tower(arch: Arch) -> TextTransformer:
     tower = _build_text_tower(cfg['embed_dim'], text,
                               cfg.get('quick_gelu', False))
     assert not isinstance(tower, HFTextEncoder)
-    return tower
+    return fuse_blocks(tower)
 
 
 def build_tokenizer(arch: Arch, tokenizer: Optional[str] = None) -> Callable:

@@ -12,6 +12,7 @@ from open_clip.timm_model import TimmModel
 from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 
+from .frame_reuse import unique_frames
 from .prompts import DeepPrompts, check_prompt_cfg, run_blocks
 from .towers import (Arch, build_vision_tower, get_arch_cfg,
                      resize_timm_tower)
@@ -37,6 +38,9 @@ class CLIPVisionBackbone(BaseModule):
         image_size (int | tuple[int, int], optional): Input size in pixels
             when it differs from the architecture's; position embeddings are
             interpolated. Defaults to None.
+        reuse_frames (bool): Encode frames that occur several times in a
+            batch once, which is exact (see :func:`unique_frames`). Switch it
+            off where every batch must have one shape. Defaults to True.
 
     Raises:
         ValueError: Unknown arch or setting, or a checkpoint of another
@@ -50,10 +54,13 @@ class CLIPVisionBackbone(BaseModule):
                  frozen: bool = False,
                  grad_checkpointing: bool = False,
                  image_size: Optional[Union[int, Tuple[int, int]]] = None,
+                 reuse_frames: bool = True,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg=init_cfg)
         self.embed_dim = get_arch_cfg(arch)['embed_dim']
         self.frozen = frozen
+        self.reuse_frames = reuse_frames
+        self.prompts: Optional[DeepPrompts] = None
         self.grad_checkpointing = grad_checkpointing
         self.visual = build_vision_tower(arch, image_size)
         load_pretrained(self.visual, 'visual', arch, pretrained)
@@ -85,7 +92,51 @@ class CLIPVisionBackbone(BaseModule):
         Returns:
             Tensor: [N, D], not normalised.
         """
-        return self.visual(x)
+        rows = None
+        if self.reuse_frames and self._frames_are_independent():
+            x, rows = unique_frames(x)
+        x = self._embed(x)
+        return x if rows is None else x[rows]
+
+    def _frames_are_independent(self) -> bool:
+        """Whether a frame's embedding depends on nothing but the frame:
+        neither on its batch (batch norm in training) nor on chance."""
+        tower = self.visual
+        return not tower.training or (isinstance(tower, VisionTransformer)
+                                      and isinstance(tower.patch_dropout,
+                                                     nn.Identity))
+
+    def _embed(self, x: Tensor) -> Tensor:
+        tower = self.visual
+        if not isinstance(tower, VisionTransformer):
+            return tower(x)
+        x = tower._embeds(x)
+        # [N, L, W], ln_pre done
+        return self._pool(self._run(x, tower.ln_pre,
+                                    tower.transformer.resblocks))
+
+    def _run(self, x: Tensor, norm_pre: nn.Module, blocks) -> Tensor:
+        """Layers with prompts at the end of [N, L, W]; returns [N, L, W], or
+        [N, W] where the pooling reads the class token alone."""
+        num_tokens = x.shape[1]
+        if self.prompts is not None:
+            # The norm treats each token alone: prompts can pass on their own.
+            x = torch.cat([x, norm_pre(self.prompts.at(0, x))], dim=1)
+            # [N, L + n, W]
+        only = None
+        if _reads_class_token(self.visual):
+            only = torch.zeros(len(x), dtype=torch.long, device=x.device)
+        x = run_blocks(
+            blocks, x, self.prompts, self.grad_checkpointing, only=only)
+        # Pooling must not see the prompts (it matters for average pooling).
+        return x if only is not None else x[:, :num_tokens]
+
+    def _pool(self, x: Tensor) -> Tensor:
+        """Layers' output to embeddings [N, D]."""
+        tower = self.visual
+        x = tower._pool(x)[0] if x.ndim == 3 else tower.ln_post(x)
+        # [N, W]
+        return x if tower.proj is None else x @ tower.proj
 
     def train(self, mode: bool = True) -> 'CLIPVisionBackbone':
         """A frozen tower stays in eval mode."""
@@ -120,7 +171,6 @@ class VLDeepPromptBackbone(CLIPVisionBackbone):
                  prompts: Optional[dict] = dict(length=10, depth=12),
                  **kwargs) -> None:
         super().__init__(arch, *args, **kwargs)
-        self.prompts = None
         width, blocks = self._layers(arch)
         if prompts is not None:
             cfg = check_prompt_cfg(prompts, ('length', 'depth'))
@@ -148,33 +198,17 @@ class VLDeepPromptBackbone(CLIPVisionBackbone):
             return iter(())
         return self.prompts.parameters()
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Embed frames, [N, 3, H, W] to [N, D], with this side's prompts."""
-        if isinstance(self.visual, TimmModel):
-            return self._forward_timm(x)
-        tower = self.visual
-        x = tower._embeds(x)
-        # [N, 1 + L, W], ln_pre done: it treats each token alone, so that
-        # prompts can pass it on their own.
-        x = self._run(x, tower.ln_pre, tower.transformer.resblocks)
-        x = tower._pool(x)[0]
-        # [N, W]
-        return x if tower.proj is None else x @ tower.proj
-
-    def _forward_timm(self, x: Tensor) -> Tensor:
+    def _embed(self, x: Tensor) -> Tensor:
+        if not isinstance(self.visual, TimmModel):
+            return super()._embed(x)
         trunk = self.visual.trunk
         x = trunk.patch_drop(trunk._pos_embed(trunk.patch_embed(x)))
         x = self._run(trunk.norm_pre(x), trunk.norm_pre, trunk.blocks)
         x = trunk.forward_head(trunk.norm(x))
         return self.visual.head(x)
 
-    def _run(self, x: Tensor, norm_pre: nn.Module, blocks) -> Tensor:
-        """Layers with prompts at the end of [N, L, W]; returns [N, L, W]."""
-        num_tokens = x.shape[1]
-        if self.prompts is not None:
-            x = torch.cat([x, norm_pre(self.prompts.at(0, x))], dim=1)
-            # [N, L + n, W]
-        x = run_blocks(blocks, x, self.prompts,
-                       self.grad_checkpointing)
-        # Pooling must not see the prompts (it matters for average pooling).
-        return x[:, :num_tokens]
+
+def _reads_class_token(tower: nn.Module) -> bool:
+    """Whether the embedding is made of the class token alone."""
+    return (isinstance(tower, VisionTransformer) and tower.attn_pool is None
+            and tower.pool_type == 'tok')

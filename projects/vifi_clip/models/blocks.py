@@ -1,0 +1,169 @@
+"""The residual block of OpenCLIP's towers, computed in fewer passes.
+
+Letters: N sequences, L tokens, W the tower's width, h heads.
+"""
+from typing import Optional
+
+import torch
+import torch.nn.functional as F
+from open_clip.transformer import QuickGELU, ResidualAttentionBlock
+from torch import Tensor, nn
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
+
+QUICK_GELU = 1.702  # x * sigmoid(1.702 x), CLIP's activation
+_LINEARS = (nn.Linear, NonDynamicallyQuantizableLinear)
+
+
+class FusedBlock(ResidualAttentionBlock):
+    """OpenCLIP's block with the same parameters and the same result.
+
+    ``nn.MultiheadAttention`` has several paths inside, and which one runs
+    depends on the mode, on gradients and on autocast; under autocast and
+    ``inference_mode`` it takes one that is six times slower on CPU. This
+    forward always goes the same short way:
+
+    - one matrix product for queries, keys and values, then
+      ``scaled_dot_product_attention``;
+    - QuickGELU as SiLU between two products that carry its scale: one pass
+      in place of three, and one kept activation in place of two;
+    - residual sums in place where no gradient is wanted;
+    - in a tower's last block, queries and MLP of the one token that is read.
+
+    The class of a finished block is exchanged (:func:`fuse_blocks`), so that
+    parameters, names, hooks and checkpoints stay as they are. A block whose
+    parts were replaced (adapters, quantised layers), or have hooks, runs
+    OpenCLIP's own forward.
+    """
+
+    def forward(self,
+                q_x: Tensor,
+                k_x: Optional[Tensor] = None,
+                v_x: Optional[Tensor] = None,
+                attn_mask: Optional[Tensor] = None,
+                is_causal: bool = False,
+                only: Optional[Tensor] = None) -> Tensor:
+        """As OpenCLIP's: [N, L, W] to [N, L, W].
+
+        Args:
+            q_x (Tensor): Tokens.
+            k_x (Tensor, optional): Only for cross-attention, not fused.
+            v_x (Tensor, optional): Likewise.
+            attn_mask (Tensor, optional): Added to the attention logits,
+                [L, L] or [N*h, L, L].
+            is_causal (bool): No token sees a later one; takes the place of
+                the causal ``attn_mask``.
+            only (Tensor, optional): Positions [N] of the one token of each
+                sequence whose output is wanted, [N, W]. Not with an
+                ``attn_mask``.
+        """
+        if k_x is not None or v_x is not None or not self._is_plain():
+            if is_causal and attn_mask is None:
+                attn_mask = causal_mask(q_x)
+            x = super().forward(q_x, k_x, v_x, attn_mask)
+            return x if only is None else pick(x, only)
+        grad = torch.is_grad_enabled()
+        if only is None:
+            y = self._attend(self.ln_1(q_x), attn_mask, is_causal)
+        else:
+            y = self._attend_from(self.ln_1(q_x), only, is_causal)
+            q_x = pick(q_x, only)
+        x = q_x + self.ls_1(y)
+        y = self.ls_2(self._mlp(self.ln_2(x)))
+        # x is new and nobody else's; its values are needed for a gradient
+        # of ln_2 only.
+        return x + y if grad else x.add_(y)
+
+    def _is_plain(self) -> bool:
+        attn, mlp = self.attn, self.mlp
+        parts = (self.ln_1, self.ln_2, attn, attn.out_proj, mlp, *mlp)
+        return (type(attn) is nn.MultiheadAttention and attn.batch_first
+                and attn.in_proj_weight is not None and not attn.dropout
+                and type(attn.out_proj) in _LINEARS
+                and type(mlp.c_fc) in _LINEARS
+                and type(mlp.c_proj) in _LINEARS
+                and not any(p._forward_hooks or p._forward_pre_hooks
+                            for p in parts))
+
+    def _attend(self, x: Tensor, attn_mask: Optional[Tensor],
+                is_causal: bool) -> Tensor:
+        attn = self.attn
+        num, length, width = x.shape
+        qkv = F.linear(x, attn.in_proj_weight, attn.in_proj_bias)
+        qkv = qkv.view(num, length, 3, attn.num_heads, -1)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)
+        # [N, L, 3W] -> 3 x [N, h, L, W/h]
+        if attn_mask is not None:
+            attn_mask = attn_mask.to(q.dtype)
+            if attn_mask.ndim == 3:
+                attn_mask = attn_mask.view(num, -1, length, length)
+                # [N*h, L, L] -> [N, h, L, L]
+        y = F.scaled_dot_product_attention(
+            q, k, v, attn_mask=attn_mask, is_causal=is_causal)
+        y = y.transpose(1, 2).reshape(num, length, width)
+        # [N, h, L, W/h] -> [N, L, W]
+        return F.linear(y, attn.out_proj.weight, attn.out_proj.bias)
+
+    def _attend_from(self, x: Tensor, only: Tensor,
+                     is_causal: bool) -> Tensor:
+        """What one token of each sequence takes from all, [N, W]."""
+        attn, mask = self.attn, None
+        num, length, width = x.shape
+        weight, bias = attn.in_proj_weight, attn.in_proj_bias
+        w_q, w_kv = weight.split([width, 2 * width])
+        b_q, b_kv = (None, None) if bias is None else bias.split(
+            [width, 2 * width])
+        q = F.linear(pick(x, only), w_q, b_q)
+        q = q.view(num, 1, attn.num_heads, -1).transpose(1, 2)
+        # [N, W] -> [N, h, 1, W/h]
+        kv = F.linear(x, w_kv, b_kv).view(num, length, 2, attn.num_heads, -1)
+        k, v = kv.permute(2, 0, 3, 1, 4)
+        # [N, L, 2W] -> 2 x [N, h, L, W/h]
+        if is_causal:
+            mask = torch.arange(length, device=x.device) <= only[:, None]
+            mask = mask[:, None, None]
+            # [N, L] -> [N, 1, 1, L]
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        y = y.reshape(num, width)
+        # [N, h, 1, W/h] -> [N, W]
+        return F.linear(y, attn.out_proj.weight, attn.out_proj.bias)
+
+    def _mlp(self, x: Tensor) -> Tensor:
+        fc, act, proj = self.mlp
+        if type(act) is not QuickGELU or fc.bias is None or proj.bias is None:
+            return self.mlp(x)
+        shape = x.shape
+        x = x.reshape(-1, shape[-1])
+        # [N, L, W] -> [N*L, W]
+        x = torch.addmm(
+            fc.bias, x, fc.weight.t(), beta=QUICK_GELU, alpha=QUICK_GELU)
+        x = F.silu(x, inplace=not torch.is_grad_enabled())
+        # silu(1.702 x) / 1.702 = x * sigmoid(1.702 x)
+        x = torch.addmm(proj.bias, x, proj.weight.t(), alpha=1 / QUICK_GELU)
+        return x.view(shape)
+
+
+def pick(x: Tensor, only: Tensor) -> Tensor:
+    """One token of each sequence, [N, L, W] and [N] to [N, W]."""
+    return x[torch.arange(len(x), device=x.device), only]
+
+
+def causal_mask(x: Tensor) -> Tensor:
+    """The additive mask [L, L] under which no token sees a later one."""
+    mask = x.new_full((x.shape[1], x.shape[1]), float('-inf'))
+    return mask.triu_(1)
+
+
+def fuse_blocks(tower: nn.Module) -> nn.Module:
+    """Let every plain OpenCLIP block of a tower run as :class:`FusedBlock`.
+
+    Args:
+        tower (nn.Module): An image or text tower; others are left alone.
+
+    Returns:
+        nn.Module: The same tower.
+    """
+    for module in tower.modules():
+        if type(module) is ResidualAttentionBlock and not hasattr(
+                module, 'ln_1_kv'):
+            module.__class__ = FusedBlock
+    return tower

@@ -1,0 +1,214 @@
+"""The fused block against OpenCLIP's own."""
+import copy
+
+import open_clip
+import pytest
+import torch
+from open_clip.transformer import (LayerNorm, QuickGELU,
+                                   ResidualAttentionBlock)
+from projects.vifi_clip.models.blocks import (FusedBlock, fuse_blocks, pick)
+from projects.vifi_clip.models.prompts import run_blocks
+from projects.vifi_clip.models.towers import (build_text_tower,
+                                              build_vision_tower)
+from projects.vifi_clip.models.text_tower import encode_tokens
+from tiny import build_model, tiny_arch
+from torch import nn
+
+
+def _pair(act=QuickGELU, ls=None):
+    torch.manual_seed(0)
+    plain = ResidualAttentionBlock(
+        32, 4, ls_init_value=ls, act_layer=act, norm_layer=LayerNorm)
+    for param in plain.parameters():
+        nn.init.normal_(param, std=0.3)
+    return plain, fuse_blocks(copy.deepcopy(plain))
+
+
+def _mask(length):
+    return torch.full((length, length), float('-inf')).triu(1)
+
+
+@pytest.mark.parametrize('act', [QuickGELU, nn.GELU])
+@pytest.mark.parametrize('ls', [None, 0.5])
+@pytest.mark.parametrize('causal', [False, True])
+@pytest.mark.parametrize('only', [False, True])
+def test_output_and_gradients_equal_openclips(act, ls, causal, only):
+    plain, fused = _pair(act, ls)
+    assert type(fused) is FusedBlock
+    x = torch.randn(3, 7, 32)
+    inputs = [x.clone().requires_grad_() for _ in range(2)]
+    ends = torch.tensor([6, 0, 3])
+    expected = plain(inputs[0], attn_mask=_mask(7) if causal else None)
+    if only:
+        expected = expected[torch.arange(3), ends]
+    got = fused(
+        inputs[1], is_causal=causal, **(dict(only=ends) if only else {}))
+    torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-5)
+    weight = torch.randn_like(expected)
+    (expected * weight).sum().backward()
+    (got * weight).sum().backward()
+    torch.testing.assert_close(
+        inputs[1].grad, inputs[0].grad, atol=1e-4, rtol=1e-5)
+    for (name, a), b in zip(plain.named_parameters(), fused.parameters()):
+        torch.testing.assert_close(
+            b.grad, a.grad, atol=1e-4, rtol=1e-5, msg=name)
+
+
+def test_a_mask_for_each_head():
+    plain, fused = _pair()
+    x = torch.randn(2, 5, 32)
+    mask = torch.randn(2 * 4, 5, 5)
+    torch.testing.assert_close(
+        fused(x, attn_mask=mask), plain(x, attn_mask=mask), atol=1e-5,
+        rtol=1e-5)
+
+
+def test_no_gradient_leaves_the_input_alone():
+    plain, fused = _pair()
+    x = torch.randn(2, 5, 32)
+    before = x.clone()
+    with torch.no_grad():
+        torch.testing.assert_close(
+            fused(x), plain(x), atol=1e-5, rtol=1e-5)
+    assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize('mode', [torch.no_grad, torch.inference_mode])
+def test_autocast_comes_close(mode):
+    plain, fused = _pair()
+    x = torch.randn(2, 5, 32)
+    with mode(), torch.autocast('cpu', torch.bfloat16):
+        got = fused(x)
+    with torch.no_grad():
+        expected = plain(x)
+    assert got.dtype == torch.float32  # the residual stream
+    assert (got - expected).abs().max() < 0.05 * expected.abs().max()
+
+
+class _Doubled(nn.Linear):
+
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+def test_replaced_layers_and_hooks_are_respected():
+    _, fused = _pair()
+    x = torch.randn(2, 5, 32)
+    base = fused(x)
+    layer = _Doubled(32, 128)
+    layer.load_state_dict(fused.mlp.c_fc.state_dict())
+    changed = copy.deepcopy(fused)
+    changed.mlp.c_fc = layer
+    plain = copy.deepcopy(changed)
+    plain.__class__ = ResidualAttentionBlock
+    assert not torch.allclose(changed(x), base)
+    torch.testing.assert_close(changed(x), plain(x))
+    seen = []
+    fused.attn.register_forward_hook(lambda m, i, o: seen.append(o[0].shape))
+    torch.testing.assert_close(fused(x), base, atol=1e-5, rtol=1e-5)
+    assert seen == [(2, 5, 32)]
+    torch.testing.assert_close(  # cut and causal hold on that path, too
+        fused(x, is_causal=True, only=torch.tensor([1, 4])),
+        fused(x, attn_mask=_mask(5))[[0, 1], [1, 4]])
+
+
+def _plain_tower(tower):
+    """The same weights under OpenCLIP's own classes alone."""
+    tower = copy.deepcopy(tower)
+    for module in tower.modules():
+        if type(module) is FusedBlock:
+            module.__class__ = ResidualAttentionBlock
+    return tower
+
+
+@pytest.mark.parametrize('changes', [
+    dict(),
+    dict(vision_cfg=dict(pool_type='avg')),
+    dict(vision_cfg=dict(final_ln_after_pool=True)),
+    dict(vision_cfg=dict(attentional_pool=True, attn_pooler_heads=4)),
+    dict(quick_gelu=False),
+])
+def test_image_towers_equal_openclips(changes):
+    arch = tiny_arch(**changes)
+    model = build_model()
+    from mmaction.registry import MODELS
+    backbone = MODELS.build(dict(type='CLIPVisionBackbone', arch=arch)).eval()
+    plain = _plain_tower(backbone.visual)
+    x = torch.randn(4, 3, 32, 32)
+    torch.testing.assert_close(backbone(x), plain(x), atol=1e-5, rtol=1e-5)
+    assert any(isinstance(m, FusedBlock) for m in model.modules())
+    ours = torch.autograd.grad(backbone(x).pow(2).sum(),
+                               list(backbone.visual.parameters()))
+    theirs = torch.autograd.grad(plain(x).pow(2).sum(),
+                                 list(plain.parameters()))
+    for a, b in zip(ours, theirs):
+        torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
+
+
+def test_last_block_computes_the_read_token_alone():
+    tower = build_vision_tower(tiny_arch())
+    shapes = []
+    x = torch.randn(2, 17, 64)
+    last = tower.transformer.resblocks[-1]
+    original = last._mlp
+    last._mlp = lambda y: shapes.append(y.shape) or original(y)
+    only = torch.tensor([0, 0])
+    cut = run_blocks(tower.transformer.resblocks, x, only=only)
+    assert shapes == [(2, 64)]
+    handle = last.register_forward_hook(lambda m, i, o: shapes.append(o.shape))
+    full = run_blocks(tower.transformer.resblocks, x, only=only)
+    assert shapes[-1] == (2, 17, 64)  # who looks sees every token
+    handle.remove()
+    torch.testing.assert_close(cut, full, atol=1e-5, rtol=1e-5)
+
+
+def test_text_tower_equals_openclips_on_77_tokens():
+    arch = tiny_arch(text_cfg=dict(context_length=77))
+    tower = build_text_tower(arch).eval()
+    tokens = open_clip.get_tokenizer('ViT-B-16')(
+        ['a photo of a cat.', 'x', 'a photo of somebody playing the cello.'])
+    ends = tokens.argmax(-1)
+    short = tokens[:, :int(ends.max()) + 1]
+    torch.testing.assert_close(
+        encode_tokens(tower, short, ends), _plain_tower(tower)(tokens),
+        atol=1e-5, rtol=1e-5)
+
+
+def test_checkpointing_gives_the_same_gradients():
+    _, fused = _pair()
+    x = torch.randn(2, 5, 32)
+    grads = []
+    for on in (False, True):
+        fused.zero_grad()
+        out = run_blocks([fused, fused], x, grad_checkpointing=on,
+                         causal=True, only=torch.tensor([2, 4]))
+        out.sum().backward()
+        grads.append([p.grad.clone() for p in fused.parameters()])
+    for a, b in zip(*grads):
+        torch.testing.assert_close(a, b)
+
+
+def test_quick_gelu_keeps_one_activation_less():
+    plain, fused = _pair()
+    x = torch.randn(2, 5, 32)
+
+    def kept(block):
+        found = {}
+
+        def pack(tensor):
+            found[tensor.untyped_storage().data_ptr()] = tensor.numel()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+            keep = block(x.requires_grad_())
+        assert keep.requires_grad
+        own = {p.untyped_storage().data_ptr() for p in block.parameters()}
+        return sum(n for key, n in found.items() if key not in own)
+
+    assert kept(plain) - kept(fused) >= 2 * 5 * 128
+
+
+def test_pick():
+    x = torch.arange(24.).view(2, 4, 3)
+    assert torch.equal(pick(x, torch.tensor([3, 0])),
+                       torch.stack([x[0, 3], x[1, 0]]))

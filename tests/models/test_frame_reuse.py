@@ -1,0 +1,79 @@
+"""Repeated frames are encoded once, and nothing changes."""
+import pytest
+import torch
+from mmaction.registry import MODELS
+from projects.vifi_clip.models.frame_reuse import unique_frames
+from tiny import tiny_arch
+
+
+def _backbone(**kwargs):
+    torch.manual_seed(0)
+    cfg = dict(type='CLIPVisionBackbone', arch=tiny_arch())
+    cfg.update(kwargs)
+    return MODELS.build(cfg)
+
+
+def _count(backbone):
+    counts = []
+    backbone.visual.conv1.register_forward_hook(
+        lambda m, i, o: counts.append(len(o)))
+    return counts
+
+
+def test_all_different_is_untouched():
+    x = torch.randn(5, 3, 8, 8)
+    frames, rows = unique_frames(x)
+    assert frames is x and rows is None
+
+
+def test_repeats_anywhere_in_the_batch():
+    a, b, c = torch.randn(3, 3, 40, 40)
+    x = torch.stack([a, b, a, c, b, a])
+    frames, rows = unique_frames(x)
+    assert len(frames) == 3
+    assert torch.equal(frames[rows], x)
+
+
+def test_one_pixel_makes_another_frame():
+    x = torch.zeros(4, 3, 40, 40)
+    x[1, 2, 39, 38] = 1e-6  # in none of the sampled places
+    x[3] = x[1]
+    frames, rows = unique_frames(x)
+    assert torch.equal(frames[rows], x)
+    assert len(frames) == 3  # 1 and 3 are alike, but not like their group's
+    x[2, 0, 0, 0] = float('nan')
+    frames, rows = unique_frames(x)  # 1 and 3 follow a NaN or stand alone
+    assert frames is x and rows is None
+
+
+@pytest.mark.parametrize('prompts', [None, dict(length=2, depth=2)])
+def test_gradients_of_repeated_frames_add_up(prompts):
+    kwargs = dict(type='VLDeepPromptBackbone', prompts=prompts)
+    ours, plain = _backbone(**kwargs), _backbone(**kwargs, reuse_frames=False)
+    plain.load_state_dict(ours.state_dict())
+    counts = _count(ours)
+    x = torch.randn(2, 3, 32, 32)[[0, 0, 1, 0]]
+    weight = torch.randn(4, 32)
+    (ours(x) * weight).sum().backward()
+    (plain(x) * weight).sum().backward()
+    assert counts == [2]
+    torch.testing.assert_close(ours(x), plain(x), atol=1e-5, rtol=1e-5)
+    for a, b in zip(ours.parameters(), plain.parameters()):
+        torch.testing.assert_close(a.grad, b.grad, atol=1e-4, rtol=1e-4)
+
+
+def test_not_where_frames_depend_on_each_other_or_on_chance():
+    dropping = _backbone(
+        arch=tiny_arch(vision_cfg=dict(patch_dropout=0.5)))
+    counts = _count(dropping)
+    x = torch.randn(1, 3, 32, 32).repeat(4, 1, 1, 1)
+    dropping.train()(x)
+    dropping.eval()(x)
+    assert counts == [4, 1]
+    resnet = _backbone(arch=tiny_arch(
+        vision_cfg=dict(layers=(1, 1, 1, 1), width=8, image_size=64)))
+    counts = _count(resnet)
+    x = torch.randn(1, 3, 64, 64).repeat(4, 1, 1, 1)
+    resnet.train()(x)  # batch norm looks at the whole batch
+    resnet.eval()(x)
+    assert counts == [4, 1]
