@@ -77,3 +77,14 @@ def test_not_where_frames_depend_on_each_other_or_on_chance():
     resnet.train()(x)  # batch norm looks at the whole batch
     resnet.eval()(x)
     assert counts == [4, 1]
+
+
+def test_many_frames_are_embedded_in_parts_without_gradient():
+    backbone = _backbone().eval()
+    x = torch.randn(37, 3, 32, 32)
+    counts = _count(backbone)
+    with torch.no_grad():
+        parts = backbone(x)
+    whole = backbone(x)
+    assert counts == [16, 16, 5, 37]
+    torch.testing.assert_close(parts, whole, atol=1e-5, rtol=1e-5)

@@ -1,0 +1,147 @@
+"""``tools/benchmark.py``: how fast, against what, and how near the limit."""
+import argparse
+import os
+from pathlib import Path
+from typing import List, Optional, Sequence
+
+from ..errors import UserError
+
+# Larger tensors would be mapped and unmapped at each use, page by page: it
+# makes CPU timings a matter of the allocator. Both sides get the same.
+_ALLOCATOR = dict(
+    MALLOC_MMAP_THRESHOLD_='4294967296',
+    MALLOC_TRIM_THRESHOLD_='8589934592',
+    MALLOC_TOP_PAD_='268435456')
+
+
+def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        description='Measure time and memory of evaluation and training '
+        'against the plain computation of the paper, MMAction2 and '
+        "transformers' X-CLIP, on this machine and in one run")
+    parser.add_argument(
+        '--quick', action='store_true',
+        help='about two minutes on two CPU cores in place of about half an '
+        'hour')
+    parser.add_argument(
+        '--only', nargs='+', metavar='WORKLOAD',
+        help='some workloads alone; --list shows them')
+    parser.add_argument(
+        '--list', action='store_true', help='list the workloads and stop')
+    parser.add_argument(
+        '--arch', default='ViT-B-16-quickgelu',
+        help='OpenCLIP architecture, or a .json like its own (default: '
+        '%(default)s)')
+    parser.add_argument(
+        '--device', choices=['auto', 'cpu', 'cuda'], default='auto')
+    parser.add_argument(
+        '--repeats', type=int, default=3,
+        help='timed runs of each (default: %(default)s)')
+    parser.add_argument(
+        '--threads', type=int,
+        help="torch's threads (default: the CPU cores of this process)")
+    parser.add_argument(
+        '--video', help='read this file in place of a synthetic one')
+    parser.add_argument(
+        '--out', default='work_dirs/benchmark',
+        help='folder for performance.json, .md and .png, written anew after '
+        'each workload (default: %(default)s)')
+    args = parser.parse_args(argv)
+    for name in ('repeats', 'threads'):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            parser.error(f'--{name} must be at least 1, got {value}')
+    return args
+
+
+def _choose(args: argparse.Namespace) -> list:
+    """The workloads to run."""
+    from ..benchmark.cases import all_workloads
+    from ..models.towers import get_arch_cfg
+    arch = args.arch
+    if arch.endswith('.json'):
+        arch = get_arch_cfg(arch)
+    else:
+        get_arch_cfg(arch)  # refuses an unknown name
+    workloads = all_workloads(arch, args.quick)
+    known = [w.key for w in workloads]
+    unknown = sorted(set(args.only or ()) - set(known))
+    if unknown:
+        raise UserError(f'--only: there is no workload {unknown}; choose '
+                        f'among {known}')
+    return [w for w in workloads if not args.only or w.key in args.only]
+
+
+def _device(wanted: str) -> str:
+    import torch
+    there = torch.cuda.is_available()
+    if wanted == 'cuda' and not there:
+        raise UserError('--device cuda: torch sees no GPU here')
+    return 'cuda' if there and wanted != 'cpu' else 'cpu'
+
+
+def _write(folder: Path, about: dict, peaks: dict, workloads: list,
+           records: List[dict]) -> None:
+    """All three files, as far as things have come."""
+    import json
+
+    from ..benchmark.picture import draw
+    from ..benchmark.tables import report
+    from ..engine import AtomicLocalBackend
+    disk = AtomicLocalBackend()
+    plain = [{k: v for k, v in r.items() if k != 'result'} for r in records]
+    text = json.dumps(
+        dict(machine=about, peaks=peaks, records=plain), indent=1)
+    disk.put(text.encode(), str(folder / 'performance.json'))
+    disk.put(
+        report(about, peaks, workloads, records).encode(),
+        str(folder / 'performance.md'))
+    picture = draw(workloads, records)
+    if picture:
+        disk.put(picture, str(folder / 'performance.png'))
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    """Measure, and print and write what was measured."""
+    args = parse_args(argv)
+    workloads = _choose(args)
+    if args.list:
+        for workload in workloads:
+            print(f'{workload.key:14s} {workload.title}')
+        return
+    if args.video:
+        _check_video(args.video)
+    for name, value in _ALLOCATOR.items():
+        os.environ.setdefault(name, value)  # before the first child starts
+    import torch
+
+    from ..benchmark.execute import run_workload
+    from ..benchmark.flops import work_of
+    from ..benchmark.machine import describe
+    from ..benchmark.tables import workload_table
+    from ..benchmark.worker import peaks_of
+    device = _device(args.device)
+    threads = args.threads or len(os.sched_getaffinity(0))
+    torch.set_num_threads(threads)
+    folder = Path(args.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    about, records = describe(device), []
+    peaks = peaks_of(device, threads)
+    for number, workload in enumerate(workloads, 1):
+        print(f'[{number}/{len(workloads)}] {workload.title}', flush=True)
+        new = run_workload(workload, device, threads, args.repeats,
+                           lambda text: print(text, flush=True))
+        for record, case in zip(new, workload.cases):
+            record['flop'] = work_of(case)
+        records += new
+        print('\n' + workload_table(workload, new, peaks) + '\n', flush=True)
+        _write(folder, about, peaks, workloads, records)
+    print(f'Written: {folder}/performance.md, .json, .png')
+
+
+def _check_video(path: str) -> None:
+    from ..benchmark.video_file import VIDEO
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f'--video {path}: no such file')
+    os.environ[VIDEO] = os.path.abspath(path)

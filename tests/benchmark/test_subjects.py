@@ -1,0 +1,104 @@
+"""Every subject does its work, and ours gives the plain result."""
+import itertools
+
+import pytest
+import torch
+from open_clip.transformer import ResidualAttentionBlock
+from projects.vifi_clip.benchmark.cases import Case, all_workloads
+from projects.vifi_clip.benchmark.flops import work_of
+from projects.vifi_clip.benchmark.inputs import (class_names, frames_of,
+                                                 image_size)
+from projects.vifi_clip.benchmark.plain import PlainViFiCLIP
+from projects.vifi_clip.benchmark.subjects import build, build_recognizer
+from projects.vifi_clip.models.blocks import FusedBlock
+from tiny import tiny_arch
+
+ARCH = tiny_arch(text_cfg=dict(context_length=77))
+
+
+def _case(subject, **kwargs):
+    return Case(subject, arch=ARCH, **{'frames': 2, 'classes': 5, **kwargs})
+
+
+@pytest.mark.parametrize('subject,precision', [
+    *itertools.product(['vifi', 'plain', 'encoder', 'mmaction2', 'xclip'],
+                       ['fp32', 'bf16']), ('vifi', 'pure-bf16'),
+    ('encoder', 'pure-bf16')
+])
+def test_views(subject, precision):
+    case = _case(subject, precision=precision, batch=3)
+    scores = build(case, 'cpu')()
+    if subject == 'encoder':
+        assert scores.shape == (6, 32)
+        return
+    assert scores.shape == (3, 5)
+    torch.testing.assert_close(
+        scores.float().sum(1), torch.ones(3), atol=2e-2, rtol=0)
+
+
+def test_plain_is_openclips_and_equals_ours():
+    case = _case('vifi', batch=2)
+    model = build_recognizer(case, 'cpu').eval()
+    plain = PlainViFiCLIP(model, 2).eval()
+    kinds = {type(m) for m in plain.modules()}
+    assert ResidualAttentionBlock in kinds and FusedBlock not in kinds
+    assert plain.tokens.shape == (5, 77)
+    expected = plain(frames_of(case, image_size(case)))
+    torch.testing.assert_close(
+        build(case, 'cpu')(), expected, atol=1e-5, rtol=1e-5)
+    # not because all scores are alike
+    assert (expected - expected.mean(1, keepdim=True)).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize('tune', ['both', 'image', 'text'])
+@pytest.mark.parametrize('accumulate', [1, 3])
+def test_first_loss_of_a_step_equals_the_plain_one(tune, accumulate):
+    kwargs = dict(work='step', tune=tune, accumulate=accumulate)
+    ours = build(_case('vifi', **kwargs), 'cpu')
+    plain = build(_case('plain', **kwargs), 'cpu')
+    losses = [(float(ours()), float(plain())) for _ in range(3)]
+    for a, b in losses:
+        assert a == pytest.approx(b, abs=1e-5)
+    assert len({round(a, 7) for a, _ in losses}) > 1  # it trains
+
+
+@pytest.mark.parametrize('subject', ['vifi', 'plain'])
+def test_a_file(subject, tmp_path, monkeypatch):
+    from projects.vifi_clip.benchmark import video_file
+    path = tmp_path / 'a.mp4'
+    video_file._write_video(path)
+    monkeypatch.setenv(video_file.VIDEO, str(path))
+    arch = tiny_arch(
+        vision_cfg=dict(image_size=224, patch_size=56),
+        text_cfg=dict(context_length=77))
+    scores = build(
+        Case(subject, 'file', frames=2, classes=5, arch=arch), 'cpu')()
+    assert scores.shape == (1, 5)
+    assert float(scores.sum()) == pytest.approx(1, abs=1e-4)
+
+
+def test_work_is_the_papers():
+    """Issue 4: 562 and 2,384 GFLOP, 2 for each multiply-add."""
+    encoder, plain = work_of(Case('encoder')), work_of(Case('plain'))
+    assert encoder / 1e9 == pytest.approx(562, abs=0.5)
+    assert (plain - encoder) / 1e9 == pytest.approx(2384, abs=0.5)
+    assert work_of(Case('vifi')) == encoder
+    assert work_of(Case('vifi', 'file')) == 12 * encoder
+    assert work_of(Case('plain', 'step', frames=16)) == 3 * plain
+    text = work_of(Case('vifi', 'step', frames=16)) - 3 * encoder
+    assert 3 * 2384e9 * 8 / 77 < text < 3 * 2384e9 * 13 / 77
+
+
+@pytest.mark.parametrize('num', [3, 51, 400, 1000])
+def test_class_names(num):
+    names = class_names(num)
+    assert len(set(names)) == num
+
+
+@pytest.mark.parametrize('quick', [False, True])
+def test_workloads_have_names_and_a_case_of_ours(quick):
+    workloads = all_workloads('ViT-B-16-quickgelu', quick)
+    assert len({w.key for w in workloads}) == len(workloads)
+    for workload in workloads:
+        assert workload.cases[0].subject == 'vifi'
+        assert len(set(map(repr, workload.cases))) == len(workload.cases)

@@ -1,0 +1,8 @@
+#!/usr/bin/env python
+"""Measure speed and memory; see --help. The work is in projects/vifi_clip."""
+import sys
+
+from _start import start
+
+if __name__ == '__main__':
+    sys.exit(start('benchmark'))
