@@ -42,11 +42,12 @@ def test_difference_is_relative():
     assert difference(records[:1]) is None
 
 
-def test_a_subject_that_fails_stops_nobody_else(tmp_path):
+@pytest.mark.parametrize('apart', [False, True])
+def test_a_subject_that_fails_stops_nobody_else(apart):
     good = Case('vifi', frames=2, classes=5, arch=ARCH)
     bad = replace(good, work='file', subject='xclip')
     said = []
-    workload = Workload('w', 'title', [bad, good])
+    workload = Workload('w', 'title', [bad, good], apart)
     records = run_workload(workload, 'cpu', 1, 2, said.append)
     assert 'KeyError' in records[0]['error']
     assert records[1]['error'] is None and len(records[1]['runs']) == 2

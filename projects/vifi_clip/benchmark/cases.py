@@ -51,10 +51,19 @@ class Case:
 
 @dataclass
 class Workload:
-    """Cases that do the same work, to be compared with each other."""
+    """Cases that do the same work, to be compared with each other.
+
+    Attributes:
+        key (str): For the command line.
+        title (str): For people.
+        cases (list[Case]): Ours first.
+        apart (bool): The cases follow each other in place of taking turns,
+            since their memory would not fit side by side.
+    """
     key: str
     title: str
     cases: List[Case] = field(default_factory=list)
+    apart: bool = False
 
 
 def _versus(key: str, title: str, case: Case, *others: str) -> Workload:
@@ -94,6 +103,7 @@ def _views(arch) -> List[Workload]:
     # 24 TFLOP of text for each view: once, and not warmed up
     rest[-2].cases.append(
         replace(view, subject='plain', classes=4000, repeats=1, warmup=False))
+    rest[-2].apart = True
     return [first, *rest]
 
 
@@ -106,6 +116,8 @@ def _steps(arch) -> List[Workload]:
         for tune in ('both', 'image', 'text')
     ]
     steps[0].cases.insert(1, replace(steps[0].cases[0], precision='bf16'))
+    for workload in steps:
+        workload.apart = True  # plain: 18 to 23 GiB
     steps.append(
         _versus('step-prompts', 'training step, 1 x 8 frames, 400 classes, '
                 'tune=prompts (10 in each of 12 layers)',

@@ -1,4 +1,5 @@
 """Run workloads: subjects take turns, so that a disturbance hits all."""
+from dataclasses import replace
 from statistics import median
 from typing import Callable, Dict, List
 
@@ -22,6 +23,10 @@ def run_workload(workload: Workload, device: str, threads: int, repeats: int,
         ``seconds`` (their median), ``first`` (the untimed first run, None if
         there was none), ``peak_bytes``, ``result``, or ``error``.
     """
+    if workload.apart and len(workload.cases) > 1:
+        return sum((run_workload(
+            replace(workload, cases=[case]), device, threads, repeats, say)
+                    for case in workload.cases), [])
     records, workers = [], []
     for case in workload.cases:
         record = dict(vars(case), name=case.name, workload=workload.key,

@@ -15,6 +15,7 @@ _PRELOAD = ['projects.vifi_clip', 'projects.vifi_clip.benchmark.subjects']
 def _serve(pipe: Connection, case: Case, device: str, threads: int) -> None:
     """Build the subject; then run it whenever told to."""
     try:
+        _die_first()
         import logging
 
         import torch
@@ -39,6 +40,16 @@ def _serve(pipe: Connection, case: Case, device: str, threads: int) -> None:
                     result=result.float().cpu().flatten()[:4000].tolist()))
     except BaseException:
         pipe.send(dict(error=traceback.format_exc()))
+
+
+def _die_first() -> None:
+    """Where memory runs out, the subject is to be killed and nothing else of
+    the user's."""
+    try:
+        with open('/proc/self/oom_score_adj', 'w') as file:
+            file.write('1000')
+    except OSError:
+        pass
 
 
 @dataclass
