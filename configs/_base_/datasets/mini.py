@@ -9,17 +9,19 @@ train_pipeline = [
     dict(type='DecordInit'),
     # One random frame in each of 8 equal segments.
     dict(type='SampleFrames', clip_len=1, frame_interval=1, num_clips=8),
-    dict(type='DecordDecode'),
+    dict(type='DecordDecodeOnce'),
     # No colour change and no flip: class names tell colours, captions sides.
     dict(type='RandomCrop', size=60),
+    dict(type='RepeatFrames'),
     dict(type='FormatShape', input_format='NCHW'),
     dict(type='PackActionInputs')
 ]
 val_pipeline = [
     dict(type='DecordInit'),
     dict(type='SparseSampleViews', num_frames=8, num_views=1),
-    dict(type='DecordDecode'),
+    dict(type='DecordDecodeOnce'),
     dict(type='CenterCrop', crop_size=60),
+    dict(type='RepeatFrames'),
     dict(type='FormatShape', input_format='NCHW'),
     dict(type='PackActionInputs')
 ]
@@ -28,9 +30,10 @@ val_pipeline = [
 test_pipeline = [
     dict(type='DecordInit'),
     dict(type='SparseSampleViews', num_frames=8, num_views=4),
-    dict(type='DecordDecode'),
+    dict(type='DecordDecodeOnce'),
     dict(type='CenterCrop', crop_size=(64, 60)),
     dict(type='ThreeCrop', crop_size=60),
+    dict(type='RepeatFrames'),
     dict(type='FormatShape', input_format='NCHW'),
     dict(type='PackActionInputs')
 ]

@@ -2,7 +2,7 @@
 # on, 1,000 videos with one caption each to test on. 16 frames, 224 x 224.
 # Knobs: DATA_ROOT and LIST_ROOT (hold a folder for each data set), or LIST_DIR
 # (holds train_9k.json and test_JSFUSION.json of tools/make_splits.py) and
-# VIDEO_DIR; ARCH.
+# VIDEO_DIR; WORKERS (see videos.py); ARCH.
 data_root = '{{$DATA_ROOT:data}}'
 list_root = '{{$LIST_ROOT:default}}'
 if list_root == 'default':
@@ -16,6 +16,7 @@ if video_dir == 'default':
 
 # Last in both. Captions stand as they are, without a template.
 _pack = [
+    dict(type='RepeatFrames'),
     dict(type='FormatShape', input_format='NCHW'),
     dict(type='OpenCLIPTokenize', arch='{{$ARCH:ViT-B-16-quickgelu}}'),
     dict(type='PackActionInputs', collect_keys=('imgs', 'text'))
@@ -24,7 +25,7 @@ train_pipeline = [
     dict(type='DecordInit'),
     # One random frame in each of 16 equal segments.
     dict(type='SampleFrames', clip_len=1, frame_interval=1, num_clips=16),
-    dict(type='DecordDecode'),
+    dict(type='DecordDecodeOnce'),
     # No flip and no colour change: captions tell sides and colours.
     dict(type='Resize', scale=(-1, 256)),
     dict(type='CenterCrop', crop_size=224),
@@ -33,13 +34,16 @@ train_pipeline = [
 val_pipeline = [
     dict(type='DecordInit'),
     dict(type='SparseSampleViews', num_frames=16, num_views=1),
-    dict(type='DecordDecode'),
+    dict(type='DecordDecodeOnce'),
     dict(type='Resize', scale=(-1, 256)),
     dict(type='CenterCrop', crop_size=224),
     *_pack
 ]
 
-_loader = dict(batch_size=16, num_workers=8, persistent_workers=True)
+workers = '{{$WORKERS:auto}}'
+_count = 4 if workers == 'auto' else int(workers)
+_loader = dict(
+    batch_size=16, num_workers=_count, persistent_workers=_count > 0)
 _dataset = dict(
     type='CheckedVideoTextDataset', data_prefix=dict(video=video_dir))
 train_dataloader = dict(

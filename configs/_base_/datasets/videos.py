@@ -1,13 +1,18 @@
 # Videos with labels, in lists of tools/make_splits.py. What is trained and
 # tested on, and through which pipelines, the entry says.
 # Knobs: DATA_ROOT (holds <data set>/videos), LIST_ROOT (holds the lists of
-# each data set).
+# each data set); WORKERS, processes that read videos: a number, or 'auto', the
+# number that suits the machine (datasets/loader_settings.py). Tools that do
+# not know 'auto', MMAction2's own, start 4.
 data_root = '{{$DATA_ROOT:data}}'
 list_root = '{{$LIST_ROOT:default}}'
 if list_root == 'default':
     list_root = '{{ fileDirname }}/../../../data_splits'
 
-_loader = dict(num_workers=8, persistent_workers=True)
+workers = '{{$WORKERS:auto}}'
+_count = 4 if workers == 'auto' else int(workers)
+
+_loader = dict(num_workers=_count, persistent_workers=_count > 0)
 train_dataloader = dict(
     **_loader,
     batch_size=4,
@@ -19,7 +24,7 @@ val_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(type='CheckedVideoDataset', test_mode=True))
 test_dataloader = val_dataloader
-del _loader
+del _loader, _count
 
 val_evaluator = dict(type='VideoAccMetric')
 test_evaluator = val_evaluator

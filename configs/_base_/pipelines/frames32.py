@@ -1,4 +1,5 @@
-# Sparse sampling, 224 x 224 pixels, 32 frames a view.
+# Sparse sampling, 224 x 224 pixels, 32 frames a view. A frame that views or
+# a short video repeat is decoded and transformed once: RepeatFrames.
 # Knob: NUM_FRAMES.
 num_frames = int('{{$NUM_FRAMES:32}}')
 
@@ -10,7 +11,7 @@ train_pipeline = [
         clip_len=1,
         frame_interval=1,
         num_clips=num_frames),
-    dict(type='DecordDecode'),
+    dict(type='DecordDecodeOnce'),
     dict(type='Resize', scale=(-1, 256)),
     dict(
         type='MultiScaleCrop',
@@ -32,6 +33,7 @@ train_pipeline = [
         ],
         prob=0.8),
     dict(type='TorchVisionWrapper', op='RandomGrayscale', p=0.2),
+    dict(type='RepeatFrames'),
     dict(type='FormatShape', input_format='NCHW'),
     dict(type='PackActionInputs')
 ]
@@ -40,9 +42,10 @@ train_pipeline = [
 val_pipeline = [
     dict(type='DecordInit'),
     dict(type='SparseSampleViews', num_frames=num_frames, num_views=1),
-    dict(type='DecordDecode'),
+    dict(type='DecordDecodeOnce'),
     dict(type='Resize', scale=(-1, 256)),
     dict(type='CenterCrop', crop_size=224),
+    dict(type='RepeatFrames'),
     dict(type='FormatShape', input_format='NCHW'),
     dict(type='PackActionInputs')
 ]
@@ -55,9 +58,10 @@ views_pipeline = [
         num_frames=num_frames,
         num_views=4,
         mode='uniform'),
-    dict(type='DecordDecode'),
+    dict(type='DecordDecodeOnce'),
     dict(type='Resize', scale=(-1, 224)),
     dict(type='ThreeCrop', crop_size=224),
+    dict(type='RepeatFrames'),
     dict(type='FormatShape', input_format='NCHW'),
     dict(type='PackActionInputs')
 ]

@@ -13,6 +13,7 @@ Lever = Dict[str, object]  # arguments of apply_inference
 DEFAULT_LEVERS: Sequence[Lever] = (
     dict(precision='autocast'),
     dict(precision='bf16'),
+    dict(precision='bf16', text_bf16=True),
     dict(precision='int8'),
     *(dict(token_merging=r) for r in (1, 2, 3, 4)),
     dict(precision='bf16', token_merging=2),
@@ -75,7 +76,8 @@ def lever_costs(cfg: Config,
     return rows
 
 
-_PLAIN = dict(precision='fp32', token_merging=0, compile=False)
+_PLAIN = dict(
+    precision='fp32', token_merging=0, compile=False, text_bf16=False)
 
 
 def lever_name(lever: Lever) -> str:
@@ -84,6 +86,8 @@ def lever_name(lever: Lever) -> str:
     parts = [lever['precision']]
     if lever['token_merging']:
         parts.append(f'merging {lever["token_merging"]}')
+    if lever['text_bf16']:
+        parts.append('text too')
     if lever['compile']:
         parts.append('compiled')
     return ', '.join(parts)

@@ -1,12 +1,17 @@
+from .cached_dataset import CachedVideoDataset
 from .class_list import (check_class_names, read_class_descriptions,
                          read_class_list)
+from .decoding import (DecordDecodeOnce, OpenCVDecodeOnce, PyAVDecodeOnce,
+                       RepeatFrames)
 from .text_transforms import OpenCLIPTokenize
 from .transforms import SparseSampleViews
 from .video_dataset import CheckedVideoDataset
 from .video_text_dataset import CheckedVideoTextDataset
 
 __all__ = [
-    'CheckedVideoDataset', 'CheckedVideoTextDataset', 'OpenCLIPTokenize',
+    'CachedVideoDataset', 'CheckedVideoDataset', 'CheckedVideoTextDataset',
+    'DecordDecodeOnce', 'OpenCLIPTokenize', 'OpenCVDecodeOnce',
+    'PyAVDecodeOnce', 'RepeatFrames',
     'SparseSampleViews', 'check_class_names', 'read_class_descriptions',
     'read_class_list'
 ]

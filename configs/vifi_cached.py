@@ -1,0 +1,47 @@
+# Training of the text side on frame embeddings that were made before: the
+# config ENTRY, behind a frozen image tower, without augmentation and without
+# decoding a video. Tests still read videos.
+#
+#   TUNE=text python tools/cache_frames.py configs/vifi_k400.py none \
+#       --out data/frame_cache
+#   TUNE=text python tools/train.py configs/vifi_cached.py
+#   python tools/test.py configs/vifi_k400.py CHECKPOINT          # videos
+#
+# Knobs (environment): ENTRY (vifi_k400, vifi_zero_shot, vifi_few_shot,
+# vifi_base2novel, vifi_mini), CACHE (folder of tools/cache_frames.py), TUNE
+# (text, or prompts: on the text side alone), and those of the entry, as SEED.
+entry = '{{$ENTRY:vifi_k400}}'
+_base_ = ['./{{$ENTRY:vifi_k400}}.py']
+_entries = ('vifi_k400', 'vifi_zero_shot', 'vifi_few_shot', 'vifi_base2novel',
+            'vifi_mini')
+if entry not in _entries:
+    raise ValueError(f'ENTRY={entry}: choose one of {_entries}')
+del _entries
+
+custom_imports = dict(imports=[
+    'projects.vifi_clip', 'projects.vifi_clip.models.frame_embeddings'
+])
+cache = '{{$CACHE:data/frame_cache}}'
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='FrameEmbeddings',
+        arch=_base_.arch,
+        pretrained=_base_.pretrained,
+        cache=cache),
+    data_preprocessor=dict(
+        type='FrameEmbeddingPreprocessor', cache=cache, blending=None))
+
+_dataset = dict(
+    type='CachedVideoDataset',
+    cache=cache,
+    source_pipeline=_base_.val_pipeline,
+    pipeline=[dict(type='PackActionInputs')])
+# A row of a mapped file needs no process of its own to be read.
+workers = 0
+_loader = dict(
+    num_workers=workers, persistent_workers=False, dataset=_dataset)
+train_dataloader = _loader
+val_dataloader = _loader
+del _dataset, _loader

@@ -1,0 +1,153 @@
+"""How many processes read videos, from what the machine has.
+
+Letters: C cores that this job may use, P processes of this job on this
+machine (one a GPU), S = C // P the share of each, at least 1.
+
+========================  ======================  =========================
+                          with an accelerator     on the CPU alone
+========================  ======================  =========================
+workers                   S - 1, from 1 to 16     S // 4, from 1 to 4;
+                                                  0 if S is 1
+decoding threads each     1                       1; without workers S, at
+                                                  most 4
+========================  ======================  =========================
+
+With an accelerator the main process keeps a core for itself, the others
+decode; 16 because a 16-frame clip takes a core 0.1 to 0.2 s and no model
+takes clips faster than 16 cores give. On the CPU the model wants the cores:
+one of four decodes, since a clip costs ViT-B/16 seconds. More threads in a
+worker decode one clip sooner but fewer clips a second.
+"""
+import os
+from pathlib import Path
+from typing import Iterator, Mapping, Optional
+
+import torch
+from mmengine.config import Config
+
+AUTO = 'auto'
+MOST_WORKERS, MOST_CPU_WORKERS, MOST_THREADS = 16, 4, 4
+_LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+
+
+def usable_cores(root: str = '/sys/fs/cgroup') -> int:
+    """Cores that this process may use.
+
+    Args:
+        root (str): Where control groups are mounted.
+
+    Returns:
+        int: The smaller of the affinity (Slurm, taskset) and the quota of
+        the control group (containers), rounded up; at least 1.
+    """
+    if hasattr(os, 'sched_getaffinity'):
+        cores = len(os.sched_getaffinity(0))
+    else:  # macOS, Windows
+        cores = os.cpu_count() or 1
+    quota = _quota(Path(root))
+    return cores if quota is None else max(1, min(cores, -int(-quota // 1)))
+
+
+def _quota(root: Path) -> Optional[float]:
+    """Cores by the control group, version 2 or 1; None without a limit."""
+    try:
+        limit, period = (root / 'cpu.max').read_text().split()
+    except (OSError, ValueError):
+        try:
+            limit = (root / 'cpu/cpu.cfs_quota_us').read_text().strip()
+            period = (root / 'cpu/cpu.cfs_period_us').read_text()
+        except OSError:
+            return None
+    try:
+        cores = int(limit) / int(period)
+    except (ValueError, ZeroDivisionError):  # 'max'
+        return None
+    return cores if cores > 0 else None  # -1: no limit
+
+
+def processes_here(environ: Optional[Mapping[str, str]] = None) -> int:
+    """Processes of this job on this machine, as the launcher says.
+
+    Args:
+        environ (Mapping[str, str], optional): Defaults to the environment.
+
+    Raises:
+        ValueError: What the launcher says is no whole number from 1.
+    """
+    environ = os.environ if environ is None else environ
+    for name in ('LOCAL_WORLD_SIZE', 'SLURM_NTASKS_PER_NODE',
+                 'OMPI_COMM_WORLD_LOCAL_SIZE'):
+        value = environ.get(name)
+        if value is None:
+            continue
+        if not value.isdecimal() or int(value) < 1:
+            raise ValueError(f'{name}={value}: the number of processes on '
+                             'this machine must be a whole number from 1')
+        return int(value)
+    return 1
+
+
+def choose_workers(cores: int, processes: int, accelerator: bool) -> int:
+    """Data workers of each process; see the module's table.
+
+    Args:
+        cores (int): C.
+        processes (int): P.
+        accelerator (bool): Whether the model runs elsewhere than on them.
+    """
+    share = max(1, cores // processes)
+    if accelerator:
+        return min(max(share - 1, 1), MOST_WORKERS)
+    return 0 if share == 1 else min(max(share // 4, 1), MOST_CPU_WORKERS)
+
+
+def resolve_workers(cfg: Config, accelerator: Optional[bool] = None) -> str:
+    """Put numbers where a config leaves them to the machine.
+
+    A config does so by ``workers = 'auto'`` (the WORKERS knob); its loaders
+    hold a number all the same, for tools that know nothing of this. Call it
+    before ``--cfg-options`` are merged, so that those win.
+
+    Args:
+        cfg (Config): Changed in place: ``num_workers`` and
+            ``persistent_workers`` of the loaders and, without workers,
+            ``num_threads`` of a DecordInit that names none.
+        accelerator (bool, optional): Defaults to whether CUDA is there.
+
+    Returns:
+        str: The arithmetic, for the log; empty where nothing was to choose.
+    """
+    if cfg.get('workers') != AUTO:
+        return ''
+    if accelerator is None:
+        accelerator = torch.cuda.is_available()
+    cores, processes = usable_cores(), processes_here()
+    workers = choose_workers(cores, processes, accelerator)
+    threads = 1
+    if not workers:
+        threads = min(max(1, cores // processes), MOST_THREADS)
+    for name in _LOADERS:
+        loader = cfg.get(name)
+        if not loader:
+            continue
+        loader.num_workers = workers
+        loader.persistent_workers = workers > 0
+        if threads > 1:
+            for step in _decord_steps(loader.get('dataset') or {}):
+                step.setdefault('num_threads', threads)
+    where = 'beside an accelerator' if accelerator else 'on the CPU alone'
+    return (f'WORKERS=auto: {workers} data workers a process ({cores} cores / '
+            f'{processes} processes here, {where}), {threads} decoding '
+            'thread(s) each; WORKERS=N sets another number')
+
+
+def _decord_steps(dataset: dict) -> Iterator[dict]:
+    """DecordInit steps of a dataset's config and of those that it wraps."""
+    inner = list(dataset.get('datasets') or [])
+    if dataset.get('dataset'):
+        inner.append(dataset['dataset'])
+    for child in inner:
+        yield from _decord_steps(child)
+    for step in dataset.get('pipeline') or []:
+        if step.get('type') == 'DecordInit':
+            yield step

@@ -1,0 +1,121 @@
+"""Train behind a frozen image tower on embeddings that were made before.
+
+Letters: B videos, T frames, N = B * T, D embedding.
+"""
+from typing import Any, Dict, List, Optional, Tuple
+
+import torch
+from mmaction.models.data_preprocessors import ActionDataPreprocessor
+from mmaction.registry import MODELS
+from mmaction.utils import SampleList
+from torch import Tensor, nn
+
+from ..datasets.frame_cache import FrameCache
+from ..engine.settings import _hidden, fingerprint
+from .vision_backbone import CLIPVisionBackbone
+
+
+def tower_identity(backbone: CLIPVisionBackbone) -> Dict[str, Any]:
+    """What decides an image tower's embeddings: weights, and properties that
+    leave no trace in them."""
+    visual = backbone.visual
+    return dict(
+        weights=fingerprint(visual.state_dict().items()),
+        **_hidden('visual', visual))
+
+
+def pixel_identity(preprocessor: nn.Module) -> Dict[str, Any]:
+    """How pixels are normalised, as plain values."""
+    found: Dict[str, Any] = dict(to_rgb=bool(preprocessor.to_rgb))
+    for name in 'mean', 'std':
+        value = getattr(preprocessor, name, None)
+        found[f'pixel_{name}'] = None if value is None else [
+            round(v, 4) for v in value.flatten().tolist()
+        ]
+    return found
+
+
+@MODELS.register_module()
+class FrameEmbeddings(CLIPVisionBackbone):
+    """CLIPVisionBackbone that lets embeddings pass, [N, D] to [N, D].
+
+    The tower is there all the same: it is what the cache is checked against,
+    it encodes frames where videos are tested, and its weights are in the
+    checkpoint, which so loads under the config of the videos too.
+
+    Args:
+        cache (str): Folder that ``tools/cache_frames.py`` wrote.
+        kwargs: As :class:`CLIPVisionBackbone`.
+
+    Raises:
+        UserError: The cache was made with another tower; found when the
+            first embeddings come, and again if the weights change.
+        ValueError: The tower is to be trained.
+    """
+
+    def __init__(self, *args, cache: str, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.cache = cache
+        self._checked: Optional[tuple] = None
+
+    def train(self, mode: bool = True) -> 'FrameEmbeddings':
+        """Set the mode; refuse a tower that trains."""
+        if mode and any(p.requires_grad for p in self.parameters()):
+            raise ValueError(
+                'FrameEmbeddings: the image tower is to be trained, and '
+                'embeddings made before would not follow it; set TUNE=text '
+                "(model.tune='text'), or train on the videos")
+        return super().train(mode)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Embeddings as they are.
+
+        Args:
+            x (Tensor): [N, D], or normalised frames [N, 3, H, W].
+
+        Returns:
+            Tensor: [N, D].
+        """
+        if x.ndim != 2:
+            return super().forward(x)
+        self._check()
+        return x
+
+    def _check(self) -> None:
+        state = self.visual.state_dict(keep_vars=True)
+        version = tuple((id(v), v._version) for v in state.values())
+        if version != self._checked:
+            FrameCache(self.cache).check(
+                embed_dim=self.embed_dim, **tower_identity(self))
+            self._checked = version
+
+
+@MODELS.register_module()
+class FrameEmbeddingPreprocessor(ActionDataPreprocessor):
+    """ActionDataPreprocessor that leaves embeddings as they are.
+
+    Args:
+        cache (str): Folder that ``tools/cache_frames.py`` wrote.
+        kwargs: As ActionDataPreprocessor, for the videos of a test.
+
+    Raises:
+        UserError: The cache was made with other pixel statistics.
+        ValueError: Embeddings are to be blended (mixup, cutmix).
+    """
+
+    def __init__(self, cache: str, **kwargs) -> None:
+        super().__init__(**kwargs)
+        FrameCache(cache).check(**pixel_identity(self))
+
+    def preprocess(self,
+                   inputs: List[Tensor],
+                   data_samples: SampleList,
+                   training: bool = False) -> Tuple[Tensor, SampleList]:
+        """Stack embeddings ([T, D] each) to [B, T, D]; treat frames as ever.
+        """
+        if inputs[0].ndim != 2:
+            return super().preprocess(inputs, data_samples, training)
+        if training and self.blending is not None:
+            raise ValueError('Embeddings of frames cannot be blended; set '
+                             'blending=None in the data preprocessor')
+        return torch.stack(inputs), data_samples

@@ -1,0 +1,138 @@
+"""The files of the frame cache, without a model."""
+import json
+import pickle
+
+import numpy as np
+import pytest
+from mmengine.registry import init_default_scope
+
+from projects.vifi_clip.datasets import CachedVideoDataset
+from projects.vifi_clip.datasets.frame_cache import (VERSION, FrameCache,
+                                                     FrameCacheWriter,
+                                                     cache_key,
+                                                     pipeline_identity)
+from projects.vifi_clip.errors import UserError
+
+SETTINGS = dict(version=VERSION, dtype='float32', num_frames=2, embed_dim=3,
+                weights='abc', made_with=dict(config='a.py'))
+
+
+@pytest.fixture(autouse=True)
+def _scope():
+    init_default_scope('mmaction')
+
+
+def rows(count, start=0) -> np.ndarray:
+    return np.arange(start * 6, (start + count) * 6,
+                     dtype=np.float32).reshape(count, 2, 3)
+
+
+def write(folder, keys, name='train.txt', **changes) -> None:
+    writer = FrameCacheWriter(str(folder), dict(SETTINGS, **changes), name,
+                              keys)
+    writer.append(rows(len(keys)))
+    writer.finish()
+
+
+@pytest.mark.parametrize('filename, root, key', [
+    ('data/videos/a/b.mp4', 'data/videos', 'a/b.mp4'),
+    ('data/videos/a/b.mp4', 'data/videos/', 'a/b.mp4'),
+    ('data/videos/./a//b.mp4', 'data/videos', 'a/b.mp4'),
+    ('a/b.mp4', '', 'a/b.mp4'), ('a/b.mp4', None, 'a/b.mp4'),
+    ('/else/b.mp4', 'data/videos', '/else/b.mp4')])
+def test_keys_do_not_depend_on_the_folder(filename, root, key):
+    assert cache_key(filename, root) == key
+
+
+def test_identity_of_pipelines():
+    """Decoding once and threads change no pixel; sizes do."""
+
+    def pipeline(decode, size=8, **init):
+        return [dict(type='DecordInit', **init), dict(type=decode),
+                dict(type='Resize', scale=(-1, size))]
+
+    plain = pipeline_identity(pipeline('DecordDecode'))
+    once = pipeline('DecordDecodeOnce', num_threads=4)
+    once.append(dict(type='RepeatFrames'))
+    assert pipeline_identity(once) == plain
+    assert pipeline_identity(pipeline('DecordDecode', 9)) != plain
+    assert pipeline_identity(pipeline('PyAVDecode')) != plain
+
+
+def test_two_lists_in_one_folder(tmp_path):
+    write(tmp_path, ['a.mp4', 'b.mp4'])
+    write(tmp_path, ['c.mp4'], 'val.txt', made_with='not compared')
+    cache = FrameCache(str(tmp_path))
+    assert list(cache.places) == ['a.mp4', 'b.mp4', 'c.mp4']
+    for key, row in dict(a=0, b=1, c=0).items():
+        assert np.array_equal(cache[f'{key}.mp4'], rows(1, row)[0])
+    cache['a.mp4'][:] = 7  # a copy
+    assert np.array_equal(cache['a.mp4'], rows(1)[0])
+    with pytest.raises(UserError, match='embed_dim is 3 .* and 4 here'):
+        write(tmp_path, ['d.mp4'], embed_dim=4)
+
+
+def test_a_copy_for_another_process_holds_no_data(tmp_path):
+    settings = dict(SETTINGS, embed_dim=512)
+    writer = FrameCacheWriter(str(tmp_path), settings, 'a.txt',
+                              [f'{i}.mp4' for i in range(500)])
+    writer.append(np.ones((500, 2, 512), np.float32))
+    writer.finish()
+    cache = FrameCache(str(tmp_path))
+    assert cache['7.mp4'].shape == (2, 512)  # mapped now
+    packed = pickle.dumps(cache)
+    assert len(packed) < 500 * 2 * 512 * 4 / 50
+    assert (pickle.loads(packed)['7.mp4'] == 1).all()
+
+
+def test_unfinished_files_do_not_count(tmp_path):
+    keys = [f'{i}.mp4' for i in range(600)]
+    writer = FrameCacheWriter(str(tmp_path), SETTINGS, 'train.txt', keys)
+    for start in range(0, 500, 100):
+        writer.append(rows(100, start))
+    del writer  # as if killed: what was noted last is kept
+    assert not FrameCache(str(tmp_path)).places
+    writer = FrameCacheWriter(str(tmp_path), SETTINGS, 'train.txt', keys)
+    assert writer.done == 300  # noted at 256 rows and more
+    writer.append(rows(300, writer.done))
+    writer.finish()
+    cache = FrameCache(str(tmp_path))
+    for i in 0, 299, 300, 599:
+        assert np.array_equal(cache[f'{i}.mp4'], rows(1, i)[0])
+
+
+@pytest.mark.parametrize('dtype, value', [('float32', np.nan),
+                                          ('float16', 1e6)])
+def test_values_that_are_no_numbers(tmp_path, dtype, value):
+    writer = FrameCacheWriter(str(tmp_path), dict(SETTINGS, dtype=dtype),
+                              'train.txt', ['a.mp4', 'b.mp4'])
+    bad = rows(2)
+    bad[1, 0, 0] = value
+    with pytest.raises(UserError, match=f'b.mp4.*not finite in {dtype}'):
+        writer.append(bad)
+
+
+def test_a_cache_of_another_version(tmp_path):
+    (tmp_path / 'cache.json').write_text(json.dumps(
+        dict(SETTINGS, version=VERSION + 1)))
+    with pytest.raises(UserError, match=f'version is {VERSION + 1}'):
+        FrameCache(str(tmp_path))
+
+
+def test_dataset_reads_rows_without_videos(tmp_path):
+    write(tmp_path / 'cache', ['x/a b.mp4', 'x/c.mp4'])
+    (tmp_path / 'train.txt').write_text('c.mp4 4\na b.mp4 1\n')
+    dataset = CachedVideoDataset(
+        'train.txt', [dict(type='PackActionInputs')], data_root=str(tmp_path),
+        data_prefix=dict(video=''), cache=str(tmp_path / 'cache'),
+        lazy_init=True)
+    with pytest.raises(UserError, match='2 of the 2 videos'):
+        dataset.full_init()
+    (tmp_path / 'train.txt').write_text('x/c.mp4 4\nx/a b.mp4 1\n')
+    dataset = CachedVideoDataset(
+        'train.txt', [dict(type='PackActionInputs')], data_root=str(tmp_path),
+        data_prefix=dict(video=''), cache=str(tmp_path / 'cache'))
+    sample = dataset[1]
+    assert np.array_equal(sample['inputs'].numpy(), rows(1)[0])
+    assert sample['data_samples'].gt_label.tolist() == [1]
+    assert dataset.get_subset([0])[0]['data_samples'].gt_label.tolist() == [4]

@@ -1,0 +1,122 @@
+"""Numbers of workers and threads: worked out here by hand."""
+import os
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from projects.vifi_clip.datasets import loader_settings
+from projects.vifi_clip.datasets.loader_settings import (choose_workers,
+                                                         processes_here,
+                                                         resolve_workers,
+                                                         usable_cores)
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
+
+
+@pytest.mark.parametrize('cores, processes, accelerator, workers', [
+    (96, 8, True, 11),  # 12 each, one for the main process
+    (16, 1, True, 15),
+    (128, 4, True, 16),  # 31, but no model is that fast
+    (8, 8, True, 1), (4, 8, True, 1),
+    (2, 1, False, 1), (1, 1, False, 0), (2, 2, False, 0),
+    (8, 1, False, 2), (64, 1, False, 4)])
+def test_workers(cores, processes, accelerator, workers):
+    assert choose_workers(cores, processes, accelerator) == workers
+
+
+@pytest.mark.parametrize('files, expected', [
+    ({'cpu.max': '150000 100000\n'}, 2),  # one and a half: rounded up
+    ({'cpu.max': '50000 100000\n'}, 1),
+    ({'cpu.max': 'max 100000\n'}, 5),
+    ({'cpu.max': '900000 100000\n'}, 5),
+    ({'cpu/cpu.cfs_quota_us': '300000\n',
+      'cpu/cpu.cfs_period_us': '100000\n'}, 3),
+    ({'cpu/cpu.cfs_quota_us': '-1\n',
+      'cpu/cpu.cfs_period_us': '100000\n'}, 5),
+    ({}, 5)])
+def test_cores_of_a_container(tmp_path, monkeypatch, files, expected):
+    monkeypatch.setattr(os, 'sched_getaffinity', lambda pid: set(range(5)),
+                        raising=False)
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    assert usable_cores(str(tmp_path)) == expected
+
+
+def test_processes():
+    assert processes_here({}) == 1
+    assert processes_here({'LOCAL_WORLD_SIZE': '8',
+                           'SLURM_NTASKS_PER_NODE': '1'}) == 8
+    assert processes_here({'SLURM_NTASKS_PER_NODE': '4'}) == 4
+    with pytest.raises(ValueError, match='LOCAL_WORLD_SIZE=0'):
+        processes_here({'LOCAL_WORLD_SIZE': '0'})
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Sets what the machine has."""
+
+    def have(cores, processes=1):
+        monkeypatch.setattr(loader_settings, 'usable_cores', lambda: cores)
+        monkeypatch.setenv('LOCAL_WORLD_SIZE', str(processes))
+
+    return have
+
+
+def counts(cfg) -> set:
+    return {(cfg[f'{part}_dataloader'].num_workers,
+             cfg[f'{part}_dataloader'].persistent_workers)
+            for part in ('train', 'val', 'test')}
+
+
+@pytest.mark.parametrize('entry', ['vifi_k400', 'vifi_retrieval',
+                                   'vifi_zero_shot'])
+def test_auto_is_resolved(machine, entry):
+    cfg = Config.fromfile(CONFIGS / f'{entry}.py')
+    assert cfg.workers == 'auto' and counts(cfg) == {(4, True)}
+    machine(cores=24, processes=2)
+    said = resolve_workers(cfg, accelerator=True)
+    assert counts(cfg) == {(11, True)}
+    assert '24 cores / 2 processes' in said and '11 data workers' in said
+    first = cfg.train_dataloader.dataset.pipeline[0]
+    assert first.type == 'DecordInit' and 'num_threads' not in first
+
+
+def test_without_workers_decoding_takes_threads(machine, monkeypatch):
+    cfg = Config.fromfile(CONFIGS / 'vifi_k400.py')
+    monkeypatch.setattr(loader_settings, 'choose_workers', lambda *_: 0)
+    cfg.val_dataloader.dataset.pipeline[0].num_threads = 2
+    machine(cores=8)
+    resolve_workers(cfg)
+    assert counts(cfg) == {(0, False)}
+    threads = [cfg[f'{part}_dataloader'].dataset.pipeline[0].num_threads
+               for part in ('train', 'val', 'test')]
+    assert threads == [4, 2, 4]  # what the user names stays
+
+
+def test_a_number_stays(monkeypatch, machine):
+    monkeypatch.setenv('WORKERS', '3')
+    machine(cores=64)
+    cfg = Config.fromfile(CONFIGS / 'vifi_k400.py')
+    assert resolve_workers(cfg, accelerator=True) == ''
+    assert counts(cfg) == {(3, True)}
+    monkeypatch.setenv('WORKERS', '0')
+    assert counts(Config.fromfile(CONFIGS / 'vifi_k400.py')) == {(0, False)}
+    plain = Config(dict(train_dataloader=dict(num_workers=2)))
+    assert resolve_workers(plain, accelerator=True) == ''
+    assert plain.train_dataloader.num_workers == 2
+
+
+def test_wrapped_datasets(machine, monkeypatch):
+    monkeypatch.setattr(loader_settings, 'choose_workers', lambda *_: 0)
+    machine(cores=3)
+    inner = dict(type='CheckedVideoDataset', pipeline=[
+        dict(type='DecordInit'), dict(type='DecordDecodeOnce')])
+    cfg = Config(dict(workers='auto', train_dataloader=dict(
+        num_workers=4, dataset=dict(type='RepeatDataset', times=2,
+                                    dataset=inner))))
+    resolve_workers(cfg)
+    step = cfg.train_dataloader.dataset.dataset.pipeline[0]
+    assert step.num_threads == 3

@@ -1,0 +1,326 @@
+"""Levers of inference: what they change, what they refuse."""
+import copy
+import shutil
+
+import pytest
+import torch
+from mmaction.registry import MODELS
+from mmengine.hooks import EMAHook
+from tiny import NAMES, build_model, model_cfg, samples, timm_arch, tiny_arch
+from toy_runner import toy_runner
+
+from projects.vifi_clip.engine.inference import (InferenceHook,
+                                                 apply_inference)
+from projects.vifi_clip.errors import UserError
+from projects.vifi_clip.models.inference_backbone import InferenceBackbone
+from projects.vifi_clip.models.int8_linear import Int8Linear
+
+PROMPTS = dict(length=2, depth=2)
+needs_vnni = pytest.mark.skipif(
+    not torch.cpu._is_vnni_supported(), reason='CPU without VNNI')
+
+
+def recognizer(**kwargs):
+    torch.manual_seed(0)
+    return build_model(**kwargs).eval()
+
+
+@torch.no_grad()
+def logits(model, videos=3):
+    draw = torch.Generator().manual_seed(1)
+    frames = torch.randn(2 * videos, 3, 32, 32, generator=draw)
+    return model.cls_head(model.backbone(frames))
+
+
+@torch.no_grad()
+def frame_features(model):
+    draw = torch.Generator().manual_seed(1)
+    return model.backbone(torch.randn(6, 3, 32, 32, generator=draw))
+
+
+def relative(got, want):
+    return float((got - want).norm() / want.norm())
+
+
+@pytest.mark.parametrize('prompts', [None, PROMPTS])
+def test_nothing_asked_nothing_changed(prompts):
+    model = recognizer(prompts=prompts)
+    want = logits(model)
+    assert apply_inference(model) is model
+    assert torch.equal(logits(model), want)
+
+
+@pytest.mark.parametrize('prompts', [None, PROMPTS])
+def test_bf16_tower_float32_logits(prompts):
+    model = recognizer(prompts=prompts)
+    want, features = logits(model), frame_features(model)
+    text = model.cls_head.text_classifier()
+    apply_inference(model, 'bf16')
+    got = logits(model)
+    assert got.dtype == torch.float32
+    # bfloat16 keeps 8 bits: not the same, and not far
+    assert 0 < relative(got, want) < 0.05
+    assert 0 < relative(frame_features(model), features) < 0.02
+    assert {p.dtype for p in model.backbone.parameters()} == {torch.bfloat16}
+    assert {p.dtype for p in model.cls_head.parameters()} == {torch.float32}
+    assert torch.equal(model.cls_head.text_classifier(), text)
+
+
+def test_bf16_text_tower():
+    model = recognizer()
+    with torch.no_grad():
+        want = model.cls_head.text_classifier()
+        apply_inference(model, text_bf16=True)
+        got = model.cls_head.text_classifier()
+    assert got.dtype == torch.float32
+    assert 0 < relative(got, want) < 0.02
+    text = model.cls_head.text_classifier.text
+    assert {p.dtype for p in text.parameters()} == {torch.bfloat16}
+    assert {p.dtype for p in model.backbone.parameters()} == {torch.float32}
+    assert model.cls_head.logit_scale.dtype == torch.float32
+
+
+def test_autocast_is_torchs_own_and_keeps_weights():
+    model = recognizer()
+    text = model.cls_head.text_classifier()
+    frames = torch.randn(2, 3, 32, 32)
+    with torch.no_grad(), torch.autocast('cpu', torch.bfloat16):
+        want = model.backbone(frames).float()
+    apply_inference(model, 'autocast')
+    with torch.no_grad():
+        got = model.backbone(frames)
+        assert torch.equal(got, want)
+        assert got.dtype == torch.float32
+        assert torch.equal(model.cls_head.text_classifier(), text)
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+
+
+@needs_vnni
+@pytest.mark.parametrize('prompts', [None, PROMPTS])
+def test_int8_in_every_layer(prompts):
+    model = recognizer(prompts=prompts)
+    want = logits(model)
+    apply_inference(model, 'int8')
+    layers = [m for m in model.modules() if isinstance(m, Int8Linear)]
+    assert len(layers) == 2 * 4  # layers x (qkv, out, fc, proj)
+    assert 0 < relative(logits(model), want) < 0.03
+    text = model.cls_head.text_classifier.text
+    assert {p.dtype for p in text.parameters()} == {torch.float32}
+
+
+@needs_vnni
+@pytest.mark.parametrize('arch,layers', [
+    (timm_arch('vit_tiny_patch16_224', timm_pool='token'), 4 * 12 + 1),
+    (tiny_arch(vision_cfg=dict(pool_type='avg')), 2 * 2),  # MLP alone
+])
+@torch.no_grad()
+def test_int8_of_other_vits(arch, layers):
+    backbone = MODELS.build(dict(type='CLIPVisionBackbone', arch=arch)).eval()
+    size = 32 if 'width' in arch['vision_cfg'] else 224
+    frames = torch.randn(2, 3, size, size)
+    want = backbone(frames)
+    got = InferenceBackbone(backbone, 'int8')
+    assert sum(isinstance(m, Int8Linear) for m in got.modules()) == layers
+    assert 0 < relative(got(frames), want) < 0.03
+
+
+@pytest.mark.parametrize('prompts', [None, PROMPTS])
+def test_token_merging(prompts):
+    model = recognizer(prompts=prompts)
+    want = logits(model)
+    seen = []
+    apply_inference(model, token_merging=3)
+    block = model.backbone.backbone.visual.blocks[-1]
+    block.ln_1.register_forward_hook(
+        lambda module, x, y: seen.append(y.shape[1]))
+    assert 1e-4 < relative(logits(model), want) < 0.3
+    assert seen == [17 + (2 if prompts else 0) - 3]
+
+
+def test_levers_add_up():
+    model = recognizer()
+    want = logits(apply_inference(copy.deepcopy(model), token_merging=3))
+    got = logits(apply_inference(model, 'bf16', token_merging=3))
+    assert 0 < relative(got, want) < 0.05
+
+
+@pytest.mark.skipif(not shutil.which('g++'), reason='no C++ compiler')
+@torch.no_grad()
+def test_compiled_equals_eager_for_any_batch():
+    """One layer of int8, which holds every operator of ours."""
+    arch = tiny_arch(vision_cfg=dict(layers=1))
+    backbone = MODELS.build(dict(type='CLIPVisionBackbone', arch=arch)).eval()
+    precision = 'int8' if torch.cpu._is_vnni_supported() else 'fp32'
+    eager = InferenceBackbone(copy.deepcopy(backbone), precision)
+    model = InferenceBackbone(backbone, precision, compile=True)
+    for num in (6, 2, 20):  # compiled, another shape, a chunk and a rest
+        frames = torch.randn(num, 3, 32, 32)
+        assert relative(model(frames), eager(frames)) < 0.02
+
+
+def test_compiled_for_the_first_shape_alone(monkeypatch):
+    calls = []
+
+    def fake_compile(function, dynamic, options):
+        assert dynamic is False
+
+        def run(x):
+            calls.append(tuple(x.shape))
+            return function(x)
+
+        return run
+
+    monkeypatch.setattr(torch, 'compile', fake_compile)
+    model = apply_inference(recognizer(), compile=True)
+    for videos in (3, 1, 3, 4):
+        logits(model, videos)
+    assert calls == [(6, 3, 32, 32)] * 2
+    # A still video has equal frames; they must not change the shape.
+    with torch.no_grad():
+        model.backbone(torch.zeros(6, 3, 32, 32))
+    assert len(calls) == 3
+    model.backbone(torch.zeros(6, 3, 32, 32))  # with gradient: as it is
+    assert len(calls) == 3
+
+
+@pytest.mark.parametrize('kwargs,said', [
+    (dict(precision='fp16'), "precision must be one of .* 'fp16'"),
+    (dict(token_merging=-1), 'token_merging .* -1'),
+    (dict(token_merging=True), 'token_merging .* True'),
+    (dict(token_merging=2.5), 'token_merging .* 2.5'),
+    (dict(compile='yes'), "compile .* 'yes'"),
+    (dict(text_bf16=1), 'text_bf16 .* 1'),
+])
+def test_bad_settings(kwargs, said):
+    with pytest.raises(ValueError, match=said):
+        apply_inference(recognizer(), **kwargs)
+    with pytest.raises(ValueError, match=said):
+        InferenceHook(**kwargs)
+
+
+@needs_vnni
+@pytest.mark.parametrize('lever', [
+    dict(precision='int8'), dict(token_merging=2)])
+def test_backbones_that_cannot(lever):
+    arch = tiny_arch()
+    arch['vision_cfg'].update(layers=[1, 1, 1, 1])  # a ResNet
+    model = MODELS.build(
+        model_cfg(head=dict(in_channels=None)) | dict(
+            backbone=dict(type='CLIPVisionBackbone', arch=arch))).eval()
+    before = logits(model)
+    with pytest.raises(ValueError, match='ModifiedResNet'):
+        apply_inference(model, **lever)
+    assert torch.equal(logits(model), before)
+
+
+@pytest.mark.parametrize('lever', [
+    dict(), dict(precision='bf16'), dict(token_merging=2)])
+def test_no_training_saving_or_second_change(lever, tmp_path):
+    model = recognizer()
+    state = copy.deepcopy(model.state_dict())
+    apply_inference(model, **lever)
+    with pytest.raises(RuntimeError, match='cannot be trained'):
+        model.train()
+    with pytest.raises(RuntimeError, match='neither saved nor loaded'):
+        torch.save(model.state_dict(), tmp_path / 'lost.pth')
+    with pytest.raises(RuntimeError, match='neither saved nor loaded'):
+        model.load_state_dict(state)
+    with pytest.raises(ValueError, match='already'):
+        apply_inference(model)
+    model.eval()  # a test loop does this
+    assert logits(model).isfinite().all()
+
+
+def test_retriever():
+    text = dict(type='CLIPTextClassifier', arch=tiny_arch())
+    pixels = dict(type='ActionDataPreprocessor')
+    model = MODELS.build(
+        dict(
+            type='ViFiCLIPRetriever',
+            backbone=dict(type='CLIPVisionBackbone', arch=tiny_arch()),
+            cls_head=dict(
+                type='TemporalMeanPoolHead',
+                in_channels=None,
+                num_frames=2,
+                text_classifier=text),
+            data_preprocessor=dict(
+                type='MultiModalDataPreprocessor',
+                preprocessors=dict(imgs=pixels, text=pixels)))).eval()
+    frames = torch.randn(1, 2, 3, 32, 32)
+    with torch.no_grad():
+        want = model.embed_video(frames)
+        got = apply_inference(model, 'bf16').embed_video(frames)
+    assert 0 < relative(got, want) < 0.02
+
+
+class Clips(torch.utils.data.Dataset):
+    """Four clips of two frames."""
+    metainfo = {}
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, idx) -> dict:
+        draw = torch.Generator().manual_seed(idx)
+        return dict(
+            inputs=torch.randint(0, 256, (2, 3, 32, 32), generator=draw,
+                                 dtype=torch.uint8),
+            data_samples=samples([[idx % len(NAMES)]])[0])
+
+
+@pytest.fixture
+def runner(tmp_path):
+    """Builds runners that test the tiny recognizer."""
+
+    def build(name, hooks=(), **kwargs):
+        loader = dict(
+            batch_size=2,
+            sampler=dict(type='DefaultSampler', shuffle=False),
+            collate_fn=dict(type='pseudo_collate'),
+            dataset=Clips())
+        model = model_cfg(
+            data_preprocessor=dict(
+                type='ActionDataPreprocessor', mean=[127.5] * 3,
+                std=[64.] * 3))
+        return toy_runner(
+            tmp_path / name,
+            dataset=Clips(),
+            model=model,
+            train_dataloader=loader,
+            epochs=1,
+            test_dataloader=loader,
+            test_cfg=dict(),
+            test_evaluator=dict(type='AccMetric'),
+            custom_hooks=list(hooks),
+            **kwargs)
+
+    return build
+
+
+def test_hook_in_a_test_leaves_the_file_alone(runner, tmp_path):
+    path = tmp_path / 'weights.pth'
+    torch.save(recognizer().state_dict(), path)
+    before = path.read_bytes()
+    hook = dict(type='InferenceHook', precision='bf16', token_merging=2)
+    run = runner('test', [hook], load_from=str(path))
+    assert isinstance(run.test()['acc/top1'], float)
+    assert isinstance(run.model.backbone, InferenceBackbone)
+    weight = run.model.backbone.backbone.visual.tower.conv1.weight
+    assert weight.dtype == torch.bfloat16  # of the file, not of the config
+    assert torch.equal(weight, torch.load(path)[
+        'backbone.visual.conv1.weight'].bfloat16())
+    run.test()  # once is enough
+    assert path.read_bytes() == before
+
+
+def test_hook_refuses_training(runner):
+    run = runner('train', [dict(type='InferenceHook', precision='bf16')])
+    with pytest.raises(UserError, match='take it out of custom_hooks'):
+        run.train()
+
+
+def test_hook_refuses_averaged_weights(runner):
+    run = runner('ema', [dict(type='InferenceHook')])
+    run.register_hook(EMAHook())
+    with pytest.raises(UserError, match='EMAHook'):
+        run.call_hook('before_test')

@@ -1,0 +1,329 @@
+"""Training on cached embeddings equals training on the videos."""
+import copy
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from mmaction.registry import DATASETS, MODELS
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import init_default_scope
+from tools_world import NUM_FRAMES, PIPELINES, settings_of
+
+import projects.vifi_clip.models.frame_embeddings  # noqa: F401
+from projects.vifi_clip.apis import cache_frames
+from projects.vifi_clip.apis.launch import run_main
+from projects.vifi_clip.datasets.frame_cache import (FrameCache,
+                                                     FrameCacheWriter)
+from projects.vifi_clip.datasets.loader_settings import resolve_workers
+from projects.vifi_clip.errors import UserError
+
+
+def save_clip(root, seed=0) -> str:
+    """A "pretrained CLIP" file."""
+    torch.manual_seed(seed)
+    model = MODELS.build(settings_of(root)['model'])
+    path = root / f'clip_{seed}.pth'
+    torch.save(dict(state_dict=model.state_dict()), path)
+    return str(path)
+
+
+def video_settings(root, clip, **model) -> dict:
+    """Text training on videos, by the validation pipeline."""
+    settings = settings_of(root)
+    settings['model'].update(tune='text', **model)
+    settings['model']['backbone']['pretrained'] = clip
+    settings['model']['cls_head']['text_classifier']['pretrained'] = clip
+    settings['train_dataloader']['dataset']['pipeline'] = PIPELINES['val']
+    return settings
+
+
+def cached_settings(root, clip, cache) -> dict:
+    """The same on embeddings."""
+    settings = copy.deepcopy(video_settings(root, clip))
+    settings['model']['backbone'].update(type='FrameEmbeddings', cache=cache)
+    settings['model']['data_preprocessor'] = dict(
+        settings['model']['data_preprocessor'],
+        type='FrameEmbeddingPreprocessor', cache=cache)
+    for part in 'train', 'val':
+        settings[f'{part}_dataloader']['dataset'].update(
+            type='CachedVideoDataset', cache=cache,
+            source_pipeline=PIPELINES['val'],
+            pipeline=[dict(type='PackActionInputs')])
+    return settings
+
+
+@pytest.fixture
+def cached(world, write_config, tmp_path):
+    """A world with its CLIP and its cache."""
+    clip = save_clip(world)
+    config = write_config('videos', world, **video_settings(world, clip))
+    cache = tmp_path / 'cache'
+    assert cache_frames.main([config, 'none', '--out', str(cache),
+                              '--device', 'cpu', '--batch-size', '3']
+                             ) == dict(train=8, val=5)
+    return config, clip, cache
+
+
+def batch_of(settings, part):
+    dataset = DATASETS.build(
+        copy.deepcopy(settings[f'{part}_dataloader']['dataset']))
+    return pseudo_collate([dataset[i] for i in range(len(dataset))])
+
+
+def trained_step(settings):
+    """Loss, gradients and scores of one batch."""
+    model = MODELS.build(copy.deepcopy(settings['model']))
+    model.train()
+    data = model.data_preprocessor(batch_of(settings, 'train'), True)
+    losses = model(**data, mode='loss')
+    losses['loss_cls'].backward()
+    grads = {n: p.grad for n, p in model.named_parameters()
+             if p.grad is not None}
+    with torch.no_grad():
+        model.eval()
+        found = model.val_step(batch_of(settings, 'val'))
+    return (losses['loss_cls'].detach(), grads,
+            torch.stack([sample.pred_score for sample in found]))
+
+
+@pytest.fixture(autouse=True)
+def _scope():
+    init_default_scope('mmaction')
+
+
+def prompted(settings) -> dict:
+    """Prompts on the text side alone."""
+    model = settings['model']
+    model['tune'] = 'prompts'
+    model['cls_head']['text_classifier']['prompts'] = dict(length=2, depth=2)
+    return settings
+
+
+@pytest.mark.parametrize('change', [lambda settings: settings, prompted],
+                         ids=['text', 'prompts'])
+def test_loss_gradients_and_scores_equal(world, cached, change):
+    _, clip, cache = cached
+    torch.manual_seed(3)
+    plain = trained_step(change(video_settings(world, clip)))
+    shutil.rmtree(world / 'videos')  # not needed any more
+    torch.manual_seed(3)
+    found = trained_step(change(cached_settings(world, clip, str(cache))))
+    torch.testing.assert_close(found[0], plain[0], atol=1e-5, rtol=1e-5)
+    assert found[1].keys() == plain[1].keys()
+    assert all('text_classifier.' in name for name in found[1])
+    assert any(grad.abs().max() > 1e-3 for grad in plain[1].values())
+    for name, grad in plain[1].items():
+        torch.testing.assert_close(found[1][name], grad, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found[2], plain[2], atol=1e-5, rtol=1e-5)
+
+
+def test_what_was_trained_on_the_cache_tests_on_videos(
+        tools, world, cached, write_config, tmp_path):
+    config, clip, cache = cached
+    ours = write_config('cached', world,
+                        **cached_settings(world, clip, str(cache)))
+    tools.train(ours, '--work-dir', tmp_path / 'run')
+    checkpoint = tmp_path / 'run/epoch_1.pth'
+    state = torch.load(checkpoint, weights_only=True)['state_dict']
+    start = torch.load(clip, weights_only=True)['state_dict']
+    same = {name for name in state if torch.equal(state[name], start[name])}
+    assert {n for n in state if n.startswith('backbone.')} <= same
+    assert len(same) < len(state)
+    scores = [tools.test(one, checkpoint, '--work-dir', tmp_path / str(i))
+              for i, one in enumerate((config, ours))]
+    assert scores[0] == scores[1]
+
+
+def test_files(world, cached):
+    _, _, cache = cached
+    made = json.loads((cache / 'cache.json').read_text())
+    assert made['num_frames'] == NUM_FRAMES and made['dtype'] == 'float32'
+    assert made['pixel_mean'] == [123.675, 116.28, 103.53]
+    assert [step['type'] for step in made['pipeline']] == [
+        step['type'] for step in PIPELINES['val']]
+    name, = cache.glob('train-*.npy')
+    rows = np.load(name, mmap_mode='r')
+    assert rows.shape == (8, NUM_FRAMES, 32) and rows.dtype == np.float32
+    listed = json.loads(name.with_suffix('.json').read_text())
+    assert listed['paths'] == [f'train_{i}.mp4' for i in range(8)]
+    assert not list(cache.glob('*.part')) and not list(cache.glob('*.tmp'))
+    assert np.array_equal(FrameCache(str(cache))['train_3.mp4'], rows[3])
+
+
+def test_done_lists_are_not_done_again(cached, capsys):
+    config, _, cache = cached
+    before = {p: p.stat().st_mtime_ns for p in cache.iterdir()}
+    assert cache_frames.main([config, 'none', '--out', str(cache)]) == dict(
+        train=0, val=0)
+    assert {p: p.stat().st_mtime_ns for p in cache.iterdir()} == before
+
+
+def test_interrupted_work_goes_on(cached, tmp_path, monkeypatch):
+    config, _, whole = cached
+    cache, calls = tmp_path / 'again', []
+    append = FrameCacheWriter.append
+
+    def stopping(self, rows):
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        calls.append(len(rows))
+        append(self, rows)
+
+    args = [config, 'none', '--out', str(cache), '--batch-size', '3',
+            '--parts', 'train']
+    monkeypatch.setattr(FrameCacheWriter, 'append', stopping)
+    with pytest.raises(KeyboardInterrupt):
+        cache_frames.main(args)
+    assert not list(cache.glob('*.npy'))
+    monkeypatch.setattr(FrameCacheWriter, 'append', append)
+    assert cache_frames.main(args) == dict(train=2)  # 6 of 8 were done
+    for path in cache.glob('*.npy'):
+        np.testing.assert_allclose(np.load(path), np.load(whole / path.name),
+                                   atol=1e-5)
+    assert not list(cache.glob('*.part'))
+
+
+def code(main, *args) -> int:
+    return run_main(main, [str(arg) for arg in args])
+
+
+def test_half_precision_is_near(cached, tmp_path):
+    config, _, whole = cached
+    half = tmp_path / 'half'
+    cache_frames.main([config, 'none', '--out', str(half), '--dtype',
+                       'float16', '--parts', 'val'])
+    found, exact = FrameCache(str(half)), FrameCache(str(whole))
+    for key in found.places:
+        assert found[key].dtype == np.float32
+        np.testing.assert_allclose(found[key], exact[key], rtol=5e-4,
+                                   atol=1e-7)
+    assert any((found[k] != exact[k]).any() for k in found.places)
+
+
+def test_stale_caches_are_refused(world, cached, write_config, tmp_path,
+                                  capsys):
+    config, clip, cache = cached
+    other = save_clip(world, seed=1)
+    changed = write_config('o', world, **video_settings(world, other))
+    assert code(cache_frames.main, changed, 'none', '--out', cache) == 2
+    assert 'weights is' in capsys.readouterr().err
+    # other weights, in training: found with the first embeddings
+    with pytest.raises(UserError, match='weights is .* in the cache and'):
+        trained_step(cached_settings(world, other, str(cache)))
+    # another activation
+    settings = cached_settings(world, clip, str(cache))
+    settings['model']['backbone']['arch']['quick_gelu'] = False
+    with pytest.raises(UserError, match='visual_activation is "QuickGELU"'):
+        trained_step(settings)
+    # other pixels
+    settings = cached_settings(world, clip, str(cache))
+    settings['model']['data_preprocessor']['std'] = [60., 60., 60.]
+    with pytest.raises(UserError, match=r'pixel_std is .*58.395.*60.0'):
+        MODELS.build(settings['model'])
+    # other frames
+    settings = cached_settings(world, clip, str(cache))
+    pipeline = copy.deepcopy(PIPELINES['val'])
+    pipeline[1]['num_frames'] = NUM_FRAMES + 1
+    settings['train_dataloader']['dataset']['source_pipeline'] = pipeline
+    with pytest.raises(UserError, match='pipeline is'):
+        batch_of(settings, 'train')
+
+
+def test_another_list(world, cached):
+    """A part of a list will do, in any order; more than it will not."""
+    _, clip, cache = cached
+    settings = cached_settings(world, clip, str(cache))
+    lines = (world / 'train.txt').read_text().splitlines()
+    (world / 'train.txt').write_text('\n'.join(lines[5:2:-1]) + '\n')
+    inputs = batch_of(settings, 'train')['inputs']
+    stored = FrameCache(str(cache))
+    for found, row in zip(inputs, (5, 4, 3)):
+        assert np.array_equal(found.numpy(), stored[f'train_{row}.mp4'])
+    (world / 'train.txt').write_text('new.mp4 0\n' + '\n'.join(lines) + '\n')
+    with pytest.raises(UserError, match='1 of the 9 videos.*new.mp4'):
+        batch_of(settings, 'train')
+
+
+def test_a_trained_tower_and_blending_are_refused(world, cached):
+    _, clip, cache = cached
+    settings = cached_settings(world, clip, str(cache))
+    settings['model']['tune'] = 'both'
+    with pytest.raises(ValueError, match='TUNE=text'):
+        trained_step(settings)
+    settings = cached_settings(world, clip, str(cache))
+    settings['model']['data_preprocessor']['blending'] = dict(
+        type='MixupBlending', alpha=0.8)
+    with pytest.raises(ValueError, match='blending=None'):
+        trained_step(settings)
+
+
+def test_bad_input(world, cached, write_config, tmp_path, capsys):
+    config, clip, cache = cached
+    out = tmp_path / 'out'
+    assert code(cache_frames.main, config, 'none', '--out', out,
+                '--batch-size', '0') == 2
+    assert '--batch-size 0' in capsys.readouterr().err
+    assert code(cache_frames.main, config, 'none', '--out', out, '--amp') == 2
+    assert 'float32 by one process' in capsys.readouterr().err
+    assert code(cache_frames.main, config, 'no.pth', '--out', out) == 2
+    assert 'no.pth' in capsys.readouterr().err
+    settings = video_settings(world, clip)
+    settings['val_dataloader']['dataset']['pipeline'] = PIPELINES['train']
+    random = write_config('random', world, **settings)
+    assert code(cache_frames.main, random, 'none', '--out', out) == 2
+    assert 'random' in capsys.readouterr().err
+    settings['val_dataloader']['dataset']['pipeline'] = PIPELINES['test']
+    views = write_config('views', world, **settings)
+    assert code(cache_frames.main, views, 'none', '--out', out) == 2
+    assert 'cache one view' in capsys.readouterr().err
+    prompts = video_settings(world, clip)
+    prompts['model']['backbone'].update(
+        type='VLDeepPromptBackbone', prompts=dict(length=2, depth=1))
+    prompted = write_config('prompted', world, **prompts)
+    assert code(cache_frames.main, prompted, 'none', '--out', out) == 2
+    assert 'without prompts' in capsys.readouterr().err
+    (world / 'videos/val_2.mp4').write_bytes(b'no video')
+    assert code(cache_frames.main, config, 'none', '--out', out) == 2
+    assert 'val_2.mp4' in capsys.readouterr().err
+    settings = video_settings(world, clip)
+    settings.update(dict.fromkeys(
+        ('val_dataloader', 'val_cfg', 'val_evaluator')))
+    blind = write_config('blind', world, **settings)
+    assert code(cache_frames.main, blind, 'none', '--out', out) == 2
+    assert 'has no val_dataloader' in capsys.readouterr().err
+    with pytest.raises(UserError, match='no frame embeddings'):
+        FrameCache(str(tmp_path / 'nothing'))
+
+
+@pytest.mark.parametrize('entry', ['vifi_k400', 'vifi_few_shot',
+                                   'vifi_mini'])
+def test_entry_config(monkeypatch, entry):
+    from pathlib import Path
+    configs = Path(__file__).parents[2] / 'configs'
+    for name, value in dict(ENTRY=entry, TUNE='text', CACHE='my/cache',
+                            PRETRAINED='none').items():
+        monkeypatch.setenv(name, value)
+    cfg = Config.fromfile(configs / 'vifi_cached.py')
+    source = Config.fromfile(configs / f'{entry}.py')
+    assert cfg.model.backbone.cache == cfg.train_dataloader.dataset.cache
+    assert cfg.model.data_preprocessor.blending is None
+    assert cfg.model.data_preprocessor.mean == (
+        source.model.data_preprocessor.mean)
+    assert cfg.optim_wrapper == source.optim_wrapper
+    for part in 'train', 'val':
+        dataset = cfg[f'{part}_dataloader'].dataset
+        assert dataset.type == 'CachedVideoDataset'
+        assert dataset.source_pipeline == source.val_pipeline
+        assert dataset.ann_file == source[f'{part}_dataloader'].dataset[
+            'ann_file']
+        assert cfg[f'{part}_dataloader'].num_workers == 0
+    assert cfg.test_dataloader == source.test_dataloader
+    before = cfg.to_dict()
+    resolve_workers(cfg, accelerator=True)
+    assert cfg.to_dict() == before
+    monkeypatch.setenv('ENTRY', 'vifi_retrieval')
+    with pytest.raises(ValueError, match='ENTRY=vifi_retrieval'):
+        Config.fromfile(configs / 'vifi_cached.py')

@@ -1,0 +1,9 @@
+#!/usr/bin/env python
+"""Compare video readers; see --help. The work is in projects/vifi_clip/apis.
+"""
+import sys
+
+from _start import start
+
+if __name__ == '__main__':
+    sys.exit(start('bench_decode'))

@@ -1,0 +1,8 @@
+#!/usr/bin/env python
+"""Embed frames once; see --help. The work is in projects/vifi_clip/apis."""
+import sys
+
+from _start import start
+
+if __name__ == '__main__':
+    sys.exit(start('cache_frames'))
