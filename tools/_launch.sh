@@ -19,11 +19,7 @@ if [ -z "${OMP_NUM_THREADS:-}" ]; then
     OMP_NUM_THREADS=$(( ($(nproc) + $1 - 1) / $1 ))
     export OMP_NUM_THREADS
 fi
-# The active environment, or the one that quickstart.sh made.
-python=python
-if [ -z "${VIRTUAL_ENV:-}${CONDA_PREFIX:-}" ] && [ -x "$here/../.venv/bin/python" ]; then
-    python="$here/../.venv/bin/python"
-fi
-exec "$python" -m torch.distributed.run --nnodes="$nnodes" \
+source "$here/_python.sh"
+exec "$python" "$here/_torchrun.py" --nnodes="$nnodes" \
     --node_rank="${NODE_RANK:-0}" "${rendezvous[@]}" --nproc_per_node="$1" \
     "$here/$2" "${@:3}" --launcher pytorch

@@ -4,18 +4,13 @@
 The work is in projects/vifi_clip/datasets/doctor.
 """
 import sys
-from pathlib import Path
-from types import ModuleType
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-# Stand-ins for the packages above the doctor: their __init__ would load torch
-# and MMAction2, which takes longer than checking a thousand videos.
+from _start import bare
+
+# Without their __init__, which would load torch and MMAction2: that takes
+# longer than the work here.
 for name in 'projects.vifi_clip', 'projects.vifi_clip.datasets':
-    if name not in sys.modules:
-        package = ModuleType(name)
-        package.__path__ = [str(ROOT / name.replace('.', '/'))]
-        sys.modules[name] = package
+    bare(name)
 
 from projects.vifi_clip.datasets.doctor import main  # noqa: E402
 

@@ -4,26 +4,13 @@
 The work is in projects/vifi_clip/datasets/splits.
 """
 import sys
-from pathlib import Path
-from types import ModuleType
 
-ROOT = Path(__file__).resolve().parents[1]
+from _start import bare
 
-
-def _without_init(name):
-    """Make a package importable without running its ``__init__``.
-
-    Those of the plugin load torch and MMAction2, which takes longer than the
-    work here.
-    """
-    package = ModuleType(name)
-    package.__path__ = [str(ROOT.joinpath(*name.split('.')))]
-    sys.modules[name] = package
-
-
-_without_init('projects.vifi_clip')
-_without_init('projects.vifi_clip.datasets')
-sys.path.insert(0, str(ROOT))
+# Without their __init__, which would load torch and MMAction2: that takes
+# longer than the work here.
+for name in 'projects.vifi_clip', 'projects.vifi_clip.datasets':
+    bare(name)
 
 from projects.vifi_clip.datasets.splits.cli import main  # noqa: E402
 

@@ -15,7 +15,4 @@ for argument in "$@"; do
     if [ -e "$start/$argument" ]; then argument="$start/$argument"; fi
     arguments+=("$argument")
 done
-# Threads that wait must not spin: data workers need the cores (measured here on
-# 2 cores with one busy neighbour: 1.39 s a step spinning, 0.27 s not).
-export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}"
 exec "$PYTHON" tools/quickstart.py ${arguments[@]+"${arguments[@]}"}

@@ -19,6 +19,7 @@ default_hooks = dict(
 custom_hooks = [
     dict(type='EpochSeedHook'),
     dict(type='EpochAccumulationHook'),
+    dict(type='TextAccumulationHook'),
     dict(type='ResumedValidationHook'),
     dict(type='BadVideoHook'),
     dict(type='FiniteLossHook'),

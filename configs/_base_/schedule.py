@@ -1,11 +1,19 @@
 # AdamW as the paper sets it, and the two parts of its learning rate:
 # by iteration, up from (almost) 0 for 5 epochs, then a cosine to lr / 100.
 # An entry adds lr, accumulation and the epochs.
+# STRATEGY (a knob): ddp, fsdp, deepspeed_zero2, deepspeed_zero3.
+_base_ = ['./scale/{{$STRATEGY:ddp}}.py']
+
 optim_wrapper = dict(
     type='AutocastOptimWrapper',
     dtype='bfloat16',
     optimizer=dict(
-        type='AdamW', betas=(0.9, 0.98), eps=1e-8, weight_decay=0.001))
+        type='AdamW',
+        betas=(0.9, 0.98),
+        eps=1e-8,
+        weight_decay=0.001,
+        # one pass over all parameters, on CPU and GPU; the same numbers
+        fused=True))
 warmup_epochs = 5
 warmup = dict(
     type='LinearLR',

@@ -2,7 +2,7 @@
 # CPU cores). An entry adds lr and the epochs.
 _base_ = ['./schedule.py']
 
-optim_wrapper = dict(dtype='float32', optimizer=dict(fused=True))
+optim_wrapper = dict(dtype='float32')
 warmup_epochs = 1
 warmup = dict(start_factor=0.01, end=warmup_epochs)
 cosine = dict(begin=warmup_epochs)

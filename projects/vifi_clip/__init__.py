@@ -4,12 +4,13 @@ Use it from a config with
 ``custom_imports = dict(imports=['projects.vifi_clip'])``.
 """
 from . import compat
+from .version import __version__
 
-compat.apply()  # before the first import of mmaction.models
-
-from . import datasets, engine, evaluation, models  # noqa: E402
-from .version import __version__  # noqa: E402
+with compat.quick_imports():
+    compat.apply()  # before the first import of mmaction.models
+    from . import datasets, engine, evaluation, models, strategies
 
 __all__ = [
-    'compat', 'datasets', 'engine', 'evaluation', 'models', '__version__'
+    'compat', 'datasets', 'engine', 'evaluation', 'models',
+    'strategies', '__version__'
 ]

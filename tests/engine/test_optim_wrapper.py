@@ -4,6 +4,8 @@ import copy
 import pytest
 import torch
 from mmaction.registry import OPTIM_WRAPPERS
+from mmengine.config import Config
+from tools_world import REPO
 from torch import nn
 
 from projects.vifi_clip.engine import AutocastOptimWrapper
@@ -89,3 +91,55 @@ def test_weights_rest_until_the_last_micro_batch():
 def test_other_dtypes_are_refused(dtype):
     with pytest.raises(ValueError, match="bfloat16.*float32.*got"):
         _wrapper(nn.Linear(2, 2), dtype=dtype)
+
+
+def _adamw(model, **kwargs) -> AutocastOptimWrapper:
+    """AdamW with the settings of configs/_base_/schedule.py."""
+    config = Config.fromfile(REPO / 'configs/_base_/schedule.py')
+    settings = dict(config.optim_wrapper.optimizer, lr=1e-2)
+    settings.update(kwargs)
+    assert settings.pop('type') == 'AdamW'
+    return AutocastOptimWrapper(
+        dtype='float32',
+        optimizer=torch.optim.AdamW(model.parameters(), **settings))
+
+
+def _steps(model, wrapper, inputs) -> None:
+    for x in inputs:
+        wrapper.update_params((model(x) - 1).square().mean())
+
+
+def _pair() -> tuple:
+    model = nn.Sequential(nn.Linear(8, 16), nn.GELU(), nn.Linear(16, 3))
+    return model, copy.deepcopy(model)
+
+
+def test_the_fused_optimizer_equals_the_plain_loop():
+    ours, plain = _pair()
+    fused = _adamw(ours)
+    assert fused.optimizer.defaults['fused'] is True
+    loop = _adamw(plain, fused=False, foreach=False)
+    inputs = torch.randn(10, 5, 8)
+    start = ours[0].weight.detach().clone()
+    _steps(ours, fused, inputs)
+    _steps(plain, loop, inputs)
+    for a, b in zip(ours.parameters(), plain.parameters()):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-6)
+    assert (ours[0].weight - start).abs().max() > 0.01
+
+
+@pytest.mark.parametrize('before, after', [
+    (dict(fused=False, foreach=False), {}), (dict(fused=None), {}),
+    ({}, dict(fused=False, foreach=False))])
+def test_fused_and_plain_resume_each_other(before, after):
+    unbroken, resumed = _pair()
+    inputs = torch.randn(10, 5, 8)
+    _steps(unbroken, _adamw(unbroken, fused=False, foreach=False), inputs)
+    first = _adamw(resumed, **before)
+    _steps(resumed, first, inputs[:5])
+    state = copy.deepcopy(first.state_dict())
+    second = _adamw(resumed, **after)
+    second.load_state_dict(state)
+    _steps(resumed, second, inputs[5:])
+    for a, b in zip(resumed.parameters(), unbroken.parameters()):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-6)

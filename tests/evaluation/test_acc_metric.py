@@ -1,6 +1,9 @@
+import pickle
+
 import numpy as np
 import pytest
 import torch
+from mmaction.evaluation import AccMetric
 from mmaction.structures import ActionDataSample
 from mmengine.evaluator import Evaluator
 
@@ -58,3 +61,25 @@ def test_multi_label():
     # Both true classes tie behind the false one: precision 2 / 3 at recall 1.
     assert values['acc/mmit_mean_average_precision'] == pytest.approx(2 / 3)
     assert values['acc/num_bad'] == 1
+
+
+@pytest.mark.parametrize('topk', [(1, 5), 3, (1, 50)])
+def test_kept_ranks_give_mmaction2s_values(topk):
+    rng = np.random.RandomState(0)
+    scores = rng.rand(60, 40).round(1).tolist()  # with many ties
+    labels = rng.randint(0, 30, 60).tolist()
+    kwargs = dict(metric_options=dict(top_k_accuracy=dict(topk=topk)))
+    ours, _ = evaluate(labels, scores=scores, batch=7, **kwargs)
+    theirs = AccMetric(**kwargs).calculate(
+        [np.array(s, np.float32) for s in scores], labels)
+    assert ours == {
+        f'acc/{name}': pytest.approx(value) for name, value in theirs.items()
+    }
+
+
+def test_memory_does_not_grow_with_classes():
+    metric = VideoAccMetric()
+    sample = ActionDataSample().set_gt_label(3)
+    sample.set_pred_score(torch.rand(100_000))
+    metric.process(None, [sample.to_dict()])
+    assert len(pickle.dumps(metric.results)) < 1000

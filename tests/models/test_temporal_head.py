@@ -173,3 +173,53 @@ def test_bad_shapes():
         head(torch.randn(4, D, 2))
     with pytest.raises(ValueError, match='fit neither'):
         head.loss(torch.randn(4, D), samples([[0., 1., 0.]]))
+
+
+def test_accuracy_with_fewer_classes_than_topk():
+    head, x = build_head(topk=(1, 5)), torch.randn(B * T, D)
+    loss = head.loss(x, samples([[0], [1], [2]]))
+    assert float(loss['top5_acc']) == 1.0
+
+
+@pytest.mark.parametrize('fusion', ['embedding', 'decision', 'image'])
+def test_a_view_costs_one_product_with_the_classes(fusion):
+    """No tensor of the size of all classes is made but the scores."""
+    num = 2000
+    names = [f'class {i}' for i in range(num)]
+    head = build_head(fusion=fusion, text_classifier=classifier_cfg(
+        class_names=names, frozen=True)).eval()
+    x = torch.randn(B * T, D)
+    with torch.no_grad():
+        first = head(x)  # the classes are encoded here
+        with torch.profiler.profile(
+                activities=[torch.profiler.ProfilerActivity.CPU],
+                profile_memory=True) as profile:
+            again = head(x)
+    assert torch.equal(first, again)
+    events = profile.profiler.kineto_results.events()
+    made = [e.nbytes() for e in events
+            if e.name() == '[memory]' and e.nbytes() > 4 * num]
+    scores = 4 * B * num
+    # the product and its scaling, or what the cache compares
+    assert made and max(made) < 4 * num * D
+    assert sum(size >= scores for size in made) <= 4
+    products = [e for e in events if e.name() == 'aten::mm']
+    assert len(products) == 1
+
+
+def test_trained_texts_follow_autocast_and_kept_ones_do_not():
+    x = torch.randn(B * T, D)
+    head = build_head()
+    dtypes = []
+    block = head.text_classifier.text.transformer.resblocks[0]
+    block.mlp.c_fc.register_forward_hook(
+        lambda module, args, output: dtypes.append(output.dtype))
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        logits = head(x)
+        assert logits.dtype is torch.float32
+        with torch.no_grad():
+            head(x)
+        head.text_classifier.requires_grad_(False)
+        head.text_classifier.train()
+        head(x)
+    assert dtypes == [torch.bfloat16, torch.float32]

@@ -1,20 +1,19 @@
 """``tools/convert_checkpoint.py``: checkpoints of one project for another."""
+from __future__ import annotations
+
 import argparse
 import io
 import os
 import os.path as osp
 import tempfile
-from typing import Optional, Sequence
+from typing import TYPE_CHECKING, Optional, Sequence
 
-import safetensors.torch
-import torch
+if TYPE_CHECKING:
+    from ..models.conversion.report import Report
 
-from ..engine import AtomicLocalBackend
-from ..models.conversion.report import Report
-from ..models.conversion.run import TARGETS, convert
-from ..models.conversion.source import LAYOUT_OF, read_source
-from ..models.weights import read_clip_state_dict
-
+# Of models.conversion, which would take seconds to import for --help.
+SOURCES = ('release', 'openai', 'open_clip', 'transformers', 'vifi')
+TARGETS = ('vifi', 'open_clip', 'release')
 _EPILOG = """
 sources:
   release       a file of the ViFi-CLIP paper's release (QuickGELU); nothing
@@ -40,7 +39,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('src', help='file to read (transformers: or folder)')
     parser.add_argument('dst', help='file to write')
-    parser.add_argument('--source', choices=list(LAYOUT_OF), required=True,
+    parser.add_argument('--source', choices=SOURCES, required=True,
                         help='layout of SRC')
     parser.add_argument('--target', choices=TARGETS, required=True,
                         help='layout of DST')
@@ -122,6 +121,13 @@ def main(argv: Optional[Sequence[str]] = None) -> Report:
     args = parse_args(argv)
     args.report = args.report or f'{args.dst}.report.json'
     check_args(args)
+    import safetensors.torch
+    import torch
+
+    from ..engine import AtomicLocalBackend
+    from ..models.conversion.run import convert
+    from ..models.conversion.source import read_source
+    from ..models.weights import read_clip_state_dict
     source = read_source(args.src, args.source)
     base = read_clip_state_dict(args.clip) if args.clip else None
     content, report = convert(source, args.target, base, args.clip, args.arch,

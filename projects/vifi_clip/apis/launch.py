@@ -1,22 +1,33 @@
 """What tools/train.py and tools/test.py share."""
+from __future__ import annotations
+
 import argparse
+import copy
 import os
 import os.path as osp
 import sys
-from typing import Callable, Optional, Sequence
+from typing import TYPE_CHECKING, Callable, Optional, Sequence
 
-import torch
-from mmengine.config import Config, DictAction
-from mmengine.runner import Runner
-
-from ..engine import (CheckpointSettingsHook, ClassListHook,
-                      PlainCheckpointHook, register_loader)
 from ..errors import UserError
 from . import knobs
+from .strategy import check_name
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+    from mmengine.runner import Runner
 
 
 # Models that refuse a checkpoint which lacks a parameter.
 _STRICT = ('ViFiCLIP', 'ViFiCLIPRetriever')
+
+
+class _DictAction(argparse.Action):
+    """MMEngine's DictAction, imported when there is something to read."""
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        from mmengine.config import DictAction
+        real = DictAction(self.option_strings, self.dest, nargs=self.nargs)
+        real(parser, namespace, values, option_string)
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +38,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=_DictAction,
         help='override settings: key=value, nested keys with dots, lists as '
         'key="[a,b]"')
     parser.add_argument(
@@ -57,7 +68,11 @@ def load_config(args: argparse.Namespace) -> Config:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     if not osp.isfile(args.config):
         raise FileNotFoundError(f'Config {args.config!r} does not exist.')
+    from mmengine.config import Config
+
+    from ..engine import register_loader
     register_loader(trust=args.trust)
+    check_name()
     known = knobs.read_knobs(args.config)
     knobs.check_knobs(args.config, known)
     cfg = Config.fromfile(args.config)
@@ -86,10 +101,17 @@ def leave_out_pretrained(cfg: Config) -> None:
     model = cfg.model
     if model.get('type') not in _STRICT or model.get('save_trainable_only'):
         return
-    parts = [model.backbone, model.cls_head.get('text_classifier', {})]
-    for part in parts:
-        if part.get('pretrained'):
-            part.pretrained = None
+    cfg.model = without_pretrained(model)
+
+
+def without_pretrained(model: Config) -> Config:
+    """A copy of a model's config that loads no weights."""
+    model = copy.deepcopy(model)
+    head = model.get('cls_head') or {}
+    for part in model.get('backbone'), head.get('text_classifier'):
+        if part and part.get('pretrained'):
+            part['pretrained'] = None
+    return model
 
 
 def prepare_distributed(cfg: Config) -> None:
@@ -98,6 +120,7 @@ def prepare_distributed(cfg: Config) -> None:
     MMEngine's launcher calls ``torch.cuda.set_device`` whatever the backend,
     and gives DDP a device id; so the process group is made here.
     """
+    import torch
     if cfg.launcher == 'none' or torch.cuda.is_available():
         return
     if cfg.launcher != 'pytorch':
@@ -114,6 +137,10 @@ def prepare_distributed(cfg: Config) -> None:
 def build_runner(cfg: Config) -> Runner:
     """The config's runner, as MMAction2's tools build it."""
     from mmaction.registry import RUNNERS
+    from mmengine.runner import Runner
+
+    from ..engine import (CheckpointSettingsHook, ClassListHook,
+                          PlainCheckpointHook)
     if 'runner_type' in cfg:
         runner = RUNNERS.build(cfg)
     else:
@@ -145,11 +172,13 @@ def run_main(main: Callable, argv: Optional[Sequence[str]] = None) -> int:
             said = error.args[0]  # str(KeyError) would put it in quotes
         # A data worker's error comes with its traceback in the text.
         said = str(said).rpartition('UserError: ')[2].strip()
-        if os.environ.get('RANK', '0') == '0':  # once, not from every process
+        rank = os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0'))
+        if rank == '0':  # once, not from every process
             print(f'\nerror: {said}\n(VIFI_TRACEBACK=1 shows where)',
                   file=sys.stderr)
         return 2
     finally:
-        if torch.distributed.is_initialized():
+        torch = sys.modules.get('torch')
+        if torch and torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
     return 0

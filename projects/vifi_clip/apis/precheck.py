@@ -1,10 +1,11 @@
 """Looks for a config's lists before a model is built, or downloaded."""
+from __future__ import annotations
+
 import os.path as osp
-from typing import Iterator, Sequence
+from typing import TYPE_CHECKING, Iterator, Sequence
 
-from mmengine.config import Config
-
-from ..datasets.video_list import check_ann_file, check_video_root, is_local
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 
 def check_lists(cfg: Config, parts: Sequence[str]) -> None:
@@ -36,6 +37,8 @@ def _datasets(dataset: dict) -> Iterator[dict]:
 
 
 def _check(dataset: dict) -> None:
+    from ..datasets.video_list import (check_ann_file, check_video_root,
+                                       is_local)
     ann_file, classes = dataset.get('ann_file'), dataset.get('class_file')
     if ann_file:
         root = dataset.get('data_root')

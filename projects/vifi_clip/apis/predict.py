@@ -3,11 +3,6 @@ import argparse
 import os.path as osp
 from typing import List, Optional, Sequence
 
-from mmengine.registry import init_default_scope
-
-from ..datasets.class_list import check_class_names, read_class_list
-from ..datasets.video_reading import BadVideoError, check_avi_is_whole
-from ..engine.settings_hook import check_file
 from .launch import add_common_arguments, leave_out_pretrained, load_config
 
 
@@ -33,6 +28,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 def read_labels(labels: str) -> List[str]:
     """Class names from a file or from a text with commas."""
+    from ..datasets.class_list import check_class_names, read_class_list
     if osp.splitext(labels)[1] in ('.txt', '.csv', '.json', '.yaml', '.yml'):
         return read_class_list(labels)
     if osp.exists(labels):
@@ -58,10 +54,14 @@ def main(argv: Optional[Sequence[str]] = None) -> List[dict]:
         raise ValueError(f'--topk must be at least 1, got {args.topk}')
     labels = None if args.labels is None else read_labels(args.labels)
     cfg = load_config(args)
-    init_default_scope('mmaction')
     # After our own checks, since MMAction2 imports its whole model zoo here.
     from mmaction.apis import inference_recognizer, init_recognizer
     from mmengine.device import get_device
+    from mmengine.registry import init_default_scope
+
+    from ..datasets.video_reading import BadVideoError, check_avi_is_whole
+    from ..engine.settings_hook import check_file
+    init_default_scope('mmaction')
     checkpoint = None if args.checkpoint == 'none' else args.checkpoint
     if checkpoint:
         leave_out_pretrained(cfg)

@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 from typing import Optional, Sequence
 
-from ..engine import AtomicLocalBackend
 from ..errors import UserError
 from . import test, train
 from .quickstart_report import draw_picture, write_table
@@ -72,6 +71,7 @@ def pretrain(args: argparse.Namespace, data: str) -> str:
 
 
 def _copy(source: str, target: str) -> None:
+    from ..engine import AtomicLocalBackend
     AtomicLocalBackend().put(Path(source).read_bytes(), target)
 
 
@@ -91,6 +91,7 @@ def evaluate(title: str, checkpoint: str, work: str) -> dict:
         with open(dump, 'rb') as file:
             results[f'{views}_labels'] = [
                 int(sample['pred_label']) for sample in pickle.load(file)]
+    from ..engine import AtomicLocalBackend
     AtomicLocalBackend().put(json.dumps(results).encode(), target)
     return results
 

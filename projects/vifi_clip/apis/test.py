@@ -1,18 +1,19 @@
 """``tools/test.py``: test a checkpoint, as MMAction2's tool does."""
+from __future__ import annotations
+
 import argparse
 import json
 import os
 import os.path as osp
-from typing import Optional, Sequence
+from typing import TYPE_CHECKING, Optional, Sequence
 
-import torch
-from mmengine.config import Config
-from mmengine.dist import is_main_process
-
-from ..engine import AtomicLocalBackend
 from .launch import (add_common_arguments, build_runner,
                      leave_out_pretrained, load_config, prepare_distributed)
 from .precheck import check_lists
+from .strategy import apply_strategy
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -52,6 +53,7 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     if args.bad_videos:
         dataset.on_bad_video = args.bad_videos
     if args.amp:
+        import torch
         cfg.test_cfg.fp16 = True  # MMEngine's loop: torch's default autocast
         torch.set_autocast_dtype('cuda', torch.bfloat16)  # as on CPU
     if args.dump:
@@ -92,6 +94,7 @@ def _write_metrics(path: str, cfg: Config, args: argparse.Namespace,
         std=pixels.get('std'),
         single_view=args.single_view,
         metrics={key: float(value) for key, value in metrics.items()})
+    from ..engine import AtomicLocalBackend
     text = json.dumps(record, indent=1) + '\n'
     AtomicLocalBackend().put(text.encode(), path)
 
@@ -99,9 +102,11 @@ def _write_metrics(path: str, cfg: Config, args: argparse.Namespace,
 def main(argv: Optional[Sequence[str]] = None) -> dict:
     """Parse, build, test; returns the metrics."""
     args = parse_args(argv)
+    from mmengine.dist import is_main_process
     cfg = merge_args(load_config(args), args)
     check_lists(cfg, ('test', ))
     prepare_distributed(cfg)
+    apply_strategy(cfg)
     metrics = build_runner(cfg).test()
     if args.metrics and is_main_process():
         _write_metrics(args.metrics, cfg, args, metrics)

@@ -1,15 +1,19 @@
 """``tools/train.py``: train a config, as MMAction2's tool does."""
+from __future__ import annotations
+
 import argparse
 import os.path as osp
 from glob import escape, glob
-from typing import Optional, Sequence
+from typing import TYPE_CHECKING, Optional, Sequence
 
-from mmengine.config import Config
-from mmengine.runner import find_latest_checkpoint
-
+from .accumulate import auto_accumulate
 from .launch import (add_common_arguments, build_runner, load_config,
                      prepare_distributed)
 from .precheck import check_lists
+from .strategy import apply_strategy
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -29,6 +33,11 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument(
         '--auto-scale-lr', action='store_true',
         help='scale the learning rate by the batch size')
+    parser.add_argument(
+        '--auto-accumulate', type=int, metavar='N',
+        help='N samples in each optimizer step, over all processes: sets '
+        'accumulative_counts, and a smaller train_dataloader.batch_size where '
+        "the config's does not fit in memory (tried before training)")
     parser.add_argument('--seed', type=int, help='random seed')
     parser.add_argument(
         '--diff-rank-seed', action='store_true',
@@ -55,6 +64,11 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
         cfg.resume = path is not None
         cfg.load_from = path or cfg.get('load_from')
     if args.auto_scale_lr:
+        if args.auto_accumulate is not None:
+            raise ValueError(
+                '--auto-scale-lr scales by the micro-batch, which '
+                '--auto-accumulate may change while the batch of a step '
+                'stays: give one of them')
         if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
             raise ValueError(
                 f'--auto-scale-lr: {cfg.filename} does not say which batch '
@@ -83,6 +97,7 @@ def latest_checkpoint(work_dir: str) -> Optional[str]:
         not there, for the folder was moved or the run was killed while it
         wrote the name, the newest checkpoint of an epoch or iteration.
     """
+    from mmengine.runner import find_latest_checkpoint
     named = find_latest_checkpoint(work_dir)
     if named and osp.isfile(named):
         return named
@@ -111,6 +126,9 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
                          'CONFIG none')
     check_lists(cfg, ('train', 'val'))
     prepare_distributed(cfg)
+    if args.auto_accumulate is not None:
+        auto_accumulate(cfg, args.auto_accumulate)
+    apply_strategy(cfg)
     runner = build_runner(cfg)
     if args.resume and not cfg.resume:
         runner.logger.warning(f'--resume: there is no checkpoint in '

@@ -6,11 +6,12 @@ from .hooks import (BadVideoHook, ClassListHook, EpochAccumulationHook,
 from .multi_set_loop import MultiSetTestLoop, MultiSetValLoop
 from .optim_wrapper import AutocastOptimWrapper
 from .settings_hook import CheckpointSettingsHook
+from .text_accumulation import TextAccumulationHook
 
 __all__ = [
     'AtomicLocalBackend', 'AutocastOptimWrapper', 'BadVideoHook',
     'CheckpointSettingsHook', 'ClassListHook', 'EpochAccumulationHook',
     'EpochSeedHook', 'FiniteLossHook', 'MultiSetTestLoop', 'MultiSetValLoop',
-    'PlainCheckpointHook', 'ResumedValidationHook', 'load_checkpoint',
-    'register_loader'
+    'PlainCheckpointHook', 'ResumedValidationHook', 'TextAccumulationHook',
+    'load_checkpoint', 'register_loader'
 ]

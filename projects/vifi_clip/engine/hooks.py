@@ -81,8 +81,10 @@ class EpochAccumulationHook(Hook):
     """
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Count micro-batches from the start of each epoch."""
-        if isinstance(runner.train_loop, EpochBasedTrainLoop):
+        """Count micro-batches from the start of each epoch. (DeepSpeed's
+        wrapper has no count: the engine accumulates, through epochs.)"""
+        if isinstance(runner.train_loop, EpochBasedTrainLoop) and hasattr(
+                runner.optim_wrapper, 'initialize_count_status'):
             runner.optim_wrapper.initialize_count_status(
                 runner.model, 0, len(runner.train_dataloader))
 

@@ -12,7 +12,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from ..errors import UserError
-from .text_tower import encode_tokens, end_positions, is_causal
+from .text_tower import encode_tokens, end_positions
 from .vifi_clip import ViFiCLIP
 
 Inputs = Dict[str, Tensor]
@@ -102,13 +102,12 @@ class ViFiCLIPRetriever(ViFiCLIP):
                 f'{tuple(tokens.shape)}. Give OpenCLIPTokenize the arch of '
                 'the model.')
         ends = end_positions(text, tokens)
-        if is_causal(text):  # exact: nothing behind its end reaches a caption
-            tokens = tokens[:, :int(ends.max()) + 1]
         x = encode_tokens(
             text,
             tokens,
             ends,
-            grad_checkpointing=classifier.grad_checkpointing)
+            grad_checkpointing=classifier.grad_checkpointing,
+            max_graph_tokens=classifier.max_graph_tokens)
         return F.normalize(x.float(), dim=-1)
 
     def embed(self, inputs: Inputs) -> Tuple[Tensor, Tensor]:

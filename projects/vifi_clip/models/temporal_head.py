@@ -7,7 +7,6 @@ from typing import Dict, List, Optional
 
 import torch
 import torch.nn.functional as F
-from mmaction.evaluation import top_k_accuracy
 from mmaction.models.heads import BaseHead
 from mmaction.registry import MODELS
 from mmaction.utils import ConfigType, SampleList
@@ -147,7 +146,9 @@ class TemporalMeanPoolHead(BaseHead):
                 f'no views of num_frames={self.num_frames} frames each.')
         if self.fusion == 'embedding':
             return self._logits(self.video_embeddings(x))
-        return self.frame_logits(x).mean(dim=1)
+        # The mean of products with a class is the product with the mean.
+        frames = self.frame_embeddings(x).float()
+        return self._logits(F.normalize(frames, dim=-1).mean(dim=1))
 
     def frame_logits(self, x: Tensor) -> Tensor:
         """Logits of every frame on its own, [N, T, K]."""
@@ -157,8 +158,16 @@ class TemporalMeanPoolHead(BaseHead):
     def _logits(self, embeddings: Tensor) -> Tensor:
         """[..., D] to [..., K], in float32: bf16 is too coarse for logits of
         up to exp(logit_scale) = 100."""
-        with torch.autocast(embeddings.device.type, enabled=False):
+        device = embeddings.device.type
+        # A text side that trains follows autocast; what is encoded once and
+        # kept can afford float32.
+        with torch.autocast(
+                device,
+                enabled=torch.is_grad_enabled()
+                and torch.is_autocast_enabled(device)
+                and self.text_classifier.trains):
             classes = self.text_classifier().float()
+        with torch.autocast(device, enabled=False):
             return self.logit_scale.exp() * (embeddings.float() @ classes.T)
 
     def loss(self, feats: Tensor, data_samples: SampleList,
@@ -203,10 +212,10 @@ class TemporalMeanPoolHead(BaseHead):
         if labels.ndim == 1:
             scores = cls_scores.detach().reshape(len(labels), rows, -1).mean(1)
             # [B*R, K] -> [B, K]
-            accuracy = top_k_accuracy(scores.cpu().numpy(),
-                                      labels.cpu().numpy(), self.topk)
-            for k, value in zip(self.topk, accuracy):
-                losses[f'top{k}_acc'] = cls_scores.new_tensor(value)
+            best = scores.topk(min(max(self.topk), scores.shape[1])).indices
+            hits = best == labels[:, None]
+            for k in self.topk:
+                losses[f'top{k}_acc'] = hits[:, :k].any(1).float().mean()
         if self.label_smooth_eps:
             labels = self._smooth(labels)
         if rows > 1:

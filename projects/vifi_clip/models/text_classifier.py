@@ -3,24 +3,26 @@
 Letters: K classes, S sentences (K times the number of templates, or as many
 as the descriptions have), D the embedding.
 """
-from typing import Dict, Iterator, List, Optional, Sequence, Union
+from typing import Dict, Iterator, List, Optional, Sequence
 
 import torch
 import torch.nn.functional as F
 from mmaction.registry import MODELS
+from mmengine.dist import get_world_size
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ..datasets.class_list import (check_class_names, read_class_descriptions,
                                    read_class_list)
+from .class_accumulation import ClassAccumulation
+from .class_sentences import Templates, check_templates, class_sentences
+from .class_sharding import check_scale, encode_shared
 from .embedding_cache import EmbeddingCache
 from .prompts import DeepPrompts, check_prompt_cfg
 from .text_tower import context_words, encode_tokens, is_causal, tokenize
 from .towers import Arch, build_text_tower, build_tokenizer, get_arch_cfg
 from .weights import load_pretrained
-
-Templates = Union[str, Sequence[str]]
 
 
 @MODELS.register_module()
@@ -48,6 +50,16 @@ class CLIPTextClassifier(BaseModule):
         frozen (bool): Nothing on this side trains. Defaults to False.
         tokenizer (str, optional): See :func:`build_tokenizer`.
         grad_checkpointing (bool): Defaults to False.
+        max_graph_tokens (int, optional): Tokens whose activations may be
+            kept for the backward pass (ViT-B/16: about 0.4 MB each; 400
+            classes have some 5,000). More are encoded in pieces of a quarter
+            of this, recomputed in the backward pass: bounded memory for a
+            third more work. None: no bound. Defaults to 16384.
+        shard_classes (bool, optional): Each process encodes a part of the
+            classes and gathers the rest, with gradient. All processes must
+            then call together, or they wait for ever. True does so without
+            gradient, too. Defaults to None: only with gradient, for which
+            DDP needs all of them anyway.
 
     Raises:
         ValueError: Bad class list, template, prompt setting or checkpoint.
@@ -64,21 +76,28 @@ class CLIPTextClassifier(BaseModule):
                  frozen: bool = False,
                  tokenizer: Optional[str] = None,
                  grad_checkpointing: bool = False,
+                 max_graph_tokens: Optional[int] = 16384,
+                 shard_classes: Optional[bool] = None,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg=init_cfg)
         if (class_names is None) == (class_file is None):
             raise ValueError('Give class_names or class_file, and not both.')
+        check_scale(max_graph_tokens, shard_classes)
         names = read_class_list(class_file) if class_file else class_names
         self.embed_dim = get_arch_cfg(arch)['embed_dim']
         self.frozen = frozen
         self.grad_checkpointing = grad_checkpointing
+        self.max_graph_tokens = max_graph_tokens
+        self.shard_classes = shard_classes
+        self.class_accumulation = ClassAccumulation()
         self.text = build_text_tower(arch)
         scale = load_pretrained(self.text, 'text', arch, pretrained)
         # CLIP's start value, for random weights: 1 / 0.07
         self.init_logit_scale = 2.6592600 if scale is None else scale
         self.tokenizer = build_tokenizer(arch, tokenizer)
         self.prompts, self._context = self._build_prompts(prompts)
-        self.templates = self._check_templates(templates)
+        self.templates = check_templates(
+            templates, '{}.' if self.prompts else 'a photo of a {}.')
         self.descriptions = (
             read_class_descriptions(description_file)
             if description_file else None)
@@ -116,17 +135,10 @@ class CLIPTextClassifier(BaseModule):
                       'current')
         return module, words + ' '
 
-    def _check_templates(self, templates: Optional[Templates]) -> List[str]:
-        if templates is None:
-            templates = '{}.' if self.prompts else 'a photo of a {}.'
-        if isinstance(templates, str):
-            templates = [templates]
-        templates = [t.replace('{class}', '{}') for t in templates]
-        bad = [t for t in templates if t.count('{}') != 1]
-        if bad or not templates:
-            raise ValueError(f'Each template needs "{{}}" once, where the '
-                             f'class goes; got {bad or templates}.')
-        return templates
+    @property
+    def trains(self) -> bool:
+        """Whether anything on this side does."""
+        return any(p.requires_grad for p in self.parameters())
 
     @property
     def num_classes(self) -> int:
@@ -150,7 +162,8 @@ class CLIPTextClassifier(BaseModule):
                 or a prompt longer than the context. The old set stays.
         """
         names = check_class_names(names, source)
-        sentences, owners = self._sentences(names, descriptions
+        sentences, owners = class_sentences(names, self.templates,
+                                            self._context, descriptions
                                             or self.descriptions)
         tokens, ends = tokenize(self.text, self.tokenizer, sentences,
                                 [names[owner] for owner in owners])
@@ -160,23 +173,10 @@ class CLIPTextClassifier(BaseModule):
             # Not in the state dict: checkpoints are free of the label set.
             self.register_buffer(name, value.to(device), persistent=False)
         self.class_names = names
+        self._costs = torch.zeros(len(names), dtype=torch.long).index_add_(
+            0, torch.tensor(owners), ends + 1)
         self._cache.clear()
-
-    def _sentences(self, names, descriptions):
-        """All sentences and the class index of each."""
-        sentences, owners = [], []
-        for label, name in enumerate(names):
-            if descriptions is None:
-                text = name.replace('_', ' ')
-                lines = [t.replace('{}', text) for t in self.templates]
-            elif not descriptions.get(name):
-                raise ValueError(f'No description for class {name!r}; the '
-                                 f'file has {len(descriptions)} classes.')
-            else:
-                lines = descriptions[name]
-            sentences += [self._context + line for line in lines]
-            owners += [label] * len(lines)
-        return sentences, owners
+        self.class_accumulation.drop()
 
     def tower_parameters(self) -> Iterator[nn.Parameter]:
         """CLIP's own parameters of this side but the token embeddings, which
@@ -202,23 +202,35 @@ class CLIPTextClassifier(BaseModule):
         Returns:
             Tensor: [K, D] (or [M, D]), each row of length 1.
         """
-        if torch.is_grad_enabled() and any(p.requires_grad
-                                           for p in self.parameters()):
-            return self._encode(labels)
-        embeddings = self._cache.get(self.parameters(), self._encode)
+        params = list(self.parameters())
+        if torch.is_grad_enabled() and self.trains:
+            if labels is not None:  # of this batch alone: not shared
+                wanted, rows = labels.unique(return_inverse=True)
+                return self._encode(wanted)[rows]
+            accumulation = self.class_accumulation
+            return accumulation.embeddings(self._encode_all, params)
+        embeddings = self._cache.get(params, self._encode_all)
         return embeddings if labels is None else embeddings[labels]
 
-    def _encode(self, labels: Optional[Tensor] = None) -> Tensor:
+    def _encode_all(self) -> Tensor:
+        """[K, D], encoded here or by all processes together."""
+        grad, shard = torch.is_grad_enabled(), self.shard_classes
+        if (grad if shard is None else shard) and get_world_size() > 1:
+            return encode_shared(self._encode, self._costs)
+        return self._encode()
+
+    def _encode(self, wanted: Optional[Tensor] = None) -> Tensor:
+        """All classes, or those of ascending indices [M] without repeats."""
         tokens, ends, owners = self.tokens, self.ends, self.owners
-        num_classes, rows = self.num_classes, None
-        if labels is not None:  # encode each wanted class once
-            wanted, rows = labels.unique(return_inverse=True)
+        num_classes = self.num_classes
+        if wanted is not None:
+            wanted = wanted.to(owners.device)
             chosen = torch.isin(owners, wanted)
             tokens, ends = tokens[chosen], ends[chosen]
             owners = torch.searchsorted(wanted, owners[chosen])
             num_classes = len(wanted)
         x = encode_tokens(self.text, tokens, ends, self.prompts,
-                          self.grad_checkpointing)
+                          self.grad_checkpointing, self.max_graph_tokens)
         x = F.normalize(x.float(), dim=-1)
         # [S, D]
         if len(x) != num_classes:
@@ -226,13 +238,12 @@ class CLIPTextClassifier(BaseModule):
             x = x.new_zeros(num_classes, x.shape[1]).index_add(0, owners, x)
             x = F.normalize(x, dim=-1)
         # [K, D]
-        return x if rows is None else x[rows]
+        return x
 
     def train(self, mode: bool = True) -> 'CLIPTextClassifier':
-        """Also drops cached embeddings: hooks that exchange weights in ways
-        autograd cannot see (EMA) do so when the mode changes."""
+        """Also has cached embeddings checked against all weights."""
         super().train(mode)
-        self._cache.clear()
+        self._cache.suspect()
         if self.frozen:
             self.text.eval()
         return self

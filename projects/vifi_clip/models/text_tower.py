@@ -5,11 +5,18 @@ Letters: S sentences, L tokens, W the tower's width, D the embedding.
 from typing import Callable, List, Optional, Sequence, Tuple
 
 import torch
+from open_clip.tokenizer import SimpleTokenizer
 from open_clip.transformer import TextTransformer
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
+from .class_chunks import (padded_tokens, plan_buckets, restore_order,
+                           split_chunks)
 from .prompts import DeepPrompts, run_blocks
 from .towers import prompt_length
+
+# Without gradient, pieces of this many tokens stay in the processor's caches.
+NO_GRAD_TOKENS = 4096
 
 
 def is_causal(text: TextTransformer) -> bool:
@@ -43,30 +50,92 @@ def tokenize(text: TextTransformer, tokenizer: Callable,
     Raises:
         ValueError: A prompt has more tokens than the context.
     """
-    for sentence, owner in zip(sentences, owners):
+    tokens = tokenizer(list(sentences), context_length=text.context_length)
+    for i in _maybe_cut(tokenizer, tokens):
+        sentence, owner = sentences[i], owners[i]
         length = prompt_length(tokenizer, sentence)
         if length > text.context_length:
             raise ValueError(
                 f'The prompt of class {owner!r} has {length} tokens, the '
                 f'context {text.context_length}: shorten the class text, the '
                 f'template or the learnt prompts. It reads: {sentence!r}')
-    tokens = tokenizer(list(sentences), context_length=text.context_length)
     ends = end_positions(text, tokens)
     if is_causal(text) and len(tokens):
         tokens = tokens[:, :int(ends.max()) + 1].contiguous()
     return tokens, ends
 
 
+def _maybe_cut(tokenizer: Callable, tokens: Tensor) -> List[int]:
+    """Sentences that may be longer than the context. CLIP's own tokenizer
+    fills the places behind a shorter one with zeros."""
+    if isinstance(tokenizer, SimpleTokenizer):
+        return tokens[:, -1].nonzero().flatten().tolist()
+    return list(range(len(tokens)))
+
+
 def encode_tokens(text: TextTransformer,
                   tokens: Tensor,
                   ends: Tensor,
                   prompts: Optional[DeepPrompts] = None,
-                  grad_checkpointing: bool = False) -> Tensor:
+                  grad_checkpointing: bool = False,
+                  max_graph_tokens: Optional[int] = None) -> Tensor:
     """Embed sentences, [S, L] to [S, D], not normalised.
 
-    For a causal tower, L may be shorter than the context: no position behind
-    the end-of-text token can reach it, so the result is the same.
+    For a causal tower, no position behind the end-of-text token can reach
+    it. So L may be shorter than the context, and sentences run in chunks of
+    like length that are cut after their own longest one; the result is the
+    same.
+
+    Args:
+        text (TextTransformer): The tower.
+        tokens (Tensor): Token ids [S, L].
+        ends (Tensor): Positions of the end-of-text tokens [S].
+        prompts (DeepPrompts, optional): Defaults to None.
+        grad_checkpointing (bool): Recompute each layer's activations in the
+            backward pass. Defaults to False.
+        max_graph_tokens (int, optional): More tokens than this are encoded
+            in pieces of a quarter of it, each recomputed in the backward
+            pass. Defaults to None: no bound where a gradient is wanted.
     """
+    parts = (text, ) if prompts is None else (text, prompts)
+    grad = torch.is_grad_enabled() and any(
+        p.requires_grad for part in parts for p in part.parameters())
+    chunks, lengths, recompute = _plan(text, tokens, ends, grad,
+                                       max_graph_tokens)
+    embedded = []
+    with torch.set_grad_enabled(grad):
+        for rows in chunks:
+            length = int(lengths[rows].max())
+            rows = rows.to(tokens.device)
+            args = (text, tokens[rows, :length], ends[rows], prompts,
+                    grad_checkpointing)
+            # The tower draws no random numbers.
+            embedded.append(
+                checkpoint(_encode_chunk, *args, use_reentrant=False,
+                           preserve_rng_state=False)
+                if recompute else _encode_chunk(*args))
+        return restore_order(torch.cat(embedded), chunks)
+
+
+def _plan(text: TextTransformer, tokens: Tensor, ends: Tensor, grad: bool,
+          max_graph_tokens: Optional[int]) -> Tuple[list, Tensor, bool]:
+    """Chunks, the length of each sentence, and whether chunks are to be
+    recomputed in the backward pass."""
+    lengths = ends.cpu() + 1 if is_causal(text) else torch.full(
+        (len(tokens), ), tokens.shape[1])
+    chunks = plan_buckets(lengths, tokens.device.type)
+    recompute = grad and max_graph_tokens is not None and (
+        padded_tokens(chunks, lengths) > max_graph_tokens)
+    if recompute or not grad:
+        most = max_graph_tokens or 4 * NO_GRAD_TOKENS
+        chunks = split_chunks(chunks, lengths, max(1, most // 4))
+    return chunks, lengths, recompute
+
+
+def _encode_chunk(text: TextTransformer, tokens: Tensor, ends: Tensor,
+                  prompts: Optional[DeepPrompts],
+                  grad_checkpointing: bool) -> Tensor:
+    """Embed sentences that run together, [S, L] to [S, D]."""
     if not is_causal(text):
         return text(tokens)
     length, dtype = tokens.shape[1], text.transformer.get_cast_dtype()

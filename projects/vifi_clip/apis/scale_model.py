@@ -1,0 +1,172 @@
+"""``tools/scale_model.py``: the cost of a step on paper, and as measured."""
+import argparse
+import os
+import os.path as osp
+from dataclasses import replace
+from typing import Callable, List, Optional, Sequence
+
+from ..scale.cost import STRATEGIES, TUNES, Machine, Work, flops, memory
+from ..scale.cost import seconds, traffic
+
+_GIB = 2**30
+SWEEPS = dict(
+    frames=(4, 8, 16, 32, 64),
+    batch=(1, 2, 4, 8, 16),
+    classes=(51, 400, 4000, 40000),
+    processes=(1, 2, 8, 64))
+
+
+def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    """Command line of the cost model."""
+    parser = argparse.ArgumentParser(
+        description='FLOPs, memory, traffic and time of a training step of '
+        'ViFi-CLIP ViT-B/16 against frames, batch, classes and processes')
+    parser.add_argument('--frames', type=int, default=16)
+    parser.add_argument('--batch', type=int, default=4, help='of a process')
+    parser.add_argument('--classes', type=int, default=400)
+    parser.add_argument('--tokens', type=int, default=77, help='of the '
+                        'longest class text (default: 77, the most)')
+    parser.add_argument('--tune', choices=TUNES[:-1], default='both')
+    parser.add_argument('--processes', type=int, default=8)
+    parser.add_argument('--accumulation', type=int, default=16)
+    parser.add_argument('--strategy', choices=STRATEGIES, default='ddp')
+    parser.add_argument('--checkpointing', action='store_true')
+    parser.add_argument(
+        '--text-once', action='store_true',
+        help='classes are encoded once per optimizer step')
+    parser.add_argument('--class-chunk', type=int, default=0)
+    parser.add_argument('--fp32', action='store_true',
+                        help='activations of 4 bytes, not 2')
+    parser.add_argument('--tflops', type=float, default=100,
+                        help='TFLOP/s that a process reaches (default: 100)')
+    parser.add_argument('--bandwidth', type=float, default=10, help='GB/s of '
+                        'a process to the others (default: 10)')
+    parser.add_argument(
+        '--measured', metavar='JSON', help='points of tools/benchmark.py to '
+        'set beside the model, which is calibrated on the first of each kind')
+    parser.add_argument('--plot', metavar='PNG', help='draw the measured '
+                        'points and the lines of the model')
+    return parser.parse_args(argv)
+
+
+def work_of(args: argparse.Namespace) -> Work:
+    """The step that the options describe."""
+    names = ('frames', 'batch', 'classes', 'tokens', 'tune', 'processes',
+             'accumulation', 'strategy', 'checkpointing', 'text_once',
+             'class_chunk')
+    return Work(bytes=4 if args.fp32 else 2,
+                **{name: getattr(args, name) for name in names})
+
+
+def sweep_table(work: Work, machine: Machine, name: str) -> str:
+    """One table of Markdown: the step against one of its settings."""
+    lines = [f'| {name} | image TFLOP | text TFLOP | s a step | GiB | '
+             'GB sent |', '| ---: | ---: | ---: | ---: | ---: | ---: |']
+    for value in SWEEPS[name]:
+        one = replace(work, **{name: value})
+        parts = flops(one)
+        lines.append(
+            f'| {value:,} | {parts["image"] / 1e12:.2f} | '
+            f'{parts["text"] / 1e12:.2f} | {seconds(one, machine):.2f} | '
+            f'{sum(memory(one).values()) / _GIB:.1f} | '
+            f'{traffic(one) / 1e9:.2f} |')
+    return '\n'.join(lines)
+
+
+def measured_table(points: list, known) -> str:
+    """Measured beside predicted; the points calibrated on say so."""
+    lines = ['| step | frames | batch | classes | tune | s measured | s model '
+             '| off | GiB measured | GiB model | off |',
+             '| --- ' + '| ---: ' * 10 + '|']
+    for point in points:
+        work, time = point.work, known.seconds(point)
+        cells = [point.workload, work.frames, work.batch, work.classes,
+                 work.tune, f'{point.seconds:.2f}', f'{time:.2f}']
+        fixed = point in known.first
+        cells.append('calibrated' if fixed else _off(time, point.seconds))
+        if point.peak_bytes and work.tune != 'none':
+            peak = known.peak(work)
+            cells += [f'{point.peak_bytes / _GIB:.1f}', f'{peak / _GIB:.1f}',
+                      'calibrated' if fixed else _off(peak, point.peak_bytes)]
+        else:
+            cells += ['', '', '']
+        lines.append('| ' + ' | '.join(map(str, cells)) + ' |')
+    return '\n'.join(lines)
+
+
+def _off(predicted: float, measured: float) -> str:
+    return f'{100 * (predicted / measured - 1):+.0f}%'
+
+
+def draw(points: list, known, path: str) -> None:
+    """Time and memory against each setting that was measured at several
+    values with the others equal; the lines are the model's."""
+    import matplotlib
+    matplotlib.use('Agg')
+    import matplotlib.pyplot as plt
+    figure, axes = plt.subplots(2, 3, figsize=(12, 7), squeeze=False)
+    for column, name in enumerate(('frames', 'batch', 'classes')):
+        for i, group in enumerate(_lines(points, name)):
+            label = (f'{group[0].workload}, {group[0].work.tune}')
+            _draw_line(axes[0][column], group, name, f'C{i}', label,
+                       lambda p: p.seconds, known.seconds)
+            if all(p.peak_bytes for p in group) and (
+                    group[0].work.tune != 'none'):
+                _draw_line(axes[1][column], group, name, f'C{i}', label,
+                           lambda p: p.peak_bytes / _GIB,
+                           lambda p: known.peak(p.work) / _GIB)
+        for axis, what in zip(axes[:, column], ('seconds', 'GiB')):
+            axis.set(xlabel=name, ylabel=what, xscale='log', yscale='log')
+            if axis.lines:
+                axis.legend(fontsize=7)
+    figure.suptitle('Points: measured. Lines: the model.')
+    figure.tight_layout()
+    temporary = f'{path}.tmp'
+    figure.savefig(temporary, format='png', dpi=90)
+    plt.close(figure)
+    os.replace(temporary, path)
+
+
+def _lines(points: list, name: str) -> List[list]:
+    """Points that differ in one setting only, two or more."""
+    groups: dict = {}
+    for point in points:
+        key = point.workload, replace(point.work, **{name: 1})
+        groups.setdefault(key, []).append(point)
+    found = [sorted(group, key=lambda p: getattr(p.work, name))
+             for group in groups.values()]
+    return [group for group in found if len(group) > 1]
+
+
+def _draw_line(axis, group: list, name: str, colour: str, label: str,
+               measured: Callable, predicted: Callable) -> None:
+    x = [getattr(point.work, name) for point in group]
+    axis.plot(x, [measured(p) for p in group], 'o', color=colour, label=label)
+    axis.plot(x, [predicted(p) for p in group], '-', color=colour)
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    """Print the tables, draw the picture.
+
+    Raises:
+        ValueError: Bad settings, or a bad file of measured points.
+    """
+    args = parse_args(argv)
+    if args.tflops <= 0 or args.bandwidth <= 0:
+        raise ValueError('--tflops and --bandwidth must be above 0')
+    if args.plot and not args.measured:
+        raise ValueError('--plot draws measured points: give --measured')
+    if args.plot and not osp.isdir(osp.dirname(osp.abspath(args.plot))):
+        raise ValueError(f'--plot {args.plot}: no such folder')
+    work = work_of(args)
+    machine = Machine(args.tflops * 1e12, args.bandwidth * 1e9)
+    if args.measured:
+        from ..scale.measured import calibrate, read_points
+        points = read_points(args.measured)
+        known = calibrate(points)
+        print(measured_table(points, known) + '\n')
+        if args.plot:
+            draw(points, known, args.plot)
+            print(f'Picture: {args.plot}\n')
+    for name in SWEEPS:
+        print(sweep_table(work, machine, name) + '\n')

@@ -1,0 +1,229 @@
+"""Sentences encoded in chunks equal those padded together, and cost less."""
+import itertools
+
+import pytest
+import torch
+import torch.nn.functional as F
+from tiny import NAMES, build_classifier, classifier_cfg, tiny_arch
+
+from projects.vifi_clip.models import CLIPTextClassifier
+from projects.vifi_clip.models.class_chunks import (padded_tokens,
+                                                    plan_buckets,
+                                                    split_chunks)
+
+WORDS = ('a bow', 'arm', 'playing cards with a friend', 'zumba', 'two red '
+         'boats on a lake', 'ski', 'washing the dishes by hand')
+MIXED = [f'{a} {b}' for a, b in itertools.product(WORDS, WORDS)]
+PROMPTS = dict(length=3, depth=2)
+
+
+def _plain(classifier):
+    """Every sentence on its own, up to its end token, with nobody else."""
+    text, rows = classifier.text, []
+    for tokens, end in zip(classifier.tokens, classifier.ends):
+        length = int(end) + 1
+        x = text.token_embedding(tokens[None, :length])
+        prompts = classifier.prompts
+        if prompts is not None:
+            n = prompts.length
+            x = torch.cat([x[:, :1], prompts.tokens[:1], x[:, 1 + n:]], 1)
+        x = x + text.positional_embedding[:length]
+        for i, block in enumerate(text.transformer.resblocks):
+            if prompts is not None and 0 < i < prompts.depth:
+                x = torch.cat(
+                    [x[:, :1], prompts.tokens[i:i + 1], x[:, 1 + n:]], 1)
+            x = block(x, attn_mask=text.attn_mask[:length, :length])
+        x = text.ln_final(x[:, -1]) @ text.text_projection
+        rows.append(F.normalize(x, dim=-1))
+    return torch.cat(rows)
+
+
+def _gradients(classifier, embeddings):
+    weight = torch.randn(embeddings.shape,
+                         generator=torch.Generator().manual_seed(1))
+    classifier.zero_grad()
+    (embeddings * weight).sum().backward()
+    return {n: p.grad for n, p in classifier.named_parameters()
+            if p.grad is not None}
+
+
+@pytest.mark.parametrize('prompts', [None, PROMPTS], ids=['plain', 'prompts'])
+@pytest.mark.parametrize('most', [None, 16384, 300, 1])
+@pytest.mark.parametrize('layers', [False, True])
+def test_chunks_equal_sentences_on_their_own(prompts, most, layers):
+    classifier = build_classifier(
+        class_names=MIXED, templates='{}', prompts=prompts,
+        max_graph_tokens=most, grad_checkpointing=layers)
+    expected = _plain(classifier)
+    wanted = _gradients(classifier, expected)
+    found = classifier()
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    grads = _gradients(classifier, found)
+    assert grads.keys() == wanted.keys() and len(grads) > 20
+    for name, grad in grads.items():
+        torch.testing.assert_close(
+            grad, wanted[name], atol=1e-5 * float(wanted[name].abs().max()),
+            rtol=1e-5, msg=name)
+    with torch.no_grad():
+        torch.testing.assert_close(classifier(), expected, atol=1e-5, rtol=0)
+
+
+def test_a_tower_that_is_not_causal_runs_in_chunks():
+    arch = tiny_arch(text_cfg=dict(no_causal_mask=True, pool_type='last',
+                                   pad_id=0))
+    classifier = build_classifier(arch=arch, class_names=MIXED,
+                                  max_graph_tokens=300)
+    calls = _chunk_lengths(classifier)
+    found = classifier()
+    assert len(calls) == -(-len(MIXED) // (75 // 24))
+    assert {shape[1] for shape in calls} == {24}
+    torch.testing.assert_close(
+        found, F.normalize(classifier.text(classifier.tokens), dim=-1),
+        atol=1e-5, rtol=0)
+
+
+def _chunk_lengths(classifier):
+    """Shapes [S, L] of what the tower reads."""
+    shapes = []
+    classifier.text.token_embedding.register_forward_hook(
+        lambda module, args, output: shapes.append(tuple(args[0].shape)))
+    return shapes
+
+
+def test_few_sentences_run_in_few_chunks_and_once():
+    classifier = build_classifier(class_names=MIXED, templates='{}')
+    shapes = _chunk_lengths(classifier)
+    classifier().sum().backward()
+    lengths = classifier.ends + 1
+    assert 2 <= len(shapes) <= 4  # and none of them recomputed
+    assert sum(rows for rows, _ in shapes) == len(MIXED)
+    tokens = sum(rows * length for rows, length in shapes)
+    assert tokens < 0.9 * len(MIXED) * int(lengths.max())
+
+
+def test_many_sentences_are_recomputed_in_bounded_pieces():
+    classifier = build_classifier(class_names=MIXED, templates='{}',
+                                  max_graph_tokens=200)
+    shapes = _chunk_lengths(classifier)
+    loss = classifier().sum()
+    forward = len(shapes)
+    assert forward > 4
+    assert max(rows * length for rows, length in shapes) <= 50
+    loss.backward()
+    assert len(shapes) == 2 * forward
+
+
+def _cheapest(lengths, most, cost):
+    """By trying every way to cut the sorted lengths."""
+    lengths = sorted(lengths)
+    ways = []
+    for parts in range(most):
+        for cuts in itertools.combinations(range(1, len(lengths)), parts):
+            ends = [0, *cuts, len(lengths)]
+            ways.append(sum((b - a) * lengths[b - 1] + cost
+                            for a, b in zip(ends, ends[1:])))
+    return min(ways)
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_buckets_are_the_cheapest(seed):
+    draw = torch.Generator().manual_seed(seed)
+    lengths = torch.randint(5, 40, (14, ), generator=draw)
+    buckets = plan_buckets(lengths * 64)  # so that a bucket's price is 1
+    assert torch.cat(buckets).sort().values.tolist() == list(range(14))
+    cost = padded_tokens(buckets, lengths) + len(buckets)
+    assert cost == _cheapest(lengths.tolist(), 4, 1)
+
+
+def test_buckets_that_save_little_are_not_made():
+    lengths = torch.tensor([19] * 500 + [20] * 500)
+    assert len(plan_buckets(lengths)) == 1
+    lengths = torch.tensor([10] * 500 + [20] * 500)
+    assert len(plan_buckets(lengths)) == 2
+    assert len(plan_buckets(lengths, 'cuda')) == 2
+    assert len(plan_buckets(lengths[400:600], 'cuda')) == 1  # launches cost
+
+
+def test_pieces_keep_to_the_bound():
+    lengths = torch.randint(1, 30, (200, ))
+    pieces = split_chunks(plan_buckets(lengths), lengths, 64)
+    assert torch.cat(pieces).sort().values.tolist() == list(range(200))
+    assert all(len(p) * int(lengths[p].max()) <= 64 for p in pieces)
+    # a sentence is not cut
+    assert len(split_chunks([torch.arange(3)], torch.full((3, ), 9), 4)) == 3
+
+
+def _peak_bytes(run) -> int:
+    """The most memory that new tensors took at a time."""
+    with torch.profiler.profile(
+            activities=[torch.profiler.ProfilerActivity.CPU],
+            profile_memory=True) as profile:
+        run()
+    events = [e for e in profile.profiler.kineto_results.events()
+              if e.name() == '[memory]']
+    assert events
+    events.sort(key=lambda e: e.start_ns())
+    return max(itertools.accumulate(e.nbytes() for e in events))
+
+
+def _many_classes(num_classes, **kwargs):
+    names = [f'{NAMES[i % 4]} {i}' for i in range(num_classes)]
+    classifier = build_classifier(class_names=names, **kwargs)
+    classifier.text.token_embedding.requires_grad_(False)
+    return classifier
+
+
+def _saved_bytes(num_classes, **kwargs) -> int:
+    """Kept by autograd from forward to backward."""
+    classifier = _many_classes(num_classes, **kwargs)
+    saved = {}
+    own = {p.untyped_storage().data_ptr() for p in classifier.parameters()}
+
+    def pack(x):
+        storage = x.untyped_storage()
+        if storage.data_ptr() not in own:
+            saved[storage.data_ptr()] = storage.nbytes()
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
+        embeddings = classifier()
+    found = sum(saved.values())
+    embeddings.sum().backward()
+    return found
+
+
+def test_kept_memory_hardly_grows_with_the_classes():
+    few, many = 200, 2000
+    embedding = 4 * 32  # bytes of a class
+    bounded = [_saved_bytes(k, max_graph_tokens=1024) for k in (few, many)]
+    plain = [_saved_bytes(k, max_graph_tokens=None) for k in (few, many)]
+    assert bounded[1] - bounded[0] < 8 * embedding * (many - few)
+    # what the bound is there for
+    assert plain[1] - plain[0] > 100 * embedding * (many - few)
+
+
+def test_peak_of_forward_and_backward_hardly_grows_with_the_classes():
+    few, many = 200, 2000
+    embedding = 4 * 32
+    growth = {}
+    for most in (1024, None):
+        peaks = []
+        for k in (few, many):
+            classifier = _many_classes(k, max_graph_tokens=most)
+            peaks.append(_peak_bytes(
+                lambda: classifier().square().sum().backward()))
+        growth[most] = (peaks[1] - peaks[0]) / (many - few)
+    assert growth[1024] < 8 * embedding
+    assert growth[None] > 100 * embedding
+
+
+@pytest.mark.parametrize('kwargs, match', [
+    (dict(max_graph_tokens=0), 'max_graph_tokens.*at least 1.*got 0'),
+    (dict(max_graph_tokens=2.5), 'max_graph_tokens.*2.5'),
+    (dict(max_graph_tokens=True), 'max_graph_tokens.*True'),
+    (dict(shard_classes='yes'), "shard_classes.*'yes'")])
+def test_bad_settings(kwargs, match):
+    cfg = classifier_cfg(**kwargs)
+    cfg.pop('type')
+    with pytest.raises(ValueError, match=match):
+        CLIPTextClassifier(**cfg)
