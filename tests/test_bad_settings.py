@@ -114,7 +114,7 @@ def test_unusable_pretrained_files(tmp_path):
     with pytest.raises(ValueError, match='tensor.pt holds a Tensor'):
         build(str(tmp_path / 'tensor.pt'))
     torch.save({1: torch.zeros(3)}, tmp_path / 'keys.pt')
-    with pytest.raises(ValueError, match='keys.pt holds a dict with the key 1'):
+    with pytest.raises(ValueError, match='holds a dict with the key 1'):
         build(str(tmp_path / 'keys.pt'))
     with pytest.raises(ValueError, match='is a folder'):
         build(str(tmp_path))

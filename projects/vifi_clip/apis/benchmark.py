@@ -5,13 +5,7 @@ from pathlib import Path
 from typing import List, Optional, Sequence
 
 from ..errors import UserError
-
-# Larger tensors would be mapped and unmapped at each use, page by page: it
-# makes CPU timings a matter of the allocator. Both sides get the same.
-_ALLOCATOR = dict(
-    MALLOC_MMAP_THRESHOLD_='4294967296',
-    MALLOC_TRIM_THRESHOLD_='8589934592',
-    MALLOC_TOP_PAD_='268435456')
+from .environment import prepare
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -112,8 +106,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         return
     if args.video:
         _check_video(args.video)
-    for name, value in _ALLOCATOR.items():
-        os.environ.setdefault(name, value)  # before the first child starts
+    prepare()  # the same allocator for all, before the first child starts
     import torch
 
     from ..benchmark.execute import run_workload

@@ -110,7 +110,9 @@ def _check_value(name: str, value: str) -> None:
             f'{name}={value}: quotes, backslashes and line breaks cannot '
             'stand in a knob, which becomes Python text; a link to the file '
             'or folder under another name helps')
-    if name in _WHOLE and not re.fullmatch('0|[1-9][0-9]*', value):
+    automatic = name == 'WORKERS' and value == 'auto'
+    if name in _WHOLE and not automatic and not re.fullmatch(
+            '0|[1-9][0-9]*', value):
         raise ValueError(f'{name}={value}: give a whole number')
 
 

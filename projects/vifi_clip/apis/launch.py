@@ -70,6 +70,7 @@ def load_config(args: argparse.Namespace) -> Config:
         raise FileNotFoundError(f'Config {args.config!r} does not exist.')
     from mmengine.config import Config
 
+    from ..datasets.loader_settings import resolve_workers
     from ..engine import register_loader
     register_loader(trust=args.trust)
     check_name()
@@ -79,6 +80,9 @@ def load_config(args: argparse.Namespace) -> Config:
     if known:  # for the record in the work directory
         cfg.knobs = knobs.values(known)
     cfg.launcher = args.launcher
+    chosen = resolve_workers(cfg)
+    if chosen and os.environ.get('RANK', '0') == '0':
+        print(chosen, flush=True)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
     if args.work_dir:

@@ -3,6 +3,7 @@ import argparse
 import os.path as osp
 from typing import List, Optional, Sequence
 
+from .inference_options import add_inference_arguments, inference_settings
 from .launch import add_common_arguments, leave_out_pretrained, load_config
 
 
@@ -23,6 +24,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument('--device', help='cpu, cuda:0 ... (default: a GPU if '
                         'there is one)')
     add_common_arguments(parser)
+    add_inference_arguments(parser)
     return parser.parse_args(argv)
 
 
@@ -53,6 +55,7 @@ def main(argv: Optional[Sequence[str]] = None) -> List[dict]:
     if args.topk < 1:
         raise ValueError(f'--topk must be at least 1, got {args.topk}')
     labels = None if args.labels is None else read_labels(args.labels)
+    settings = inference_settings(args)
     cfg = load_config(args)
     # After our own checks, since MMAction2 imports its whole model zoo here.
     from mmaction.apis import inference_recognizer, init_recognizer
@@ -71,6 +74,9 @@ def main(argv: Optional[Sequence[str]] = None) -> List[dict]:
     classifier = model.cls_head.text_classifier
     if labels:
         classifier.set_classes(labels, source='--labels')
+    if settings:
+        from ..engine import apply_inference
+        apply_inference(model, **settings)
     results = []
     for video in args.videos:
         try:

@@ -7,6 +7,7 @@ import os
 import os.path as osp
 from typing import TYPE_CHECKING, Optional, Sequence
 
+from .inference_options import add_inference_arguments, inference_settings
 from .launch import (add_common_arguments, build_runner,
                      leave_out_pretrained, load_config, prepare_distributed)
 from .precheck import check_lists
@@ -37,6 +38,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         '--bad-videos', choices=['error', 'count_as_wrong'],
         help='what to do with a video that cannot be read (default: the '
         "config's setting, an error)")
+    add_inference_arguments(parser)
     return parser.parse_args(argv)
 
 
@@ -56,6 +58,12 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
         import torch
         cfg.test_cfg.fp16 = True  # MMEngine's loop: torch's default autocast
         torch.set_autocast_dtype('cuda', torch.bfloat16)  # as on CPU
+    settings = inference_settings(args)
+    if settings:
+        cfg.custom_hooks = [
+            *cfg.get('custom_hooks', []),
+            dict(type='InferenceHook', **settings)
+        ]
     if args.dump:
         _check_target('--dump', args.dump, ('.pkl', '.pickle'))
         dump = dict(type='DumpResults', out_file_path=args.dump)
@@ -93,6 +101,7 @@ def _write_metrics(path: str, cfg: Config, args: argparse.Namespace,
         mean=pixels.get('mean'),
         std=pixels.get('std'),
         single_view=args.single_view,
+        inference=inference_settings(args),
         metrics={key: float(value) for key, value in metrics.items()})
     from ..engine import AtomicLocalBackend
     text = json.dumps(record, indent=1) + '\n'

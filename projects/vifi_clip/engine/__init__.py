@@ -3,6 +3,7 @@ from .checkpoint import AtomicLocalBackend, load_checkpoint, register_loader
 from .hooks import (BadVideoHook, ClassListHook, EpochAccumulationHook,
                     EpochSeedHook, FiniteLossHook, PlainCheckpointHook,
                     ResumedValidationHook)
+from .inference import InferenceHook, apply_inference
 from .multi_set_loop import MultiSetTestLoop, MultiSetValLoop
 from .optim_wrapper import AutocastOptimWrapper
 from .settings_hook import CheckpointSettingsHook
@@ -11,7 +12,8 @@ from .text_accumulation import TextAccumulationHook
 __all__ = [
     'AtomicLocalBackend', 'AutocastOptimWrapper', 'BadVideoHook',
     'CheckpointSettingsHook', 'ClassListHook', 'EpochAccumulationHook',
-    'EpochSeedHook', 'FiniteLossHook', 'MultiSetTestLoop', 'MultiSetValLoop',
-    'PlainCheckpointHook', 'ResumedValidationHook', 'TextAccumulationHook',
-    'load_checkpoint', 'register_loader'
+    'EpochSeedHook', 'FiniteLossHook', 'InferenceHook', 'MultiSetTestLoop',
+    'MultiSetValLoop', 'PlainCheckpointHook', 'ResumedValidationHook',
+    'TextAccumulationHook', 'apply_inference', 'load_checkpoint',
+    'register_loader'
 ]

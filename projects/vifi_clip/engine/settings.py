@@ -94,8 +94,8 @@ def collect_settings(model: nn.Module,
             classifier._context, classifier.prompts.length,
             classifier.tokenizer.encode)
     found['visual_prompts'] = _prompts(backbone)
-    found.update(_hidden('visual', getattr(backbone, 'visual', None)))
-    found.update(_hidden('text', classifier.text))
+    found.update(tower_traits('visual', getattr(backbone, 'visual', None)))
+    found.update(tower_traits('text', classifier.text))
     for owner, name in (head, 'num_frames'), (head, 'fusion'), (model, 'tune'):
         if hasattr(owner, name):
             found[name] = getattr(owner, name)
@@ -145,7 +145,7 @@ def words_behind(context: str, length: int,
     return ''
 
 
-def _hidden(part: str, tower: Optional[nn.Module]) -> Dict[str, Any]:
+def tower_traits(part: str, tower: Optional[nn.Module]) -> Dict[str, Any]:
     """A CLIP tower's properties that leave no trace in its weights."""
     modules = [] if tower is None else list(tower.modules())
     heads = {

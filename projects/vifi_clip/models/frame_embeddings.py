@@ -11,7 +11,7 @@ from mmaction.utils import SampleList
 from torch import Tensor, nn
 
 from ..datasets.frame_cache import FrameCache
-from ..engine.settings import _hidden, fingerprint
+from ..engine.settings import fingerprint, tower_traits
 from .vision_backbone import CLIPVisionBackbone
 
 
@@ -21,7 +21,7 @@ def tower_identity(backbone: CLIPVisionBackbone) -> Dict[str, Any]:
     visual = backbone.visual
     return dict(
         weights=fingerprint(visual.state_dict().items()),
-        **_hidden('visual', visual))
+        **tower_traits('visual', visual))
 
 
 def pixel_identity(preprocessor: nn.Module) -> Dict[str, Any]:
