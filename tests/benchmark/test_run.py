@@ -6,8 +6,10 @@ import pytest
 from projects.vifi_clip.apis.benchmark import main
 from projects.vifi_clip.benchmark.cases import Case, Workload
 from projects.vifi_clip.benchmark.execute import run_workload
-from projects.vifi_clip.benchmark.tables import (difference, ratio, report,
-                                                 share, workload_table)
+from projects.vifi_clip.benchmark.points import points
+from projects.vifi_clip.benchmark.tables import (difference, label, ratio,
+                                                 report, share,
+                                                 workload_table)
 from tiny import tiny_arch
 
 ARCH = tiny_arch(text_cfg=dict(context_length=77))
@@ -92,3 +94,17 @@ def test_bad_numbers(argv):
 def test_list(capsys):
     main(['--list'])
     assert 'accumulate' in capsys.readouterr().out
+
+
+def test_points_for_the_model_on_paper():
+    cases = [Case('vifi', 'step', accumulate=4), Case('plain'),
+             Case('vifi', precision='bf16'), Case('vifi', arch=ARCH),
+             Case('vifi', classes=51)]
+    records = [dict(seconds=8., peak_bytes=2**30) for _ in cases]
+    step, view = points(records, cases)
+    assert step['seconds'] == 2 and step['tune'] == 'both'
+    assert (view['workload'], view['tune']) == ('eval_view', 'none')
+    assert 8 <= step['tokens'] <= 12  # 'a photo of a abseiling.'
+    assert label(dict(vars(cases[4]), name='x'), [
+        dict(vars(c), name='x') for c in (cases[1], cases[4])]) == (
+            'x, 51 classes')

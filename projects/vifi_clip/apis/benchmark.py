@@ -81,12 +81,15 @@ def _write(folder: Path, about: dict, peaks: dict, workloads: list,
     import json
 
     from ..benchmark.picture import draw
+    from ..benchmark.points import points
     from ..benchmark.tables import report
     from ..engine import AtomicLocalBackend
     disk = AtomicLocalBackend()
     plain = [{k: v for k, v in r.items() if k != 'result'} for r in records]
+    cases = [case for workload in workloads for case in workload.cases]
     text = json.dumps(
-        dict(machine=about, peaks=peaks, records=plain), indent=1)
+        dict(machine=about, peaks=peaks, records=plain,
+             points=points(records, cases)), indent=1)
     disk.put(text.encode(), str(folder / 'performance.json'))
     disk.put(
         report(about, peaks, workloads, records).encode(),

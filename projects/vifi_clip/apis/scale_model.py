@@ -3,7 +3,7 @@ import argparse
 import os
 import os.path as osp
 from dataclasses import replace
-from typing import Callable, List, Optional, Sequence
+from typing import List, Optional, Sequence
 
 from ..scale.cost import STRATEGIES, TUNES, Machine, Work, flops, memory
 from ..scale.cost import seconds, traffic
@@ -104,21 +104,20 @@ def draw(points: list, known, path: str) -> None:
     import matplotlib
     matplotlib.use('Agg')
     import matplotlib.pyplot as plt
-    figure, axes = plt.subplots(2, 3, figsize=(12, 7), squeeze=False)
-    for column, name in enumerate(('frames', 'batch', 'classes')):
-        for i, group in enumerate(_lines(points, name)):
-            label = (f'{group[0].workload}, {group[0].work.tune}')
-            _draw_line(axes[0][column], group, name, f'C{i}', label,
-                       lambda p: p.seconds, known.seconds)
-            if all(p.peak_bytes for p in group) and (
-                    group[0].work.tune != 'none'):
-                _draw_line(axes[1][column], group, name, f'C{i}', label,
-                           lambda p: p.peak_bytes / _GIB,
-                           lambda p: known.peak(p.work) / _GIB)
-        for axis, what in zip(axes[:, column], ('seconds', 'GiB')):
-            axis.set(xlabel=name, ylabel=what, xscale='log', yscale='log')
-            if axis.lines:
-                axis.legend(fontsize=7)
+    panels = [(name, what, groups) for what in ('seconds', 'GiB')
+              for name in ('frames', 'batch', 'classes')
+              if (groups := _lines(points, name, what))]
+    if not panels:
+        raise ValueError('--plot: no two measured points differ in frames, '
+                         'batch or classes alone')
+    columns = min(3, len(panels))
+    rows = -(-len(panels) // columns)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(4 * columns, 3.2 * rows), squeeze=False)
+    for axis in axes.flat[len(panels):]:
+        axis.set_axis_off()
+    for (name, what, groups), axis in zip(panels, axes.flat):
+        _draw_panel(axis, name, what, groups, known)
     figure.suptitle('Points: measured. Lines: the model.')
     figure.tight_layout()
     temporary = f'{path}.tmp'
@@ -127,22 +126,45 @@ def draw(points: list, known, path: str) -> None:
     os.replace(temporary, path)
 
 
-def _lines(points: list, name: str) -> List[list]:
+def _lines(points: list, name: str, what: str) -> List[list]:
     """Points that differ in one setting only, two or more."""
     groups: dict = {}
     for point in points:
-        key = point.workload, replace(point.work, **{name: 1})
+        if what == 'GiB' and (not point.peak_bytes
+                              or point.work.tune == 'none'):
+            continue  # the model's memory is that of training
+        same = {name: 1}
+        if name == 'classes':  # more of them have other names
+            same['tokens'] = 1
+        key = point.workload, replace(point.work, **same)
         groups.setdefault(key, []).append(point)
     found = [sorted(group, key=lambda p: getattr(p.work, name))
              for group in groups.values()]
-    return [group for group in found if len(group) > 1]
+    return [group for group in found
+            if len({getattr(p.work, name) for p in group}) > 1]
 
 
-def _draw_line(axis, group: list, name: str, colour: str, label: str,
-               measured: Callable, predicted: Callable) -> None:
-    x = [getattr(point.work, name) for point in group]
-    axis.plot(x, [measured(p) for p in group], 'o', color=colour, label=label)
-    axis.plot(x, [predicted(p) for p in group], '-', color=colour)
+def _draw_panel(axis, name: str, what: str, groups: List[list],
+                known) -> None:
+    ticks = set()
+    for i, group in enumerate(groups):
+        x = [getattr(point.work, name) for point in group]
+        ticks.update(x)
+        if what == 'seconds':
+            measured = [point.seconds for point in group]
+            predicted = [known.seconds(point) for point in group]
+        else:
+            measured = [point.peak_bytes / _GIB for point in group]
+            predicted = [known.peak(point.work) / _GIB for point in group]
+        first = group[0]
+        axis.plot(x, measured, 'o', color=f'C{i}',
+                  label=f'{first.workload}, {first.work.tune}')
+        axis.plot(x, predicted, '-', color=f'C{i}')
+    axis.set(xlabel=name, ylabel=what, xscale='log')
+    axis.set_xticks(sorted(ticks), [f'{tick:,}' for tick in sorted(ticks)])
+    axis.minorticks_off()
+    axis.set_ylim(0)
+    axis.legend(fontsize=7)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:

@@ -133,6 +133,18 @@ def _steps(arch) -> List[Workload]:
     return steps
 
 
+def _sweeps(arch) -> Workload:
+    """Ours alone, for the lines of ``tools/scale_model.py``."""
+    base = Case('vifi', 'step', frames=8, arch=arch, repeats=1)
+    return Workload(
+        'step-sweep', 'training steps, tune=both', [
+            base,
+            *(replace(base, frames=t) for t in (4, 16)),
+            *(replace(base, batch=b) for b in (2, 4)),
+            *(replace(base, classes=c) for c in (51, 1600))
+        ], apart=True)
+
+
 def _class_memory(arch) -> Workload:
     """Training with large class sets, on cut-down towers."""
     import open_clip
@@ -169,5 +181,6 @@ def all_workloads(arch, quick: bool = False) -> List[Workload]:
         _versus('file', 'a video file to scores, 4x3 views of 16 frames, 400 '
                 'classes', replace(file, repeats=2), 'plain'),
         *_steps(arch),
+        _sweeps(arch),
         _class_memory(arch)
     ]

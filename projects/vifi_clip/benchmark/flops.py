@@ -68,7 +68,7 @@ def work_of(case: Case) -> Optional[int]:
     if case.work != 'step' or case.tune == 'image':
         return image  # class embeddings are there already
     times = 1 if case.once else case.accumulate
-    lengths = Counter(_lengths(case))
+    lengths = Counter(prompt_lengths(case))
     text = sum(sentence(length) * num for length, num in lengths.items())
     return image + 3 * times * text
 
@@ -78,8 +78,8 @@ def _passes(case: Case, side: str) -> int:
     return 3 if trains else 1
 
 
-def _lengths(case: Case) -> list:
-    """Tokens of each prompt."""
+def prompt_lengths(case: Case) -> list:
+    """Tokens of each prompt of a case, start and end included."""
     import open_clip
 
     from .inputs import class_names

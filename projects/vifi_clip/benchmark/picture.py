@@ -3,7 +3,7 @@ import io
 from typing import List, Optional
 
 from .cases import Workload
-from .tables import Record, ratio
+from .tables import Record, label, ratio
 
 _COLOURS = dict(
     vifi='C0', plain='C3', encoder='C7', mmaction2='C1', xclip='C2')
@@ -56,14 +56,7 @@ def _bars(axis, title: str, records: List[Record]) -> None:
         text += '' if times is None else f' ({times:.1f}x)'
         text += f', {record["peak_bytes"] / 2**30:.1f} GiB'
         axis.text(max(runs), place, text, va='center', fontsize=7)
-    labels = []
-    for record in records:
-        label = str(record['name']).replace(', ', '\n')
-        if len({r['classes'] for r in records}) > 1:
-            label += f'\n{record["classes"]:,} classes'
-        if len({r['tune'] for r in records}) > 1:
-            label += f'\n{record["tune"]}'
-        labels.append(label)
+    labels = [label(r, records).replace(', ', '\n') for r in records]
     axis.set_yticks(range(len(records)), labels, fontsize=7)
     axis.set_title(title, fontsize=8)
     axis.set_xlim(0, 1.6 * max(max(r['runs']) for r in records))

@@ -31,6 +31,18 @@ def difference(records: List[Record]) -> Optional[float]:
     return max(abs(a - b) for a, b in pairs) / largest
 
 
+def label(record: Record, records: List[Record]) -> str:
+    """A case's name with what sets it apart from the others."""
+    name = str(record['name'])
+    for key in ('frames', 'batch', 'classes', 'tune'):
+        if len({str(r[key]) for r in records}) > 1:
+            value = record[key]
+            name += (f', tune={value}' if key == 'tune' else
+                     f', batch {value}' if key == 'batch' else
+                     f', {value:,} {key}')
+    return name
+
+
 def share(record: Record, peaks: Dict[str, float]) -> Optional[float]:
     """FLOP/s, as a share of the machine's matrix-multiply peak."""
     peak = peaks.get(str(record['precision']).rpartition('-')[2])
@@ -69,11 +81,7 @@ def workload_table(workload: Workload, records: List[Record],
 
 def _row(record: Record, records: List[Record],
          peaks: Dict[str, float]) -> str:
-    name = str(record['name'])
-    if len({r['classes'] for r in records}) > 1:
-        name += f', {record["classes"]:,} classes'
-    if len({r['tune'] for r in records}) > 1:
-        name += f', tune={record["tune"]}'
+    name = label(record, records)
     if record['error']:
         return f'| {name} | not measured: {record["error"]} | | | |'
     runs = record['runs']
