@@ -15,6 +15,8 @@ from types import ModuleType
 # Runs from a checkout without an installation, from any directory.
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = 'projects.vifi_clip'
+# Where one of these is missing, so is the environment.
+NEEDED = ('torch', 'mmengine', 'mmaction', 'open_clip', 'cv2')
 
 
 def bare(name: str) -> ModuleType:
@@ -51,6 +53,14 @@ def start(tool: str, fill: bool = True) -> int:
         int: Exit code.
     """
     package = bare(PACKAGE)
+    missing = [name for name in NEEDED if not importlib.util.find_spec(name)]
+    if missing:
+        print(f'error: {sys.executable} has no {", ".join(missing)}. Activate '
+              'the environment that you installed into, e.g. source '
+              f'{ROOT}/.venv/bin/activate, or install: pip install -c '
+              'constraints.txt -e . (bash tools/quickstart.sh does both)',
+              file=sys.stderr)
+        return 2
     api = importlib.import_module(f'{PACKAGE}.apis.{tool}')
     api.parse_args()  # leaves here for --help, or with a wrong option
     importlib.import_module(f'{PACKAGE}.apis.environment').prepare()

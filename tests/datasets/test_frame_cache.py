@@ -136,3 +136,65 @@ def test_dataset_reads_rows_without_videos(tmp_path):
     assert np.array_equal(sample['inputs'].numpy(), rows(1)[0])
     assert sample['data_samples'].gt_label.tolist() == [1]
     assert dataset.get_subset([0])[0]['data_samples'].gt_label.tolist() == [4]
+
+
+def _write(folder, keys, sizes, name='train.txt', start=0):
+    writer = FrameCacheWriter(str(folder), SETTINGS, name, keys, sizes)
+    if not writer.is_complete:
+        writer.append(rows(len(keys), start))
+        writer.finish()
+
+
+def test_one_name_in_two_folders_is_not_one_video(tmp_path):
+    """Other files under the same relative paths were taken for the first."""
+    _write(tmp_path, ['a.mp4', 'b.mp4'], [10, 20])
+    _write(tmp_path, ['a.mp4', 'b.mp4'], [10, 99], start=2)  # another folder
+    assert len(list(tmp_path.glob('*.npy'))) == 2
+    cache = FrameCache(str(tmp_path))
+    cache.check_holds(['a.mp4'], 'train.txt')
+    with pytest.raises(UserError, match='two different videos called b.mp4'):
+        cache.check_holds(['a.mp4', 'b.mp4'], 'train.txt')
+
+
+def test_same_videos_in_two_lists_are_one(tmp_path):
+    _write(tmp_path, ['a.mp4', 'b.mp4'], [10, 20])
+    _write(tmp_path, ['b.mp4', 'c.mp4'], [20, 30], 'val.txt', start=1)
+    cache = FrameCache(str(tmp_path))
+    cache.check_holds(['a.mp4', 'b.mp4', 'c.mp4'], 'all.txt')
+    assert np.array_equal(cache['b.mp4'], rows(1, 1)[0])
+
+
+def test_a_cut_part_is_made_anew(tmp_path):
+    keys = ['a.mp4', 'b.mp4', 'c.mp4']
+    writer = FrameCacheWriter(str(tmp_path), SETTINGS, 'train.txt', keys)
+    writer.append(rows(2))
+    writer.note()
+    del writer
+    part, = tmp_path.glob('*.npy.part')
+    with open(part, 'r+b') as file:
+        file.truncate(part.stat().st_size - 30)
+    again = FrameCacheWriter(str(tmp_path), SETTINGS, 'train.txt', keys)
+    assert again.done == 0
+    again.append(rows(3))
+    again.finish()
+    assert np.array_equal(FrameCache(str(tmp_path))['b.mp4'], rows(3)[1])
+
+
+@pytest.mark.parametrize('name, content, words', [
+    ('cache.json', '[]', 'cache.json is no object'),
+    ('notes.json', '{}', 'notes.json is no object with paths and sizes'),
+])
+def test_foreign_files_are_named(tmp_path, name, content, words):
+    _write(tmp_path, ['a.mp4'], [1])
+    (tmp_path / name).write_text(content)
+    with pytest.raises(UserError, match=words):
+        FrameCache(str(tmp_path)).check_holds(['a.mp4'], 'train.txt')
+
+
+def test_damaged_rows_are_found_before_training(tmp_path):
+    _write(tmp_path, ['a.mp4', 'b.mp4'], [1, 2])
+    path, = tmp_path.glob('*.npy')
+    with open(path, 'r+b') as file:
+        file.truncate(path.stat().st_size - 8)
+    with pytest.raises(UserError, match=f'{path.name} is damaged'):
+        FrameCache(str(tmp_path)).check_holds(['a.mp4'], 'train.txt')

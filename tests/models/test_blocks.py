@@ -243,3 +243,21 @@ def test_frozen_weights_are_never_copied_for_each_sequence(mode):
         seen.append(found.names | f.names)
     assert 'bmm' in seen[0]  # so that this test would notice
     assert 'bmm' not in seen[1]
+
+
+def test_other_parts_and_wrapped_calls_are_respected():
+    x = torch.randn(2, 5, 32)
+    _, fused = _pair()
+    fused.mlp.add_module('drop', nn.Dropout(0.5))
+    fused.mlp.drop.train()
+    assert not torch.allclose(fused(x), fused(x))  # it drops
+    _, fused = _pair()
+    seen = []
+    fused.mlp.c_fc.register_full_backward_hook(
+        lambda *args: seen.append('backward'))
+    fused(x).sum().backward()
+    assert seen == ['backward']
+    _, fused = _pair()
+    before, original = fused(x), fused.mlp.c_fc.forward
+    fused.mlp.c_fc.forward = lambda y: 2 * original(y)
+    assert not torch.allclose(fused(x), before)

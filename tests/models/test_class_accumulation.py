@@ -102,6 +102,30 @@ def test_validation_and_saving_in_the_middle_of_a_step():
     _both(run)
 
 
+@pytest.mark.parametrize('after', [1, 2, 3])
+def test_other_classes_in_the_middle_of_a_step(after):
+    """As a validation of several sets has: gradients were lost."""
+    batches = batches_of(4)
+
+    def run(model, begin):
+        classifier = model.cls_head.text_classifier
+        names = classifier.class_names
+        for i, batch in enumerate(batches):
+            begin(i == 0, i == 3)
+            loss_of(model, batch).backward()
+            if i + 1 == after:
+                classifier.class_accumulation.end()
+                model.eval()
+                for others in (['x'], ['y', 'a z']):
+                    classifier.set_classes(others)
+                    with torch.no_grad():
+                        assert len(classifier()) == len(others)
+                classifier.set_classes(names)
+                model.train()
+
+    _both(run)
+
+
 def test_weights_that_change_in_the_middle_of_a_step():
     a, b = batches_of(2)
     model = trained_model()

@@ -14,9 +14,9 @@ def _backbone(**kwargs):
 
 
 def _count(backbone):
-    counts = []
-    backbone.visual.conv1.register_forward_hook(
-        lambda m, i, o: counts.append(len(o)))
+    """Frames of each pass through the tower (a hook would be respected)."""
+    counts, embed = [], backbone._embed
+    backbone._embed = lambda x: counts.append(len(x)) or embed(x)
     return counts
 
 
@@ -88,3 +88,34 @@ def test_many_frames_are_embedded_in_parts_without_gradient():
     whole = backbone(x)
     assert counts == [16, 16, 5, 37]
     torch.testing.assert_close(parts, whole, atol=1e-5, rtol=1e-5)
+
+
+def test_gradients_of_pixels_are_each_frames_own():
+    backbone = _backbone().eval()
+    x = torch.zeros(4, 3, 32, 32, requires_grad=True)
+    backbone(x)[:, 0].sum().backward()
+    norms = x.grad.flatten(1).norm(dim=1)
+    torch.testing.assert_close(norms, norms[:1].expand(4))
+    assert norms[0] > 0
+
+
+def test_hooks_see_every_frame_at_once():
+    """FSDP's count the calls of a block in all processes."""
+    backbone = _backbone().eval()
+    seen = []
+    block = backbone.visual.transformer.resblocks[0]
+    block.register_forward_hook(lambda m, i, o: seen.append(len(o)))
+    with torch.no_grad():
+        backbone(torch.zeros(40, 3, 32, 32))
+    assert seen == [40]
+
+
+def test_tracing_and_export():
+    backbone = _backbone().eval()
+    x = torch.zeros(3, 3, 32, 32)  # equal frames, when traced
+    traced = torch.jit.trace(backbone, x, check_trace=False)
+    exported = torch.export.export(backbone, (x, )).module()
+    y = torch.randn(3, 3, 32, 32)
+    for other in traced, exported:
+        torch.testing.assert_close(
+            other(y), backbone(y), atol=1e-5, rtol=1e-5)

@@ -31,6 +31,9 @@ def micro_batches(total: int, processes: int, batch_size: int) -> List[int]:
         below = max(total, 0) // step * step
         above = below + step
         near = f'{below} or {above}' if below > 0 else str(above)
+        if total < 1:
+            raise ValueError(f'--auto-accumulate {total}: an optimizer step '
+                             f'needs samples; give {step} or a multiple')
         raise ValueError(
             f'--auto-accumulate {total} is no multiple of {step} = '
             f'{processes} processes x train_dataloader.batch_size='

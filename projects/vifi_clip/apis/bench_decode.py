@@ -98,6 +98,8 @@ def _check(args: argparse.Namespace) -> Dict[str, str]:
         raise ValueError(f'--threads {min(args.threads)}: at least 1')
     if args.out and not args.out.endswith('.json'):
         raise ValueError(f'--out {args.out}: name a .json file')
+    if args.out and osp.isdir(args.out):
+        raise ValueError(f'--out {args.out} is a folder: name a file')
     if args.out and not osp.isdir(osp.dirname(args.out) or '.'):
         raise FileNotFoundError(f'--out {args.out}: no such folder')
     paths = {}
@@ -122,6 +124,10 @@ def _videos(args: argparse.Namespace) -> List[str]:
                   read_video_list(videos[0], allow_unlabelled=True)]
         count = min(args.max_videos, len(listed))
         videos = [listed[i * len(listed) // count] for i in range(count)]
+    folders = [path for path in videos if osp.isdir(path)]
+    if folders:
+        raise ValueError(f'{folders[0]} is a folder: give its videos, e.g. '
+                         f'{folders[0]}/*.mp4, or a list of videos')
     missing = [path for path in videos if not osp.isfile(path)]
     if missing:
         raise FileNotFoundError('No such video: ' + ', '.join(missing[:5]) +

@@ -16,13 +16,15 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         "transformers' X-CLIP, on this machine and in one run")
     parser.add_argument(
         '--quick', action='store_true',
-        help='about two minutes on two CPU cores in place of about half an '
-        'hour')
+        help='a view and a training step of ours against the plain '
+        'computation alone: about two minutes on two CPU cores in place of '
+        'half an hour')
     parser.add_argument(
         '--only', nargs='+', metavar='WORKLOAD',
         help='some workloads alone; --list shows them')
     parser.add_argument(
-        '--list', action='store_true', help='list the workloads and stop')
+        '--list', action='store_true',
+        help='list the workloads (--quick has others) and stop')
     parser.add_argument(
         '--arch', default='ViT-B-16-quickgelu',
         help='OpenCLIP architecture, or a .json like its own (default: '
@@ -63,7 +65,7 @@ def _choose(args: argparse.Namespace) -> list:
     unknown = sorted(set(args.only or ()) - set(known))
     if unknown:
         raise UserError(f'--only: there is no workload {unknown}; choose '
-                        f'among {known}')
+                        f'among {known} (--quick has others)')
     return [w for w in workloads if not args.only or w.key in args.only]
 
 
@@ -122,7 +124,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     torch.set_num_threads(threads)
     folder = Path(args.out)
     folder.mkdir(parents=True, exist_ok=True)
-    about, records = describe(device), []
+    about, records = dict(arch=args.arch, **describe(device)), []
     peaks = peaks_of(device, threads)
     for number, workload in enumerate(workloads, 1):
         print(f'[{number}/{len(workloads)}] {workload.title}', flush=True)
@@ -140,4 +142,11 @@ def _check_video(path: str) -> None:
     from ..benchmark.video_file import VIDEO
     if not os.path.isfile(path):
         raise FileNotFoundError(f'--video {path}: no such file')
+    import av
+    try:
+        with av.open(path) as container:
+            next(container.decode(video=0))
+    except (av.error.FFmpegError, StopIteration, IndexError) as error:
+        raise ValueError(f'--video {path} is no video that can be read: '
+                         f'{error}') from error
     os.environ[VIDEO] = os.path.abspath(path)

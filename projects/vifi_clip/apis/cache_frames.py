@@ -78,9 +78,11 @@ def main(argv: Optional[Sequence[str]] = None) -> Dict[str, int]:
     for part, sets in lists.items():
         made[part] = sum(
             _embed(model, dataset, pipeline, cfg, args) for dataset in sets)
+    entry = osp.splitext(osp.basename(args.config))[0]
     print(f'{args.out}: {sum(made.values())} videos embedded now. Train on '
-          f'them: CACHE={args.out} TUNE=text python tools/train.py '
-          'configs/vifi_cached.py (ENTRY=..., the knobs of this config)')
+          'them, with the same knobs (DATASET, SHOTS, ...) as here:\n'
+          f'  ENTRY={entry} CACHE={args.out} TUNE=text python tools/train.py '
+          'configs/vifi_cached.py')
     return made
 
 
@@ -153,11 +155,13 @@ def _embed(model: torch.nn.Module, dataset: CheckedVideoDataset,
 
     from ..datasets.frame_cache import FrameCacheWriter, cache_key
     root = dataset.data_prefix.get('video')
-    keys = [cache_key(dataset.get_data_info(i)['filename'], root)
-            for i in range(len(dataset))]
+    files = [dataset.get_data_info(i)['filename'] for i in range(len(dataset))]
+    keys = [cache_key(file, root) for file in files]
+    sizes = [osp.getsize(file) if osp.isfile(file) else 0 for file in files]
     _check_pipeline(dataset, model.cls_head.num_frames)
     writer = FrameCacheWriter(
-        args.out, _settings(model, pipeline, args), dataset.ann_file, keys)
+        args.out, _settings(model, pipeline, args), dataset.ann_file, keys,
+        sizes)
     if writer.is_complete:
         print(f'{dataset.ann_file}: there already')
         return 0

@@ -32,6 +32,9 @@ def inference_settings(args: argparse.Namespace) -> dict:
     if args.token_merging < 0:
         raise ValueError('--token-merging takes 0 or more tokens a layer, got '
                          f'{args.token_merging}')
+    if getattr(args, 'amp', False) and args.precision != 'fp32':
+        raise ValueError(f'--amp and --precision {args.precision}: choose one '
+                         '(--amp is bfloat16 autocast)')
     settings = dict(
         precision=args.precision,
         token_merging=args.token_merging,

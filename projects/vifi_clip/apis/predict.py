@@ -77,6 +77,7 @@ def main(argv: Optional[Sequence[str]] = None) -> List[dict]:
     if settings:
         from ..engine import apply_inference
         apply_inference(model, **settings)
+        print(f'Changed for inference: {settings}')
     results = []
     for video in args.videos:
         try:

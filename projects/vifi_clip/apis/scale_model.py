@@ -21,14 +21,20 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='FLOPs, memory, traffic and time of a training step of '
         'ViFi-CLIP ViT-B/16 against frames, batch, classes and processes')
-    parser.add_argument('--frames', type=int, default=16)
-    parser.add_argument('--batch', type=int, default=4, help='of a process')
-    parser.add_argument('--classes', type=int, default=400)
-    parser.add_argument('--tokens', type=int, default=77, help='of the '
-                        'longest class text (default: 77, the most)')
+    parser.add_argument('--frames', type=int, default=16,
+                        help='default: %(default)s')
+    parser.add_argument('--batch', type=int, default=4, help='of a process '
+                        '(default: %(default)s)')
+    parser.add_argument('--classes', type=int, default=400,
+                        help='default: %(default)s')
+    parser.add_argument('--tokens', type=int, default=77, help='of a '
+                        'class text, mean or longest (default: %(default)s, '
+                        'the context)')
     parser.add_argument('--tune', choices=TUNES[:-1], default='both')
-    parser.add_argument('--processes', type=int, default=8)
-    parser.add_argument('--accumulation', type=int, default=16)
+    parser.add_argument('--processes', type=int, default=8,
+                        help='default: %(default)s')
+    parser.add_argument('--accumulation', type=int, default=16,
+                        help='default: %(default)s')
     parser.add_argument('--strategy', choices=STRATEGIES, default='ddp')
     parser.add_argument('--checkpointing', action='store_true')
     parser.add_argument(

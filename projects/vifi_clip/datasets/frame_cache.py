@@ -2,8 +2,8 @@
 
 A folder holds ``cache.json`` (what the embeddings were made with) and, for
 each list of videos, ``NAME.npy`` ([N, T, D], memory-mapped) with
-``NAME.json`` (the N paths), which is written last and so marks it as whole.
-While a list is being embedded its files end in ``.part``.
+``NAME.json`` (the N paths and file sizes), which is written last and so marks
+it as whole. While a list is being embedded its files end in ``.part``.
 
 Letters: N videos of a list, T frames of a view, D embedding.
 """
@@ -81,10 +81,11 @@ class FrameCache:
             raise UserError(f'{folder} holds no frame embeddings (no '
                             f'{SETTINGS}); make them with tools/'
                             f'cache_frames.py CONFIG none --out {folder}')
-        self.settings: Dict[str, Any] = read_json(path)
+        self.settings: Dict[str, Any] = _read(path)
         self.check(version=VERSION)
         self._arrays: Dict[str, np.ndarray] = {}
         self._places: Optional[Dict[str, Tuple[str, int]]] = None
+        self._clashes: Dict[str, str] = {}
 
     def check(self, **wanted: Any) -> None:
         """Compare settings.
@@ -101,15 +102,28 @@ class FrameCache:
 
     @property
     def places(self) -> Dict[str, Tuple[str, int]]:
-        """File and row by the path of each video."""
+        """File and row by the path of each video.
+
+        Raises:
+            UserError: A file is damaged.
+        """
         if self._places is None:
-            self._places = {
-                key: (path.stem, row)
-                for path in sorted(Path(self.folder).glob('*.json'))
-                if path.name != SETTINGS
-                for row, key in enumerate(read_json(path)['paths'])
-            }
+            self._places, sizes = {}, {}
+            for path in sorted(Path(self.folder).glob('*.json')):
+                if path.name != SETTINGS:
+                    self._add(path, sizes)
         return self._places
+
+    def _add(self, path: Path, sizes: Dict[str, int]) -> None:
+        """The videos of one list."""
+        listing = _read(path, 'paths', 'sizes')
+        self._array(path.stem, len(listing['paths']))
+        for row, (key, size) in enumerate(
+                zip(listing['paths'], listing['sizes'])):
+            if sizes.setdefault(key, size) != size:
+                self._clashes[key] = (f'{self._places[key][0]} and '
+                                      f'{path.stem}')
+            self._places[key] = path.stem, row
 
     def check_holds(self, keys: Sequence[str], source: str) -> None:
         """Check that every video of a list is there.
@@ -128,18 +142,48 @@ class FrameCache:
                 f'{self.folder} has no embeddings of {len(absent)} of the '
                 f'{len(keys)} videos of {source}: {shown}. Embed that list '
                 'too (tools/cache_frames.py goes on in the same folder)')
+        twice = [key for key in keys if key in self._clashes]
+        if twice:
+            raise UserError(
+                f'{self.folder} has two different videos called {twice[0]}, '
+                f'from two folders (in {self._clashes[twice[0]]}): keep the '
+                'embeddings of each folder of videos in a cache of its own')
 
     def __getitem__(self, key: str) -> np.ndarray:
         """Embeddings of a video, float32 [T, D]; a copy."""
         name, row = self.places[key]
+        return np.array(self._array(name)[row], dtype=np.float32)
+
+    def _array(self, name: str, rows: Optional[int] = None) -> np.ndarray:
+        """Embeddings [N, T, D] of a list, from the disk as they are read."""
         if name not in self._arrays:
-            self._arrays[name] = np.load(
-                Path(self.folder, f'{name}.npy'), mmap_mode='r')
-        return np.array(self._arrays[name][row], dtype=np.float32)
+            path = Path(self.folder, f'{name}.npy')
+            try:
+                array = np.load(path, mmap_mode='r')
+            except (OSError, ValueError) as error:
+                raise UserError(f'{path} is damaged ({error}): delete it and '
+                                f'{name}.json, and embed its list '
+                                'anew') from error
+            if rows is not None and len(array) != rows:
+                raise UserError(f'{path} has {len(array)} rows, its .json '
+                                f'{rows} videos: delete both, and embed the '
+                                'list anew')
+            self._arrays[name] = array
+        return self._arrays[name]
 
     def __getstate__(self) -> dict:
         # Every process maps the files itself; pickled they would be read.
         return dict(self.__dict__, _arrays={})
+
+
+def _read(path: Path, *names: str) -> Dict[str, Any]:
+    """A JSON object of a cache that has all of these names."""
+    found = read_json(path)
+    if not isinstance(found, dict) or any(n not in found for n in names):
+        wanted = f' with {" and ".join(names)}' if names else ''
+        raise UserError(f'{path} is no object{wanted}: not a file of a cache, '
+                        'or damaged; take it out of the folder')
+    return found
 
 
 class FrameCacheWriter:
@@ -152,6 +196,8 @@ class FrameCacheWriter:
             them.
         ann_file (str): The list, after which the files are named.
         keys (Sequence[str]): From :func:`cache_key`, in order.
+        sizes (Sequence[int], optional): Bytes of the videos' files, which
+            tell videos of one name from two folders apart.
 
     Raises:
         UserError: The folder's embeddings were made with other settings.
@@ -160,9 +206,13 @@ class FrameCacheWriter:
     EVERY = 256  # rows between two notes of how far it is
 
     def __init__(self, folder: str, settings: Mapping, ann_file: str,
-                 keys: Sequence[str]) -> None:
+                 keys: Sequence[str],
+                 sizes: Optional[Sequence[int]] = None) -> None:
         self.folder, self.keys = Path(folder), list(keys)
-        digest = hashlib.sha256('\n'.join(self.keys).encode()).hexdigest()
+        self.sizes = [0] * len(self.keys) if sizes is None else list(sizes)
+        text = '\n'.join(f'{key}\t{size}'
+                         for key, size in zip(self.keys, self.sizes))
+        digest = hashlib.sha256(text.encode()).hexdigest()
         self.name = f'{Path(ann_file).stem}-{digest[:12]}'
         self._head = dict(list=str(ann_file), sha256=digest)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -182,8 +232,8 @@ class FrameCacheWriter:
         rows, note = self._path('.npy.part'), self._path('.note.part')
         shape = (len(self.keys), settings['num_frames'],
                  settings['embed_dim'])
-        if rows.is_file() and note.is_file():
-            self.done = min(read_json(note)['done'], len(self.keys))
+        if rows.is_file() and note.is_file() and _is_whole(rows):
+            self.done = min(_read(note, 'done')['done'], len(self.keys))
         self._rows = np.lib.format.open_memmap(
             rows, 'r+' if self.done else 'w+', settings['dtype'],
             None if self.done else shape)
@@ -226,8 +276,19 @@ class FrameCacheWriter:
         self._rows.flush()
         del self._rows
         os.replace(self._path('.npy.part'), self._path('.npy'))
-        write_json(self._path('.json'), dict(self._head, paths=self.keys))
+        write_json(
+            self._path('.json'),
+            dict(self._head, paths=self.keys, sizes=self.sizes))
         self._path('.note.part').unlink(missing_ok=True)
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether an array's file is as long as its head says."""
+    try:
+        np.load(path, mmap_mode='r')
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def write_json(path: Path, data: Mapping) -> None:

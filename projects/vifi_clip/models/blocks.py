@@ -75,14 +75,15 @@ class FusedBlock(ResidualAttentionBlock):
 
     def _is_plain(self) -> bool:
         attn, mlp = self.attn, self.mlp
+        if len(mlp) != 3:
+            return False
         parts = (self.ln_1, self.ln_2, attn, attn.out_proj, mlp, *mlp)
         return (type(attn) is nn.MultiheadAttention and attn.batch_first
                 and attn.in_proj_weight is not None and not attn.dropout
                 and type(attn.out_proj) in _LINEARS
                 and type(mlp.c_fc) in _LINEARS
                 and type(mlp.c_proj) in _LINEARS
-                and not any(p._forward_hooks or p._forward_pre_hooks
-                            for p in parts))
+                and not any(map(_is_watched, parts)))
 
     def _attend(self, x: Tensor, attn_mask: Optional[Tensor],
                 is_causal: bool) -> Tensor:
@@ -140,6 +141,13 @@ class FusedBlock(ResidualAttentionBlock):
         # silu(1.702 x) / 1.702 = x * sigmoid(1.702 x)
         x = torch.addmm(proj.bias, x, proj.weight.t(), alpha=1 / QUICK_GELU)
         return x.view(shape)
+
+
+def _is_watched(part: nn.Module) -> bool:
+    """Whether a call of this module is more than its class's forward."""
+    return bool(part._forward_hooks or part._forward_pre_hooks
+                or part._backward_hooks or part._backward_pre_hooks
+                or 'forward' in part.__dict__)
 
 
 def pick(x: Tensor, only: Tensor) -> Tensor:

@@ -79,10 +79,10 @@ class ClassAccumulation:
             if unchanged:
                 torch.autograd.backward([self._classes], [self._leaf.grad])
             print_log(
-                'An optimizer step came to no end. The text side\'s gradients '
-                + ('are taken over into the next, as are all others.'
-                   if unchanged else
-                   'are dropped, since its weights have changed since.'),
+                'An optimizer step was interrupted (by other classes, or '
+                'begun anew). The text side\'s gradients so far ' +
+                ('stay, as all others do.' if unchanged else
+                 'are dropped, since its weights have changed.'),
                 'current',
                 level=logging.WARNING)
         self.drop()

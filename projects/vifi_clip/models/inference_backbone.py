@@ -104,6 +104,11 @@ def _check(backbone: nn.Module, precision: str, token_merging: int) -> None:
                          'build it again to use other settings')
     if token_merging:
         check_tower(getattr(backbone, 'visual', None))
+        rows, columns = backbone.visual.grid_size
+        if token_merging > rows * columns // 2:
+            raise ValueError(f'token_merging={token_merging}: a layer merges '
+                             f'at most half of the tower\'s {rows * columns} '
+                             'patches')
     if precision != 'int8':
         return
     check_int8()

@@ -167,6 +167,8 @@ class CLIPTextClassifier(BaseModule):
                                             or self.descriptions)
         tokens, ends = tokenize(self.text, self.tokenizer, sentences,
                                 [names[owner] for owner in owners])
+        # Gradients that wait belong to the old classes' sentences.
+        self.class_accumulation.flush()
         device = self.text.positional_embedding.device
         buffers = dict(tokens=tokens, ends=ends, owners=torch.tensor(owners))
         for name, value in buffers.items():
@@ -176,7 +178,6 @@ class CLIPTextClassifier(BaseModule):
         self._costs = torch.zeros(len(names), dtype=torch.long).index_add_(
             0, torch.tensor(owners), ends + 1)
         self._cache.clear()
-        self.class_accumulation.drop()
 
     def tower_parameters(self) -> Iterator[nn.Parameter]:
         """CLIP's own parameters of this side but the token embeddings, which
@@ -215,7 +216,11 @@ class CLIPTextClassifier(BaseModule):
     def _encode_all(self) -> Tensor:
         """[K, D], encoded here or by all processes together."""
         grad, shard = torch.is_grad_enabled(), self.shard_classes
-        if (grad if shard is None else shard) and get_world_size() > 1:
+        # FSDP gathers weights at each call of a block, and all processes
+        # must make the same calls.
+        same_calls = any(hasattr(p, 'to_local') for p in self.parameters())
+        if ((grad if shard is None else shard) and get_world_size() > 1
+                and not same_calls):
             return encode_shared(self._encode, self._costs)
         return self._encode()
 

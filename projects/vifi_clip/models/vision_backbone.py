@@ -95,17 +95,30 @@ class CLIPVisionBackbone(BaseModule):
             Tensor: [N, D], not normalised.
         """
         rows = None
-        if self.reuse_frames and self._frames_are_independent():
+        if not self._may_regroup(x):
+            return self._embed(x)
+        if self.reuse_frames:
             x, rows = unique_frames(x)
         x = self._embed_all(x)
         return x if rows is None else x[rows]
+
+    def _may_regroup(self, x: Tensor) -> bool:
+        """Whether frames may be left out, or go through in parts. Not where
+        somebody looks: at the gradient of each pixel, or with hooks at the
+        layers (FSDP's count the calls), or a tracer that records them."""
+        watched = (x.requires_grad and torch.is_grad_enabled()
+                   or torch.jit.is_tracing() or torch.compiler.is_compiling()
+                   or torch.compiler.is_exporting()
+                   or any(m._forward_hooks or m._forward_pre_hooks
+                          for m in self.visual.modules()))
+        return not watched and self._frames_are_independent()
 
     def _embed_all(self, x: Tensor) -> Tensor:
         """Without gradient, a CPU takes a few frames at a time: what lies
         between the layers stays in its cache, and the many views of a test
         need no more memory than one."""
         if (torch.is_grad_enabled() or x.device.type != 'cpu'
-                or len(x) <= _CPU_CHUNK or not self._frames_are_independent()):
+                or len(x) <= _CPU_CHUNK):
             return self._embed(x)
         return torch.cat([self._embed(part) for part in x.split(_CPU_CHUNK)])
 
