@@ -103,6 +103,10 @@ def test_points_for_the_model_on_paper():
     records = [dict(seconds=8., peak_bytes=2**30) for _ in cases]
     step, view = points(records, cases)
     assert step['seconds'] == 2 and step['tune'] == 'both'
+    assert step['class_chunk'] == 0
+    many, = points(records[:1], [Case('vifi', 'step', classes=4000)])
+    assert many['class_chunk'] == pytest.approx(
+        16384 / 4 / many['tokens'], rel=0.06)
     assert (view['workload'], view['tune']) == ('eval_view', 'none')
     assert 8 <= step['tokens'] <= 12  # 'a photo of a abseiling.'
     assert label(dict(vars(cases[4]), name='x'), [

@@ -1,6 +1,11 @@
 """Measurements as points for ``tools/scale_model.py``."""
+import inspect
 from typing import Dict, List
 
+import torch
+
+from ..models import CLIPTextClassifier
+from ..models.class_chunks import padded_tokens, plan_buckets
 from .cases import Case
 from .flops import prompt_lengths
 
@@ -27,6 +32,7 @@ def points(records: List[Dict[str, object]],
                 or not str(case.arch).startswith(_ARCH)):
             continue
         lengths = prompt_lengths(case)
+        tokens = round(sum(lengths) / len(lengths))
         found.append(
             dict(
                 workload=_KINDS[case.work],
@@ -34,10 +40,23 @@ def points(records: List[Dict[str, object]],
                 batch=case.batch,
                 classes=case.classes,
                 tune=case.tune if case.work == 'step' else 'none',
-                tokens=round(sum(lengths) / len(lengths)),
+                tokens=tokens,
+                class_chunk=_chunk(case, lengths),
                 accumulation=case.accumulate,
                 text_once=case.once,
                 bytes=4,
                 seconds=record['seconds'] / case.accumulate,
                 peak_bytes=record['peak_bytes']))
     return found
+
+
+def _chunk(case: Case, lengths: List[int]) -> int:
+    """Classes whose activations are kept at a time; 0: all."""
+    setting = inspect.signature(CLIPTextClassifier.__init__)
+    most = setting.parameters['max_graph_tokens'].default
+    tokens = torch.tensor(lengths)
+    buckets = plan_buckets(tokens)
+    if case.work != 'step' or padded_tokens(buckets, tokens) <= most:
+        return 0
+    # the pieces in which it encodes then
+    return round(most / 4 / (sum(lengths) / len(lengths)))
