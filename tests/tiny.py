@@ -80,3 +80,18 @@ def samples(labels, num_classes=None):
     from mmaction.structures import ActionDataSample
     return [ActionDataSample().set_gt_label(torch.as_tensor(label))
             for label in labels]
+
+
+class Clips(torch.utils.data.Dataset):
+    """Four clips of two frames."""
+    metainfo = {}
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, idx) -> dict:
+        draw = torch.Generator().manual_seed(idx)
+        return dict(
+            inputs=torch.randint(0, 256, (2, 3, 32, 32), generator=draw,
+                                 dtype=torch.uint8),
+            data_samples=samples([[idx % len(NAMES)]])[0])

@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmaction.registry import MODELS
 from mmengine.hooks import EMAHook
-from tiny import NAMES, build_model, model_cfg, samples, timm_arch, tiny_arch
+from tiny import Clips, build_model, model_cfg, timm_arch, tiny_arch
 from toy_runner import toy_runner
 
 from projects.vifi_clip.engine.inference import (InferenceHook,
@@ -251,21 +251,6 @@ def test_retriever():
         want = model.embed_video(frames)
         got = apply_inference(model, 'bf16').embed_video(frames)
     assert 0 < relative(got, want) < 0.02
-
-
-class Clips(torch.utils.data.Dataset):
-    """Four clips of two frames."""
-    metainfo = {}
-
-    def __len__(self) -> int:
-        return 4
-
-    def __getitem__(self, idx) -> dict:
-        draw = torch.Generator().manual_seed(idx)
-        return dict(
-            inputs=torch.randint(0, 256, (2, 3, 32, 32), generator=draw,
-                                 dtype=torch.uint8),
-            data_samples=samples([[idx % len(NAMES)]])[0])
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import torch
 from mmaction.registry import MODELS
 from mmengine.config import Config
 from safetensors.torch import save_file
-from tiny import NAMES, model_cfg, samples, tiny_arch
+from tiny import Clips, model_cfg, tiny_arch
 from toy_runner import ToyMetric, toy_runner
 
 from projects.vifi_clip.engine import CheckpointSettingsHook
@@ -18,21 +18,6 @@ from projects.vifi_clip.errors import UserError
 
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 PROMPTS = dict(length=2, depth=2)
-
-
-class Clips(torch.utils.data.Dataset):
-    """Four clips of two frames."""
-    metainfo = {}
-
-    def __len__(self) -> int:
-        return 4
-
-    def __getitem__(self, idx) -> dict:
-        draw = torch.Generator().manual_seed(idx)
-        return dict(
-            inputs=torch.randint(0, 256, (2, 3, 32, 32), generator=draw,
-                                 dtype=torch.uint8),
-            data_samples=samples([[idx % len(NAMES)]])[0])
 
 
 def settings_of(**changes) -> dict:

@@ -69,6 +69,11 @@ def _vifi_view(case: Case, device: str) -> Callable:
     if case.precision == 'pure-bf16':
         from ..engine.inference import apply_inference
         apply_inference(model, precision='bf16')
+    return _tester(model, case, device)
+
+
+def _tester(model: nn.Module, case: Case, device: str) -> Callable:
+    """A recognizer's test step on frames in memory."""
     frames = frames_of(case, image_size(case))
 
     def call() -> Tensor:
@@ -129,14 +134,7 @@ def _mmaction2_view(case: Case, device: str) -> Callable:
     model.backbone.visual = openclips_own(model.backbone.visual)
     model.backbone._embed = model.backbone.visual
     assert not any(isinstance(m, FusedBlock) for m in model.modules())
-    frames = frames_of(case, image_size(case))
-
-    def call() -> Tensor:
-        with torch.no_grad(), precision(case, device):
-            samples = model.test_step(batch(frames))
-        return torch.stack([sample.pred_score for sample in samples])
-
-    return call
+    return _tester(model, case, device)
 
 
 _VIEWS = dict(
