@@ -1,8 +1,10 @@
 #!/usr/bin/env python
 """Measure speed and memory; see --help. The work is in projects/vifi_clip."""
 import sys
+from pathlib import Path
 
-from _start import start
+sys.path.insert(0, str(Path(__file__).parent))  # under runpy, too
+from _start import start  # noqa: E402
 
 if __name__ == '__main__':
     sys.exit(start('benchmark'))

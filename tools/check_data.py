@@ -4,8 +4,10 @@
 The work is in projects/vifi_clip/datasets/doctor.
 """
 import sys
+from pathlib import Path
 
-from _start import bare
+sys.path.insert(0, str(Path(__file__).parent))  # under runpy, too
+from _start import bare  # noqa: E402
 
 # Without their __init__, which would load torch and MMAction2: that takes
 # longer than the work here.

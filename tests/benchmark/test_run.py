@@ -1,5 +1,6 @@
 """tools/benchmark.py from the command line to its files."""
 import json
+import os
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,15 @@ from projects.vifi_clip.benchmark.tables import (difference, label, ratio,
 from tiny import tiny_arch
 
 ARCH = tiny_arch(text_cfg=dict(context_length=77))
+
+
+@pytest.fixture(autouse=True)
+def _environment():
+    """What a tool sets for its process is not other tests' business."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 def _record(subject, seconds, **kwargs):

@@ -15,8 +15,12 @@ HEAVY = ('torch', 'torchvision', 'transformers', 'matplotlib', 'sklearn',
 
 
 def _run(code, *args, cwd=REPO) -> subprocess.CompletedProcess:
+    # as from a shell where nobody set anything
+    environ = {name: value for name, value in os.environ.items()
+               if not name.startswith(('MALLOC_', 'OMP_', 'GLIBC_'))}
     return subprocess.run([sys.executable, '-c', code, *args], cwd=cwd,
-                          text=True, capture_output=True, timeout=120)
+                          text=True, capture_output=True, timeout=120,
+                          env=environ)
 
 
 _HELP = '''
