@@ -5,7 +5,6 @@ at N, with the largest micro-batch that fits in memory.
 """
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any, Callable, Iterator, List
 
 from ..errors import UserError
@@ -116,11 +115,3 @@ def contrastive(node: Any) -> Iterator[str]:
     elif isinstance(node, (list, tuple)):
         for child in node:
             yield from contrastive(child)
-
-
-def local_processes() -> int:
-    """Processes of this run on this machine."""
-    for name in 'LOCAL_WORLD_SIZE', 'SLURM_NTASKS_PER_NODE':
-        if os.environ.get(name, '').isdigit():
-            return int(os.environ[name])
-    return 1

@@ -11,7 +11,7 @@ from mmengine.dist import get_world_size
 from mmengine.optim import build_optim_wrapper
 from mmengine.runner import Runner
 
-from .accumulate import local_processes
+from ..datasets.loader_settings import processes_here
 from .launch import without_pretrained
 
 _RESERVE = 0.9  # of the free memory: a step does not always peak alike
@@ -88,7 +88,7 @@ class MemoryTrial:
     def _needed(self, size: int) -> float:
         """Bytes that a step on ``size`` samples adds at its peak."""
         if not self._peaks:
-            self._free = free_memory() / local_processes()
+            self._free = free_memory() / processes_here()
             start = resident()
             for count in (1, 2):
                 self.step(count)

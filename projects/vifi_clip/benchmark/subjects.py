@@ -69,16 +69,17 @@ def _vifi_view(case: Case, device: str) -> Callable:
     if case.precision == 'pure-bf16':
         from ..engine.inference import apply_inference
         apply_inference(model, precision='bf16')
-    return _tester(model, case, device)
-
-
-def _tester(model: nn.Module, case: Case, device: str) -> Callable:
-    """A recognizer's test step on frames in memory."""
     frames = frames_of(case, image_size(case))
+    return tester(model, lambda: batch(frames), case, device)
+
+
+def tester(model: nn.Module, read: Callable[[], dict], case: Case,
+           device: str) -> Callable[[], Tensor]:
+    """A recognizer's test step on what ``read`` gives at each call."""
 
     def call() -> Tensor:
         with torch.no_grad(), precision(case, device):
-            samples = model.test_step(batch(frames))
+            samples = model.test_step(read())
         return torch.stack([sample.pred_score for sample in samples])
 
     return call
@@ -134,7 +135,8 @@ def _mmaction2_view(case: Case, device: str) -> Callable:
     model.backbone.visual = openclips_own(model.backbone.visual)
     model.backbone._embed = model.backbone.visual
     assert not any(isinstance(m, FusedBlock) for m in model.modules())
-    return _tester(model, case, device)
+    frames = frames_of(case, image_size(case))
+    return tester(model, lambda: batch(frames), case, device)
 
 
 _VIEWS = dict(

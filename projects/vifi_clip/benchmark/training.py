@@ -6,8 +6,8 @@ from mmengine.optim import build_optim_wrapper
 from torch import Tensor
 
 from .cases import Case
-from .plain import PlainViFiCLIP
 from .inputs import batch, frames_of, image_size, precision
+from .plain import PlainViFiCLIP
 from .subjects import build_recognizer
 
 # The paper's; the rate does not matter to time.

@@ -12,9 +12,9 @@ from mmengine.registry import init_default_scope
 from torch import Tensor
 
 from .cases import Case
-from .plain import PlainViFiCLIP
 from .inputs import ROOT, precision
-from .subjects import build_recognizer
+from .plain import PlainViFiCLIP
+from .subjects import build_recognizer, tester
 
 VIDEO = 'VIFI_BENCHMARK_VIDEO'  # a file of the user's own
 
@@ -69,14 +69,7 @@ def _reader(case: Case) -> Callable[[], dict]:
 
 def _vifi_file(case: Case, device: str) -> Callable:
     model = build_recognizer(case, device).eval()
-    read = _reader(case)
-
-    def call() -> Tensor:
-        with torch.no_grad(), precision(case, device):
-            samples = model.test_step(read())
-        return torch.stack([sample.pred_score for sample in samples])
-
-    return call
+    return tester(model, _reader(case), case, device)
 
 
 def _plain_file(case: Case, device: str) -> Callable:
