@@ -81,7 +81,7 @@ def load_config(args: argparse.Namespace) -> Config:
         cfg.knobs = knobs.values(known)
     cfg.launcher = args.launcher
     chosen = resolve_workers(cfg)
-    if chosen and os.environ.get('RANK', '0') == '0':
+    if chosen and _is_first():
         print(chosen, flush=True)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
@@ -157,6 +157,12 @@ def build_runner(cfg: Config) -> Runner:
     return runner
 
 
+def _is_first() -> bool:
+    """Whether what is said here is said once, not by every process."""
+    environ = os.environ
+    return environ.get('RANK', environ.get('SLURM_PROCID', '0')) == '0'
+
+
 def run_main(main: Callable, argv: Optional[Sequence[str]] = None) -> int:
     """Turn expected errors into one message and an exit code.
 
@@ -176,8 +182,7 @@ def run_main(main: Callable, argv: Optional[Sequence[str]] = None) -> int:
             said = error.args[0]  # str(KeyError) would put it in quotes
         # A data worker's error comes with its traceback in the text.
         said = str(said).rpartition('UserError: ')[2].strip()
-        rank = os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0'))
-        if rank == '0':  # once, not from every process
+        if _is_first():
             print(f'\nerror: {said}\n(VIFI_TRACEBACK=1 shows where)',
                   file=sys.stderr)
         return 2
