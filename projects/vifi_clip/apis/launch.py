@@ -8,6 +8,8 @@ import os.path as osp
 import sys
 from typing import TYPE_CHECKING, Callable, Optional, Sequence
 
+from projects.vifi_clip_cli.exit_codes import DONE, WRONG_INPUT
+
 from ..errors import UserError
 from . import knobs
 from .strategy import check_name
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 _STRICT = ('ViFiCLIP', 'ViFiCLIPRetriever')
 
 
-class _DictAction(argparse.Action):
+class DictAction(argparse.Action):
     """MMEngine's DictAction, imported when there is something to read."""
 
     def __call__(self, parser, namespace, values, option_string=None) -> None:
@@ -38,7 +40,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=_DictAction,
+        action=DictAction,
         help='override settings: key=value, nested keys with dots, lists as '
         'key="[a,b]"')
     parser.add_argument(
@@ -66,19 +68,8 @@ def load_config(args: argparse.Namespace) -> Config:
         ValueError: A knob is misspelled or has a bad value.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    if not osp.isfile(args.config):
-        raise FileNotFoundError(f'Config {args.config!r} does not exist.')
-    from mmengine.config import Config
-
     from ..datasets.loader_settings import resolve_workers
-    from ..engine import register_loader
-    register_loader(trust=args.trust)
-    check_name()
-    known = knobs.read_knobs(args.config)
-    knobs.check_knobs(args.config, known)
-    cfg = Config.fromfile(args.config)
-    if known:  # for the record in the work directory
-        cfg.knobs = knobs.values(known)
+    cfg = read_config(args.config, args.trust)
     cfg.launcher = args.launcher
     chosen = resolve_workers(cfg)
     if chosen and _is_first():
@@ -88,10 +79,37 @@ def load_config(args: argparse.Namespace) -> Config:
     if args.work_dir:
         cfg.work_dir = args.work_dir
     elif not cfg.get('work_dir'):
-        name = osp.splitext(osp.basename(args.config))[0]
-        turned = knobs.experiment(known)
+        name = osp.splitext(osp.basename(cfg.filename))[0]
+        turned = knobs.experiment(knobs.read_knobs(cfg.filename))
         cfg.work_dir = osp.join('work_dirs',
                                 f'{name}-{turned}' if turned else name)
+    return cfg
+
+
+def read_config(config: str, trust: bool = False) -> Config:
+    """A config file, its knobs checked and noted in ``cfg.knobs``.
+
+    Args:
+        config (str): Path, or the name of an entry such as 'vifi_k400'.
+        trust (bool): Let checkpoint files run code while they load, in this
+            process from now on. Defaults to False.
+
+    Raises:
+        FileNotFoundError: No such config.
+        ValueError: A knob is misspelled or has a bad value.
+    """
+    from mmengine.config import Config
+
+    from ..engine import register_loader
+    from ..resources import find_config
+    config = find_config(config)
+    register_loader(trust=trust)
+    check_name()
+    known = knobs.read_knobs(config)
+    knobs.check_knobs(config, known)
+    cfg = Config.fromfile(config)
+    if known:  # for the record in the work directory
+        cfg.knobs = knobs.values(known)
     return cfg
 
 
@@ -167,27 +185,36 @@ def run_main(main: Callable, argv: Optional[Sequence[str]] = None) -> int:
     """Turn expected errors into one message and an exit code.
 
     A wrong setting, file or value is the user's to mend and needs no
-    traceback; set VIFI_TRACEBACK=1 to see one.
+    traceback; set VIFI_TRACEBACK=1 to see one. Anything else passes: Ctrl-C,
+    a fault of ours, and ``SystemExit(1)``, by which a tool says that some of
+    its work failed.
 
     Returns:
-        int: 0, or 2 after an error in what the user gave.
+        int: 0, or 2 after an error in what the user gave; all codes are in
+        ``projects/vifi_clip_cli/exit_codes.py``.
     """
     try:
         main(argv)
+    except BrokenPipeError:  # an OSError, and nobody's mistake
+        raise
     except (ValueError, OSError, KeyError, UserError) as error:
         if os.environ.get('VIFI_TRACEBACK'):
             raise
-        said = error
-        if isinstance(error, KeyError) and error.args:
-            said = error.args[0]  # str(KeyError) would put it in quotes
-        # A data worker's error comes with its traceback in the text.
-        said = str(said).rpartition('UserError: ')[2].strip()
         if _is_first():
-            print(f'\nerror: {said}\n(VIFI_TRACEBACK=1 shows where)',
-                  file=sys.stderr)
-        return 2
+            # A terminal's line may hold half a progress bar.
+            start = '\n' if sys.stderr.isatty() else ''
+            print(f'{start}error: {_message(error)}', file=sys.stderr)
+        return WRONG_INPUT
     finally:
         torch = sys.modules.get('torch')
         if torch and torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
-    return 0
+    return DONE
+
+
+def _message(error: Exception) -> str:
+    said = error
+    if isinstance(error, KeyError) and error.args:
+        said = error.args[0]  # str(KeyError) would put it in quotes
+    # A data worker's error comes with its traceback in the text.
+    return str(said).rpartition('UserError: ')[2].strip()

@@ -15,6 +15,7 @@ from mmengine.runner import CheckpointLoader
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from .assets import ASSET, load_asset
 from .inert_pickle import load_inert
 
 # numpy scalars and arrays stand in metrics (best_score) and meta data. All are
@@ -170,7 +171,11 @@ def register_loader(trust: bool = False) -> None:
             load_checkpoint(_download(filename), map_location, trust),
             filename)
 
+    def load_from_package(filename, map_location=None, logger=None):
+        return load_asset(filename[len(ASSET):], map_location)
+
     register = CheckpointLoader.register_scheme
+    register(prefixes=ASSET, loader=load_from_package, force=True)
     register(prefixes='', loader=load_from_file, force=True)
     register(
         prefixes=('http://', 'https://'), loader=load_from_web, force=True)

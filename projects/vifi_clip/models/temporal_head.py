@@ -100,8 +100,17 @@ class TemporalMeanPoolHead(BaseHead):
         if isinstance(self.projection, nn.Linear):
             normal_init(self.projection, std=self.in_channels**-0.5)
 
-    def frame_embeddings(self, x: Tensor) -> Tensor:
-        """Features of any supported shape to [N, T, D]."""
+    def frame_embeddings(self,
+                         x: Tensor,
+                         num_frames: Optional[int] = None) -> Tensor:
+        """Features of any supported shape to [N, T, D].
+
+        Args:
+            x (Tensor): Features; see the class.
+            num_frames (int, optional): T of 2-D and 4-D features. Defaults
+                to None: the head's own.
+        """
+        num_frames = num_frames or self.num_frames
         if x.ndim == 5:
             x = x.mean(dim=(3, 4)).transpose(1, 2)
             # [N, C, T', h, w] -> [N, T', C]
@@ -113,18 +122,33 @@ class TemporalMeanPoolHead(BaseHead):
             raise ValueError('TemporalMeanPoolHead takes features [N*T, C], '
                              '[N*T, C, h, w] or [N, C, T, h, w], got '
                              f'{tuple(x.shape)}')
-        if x.shape[0] % self.num_frames:
+        if x.shape[0] % num_frames:
             raise ValueError(
                 f'{x.shape[0]} frames are no multiple of num_frames='
-                f'{self.num_frames}: set the head\'s num_frames to what the '
+                f'{num_frames}: set the head\'s num_frames to what the '
                 'pipeline samples for a view.')
         x = self.projection(x)
-        return x.reshape(-1, self.num_frames, x.shape[-1])
+        return x.reshape(-1, num_frames, x.shape[-1])
         # [N*T, D] -> [N, T, D]
 
     def video_embeddings(self, x: Tensor) -> Tensor:
         """Mean-pooled and normalised embeddings, [N, D]."""
         return F.normalize(self.frame_embeddings(x).float().mean(1), dim=-1)
+
+    def fuse(self, frames: Tensor) -> Tensor:
+        """What is compared with the classes, by ``fusion``.
+
+        Args:
+            frames (Tensor): Embeddings [..., T, D] of frames.
+
+        Returns:
+            Tensor: [..., D]; of length 1 where ``fusion`` is 'embedding'.
+        """
+        frames = frames.float()
+        if self.fusion == 'embedding':
+            return F.normalize(frames.mean(-2), dim=-1)
+        # The mean of products with a class is the product with the mean.
+        return F.normalize(frames, dim=-1).mean(-2)
 
     def forward(self,
                 x: Tensor,
@@ -144,20 +168,17 @@ class TemporalMeanPoolHead(BaseHead):
             raise ValueError(
                 f'The pipeline gives {num_segs} frames per video, which are '
                 f'no views of num_frames={self.num_frames} frames each.')
-        if self.fusion == 'embedding':
-            return self._logits(self.video_embeddings(x))
-        # The mean of products with a class is the product with the mean.
-        frames = self.frame_embeddings(x).float()
-        return self._logits(F.normalize(frames, dim=-1).mean(dim=1))
+        return self.class_logits(self.fuse(self.frame_embeddings(x)))
 
     def frame_logits(self, x: Tensor) -> Tensor:
         """Logits of every frame on its own, [N, T, K]."""
         embeddings = self.frame_embeddings(x).float()
-        return self._logits(F.normalize(embeddings, dim=-1))
+        return self.class_logits(F.normalize(embeddings, dim=-1))
 
-    def _logits(self, embeddings: Tensor) -> Tensor:
-        """[..., D] to [..., K], in float32: bf16 is too coarse for logits of
-        up to exp(logit_scale) = 100."""
+    def class_logits(self, embeddings: Tensor) -> Tensor:
+        """Embeddings [..., D] as :meth:`fuse` gives them to [..., K], in
+        float32: bf16 is too coarse for logits of up to exp(logit_scale) =
+        100."""
         device = embeddings.device.type
         # A text side that trains follows autocast; what is encoded once and
         # kept can afford float32.

@@ -148,7 +148,8 @@ class CLIPTextClassifier(BaseModule):
     def set_classes(self,
                     names: Sequence[str],
                     descriptions: Optional[Dict[str, List[str]]] = None,
-                    source: str = 'set_classes') -> None:
+                    source: str = 'set_classes',
+                    templates: Optional[Templates] = None) -> None:
         """Swap the label set of a live model.
 
         Args:
@@ -156,28 +157,65 @@ class CLIPTextClassifier(BaseModule):
             descriptions (dict[str, list[str]], optional): Sentences for each
                 class. Defaults to None: those of ``description_file``.
             source (str): Named in errors. Defaults to 'set_classes'.
+            templates (str | Sequence[str], optional): In place of the
+                present ones, from now on. Defaults to None: those stay.
 
         Raises:
             ValueError: Empty or repeated names, a class without description,
-                or a prompt longer than the context. The old set stays.
+                a bad template, or a prompt longer than the context. The old
+                set stays.
         """
         names = check_class_names(names, source)
-        sentences, owners = class_sentences(names, self.templates,
-                                            self._context, descriptions
+        if templates is None:
+            templates = self.templates
+        templates = check_templates(templates, '')
+        tokens, ends, owners = self._tokens(names, templates, descriptions
                                             or self.descriptions)
-        tokens, ends = tokenize(self.text, self.tokenizer, sentences,
-                                [names[owner] for owner in owners])
         # Gradients that wait belong to the old classes' sentences.
         self.class_accumulation.flush()
         device = self.text.positional_embedding.device
-        buffers = dict(tokens=tokens, ends=ends, owners=torch.tensor(owners))
+        buffers = dict(tokens=tokens, ends=ends, owners=owners)
         for name, value in buffers.items():
             # Not in the state dict: checkpoints are free of the label set.
             self.register_buffer(name, value.to(device), persistent=False)
-        self.class_names = names
+        self.class_names, self.templates = names, templates
         self._costs = torch.zeros(len(names), dtype=torch.long).index_add_(
-            0, torch.tensor(owners), ends + 1)
+            0, owners, ends + 1)
         self._cache.clear()
+
+    def _tokens(self, names: Sequence[str], templates: Templates,
+                descriptions: Optional[Dict[str, List[str]]]) -> tuple:
+        """Of S sentences: tokens [S, L], ends [S], and their classes [S]."""
+        sentences, owners = class_sentences(names, templates, self._context,
+                                            descriptions)
+        tokens, ends = tokenize(self.text, self.tokenizer, sentences,
+                                [names[owner] for owner in owners])
+        return tokens, ends, torch.tensor(owners)
+
+    @torch.no_grad()
+    def embed_texts(self, texts: Sequence[str],
+                    templates: Optional[Templates] = None) -> Tensor:
+        """Embeddings of other texts; the label set stays as it is.
+
+        Args:
+            texts (Sequence[str]): M texts.
+            templates (str | Sequence[str], optional): Defaults to None: the
+                classes'.
+
+        Returns:
+            Tensor: [M, D], each row of length 1.
+
+        Raises:
+            ValueError: Empty or repeated texts, a bad template, or a text
+                longer than the context.
+        """
+        texts = check_class_names(texts, 'texts')
+        if templates is None:
+            templates = self.templates
+        tokens = self._tokens(texts, check_templates(templates, ''), None)
+        device = self.text.positional_embedding.device
+        return self._encode_sentences(*(t.to(device) for t in tokens),
+                                      len(texts))
 
     def tower_parameters(self) -> Iterator[nn.Parameter]:
         """CLIP's own parameters of this side but the token embeddings, which
@@ -234,6 +272,11 @@ class CLIPTextClassifier(BaseModule):
             tokens, ends = tokens[chosen], ends[chosen]
             owners = torch.searchsorted(wanted, owners[chosen])
             num_classes = len(wanted)
+        return self._encode_sentences(tokens, ends, owners, num_classes)
+
+    def _encode_sentences(self, tokens: Tensor, ends: Tensor, owners: Tensor,
+                          num_classes: int) -> Tensor:
+        """Sentences [S, L] to their classes' embeddings [K, D]."""
         x = encode_tokens(self.text, tokens, ends, self.prompts,
                           self.grad_checkpointing, self.max_graph_tokens)
         x = F.normalize(x.float(), dim=-1)

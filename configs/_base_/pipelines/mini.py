@@ -1,0 +1,33 @@
+# The small world's clips: 8 frames, 60 x 60 pixels of 64 x 64.
+train_pipeline = [
+    dict(type='DecordInit'),
+    # One random frame in each of 8 equal segments.
+    dict(type='SampleFrames', clip_len=1, frame_interval=1, num_clips=8),
+    dict(type='DecordDecodeOnce'),
+    # No colour change and no flip: class names tell colours, captions sides.
+    dict(type='RandomCrop', size=60),
+    dict(type='RepeatFrames'),
+    dict(type='FormatShape', input_format='NCHW'),
+    dict(type='PackActionInputs')
+]
+val_pipeline = [
+    dict(type='DecordInit'),
+    dict(type='SparseSampleViews', num_frames=8, num_views=1),
+    dict(type='DecordDecodeOnce'),
+    dict(type='CenterCrop', crop_size=60),
+    dict(type='RepeatFrames'),
+    dict(type='FormatShape', input_format='NCHW'),
+    dict(type='PackActionInputs')
+]
+# 4 temporal x 3 spatial views. The clips are square, so they are cut to a
+# height of 60 first: ThreeCrop takes left, middle and right of what is wide.
+test_pipeline = [
+    dict(type='DecordInit'),
+    dict(type='SparseSampleViews', num_frames=8, num_views=4),
+    dict(type='DecordDecodeOnce'),
+    dict(type='CenterCrop', crop_size=(64, 60)),
+    dict(type='ThreeCrop', crop_size=60),
+    dict(type='RepeatFrames'),
+    dict(type='FormatShape', input_format='NCHW'),
+    dict(type='PackActionInputs')
+]

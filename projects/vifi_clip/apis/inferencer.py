@@ -1,0 +1,336 @@
+"""Recognise videos of any kind among any labels.
+
+Letters: B videos, V views, T frames, K classes, D embedding, W windows.
+"""
+from typing import (Any, Callable, Dict, Iterator, List, Optional, Sequence,
+                    Tuple, Union)
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from mmaction.registry import INFERENCERS
+from mmengine.dataset import pseudo_collate
+from torch import Tensor
+
+from ..errors import UserError
+from .inference_batches import batches, check_arguments, one_video, ranked
+from .inference_pipeline import Views
+from .labels import read_labels
+from .loading import load_model
+from .video_samples import Sampled, Timeline, VideoSampler
+
+_CHUNK = 64  # frames of a long video that are in memory at a time
+Labels = Union[None, str, Sequence[str]]
+
+
+@INFERENCERS.register_module()
+class ViFiCLIPInferencer:
+    """Labels of videos, in the manner of MMAction2Inferencer.
+
+    The label set changes from call to call without a reload; class
+    embeddings are encoded when labels, templates or weights change and at no
+    other time.
+
+        infer = ViFiCLIPInferencer('vifi_k400', 'vifi.pth')
+        infer('clips/', labels=['arm wrestling', 'playing cards'])
+
+    MMEngine's BaseInferencer is not its base: that loads weights without our
+    checks, has one pipeline for all calls, and ends at the first bad video.
+
+    Args:
+        config (str | Config): Path, or name of an entry in ``configs/``.
+            Defaults to 'vifi_zero_shot', OpenAI's ViT-B/16 unless there is a
+            checkpoint.
+        checkpoint (str, optional): File or web address. Defaults to None:
+            the weights that the config names.
+        device (str): 'auto' is a GPU if there is one. Defaults to 'auto'.
+        trust (bool): Let the checkpoint run code. Defaults to False.
+        cfg_options (dict, optional): Settings to override.
+        labels: The first label set; see :meth:`set_labels`. Defaults to
+            None: the config's classes.
+        inference: Settings of :func:`apply_inference`, such as
+            ``precision='bf16'``.
+
+    Raises:
+        FileNotFoundError, ValueError, UserError: See :func:`load_model`.
+    """
+
+    def __init__(self,
+                 config: Any = 'vifi_zero_shot',
+                 checkpoint: Optional[str] = None,
+                 device: str = 'auto',
+                 trust: bool = False,
+                 cfg_options: Optional[dict] = None,
+                 labels: Labels = None,
+                 **inference) -> None:
+        if labels is not None:
+            labels = read_labels(labels, 'labels')
+        self.model, self.cfg = load_model(config, checkpoint, device, trust,
+                                          cfg_options, labels)
+        if inference:
+            from ..engine import apply_inference
+            apply_inference(self.model, **inference)
+        self.checkpoint = checkpoint
+        self.sampler = VideoSampler(self.cfg)
+        head = self.model.cls_head
+        self._classifier = getattr(head, 'text_classifier', None)
+        self._own_templates = getattr(self._classifier, 'templates', None)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
+
+    @property
+    def classifier(self) -> torch.nn.Module:
+        """The head's text side.
+
+        Raises:
+            UserError: The model has a fixed set of classes.
+        """
+        if self._classifier is None:
+            raise UserError(
+                f'The head {type(self.model.cls_head).__name__} of '
+                f'{self.cfg.filename} has no text_classifier: no labels can '
+                'be chosen, and texts have no embedding')
+        return self._classifier
+
+    @property
+    def class_names(self) -> List[str]:
+        """K names of the present label set."""
+        return list(self.classifier.class_names)
+
+    @property
+    def num_frames(self) -> int:
+        """T, frames of a view."""
+        return self.model.cls_head.num_frames
+
+    @property
+    def embed_dim(self) -> int:
+        """D, length of an embedding."""
+        return self.classifier.embed_dim
+
+    def set_labels(self, labels: Labels, templates=None) -> None:
+        """Choose what to tell apart.
+
+        Args:
+            labels (Sequence[str] | str): Names, or a file of them, or one
+                text with commas.
+            templates (str | Sequence[str], optional): With ``{}`` where the
+                label goes. Defaults to None: the config's.
+
+        Raises:
+            ValueError: Empty or repeated labels, or a bad template.
+        """
+        names = read_labels(labels, 'labels')
+        if templates is None:
+            templates = self._own_templates
+        templates = ([templates] if isinstance(templates, str) else
+                     list(templates))
+        same = (names == self.class_names
+                and templates == self.classifier.templates)
+        if not same:  # what is encoded stays encoded
+            self.classifier.set_classes(names, source='labels',
+                                        templates=templates)
+
+    def __call__(self, videos: Any, **kwargs) -> Dict[str, List[dict]]:
+        """Recognise videos; see :meth:`predict`.
+
+        Returns:
+            dict: 'predictions', what :meth:`predict` yields, as a list.
+        """
+        return dict(predictions=list(self.predict(videos, **kwargs)))
+
+    def predict(self,
+                videos: Any,
+                labels: Labels = None,
+                templates=None,
+                num_views: Views = 1,
+                batch_size: int = 1,
+                topk: Optional[int] = None,
+                threshold: Optional[float] = None,
+                on_error: str = 'raise',
+                show_progress: bool = False) -> Iterator[dict]:
+        """Recognise videos one after the other.
+
+        Args:
+            videos: See :func:`expand_inputs`.
+            labels: See :meth:`set_labels`. Defaults to None: the present.
+            templates: Likewise, with ``labels`` only.
+            num_views (int | tuple | None): Temporal views, (temporal views,
+                crops) such as (4, 3), or None for the config's test
+                pipeline. Defaults to 1.
+            batch_size (int): Videos that go through the model together.
+            topk (int, optional): Labels to keep. Defaults to None: all.
+            threshold (float, optional): A video whose best probability is
+                below it is 'none of these'. Defaults to None.
+            on_error (str): 'raise' at a video that cannot be read, or
+                'report' it as ``dict(video, error)`` and go on.
+            show_progress (bool): A bar on standard error.
+
+        Yields:
+            dict: ``video`` (its name), ``label`` (the best one),
+            ``labels`` and ``scores`` (probabilities, descending).
+
+        Raises:
+            UserError: No such video, or one that cannot be read.
+            ValueError: A bad argument.
+        """
+        check_arguments(batch_size, topk, threshold, on_error)
+        if labels is not None:
+            self.set_labels(labels, templates)
+        elif templates is not None:
+            self.set_labels(self.class_names, templates)
+        names = self.class_names if self._classifier is not None else None
+        if threshold is not None and names and len(names) < 2:
+            raise ValueError(
+                f'threshold={threshold}: with one label its probability is '
+                'always 1; give at least two')
+        parts = batches(self.sampler, videos, num_views, batch_size, on_error,
+                        show_progress)
+        return (dict(video=name, error=error) if error else dict(
+            video=name, **ranked(scores, names, topk, threshold))
+                for name, scores, error in _joined(parts, self._scores))
+
+    @torch.no_grad()
+    def _scores(self, samples: List[dict]) -> List[np.ndarray]:
+        done = self.model.test_step(pseudo_collate(samples))
+        return [sample.pred_score.float().cpu().numpy() for sample in done]
+
+    def embed(self,
+              videos: Any,
+              num_views: Views = 1,
+              batch_size: int = 1,
+              on_error: str = 'raise') -> Iterator[dict]:
+        """Video embeddings, the mean over views where there are several.
+
+        Args:
+            videos, num_views, batch_size, on_error: See :meth:`predict`.
+
+        Yields:
+            dict: ``video`` and ``embedding`` (float32 [D] of length 1), or
+            ``video`` and ``error``.
+        """
+        check_arguments(batch_size, on_error=on_error)
+        self.classifier  # says what is missing
+        parts = batches(self.sampler, videos, num_views, batch_size, on_error)
+        return (dict(video=name, error=error) if error else dict(
+            video=name, embedding=embedding)
+                for name, embedding, error in _joined(parts,
+                                                      self._embeddings))
+
+    @torch.no_grad()
+    def _embeddings(self, samples: List[dict]) -> np.ndarray:
+        data = self.model.data_preprocessor(pseudo_collate(samples), False)
+        inputs, head = data['inputs'], self.model.cls_head
+        feats = self.model.backbone(inputs.flatten(0, 1))
+        # [B, V*T, 3, H, W] -> [B*V*T, D]
+        views = head.fuse(head.frame_embeddings(feats))
+        views = views.unflatten(0, (len(inputs), -1)).mean(1)
+        # [B*V, D] -> [B, D]
+        return F.normalize(views, dim=-1).cpu().numpy()
+
+    def sample(self, video: Any, num_frames: Optional[int] = None) -> Sampled:
+        """The frames of one view, as the model sees them.
+
+        Args:
+            video: One video; see :func:`expand_inputs`.
+            num_frames (int, optional): T. Defaults to None: the model's.
+
+        Raises:
+            UserError: It is not one video, or cannot be read.
+        """
+        return self.sampler.sample(one_video(video), num_frames)
+
+    @torch.no_grad()
+    def frame_embeddings(self, images: np.ndarray) -> Tensor:
+        """Embeddings of frames, each on its own.
+
+        Args:
+            images (np.ndarray): uint8 [T, h, w, 3], from :meth:`sample`.
+
+        Returns:
+            Tensor: [T, D], not normalised.
+        """
+        self.classifier  # says what is missing
+        if self.model.data_preprocessor.format_shape != 'NCHW':
+            raise UserError(f'The backbone of {self.cfg.filename} takes clips '
+                            'and not frames on their own')
+        return self.model.cls_head.frame_embeddings(
+            self.model.backbone(self.normalise(images)), len(images))[0]
+
+    def normalise(self, images: np.ndarray) -> Tensor:
+        """Frames uint8 [T, h, w, 3] to the model's input, [T, 3, h, w]."""
+        x = torch.from_numpy(np.ascontiguousarray(images)).movedim(-1, 1)
+        data = self.model.data_preprocessor(
+            dict(inputs=[x], data_samples=[None]), False)
+        return data['inputs'][0]
+
+    def frame_scores(self, images: np.ndarray) -> np.ndarray:
+        """Probabilities [T, K] of each frame on its own."""
+        return self._softmax(
+            F.normalize(self.frame_embeddings(images).float(), dim=-1))
+
+    def video_scores(self, images: np.ndarray) -> np.ndarray:
+        """Probabilities [K] of T frames as one view."""
+        return self._softmax(
+            self.model.cls_head.fuse(self.frame_embeddings(images)))
+
+    @torch.no_grad()
+    def _softmax(self, embeddings: Tensor) -> np.ndarray:
+        logits = self.model.cls_head.class_logits(embeddings)
+        return logits.softmax(-1).cpu().numpy()
+
+    @torch.no_grad()
+    def text_embeddings(self, texts: Sequence[str],
+                        templates=None) -> np.ndarray:
+        """Embeddings of texts; the label set stays as it is.
+
+        Args:
+            texts (Sequence[str]): M texts.
+            templates (str | Sequence[str], optional): Defaults to None: the
+                model's.
+
+        Returns:
+            np.ndarray: float32 [M, D], rows of length 1.
+        """
+        embeddings = self.classifier.embed_texts(texts, templates)
+        return embeddings.float().cpu().numpy()
+
+    def timeline(self, video: Any, window: float, stride: float) -> Timeline:
+        """Scores of windows that slide over a long video.
+
+        A frame that several windows share is decoded and encoded once.
+
+        Args:
+            video: One video; see :func:`expand_inputs`.
+            window (float): Length of a window, seconds.
+            stride (float): From one window to the next, seconds.
+
+        Returns:
+            Timeline: W windows; the first is at the start, the last reaches
+            the end.
+
+        Raises:
+            ValueError: A length that is not above 0.
+            UserError: It is not one video, or cannot be read.
+        """
+        grid = self.sampler.windows(one_video(video), window, stride,
+                                    self.num_frames)
+        parts = [self.frame_embeddings(grid.read(part)) for part in
+                 np.array_split(grid.unique,
+                                -(-len(grid.unique) // _CHUNK))]
+        frames = torch.cat(parts)[torch.from_numpy(grid.places)]
+        # [U, D] -> [W, T, D]
+        scores = self._softmax(self.model.cls_head.fuse(frames))
+        return Timeline(grid.times, scores, self.class_names, grid.window)
+
+
+def _joined(parts: Iterator[tuple],
+            run: Callable) -> Iterator[Tuple[str, Any, Optional[str]]]:
+    """Name, result and error of each video; ``run`` has what could be read.
+    """
+    for videos, samples, errors in parts:
+        results = iter(run(samples) if samples else ())
+        for video, error in zip(videos, errors):
+            yield video.name, None if error else next(results), error

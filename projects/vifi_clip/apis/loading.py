@@ -1,0 +1,98 @@
+"""A trained model from a config and a checkpoint."""
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Optional, Sequence, Tuple, Union
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+    from torch import nn
+
+
+def load_model(config: Union[str, Config],
+               checkpoint: Optional[str] = None,
+               device: str = 'auto',
+               trust: bool = False,
+               cfg_options: Optional[dict] = None,
+               class_names: Optional[Sequence[str]] = None
+               ) -> Tuple[nn.Module, Config]:
+    """Build a recognizer, fill it, and see that the two belong together.
+
+    Args:
+        config (str | Config): Path of a config, name of an entry in
+            ``configs/`` ('vifi_k400'; 'small_world', whose weights ship with
+            the package), or a Config.
+        checkpoint (str, optional): File or web address. Defaults to None:
+            the config's ``load_from``, or else the model as its config
+            builds it, such as frozen CLIP.
+        device (str): 'cpu', 'cuda:0', ...; 'auto' is a GPU if there is one.
+            Defaults to 'auto'.
+        trust (bool): Let the checkpoint run code while it loads. Defaults to
+            False.
+        cfg_options (dict, optional): Settings to override, with dots in
+            nested keys.
+        class_names (Sequence[str], optional): Label set in place of the
+            config's, whose class file then need not be there.
+
+    Returns:
+        tuple[nn.Module, Config]: The model in eval mode, and its config.
+
+    Raises:
+        FileNotFoundError: No such config or checkpoint.
+        ValueError: A bad knob or device, or weights that do not fit.
+        UserError: The checkpoint was made with other settings.
+    """
+    from mmengine.config import Config
+    from mmengine.registry import init_default_scope
+    from mmengine.runner import load_checkpoint
+
+    from ..engine.settings_hook import check_file
+    from .launch import leave_out_pretrained, read_config
+    device = find_device(device)
+    cfg = (copy.deepcopy(config) if isinstance(config, Config) else
+           read_config(config, trust))
+    cfg.merge_from_dict(cfg_options or {})
+    if checkpoint in (None, 'none'):
+        checkpoint = cfg.get('load_from')
+    if checkpoint:
+        leave_out_pretrained(cfg)
+    if class_names is not None:
+        _set_classes(cfg, class_names)
+    init_default_scope(cfg.get('default_scope', 'mmaction'))
+    from mmaction.registry import MODELS
+    model = MODELS.build(cfg.model)
+    if checkpoint:
+        load_checkpoint(model, checkpoint, map_location='cpu')
+        check_file(checkpoint, model, cfg)
+    return model.to(device).eval(), cfg
+
+
+def find_device(device: str) -> str:
+    """'auto' made definite.
+
+    Raises:
+        ValueError: No such device here.
+    """
+    import torch
+    from mmengine.device import get_device
+    if device == 'auto':
+        return get_device()
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f'--device {device} cannot be used: {reason}; this '
+                         f'machine has {get_device()}') from error
+    return device
+
+
+def _set_classes(cfg: Config, names: Sequence[str]) -> None:
+    """Build the model with these classes in the first place."""
+    head = cfg.model.get('cls_head') or {}
+    classifier = head.get('text_classifier')
+    if not classifier:
+        raise ValueError(
+            f'The model of {cfg.filename} has a fixed set of classes; labels '
+            'need a head with a text_classifier')
+    classifier.class_names, classifier.class_file = list(names), None
+    classifier.description_file = None

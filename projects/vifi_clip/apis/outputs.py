@@ -1,0 +1,42 @@
+"""Files that tools write: refused before any long work if they cannot be."""
+import os
+import os.path as osp
+from typing import Sequence
+
+
+def check_target(option: str,
+                 path: str,
+                 suffixes: Sequence[str],
+                 overwrite: bool = True) -> str:
+    """Make the folder of an output file and see that it can be written.
+
+    Args:
+        option (str): Named in errors, such as '--out'.
+        path (str): The file to be.
+        suffixes (Sequence[str]): Endings that are allowed; the kind of file
+            follows from them.
+        overwrite (bool): An existing file may be replaced. Defaults to True.
+
+    Returns:
+        str: The path.
+
+    Raises:
+        ValueError: A wrong ending, an unwritable place, or a file that is
+            not to be replaced.
+    """
+    if not path.lower().endswith(tuple(suffixes)):
+        raise ValueError(f'{option} writes a {" or ".join(suffixes)} file, '
+                         f'got {path!r}')
+    folder = osp.dirname(osp.abspath(path))
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f'{option} {path} cannot be written: '
+                         f'{error.strerror}: {error.filename}') from error
+    if osp.isdir(path) or not os.access(folder, os.W_OK) or (
+            osp.exists(path) and not os.access(path, os.W_OK)):
+        raise ValueError(f'{option} {path} cannot be written')
+    if osp.exists(path) and not overwrite:
+        raise ValueError(f'{option} {path} exists; choose another name, or '
+                         'add --overwrite')
+    return path

@@ -1,0 +1,172 @@
+"""Frames of one video, through a config's own pipeline.
+
+Letters: T frames of a view, W windows, U frames that differ.
+"""
+from dataclasses import dataclass
+from typing import Callable, List, Optional
+
+import numpy as np
+from mmengine.config import Config
+
+from ..datasets.video_reading import BadVideoError, run_pipeline
+from ..errors import UserError
+from .inference_pipeline import Views, build_steps, pipeline_cfg
+from .video_inputs import VideoInput
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """Frames of one view.
+
+    Attributes:
+        images (np.ndarray): uint8 RGB [T, h, w, 3], as the model sees them
+            before normalisation.
+        indices (np.ndarray): [T], their numbers in the video.
+        times (np.ndarray): [T], seconds.
+        fps (float): Frame rate of the video.
+    """
+    images: np.ndarray
+    indices: np.ndarray
+    times: np.ndarray
+    fps: float
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Scores over time.
+
+    Attributes:
+        times (np.ndarray): [W], centres of the windows in seconds.
+        scores (np.ndarray): [W, K] probabilities.
+        labels (list[str]): K names.
+        window (float): Length of a window, seconds.
+    """
+    times: np.ndarray
+    scores: np.ndarray
+    labels: List[str]
+    window: float
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Frames of windows, each frame once.
+
+    Attributes:
+        times (np.ndarray): [W], centres in seconds.
+        window (float): Length, seconds; not more than the video has.
+        unique (np.ndarray): [U], numbers of frames in the video, ascending.
+        places (np.ndarray): [W, T], which of the U stands where.
+        read (Callable): Some of ``unique`` to uint8 [*, h, w, 3].
+    """
+    times: np.ndarray
+    window: float
+    unique: np.ndarray
+    places: np.ndarray
+    read: Callable
+
+
+class VideoSampler:
+    """Reads videos as a config's test pipeline does.
+
+    Args:
+        cfg (Config): A recognizer's config.
+    """
+
+    def __init__(self, cfg: Config) -> None:
+        self.cfg = cfg
+
+    def reader(self, num_views: Views) -> Callable[[VideoInput], dict]:
+        """What turns a video into a sample of the model."""
+        steps = pipeline_cfg(self.cfg, num_views)
+        kinds = {array: build_steps(steps, array) for array in (False, True)}
+        return lambda video: _run(kinds[video.frames is not None], video)
+
+    def sample(self, video: VideoInput,
+               num_frames: Optional[int] = None) -> Sampled:
+        """One view up to its pixels."""
+        steps = build_steps(
+            pipeline_cfg(self.cfg, 1, num_frames),
+            array=video.frames is not None, pixels=True)
+        results = _run(steps, video)
+        fps = _rate(results, video)
+        indices = np.asarray(results['frame_inds']).reshape(-1)
+        return Sampled(np.stack(results['imgs']), indices, indices / fps, fps)
+
+    def windows(self, video: VideoInput, window: float, stride: float,
+                num_frames: int) -> Windows:
+        """Sliding windows, each sampled sparsely as a whole video is.
+
+        Args:
+            video (VideoInput): The video.
+            window (float): Length, seconds.
+            stride (float): From one to the next, seconds.
+            num_frames (int): T, frames of each.
+
+        Raises:
+            ValueError: A length that is not above 0.
+        """
+        for name, value in dict(window=window, stride=stride).items():
+            if not value > 0 or not np.isfinite(value):
+                raise ValueError(f'{name} is a length in seconds above 0, '
+                                 f'got {value}')
+        first = build_steps(
+            pipeline_cfg(self.cfg, 1), video.frames is not None, pixels=True)
+        total, fps = self._length(first, video)
+        duration = total / fps
+        window = min(window, duration)
+        count = int(np.ceil((duration - window) / stride - 1e-9)) + 1
+        starts = np.minimum(np.arange(count) * stride, duration - window)
+        offsets = (np.arange(num_frames) + 0.5) * window / num_frames
+        frames = np.floor((starts[:, None] + offsets) * fps + 1e-6)
+        frames = np.clip(frames.astype(np.int64), 0, total - 1)
+        # [W, T]
+        unique, places = np.unique(frames, return_inverse=True)
+        steps = build_steps(
+            pipeline_cfg(self.cfg, 1), video.frames is not None, given=True,
+            pixels=True)
+
+        def read(wanted: np.ndarray) -> np.ndarray:
+            return np.stack(_run(steps, video, wanted=wanted)['imgs'])
+
+        return Windows(starts + window / 2, window, unique,
+                       places.reshape(frames.shape), read)
+
+    def _length(self, steps: list, video: VideoInput) -> tuple:
+        """Frames of a video, and how many there are in a second."""
+        if video.frames is not None:
+            return len(video.frames), video.fps
+        # up to the sampling: the reader is open then, nothing is decoded
+        results = _run(steps[:1], video)
+        return results['total_frames'], _rate(results, video)
+
+
+def _run(steps: list, video: VideoInput, **given) -> dict:
+    """Apply transforms to one video.
+
+    Raises:
+        UserError: It cannot be read; the text names it and says why.
+    """
+    info = dict(label=-1, start_index=0, modality='RGB', **given)
+    try:
+        if video.frames is not None:
+            frames = video.frames
+            return run_pipeline(steps, dict(
+                info, filename=video.name, array=frames,
+                total_frames=len(frames)))
+        with video.local() as path:
+            results = run_pipeline(steps, dict(info, filename=path))
+    except (BadVideoError, OSError) as error:
+        raise UserError(f'{video.name} cannot be read: {error}') from error
+    if results is None:
+        raise UserError(f'{video.name} cannot be read: the pipeline left it '
+                        'out')
+    return results
+
+
+def _rate(results: dict, video: VideoInput) -> float:
+    """Frames in a second."""
+    fps = results.get('avg_fps')
+    if video.frames is None and not fps:
+        reader = results.get('video_reader')
+        fps = reader.get_avg_fps() if hasattr(reader, 'get_avg_fps') else None
+    return float(fps or video.fps)

@@ -1,0 +1,68 @@
+"""What comes with the code but is no module: configs, scripts, class lists.
+
+In a checkout these folders lie beside ``projects/``. A wheel has them in
+``projects/vifi_clip/.mim``, as OpenMMLab's packages do (see setup.py).
+"""
+import difflib
+from pathlib import Path
+from typing import List
+
+_PACKAGE = Path(__file__).resolve().parent
+# Together they tell a checkout from a site-packages with a stray `configs`.
+_OURS = ('configs/vifi_k400.py', 'tools/_start.py')
+
+
+def root() -> Path:
+    """The folder that holds ``configs/``, ``tools/`` and ``data_splits/``.
+
+    Returns:
+        Path: The checkout that the package lies in; ``.mim`` of an installed
+        package.
+
+    Raises:
+        FileNotFoundError: The package was copied without them.
+    """
+    for folder in _PACKAGE.parents[1], _PACKAGE / '.mim':
+        if all((folder / name).is_file() for name in _OURS):
+            return folder
+    raise FileNotFoundError(
+        f'{_PACKAGE} has no configs: it is neither in a checkout nor '
+        'installed; pip install "vifi_clip", or clone the repository')
+
+
+def config_names() -> List[str]:
+    """Names of the entry configs: ``'vifi_k400'``, ``'mix/tsn_...'``."""
+    configs = root() / 'configs'
+    paths = (path.relative_to(configs) for path in configs.rglob('*.py'))
+    return sorted((path.with_suffix('').as_posix() for path in paths
+                   if path.parts[0] != '_base_'),
+                  key=lambda name: ('/' in name, name))
+
+
+def find_config(name: str) -> str:
+    """The path of a config.
+
+    Args:
+        name (str): An existing file, or the name of an entry in ``configs/``
+            with or without ``.py`` and ``configs/`` before it.
+
+    Returns:
+        str: The file as it was given, or the absolute path of the entry.
+
+    Raises:
+        FileNotFoundError: Neither is there; the message lists the names.
+    """
+    if Path(name).is_file():
+        return name
+    short = name.removeprefix('./').removeprefix('configs/')
+    short = short.removesuffix('.py')
+    names = config_names()
+    if short in names:
+        return str(root() / 'configs' / f'{short}.py')
+    # 'tsn_r50' is near to 'mix/tsn_r50_...' by what follows the folder
+    by_end = {known.rpartition('/')[2]: known for known in names}
+    near = difflib.get_close_matches(Path(short).name, by_end, 1)
+    hint = f' Did you mean {by_end[near[0]]!r}?' if near else ''
+    raise FileNotFoundError(
+        f'Config {name!r} does not exist.{hint} Give a file, or one of '
+        f'{", ".join(names)}.')
