@@ -5,7 +5,7 @@ frames count 1.
 """
 from collections import Counter
 from functools import lru_cache
-from typing import Optional
+from typing import Callable, Optional
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -40,8 +40,24 @@ def _counter(arch: str):
 
 
 def _count(tower, x) -> int:
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        tower.train()(x)
+    return count(lambda: tower.train()(x))
+
+
+def count(call: Callable[[], object]) -> int:
+    """FLOP of the products in a call: linear layers, convolutions and
+    attention, forward, 2 for each multiply-add.
+
+    Args:
+        call (Callable): On any device; 'meta' counts without computing.
+    """
+    fast = torch.backends.mha.get_fastpath_enabled()
+    # In eval mode nn.MultiheadAttention is one operator that is not counted.
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            call()
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
     return counter.get_total_flops()
 
 

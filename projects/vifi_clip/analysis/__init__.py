@@ -1,0 +1,1 @@
+"""Figures and measurements of trained models."""

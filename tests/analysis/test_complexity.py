@@ -1,0 +1,161 @@
+"""Counted figures against closed forms written down here, and by hand."""
+from functools import lru_cache
+
+import pytest
+import torch
+from mmengine.config import Config
+from open_clip.tokenizer import SimpleTokenizer
+from tiny import model_cfg, timm_arch, tiny_arch
+
+from projects.vifi_clip.analysis.complexity import complexity
+from projects.vifi_clip.analysis.complexity_specs import load_spec, parse_spec
+from projects.vifi_clip.datasets import read_class_list
+from projects.vifi_clip.resources import root
+
+# ViT-B/16 and its text tower: width, layers, embedding
+W, TEXT, LAYERS, D, PATCHES = 768, 512, 12, 512, 196
+
+
+@lru_cache(maxsize=None)
+def _count(spec):
+    spec = parse_spec(spec)
+    return complexity(load_spec(spec), spec.title)
+
+
+def _block(tokens, width, read=None):
+    """MACs of a layer: queries, keys, values, output and an MLP of four
+    times the width; each token with each. ``read`` tokens go on from it."""
+    read = tokens if read is None else read
+    keys_values = 2 * tokens * width**2
+    return (keys_values + read * 10 * width**2 + 2 * read * tokens * width)
+
+
+def _frame(prompts=0, cut=False):
+    tokens = PATCHES + 1 + prompts
+    return (PATCHES * 3 * 16 * 16 * W + (LAYERS - 1) * _block(tokens, W)
+            + _block(tokens, W, 1 if cut else None) + W * D)
+
+
+def _sentence(tokens, cut=False):
+    return ((LAYERS - 1) * _block(tokens, TEXT)
+            + _block(tokens, TEXT, 1 if cut else None) + TEXT * D)
+
+
+@pytest.mark.parametrize('spec,frames,prompts,classes', [
+    ('vifi_k400', 16, 0, 400),
+    ('vifi_k400:NUM_FRAMES=8,TUNE=image', 8, 0, 400),
+    ('vifi_k400:TUNE=prompts', 16, 10, 400),
+    ('vifi_base2novel:TUNE=prompts', 32, 16, 26),
+])
+def test_closed_form(spec, frames, prompts, classes):
+    found = _count(spec)
+    assert (found.frames, found.classes) == (frames, classes)
+    scores = classes * D
+    assert found.asked == dict(
+        image=frames * _frame(prompts) + scores,
+        text=classes * _sentence(77))
+    assert found.run['image'] == frames * _frame(prompts, True) + scores
+
+
+def test_figures_of_the_paper():
+    plain = _count('vifi_k400')
+    assert plain.asked['image'] / 1e9 == pytest.approx(281, rel=0.01)
+    # 149.6 M with the token embeddings, 0.3% from the paper's without
+    assert plain.parameters == 149_620_737
+    assert plain.token_parameters == 49408 * TEXT
+    assert plain.trained == plain.parameters - plain.token_parameters
+    assert plain.trained / 1e6 == pytest.approx(124.7, rel=0.005)
+    # 287 is within 1% with 3 to 5 prompts, and with no released setting
+    near = [n for n in range(1, 17)
+            if abs(16 * _frame(n) / 287e9 - 1) < 0.01]
+    assert near == [3, 4, 5]
+    four = _count('vifi_k400:TUNE=prompts,model.backbone.prompts.length=4')
+    assert four.asked['image'] / 1e9 == pytest.approx(287, rel=0.001)
+    assert four.trained == 12 * (4 * W + 10 * TEXT)
+
+
+def test_text_runs_to_the_end_of_each_sentence():
+    tokenizer = SimpleTokenizer()
+    names = read_class_list(root() / 'data_splits/k400/classes.txt')
+    lengths = [len(tokenizer.encode(f'a photo of a {name}.')) + 2
+               for name in names]
+    least = sum(_sentence(length, True) for length in lengths)
+    run = _count('vifi_k400').run['text']
+    # sentences of like length share a batch
+    assert least <= run < 1.1 * least
+    assert run < len(names) * _sentence(max(lengths), True)
+
+
+def _complexity(model):
+    return complexity(Config(dict(model=model)), ['tiny'])
+
+
+@pytest.mark.parametrize('kind', ['openclip', 'timm', 'average'])
+def test_attention_is_counted(kind):
+    """Not in a fused operator that no counter knows."""
+    arch, width, layers, tokens = tiny_arch(), 64, 2, 17
+    if kind == 'timm':
+        arch = timm_arch('vit_tiny_patch16_224')
+        width, layers, tokens = 192, 12, 5
+    elif kind == 'average':  # another pooling: nothing is cut
+        arch['vision_cfg']['pool_type'] = 'avg'
+    model = model_cfg()
+    model['backbone'].update(arch=arch, image_size=32)
+    found = _complexity(model)
+    pixels = 3 * 32 * 32  # each one with `width` weights
+    linear = layers * 12 * tokens * width**2 + pixels * width + width * 32
+    attention = layers * 2 * tokens**2 * width
+    scores = 4 * 32
+    assert found.asked['image'] == 2 * (linear + attention) + scores
+    assert (found.run['image'] < found.asked['image']) == (
+        kind == 'openclip')
+    assert found.run['text'] < found.asked['text']
+
+
+# Of the tiny towers, by hand: patches, class token, positions, norms,
+# projection, and 12 W^2 + 13 W of each of two layers.
+_IMAGE = (3 * 8 * 8 * 64 + 64 + 17 * 64 + 4 * 64 + 64 * 32
+          + 2 * (12 * 64**2 + 13 * 64))
+_TEXT = 24 * 32 + 2 * 32 + 32 * 32 + 2 * (12 * 32**2 + 13 * 32)
+_PROMPTS = 2 * 3 * (64 + 32)
+
+
+@pytest.mark.parametrize('tune,trained', [
+    ('both', _IMAGE + _TEXT + 1), ('image', _IMAGE), ('text', _TEXT),
+    ('prompts', _PROMPTS), ('none', 0)])
+def test_trained_parameters(tune, trained):
+    prompts = dict(length=3, depth=2) if tune == 'prompts' else None
+    found = _complexity(model_cfg(tune=tune, prompts=prompts))
+    assert found.trained == trained
+    assert found.token_parameters == 49408 * 32
+    assert found.parameters == (_IMAGE + _TEXT + 1 + 49408 * 32
+                                + (_PROMPTS if prompts else 0))
+
+
+def test_other_backbones_and_heads():
+    # ResNet-50: 4.09 GMACs an image (torchvision's figure), 25.6 M with a
+    # classifier of 1000, here a projection to 512
+    tsn = _count('mix/tsn_r50_vifi_head_k400')
+    assert tsn.frames == 8
+    assert tsn.asked['image'] / 8e9 == pytest.approx(4.09, rel=0.002)
+    assert tsn.trained == 25_557_032 - 2048 * 1000 - 1000 + 2048 * D + 1
+    # VideoMAE's paper: 180 GFLOPs, a clip of 16 frames
+    mae = _count('mix/videomae_base_vifi_head_k400')
+    assert (mae.frames, mae.size) == (16, (224, 224))
+    assert mae.asked['image'] / 1e9 == pytest.approx(180, rel=0.005)
+    # MMAction2's own head: no text
+    plain = _count('mix/clip_b16_tsn_head_k400')
+    assert plain.asked == dict(image=8 * _frame() + D * 400, text=0)
+    assert plain.sentences == plain.token_parameters == 0
+
+
+def test_retrieval_has_one_caption():
+    found = _count('vifi_retrieval')
+    assert found.asked['text'] == _sentence(77)
+    assert found.run['text'] == _sentence(77, True)
+
+
+def test_counting_leaves_no_trace():
+    before = torch.backends.mha.get_fastpath_enabled()
+    _complexity(model_cfg())
+    assert torch.backends.mha.get_fastpath_enabled() == before
