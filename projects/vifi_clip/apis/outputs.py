@@ -1,6 +1,7 @@
 """Files that tools write: refused before any long work if they cannot be."""
 import os
 import os.path as osp
+import tempfile
 from typing import Sequence
 
 
@@ -33,9 +34,15 @@ def check_target(option: str,
     except OSError as error:
         raise ValueError(f'{option} {path} cannot be written: '
                          f'{error.strerror}: {error.filename}') from error
-    if osp.isdir(path) or not os.access(folder, os.W_OK) or (
-            osp.exists(path) and not os.access(path, os.W_OK)):
+    if osp.isdir(path) or (osp.exists(path)
+                           and not os.access(path, os.W_OK)):
         raise ValueError(f'{option} {path} cannot be written')
+    try:  # os.access says yes to root, also in /proc
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ValueError(f'{option} {path} cannot be written: '
+                         f'{error.strerror}') from error
     if osp.exists(path) and not overwrite:
         raise ValueError(f'{option} {path} exists; choose another name, or '
                          'add --overwrite')

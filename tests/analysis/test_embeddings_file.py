@@ -1,0 +1,110 @@
+"""Files of embeddings: what goes in comes out, and foreign files do not."""
+import numpy as np
+import pytest
+
+from projects.vifi_clip.analysis.embeddings_file import (Embeddings,
+                                                         read_embeddings,
+                                                         write_embeddings)
+
+
+def _some(labels=True) -> Embeddings:
+    vectors = np.random.default_rng(0).normal(size=(3, 4))
+    return Embeddings(
+        ['a/ü b.mp4', '$x.avi', 'c'], vectors.astype(np.float32),
+        np.array([1, 0, 1]) if labels else None,
+        ['arm wrestling', 'zumba'] if labels else None,
+        [dict(index=1, video='bad.mp4', error='no frames')],
+        dict(config='vifi_k400', num_views=[4, 3], weights='ab'))
+
+
+@pytest.mark.parametrize('suffix', ['npz', 'parquet'])
+@pytest.mark.parametrize('labels', [True, False])
+def test_round_trip(tmp_path, suffix, labels):
+    if suffix == 'parquet':
+        pytest.importorskip('pyarrow')
+    path, put = str(tmp_path / f'e.{suffix}'), _some(labels)
+    write_embeddings(path, put)
+    got = read_embeddings(path)
+    assert (got.names, got.class_names) == (put.names, put.class_names)
+    assert (got.failed, got.record) == (put.failed, put.record)
+    assert got.embeddings.dtype == np.float32
+    np.testing.assert_array_equal(got.embeddings, put.embeddings)
+    if labels:
+        np.testing.assert_array_equal(got.labels, put.labels)
+    else:
+        assert got.labels is None
+
+
+def test_npz_reads_with_numpy_alone(tmp_path):
+    write_embeddings(str(tmp_path / 'e.npz'), _some())
+    with np.load(tmp_path / 'e.npz', allow_pickle=False) as file:
+        assert file['names'].tolist() == _some().names
+        assert file['embeddings'].shape == (3, 4)
+        assert file['labels'].tolist() == [1, 0, 1]
+
+
+def test_parquet_reads_as_a_table(tmp_path):
+    parquet = pytest.importorskip('pyarrow.parquet')
+    write_embeddings(str(tmp_path / 'e.parquet'), _some())
+    table = parquet.read_table(tmp_path / 'e.parquet')
+    assert table.column_names == ['name', 'label', 'embedding']
+    assert table['name'].to_pylist() == _some().names
+    np.testing.assert_allclose(table['embedding'].to_pylist(),
+                               _some().embeddings)
+
+
+def test_parquet_of_lists_from_another_tool(tmp_path):
+    pa = pytest.importorskip('pyarrow')
+    parquet = pytest.importorskip('pyarrow.parquet')
+    path = str(tmp_path / 'e.parquet')
+    parquet.write_table(
+        pa.table(dict(name=['a', 'b'], embedding=[[1., 2.], [3., 4.]])), path)
+    assert read_embeddings(path).embeddings.tolist() == [[1, 2], [3, 4]]
+    parquet.write_table(
+        pa.table(dict(name=['a', 'b'], embedding=[[1., 2.], [3.]])), path)
+    with pytest.raises(ValueError, match='no vectors of one length'):
+        read_embeddings(path)
+
+
+def _npz(**arrays):
+    return lambda path: np.savez(path, **arrays)
+
+
+GOOD = dict(names=np.array(['a', 'b']), embeddings=np.eye(2))
+
+
+@pytest.mark.parametrize('write, message', [
+    (lambda path: path.write_text('hello'), 'not a zip file'),
+    (lambda path: path.write_bytes(b''), 'not a zip file'),
+    (lambda path: np.save(path.open('wb'), np.ones(3)), 'not a zip file'),
+    (_npz(a=np.ones(3)), r'no names and no embeddings \(it holds a\)'),
+    (_npz(names=np.array([{}]), embeddings=np.eye(1)), 'allow_pickle=False'),
+    (_npz(**{**GOOD, 'embeddings': np.ones((3, 2))}), r'2 names.*\[3, 2\]'),
+    (_npz(**{**GOOD, 'embeddings': np.array([1, 2])}), 'floats are needed'),
+    (_npz(**{**GOOD, 'embeddings': np.array([[1.], [np.nan]])}),
+     'embedding of b is not finite'),
+    (_npz(**GOOD, labels=np.array([1])), r'labels of shape \[1\]'),
+    (_npz(**GOOD, labels=np.array([0, 2]), class_names=np.array(['x', 'y'])),
+     'labels from 0 to 2 and 2 class names'),
+])
+def test_foreign_npz_is_refused(tmp_path, write, message):
+    path = tmp_path / 'e.npz'
+    write(path)
+    with pytest.raises(ValueError, match=message) as caught:
+        read_embeddings(str(path))
+    assert str(path) in str(caught.value)
+
+
+def test_cut_file_is_refused(tmp_path):
+    path = tmp_path / 'e.npz'
+    write_embeddings(str(path), _some())
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match='damaged'):
+        read_embeddings(str(path))
+
+
+def test_absent_file_and_other_ending(tmp_path):
+    with pytest.raises(FileNotFoundError, match='No such file of embed'):
+        read_embeddings(str(tmp_path / 'none.npz'))
+    with pytest.raises(ValueError, match='.npz or .parquet'):
+        read_embeddings('x.csv')
