@@ -53,10 +53,27 @@ def inferencer_from_args(args: argparse.Namespace,
         kwargs: Of :class:`ViFiCLIPInferencer`, such as ``labels``.
     """
     settings = inference_settings(args)
+    quiet_logs()
     from .inferencer import ViFiCLIPInferencer
     return ViFiCLIPInferencer(args.config, args.checkpoint, args.device,
                               args.trust, args.cfg_options, **kwargs,
                               **settings)
+
+
+def quiet_logs() -> None:
+    """MMEngine's messages to standard error, and only warnings: standard
+    output is the command's, for people and for pipes."""
+    import logging
+    import sys
+
+    from mmengine.logging import MMLogger
+    logger = MMLogger.get_current_instance()
+    logger.setLevel(logging.WARNING)
+    for handler in logger.handlers:
+        if type(handler) is logging.StreamHandler:
+            # setStream would flush the old one, which may be closed
+            handler.stream = sys.stderr
+            handler.setLevel(logging.WARNING)
 
 
 def inferencers_from_args(args: argparse.Namespace,

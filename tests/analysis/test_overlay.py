@@ -1,0 +1,178 @@
+"""Heat maps over frames, and the pictures made of them."""
+import io
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from projects.vifi_clip.analysis.attention_rows import Row, Scores, choose
+from projects.vifi_clip.analysis.attention_video import (draw_video,
+                                                         encode_mp4,
+                                                         video_rate)
+from projects.vifi_clip.analysis.grid import draw_grid
+from projects.vifi_clip.analysis.overlay import (enlarge, overlay,
+                                                 value_range)
+
+
+def _grey(count=2, size=(40, 60)):
+    return np.full((count, *size, 3), 128, dtype=np.uint8)
+
+
+def _peak(row, column, count=2):
+    maps = np.zeros((count, 4, 6), dtype=np.float32)
+    maps[:, row, column] = 1
+    return maps
+
+
+def test_high_values_cover_and_low_ones_leave_the_frame():
+    images = _grey()
+    shown = overlay(images, _peak(1, 4)).astype(int)
+    assert shown.shape == images.shape
+    changed = np.abs(shown - images).sum(-1)
+    where = np.unravel_index(changed[0].argmax(), changed[0].shape)
+    assert 10 <= where[0] < 20 and 40 <= where[1] < 50
+    red, green, blue = shown[0, 15, 45]
+    assert red > 170 and red > green + 60 and red > blue + 60
+    assert (shown[:, 30:, :20] == 128).all()
+    assert (images == 128).all()
+
+
+def test_even_maps_show_nothing():
+    images = _grey()
+    np.testing.assert_array_equal(
+        overlay(images, np.full((2, 4, 6), 0.3)), images)
+
+
+def test_scale_is_the_videos_the_frames_or_given():
+    images, maps = _grey(), _peak(1, 4)
+    maps[1] *= 0.3
+
+    def change(**kwargs):
+        shown = overlay(images, maps, **kwargs).astype(int)
+        return np.abs(shown - 128).sum((1, 2, 3))
+
+    first, second = change()
+    assert first > 2 * second
+    first, second = change(per_frame=True)
+    assert first == second
+    assert change(value_limits=(0, 10)).max() < 0.3 * first
+
+
+def test_one_patch_does_not_take_the_whole_scale():
+    maps = np.random.default_rng(0).uniform(0, 1, (8, 14, 14))
+    maps[0, 0, 0] = 1000
+    low, high = value_range(maps)
+    assert low == maps.min() and 0.9 < high <= 1
+
+
+@pytest.mark.parametrize('images, maps, message', [
+    (_grey(3), _peak(1, 4), r'\[3, 40, 60, 3\] and \[2, 4, 6\]'),
+    (_grey().astype(float), _peak(1, 4), 'float64'),
+    (_grey(), _peak(1, 4)[0], r'\[4, 6\]'),
+    (_grey(), _peak(1, 4) * np.nan, 'not finite')])
+def test_bad_overlays(images, maps, message):
+    with pytest.raises(ValueError, match=message):
+        overlay(images, maps)
+
+
+def test_enlarge():
+    assert enlarge(_grey(), 100).shape == (2, 100, 150, 3)
+    images = _grey()
+    assert enlarge(images, 30) is images
+
+
+@pytest.mark.parametrize('total, count, chosen', [
+    (8, 8, [0, 1, 2, 3, 4, 5, 6, 7]), (3, 8, [0, 1, 2]), (9, 3, [0, 4, 8]),
+    (32, 1, [0])])
+def test_choose(total, count, chosen):
+    assert choose(total, count) == chosen
+
+
+COLOURS = [(200, 40, 40), (40, 200, 40), (40, 40, 200), (200, 200, 40),
+           (40, 200, 200)]
+
+
+def _rows(count=5, models=('A', 'B'), methods=('rollout', 'gradient'),
+          size=(60, 60)):
+    """Frames that are told apart by their colour; maps show nothing."""
+    images = np.stack([np.full((*size, 3), c, dtype=np.uint8)
+                       for c in COLOURS[:count]])
+    maps = np.full((count, 5, 5), 0.04, dtype=np.float32)
+    return [Row(model, method, 'a text' if method == 'gradient' else None,
+                images, maps) for method in methods for model in models]
+
+
+def _scores(models=('A', 'B')):
+    return [Scores.of(model, ['cat', 'dog'], np.array([0.25, 0.75]))
+            for model in models]
+
+
+def _area(picture, colour):
+    distance = np.abs(picture.astype(int) - colour).max(-1)
+    return (distance < 12).sum()
+
+
+def test_grid_has_all_rows_and_chosen_frames():
+    rows, times = _rows(), [0.1, 0.5, 0.9, 1.3, 1.7]
+    png = draw_grid('a clip.mp4', rows, _scores(), times, columns=3)
+    picture = np.asarray(Image.open(io.BytesIO(png)).convert('RGB'))
+    cell = 180 * 180
+    for number, colour in enumerate(COLOURS):
+        cells = _area(picture, colour) / cell
+        assert cells == pytest.approx(5 if number in (0, 2, 4) else 0,
+                                      abs=0.15)
+    # nothing is cut off at the edges
+    for edge in (picture[0], picture[-1], picture[:, 0], picture[:, -1]):
+        assert (edge == 255).all()
+
+
+def test_long_names_stay_in_the_picture():
+    rows = _rows(1, models=['a model with a very long name ' * 3])
+    for row in rows:
+        row.text = row.text and 'words ' * 40
+    scores = [Scores(rows[0].model, ['label ' * 30], [1.])]
+    png = draw_grid('x' * 300, rows, scores, [0.], 8)
+    picture = np.asarray(Image.open(io.BytesIO(png)).convert('RGB'))
+    assert picture.shape[1] < 700
+    assert (picture[:, -1] == 255).all() and (picture[-1] == 255).all()
+    assert _area(picture, COLOURS[0]) == pytest.approx(3 * 180**2, rel=0.05)
+
+
+def test_video_plays_and_shows_each_frame():
+    times = [0., 0.2, 0.4, 0.6, 0.8]
+    frames = list(draw_video(_rows(size=(61, 61)), _scores(), times))
+    assert video_rate(times) == 5
+    content = encode_mp4(frames, video_rate(times))
+    with av.open(io.BytesIO(content)) as container:
+        stream = container.streams.video[0]
+        assert stream.codec_context.name == 'h264'
+        assert stream.average_rate == 5
+        assert stream.codec_context.pix_fmt == 'yuv420p'
+        shown = [f.to_ndarray(format='rgb24')
+                 for f in container.decode(stream)]
+    assert len(shown) == 5
+    for picture, colour in zip(shown, COLOURS):
+        height, width = picture.shape[:2]
+        assert height % 2 == 0 and width % 2 == 0
+        # 2 models, each with its frame and 2 overlays
+        found = np.abs(picture.astype(int) - colour).max(-1) < 30
+        assert found.sum() / 256**2 == pytest.approx(6, abs=0.2)
+
+
+def test_rate_is_the_clips_within_bounds():
+    assert video_rate([0.]) == 4
+    assert video_rate(np.arange(10) / 12.5) == Fraction(25, 2)
+    assert video_rate(np.arange(10) * 60.) == 4
+    assert video_rate(np.arange(10) / 120) == 30
+
+
+def test_scale_and_scores_in_words():
+    row = _rows(2)[0]
+    row.maps[0, 0, 0] = 0.5
+    assert row.scale == '4% to 39%'  # 0.04 + 0.755 * (0.5 - 0.04)
+    row.per_frame = True
+    assert row.scale == 'own scale in each frame'
+    assert _scores()[0].line() == 'dog 75%   cat 25%'
+    assert _rows()[2].what == 'gradient of “a text”'

@@ -1,0 +1,10 @@
+#!/usr/bin/env python
+"""Where the class token looks; see --help. It is `vifi-clip attention`."""
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))  # under runpy, too
+from _start import start  # noqa: E402
+
+if __name__ == '__main__':
+    sys.exit(start('attention'))
