@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from typing import TYPE_CHECKING, Optional, Sequence, Tuple, Union
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def load_model(config: Union[str, Config],
         UserError: The checkpoint was made with other settings.
     """
     from mmengine.config import Config
+    from mmengine.logging import MMLogger
     from mmengine.registry import init_default_scope
     from mmengine.runner import load_checkpoint
 
@@ -50,10 +52,11 @@ def load_model(config: Union[str, Config],
     from .launch import leave_out_pretrained, read_config
     device = find_device(device)
     cfg = (copy.deepcopy(config) if isinstance(config, Config) else
-           read_config(config, trust))
+           read_config(os.fspath(config), trust))
     cfg.merge_from_dict(cfg_options or {})
     if checkpoint in (None, 'none'):
         checkpoint = cfg.get('load_from')
+    checkpoint = checkpoint and os.fspath(checkpoint)
     if checkpoint:
         leave_out_pretrained(cfg)
     if class_names is not None:
@@ -62,7 +65,8 @@ def load_model(config: Union[str, Config],
     from mmaction.registry import MODELS
     model = MODELS.build(cfg.model)
     if checkpoint:
-        load_checkpoint(model, checkpoint, map_location='cpu')
+        load_checkpoint(model, checkpoint, map_location='cpu',
+                        logger=MMLogger.get_current_instance())
         check_file(checkpoint, model, cfg)
     return model.to(device).eval(), cfg
 

@@ -11,6 +11,7 @@ from open_clip.pretrained import (download_pretrained, get_pretrained_cfg,
                                   list_pretrained_tags_by_model)
 from torch import nn
 
+from ..engine.assets import ASSET
 from ..engine.checkpoint import load_weights
 from .conversion.layouts import detect_layout, read_layout, tensors_of
 from .towers import Arch, get_arch_cfg
@@ -30,7 +31,7 @@ def resolve_pretrained(arch: Arch, pretrained: str) -> str:
     if not isinstance(pretrained, str):
         raise ValueError('pretrained must be an OpenCLIP tag or a file name, '
                          f'got {pretrained!r}')
-    if osp.isfile(pretrained):
+    if osp.isfile(pretrained) or pretrained.startswith(ASSET):
         return pretrained
     if osp.isdir(pretrained):
         raise ValueError(f'pretrained={pretrained!r} is a folder; name the '
