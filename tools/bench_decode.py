@@ -1,6 +1,5 @@
 #!/usr/bin/env python
-"""Compare video readers; see --help. The work is in projects/vifi_clip/apis.
-"""
+"""Compare video readers; see --help. It is `vifi-clip bench-decode`."""
 import sys
 from pathlib import Path
 
@@ -8,4 +7,4 @@ sys.path.insert(0, str(Path(__file__).parent))  # under runpy, too
 from _start import start  # noqa: E402
 
 if __name__ == '__main__':
-    sys.exit(start('bench_decode'))
+    sys.exit(start('bench-decode'))

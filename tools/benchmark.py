@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Measure speed and memory; see --help. The work is in projects/vifi_clip."""
+"""Measure speed and memory; see --help. It is `vifi-clip benchmark`."""
 import sys
 from pathlib import Path
 

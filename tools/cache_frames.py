@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Embed frames once; see --help. The work is in projects/vifi_clip/apis."""
+"""Embed frames once; see --help. It is `vifi-clip cache-frames`."""
 import sys
 from pathlib import Path
 
@@ -7,4 +7,4 @@ sys.path.insert(0, str(Path(__file__).parent))  # under runpy, too
 from _start import start  # noqa: E402
 
 if __name__ == '__main__':
-    sys.exit(start('cache_frames'))
+    sys.exit(start('cache-frames'))

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Convert a checkpoint; see --help. The work is in projects/vifi_clip."""
+"""Convert a checkpoint; see --help. It is `vifi-clip convert`."""
 import sys
 from pathlib import Path
 

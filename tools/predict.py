@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Predict; see --help. The work is in projects/vifi_clip/apis."""
+"""Recognise videos; see --help. It is `vifi-clip predict`."""
 import sys
 from pathlib import Path
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Quickstart; see --help. The work is in projects/vifi_clip/apis."""
+"""All of it on the small world; see --help. It is `vifi-clip quickstart`."""
 import sys
 from pathlib import Path
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""The paper's tables, from work directories; see --help."""
+"""The paper's tables, from runs; see --help. It is `vifi-clip report`."""
 import sys
 from pathlib import Path
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""The paper's tables, run by run; see --help."""
+"""The paper's tables, run by run; see --help. It is `vifi-clip matrix`."""
 import sys
 from pathlib import Path
 
@@ -7,4 +7,4 @@ sys.path.insert(0, str(Path(__file__).parent))  # under runpy, too
 from _start import start  # noqa: E402
 
 if __name__ == '__main__':
-    sys.exit(start('run_matrix'))
+    sys.exit(start('matrix'))

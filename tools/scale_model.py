@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""The cost of a step on paper; see --help."""
+"""The cost of a step on paper; see --help. It is `vifi-clip scale`."""
 import sys
 from pathlib import Path
 
@@ -7,4 +7,4 @@ sys.path.insert(0, str(Path(__file__).parent))  # under runpy, too
 from _start import start  # noqa: E402
 
 if __name__ == '__main__':
-    sys.exit(start('scale_model', fill=False))
+    sys.exit(start('scale'))

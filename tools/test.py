@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Test a config; see --help. The work is in projects/vifi_clip/apis."""
+"""Test a config; see --help. It is `vifi-clip test`."""
 import sys
 from pathlib import Path
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Train a config; see --help. The work is in projects/vifi_clip/apis."""
+"""Train a config; see --help. It is `vifi-clip train`."""
 import sys
 from pathlib import Path
 

@@ -188,6 +188,6 @@ def test_the_command_itself(world, write_config, tmp_path):
                     write_config(root=world), '--work-dir', 'run',
                     cwd=tmp_path)
     output, _ = process.communicate(timeout=120)
-    assert 'train.txt:3' in output.splitlines()[-2]
+    assert 'train.txt:3' in output.splitlines()[-1]
     _refused(process.returncode, output, ['label 4'])
     assert not list(tmp_path.glob('run/**/*.pth'))

@@ -36,16 +36,23 @@ def test_list(printed, tmp_path):
     write_training(layout, 'zero_shot/train/text')
     write_record(layout, RUNS['zero_shot/k600/none'], {})
     lines = printed('--table', '1', '--work-dir', tmp_path).splitlines()
-    assert lines[-1].startswith('15 runs, 13 to do.')
-    state = {line[13:].split()[0]: line for line in lines[:15]}
+    assert lines[-1] == '15 runs, 13 to do.'
+    assert lines[0] == 'vifi_zero_shot'  # the config of the next 15
+    state = {line[15:].split()[0]: line[2:] for line in lines[1:16]}
     assert set(state) == {run.name for run in paper_tables()['1'].runs}
     for name, start in (('zero_shot/train/text', 'finished '),
                         ('zero_shot/train/both', 'train  '),
                         ('zero_shot/k600/none', 'finished '),
                         ('zero_shot/k600/both', 'test  ')):
         assert state[name].startswith(start)
-    assert state['zero_shot/k600/both'].endswith(
-        'vifi_zero_shot TUNE=both EVAL=k600  <- zero_shot/train/both')
+    assert state['zero_shot/k600/both'].split()[1:] == [
+        'zero_shot/k600/both', '<-', 'zero_shot/train/both']
+
+
+@pytest.mark.parametrize('argv', [[], ['--mini', '--dry-run']])
+def test_list_fits_a_terminal(printed, argv):
+    lines = printed(*argv).splitlines()
+    assert len(lines) > 60 and max(map(len, lines)) <= 80
 
 
 @pytest.mark.parametrize('argv, count', [

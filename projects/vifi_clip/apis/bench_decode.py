@@ -10,6 +10,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
+from .help_text import HelpFormatter
+
 READERS = ('decord', 'decord2', 'pyav', 'torchcodec', 'opencv')
 _OWN_THREADS = ('opencv', )  # chooses itself how many
 _VIDEO_LISTS = ('.txt', )
@@ -21,8 +23,9 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         description='Read sparse frames of your videos with every reader '
         'that is installed, taking turns; check that they agree; recommend '
         'one.',
-        epilog='example: python tools/bench_decode.py data/k400/val.txt '
-        '--root data/k400/videos')
+        epilog='examples:\n  vifi-clip bench-decode videos/*.mp4\n'
+        '  vifi-clip bench-decode data/k400/val.txt --root data/k400/videos',
+        formatter_class=HelpFormatter)
     parser.add_argument('videos', nargs='+', help='video files, or one '
                         'list (.txt) of "path label" lines')
     parser.add_argument('--root', help="folder that a list's paths start "
@@ -34,7 +37,8 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument('--repeats', type=int, default=5,
                         help='times that each is read (default: 5)')
     parser.add_argument('--readers', nargs='+', choices=READERS,
-                        default=list(READERS), help='default: all')
+                        metavar='READER', default=list(READERS),
+                        help=f'among {", ".join(READERS)} (default: all)')
     parser.add_argument('--threads', type=int, nargs='+', default=[1, 2],
                         help='decoding threads to try; PyAV takes as many as '
                         'it likes for any number above 1 (default: 1 2)')

@@ -6,6 +6,7 @@ from typing import List, Optional, Sequence
 
 from ..errors import UserError
 from .environment import prepare
+from .help_text import HelpFormatter
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -13,7 +14,11 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Measure time and memory of evaluation and training '
         'against the plain computation of the paper, MMAction2 and '
-        "transformers' X-CLIP, on this machine and in one run")
+        "transformers' X-CLIP, on this machine and in one run",
+        epilog='examples:\n  vifi-clip benchmark --quick\n'
+        '  vifi-clip benchmark --list\n'
+        '  vifi-clip benchmark --device cuda --out work_dirs/benchmark_gpu',
+        formatter_class=HelpFormatter)
     parser.add_argument(
         '--quick', action='store_true',
         help='a view and a training step of ours against the plain '

@@ -6,6 +6,7 @@ import copy
 import os.path as osp
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence
 
+from .help_text import HelpFormatter
 from .launch import add_common_arguments, leave_out_pretrained, load_config
 
 if TYPE_CHECKING:
@@ -24,9 +25,10 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         'once, by the validation pipeline. configs/vifi_cached.py then '
         'trains the text side on the embeddings, without videos, image tower '
         'or augmentation.',
-        epilog='example: python tools/cache_frames.py configs/vifi_k400.py '
-        'none --out data/frame_cache; TUNE=text CACHE=data/frame_cache '
-        'python tools/train.py configs/vifi_cached.py')
+        epilog='examples:\n'
+        '  vifi-clip cache-frames vifi_k400 none --out data/frame_cache\n'
+        '  TUNE=text CACHE=data/frame_cache vifi-clip train vifi_cached',
+        formatter_class=HelpFormatter)
     parser.add_argument('config', help='config file, of the videos')
     parser.add_argument('checkpoint', help="checkpoint of the image tower, or "
                         "'none': what the config starts from")

@@ -8,6 +8,8 @@ import os.path as osp
 import tempfile
 from typing import TYPE_CHECKING, Optional, Sequence
 
+from .help_text import HelpFormatter
+
 if TYPE_CHECKING:
     from ..models.conversion.report import Report
 
@@ -25,9 +27,13 @@ sources:
                 where there is none)
   vifi          a checkpoint of ours
 
-example: the paper's file, with the token embeddings that it lacks
-  python tools/convert_checkpoint.py vifi_clip_10_epochs_k400.pth vifi.pth \\
+examples:
+  # the paper's file, with the token embeddings that it lacks
+  vifi-clip convert vifi_clip_10_epochs_k400.pth vifi.pth \\
       --source release --target vifi --clip ViT-B-16.pt
+  # a checkpoint of ours for OpenCLIP
+  vifi-clip convert epoch_30.pth clip.safetensors \\
+      --source vifi --target open_clip
 """
 
 
@@ -36,7 +42,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Convert a checkpoint from one layout to another',
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        formatter_class=HelpFormatter)
     parser.add_argument('src', help='file to read (transformers: or folder)')
     parser.add_argument('dst', help='file to write')
     parser.add_argument('--source', choices=SOURCES, required=True,

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Optional, Sequence
 
 from ..errors import UserError
+from ..resources import root
 from . import test, train
+from .help_text import HelpFormatter
 from .quickstart_report import draw_picture, write_table
 from .steps import run_step
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = root()
 MINI_CLIP = 'work_dirs/mini_clip/mini_clip.pth'
 VIEWS = dict(single=['--single-view'], multi=[])
 
@@ -24,7 +26,10 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Command line of the quick start."""
     parser = argparse.ArgumentParser(
         description='Make the small world, train its CLIP, fine-tune it on '
-        'videos and compare. What is finished is not done again.')
+        'videos and compare. What is finished is not done again.',
+        epilog='examples:\n  vifi-clip quickstart\n'
+        '  vifi-clip quickstart my.mp4 --seeds 0 1 2',
+        formatter_class=HelpFormatter)
     parser.add_argument('videos', nargs='*',
                         help='videos of your own to recognise at the end')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0],
@@ -132,9 +137,9 @@ def main(argv: Optional[Sequence[str]] = None) -> dict:
     _copy(checkpoint, stable)
     print(f'Picture: {picture}\n')
     _predict(args, stable)
-    print('\nAny video, any labels:\n  python tools/predict.py '
-          f'configs/vifi_mini.py {stable} VIDEO --labels "a red ring '
-          'spinning, a blue star blinking"')
+    print('\nAny video, any labels:\n  python tools/predict.py VIDEO --config '
+          f'vifi_mini \\\n    --checkpoint {stable} \\\n    --labels '
+          '"a red ring spinning, a blue star blinking"')
     return results
 
 
@@ -154,4 +159,5 @@ def _predict(args: argparse.Namespace, checkpoint: str) -> None:
         print('Classes that no training video shows; folders tell the truth:')
         options = ['--topk', '2', '--labels', str(labels)]
         assert len(names) == len(videos)
-    predict([config('vifi_mini'), checkpoint, *videos, *options])
+    predict([*videos, '--config', config('vifi_mini'), '--checkpoint',
+             checkpoint, *options])

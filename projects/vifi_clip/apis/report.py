@@ -11,6 +11,7 @@ from ..matrix.mini_tables import mini_tables
 from ..matrix.paper_tables import paper_tables
 from ..matrix.results import Result, fill
 from ..matrix.runs import Run, Table, by_name
+from .help_text import HelpFormatter
 from .run_matrix import default_folder
 
 Filled = List[Tuple[Table, List[Result]]]
@@ -23,7 +24,9 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Print the paper\'s tables as far as their runs are '
         'finished, and save them as report.md, report.csv and report.png.',
-        epilog='example: python tools/report.py --mini')
+        epilog='examples:\n  vifi-clip report --mini\n'
+        '  vifi-clip report --table 1 3 --out tables',
+        formatter_class=HelpFormatter)
     parser.add_argument('--mini', action='store_true', help='the small world')
     parser.add_argument('--table', nargs='+', help='numbers of tables '
                         '(default: all)')

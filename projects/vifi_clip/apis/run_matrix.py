@@ -12,6 +12,7 @@ from ..matrix.mini_tables import mini_tables
 from ..matrix.paper_tables import paper_tables
 from ..matrix.runs import Run, Table, by_name, with_needed
 from . import knobs
+from .help_text import HelpFormatter
 
 # Knobs that mean one data set or run, where the matrix has many.
 _OF_ONE = {'LIST_DIR', 'VIDEO_DIR', 'CLASS_FILE', 'TRAIN_LIST', 'VAL_LIST',
@@ -24,6 +25,14 @@ _SLURM = """#!/usr/bin/env bash
 #SBATCH --ntasks=1
 #SBATCH --cpus-per-gpu=8
 """
+_EPILOG = """
+examples:
+  vifi-clip matrix                              # what there is
+  vifi-clip matrix --table 2 --dataset hmdb51 --run --gpus 8
+  vifi-clip matrix --table 3 --commands slurm --gpus 8 > jobs.sh
+  vifi-clip matrix --mini                       # run it all
+  vifi-clip report                              # the tables
+"""
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -31,17 +40,8 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='List, run or print every cell of the paper\'s tables. '
         'Without --run, or --mini, nothing is run.',
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog='examples:\n'
-        '  python tools/run_matrix.py                          # what there is'
-        '\n'
-        '  python tools/run_matrix.py --table 2 --dataset hmdb51 --run '
-        '--gpus 8\n'
-        '  python tools/run_matrix.py --table 3 --commands slurm --gpus 8 > '
-        'jobs.sh\n'
-        '  python tools/run_matrix.py --mini                   # run it all'
-        '\n'
-        '  python tools/report.py                              # the tables')
+        formatter_class=HelpFormatter,
+        epilog=_EPILOG)
     parser.add_argument('--mini', action='store_true', help='run the small '
                         'world instead of the paper\'s data sets')
     parser.add_argument('--table', nargs='+', help='numbers of the paper\'s '
@@ -129,17 +129,25 @@ def _check_known(option: str, given: Optional[List[str]],
 
 
 def show(runs: Sequence[Run], layout: Layout) -> None:
-    """List runs and how far they are."""
+    """List runs and how far they are, in 80 columns.
+
+    A name tells the knobs in short; the commands have them in full.
+    """
+    width = max((len(run.name) for run in runs if run.uses), default=0)
+    config = None
     for run in runs:
+        if run.config != config:
+            config = run.config
+            print(config)
         what = ('train + test' if run.train and run.test else
                 'train' if run.train else 'test')
         state = 'finished' if layout.finished(run) else what
-        knobs = ' '.join(f'{k}={v}' for k, v in run.knobs.items())
         start = f'  <- {run.uses}' if run.uses else ''
-        print(f'{state:<13}{run.name:<42} {run.config} {knobs}{start}')
+        print(f'  {state:<13}{run.name:<{width}}{start}'.rstrip())
     left = sum(not layout.finished(run) for run in runs)
-    print(f'\n{len(runs)} runs, {left} to do. --run runs them, --commands '
-          f'prints them; in {layout.root}')
+    print(f'\nThey go to {layout.root}\n--run runs them, --commands shell '
+          'prints them with their knobs.\n'
+          f'{len(runs)} runs, {left} to do.')
 
 
 def print_commands(runs: Sequence[Run], layout: Layout, kind: str,

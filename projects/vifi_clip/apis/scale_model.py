@@ -7,6 +7,7 @@ from typing import List, Optional, Sequence
 
 from ..scale.cost import STRATEGIES, TUNES, Machine, Work, flops, memory
 from ..scale.cost import seconds, traffic
+from .help_text import HelpFormatter
 
 _GIB = 2**30
 SWEEPS = dict(
@@ -20,7 +21,11 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Command line of the cost model."""
     parser = argparse.ArgumentParser(
         description='FLOPs, memory, traffic and time of a training step of '
-        'ViFi-CLIP ViT-B/16 against frames, batch, classes and processes')
+        'ViFi-CLIP ViT-B/16 against frames, batch, classes and processes',
+        epilog='examples:\n  vifi-clip scale --frames 32 --processes 64\n'
+        '  vifi-clip scale --strategy fsdp --batch 16 --tflops 300\n'
+        '  vifi-clip scale --measured points.json --plot scale.png',
+        formatter_class=HelpFormatter)
     parser.add_argument('--frames', type=int, default=16,
                         help='default: %(default)s')
     parser.add_argument('--batch', type=int, default=4, help='of a process '

@@ -7,6 +7,7 @@ import os
 import os.path as osp
 from typing import TYPE_CHECKING, Optional, Sequence
 
+from .help_text import HelpFormatter
 from .inference_options import add_inference_arguments, inference_settings
 from .launch import (add_common_arguments, build_runner,
                      leave_out_pretrained, load_config, prepare_distributed)
@@ -16,11 +17,23 @@ from .strategy import apply_strategy
 if TYPE_CHECKING:
     from mmengine.config import Config
 
+_EPILOG = """
+examples:
+  vifi-clip test vifi_k400 work_dirs/vifi_k400/epoch_30.pth --single-view
+  EVAL=hmdb51 vifi-clip test vifi_zero_shot CHECKPOINT --metrics hmdb51.json
+  TUNE=none vifi-clip test vifi_zero_shot none        # frozen CLIP
+  # 8 GPUs
+  bash "$(vifi-clip --root)/tools/dist_test.sh" vifi_k400 CHECKPOINT 8
+"""
+
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Command line of testing."""
-    parser = argparse.ArgumentParser(description='Test a recognizer')
-    parser.add_argument('config', help='config file')
+    parser = argparse.ArgumentParser(
+        description='Test a recognizer',
+        epilog=_EPILOG,
+        formatter_class=HelpFormatter)
+    parser.add_argument('config', help='config file, or its name')
     parser.add_argument(
         'checkpoint', help="checkpoint file, or 'none' to test the model as "
         'its config builds it (e.g. frozen CLIP)')

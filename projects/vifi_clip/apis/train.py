@@ -7,6 +7,7 @@ from glob import escape, glob
 from typing import TYPE_CHECKING, Optional, Sequence
 
 from .accumulate import auto_accumulate
+from .help_text import HelpFormatter
 from .launch import (add_common_arguments, build_runner, load_config,
                      prepare_distributed)
 from .precheck import check_lists
@@ -15,11 +16,23 @@ from .strategy import apply_strategy
 if TYPE_CHECKING:
     from mmengine.config import Config
 
+_EPILOG = """
+examples:
+  vifi-clip train vifi_k400 --amp
+  DATASET=ucf101 SHOTS=4 TUNE=prompt vifi-clip train vifi_few_shot --seed 1
+  vifi-clip train my.py --work-dir runs/a --resume --auto-accumulate 256
+  # 8 GPUs
+  bash "$(vifi-clip --root)/tools/dist_train.sh" vifi_k400 8 --amp
+"""
+
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Command line of training."""
-    parser = argparse.ArgumentParser(description='Train a recognizer')
-    parser.add_argument('config', help='config file')
+    parser = argparse.ArgumentParser(
+        description='Train a recognizer',
+        epilog=_EPILOG,
+        formatter_class=HelpFormatter)
+    parser.add_argument('config', help='config file, or its name')
     add_common_arguments(parser)
     parser.add_argument(
         '--resume',
@@ -124,6 +137,9 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         raise ValueError("TUNE=none (model.tune='none') is frozen CLIP, in "
                          'which nothing trains: test it with tools/test.py '
                          'CONFIG none')
+    if not cfg.get('train_dataloader'):
+        raise ValueError(f'{cfg.filename} has no train_dataloader: it only '
+                         'predicts; train with another config')
     check_lists(cfg, ('train', 'val'))
     prepare_distributed(cfg)
     if args.auto_accumulate is not None:

@@ -3,7 +3,6 @@
 Letters: B videos, T frames, C classes.
 """
 import contextlib
-from pathlib import Path
 from typing import List
 
 import torch
@@ -11,9 +10,10 @@ from mmaction.structures import ActionDataSample
 from torch import Tensor
 
 from ..models.towers import get_arch_cfg
+from ..resources import root
 from .cases import Case
 
-ROOT = Path(__file__).resolve().parents[3]  # the checkout
+ROOT = root()
 
 
 def class_names(num: int) -> List[str]:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Dict, List, Mapping, Optional, Set
 
 from ..apis import knobs
+from ..resources import root
 from .runs import Run
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = root()
 
 
 class ShellText(str):

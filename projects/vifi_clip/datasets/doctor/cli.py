@@ -26,14 +26,14 @@ to a folder of its own; lists and videos are only read."""
 EPILOG = """\
 examples:
   # all lists of a folder; their names say what they are for
-  python tools/check_data.py data_splits/ucf101 --videos data/ucf101/videos
+  vifi-clip check-data data_splits/ucf101 --videos data/ucf101/videos
   # two lists of your own
-  python tools/check_data.py --train a.txt --val b.txt --classes names.txt \\
+  vifi-clip check-data --train a.txt --val b.txt --classes names.txt \\
       --videos clips --out work_dirs/check/mine
   # decode every frame, allow 5 minutes for a video
-  python tools/check_data.py data_splits/k400 --decode full --timeout 300
+  vifi-clip check-data data_splits/k400 --decode full --timeout 300
 
-A list folder is named and laid out as tools/make_splits.py does it:
+A list folder is named and laid out as vifi-clip splits does it:
 train.txt, val.txt, train_split1.txt, base_val.txt, ... and class lists.
 Videos are looked for in data/NAME/videos if --videos is not given.
 
@@ -44,7 +44,6 @@ _LONGEST_S = 86400
 def make_parser() -> argparse.ArgumentParser:
     """The options."""
     parser = argparse.ArgumentParser(
-        prog='check_data.py',
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -62,9 +61,10 @@ def make_parser() -> argparse.ArgumentParser:
         '(default: the one beside each)')
     add('--out', metavar='DIR', help='folder for the report (default: '
         'work_dirs/check/NAME)')
-    add('--dataset', choices=[*PUBLISHED, 'none'],
-        help='compare counts with the published ones of this data set '
-        '(default: by the name of the folder)')
+    add('--dataset', choices=[*PUBLISHED, 'none'], metavar='NAME',
+        help='compare counts with the published ones of this data set: '
+        f'{", ".join(PUBLISHED)} or none (default: by the name of the '
+        'folder)')
     add('--min-frames', type=int, default=16, metavar='T',
         help='warn of videos with fewer frames (default: %(default)s)')
     add('--decode', choices=['quick', 'full'], default='quick',
@@ -98,8 +98,7 @@ def main(argv: Optional[Sequence[str]] = None, work=check_video) -> int:
     except (UserError, ValueError, OSError) as error:
         if os.environ.get('VIFI_TRACEBACK'):
             raise
-        print(f'error: {error}\n(VIFI_TRACEBACK=1 shows where)',
-              file=sys.stderr)
+        print(f'error: {error}', file=sys.stderr)
         return 2
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
 from ...errors import UserError
+from ...resources import root
 from ..class_list import check_class_name, read_class_list
 
 # The committed class lists.
-PUBLISHED = Path(__file__).resolve().parents[4] / 'data_splits'
+PUBLISHED = root() / 'data_splits'
 _OTHERS = {
     **dict.fromkeys(('k400', 'hmdb51', 'ucf101', 'ssv2'),
                     ['base_classes.txt', 'novel_classes.txt']),

@@ -1,4 +1,4 @@
-"""The options of ``tools/make_splits.py``."""
+"""``vifi-clip splits``, ``tools/make_splits.py``."""
 import argparse
 import difflib
 import os
@@ -16,18 +16,18 @@ from .protocols import TINY_SHOTS
 _EXAMPLES = """\
 examples:
   # from the official annotations into data_splits/ucf101/
-  python tools/make_splits.py ucf101 --annotations ucfTrainTestlist
+  vifi-clip splits ucf101 --annotations ucfTrainTestlist
   # 32 shots as well, from seeds 1 to 5
-  python tools/make_splits.py ssv2 --annotations ssv2 --shots 2 4 8 16 32 \\
+  vifi-clip splits ssv2 --annotations ssv2 --shots 2 4 8 16 32 \\
       --seeds 1 2 3 4 5
   # videos all in one folder, as the paper's release has them
-  python tools/make_splits.py hmdb51 --annotations splits --pattern '{name}'
+  vifi-clip splits hmdb51 --annotations splits --pattern '{name}'
   # your own data set: columns path,label and, if you like, split
-  python tools/make_splits.py kitchen --csv kitchen.csv --out kitchen_lists
+  vifi-clip splits kitchen --csv kitchen.csv --out kitchen_lists
   # the paper's released lists
-  python tools/make_splits.py hmdb51 --import ViFi-CLIP --out released/hmdb51
+  vifi-clip splits hmdb51 --import ViFi-CLIP --out released/hmdb51
   # are the lists as they were made, and all videos there?
-  python tools/make_splits.py ucf101 --check --videos data/ucf101/videos
+  vifi-clip splits ucf101 --check --videos data/ucf101/videos
 """
 
 
@@ -45,9 +45,10 @@ def _whole(text: str) -> int:
 def make_parser() -> argparse.ArgumentParser:
     """The parser of the tool's options."""
     parser = argparse.ArgumentParser(
-        prog='make_splits.py',
+        usage='%(prog)s DATASET [options]\n       (one of --annotations DIR, '
+        '--csv FILE, --import DIR, --check)',
         description='Write the annotation lists of every protocol: base to '
-        'novel, K-shot, zero-shot, whole sets, retrieval.',
+        'novel,\nK-shot, zero-shot, whole sets, retrieval.',
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('dataset', help=f'{", ".join(DATASETS)}, or with '

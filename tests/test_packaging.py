@@ -1,0 +1,193 @@
+"""The package as pip installs it, far from any checkout."""
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from projects.vifi_clip import resources
+
+REPO = Path(__file__).resolve().parents[1]
+BUILT_FROM = ('LICENSE', 'MANIFEST.in', 'README.md', 'constraints.txt',
+              'pyproject.toml', 'setup.cfg', 'setup.py')
+FOLDERS = ('configs', 'data_splits', 'projects', 'tools')
+# A list that tools/make_splits.py made: it is not ours to publish.
+GENERATED = 'data_splits/k400/train.txt'
+
+
+def _run(*command, cwd, **environ) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, *map(str, command)], cwd=cwd, text=True, timeout=300,
+        capture_output=True, env={**os.environ, **environ})
+
+
+@pytest.fixture(scope='module')
+def site(tmp_path_factory) -> Path:
+    """A folder as site-packages, installed from the source distribution."""
+    base = tmp_path_factory.mktemp('packaging')
+    source = base / 'source'
+    for name in FOLDERS:
+        shutil.copytree(REPO / name, source / name,
+                        ignore=shutil.ignore_patterns('__pycache__'))
+    for name in BUILT_FROM:
+        shutil.copy(REPO / name, source)
+    (source / GENERATED).write_text('a.mp4 0\n')
+    made = _run('-c', 'import setuptools.build_meta as b; b.build_sdist("..")',
+                cwd=source)
+    assert made.returncode == 0, made.stderr
+    done = _run('-m', 'pip', 'install', '--no-deps', '--no-index',
+                '--no-build-isolation', '--no-compile', '--target',
+                base / 'site', next(base.glob('*.tar.gz')), cwd=base)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return base / 'site'
+
+
+@pytest.fixture
+def vifi_clip(site, tmp_path):
+    """The command, run in an empty folder."""
+
+    def call(*argv):
+        return _run(site / 'bin/vifi-clip', *argv, cwd=tmp_path,
+                    PYTHONPATH=str(site), COLUMNS='80')
+
+    return call
+
+
+def _files(folder: Path) -> set:
+    return {path.relative_to(folder).as_posix()
+            for path in folder.rglob('*') if path.is_file()
+            and '__pycache__' not in path.parts}
+
+
+def test_all_files_of_the_package(site):
+    """Data files, too, which setuptools leaves out unless they are named."""
+    for name in 'vifi_clip', 'vifi_clip_cli':
+        here, there = (_files(root / 'projects' / name)
+                       for root in (REPO, site))
+        assert here <= there
+        assert all(file.startswith('.mim/') for file in there - here)
+
+
+def test_what_comes_with_it(site):
+    found = _files(site / 'projects/vifi_clip/.mim')
+    for folder in 'configs', 'data_splits':
+        committed = subprocess.run(
+            ['git', 'ls-files', '-co', '--exclude-standard', folder],
+            cwd=REPO, text=True, capture_output=True).stdout.split()
+        if committed:  # a checkout
+            assert set(committed) - {'data_splits/.gitignore'} == {
+                file for file in found if file.startswith(folder)}
+    assert GENERATED not in found
+    scripts = {Path(file).name for file in found if file[:6] == 'tools/'}
+    assert scripts >= {'train.py', '_start.py', 'dist_train.sh', '_launch.sh',
+                       'slurm_test.sh', '_slurm.sh', '_python.sh'}
+    # These make an environment for a checkout.
+    assert not scripts & {'quickstart.sh', 'run_tests.sh', '_env.sh'}
+
+
+def test_the_command(vifi_clip, site):
+    done = vifi_clip('--help')
+    assert done.returncode == 0 and 'usage: vifi-clip COMMAND' in done.stdout
+    root = vifi_clip('--root').stdout.strip()
+    assert root == str(site.resolve() / 'projects/vifi_clip/.mim')
+    done = vifi_clip('test', '--help')
+    assert done.stdout.startswith('usage: vifi-clip test '), done.stderr
+    done = _run(Path(root, 'tools/test.py'), '--help', cwd=root,
+                PYTHONPATH=str(site))
+    assert done.stdout.startswith('usage: test.py '), done.stderr
+
+
+# Of an installed package, in an empty folder.
+_READ = '''
+from pathlib import Path
+import projects.vifi_clip
+from projects.vifi_clip.apis.launch import read_config
+from projects.vifi_clip.resources import config_names
+print('in', projects.vifi_clip.__file__)
+for name in config_names():
+    cfg = read_config(name)
+    text = cfg.model.get('cls_head', {}).get('text_classifier') or {}
+    print('read', name, cfg.model.type, *filter(
+        None, [text.get('class_file')]), sep='|')
+from projects.vifi_clip_cli import main
+print('code', main(['test', 'vifi_k40', 'none']))
+'''
+
+
+def test_every_config_is_read(site, tmp_path):
+    done = _run('-c', _READ, cwd=tmp_path, PYTHONPATH=str(site))
+    assert done.returncode == 0, done.stderr
+    assert f'in {site.resolve()}{os.sep}' in done.stdout
+    rows = [line.split('|')[1:] for line in done.stdout.splitlines()
+            if line.startswith('read|')]
+    assert [row[0] for row in rows] == resources.config_names()
+    lists = {row[0]: Path(row[2]) for row in rows if len(row) > 2
+             and 'mini' not in row[0]}  # whose data set is rendered
+    assert {'vifi_k400', 'vifi_few_shot', 'mix/tsn_r50_vifi_head_k400'} <= set(
+        lists)
+    for path in lists.values():
+        assert path.is_file() and '.mim' in path.parts
+    assert done.stdout.endswith('\ncode 2\n')
+    assert "Did you mean 'vifi_k400'?" in done.stderr.splitlines()[-1]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('name', [
+    'vifi_k400', 'vifi_k400.py', 'configs/vifi_k400.py',
+    './configs/vifi_k400.py'])
+def test_find_config(monkeypatch, tmp_path, name):
+    monkeypatch.chdir(tmp_path)
+    assert resources.find_config(name) == str(REPO / 'configs/vifi_k400.py')
+
+
+def test_a_file_goes_before_a_name(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'vifi_mini').mkdir()  # such as a folder of results
+    assert resources.find_config('vifi_mini').startswith(str(REPO))
+    (tmp_path / 'vifi_k400.py').touch()
+    assert resources.find_config('vifi_k400.py') == 'vifi_k400.py'
+
+
+@pytest.mark.parametrize('name, near', [
+    ('vifi_fewshot', 'vifi_few_shot'), ('vifi_K400.py', 'vifi_k400'),
+    ('slowonly_r50_vifi_head_k400', 'mix/slowonly_r50_vifi_head_k400'),
+    ('/x/zero_shot.py', 'vifi_zero_shot'), ('_base_/runtime', None),
+    ('../configs/vifi_k400', 'vifi_k400'), ('', None), ('.', None)])
+def test_config_that_does_not_exist(name, near):
+    with pytest.raises(FileNotFoundError) as caught:
+        resources.find_config(name)
+    text = str(caught.value)
+    assert text.startswith(f'Config {name!r} does not exist.')
+    found = re.search("Did you mean '(.*?)'", text)
+    assert (found and found[1]) == near
+    assert all(known in text for known in resources.config_names())
+
+
+def test_extras():
+    """Each is in `all`, and every direct dependency is pinned."""
+    from configparser import ConfigParser
+    parser = ConfigParser()
+    parser.read(REPO / 'setup.cfg')
+    extras = dict(parser['options.extras_require'])
+    own = {name: re.findall(r'^[\w-]+', text, re.M)
+           for name, text in extras.items()}
+    every = re.search(r'vifi_clip\[(.*)\]', extras['all'])[1].split(',')
+    assert set(every) == set(extras) - {'all', 'test', 'video'}
+    pins = re.findall('^([^=#\n]+)==', (REPO / 'constraints.txt').read_text(),
+                      re.M)
+    for name in every:
+        assert set(own[name]) <= set(pins), name
+
+
+def test_every_extra_that_code_asks_for():
+    """``need(module, extra)`` tells users to install it."""
+    setup = (REPO / 'setup.cfg').read_text()
+    asked = {match for path in (REPO / 'projects').rglob('*.py')
+             for match in re.findall(r"need\(\s*'[\w.]+',\s*'(\w+)'",
+                                     path.read_text())}
+    missing = [name for name in asked
+               if not re.search(rf'^{name} =$', setup, re.M)]
+    assert not missing

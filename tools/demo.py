@@ -1,0 +1,10 @@
+#!/usr/bin/env python
+"""A web page to try a model; see --help. It is `vifi-clip demo`."""
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))  # under runpy, too
+from _start import start  # noqa: E402
+
+if __name__ == '__main__':
+    sys.exit(start('demo'))
