@@ -75,11 +75,11 @@ class FusedBlock(ResidualAttentionBlock):
 
     def _is_plain(self) -> bool:
         attn, mlp = self.attn, self.mlp
-        if len(mlp) != 3:
+        if len(mlp) != 3 or type(attn) is not nn.MultiheadAttention:
             return False
         parts = (self.ln_1, self.ln_2, attn, attn.out_proj, mlp, *mlp)
-        return (type(attn) is nn.MultiheadAttention and attn.batch_first
-                and attn.in_proj_weight is not None and not attn.dropout
+        return (attn.batch_first and attn.in_proj_weight is not None
+                and not attn.dropout
                 and type(attn.out_proj) in _LINEARS
                 and type(mlp.c_fc) in _LINEARS
                 and type(mlp.c_proj) in _LINEARS
@@ -130,7 +130,10 @@ class FusedBlock(ResidualAttentionBlock):
 
     def _mlp(self, x: Tensor) -> Tensor:
         fc, act, proj = self.mlp
-        if type(act) is not QuickGELU or fc.bias is None or proj.bias is None:
+        if (type(act) is not QuickGELU or fc.bias is None
+                or proj.bias is None or torch.compiler.is_exporting()):
+            # Whoever runs an exported graph fuses it in his own way, and
+            # quantises plain products alone.
             return self.mlp(x)
         shape = x.shape
         x = x.reshape(-1, shape[-1])
@@ -152,7 +155,8 @@ def _is_watched(part: nn.Module) -> bool:
 
 def pick(x: Tensor, only: Tensor) -> Tensor:
     """One token of each sequence, [N, L, W] and [N] to [N, W]."""
-    return x[torch.arange(len(x), device=x.device), only]
+    # Not len(x), which would fix the batch size of an exported graph.
+    return x[torch.arange(x.shape[0], device=x.device), only]
 
 
 def causal_mask(x: Tensor) -> Tensor:

@@ -111,9 +111,9 @@ def encode_tokens(text: TextTransformer,
                     grad_checkpointing)
             # The tower draws no random numbers.
             embedded.append(
-                checkpoint(_encode_chunk, *args, use_reentrant=False,
+                checkpoint(encode_chunk, *args, use_reentrant=False,
                            preserve_rng_state=False)
-                if recompute else _encode_chunk(*args))
+                if recompute else encode_chunk(*args))
         return restore_order(torch.cat(embedded), chunks)
 
 
@@ -132,10 +132,12 @@ def _plan(text: TextTransformer, tokens: Tensor, ends: Tensor, grad: bool,
     return chunks, lengths, recompute
 
 
-def _encode_chunk(text: TextTransformer, tokens: Tensor, ends: Tensor,
-                  prompts: Optional[DeepPrompts],
-                  grad_checkpointing: bool) -> Tensor:
-    """Embed sentences that run together, [S, L] to [S, D]."""
+def encode_chunk(text: TextTransformer, tokens: Tensor, ends: Tensor,
+                 prompts: Optional[DeepPrompts],
+                 grad_checkpointing: bool) -> Tensor:
+    """Embed sentences that run together, [S, L] to [S, D]; see
+    :func:`encode_tokens`. No length is looked at, so that it can be
+    exported."""
     if not is_causal(text):
         return text(tokens)
     length, dtype = tokens.shape[1], text.transformer.get_cast_dtype()

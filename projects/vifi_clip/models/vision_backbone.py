@@ -149,7 +149,8 @@ class CLIPVisionBackbone(BaseModule):
             # [N, L + n, W]
         only = None
         if _reads_class_token(self.visual):
-            only = torch.zeros(len(x), dtype=torch.long, device=x.device)
+            # Not len(x), which would fix the batch size of an exported graph.
+            only = x.new_zeros(x.shape[0], dtype=torch.long)
         x = run_blocks(
             blocks, x, self.prompts, self.grad_checkpointing, only=only)
         # Pooling must not see the prompts (it matters for average pooling).
