@@ -1,0 +1,93 @@
+"""The table and the contact sheet say what was found."""
+import numpy as np
+import pytest
+from PIL import Image
+from search_world import COLOURS, colour_clip
+
+from projects.vifi_clip.search import Hit, contact_sheet
+from projects.vifi_clip.search.sheet import encode, read_frames, stack
+from projects.vifi_clip.search.table import (format_hits, format_span,
+                                             shorten)
+
+
+def main_colour(picture) -> str:
+    mean = np.asarray(picture, float).reshape(-1, 3).mean(0)
+    return min(COLOURS, key=lambda c: np.abs(mean - COLOURS[c]).sum())
+
+
+def test_frames_are_of_the_window(tmp_path):
+    path = colour_clip(tmp_path / 'a.mp4', 'red', 'green', 'blue', 'red',
+                       frames=25)
+    frames, problem = read_frames(path, None, None)
+    assert [main_colour(f) for f in frames] == ['red', 'green', 'blue', 'red']
+    assert not problem
+    frames, _ = read_frames(path, 1., 2.)
+    assert [main_colour(f) for f in frames] == 4 * ['green']
+    frames, _ = read_frames(path, 1., 3.)
+    assert [main_colour(f) for f in frames] == 2 * ['green'] + 2 * ['blue']
+
+
+def test_a_sheet_shows_each_hit_in_its_place(tmp_path):
+    hits = [Hit(colour_clip(tmp_path / f'{c}.mp4', c), None, None, 0.5)
+            for c in ('red', 'green', 'blue')]
+    sheet = contact_sheet(hits, 'colours')
+    pixels = np.asarray(sheet).reshape(-1, 3).astype(int)
+    rows = {}
+    for colour, rgb in COLOURS.items():
+        near = np.abs(pixels - rgb).sum(1) < 60
+        assert near.sum() > 4 * 118 * 118  # four frames
+        rows[colour] = np.flatnonzero(near).mean() // sheet.width
+    assert rows['red'] < rows['green'] < rows['blue']
+    two_columns = contact_sheet(2 * hits, 'colours')
+    assert two_columns.width > 1.9 * sheet.width
+    assert stack([sheet, two_columns]).size == (
+        two_columns.width, sheet.height + two_columns.height)
+
+
+def test_a_video_that_is_gone_or_broken_keeps_its_place(tmp_path):
+    (tmp_path / 'bad.mp4').write_bytes(b'no video')
+    bad = str(tmp_path / 'bad.mp4')
+    assert read_frames(str(tmp_path / 'gone.mp4'), None, None) == (
+        [], 'the file is no longer there')
+    frames, problem = read_frames(bad, None, None)
+    assert not frames and 'cannot be read' in problem
+    sheet = contact_sheet([Hit(bad, 1., 2., 0.1)], 'q' * 500)
+    good = colour_clip(tmp_path / 'good.mp4', 'red')
+    assert sheet.size == contact_sheet([Hit(good, 0., 0.2, 0.1)], 'q').size
+    assert contact_sheet([], 'nothing').height > 60
+
+
+@pytest.mark.parametrize('name, kind', [('a.png', 'PNG'), ('a.JPG', 'JPEG')])
+def test_the_name_says_the_format(tmp_path, name, kind):
+    data = encode(Image.new('RGB', (8, 8)), name)
+    (tmp_path / name).write_bytes(data)
+    assert Image.open(tmp_path / name).format == kind
+
+
+def test_the_table_fits_a_terminal():
+    hits = [
+        Hit('/data/' + 'long/' * 40 + 'the_name.mp4', 3605., 3700., 0.12345),
+        Hit('/v/短い.mp4', 5., 10., -0.5),
+        Hit('/映画/' + '長い' * 60 + '.mp4', None, None, 1.),
+    ]
+    lines = format_hits(hits).splitlines()
+    assert max(len(line) for line in lines) <= 80
+    assert lines[1].split()[:3] == ['1', '0.123', '1:00:05-1:01:40']
+    assert '...' in lines[1] and lines[1].endswith('/the_name.mp4')
+    assert lines[2].split() == ['2', '-0.500', '0:05.0-0:10.0', '/v/短い.mp4']
+    wide = sum(2 if ord(c) > 0x2e80 else 1 for c in lines[3])
+    assert 70 < wide <= 80 and lines[3].endswith('い.mp4')
+
+
+def test_shortening_keeps_short_texts_and_both_ends():
+    assert shorten('/a/b.mp4', 8) == '/a/b.mp4'
+    assert shorten('/abcdefgh/b.mp4', 12) == '/ab...b.mp4'.replace(
+        '/ab...b', '/ab.../b')
+    assert shorten('a\nb\x1b[31m', 20) == 'a?b?[31m'
+
+
+def test_times():
+    assert format_span(None, None) == 'whole'
+    assert format_span(0., 5.) == '0:00.0-0:05.0'
+    assert format_span(59.96, 61.24) == '1:00.0-1:01.2'
+    assert format_span(3599.6, 3601.) == '0:59:59-1:00:01'
