@@ -52,7 +52,7 @@ val_cfg = dict(_delete_=True, type='MultiSetValLoop', **_halves)
 test_cfg = dict(_delete_=True, type='MultiSetTestLoop', **_halves)
 del _text, _halves
 
-# what `tools/predict.py` samples
+# what MMAction2's inference_recognizer samples
 test_pipeline = _base_.val_pipeline
 
 epochs = 11

@@ -40,7 +40,7 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 del _own
 
-# what `tools/predict.py` samples
+# what MMAction2's inference_recognizer samples
 test_pipeline = _base_.val_pipeline
 
 epochs = 50

@@ -26,7 +26,7 @@ test_dataloader = dict(
     batch_size=1,  # 12 views of 16 frames are 192 images
     dataset=dict(pipeline=_base_.views_pipeline))
 
-# what `tools/predict.py` samples
+# what MMAction2's inference_recognizer samples
 test_pipeline = _base_.views_pipeline
 
 epochs = 30

@@ -59,7 +59,7 @@ test_cfg = dict(
     ])
 del _files
 
-# what `tools/predict.py` samples
+# what MMAction2's inference_recognizer samples
 test_pipeline = _base_.val_pipeline
 
 epochs = 10

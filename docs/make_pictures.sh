@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Make the pictures of README and docs/ anew, from the small world:
+#   bash tools/quickstart.sh && bash docs/make_pictures.sh
+# quickstart.png, mini.png, performance.png and scale.png come from
+# tools/quickstart.sh, `report.py --mini`, benchmark.py and scale_model.py.
+# The screenshots of the web page need chromium and chromium-driver.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source tools/_python.sh
+world="${DATA_ROOT:-data/mini}"
+tuned="${TUNED:-work_dirs/quickstart/vifi_mini.pth}"
+for file in "$world/annotations/target_val.txt" "$tuned"; do
+    [ -e "$file" ] || { echo "error: $file is not there; bash tools/quickstart.sh makes it" >&2; exit 2; }
+done
+work="$(mktemp -d)"
+trap 'rm -rf "$work"' EXIT
+vifi() { "$python" -m projects.vifi_clip_cli "$@"; }
+both=(--config vifi_mini --checkpoint none "$tuned" --names)
+
+vifi attention "$world/videos/red-star-orbiting/val_003.mp4" "${both[@]}" \
+    "frozen CLIP" ViFi-CLIP --method gradient --text "a red star orbiting" \
+    --out "$work/attention.png"
+vifi tsne "$world/annotations/target_val.txt" --root "$world" \
+    --classes "$world/annotations/target_classes.txt" "${both[@]}" \
+    "frozen CLIP, ViFi-CLIP" --out "$work/tsne.png"
+vifi index "$world/videos/*/val_*.mp4" --config small_world --index "$work/index"
+vifi search "a red ring spinning" --index "$work/index" --template model \
+    --topk 8 --sheet "$work/search.jpg"
+vifi predict "$world/videos/blue-star-blinking/val_001.mp4" --config small_world \
+    --timeline "$work/timeline.png" --window 1 --stride 0.2
+if command -v chromedriver >/dev/null; then
+    "$python" docs/screenshots.py "$work"
+else
+    echo "no chromedriver: the screenshots of the web page stay as they are"
+fi
+# 256 colours: a third of the size, and no difference to see
+"$python" - "$work" <<'PYTHON'
+import sys
+from pathlib import Path
+from PIL import Image
+for path in Path(sys.argv[1]).glob('*.png'):
+    image = Image.open(path).convert('RGB')
+    image.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+PYTHON
+for picture in "$work"/*.png "$work"/*.jpg; do
+    mv "$picture" "docs/$(basename "$picture")"
+    echo "docs/$(basename "$picture")"
+done
