@@ -4,6 +4,7 @@ import io
 import os.path as osp
 from typing import List, Optional, Sequence
 
+from .help_text import HelpFormatter
 from .inference_options import inference_settings
 from .labels import read_labels
 from .model_arguments import add_model_arguments, inferencers_from_args
@@ -29,7 +30,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         description='Show where a model looks: attention of the class token '
         'over the frames of a video',
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        formatter_class=HelpFormatter)
     parser.add_argument('clip', metavar='VIDEO', help='a video file or a web '
                         'address')
     parser.add_argument('--out', '-o', help='grid of frames and maps, .png')

@@ -18,7 +18,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         '--measure views per\nsecond and peak memory of several configs side '
         'by side, as in Tables 6 and 9\nof the paper. No weights are loaded '
         'and no videos are read.',
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
         epilog='examples:\n'
         '  vifi-clip complexity vifi_k400\n'
         '  vifi-clip complexity vifi_k400 vifi_k400:TUNE=prompts '

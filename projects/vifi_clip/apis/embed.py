@@ -4,6 +4,7 @@ import os
 import sys
 from typing import Optional, Sequence
 
+from .help_text import HelpFormatter
 from .inference_options import inference_settings
 from .model_arguments import add_model_arguments, inferencer_from_args
 from .outputs import check_target
@@ -26,7 +27,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Embed videos: one vector of length 1 for each',
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        formatter_class=HelpFormatter)
     parser.add_argument(
         'videos', nargs='+', help='a list (.txt) of "name label" lines, or '
         'folders, patterns and files')

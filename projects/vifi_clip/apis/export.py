@@ -3,6 +3,7 @@ import argparse
 import os.path as osp
 from typing import List, Optional, Sequence
 
+from .help_text import HelpFormatter
 from .model_arguments import add_model_arguments, inferencer_from_args
 from .outputs import check_target
 
@@ -25,7 +26,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Export a model to ONNX or torch.export, and check it',
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        formatter_class=HelpFormatter)
     parser.add_argument('--out', '-o', required=True, help='folder to write')
     parser.add_argument('--format', choices=FORMATS, default='onnx',
                         help='kind of files (default: onnx)')

@@ -5,6 +5,7 @@ import os.path as osp
 from typing import List, Optional, Sequence
 
 from .embed import add_list_arguments, record_of
+from .help_text import HelpFormatter
 from .model_arguments import add_model_arguments, inferencers_from_args
 from .outputs import check_target
 
@@ -26,7 +27,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         description='Draw video embeddings of one or several models side by '
         'side, and measure how well their clusters agree with the classes',
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        formatter_class=HelpFormatter)
     parser.add_argument(
         'inputs', nargs='+', help='files of `vifi-clip embed`; or, with '
         '--checkpoint, a list (.txt) of "name label" lines')
