@@ -6,6 +6,7 @@ import os
 from typing import Optional, Sequence
 
 from .environment import prepare
+from .help_text import HelpFormatter
 
 _SUFFIXES = dict(json=('.json', ), markdown=('.md', ))
 
