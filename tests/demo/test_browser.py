@@ -1,0 +1,265 @@
+"""The page as people use it: Chromium without a screen.
+
+Skipped where Debian's chromium and chromium-driver are not installed, unless
+VIFI_NEED_BROWSER=1 says that they must be.
+"""
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).parents[2]
+PROGRAMS = {name: shutil.which(name) for name in ('chromium', 'chromedriver')}
+NEEDED = os.environ.get('VIFI_NEED_BROWSER') == '1'
+pytestmark = pytest.mark.skipif(
+    not all(PROGRAMS.values()) and not NEEDED,
+    reason='no chromium and chromedriver (Debian: chromium-driver)')
+_FLAGS = ('--headless', '--no-sandbox', '--disable-gpu', '--disable-quic',
+          '--no-first-run', '--disable-background-networking',
+          '--disable-component-update', '--disable-sync',
+          '--disable-dev-shm-usage', '--use-fake-device-for-media-stream',
+          '--use-fake-ui-for-media-stream', '--window-size=1280,900')
+_PATIENCE = 60  # seconds, on a busy machine
+
+
+@pytest.fixture(scope='module')
+def index(inferencer, examples, tmp_path_factory):
+    pytest.importorskip('lancedb')
+    from projects.vifi_clip.search import (VideoIndex, identity_of,
+                                           index_videos)
+    path = str(tmp_path_factory.mktemp('index') / 'index')
+    found = VideoIndex.create(path, identity_of(inferencer, 'small_world'))
+    index_videos(found, inferencer,
+                 [examples['Blue star'], examples['Purple moon']])
+    return path
+
+
+@pytest.fixture(scope='module')
+def place(tmp_path_factory):
+    """Working and temporary directory of the server."""
+    folder = tmp_path_factory.mktemp('server')
+    (folder / 'work').mkdir()
+    (folder / 'temp').mkdir()
+    return folder
+
+
+@pytest.fixture(scope='module')
+def server(index, place):
+    """The page's address; at the end SIGTERM must leave nothing."""
+    env = dict(os.environ, TMPDIR=str(place / 'temp'), OMP_NUM_THREADS='1')
+    command = [sys.executable, str(REPO / 'tools' / 'demo.py'), '--device',
+               'cpu', '--port', '0', '--max-upload-mb', '2', '--index',
+               index]
+    with open(place / 'log', 'w') as log:
+        process = subprocess.Popen(command, env=env, cwd=place / 'work',
+                                   stdout=log, stderr=subprocess.STDOUT)
+    try:
+        yield _address(process, place / 'log')
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(_PATIENCE) == 128 + signal.SIGTERM
+    finally:
+        process.kill()
+        process.wait()
+    assert 'Traceback' not in (place / 'log').read_text()
+    assert not list((place / 'temp').iterdir())
+    assert not list((place / 'work').iterdir())
+
+
+def _address(process, log):
+    end = time.monotonic() + 3 * _PATIENCE
+    while time.monotonic() < end and process.poll() is None:
+        _, found, rest = log.read_text().partition('The page is at ')
+        if found and ' (' in rest:
+            return rest.split(' (')[0]
+        time.sleep(0.1)
+    raise AssertionError(f'the page did not start:\n{log.read_text()}')
+
+
+class Page:
+    """A tab of the browser."""
+
+    def __init__(self, driver, address):
+        self.driver, self.address = driver, address
+
+    def open(self):
+        self.driver.get(self.address)
+        self.until(lambda: self.find('#vifi-start'))
+        return self
+
+    def find(self, selector):
+        return self.driver.find_elements('css selector', selector)
+
+    def text(self, selector):
+        return '\n'.join(e.text for e in self.find(selector))
+
+    def until(self, ready):
+        """Wait for something; what was seen of the page is in the error."""
+        from selenium.common.exceptions import StaleElementReferenceException
+        end = time.monotonic() + _PATIENCE
+        while time.monotonic() < end:
+            try:
+                if ready():
+                    return
+            except StaleElementReferenceException:
+                pass
+            time.sleep(0.05)
+        raise AssertionError(self.text('body'))
+
+    def says(self, selector, text):
+        self.until(lambda: text in self.text(selector))
+
+    def press(self, name):
+        self.until(lambda: self._buttons(name))
+        self._buttons(name)[0].click()
+
+    def _buttons(self, name):
+        # Gradio measures its tabs on copies that nobody sees.
+        return [b for b in self.find('button') if b.is_displayed() and name in
+                (b.text.strip(), b.get_attribute('aria-label'))
+                and not (b.get_attribute('tabindex') == '-1'
+                         and b.get_attribute('role') != 'tab')]
+
+    def upload(self, path):
+        self.until(lambda: self.find('#vifi-video input[type=file]'))
+        self.find('#vifi-video input[type=file]')[0].send_keys(str(path))
+
+    def type(self, selector, text):
+        box = self.find(f'{selector} textarea, {selector} input')[0]
+        box.clear()
+        box.send_keys(text)
+
+
+@pytest.fixture(scope='module')
+def driver(tmp_path_factory):
+    from selenium import webdriver
+    options = webdriver.ChromeOptions()
+    options.binary_location = PROGRAMS['chromium']
+    profile = tmp_path_factory.mktemp('profile')
+    for flag in (*_FLAGS, f'--user-data-dir={profile}'):
+        options.add_argument(flag)
+    options.set_capability('goog:loggingPrefs', {'performance': 'ALL'})
+    found = webdriver.Chrome(options, webdriver.ChromeService(
+        PROGRAMS['chromedriver']))
+    yield found
+    found.quit()
+
+
+@pytest.fixture
+def page(driver, server):
+    return Page(driver, server).open()
+
+
+def test_upload_type_labels_see_the_ranking(page, examples):
+    page.upload(examples['Blue star'])
+    page.says('#vifi-answer', 'blue_star.mp4: ')
+    page.type('#vifi-labels', 'a green heart, a blue star\na purple moon')
+    page.press('Recognise')
+    page.says('.vifi-verdict', 'a blue star')
+    labels = [e.text for e in page.find('.vifi-label')]
+    assert labels[0] == 'a blue star' and len(labels) == 3
+    scores = [float(e.text.strip('<%')) for e in page.find('.vifi-score')]
+    assert scores == sorted(scores, reverse=True) and scores[0] > 50
+    bars = [e.size['width'] for e in page.find('.vifi-bar span')]
+    assert bars == sorted(bars, reverse=True) and bars[0] > 100
+    page.until(lambda: len(page.find('#vifi-frames img')) == 8)
+    assert 'a blue star' in page.text('#vifi-frames figcaption')
+
+
+def test_an_example_fills_every_tab(page):
+    page.press('Three scenes')
+    page.says('.vifi-verdict', '%')
+    assert 'a red ring spinning' in page.text('#vifi-frames figcaption')
+    page.press('Attention')
+    page.until(lambda: len(page.find('#vifi-attention img')) == 8)
+    page.press('Over time')
+    page.says('#vifi-timeline', 'Best label: a red ring spinning at the start')
+    assert len(page.find('#vifi-timeline polyline')) == 5
+    # The tab in view follows the next answer.
+    page.press('Purple moon')
+    page.says('#vifi-timeline', 'Best label: a purple moon')
+    page.type('#vifi-window', '99')
+    page.press('Score again')
+    page.says('#vifi-timeline', '1 window of')
+
+
+def test_errors_are_readable(page, tmp_path):
+    page.press('Recognise')
+    page.says('[role=alert]', 'There is no video yet')
+    bad = tmp_path / 'bad.mp4'
+    bad.write_text('this is a text ' * 50)
+    page.upload(bad)
+    page.says('[role=alert]', 'bad.mp4 cannot be read: it is not a video')
+    page.press('Recognise')
+    time.sleep(0.5)
+    page.says('[role=alert]', 'bad.mp4 cannot be read')
+    page.press('Blue star')
+    page.says('.vifi-verdict', 'a blue star')
+    assert not page.find('[role=alert].vifi-alert')
+    page.type('#vifi-labels', ',')
+    page.press('Recognise')
+    page.says('[role=alert]', 'There are no labels')
+    assert not page.find('#vifi-frames img')  # of the last answer
+
+
+def test_a_video_that_is_too_large(page, tmp_path):
+    large = tmp_path / 'large.mp4'
+    large.write_bytes(bytes(2_500_000))
+    page.upload(large)
+    page.says('body', 'exceed the maximum allowed size')
+
+
+def test_camera(page):
+    page.press('Capture from camera')
+    page.press('Click to Access Webcam')
+    page.press('Record')
+    time.sleep(1.5)
+    page.press('Stop')
+    page.says('#vifi-answer', 'pixels')
+    page.press('Recognise')
+    page.says('.vifi-verdict', '%')
+
+
+def test_search(page):
+    page.press('Search videos')
+    page.until(lambda: page.find('#vifi-query')[0].is_displayed())
+    page.type('#vifi-query', 'a purple moon\n')
+    page.says('#vifi-hits', '1. purple_moon.mp4')
+    assert page.text('#vifi-hits').index('purple_moon') < page.text(
+        '#vifi-hits').index('blue_star')
+    assert len(page.find('#vifi-hits img')) == 8
+
+
+@pytest.mark.parametrize('width', [390, 1280])
+def test_nothing_overflows(page, width):
+    page.driver.execute_cdp_cmd('Emulation.setDeviceMetricsOverride', dict(
+        width=width, height=844, deviceScaleFactor=1, mobile=width < 600))
+    try:
+        page.open()
+        page.type('#vifi-labels', 'a blue star, ' + 'verylong' * 9)
+        page.press('Blue star')
+        page.says('.vifi-verdict', '%')
+        for tab in ('Attention', 'Over time', 'Frames'):
+            page.press(tab)
+            time.sleep(0.2)
+            assert page.driver.execute_script(
+                'return document.documentElement.scrollWidth') <= width
+    finally:
+        page.driver.execute_cdp_cmd('Emulation.clearDeviceMetricsOverride', {})
+
+
+def test_the_page_asks_no_other_site(page):
+    """Of all that the tests above asked for, and this visit."""
+    asked = set()
+    for entry in page.driver.get_log('performance'):
+        message = json.loads(entry['message'])['message']
+        if message['method'] == 'Network.requestWillBeSent':
+            asked.add(message['params']['request']['url'])
+    assert any(url.startswith(page.address) for url in asked)
+    assert not [url for url in asked if not url.startswith(
+        (page.address, 'data:', 'blob:', 'chrome:'))]
