@@ -58,8 +58,8 @@ def batches(sampler: VideoSampler,
         Iterator[tuple]: Of each batch the videos, the samples of those that
         could be read, and for each video None or what is wrong with it.
     """
-    videos = expand_inputs(videos)
     read = sampler.reader(check_views(num_views))
+    videos = expand_inputs(videos)
 
     def attempt(video: VideoInput) -> tuple:
         try:

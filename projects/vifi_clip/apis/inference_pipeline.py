@@ -9,12 +9,39 @@ from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 from mmengine.config import Config
 
+from ..datasets.video_reading import BadVideoError
 from ..errors import UserError
+from .video_open import OpenVideo
 
 Views = Union[None, int, Tuple[int, int]]
 _SAMPLER = 'SparseSampleViews'
 _ALL_SAMPLERS = (_SAMPLER, 'SampleFrames', 'UniformSample',
                  'DenseSampleFrames')
+
+
+class CheckSize(BaseTransform):
+    """Refuse pictures of another size than the model's.
+
+    A crop leaves a picture that is smaller as it is, and the model would
+    fail with the whole batch.
+
+    Args:
+        size (tuple[int]): Width and height.
+    """
+
+    def __init__(self, size: Tuple[int, int]) -> None:
+        self.size = size
+
+    def transform(self, results: dict) -> dict:
+        """Look at the first frame."""
+        height, width = results['imgs'][0].shape[:2]
+        if (width, height) != self.size:
+            height, width = results['original_shape']
+            raise BadVideoError(
+                f'its pictures have {width} x {height} pixels, too few for a '
+                'model of {} x {} whose config does not enlarge them'.format(
+                    *self.size))
+        return results
 
 
 class GivenFrames(BaseTransform):
@@ -38,11 +65,13 @@ def parse_views(text: str) -> Views:
     if text == 'config':
         return None
     parts = text.lower().split('x')
-    if len(parts) <= 2 and all(part.isdecimal() for part in parts):
+    if len(parts) <= 2 and all(part.isascii() and part.isdecimal()
+                               for part in parts):
         views = tuple(int(part) for part in parts)
-        return check_views(views if len(views) == 2 else views[0])
+        if views[0] and (len(views) == 1 or views[1] in (1, 3)):
+            return views if len(views) == 2 else views[0]
     raise ValueError(f'--num-views {text}: give a number of temporal views '
-                     "(4), with crops (4x3), or 'config'")
+                     "(4), with 1 or 3 crops (4x3), or 'config'")
 
 
 def check_views(views: Views) -> Views:
@@ -130,9 +159,12 @@ def build_steps(steps: Sequence[dict],
         pixels (bool): Up to the frames as the model sees them, ``imgs``, and
             not further (FormatShape).
     """
-    built = []
+    built: list = []
+    size = _final_size(steps)
     for step in steps:
         kind = step['type']
+        if kind == 'FormatShape' and size:
+            built.append(CheckSize(size))
         if array and kind.endswith('Init'):
             continue
         if array and 'Decode' in kind:
@@ -142,5 +174,49 @@ def build_steps(steps: Sequence[dict],
             continue
         if pixels and kind == 'FormatShape':
             break
+        if kind == 'DecordInit':
+            step = dict(step, type=OpenVideo)
         built.append(TRANSFORMS.build(step))
     return built
+
+
+def _final_size(steps: Sequence[dict]) -> Optional[Tuple[int, int]]:
+    """Width and height of what leaves a pipeline; None if that depends."""
+    for step in reversed(steps):
+        size = step.get('crop_size')
+        if step['type'] == 'Resize':
+            size = None if step.get('keep_ratio', True) else step['scale']
+        if size is not None:
+            return (size, size) if isinstance(size, int) else tuple(size)
+        if step['type'] == 'Resize':
+            return None
+    return None
+
+
+def count_views(steps: Sequence[dict],
+                num_frames: Optional[int]) -> Tuple[int, int]:
+    """How much of a video a pipeline takes.
+
+    Args:
+        steps (Sequence[dict]): From :func:`pipeline_cfg`.
+        num_frames (int, optional): T, as the head counts them.
+
+    Returns:
+        tuple[int, int]: Views, temporal times spatial, and frames of each.
+    """
+    views, frames = 1, num_frames or 1
+    for step in steps:
+        kind = step['type']
+        views *= dict(ThreeCrop=3, TenCrop=10).get(kind, 1)
+        if kind == _SAMPLER:
+            views *= step.get('num_views', 1)
+            frames = step['num_frames']
+        elif kind in _ALL_SAMPLERS and step['clip_len'] > 1:
+            views *= step.get('num_clips', 1)
+            frames = step['clip_len']
+        elif kind in _ALL_SAMPLERS:
+            # 16 sparse frames are 16 clips of one frame to MMAction2
+            clips = step.get('num_clips', 1)
+            frames = num_frames or clips
+            views *= max(clips // frames, 1)
+    return views, frames

@@ -2,6 +2,7 @@
 
 Letters: B videos, V views, T frames, K classes, D embedding, W windows.
 """
+from functools import partial
 from typing import (Any, Callable, Dict, Iterator, List, Optional, Sequence,
                     Tuple, Union)
 
@@ -17,7 +18,7 @@ from .inference_batches import batches, check_arguments, one_video, ranked
 from .inference_pipeline import Views
 from .labels import read_labels
 from .loading import load_model
-from .video_samples import Sampled, Timeline, VideoSampler
+from .video_samples import Sampled, Timeline, VideoSampler, opened
 
 _CHUNK = 64  # frames of a long video that are in memory at a time
 Labels = Union[None, str, Sequence[str]]
@@ -74,7 +75,9 @@ class ViFiCLIPInferencer:
         self.sampler = VideoSampler(self.cfg)
         head = self.model.cls_head
         self._classifier = getattr(head, 'text_classifier', None)
-        self._own_templates = getattr(self._classifier, 'templates', None)
+        if self._classifier is not None:
+            self._own = (self.class_names, self._classifier.templates,
+                         self._classifier.descriptions)
 
     @property
     def device(self) -> torch.device:
@@ -115,23 +118,32 @@ class ViFiCLIPInferencer:
 
         Args:
             labels (Sequence[str] | str): Names, or a file of them, or one
-                text with commas.
+                text with commas. If the config describes its classes in
+                sentences, those are used for exactly its classes.
             templates (str | Sequence[str], optional): With ``{}`` where the
                 label goes. Defaults to None: the config's.
 
         Raises:
             ValueError: Empty or repeated labels, or a bad template.
         """
-        names = read_labels(labels, 'labels')
+        text, names = self.classifier, read_labels(labels, 'labels')
+        own_names, own_templates, descriptions = self._own
+        if templates is not None or names != own_names:
+            descriptions = None
         if templates is None:
-            templates = self._own_templates
+            templates = own_templates
         templates = ([templates] if isinstance(templates, str) else
                      list(templates))
-        same = (names == self.class_names
-                and templates == self.classifier.templates)
-        if not same:  # what is encoded stays encoded
-            self.classifier.set_classes(names, source='labels',
-                                        templates=templates)
+        before = text.descriptions
+        if ((names, templates, descriptions) == (
+                self.class_names, text.templates, before)):
+            return  # what is encoded stays encoded
+        text.descriptions = descriptions
+        try:
+            text.set_classes(names, source='labels', templates=templates)
+        except ValueError:
+            text.descriptions = before
+            raise
 
     def __call__(self, videos: Any, **kwargs) -> Dict[str, List[dict]]:
         """Recognise videos; see :meth:`predict`.
@@ -188,12 +200,17 @@ class ViFiCLIPInferencer:
                 'always 1; give at least two')
         parts = batches(self.sampler, videos, num_views, batch_size, on_error,
                         show_progress)
+        run = partial(self._scores, names)
         return (dict(video=name, error=error) if error else dict(
             video=name, **ranked(scores, names, topk, threshold))
-                for name, scores, error in _joined(parts, self._scores))
+                for name, scores, error in _joined(parts, run))
 
     @torch.no_grad()
-    def _scores(self, samples: List[dict]) -> List[np.ndarray]:
+    def _scores(self, names: Optional[List[str]],
+                samples: List[dict]) -> List[np.ndarray]:
+        if names is not None and names != self.class_names:
+            raise UserError('The labels were changed while predictions with '
+                            'others were still being read; read those first')
         done = self.model.test_step(pseudo_collate(samples))
         return [sample.pred_score.float().cpu().numpy() for sample in done]
 
@@ -315,11 +332,11 @@ class ViFiCLIPInferencer:
             ValueError: A length that is not above 0.
             UserError: It is not one video, or cannot be read.
         """
-        grid = self.sampler.windows(one_video(video), window, stride,
-                                    self.num_frames)
-        parts = [self.frame_embeddings(grid.read(part)) for part in
-                 np.array_split(grid.unique,
-                                -(-len(grid.unique) // _CHUNK))]
+        with opened(one_video(video)) as here:
+            grid = self.sampler.windows(here, window, stride, self.num_frames)
+            parts = [self.frame_embeddings(grid.read(part)) for part in
+                     np.array_split(grid.unique,
+                                    -(-len(grid.unique) // _CHUNK))]
         frames = torch.cat(parts)[torch.from_numpy(grid.places)]
         # [U, D] -> [W, T, D]
         scores = self._softmax(self.model.cls_head.fuse(frames))

@@ -1,4 +1,5 @@
 """Class names as people give them."""
+import os
 import os.path as osp
 from typing import List, Sequence, Union
 
@@ -22,6 +23,8 @@ def read_labels(labels: Union[str, Sequence[str]],
         ValueError: No names, empty or repeated ones, or another kind of file.
     """
     from ..datasets.class_list import check_class_names, read_class_list
+    if isinstance(labels, os.PathLike):
+        return read_class_list(labels)
     if not isinstance(labels, str):
         return check_class_names(list(labels), source)
     if osp.splitext(labels)[1] in _FILES:

@@ -2,16 +2,17 @@
 import glob
 import os
 import os.path as osp
-import tempfile
+import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Iterator, List, Optional
 from urllib.parse import urlparse
 
 import numpy as np
 
-from ..datasets.video_reading import BadVideoError
 from ..errors import UserError
+from .video_fetch import (MAX_MB, TIMEOUT, fetched, file_of, is_camera,
+                          parse_camera, record)
 
 # What PyAV and decord open, and people keep.
 SUFFIXES = ('.mp4', '.avi', '.mkv', '.mov', '.webm', '.m4v', '.mpg', '.mpeg',
@@ -24,37 +25,43 @@ class VideoInput:
 
     Attributes:
         name (str): As the user knows it.
-        path (str, optional): File or web address.
+        path (str, optional): File, web address, or camera ('camera:0').
         frames (np.ndarray, optional): uint8 RGB [T, H, W, 3], in place of a
             path.
         fps (float): Frame rate of ``frames``.
+        max_mb (float): Most megabytes to fetch from a web address.
+        timeout (float): Seconds to wait for more of it.
     """
     name: str
     path: Optional[str] = None
     frames: Optional[np.ndarray] = None
     fps: float = 25.
+    max_mb: float = MAX_MB
+    timeout: float = TIMEOUT
 
     @contextmanager
-    def local(self) -> Iterator[str]:
-        """The path of a file here; what had to be fetched is removed after.
+    def opened(self) -> Iterator['VideoInput']:
+        """The same with a file here, or frames; what had to be fetched is
+        removed after.
 
         Raises:
-            BadVideoError: The address cannot be fetched.
+            BadVideoError: It cannot be fetched or recorded.
         """
-        if not is_url(self.path or ''):
-            yield self.path
-            return
-        import torch
-        suffix = osp.splitext(urlparse(self.path).path)[1]
-        with tempfile.TemporaryDirectory(prefix='vifi_clip_') as folder:
-            path = osp.join(folder, f'video{suffix}')
-            try:
-                torch.hub.download_url_to_file(
-                    self.path, path, progress=False)
-            except (OSError, ValueError) as error:
-                raise BadVideoError(f'it cannot be fetched: {error}') from (
-                    error)
-            yield path
+        path = self.path or ''
+        if is_url(path):
+            with fetched(path, self.max_mb, self.timeout) as file:
+                yield replace(self, path=file)
+        elif is_camera(path):
+            frames, fps = record(path)
+            yield replace(self, path=None, frames=frames, fps=fps)
+        else:
+            yield self
+
+    @contextmanager
+    def local(self) -> Iterator[Optional[str]]:
+        """The path of a file here, as :meth:`opened`; None for frames."""
+        with self.opened() as video:
+            yield video.path
 
 
 def is_url(text: str) -> bool:
@@ -67,9 +74,9 @@ def expand_inputs(inputs: Any) -> List[VideoInput]:
 
     Args:
         inputs: A path, a folder (all videos in it and below, sorted), a
-            pattern with ``*``, a web address, frames [T, H, W, 3] (array,
-            or a list of [H, W, 3]), a :class:`VideoInput`, or a list of
-            these.
+            pattern with ``*``, a web address, a camera ('camera:0', or
+            'camera:0:10' for 10 seconds), frames [T, H, W, 3] (array, or a
+            list of [H, W, 3]), a :class:`VideoInput`, or a list of these.
 
     Returns:
         list[VideoInput]: Each path once, in the order given.
@@ -77,31 +84,55 @@ def expand_inputs(inputs: Any) -> List[VideoInput]:
     Raises:
         UserError: A path, folder or pattern without any video, an array
             that is no video, or nothing at all.
+        ValueError: A bad number or length of a camera.
     """
-    if isinstance(inputs, (list, tuple)) and not _is_frames(inputs):
-        found, seen = [], set()
-        for item in inputs:
-            for video in expand_inputs(item):
-                if video.path is None or video.path not in seen:
-                    found.append(video)
-                seen.add(video.path)
-        if not found:
-            raise UserError('No videos were given')
-        return found
-    if isinstance(inputs, VideoInput):
-        return [inputs]
-    if isinstance(inputs, (str, os.PathLike)):
-        return [VideoInput(path, path) for path in _paths(os.fspath(inputs))]
-    return [VideoInput('array', frames=_frames(inputs))]
+    if not isinstance(inputs, (list, tuple)) or _is_frames(inputs):
+        return _expand_one(inputs, 'array')
+    found, seen, arrays = [], set(), 0
+    for item in inputs:
+        array = not isinstance(item, (str, os.PathLike, VideoInput))
+        arrays += array
+        # names tell results apart
+        name = f'array {arrays}' if array and len(inputs) > 1 else 'array'
+        for video in _expand_one(item, name):
+            key = _key(video.path)
+            if key is None or key not in seen:
+                found.append(video)
+            seen.add(key)
+    if not found:
+        raise UserError('No videos were given')
+    return found
+
+
+def _expand_one(item: Any, name: str) -> List[VideoInput]:
+    if isinstance(item, VideoInput):
+        return [item]
+    if isinstance(item, (str, os.PathLike)):
+        text = os.fspath(item)
+        local = file_of(text)
+        return [VideoInput(path if local is None else text, path)
+                for path in _paths(text if local is None else local)]
+    if isinstance(item, (list, tuple)) and not _is_frames(item):
+        return expand_inputs(item)
+    return [VideoInput(name, frames=_frames(item))]
+
+
+def _key(path: Optional[str]) -> Optional[str]:
+    """Tells paths apart: ./a.mp4 is a.mp4."""
+    if path is None or is_url(path) or is_camera(path):
+        return path
+    return osp.abspath(path)
 
 
 def _paths(text: str) -> List[str]:
     if is_url(text) or osp.isfile(text):
         return [text]
+    if is_camera(text):
+        parse_camera(text)
+        return [text]
     if osp.isdir(text):
         found = [
-            osp.join(folder, name)
-            for folder, _, names in os.walk(text, followlinks=True)
+            osp.join(folder, name) for folder, names in _walk(text)
             for name in names if name.lower().endswith(SUFFIXES)
             and not name.startswith('.')
         ]
@@ -112,6 +143,24 @@ def _paths(text: str) -> List[str]:
     if not found:
         raise UserError(f'No such video: {text}')
     return sorted(found)
+
+
+def _walk(top: str) -> Iterator[tuple]:
+    """Folders and their files' names; through links, but each folder once.
+    """
+    def left_out(error: OSError) -> None:
+        warnings.warn(f'{error.filename} is left out: {error.strerror}')
+
+    seen = set()
+    for folder, below, names in os.walk(top, followlinks=True,
+                                        onerror=left_out):
+        status = os.stat(folder)
+        place = status.st_dev, status.st_ino
+        if place in seen:
+            below.clear()  # a link that leads back
+            continue
+        seen.add(place)
+        yield folder, names
 
 
 def _is_frames(items: Any) -> bool:

@@ -2,16 +2,18 @@
 
 Letters: T frames of a view, W windows, U frames that differ.
 """
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Callable, List, Optional
+from typing import Callable, Iterator, List, Optional, Tuple
 
 import numpy as np
 from mmengine.config import Config
 
-from ..datasets.video_reading import BadVideoError, run_pipeline
+from ..datasets.video_reading import BadVideoError, is_reader, run_pipeline
 from ..errors import UserError
 from .inference_pipeline import Views, build_steps, pipeline_cfg
 from .video_inputs import VideoInput
+from .video_open import VideoReader
 
 
 @dataclass(frozen=True)
@@ -79,15 +81,14 @@ class VideoSampler:
         """What turns a video into a sample of the model."""
         steps = pipeline_cfg(self.cfg, num_views)
         kinds = {array: build_steps(steps, array) for array in (False, True)}
-        return lambda video: _run(kinds[video.frames is not None], video)
+        return lambda video: _run(video, kinds.__getitem__)[1]
 
     def sample(self, video: VideoInput,
                num_frames: Optional[int] = None) -> Sampled:
         """One view up to its pixels."""
-        steps = build_steps(
-            pipeline_cfg(self.cfg, 1, num_frames),
-            array=video.frames is not None, pixels=True)
-        results = _run(steps, video)
+        steps = pipeline_cfg(self.cfg, 1, num_frames)
+        video, results = _run(
+            video, lambda array: build_steps(steps, array, pixels=True))
         fps = _rate(results, video)
         indices = np.asarray(results['frame_inds']).reshape(-1)
         return Sampled(np.stack(results['imgs']), indices, indices / fps, fps)
@@ -97,7 +98,7 @@ class VideoSampler:
         """Sliding windows, each sampled sparsely as a whole video is.
 
         Args:
-            video (VideoInput): The video.
+            video (VideoInput): The video, see :func:`opened`.
             window (float): Length, seconds.
             stride (float): From one to the next, seconds.
             num_frames (int): T, frames of each.
@@ -109,9 +110,13 @@ class VideoSampler:
             if not value > 0 or not np.isfinite(value):
                 raise ValueError(f'{name} is a length in seconds above 0, '
                                  f'got {value}')
-        first = build_steps(
-            pipeline_cfg(self.cfg, 1), video.frames is not None, pixels=True)
-        total, fps = self._length(first, video)
+        steps = build_steps(
+            pipeline_cfg(self.cfg, 1), video.frames is not None, given=True,
+            pixels=True)
+        first = next((i for i, step in enumerate(steps, 1)
+                      if is_reader(step)), 0)
+        results = _apply(steps[:first], video, _info(video))
+        total, fps = results['total_frames'], _rate(results, video)
         duration = total / fps
         window = min(window, duration)
         count = int(np.ceil((duration - window) / stride - 1e-9)) + 1
@@ -121,46 +126,72 @@ class VideoSampler:
         frames = np.clip(frames.astype(np.int64), 0, total - 1)
         # [W, T]
         unique, places = np.unique(frames, return_inverse=True)
-        steps = build_steps(
-            pipeline_cfg(self.cfg, 1), video.frames is not None, given=True,
-            pixels=True)
 
         def read(wanted: np.ndarray) -> np.ndarray:
-            return np.stack(_run(steps, video, wanted=wanted)['imgs'])
+            # Ours is opened once, which reads an index of the whole file;
+            # others cannot be asked twice.
+            ours = isinstance(results.get('video_reader'), VideoReader)
+            left = steps[first:] if ours else steps
+            given = dict(results if ours else _info(video), wanted=wanted)
+            return np.stack(_apply(left, video, given)['imgs'])
 
         return Windows(starts + window / 2, window, unique,
                        places.reshape(frames.shape), read)
 
-    def _length(self, steps: list, video: VideoInput) -> tuple:
-        """Frames of a video, and how many there are in a second."""
-        if video.frames is not None:
-            return len(video.frames), video.fps
-        # up to the sampling: the reader is open then, nothing is decoded
-        results = _run(steps[:1], video)
-        return results['total_frames'], _rate(results, video)
+
+@contextmanager
+def opened(video: VideoInput) -> Iterator[VideoInput]:
+    """:meth:`VideoInput.opened`, with its errors as the user's to mend.
+
+    Raises:
+        UserError: It cannot be fetched or recorded.
+    """
+    try:
+        with video.opened() as here:
+            yield here
+    except BadVideoError as error:
+        raise _named(video, error) from error
 
 
-def _run(steps: list, video: VideoInput, **given) -> dict:
-    """Apply transforms to one video.
+def _info(video: VideoInput) -> dict:
+    """What a pipeline starts from."""
+    info = dict(label=-1, start_index=0, modality='RGB')
+    if video.frames is None:
+        return dict(info, filename=video.path)
+    return dict(info, filename=video.name, array=video.frames,
+                total_frames=len(video.frames))
+
+
+def _run(video: VideoInput,
+         steps: Callable[[bool], list]) -> Tuple[VideoInput, dict]:
+    """Apply transforms, of a file or of an array, to one video.
+
+    Returns:
+        tuple: The video as it was opened, and what the last step returns.
+    """
+    with opened(video) as here:
+        return here, _apply(steps(here.frames is not None), here,
+                            _info(here))
+
+
+def _apply(steps: list, video: VideoInput, info: dict) -> dict:
+    """Apply transforms to one video that is here.
 
     Raises:
         UserError: It cannot be read; the text names it and says why.
     """
-    info = dict(label=-1, start_index=0, modality='RGB', **given)
     try:
-        if video.frames is not None:
-            frames = video.frames
-            return run_pipeline(steps, dict(
-                info, filename=video.name, array=frames,
-                total_frames=len(frames)))
-        with video.local() as path:
-            results = run_pipeline(steps, dict(info, filename=path))
+        results = run_pipeline(steps, info)
     except (BadVideoError, OSError) as error:
-        raise UserError(f'{video.name} cannot be read: {error}') from error
+        raise _named(video, error) from error
     if results is None:
-        raise UserError(f'{video.name} cannot be read: the pipeline left it '
-                        'out')
+        raise _named(video, 'the pipeline left it out')
     return results
+
+
+def _named(video: VideoInput, error: object) -> UserError:
+    reason = str(error).removeprefix(f'{BadVideoError.__name__}: ')
+    return UserError(f'{video.name} cannot be read: {reason}')
 
 
 def _rate(results: dict, video: VideoInput) -> float:

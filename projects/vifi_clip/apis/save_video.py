@@ -1,0 +1,206 @@
+"""A clip with its labels over it.
+
+Letters: H, W pixels of a frame.
+"""
+import os
+import os.path as osp
+import tempfile
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any, Iterable, Iterator, Mapping, Tuple
+
+import numpy as np
+
+from ..datasets.video_reading import BadVideoError
+from ..errors import UserError
+from .video_inputs import VideoInput
+from .video_open import check_whole, open_container, upright
+from .video_samples import opened
+
+_SMALLEST = 240  # pixels of a shorter side that a text can stand on
+_SHARE = 20  # of the shorter side, the height of a letter
+_MOST = 5  # labels
+_DARK, _INK = (15, 15, 20, 185), (255, ) * 4
+_BAR = (45, 110, 215, 235)
+
+
+def save_video(video: VideoInput, result: Mapping[str, Any],
+               path: str) -> None:
+    """Write a video with its best labels and their probabilities over it.
+
+    All its frames at its frame rate, in H.264, without sound; only a few
+    frames are in memory at a time. Pictures smaller than 240 pixels are
+    enlarged.
+
+    Args:
+        video (VideoInput): The video.
+        result (Mapping): ``label``, ``labels`` and ``scores``, of
+            ``ViFiCLIPInferencer.predict``.
+        path (str): ``.mp4`` file; replaced when the new one is complete.
+
+    Raises:
+        UserError: It cannot be read, or this PyAV cannot write H.264.
+    """
+    with opened(video) as here:
+        if here.frames is not None:
+            frames: Iterable[np.ndarray] = here.frames
+            rate = Fraction(here.fps)
+        else:
+            frames, rate = _decode(here)
+        handle, part = tempfile.mkstemp(
+            suffix='.mp4', prefix='.', dir=osp.dirname(osp.abspath(path)))
+        os.close(handle)
+        try:
+            try:
+                _encode(labelled(frames, result), rate, part)
+            except BadVideoError as error:
+                raise UserError(f'{video.name} cannot be read to its end: '
+                                f'{error}') from error
+            mask = os.umask(0)
+            os.umask(mask)
+            os.chmod(part, 0o666 & ~mask)
+            os.replace(part, path)
+        finally:
+            if osp.exists(part):
+                os.remove(part)
+
+
+def _decode(video: VideoInput) -> Tuple[Iterator[np.ndarray], Fraction]:
+    """Frames of a file, one at a time, and how many are in a second."""
+    try:
+        container = open_container(video.path)
+    except Exception as error:
+        raise UserError(f'{video.name} cannot be read: {error}') from error
+    stream = container.streams.video[0]
+
+    def frames() -> Iterator[np.ndarray]:
+        count = 0
+        with container:
+            promised = stream.frames
+            try:
+                for count, frame in enumerate(container.decode(stream), 1):
+                    yield upright(frame)
+            except ValueError as error:  # FFmpeg's derive from it
+                raise BadVideoError(getattr(error, 'strerror', None)
+                                    or error) from error
+        check_whole(count, promised)
+
+    return frames(), Fraction(stream.average_rate or 25)
+
+
+def labelled(frames: Iterable[np.ndarray],
+             result: Mapping[str, Any]) -> Iterator[np.ndarray]:
+    """Frames with labels over them.
+
+    Args:
+        frames (Iterable[np.ndarray]): uint8 RGB [H, W, 3].
+        result (Mapping): See :func:`save_video`.
+
+    Yields:
+        np.ndarray: uint8 RGB, all of the first one's size, which is enlarged
+        where it is small; H and W are even.
+    """
+    import cv2
+    size, panel = (0, 0), None
+    for frame in frames:
+        if panel is None:
+            size = _size(*frame.shape[:2])
+            panel = draw_panel(result, *size)
+            alpha = panel[..., 3:].astype(np.uint16)
+            ink = panel[..., :3] * alpha
+            height, width = panel.shape[:2]
+        if frame.shape[:2] != size:
+            frame = cv2.resize(frame, size[::-1],
+                               interpolation=cv2.INTER_LINEAR)
+        frame = np.array(frame)
+        part = frame[size[0] - height:, :width]
+        part[:] = (ink + part * (255 - alpha)) // 255
+        yield frame
+
+
+def _size(height: int, width: int) -> Tuple[int, int]:
+    """Of the written picture: H.264 in 4:2:0 wants even numbers."""
+    factor = max(1, -(-_SMALLEST // min(height, width)))
+    if factor * max(height, width) > 4096:  # a strip
+        factor = 1
+    return tuple(max(2, factor * n // 2 * 2)
+                 for n in (height, width))  # type: ignore
+
+
+def draw_panel(result: Mapping[str, Any], height: int,
+               width: int) -> np.ndarray:
+    """Labels, bars and percentages, for the lower left corner.
+
+    Args:
+        result (Mapping): See :func:`save_video`.
+        height, width (int): Of the picture.
+
+    Returns:
+        np.ndarray: uint8 RGBA, at most as wide as the picture and nearly
+        half as high.
+    """
+    from PIL import Image, ImageDraw
+
+    from .inference_batches import NONE
+    letter = max(10, round(min(height, width) / _SHARE))
+    font, line = _font(letter), round(letter * 1.5)
+    rows = list(zip(result['labels'], result['scores']))[:_MOST]
+    first = [NONE] if result['label'] == NONE else []
+    most = max(1, int(0.45 * height) // line - len(first))
+    rows = rows[:most]
+    measure = ImageDraw.Draw(Image.new('L', (1, 1)))
+    percent = measure.textlength('100% ', font)
+    longest = max(measure.textlength(str(text), font)
+                  for text in [*first, *(label for label, _ in rows)])
+    gap = letter // 2
+    across = int(min(width, max(longest + percent + 3 * gap, 10 * letter)))
+    down = min(height, line * (len(rows) + len(first)) + gap)
+    page = Image.new('RGBA', (across, down), _DARK)
+    draw, y = ImageDraw.Draw(page), gap // 2
+    for text in first:
+        draw.text((gap, y), text, _INK, font)
+        y += line
+    for label, score in rows:
+        draw.rectangle((0, y, round(score * across), y + line - 2), _BAR)
+        draw.text((gap, y), _fit(draw, str(label), font,
+                                 across - percent - 2 * gap), _INK, font)
+        draw.text((across - gap, y), f'{100 * score:.0f}%', _INK, font,
+                  anchor='ra')
+        y += line
+    return np.asarray(page)
+
+
+def _fit(draw: Any, text: str, font: Any, width: float) -> str:
+    if draw.textlength(text, font) <= width:
+        return text
+    while text and draw.textlength(text + '…', font) > width:
+        text = text[:-1]
+    return text.rstrip() + '…'
+
+
+@lru_cache
+def _font(size: int) -> Any:
+    """matplotlib brings a font, with letters of many languages."""
+    from matplotlib.font_manager import findfont
+    from PIL import ImageFont
+    return ImageFont.truetype(findfont('DejaVu Sans'), size)
+
+
+def _encode(frames: Iterator[np.ndarray], rate: Fraction, path: str) -> None:
+    import av
+    with av.open(path, 'w', format='mp4') as container:
+        try:
+            stream = container.add_stream(
+                'libx264', rate=rate.limit_denominator(1001),
+                options=dict(crf='20', preset='veryfast'))
+        except ValueError as error:  # what PyAV's own errors derive from
+            raise UserError('this PyAV cannot write H.264 (no libx264): '
+                            'install PyAV from PyPI, pip install av') \
+                from error
+        stream.pix_fmt = 'yuv420p'
+        for frame in frames:
+            if not stream.codec_context.is_open:
+                stream.height, stream.width = frame.shape[:2]
+            picture = av.VideoFrame.from_ndarray(frame, format='rgb24')
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())

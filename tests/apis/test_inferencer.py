@@ -1,0 +1,326 @@
+"""The inferencer against sums done by hand.
+
+Letters: V views, T frames, K classes, W windows.
+"""
+import decord
+import numpy as np
+import open_clip
+import pytest
+import torch
+import torch.nn.functional as F
+from inference_world import LABELS
+from mmengine.config import Config
+from tiny import model_cfg
+from tools_world import PIPELINES, PREPROCESSOR
+
+from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
+from projects.vifi_clip.errors import UserError
+
+TOTAL, FPS, T = 40, 10, 8  # of the clips; of a view
+
+
+def read(path, indices) -> np.ndarray:
+    """Frames [*, 64, 64, 3] of a file."""
+    return decord.VideoReader(str(path)).get_batch(indices).asnumpy()
+
+
+def towers(small, frames, texts, template='a photo of {}.') -> tuple:
+    """Embeddings of the frames' middle 60 pixels and of texts, in float64
+    and by OpenCLIP's own forward."""
+    pixels = torch.tensor(frames[:, 2:62, 2:62]).double()
+    pixels = ((pixels - 127.5) / 64).permute(0, 3, 1, 2)
+    visual = small.model.backbone.visual.double()
+    text = small.classifier.text.double()
+    tokens = open_clip.get_tokenizer('ViT-B-16')(
+        [template.format(name) for name in texts])
+    try:
+        with torch.no_grad():
+            return visual(pixels), text(tokens[:, :text.context_length])
+    finally:
+        visual.float(), text.float()
+
+
+def softmax(small, videos, texts) -> np.ndarray:
+    """Probabilities [N, K] of embeddings of videos [N, D]."""
+    scale = small.model.cls_head.logit_scale.double().exp()
+    logits = scale * F.normalize(videos, dim=-1) @ F.normalize(
+        texts, dim=-1).T
+    return logits.softmax(-1).detach().numpy()
+
+
+# UniformSample: segments of 39 / 8 frames from 0, 4.9 -> 5, ..., and their
+# half, 2.4 -> 2, on
+MIDDLES = [2, 7, 12, 17, 22, 26, 31, 36]
+
+
+def test_one_view_by_hand(small, clips):
+    frames, texts = towers(small, read(clips / 'clip_0.mp4', MIDDLES), LABELS)
+    expected, = softmax(small, frames.mean(0)[None], texts)
+    result, = small(clips / 'clip_0.mp4')['predictions']
+    order = np.argsort(-expected)
+    assert result['labels'] == [LABELS[i] for i in order]
+    assert result['label'] == result['labels'][0]
+    np.testing.assert_allclose(result['scores'], expected[order], atol=1e-5)
+    assert result['video'] == str(clips / 'clip_0.mp4')
+
+    sample = small.sample(clips / 'clip_0.mp4')
+    assert sample.indices.tolist() == MIDDLES and sample.fps == FPS
+    np.testing.assert_allclose(sample.times, np.array(MIDDLES) / FPS)
+    np.testing.assert_array_equal(
+        sample.images, read(clips / 'clip_0.mp4', MIDDLES)[:, 2:62, 2:62])
+    np.testing.assert_allclose(small.video_scores(sample.images), expected,
+                               atol=1e-5)
+    np.testing.assert_allclose(small.frame_scores(sample.images),
+                               softmax(small, frames, texts), atol=1e-5)
+    np.testing.assert_allclose(
+        small.frame_embeddings(sample.images), frames, atol=1e-4)
+    embedding, = small.embed(clips / 'clip_0.mp4')
+    np.testing.assert_allclose(
+        embedding['embedding'], F.normalize(frames.mean(0), dim=0), atol=1e-5)
+    assert embedding['embedding'].dtype == np.float32
+
+
+def test_views_are_averaged_after_the_softmax(small, clips):
+    path = clips / 'clip_1.mp4'
+    read_views = small.sampler.reader((4, 3))
+    from projects.vifi_clip.apis.video_inputs import VideoInput
+    inputs = read_views(VideoInput('x', str(path)))['inputs']
+    assert inputs.shape == (4 * 3 * T, 3, 60, 60)
+    # ThreeCrop of a square of 64 x 60: crops at 0, 4 and 2 from the left
+    embeddings, probabilities = [], []
+    for crop, left in enumerate((0, 4, 2)):
+        for view in range(4):
+            place = (crop * 4 + view) * T
+            part = inputs[place:place + T].permute(0, 2, 3, 1).numpy()
+            full = np.zeros((T, 64, 64, 3), np.uint8)
+            full[:, 2:62, 2:62] = part
+            frames, texts = towers(small, full, LABELS)
+            probabilities += [softmax(small, frames.mean(0)[None], texts)[0]]
+            embeddings += [F.normalize(frames.mean(0), dim=0)]
+    result, = small.predict(path, num_views=(4, 3))
+    by_label = dict(zip(result['labels'], result['scores']))
+    np.testing.assert_allclose([by_label[name] for name in LABELS],
+                               np.mean(probabilities, 0), atol=1e-5)
+    mean = F.normalize(torch.stack(embeddings).mean(0), dim=0)
+    found, = small.embed(path, num_views=(4, 3))
+    np.testing.assert_allclose(found['embedding'], mean, atol=1e-5)
+    config, = small.predict(path, num_views=None)  # this config's own: 4 x 3
+    assert config == result
+
+
+def test_labels_are_encoded_when_they_change(small, clips, monkeypatch):
+    calls, encode = [], small.classifier._encode_sentences
+    monkeypatch.setattr(
+        small.classifier, '_encode_sentences',
+        lambda *args: calls.append(args[-1]) or encode(*args))
+    small.set_labels(['x', 'y'])
+    path = str(clips / 'clip_0.mp4')
+    for _ in range(2):
+        small(path, labels=['one', 'two'])
+        small(path, labels='one, two')
+        small(path)
+    assert calls == [2]
+    plain, = small(path)['predictions']
+    small(path, labels=['one', 'two', 'three'], batch_size=2)
+    other, = small(path, labels=['one', 'two'],
+                   templates='the {} of it')['predictions']
+    assert calls == [2, 3, 2]
+    assert plain['scores'] != other['scores']
+    _, texts = towers(small, read(path, MIDDLES), ['one', 'two'],
+                      'the {} of it')
+    np.testing.assert_allclose(small.classifier().detach(),
+                               F.normalize(texts, dim=-1), atol=1e-5)
+    assert small(path, labels=['one', 'two'])['predictions'] == [plain]
+
+
+def test_texts_leave_the_labels(small):
+    frames = np.zeros((1, 64, 64, 3), np.uint8)
+    _, texts = towers(small, frames, ['a star', 'a moon'])
+    found = small.text_embeddings(['a star', 'a moon'])
+    np.testing.assert_allclose(found, F.normalize(texts, dim=-1), atol=1e-5)
+    assert small.class_names == LABELS
+    _, texts = towers(small, frames, ['a star'], 'see {}')
+    np.testing.assert_allclose(small.text_embeddings(['a star'], 'see {}'),
+                               F.normalize(texts, dim=-1), atol=1e-5)
+
+
+def test_batches_tell_good_from_bad(small, clips, tmp_path):
+    (tmp_path / 'empty.mp4').touch()
+    paths = [str(p) for p in sorted(clips.glob('*.mp4'))]
+    alone = [small(path)['predictions'][0] for path in paths]
+    (tmp_path / 'also.mp4').touch()
+    mixed = [tmp_path / 'empty.mp4', *paths[:2], tmp_path / 'also.mp4',
+             *paths[2:]]
+    for batch_size in 1, 2, 3, 6:
+        found = list(small.predict(mixed, batch_size=batch_size,
+                                   on_error='report'))
+        errors = [r.pop('error', None) for r in found]
+        assert [e is None for e in errors] == [False, True, True, False, True,
+                                               True]
+        assert found[0] == dict(video=str(tmp_path / 'empty.mp4'))
+        assert 'empty.mp4 cannot be read: the file is empty' in errors[0]
+        good = [r for r in found if 'scores' in r]
+        assert [r['video'] for r in good] == paths
+        for one, other in zip(good, alone):
+            assert one['labels'] == other['labels']
+            np.testing.assert_allclose(one['scores'], other['scores'],
+                                       atol=1e-6)
+    with pytest.raises(UserError, match='empty.mp4 cannot be read'):
+        small(mixed, batch_size=2)
+    vectors = list(small.embed(mixed, batch_size=3, on_error='report'))
+    assert [('error' in v) for v in vectors] == [e is not None
+                                                 for e in errors]
+
+
+def test_ranking_and_threshold(small, clips):
+    path = clips / 'clip_2.mp4'
+    full, = small.predict(path)
+    assert sum(full['scores']) == pytest.approx(1, abs=1e-6)
+    assert full['scores'] == sorted(full['scores'], reverse=True)
+    two, = small.predict(path, topk=2)
+    assert two['labels'] == full['labels'][:2]
+    assert two['scores'] == full['scores'][:2]
+    best = full['scores'][0]
+    assert next(small.predict(path, threshold=best - 1e-4))[
+        'label'] == full['label']
+    none, = small.predict(path, threshold=best + 1e-4)
+    assert none['label'] == 'none of these'
+    assert none['labels'] == full['labels']
+
+
+def test_labels_may_not_change_under_way(small, clips):
+    first = small.predict(clips, labels=['a', 'b'])
+    small.set_labels(['c', 'd'])
+    with pytest.raises(UserError, match='labels were changed'):
+        next(first)
+
+
+@pytest.mark.parametrize('given, message', [
+    (dict(topk=0), 'topk.*0'), (dict(batch_size=0), 'batch_size.*0'),
+    (dict(batch_size=True), 'batch_size'),
+    (dict(threshold=1.5), 'threshold.*1.5'),
+    (dict(on_error='no'), "on_error.*'no'"),
+    (dict(num_views=0), 'num_views.*0'),
+    (dict(num_views=(4, 2)), 'num_views.*2'),
+    (dict(labels=[]), 'labels'), (dict(labels=['a', '']), 'empty'),
+    (dict(labels=['a', 'a']), "'a'"),
+    (dict(labels=['a'], threshold=.5), 'one label'),
+    (dict(labels=['word ' * 100, 'b']), 'context')])
+def test_bad_arguments_before_anything_is_read(small, given, message):
+    small.set_labels(LABELS)
+    with pytest.raises((ValueError, UserError), match=message):
+        small.predict(['absent'] if 'threshold' not in given else
+                      np.zeros((1, 9, 9, 3), np.uint8), **given)
+
+
+def windows_by_hand(window, stride) -> list:
+    """Indices of the frames of each window, and its centre."""
+    duration, found, start = TOTAL / FPS, [], 0.
+    while True:
+        start = min(start, duration - window)
+        frames = [min(int((start + (t + .5) * window / T) * FPS + 1e-6),
+                      TOTAL - 1) for t in range(T)]
+        found.append((start + window / 2, frames))
+        if start + window > duration - 1e-9:
+            return found
+        start += stride
+
+
+@pytest.mark.parametrize('window, stride', [(1., .5), (1.5, 1.1), (4., 2.),
+                                            (.4, 1.2)])
+def test_timeline(small, clips, window, stride, monkeypatch):
+    monkeypatch.setattr('projects.vifi_clip.apis.inferencer._CHUNK', 7)
+    path, expected = clips / 'clip_3.mp4', windows_by_hand(window, stride)
+    timeline = small.timeline(path, window, stride)
+    np.testing.assert_allclose(timeline.times, [time for time, _ in expected])
+    assert timeline.labels == LABELS and timeline.window == window
+    frames = read(path, sum((frames for _, frames in expected), []))
+    images, texts = towers(small, frames, LABELS)
+    videos = images.unflatten(0, (-1, T)).mean(1)
+    np.testing.assert_allclose(timeline.scores, softmax(small, videos, texts),
+                               atol=1e-5)
+
+
+def test_ends_of_timelines(small, clips):
+    path = clips / 'clip_3.mp4'
+    timeline = small.timeline(path, 100, 50)
+    assert timeline.window == TOTAL / FPS and timeline.times == [2.]
+    assert timeline.scores.shape == (1, len(LABELS))
+    array = small.timeline(read(path, [4, 4, 4]), 1, 1)
+    assert array.window == 3 / 25  # arrays have 25 frames a second
+    frames, texts = towers(small, read(path, [4]), LABELS)
+    np.testing.assert_allclose(array.scores, softmax(small, frames, texts),
+                               atol=1e-5)
+    for bad in (0, 1), (1, -1), (float('nan'), 1):
+        with pytest.raises(ValueError, match='above 0'):
+            small.timeline(path, *bad)
+
+
+def tiny_config(**head) -> Config:
+    """A recognizer with random weights."""
+    return Config(dict(model=model_cfg(
+        num_frames=4, data_preprocessor=PREPROCESSOR, head=head),
+        val_pipeline=PIPELINES['val'], test_pipeline=PIPELINES['test']))
+
+
+def test_descriptions_are_of_the_configs_classes(tmp_path, clips):
+    config = tiny_config()
+    text = config.model.cls_head.text_classifier
+    text.class_names = ['cat', 'dog']
+    path = tmp_path / 'sentences.json'
+    path.write_text('{"cat": ["It purrs.", "It naps."], "dog": ["It barks."]}')
+    text.description_file = str(path)
+    infer = ViFiCLIPInferencer(config, device='cpu')
+    own = infer.classifier().detach().clone()
+    assert len(infer.classifier.tokens) == 3  # sentences
+    infer.set_labels(['cat', 'dog'])
+    assert len(infer.classifier.tokens) == 3
+    infer.set_labels(['cow', 'dog'])  # used to fail: no sentence for a cow
+    assert len(infer.classifier.tokens) == 2
+    with pytest.raises(ValueError):
+        infer.set_labels(['x ' * 100])
+    assert infer.class_names == ['cow', 'dog']
+    infer.set_labels(['cat', 'dog'], 'my {}')
+    assert len(infer.classifier.tokens) == 2
+    infer.set_labels(['cat', 'dog'])
+    torch.testing.assert_close(infer.classifier().detach(), own)
+
+
+def test_a_model_of_fixed_classes(clips):
+    config = Config(dict(
+        model=dict(
+            type='Recognizer2D', backbone=dict(type='ResNet', depth=18),
+            cls_head=dict(type='TSNHead', num_classes=3, in_channels=512,
+                          average_clips='prob'),
+            data_preprocessor=PREPROCESSOR),
+        val_pipeline=PIPELINES['val'], test_pipeline=PIPELINES['test']))
+    infer = ViFiCLIPInferencer(config, device='cpu')
+    result, = infer(clips / 'clip_0.mp4', topk=2)['predictions']
+    assert len(result['labels']) == 2 and set(result['labels']) < {0, 1, 2}
+    for call in (lambda: infer.set_labels(['a']), lambda: infer.embed(clips),
+                 lambda: infer.class_names,
+                 lambda: infer.frame_embeddings(np.zeros((1, 32, 32, 3)))):
+        with pytest.raises(UserError, match='TSNHead.*no text_classifier'):
+            call()
+    with pytest.raises(ValueError, match='fixed set of classes'):
+        ViFiCLIPInferencer(config, labels=['a', 'b'], device='cpu')
+
+
+def test_the_small_world_is_recognised():
+    """Weights that ship with the package are trained ones."""
+    from projects.vifi_clip.datasets.mini_world.clips import (list_jobs,
+                                                              render_clip)
+    infer = ViFiCLIPInferencer('small_world', device='cpu')
+    names = infer.class_names
+    right, count = 0, 0
+    for job in list_jobs(0, 64, 0, 1, 0, 0):
+        colour, shape, motion = job.cls[:3]
+        article = 'an' if colour == 'orange' else 'a'
+        name = f'{article} {colour} {shape} {motion}'
+        if name not in names:
+            continue
+        frames, _ = render_clip(job)
+        result, = infer.predict(frames, topk=1)
+        right += result['label'] == name
+        count += 1
+    assert count == 24 and right >= 8  # by chance, 1
