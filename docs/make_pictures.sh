@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
 # Make the pictures of README and docs/ anew, from the small world:
-#   bash tools/quickstart.sh && bash docs/make_pictures.sh
+#   bash tools/quickstart.sh && bash docs/make_pictures.sh [CHECKPOINT]
 # quickstart.png, mini.png, performance.png and scale.png come from
 # tools/quickstart.sh, `report.py --mini`, benchmark.py and scale_model.py.
 # The screenshots of the web page need chromium and chromium-driver.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+here=tools
 source tools/_python.sh
+python="$(command -v "$python")"
+python="$(cd "$(dirname "$python")" && pwd)/$(basename "$python")"
 world="${DATA_ROOT:-data/mini}"
-tuned="${TUNED:-work_dirs/quickstart/vifi_mini.pth}"
+tuned="${1:-work_dirs/quickstart/vifi_mini.pth}"
 for file in "$world/annotations/target_val.txt" "$tuned"; do
     [ -e "$file" ] || { echo "error: $file is not there; bash tools/quickstart.sh makes it" >&2; exit 2; }
 done
@@ -26,8 +29,11 @@ vifi tsne "$world/annotations/target_val.txt" --root "$world" \
 vifi index "$world/videos/*/val_*.mp4" --config small_world --index "$work/index"
 vifi search "a red ring spinning" --index "$work/index" --template model \
     --topk 8 --sheet "$work/search.jpg"
-vifi predict "$world/videos/blue-star-blinking/val_001.mp4" --config small_world \
-    --timeline "$work/timeline.png" --window 1 --stride 0.2
+(cd "$work" && PYTHONPATH="$OLDPWD" "$python" -c \
+    "from projects.vifi_clip.demo.examples import write_examples; write_examples('.')")
+vifi predict "$work/three_scenes.mp4" --config small_world \
+    --labels "a red ring spinning, a green heart blinking, an orange cross pulsing" \
+    --timeline "$work/timeline.png" --window 2 --stride 0.25
 if command -v chromedriver >/dev/null; then
     "$python" docs/screenshots.py "$work"
 else

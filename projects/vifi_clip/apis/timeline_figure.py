@@ -4,6 +4,7 @@ Letters: W windows, K classes, T frames.
 """
 import io
 import json
+import os.path as osp
 from typing import TYPE_CHECKING, Any, List, Optional
 
 import numpy as np
@@ -77,7 +78,8 @@ def draw_timeline(timeline: 'Timeline', name: str,
     start = float(timeline.times[0] - timeline.window / 2)
     end = float(timeline.times[-1] + timeline.window / 2)
     _lines(axes[0, 0], timeline, threshold)
-    axes[0, 0].set_title(_escape(_shorten(name, 90)), fontsize=11)
+    axes[0, 0].set_title(
+        _escape(_shorten(osp.basename(name), 90)), fontsize=11)
     axes[-1, 0].set(
         xlim=(start, end),
         xlabel=f'seconds (points: centres of windows of {timeline.window:g} '

@@ -116,7 +116,10 @@ def record(text: str) -> Tuple[np.ndarray, float]:
     """
     import cv2
     index, seconds = parse_camera(text)
+    log = cv2.utils.logging  # ten lines where there is no camera
+    level = log.setLogLevel(log.LOG_LEVEL_SILENT)
     camera = cv2.VideoCapture(index)
+    log.setLogLevel(level)
     try:
         if not camera.isOpened():
             raise BadVideoError(f'no camera {index}')
