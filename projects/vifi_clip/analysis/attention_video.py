@@ -5,8 +5,8 @@ from typing import Iterable, Iterator, List, Sequence
 
 import numpy as np
 
-from ..errors import UserError
 from .attention_rows import Row, Scores
+from .h264 import write_h264
 from .overlay import enlarge
 
 _PANEL = 256  # pixels of a frame's shorter side
@@ -87,23 +87,8 @@ def encode_mp4(frames: Iterable[np.ndarray], rate: Fraction) -> bytes:
     Raises:
         UserError: This PyAV has no encoder for H.264.
     """
-    import av
     out = io.BytesIO()
-    with av.open(out, 'w', format='mp4') as container:
-        try:
-            stream = container.add_stream(
-                'libx264', rate=rate, options=dict(crf='18'))
-        except ValueError as error:  # what PyAV's own errors derive from
-            raise UserError('this PyAV cannot write H.264 (no libx264): '
-                            'install PyAV from PyPI, pip install av') \
-                from error
-        stream.pix_fmt = 'yuv420p'
-        for frame in frames:
-            if not stream.codec_context.is_open:
-                stream.height, stream.width = frame.shape[:2]
-            picture = av.VideoFrame.from_ndarray(frame, format='rgb24')
-            container.mux(stream.encode(picture))
-        container.mux(stream.encode())
+    write_h264(out, frames, rate)
     return out.getvalue()
 
 

@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..benchmark.flops import count
 from ..models.blocks import FusedBlock
-from ..models.text_tower import _plan, encode_chunk
+from ..models.text_tower import plan_chunks, encode_chunk
 from .complexity_view import view_shape
 
 if TYPE_CHECKING:
@@ -144,8 +144,8 @@ def _sentences(model: nn.Module) -> Dict[int, int]:
     if hasattr(model, 'embed_text'):
         # A caption may be as long as the context.
         return {classifier.text.context_length: 1}
-    chunks, lengths, _ = _plan(classifier.text, classifier.tokens,
-                               classifier.ends, False, None)
+    chunks, lengths, _ = plan_chunks(classifier.text, classifier.tokens,
+                                     classifier.ends, False, None)
     counts: Dict[int, int] = {}
     for rows in chunks:
         length = int(lengths[rows].max())

@@ -126,9 +126,9 @@ def machine(job: Job) -> str:
 
     import torch
 
-    from ..benchmark.machine import _cpu_name
+    from ..benchmark.machine import cpu_name
     name = torch.cuda.get_device_name() if job.device == 'cuda' else (
-        f'{_cpu_name()}, {job.threads} thread'
+        f'{cpu_name()}, {job.threads} thread'
         f'{"s" if job.threads > 1 else ""}')
     return (f'{name}; PyTorch {torch.__version__}, {job.precision}, batch '
             f'{job.batch}, {job.repeats} calls after {_WARM_UP} of warm-up; '

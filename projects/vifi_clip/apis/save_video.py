@@ -11,6 +11,7 @@ from typing import Any, Iterable, Iterator, Mapping, Tuple
 
 import numpy as np
 
+from ..analysis.h264 import write_h264
 from ..datasets.video_reading import BadVideoError
 from ..errors import UserError
 from .video_inputs import VideoInput
@@ -52,7 +53,8 @@ def save_video(video: VideoInput, result: Mapping[str, Any],
         os.close(handle)
         try:
             try:
-                _encode(labelled(frames, result), rate, part)
+                write_h264(part, labelled(frames, result), rate, crf=20,
+                           preset='veryfast')
             except BadVideoError as error:
                 raise UserError(f'{video.name} cannot be read to its end: '
                                 f'{error}') from error
@@ -100,7 +102,7 @@ def labelled(frames: Iterable[np.ndarray],
         np.ndarray: uint8 RGB, all of the first one's size, which is enlarged
         where it is small; H and W are even.
     """
-    import cv2
+    from PIL import Image  # OpenCV's threads would hang a process forked later
     size, panel = (0, 0), None
     for frame in frames:
         if panel is None:
@@ -110,8 +112,8 @@ def labelled(frames: Iterable[np.ndarray],
             ink = panel[..., :3] * alpha
             height, width = panel.shape[:2]
         if frame.shape[:2] != size:
-            frame = cv2.resize(frame, size[::-1],
-                               interpolation=cv2.INTER_LINEAR)
+            frame = Image.fromarray(frame).resize(size[::-1],
+                                                  Image.Resampling.BILINEAR)
         frame = np.array(frame)
         part = frame[size[0] - height:, :width]
         part[:] = (ink + part * (255 - alpha)) // 255
@@ -184,23 +186,3 @@ def _font(size: int) -> Any:
     from matplotlib.font_manager import findfont
     from PIL import ImageFont
     return ImageFont.truetype(findfont('DejaVu Sans'), size)
-
-
-def _encode(frames: Iterator[np.ndarray], rate: Fraction, path: str) -> None:
-    import av
-    with av.open(path, 'w', format='mp4') as container:
-        try:
-            stream = container.add_stream(
-                'libx264', rate=rate.limit_denominator(1001),
-                options=dict(crf='20', preset='veryfast'))
-        except ValueError as error:  # what PyAV's own errors derive from
-            raise UserError('this PyAV cannot write H.264 (no libx264): '
-                            'install PyAV from PyPI, pip install av') \
-                from error
-        stream.pix_fmt = 'yuv420p'
-        for frame in frames:
-            if not stream.codec_context.is_open:
-                stream.height, stream.width = frame.shape[:2]
-            picture = av.VideoFrame.from_ndarray(frame, format='rgb24')
-            container.mux(stream.encode(picture))
-        container.mux(stream.encode())

@@ -23,7 +23,7 @@ def describe(device: str) -> Dict[str, object]:
     import transformers
     about = dict(
         device=device,
-        cpu=_cpu_name(),
+        cpu=cpu_name(),
         cores=len(os.sched_getaffinity(0)) if hasattr(
             os, 'sched_getaffinity') else os.cpu_count(),
         threads=torch.get_num_threads(),
@@ -50,7 +50,8 @@ def describe(device: str) -> Dict[str, object]:
     return about
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
+    """The processor's name, as the system has it."""
     try:
         with open('/proc/cpuinfo') as file:
             for line in file:

@@ -100,8 +100,8 @@ def encode_tokens(text: TextTransformer,
     parts = (text, ) if prompts is None else (text, prompts)
     grad = torch.is_grad_enabled() and any(
         p.requires_grad for part in parts for p in part.parameters())
-    chunks, lengths, recompute = _plan(text, tokens, ends, grad,
-                                       max_graph_tokens)
+    chunks, lengths, recompute = plan_chunks(text, tokens, ends, grad,
+                                             max_graph_tokens)
     embedded = []
     with torch.set_grad_enabled(grad):
         for rows in chunks:
@@ -117,8 +117,9 @@ def encode_tokens(text: TextTransformer,
         return restore_order(torch.cat(embedded), chunks)
 
 
-def _plan(text: TextTransformer, tokens: Tensor, ends: Tensor, grad: bool,
-          max_graph_tokens: Optional[int]) -> Tuple[list, Tensor, bool]:
+def plan_chunks(
+        text: TextTransformer, tokens: Tensor, ends: Tensor, grad: bool,
+        max_graph_tokens: Optional[int]) -> Tuple[list, Tensor, bool]:
     """Chunks, the length of each sentence, and whether chunks are to be
     recomputed in the backward pass."""
     lengths = ends.cpu() + 1 if is_causal(text) else torch.full(
