@@ -34,4 +34,5 @@ def test_model_that_saves_a_part_still_loads_the_rest(write_config,
     config = write_config(model=model)
     video = str(shared_world / 'videos/val_0.mp4')
     with pytest.raises(FileNotFoundError, match='gone/clip.pt'):
-        predict.main([config, 'some.pth', video, '--device', 'cpu'])
+        predict.main([video, '--config', config, '--checkpoint', 'some.pth',
+                      '--device', 'cpu'])
