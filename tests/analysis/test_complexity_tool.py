@@ -37,7 +37,8 @@ def test_knobs_are_for_one_config(monkeypatch):
 
 def test_path_with_a_colon(tmp_path):
     path = tmp_path / 'a:b=c.py'
-    path.write_text('model = dict(backbone=dict(type="ResNet"))')
+    path.write_text('model = dict(type="Recognizer2D", '
+                    'backbone=dict(type="ResNet"))')
     assert parse_spec(str(path)).config == str(path)
     assert load_spec(parse_spec(str(path))).model.backbone.type == 'ResNet'
 
@@ -52,7 +53,7 @@ def test_path_with_a_colon(tmp_path):
     ('vifi_k400:model.bone.depth=3', 'has no model.bone.depth'),
     ('vifi_k400:model.backbone.dept=3', 'cannot be built: .*dept'),
     ('vifi_k400:ARCH=ViT-Z', "Unknown arch 'ViT-Z'"),
-    ('{tmp}/none.py', 'the config has no model'),
+    ('{tmp}/none.py', 'model must be a dict with a type'),
     ('{tmp}/sizeless.py', 'frames a view has'),
 ])
 def test_bad_specs(spec, words, tmp_path, capsys):

@@ -251,3 +251,31 @@ def test_no_camera(camera, small):
             'camera:0:61', 'camera:0:nan':
         with pytest.raises(ValueError, match='a camera is camera:0'):
             expand_inputs(name)
+
+
+def test_file_addresses_of_folders(folder):
+    one, every = (folder / 'b.mp4').as_uri(), folder.as_uri()
+    assert [v.name for v in expand_inputs([one])] == [one]
+    found = expand_inputs([every])
+    assert len(found) == 6 and [v.name for v in found] == [
+        v.path for v in found] == [v.path for v in expand_inputs([folder])]
+    with pytest.raises(UserError, match='No such video: file://\\[bad'):
+        expand_inputs(['file://[bad'])
+
+
+def test_addresses_with_any_letters():
+    quoted = video_fetch._quoted
+    assert quoted('http://h.org/h\u00f6he 1.mp4?q=\u732b&b=1#x') == (
+        'http://h.org/h%C3%B6he%201.mp4?q=%E7%8C%AB&b=1')
+    assert quoted('http://b\u00fccher.de/a') == 'http://xn--bcher-kva.de/a'
+    same = 'https://u:p@h.org:80/a%20b/c;d=(1),~e*.mp4?x=%2F+1'
+    assert quoted(same) == same
+    with pytest.raises(BadVideoError, match='it cannot be fetched: Invalid'):
+        with VideoInput('x', 'http://[bad').opened():
+            pass
+
+
+@pytest.mark.parametrize('number', ['100', '9' * 20, '-1'])
+def test_camera_numbers(number):
+    with pytest.raises(ValueError, match='camera:0'):
+        expand_inputs([f'camera:{number}'])

@@ -2,6 +2,8 @@
 import io
 import json
 import os
+import warnings
+from fractions import Fraction
 from types import SimpleNamespace
 
 import av
@@ -136,6 +138,56 @@ def test_no_half_video_is_left(tmp_path):
         save_video(VideoInput('gone', 'gone.mp4'), RESULT, str(out))
 
 
+def times_of(path) -> list:
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert stream.duration * stream.time_base > 0
+        return [float(frame.pts * frame.time_base)
+                for frame in container.decode(stream)]
+
+
+@pytest.mark.parametrize('times', [
+    [0, .04, .08, .12, 2.12, 4.12, 4.16], [0, 5000, 10000]])
+def test_frames_keep_their_times(times, tmp_path):
+    """Of phones and screens, where the rate changes; and very slow ones."""
+    source, out = tmp_path / 'a.mkv', str(tmp_path / 'b.mp4')
+    with av.open(str(source), 'w') as container:
+        stream = container.add_stream('libx264', rate=25)
+        stream.width = stream.height = 64
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for i, time in enumerate(times):
+            frame = av.VideoFrame.from_ndarray(coded_frame(i, (64, 64)),
+                                               format='rgb24')
+            frame.pts, frame.time_base = round(time * 1000), Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    save_video(VideoInput('a', str(source)), RESULT, out)
+    assert times_of(out) == pytest.approx(times, abs=.002)
+
+
+@pytest.mark.parametrize('suffix', ['.avi', '.mp4'])
+def test_frames_that_are_reordered(suffix, tmp_path):
+    """With B-frames, of which AVI does not say the times."""
+    source, out = str(tmp_path / f'a{suffix}'), str(tmp_path / 'b.mp4')
+    with av.open(source, 'w') as container:
+        stream = container.add_stream(
+            'libx264', rate=10, options=dict(bf='3', b_strategy='0'))
+        stream.width = stream.height = 64
+        for i in range(20):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(
+                coded_frame(i, (64, 64)), format='rgb24')))
+        container.mux(stream.encode())
+    save_video(VideoInput('a', source), RESULT, out)
+    assert times_of(out) == pytest.approx(np.arange(20) / 10, abs=.001)
+
+
+def test_a_very_slow_rate(tmp_path):
+    out = str(tmp_path / 'a.mp4')
+    clip = np.zeros((3, 64, 64, 3), np.uint8)
+    save_video(VideoInput('a', frames=clip, fps=1 / 5000), RESULT, out)
+    assert times_of(out) == pytest.approx([0, 5000, 10000])
+
+
 def inputs(*names) -> list:
     return [VideoInput(name, name) for name in names]
 
@@ -243,3 +295,12 @@ def test_the_line_is_at_the_score():
     assert len(span) <= 4
     share = (bottom - span.mean()) / (bottom - top)
     assert share == pytest.approx(.25, abs=.02)
+
+
+def test_letters_that_the_font_has_not():
+    given = timeline()
+    given.labels[:] = ['猫 %d' % i for i in range(12)]
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        png = draw_timeline(given, '視頻')
+    assert colours(png).shape == (600, 1320, 3)

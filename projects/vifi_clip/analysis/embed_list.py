@@ -86,6 +86,8 @@ def _read_list(path: str, root: Optional[str],
         path, num_classes=class_names and len(class_names),
         allow_unlabelled=True)
     names, labels = map(list, zip(*rows))
+    if max(labels) >= 2**31:
+        raise ValueError(f'{path}: label {max(labels)} is too large')
     paths = [osp.join(root or '', name) for name in names]
     # Some that are absent are reported with the bad ones; all of them are a
     # wrong folder.

@@ -178,6 +178,10 @@ def _check(args: argparse.Namespace) -> None:
                                  ('--npz', args.npz, '.npz')):
         if path:
             check_target(option, path, (suffix, ), args.overwrite)
+            if osp.exists(path) and osp.exists(args.clip) and osp.samefile(
+                    path, args.clip):
+                raise ValueError(f'{option} {path} is the video itself; '
+                                 'choose another name')
 
 
 def _check_video(args: argparse.Namespace) -> None:

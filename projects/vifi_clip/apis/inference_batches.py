@@ -1,6 +1,7 @@
 """Videos read ahead of the model, in batches, the bad ones told apart."""
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from numbers import Integral, Real
 from typing import Any, Callable, Iterable, Iterator, Optional, Sequence
 
 import numpy as np
@@ -12,6 +13,7 @@ from .video_samples import VideoSampler
 
 NONE = 'none of these'
 ON_ERROR = ('raise', 'report')
+_LARGEST = 1_000_000  # of a batch, and of labels
 # Threads that decode while the model runs; decoders release the GIL.
 _THREADS = 2
 
@@ -27,10 +29,12 @@ def check_arguments(batch_size: int,
     """
     for name, value in dict(batch_size=batch_size, topk=topk).items():
         if value is not None and (isinstance(value, bool)
-                                  or not isinstance(value, int) or value < 1):
-            raise ValueError(f'{name} must be a whole number of at least 1, '
-                             f'got {value!r}')
-    if threshold is not None and not 0 <= threshold <= 1:
+                                  or not isinstance(value, Integral)
+                                  or not 1 <= value <= _LARGEST):
+            raise ValueError(f'{name} must be a whole number from 1 to '
+                             f'{_LARGEST}, got {value!r}')
+    if threshold is not None and not (isinstance(threshold, Real)
+                                      and 0 <= threshold <= 1):
         raise ValueError('threshold is a probability from 0 to 1, got '
                          f'{threshold!r}')
     if on_error not in ON_ERROR:

@@ -14,6 +14,7 @@ from ..errors import UserError
 from .video_open import OpenVideo
 
 Views = Union[None, int, Tuple[int, int]]
+_MOST_VIEWS = 1000
 _SAMPLER = 'SparseSampleViews'
 _ALL_SAMPLERS = (_SAMPLER, 'SampleFrames', 'UniformSample',
                  'DenseSampleFrames')
@@ -68,10 +69,12 @@ def parse_views(text: str) -> Views:
     if len(parts) <= 2 and all(part.isascii() and part.isdecimal()
                                for part in parts):
         views = tuple(int(part) for part in parts)
-        if views[0] and (len(views) == 1 or views[1] in (1, 3)):
+        if 1 <= views[0] <= _MOST_VIEWS and (len(views) == 1
+                                             or views[1] in (1, 3)):
             return views if len(views) == 2 else views[0]
     raise ValueError(f'--num-views {text}: give a number of temporal views '
-                     "(4), with 1 or 3 crops (4x3), or 'config'")
+                     f'up to {_MOST_VIEWS} (4), with 1 or 3 crops (4x3), or '
+                     "'config'")
 
 
 def check_views(views: Views) -> Views:
@@ -82,9 +85,10 @@ def check_views(views: Views) -> Views:
     """
     if views is None:
         return views
-    temporal, crops = views if isinstance(views, tuple) else (views, 1)
-    if (not isinstance(temporal, int) or isinstance(temporal, bool)
-            or temporal < 1 or crops not in (1, 3)):
+    pair = views if isinstance(views, tuple) else (views, 1)
+    if (len(pair) != 2 or not isinstance(pair[0], int)
+            or isinstance(pair[0], bool)
+            or not 1 <= pair[0] <= _MOST_VIEWS or pair[1] not in (1, 3)):
         raise ValueError('num_views must be a number of temporal views, a '
                          'pair (temporal, crops) with 1 or 3 crops, or None '
                          f"for the config's own; got {views!r}")

@@ -14,6 +14,7 @@ from mmengine.dataset import pseudo_collate
 from ..errors import UserError
 from .inference_batches import batches, check_arguments, one_video, ranked
 from .inference_pipeline import Views
+from .labels import read_labels
 from .video_model import Labels, VideoModel
 from .video_samples import Timeline, opened
 
@@ -96,26 +97,28 @@ class ViFiCLIPInferencer(VideoModel):
             ValueError: A bad argument.
         """
         check_arguments(batch_size, topk, threshold, on_error)
-        if labels is not None:
-            self.set_labels(labels, templates)
-        elif templates is not None:
-            self.set_labels(self.class_names, templates)
-        names = self.class_names if self._classifier is not None else None
+        names = None
+        if self._classifier is not None or labels is not None:
+            names = (self.class_names if labels is None else
+                     read_labels(labels, 'labels'))
         if threshold is not None and names and len(names) < 2:
             raise ValueError(
                 f'threshold={threshold}: with one label its probability is '
                 'always 1; give at least two')
+        if labels is not None or templates is not None:
+            self.set_labels(names, templates)
+        self.warn_of_equal_labels()
         parts = batches(self.sampler, videos, num_views, batch_size, on_error,
                         show_progress)
-        run = partial(self._scores, names)
+        run = partial(self._scores, self._label_state())
         return (dict(video=name, error=error) if error else dict(
             video=name, **ranked(scores, names, topk, threshold))
                 for name, scores, error in _joined(parts, run))
 
     @torch.no_grad()
-    def _scores(self, names: Optional[List[str]],
+    def _scores(self, state: Optional[tuple],
                 samples: List[dict]) -> List[np.ndarray]:
-        if names is not None and names != self.class_names:
+        if state != self._label_state():
             raise UserError('The labels were changed while predictions with '
                             'others were still being read; read those first')
         done = self.model.test_step(pseudo_collate(samples))

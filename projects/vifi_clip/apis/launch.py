@@ -107,10 +107,33 @@ def read_config(config: str, trust: bool = False) -> Config:
     check_name()
     known = knobs.read_knobs(config)
     knobs.check_knobs(config, known)
-    cfg = Config.fromfile(config)
+    try:
+        cfg = Config.fromfile(config)
+    except (ValueError, OSError, KeyError, UserError):
+        raise  # say what is wrong themselves
+    except Exception as error:  # a config is code
+        raise UserError(f'{config} cannot be read: {type(error).__name__}: '
+                        f'{error}'.splitlines()[0]) from error
+    check_model(cfg)
     if known:  # for the record in the work directory
         cfg.knobs = knobs.values(known)
     return cfg
+
+
+def check_model(cfg: Config) -> None:
+    """Refuse a config that describes no model, or no pipeline where it should.
+
+    Raises:
+        ValueError: Naming the setting.
+    """
+    model = cfg.get('model')
+    if not isinstance(model, dict) or 'type' not in model:
+        raise ValueError(f'{cfg.filename}: model must be a dict with a type, '
+                         f'got {model!r}')
+    for name in 'train_pipeline', 'val_pipeline', 'test_pipeline':
+        if name in cfg and not isinstance(cfg[name], (list, tuple)):
+            raise ValueError(f'{cfg.filename}: {name} must be a list of '
+                             f'transforms, got {cfg[name]!r}')
 
 
 def leave_out_pretrained(cfg: Config) -> None:
@@ -198,7 +221,7 @@ def run_main(main: Callable, argv: Optional[Sequence[str]] = None) -> int:
     except BrokenPipeError:  # an OSError, and nobody's mistake
         raise
     except (ValueError, OSError, KeyError, UserError) as error:
-        if os.environ.get('VIFI_TRACEBACK'):
+        if os.environ.get('VIFI_TRACEBACK', '0') != '0':
             raise
         if _is_first():
             # A terminal's line may hold half a progress bar.

@@ -49,11 +49,15 @@ def load_model(config: Union[str, Config],
     from mmengine.runner import load_checkpoint
 
     from ..engine.settings_hook import check_file
-    from .launch import leave_out_pretrained, read_config
+    from .launch import check_model, leave_out_pretrained, read_config
+    if checkpoint == '':
+        raise ValueError('checkpoint is empty (an unset variable?); give a '
+                         "file, or 'none' for the config's own weights")
     device = find_device(device)
     cfg = (copy.deepcopy(config) if isinstance(config, Config) else
            read_config(os.fspath(config), trust))
     cfg.merge_from_dict(cfg_options or {})
+    check_model(cfg)
     if checkpoint in (None, 'none'):
         checkpoint = cfg.get('load_from')
     checkpoint = checkpoint and os.fspath(checkpoint)
@@ -82,8 +86,8 @@ def find_device(device: str) -> str:
     if device == 'auto':
         return get_device()
     try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.empty(0, device=device).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f'--device {device} cannot be used: {reason}; this '
                          f'machine has {get_device()}') from error

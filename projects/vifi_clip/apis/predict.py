@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .video_inputs import VideoInput
 
 SUFFIXES = ('.jsonl', '.csv')
+_MOST = {'--max-download': 1e9, '--timeout': 86400.}  # a petabyte, a day
 _EXAMPLES = """examples:
   vifi-clip predict my.mp4 --config small_world
   vifi-clip predict videos/ --labels "arm wrestling, playing cards"
@@ -100,6 +101,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     videos = _videos(args)
     from .predict_pictures import Pictures
     pictures = Pictures(args, videos)
+    if not (args.out and os.path.exists(args.out)):  # else some may be ours
+        pictures.check(videos, args.overwrite)
 
     from .embed import choose_device
     from .predict_run import run
@@ -135,17 +138,32 @@ def _check(args: argparse.Namespace) -> tuple:
                           ('--timeout', args.timeout)):
         if value is not None and not 0 < value < float('inf'):
             raise ValueError(f'{option} must be above 0, got {value}')
+        if value is not None and value > _MOST.get(option, value):
+            raise ValueError(f'{option} can be {_MOST[option]:g} at most, '
+                             f'got {value:g}')
     inference_settings(args)
     if int(os.environ.get('WORLD_SIZE', 1)) > 1 and not args.out:
         raise ValueError('several processes need --out')
     if args.out:
-        check_target('--out', args.out, SUFFIXES)
-        from .predict_file import check_ours
-        check_ours(args.out, args.overwrite)
+        _check_out(args)
     from .inference_pipeline import parse_views
     from .labels import read_labels
     labels = None if args.labels is None else read_labels(args.labels)
     return parse_views(args.num_views), labels
+
+
+def _check_out(args: argparse.Namespace) -> None:
+    from .predict_record import check_ours, meta_path
+    if os.path.islink(args.out):  # the link stays
+        args.out = os.path.realpath(args.out)
+    check_target('--out', args.out, SUFFIXES)
+    for option, source in (('--list', args.list), ('--labels', args.labels)):
+        for path in (args.out, meta_path(args.out)):
+            if (source and os.path.exists(source) and os.path.exists(path)
+                    and os.path.samefile(source, path)):
+                raise ValueError(f'--out {args.out} would write over {option} '
+                                 f'{source}; choose another name')
+    check_ours(args.out, args.overwrite)
 
 
 def _videos(args: argparse.Namespace) -> List['VideoInput']:
@@ -162,7 +180,7 @@ def _videos(args: argparse.Namespace) -> List['VideoInput']:
                              'input; give the names with --list')
         inputs += _names(sys.stdin) if video == '-' else [video]
     if args.list:
-        with open(args.list, encoding='utf-8',
+        with open(args.list, encoding='utf-8-sig',
                   errors='surrogateescape') as file:
             inputs += _names(file)
     if not inputs:
@@ -178,6 +196,8 @@ def _videos(args: argparse.Namespace) -> List['VideoInput']:
 def _names(lines) -> list:
     """One video a line; one that is absent is reported with the others that
     cannot be read."""
+    from .video_fetch import file_of
     from .video_inputs import VideoInput
-    names = (line.rstrip('\r\n') for line in lines)
-    return [VideoInput(name, name) for name in names if name.strip()]
+    names = (line.rstrip('\r\n').lstrip('\ufeff') for line in lines)
+    return [VideoInput(name, file_of(name) or name) for name in names
+            if name.strip()]

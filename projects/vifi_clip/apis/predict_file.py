@@ -4,34 +4,14 @@
 with; ``results.jsonl.part0``, ... are of several processes at work.
 """
 import fcntl
-import json
 import os
 import os.path as osp
-import re
+import secrets
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .predict_lines import Lines, Place
-
-# In a record, but for people: they do not change a prediction.
-_NOTES = ('version', 'config', 'checkpoint')
-_LONG = ('labels', 'weights', 'pipeline')  # not shown when they differ
-
-
-def meta_path(out: str) -> str:
-    """Where the settings of a file of predictions are."""
-    return f'{out}.meta.json'
-
-
-def check_ours(out: str, overwrite: bool) -> None:
-    """Refuse a file that another tool wrote.
-
-    Raises:
-        ValueError: It is there, and nothing says what it was made with.
-    """
-    if osp.exists(out) and not overwrite and not osp.exists(meta_path(out)):
-        raise ValueError(f'--out {out} exists and is no unfinished work of '
-                         f'this command (there is no {meta_path(out)}); '
-                         'choose another name, or add --overwrite')
+from .predict_record import (check_ours, check_same, meta_path, part_paths,
+                             read_record, write_record)
 
 
 class PredictionFile:
@@ -74,14 +54,24 @@ class PredictionFile:
                 os.remove(path)
             found = []
         elif found:
-            _check_same(meta, record, self.out)
+            check_same(self.out, record)
         if not found:
-            from ..engine import AtomicLocalBackend
-            text = json.dumps(record, indent=1, ensure_ascii=False) + '\n'
-            AtomicLocalBackend().put(text.encode(errors='replace'), meta)
+            write_record(self.out, record)
             self._take_lock(meta)
         self._gather(None)
         return bool(found)
+
+    def stems(self) -> Dict[str, str]:
+        """Names of the pictures of each video, by the video's name."""
+        return read_record(self.out).get('stems', {})
+
+    def keep_stems(self, stems: Mapping[str, str]) -> None:
+        """Remember names of pictures: those files are ours from now on."""
+        record = read_record(self.out)
+        if record.get('stems', {}) == stems:
+            return
+        write_record(self.out, dict(record, stems=dict(stems)))
+        self._take_lock(meta_path(self.out))
 
     def _take_lock(self, path: str) -> None:
         """The kernel's, which ends with the process, however that ends."""
@@ -113,10 +103,7 @@ class PredictionFile:
                 if not place.error}
 
     def _parts(self) -> List[str]:
-        folder, name = osp.split(osp.abspath(self.out))
-        pattern = re.compile(re.escape(name) + r'\.part\d+')
-        return sorted(osp.join(folder, other) for other in os.listdir(folder)
-                      if pattern.fullmatch(other))
+        return part_paths(self.out)
 
     def _gather(self, order: Optional[Sequence[str]]) -> None:
         """Everything that is whole into one file, a line for each video.
@@ -145,9 +132,11 @@ class PredictionFile:
             os.remove(part)
 
     def _rewrite(self, places: Sequence[Tuple[str, Place]]) -> None:
-        new, files = f'{self.out}.tmp', {}
+        folder = osp.dirname(osp.abspath(self.out))
+        new = osp.join(folder, f'.vifi_clip_{secrets.token_hex(8)}.tmp')
+        files: Dict[str, Any] = {}
         try:
-            with open(new, 'wb') as target:
+            with open(new, 'xb') as target:
                 target.write(self.lines.header)
                 for source, place in places:
                     if source not in files:
@@ -208,25 +197,3 @@ class Writer:
 
     def __exit__(self, *error) -> None:
         self._file.close()
-
-
-def _check_same(meta: str, wanted: Mapping[str, Any], out: str) -> None:
-    try:
-        with open(meta, encoding='utf-8') as file:
-            made = json.load(file)
-        if not isinstance(made, dict):
-            raise ValueError
-    except ValueError:
-        raise ValueError(f'{meta} is damaged; add --overwrite to start '
-                         'anew') from None
-    differs = []
-    for name in sorted(set(made) | set(wanted)):
-        if name in _NOTES or made.get(name) == wanted.get(name):
-            continue
-        differs.append(
-            f'other {name}' if name in _LONG else
-            f'{name} {made.get(name)} there and {wanted.get(name)} here')
-    if differs:
-        raise ValueError(f'--out {out} was made otherwise than asked now '
-                         f'({"; ".join(differs)}); choose another name, or '
-                         'add --overwrite')

@@ -30,6 +30,23 @@ def reason_of(result: Mapping[str, Any]) -> str:
     return ' '.join(error.split())
 
 
+def _is_result(content: Mapping[str, Any]) -> bool:
+    """Whether a line's content is a prediction, or says why there is none."""
+    if not isinstance(content['video'], str):
+        return False
+    if 'error' in content:
+        return isinstance(content['error'], str) and bool(content['error'])
+    return bool(content['scores']) and all(
+        isinstance(score, (int, float)) for score in content['scores'])
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return 0 <= float(text) <= 1
+    except ValueError:
+        return False
+
+
 class Lines:
     """How predictions are written and found again.
 
@@ -106,7 +123,7 @@ class Lines:
             place, end = None, start + len(line)
             try:
                 content = json.loads(line)
-                if line.endswith(b'\n'):
+                if line.endswith(b'\n') and _is_result(content):
                     place = Place(content['video'], content.get('error', ''),
                                   start, end)
             except (ValueError, KeyError, TypeError, AttributeError):
@@ -128,5 +145,6 @@ class Lines:
             start, ends[0] = ends
             if row == self.columns and start == 0:
                 continue
-            whole = len(row) == len(self.columns) and last.endswith(b'\n')
+            whole = (len(row) == len(self.columns) and last.endswith(b'\n')
+                     and (row[3] or _is_number(row[2])))
             yield Place(row[0], row[3], start, ends[1]) if whole else None

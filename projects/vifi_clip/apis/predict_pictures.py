@@ -4,11 +4,13 @@ import os
 import os.path as osp
 import re
 import sys
-from typing import (TYPE_CHECKING, Any, Dict, Iterator, List, Mapping,
-                    Optional, Sequence)
-from urllib.parse import unquote, urlparse
+from types import MappingProxyType
+from typing import (TYPE_CHECKING, Any, Container, Dict, Iterator, List,
+                    Mapping, Optional, Sequence)
+from urllib.parse import unquote
 
 from .outputs import check_target
+from .video_fetch import url_path
 from .video_inputs import VideoInput, is_url
 
 if TYPE_CHECKING:
@@ -36,7 +38,8 @@ class Pictures:
         self.one = bool(args.timeline) and args.timeline.lower().endswith(
             _KINDS)
         self.wanted = bool(args.save_video or args.timeline)
-        self._stems = target_stems(videos) if self.wanted else {}
+        self._videos = videos
+        self.stems = target_stems(videos) if self.wanted else {}
         self._sources = {osp.realpath(video.path) for video in videos
                          if video.path and not is_url(video.path)}
         if self.one and len(videos) > 1:
@@ -55,8 +58,43 @@ class Pictures:
         if self.args.timeline and not self.one:
             yield '--timeline', self.args.timeline
 
-    def check(self, videos: Sequence[VideoInput], overwrite: bool) -> None:
+    def settings(self) -> Dict[str, Any]:
+        """What decides the pictures; empty if none are wanted."""
+        if not self.wanted:
+            return {}
+        args = self.args
+        found: Dict[str, Any] = {
+            option: path and osp.abspath(path)
+            for option, path in (('save_video', args.save_video),
+                                 ('timeline', args.timeline))}
+        if args.timeline:
+            found.update(window=args.window, stride=args.stride)
+        return dict(pictures=found)
+
+    def go_on(self, before: Mapping[str, str]) -> None:
+        """Keep the names that pictures have, and find others for the rest.
+
+        Args:
+            before (Mapping[str, str]): Of work that was stopped: stems by
+                the names of its videos.
+        """
+        if self.wanted:
+            self.stems = target_stems(self._videos, before)
+
+    def complete(self, video: VideoInput) -> bool:
+        """Whether all pictures of a video are there."""
+        return not self.wanted or all(
+            osp.exists(path) for path in self._targets(video).values())
+
+    def check(self, videos: Sequence[VideoInput], overwrite: bool,
+              ours: Container[str] = ()) -> None:
         """Refuse to write over files.
+
+        Args:
+            videos (Sequence[VideoInput]): Whose pictures will be written.
+            overwrite (bool): Files may be replaced.
+            ours (Container[str]): Names of videos of which pictures are
+                from the same work, stopped. Defaults to none.
 
         Raises:
             ValueError: One is there, or is a video to be read.
@@ -67,14 +105,18 @@ class Pictures:
                     raise ValueError(f'{option} would write over {path}, '
                                      'which is to be read: choose another '
                                      'folder')
-                if not overwrite and osp.exists(path):
+                if osp.isdir(path):
+                    raise ValueError(f'{option} cannot write {path}, which '
+                                     'is a folder')
+                if (osp.lexists(path) and not overwrite
+                        and video.name not in ours):
                     raise ValueError(f'{path} exists; choose another place '
                                      f'for {option.split()[0]}, or add '
                                      '--overwrite')
 
     def _targets(self, video: VideoInput) -> Dict[str, str]:
         """Path by option."""
-        args, stem = self.args, self._stems[video.name]
+        args, stem = self.args, self.stems[video.name]
         found = {}
         if args.save_video:
             found['--save-video'] = osp.join(args.save_video, f'{stem}.mp4')
@@ -115,19 +157,24 @@ class Pictures:
             AtomicLocalBackend().put(content, path)
 
 
-def target_stems(videos: Sequence[VideoInput]) -> Dict[str, str]:
+def target_stems(videos: Sequence[VideoInput],
+                 before: Mapping[str, str] = MappingProxyType({})
+                 ) -> Dict[str, str]:
     """Names for files of each video, without folders; no two alike.
 
     Args:
         videos (Sequence[VideoInput]): Videos with different names.
+        before (Mapping[str, str]): Names that are given away already, and
+            stay. Defaults to none.
 
     Returns:
-        dict[str, str]: By the name of the video.
+        dict[str, str]: By the name of the video; with those of ``before``.
     """
+    videos = [video for video in videos if video.name not in before]
     plain: List[str] = [_stem(video) for video in videos]
     taken = {stem.lower() for stem in plain}
-    found: Dict[str, str] = {}
-    used = set()
+    found: Dict[str, str] = dict(before)
+    used = {stem.lower() for stem in before.values()}
     for video, stem in zip(videos, plain):
         unique: Optional[str] = stem if stem.lower() not in used else None
         number = 2
@@ -144,7 +191,7 @@ def target_stems(videos: Sequence[VideoInput]) -> Dict[str, str]:
 def _stem(video: VideoInput) -> str:
     name = video.name
     if is_url(name):
-        name = unquote(urlparse(name).path)
+        name = unquote(url_path(name))
     stem = osp.splitext(osp.basename(name.rstrip('/')))[0]
     stem = re.sub(r'[^\w.()+ -]', '_', stem).strip('. ')
     return stem[:_LONGEST] or 'video'

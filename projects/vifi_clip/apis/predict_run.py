@@ -81,18 +81,23 @@ def _to_file(args: argparse.Namespace, inferencer: 'ViFiCLIPInferencer',
     rank, world = rank_and_world()
     names = [video.name for video in videos]
     with PredictionFile(args.out, _topk(args, inferencer)) as file:
-        resumed = rank == 0 and file.prepare(
-            _record(args, inferencer, views), args.overwrite)
+        record = dict(_record(args, inferencer, views),
+                      **stream.pictures.settings())
+        resumed = rank == 0 and file.prepare(record, args.overwrite)
         barrier(world)
+        pictures, before = stream.pictures, file.stems()
+        pictures.go_on(before)
         done = file.done()
-        left = [video for video in videos if video.name not in done]
+        left = [video for video in videos
+                if video.name not in done or not pictures.complete(video)]
+        barrier(world)  # all have read before one writes
         if rank == 0:
-            # of stopped work, the pictures are ours
-            stream.pictures.check(left, args.overwrite or resumed)
+            pictures.check(left, args.overwrite, ours=before)
+            file.keep_stems(pictures.stems)
             if resumed:
                 print(f'{args.out}: {len(videos) - len(left)} of '
                       f'{len(videos)} were done before', file=sys.stderr)
-        barrier(world)  # all have read before one writes
+        barrier(world)
         with file.writer(rank, world) as writer:
             for result in stream(left[rank::world], len(videos) - len(left)):
                 writer.add(result)

@@ -7,7 +7,8 @@ import os.path as osp
 import tempfile
 from fractions import Fraction
 from functools import lru_cache
-from typing import Any, Iterable, Iterator, Mapping, Tuple
+from itertools import tee
+from typing import Any, Iterable, Iterator, Mapping, Optional, Tuple
 
 import numpy as np
 
@@ -29,7 +30,7 @@ def save_video(video: VideoInput, result: Mapping[str, Any],
                path: str) -> None:
     """Write a video with its best labels and their probabilities over it.
 
-    All its frames at its frame rate, in H.264, without sound; only a few
+    All its frames at their times, in H.264, without sound; only a few
     frames are in memory at a time. Pictures smaller than 240 pixels are
     enlarged.
 
@@ -45,16 +46,19 @@ def save_video(video: VideoInput, result: Mapping[str, Any],
     with opened(video) as here:
         if here.frames is not None:
             frames: Iterable[np.ndarray] = here.frames
-            rate = Fraction(here.fps)
+            rate, times = Fraction(here.fps), None
         else:
-            frames, rate = _decode(here)
+            shown, rate = _decode(here)
+            shown, again = tee(shown)  # in step: one frame is held
+            frames = (frame for frame, _ in shown)
+            times = (time for _, time in again)
         handle, part = tempfile.mkstemp(
             suffix='.mp4', prefix='.', dir=osp.dirname(osp.abspath(path)))
         os.close(handle)
         try:
             try:
                 write_h264(part, labelled(frames, result), rate, crf=20,
-                           preset='veryfast')
+                           preset='veryfast', times=times)
             except BadVideoError as error:
                 raise UserError(f'{video.name} cannot be read to its end: '
                                 f'{error}') from error
@@ -67,27 +71,56 @@ def save_video(video: VideoInput, result: Mapping[str, Any],
                 os.remove(part)
 
 
-def _decode(video: VideoInput) -> Tuple[Iterator[np.ndarray], Fraction]:
-    """Frames of a file, one at a time, and how many are in a second."""
+def _decode(video: VideoInput) -> Tuple[Iterator[tuple], Fraction]:
+    """Frames of a file with their seconds, one at a time, and the mean rate.
+    """
     try:
         container = open_container(video.path)
     except Exception as error:
         raise UserError(f'{video.name} cannot be read: {error}') from error
     stream = container.streams.video[0]
+    rate = Fraction(stream.average_rate or 25)
 
-    def frames() -> Iterator[np.ndarray]:
+    def frames() -> Iterator[tuple]:
+        # AVI says when a frame is decoded, not when it is shown
+        clock = _Clock(1 / rate, container.format.name != 'avi')
         count = 0
         with container:
             promised = stream.frames
             try:
                 for count, frame in enumerate(container.decode(stream), 1):
-                    yield upright(frame)
+                    yield upright(frame), clock.time(frame)
             except ValueError as error:  # FFmpeg's derive from it
                 raise BadVideoError(getattr(error, 'strerror', None)
                                     or error) from error
         check_whole(count, promised)
 
-    return frames(), Fraction(stream.average_rate or 25)
+    return frames(), rate
+
+
+class _Clock:
+    """Times of frames from 0 on, ascending whatever the file says.
+
+    Args:
+        step (Fraction): Seconds from a frame to the next, where the file
+            does not say it.
+        said (bool): The file says it.
+    """
+
+    def __init__(self, step: Fraction, said: bool) -> None:
+        self._step, self._last, self._said = step, -step, said
+        self._shift: Optional[Fraction] = None
+
+    def time(self, frame: Any) -> Fraction:
+        """Seconds at which a frame of PyAV, the next, is shown."""
+        now = following = self._last + self._step
+        if self._said and frame.pts is not None:
+            said = frame.pts * frame.time_base
+            if self._shift is None or said + self._shift <= self._last:
+                self._shift = following - said  # the start, or a jump back
+            now = said + self._shift
+        self._last = now
+        return now
 
 
 def labelled(frames: Iterable[np.ndarray],

@@ -5,6 +5,7 @@ Letters: W windows, K classes, T frames.
 import io
 import json
 import os.path as osp
+import warnings
 from typing import TYPE_CHECKING, Any, List, Optional
 
 import numpy as np
@@ -87,7 +88,10 @@ def draw_timeline(timeline: 'Timeline', name: str,
     if sampled is not None:
         _frames(axes[1, 0], sampled)
     out = io.BytesIO()
-    figure.savefig(out, format='png')
+    with warnings.catch_warnings():
+        # letters that the font has not are boxes, and no worse
+        warnings.filterwarnings('ignore', 'Glyph .* missing from')
+        figure.savefig(out, format='png')
     return out.getvalue()
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from http.client import HTTPException
 from typing import Iterator, Optional, Tuple
 from urllib.error import HTTPError, URLError
-from urllib.parse import urlparse
+from urllib.parse import quote, urlparse, urlsplit
 from urllib.request import Request, urlopen
 
 import numpy as np
@@ -18,6 +18,7 @@ CAMERA = 'camera:'
 MAX_MB, TIMEOUT = 2048., 30.  # of a download; seconds without any data
 _BLOCK = 2**18
 _SECONDS, _MOST_SECONDS = 4., 60.
+_CAMERAS = 100  # to OpenCV, larger numbers are of kinds of cameras
 
 
 @contextmanager
@@ -36,11 +37,11 @@ def fetched(address: str, max_mb: float = MAX_MB,
     Raises:
         BadVideoError: It cannot be fetched, or is too large.
     """
-    suffix = osp.splitext(urlparse(address).path)[1]
+    suffix = osp.splitext(url_path(address))[1]
     with tempfile.TemporaryDirectory(prefix='vifi_clip_') as folder:
         path = osp.join(folder, f'video{suffix}')
         try:
-            _download(address, path, int(max_mb * 2**20), timeout)
+            _download(_quoted(address), path, int(max_mb * 2**20), timeout)
         except HTTPError as error:
             raise BadVideoError(
                 f'it cannot be fetched: {error.code} {error.reason}') \
@@ -93,12 +94,13 @@ def parse_camera(text: str) -> Tuple[int, float]:
     number, _, seconds = text[len(CAMERA):].partition(':')
     try:
         index, length = int(number), float(seconds or _SECONDS)
-        if index < 0 or not 0 < length <= _MOST_SECONDS:
+        if not 0 <= index < _CAMERAS or not 0 < length <= _MOST_SECONDS:
             raise ValueError
     except ValueError:
         raise ValueError(
             f'{text}: a camera is camera:0, or camera:0:10 for 10 seconds '
-            f'(up to {_MOST_SECONDS:g})') from None
+            f'(up to {_MOST_SECONDS:g}; cameras up to {_CAMERAS - 1})') \
+            from None
     return index, length
 
 
@@ -141,7 +143,32 @@ def record(text: str) -> Tuple[np.ndarray, float]:
 
 def file_of(address: str) -> Optional[str]:
     """The path of a file:// address; None for anything else."""
-    if urlparse(address).scheme != 'file':
+    if not address.lower().startswith('file:'):
         return None
     from urllib.request import url2pathname
-    return os.fspath(url2pathname(urlparse(address).path))
+    return os.fspath(url2pathname(url_path(address))) or None
+
+
+def url_path(address: str) -> str:
+    """The path in an address; empty if there is none."""
+    try:
+        return urlparse(address).path
+    except ValueError:  # such as http://[
+        return ''
+
+
+def _quoted(address: str) -> str:
+    """An address in ASCII, as browsers send it.
+
+    Raises:
+        ValueError: It is no address.
+    """
+    parts = urlsplit(address)
+    host = parts.netloc
+    if not host.isascii():
+        host = host.encode('idna').decode()
+    # what is quoted already stays
+    path, query = (quote(text, "/%:=&?~+!$,;'@()*", errors='surrogateescape')
+                   for text in (parts.path, parts.query))
+    return parts._replace(netloc=host, path=path, query=query,
+                          fragment='').geturl()

@@ -6,7 +6,6 @@ import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Iterator, List, Optional
-from urllib.parse import urlparse
 
 import numpy as np
 
@@ -66,7 +65,7 @@ class VideoInput:
 
 def is_url(text: str) -> bool:
     """Whether a text is a web address."""
-    return urlparse(text).scheme in ('http', 'https', 'ftp')
+    return text.lower().startswith(('http://', 'https://', 'ftp://'))
 
 
 def expand_inputs(inputs: Any) -> List[VideoInput]:
@@ -110,7 +109,7 @@ def _expand_one(item: Any, name: str) -> List[VideoInput]:
     if isinstance(item, (str, os.PathLike)):
         text = os.fspath(item)
         local = file_of(text)
-        return [VideoInput(path if local is None else text, path)
+        return [VideoInput(text if path == local else path, path)
                 for path in _paths(text if local is None else local)]
     if isinstance(item, (list, tuple)) and not _is_frames(item):
         return expand_inputs(item)

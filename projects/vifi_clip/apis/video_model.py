@@ -2,11 +2,13 @@
 
 Letters: T frames, K classes, M texts, D embedding.
 """
-from typing import Any, List, Optional, Sequence, Union
+import logging
+from typing import Any, Dict, List, Optional, Sequence, Union
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from mmengine.logging import print_log
 from torch import Tensor
 
 from ..errors import UserError
@@ -41,6 +43,7 @@ class VideoModel:
         self.sampler = VideoSampler(self.cfg)
         head = self.model.cls_head
         self._classifier = getattr(head, 'text_classifier', None)
+        self._warned_of: Optional[tuple] = None
         if self._classifier is not None:
             self._own = (self.class_names, self._classifier.templates,
                          self._classifier.descriptions)
@@ -110,6 +113,31 @@ class VideoModel:
         except ValueError:
             text.descriptions = before
             raise
+
+    def _label_state(self) -> Optional[tuple]:
+        """All that decides the class embeddings but weights."""
+        text = self._classifier
+        return text and (text.class_names, text.templates, text.descriptions)
+
+    def warn_of_equal_labels(self) -> None:
+        """Say, once for a label set, which labels this model cannot tell
+        apart: a small vocabulary knows no other words."""
+        state = self._label_state()
+        if state is None or state == self._warned_of:
+            return
+        self._warned_of = state
+        with torch.no_grad():
+            rows = self.classifier().float().cpu().numpy().round(5)
+        groups: Dict[bytes, List[str]] = {}
+        for name, row in zip(self.class_names, rows):
+            groups.setdefault((row + 0.).tobytes(), []).append(name)
+        equal = next((g for g in groups.values() if len(g) > 1), None)
+        if equal:
+            print_log(
+                f'this model cannot tell apart: {", ".join(equal[:5])}'
+                f'{" ..." if len(equal) > 5 else ""}. It does not know their '
+                'words, and gives them equal scores', 'current',
+                logging.WARNING)
 
     def sample(self, video: Any, num_frames: Optional[int] = None) -> Sampled:
         """The frames of one view, as the model sees them.

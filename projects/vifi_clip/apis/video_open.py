@@ -6,7 +6,7 @@ FFmpeg is of 2019; PyAV's is of today.
 import os
 import stat
 from types import SimpleNamespace
-from typing import Any, Iterator, List, Sequence
+from typing import Any, Iterator, List, Optional, Sequence
 
 import numpy as np
 from mmaction.datasets.transforms import DecordInit
@@ -17,6 +17,14 @@ from ..datasets.video_reading import BadVideoError
 # Of the frames that the container promises; a few are often missing at the
 # end of files that play well.
 _WHOLE = 0.9
+# FFmpeg's names of containers that hold their own pictures. Its playlists
+# (HLS, DASH, concat) name other files, and would show a visitor of the web
+# page what he has not brought.
+CONTAINERS = ','.join((
+    'mov,mp4,m4a,3gp,3g2,mj2', 'matroska,webm', 'avi', 'mpegts', 'mpeg',
+    'mpegvideo', 'flv', 'asf', 'ogg', 'gif', 'apng', 'mxf', 'nut', 'rm',
+    'dv', 'ivf', 'h264', 'hevc', 'm4v', 'mjpeg', 'wtv', 'swf', 'amv',
+    'wav', 'mp3', 'flac'))  # these to say that they have no pictures
 
 
 class OpenVideo(DecordInit):
@@ -27,13 +35,15 @@ class OpenVideo(DecordInit):
     """
 
     def transform(self, results: dict) -> dict:
-        """Add ``video_reader``, ``total_frames`` and ``avg_fps``."""
+        """Add ``video_reader``, ``total_frames``, ``avg_fps`` and
+        ``frame_times``, to be called."""
         path = results['filename']
         if not is_local(path) or self.io_backend != 'disk':
             return super().transform(results)
         reader = VideoReader(path, self.num_threads)
         results.update(video_reader=reader, total_frames=len(reader),
-                       avg_fps=reader.get_avg_fps())
+                       avg_fps=reader.get_avg_fps(),
+                       frame_times=reader.frame_times)
         return results
 
 
@@ -73,6 +83,18 @@ class VideoReader:
         if name == '_reader':  # not there yet
             raise AttributeError(name)
         return getattr(self._reader, name)  # seek, next, ...
+
+    def frame_times(self) -> Optional[np.ndarray]:
+        """Start of each frame in seconds after the first one's, and at last
+        the end, [total + 1]; None where the file does not say. Phones,
+        cameras of browsers and screen recorders have no steady rate."""
+        if isinstance(self._reader, PyAVReader):
+            return None
+        spans = np.asarray(self._reader.get_frame_timestamp(
+            range(self._total)), dtype=np.float64)
+        times = np.append(spans[:, 0], spans[-1, 1]) - spans[0, 0]
+        steady = np.isfinite(times).all() and (np.diff(times) >= 0).all()
+        return times if steady and times[-1] > 0 else None
 
     def get_batch(self, indices: Sequence[int]) -> Any:
         """Frames, an object with ``asnumpy()``: uint8 [N, H, W, 3]."""
@@ -158,7 +180,9 @@ def open_container(path: str, quick: bool = False) -> Any:
         BadVideoError: It cannot be read, or has no pictures.
     """
     import av
-    options = dict(probesize='65536', analyzeduration='0') if quick else {}
+    options = dict(format_whitelist=CONTAINERS)
+    if quick:
+        options.update(probesize='65536', analyzeduration='0')
     try:
         container = av.open(path, options=options)
     except Exception as error:

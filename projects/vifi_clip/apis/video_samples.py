@@ -15,6 +15,8 @@ from .inference_pipeline import Views, build_steps, pipeline_cfg
 from .video_inputs import VideoInput
 from .video_open import VideoReader
 
+_MOST_WINDOWS = 100_000
+
 
 @dataclass(frozen=True)
 class Sampled:
@@ -91,7 +93,8 @@ class VideoSampler:
             video, lambda array: build_steps(steps, array, pixels=True))
         fps = _rate(results, video)
         indices = np.asarray(results['frame_inds']).reshape(-1)
-        return Sampled(np.stack(results['imgs']), indices, indices / fps, fps)
+        times = _times(results, results['total_frames'], fps)[indices]
+        return Sampled(np.stack(results['imgs']), indices, times, fps)
 
     def windows(self, video: VideoInput, window: float, stride: float,
                 num_frames: int) -> Windows:
@@ -117,13 +120,19 @@ class VideoSampler:
                       if is_reader(step)), 0)
         results = _apply(steps[:first], video, _info(video))
         total, fps = results['total_frames'], _rate(results, video)
-        duration = total / fps
-        window = min(window, duration)
-        count = int(np.ceil((duration - window) / stride - 1e-9)) + 1
-        starts = np.minimum(np.arange(count) * stride, duration - window)
+        times = _times(results, total, fps)
+        window = min(window, times[-1])
+        count = np.ceil((times[-1] - window) / stride - 1e-9) + 1
+        if count > _MOST_WINDOWS:
+            raise ValueError(f'stride={stride:g} s makes {count:.0f} windows '
+                             f'of {video.name}; {_MOST_WINDOWS} are allowed')
+        starts = np.minimum(np.arange(int(count)) * stride,
+                            times[-1] - window)
         offsets = (np.arange(num_frames) + 0.5) * window / num_frames
-        frames = np.floor((starts[:, None] + offsets) * fps + 1e-6)
-        frames = np.clip(frames.astype(np.int64), 0, total - 1)
+        # the frame that is on the screen then
+        frames = np.searchsorted(
+            times, starts[:, None] + offsets + 1e-6 / fps, 'right') - 1
+        frames = np.clip(frames, 0, total - 1)
         # [W, T]
         unique, places = np.unique(frames, return_inverse=True)
 
@@ -192,6 +201,12 @@ def _apply(steps: list, video: VideoInput, info: dict) -> dict:
 def _named(video: VideoInput, error: object) -> UserError:
     reason = str(error).removeprefix(f'{BadVideoError.__name__}: ')
     return UserError(f'{video.name} cannot be read: {reason}')
+
+
+def _times(results: dict, total: int, fps: float) -> np.ndarray:
+    """Start of each frame, and the end, in seconds [total + 1]."""
+    times = results['frame_times']() if 'frame_times' in results else None
+    return np.arange(total + 1) / fps if times is None else times
 
 
 def _rate(results: dict, video: VideoInput) -> float:

@@ -102,7 +102,7 @@ class Worker:
             raise Failure(f'its process ended with {code}{why}') from None
         if answer and 'error' in answer:
             text = answer['error'].strip()
-            if os.environ.get('VIFI_TRACEBACK'):
+            if os.environ.get('VIFI_TRACEBACK', '0') != '0':
                 print(text, flush=True)
             raise Failure(text.splitlines()[-1])
         return answer

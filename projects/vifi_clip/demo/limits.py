@@ -89,8 +89,11 @@ def check_video(path: Optional[str], limits: Limits) -> Facts:
 
 def _facts(path: str, name: str) -> Facts:
     import av
+
+    from ..apis.video_open import CONTAINERS
     try:
-        with av.open(path) as container:
+        with av.open(path, options=dict(
+                format_whitelist=CONTAINERS)) as container:
             streams = container.streams.video
             if not streams:
                 raise UserError(f'{name} has no pictures: it is not a video.')

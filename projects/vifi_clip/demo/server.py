@@ -1,7 +1,6 @@
 """Serving the page on one port, until it is stopped, without leftovers."""
 import ipaddress
 import os
-import signal
 import socket
 import sys
 import tempfile
@@ -9,6 +8,7 @@ import threading
 from contextlib import contextmanager
 from typing import Any, Iterator, Optional, Tuple
 
+from ..apis.signals import ended_by_signals
 from ..errors import UserError
 from ..extras import need
 from .style import CSS
@@ -81,7 +81,7 @@ def workplace() -> Iterator[str]:
     Gradio reads the environment when it is imported, so it must not be
     before this.
     """
-    with _ended_by_signals(), tempfile.TemporaryDirectory(
+    with ended_by_signals(), tempfile.TemporaryDirectory(
             prefix='vifi_clip_demo_', ignore_cleanup_errors=True) as folder:
         settings = dict(
             GRADIO_TEMP_DIR=os.path.join(folder, 'uploads'),
@@ -101,25 +101,6 @@ def workplace() -> Iterator[str]:
                 os.environ.pop(name, None)
                 if value is not None:
                     os.environ[name] = value
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the process in order, as Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def leave(number: int, _: Any) -> None:
-        raise SystemExit(128 + number)
-
-    before = {number: signal.signal(number, leave)
-              for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

@@ -161,8 +161,13 @@ def open_session(path: str):
     options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3  # errors
-    return runtime.InferenceSession(
-        path, options, providers=['CPUExecutionProvider'])
+    try:
+        return runtime.InferenceSession(
+            path, options, providers=['CPUExecutionProvider'])
+    except Exception as error:  # onnxruntime's own have no common class
+        reason = ' '.join(str(error).split())
+        raise UserError('onnxruntime does not take the file (another '
+                        f'--opset?): {reason[:300]}') from error
 
 
 def read_metadata(path: str) -> Dict[str, Any]:

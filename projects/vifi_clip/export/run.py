@@ -1,7 +1,6 @@
 """From a model to exported files that were seen to work."""
 import os
 import os.path as osp
-import shutil
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from torch import nn
 from tqdm import tqdm
 
 from ..apis.inferencer import ViFiCLIPInferencer
+from ..apis.signals import ended_by_signals
 from ..errors import UserError
 from . import metadata
 from .accuracy import Accuracy, Videos, evaluate_files
@@ -104,13 +104,12 @@ def export_model(infer: ViFiCLIPInferencer,
     check_libraries(options.form)
     modules = build_parts(infer.model, options.parts, options.pixels)
     os.makedirs(out, exist_ok=True)
-    work = tempfile.mkdtemp(prefix='.export-', dir=out)
-    try:
+    # may hold hundreds of MB
+    with ended_by_signals(), tempfile.TemporaryDirectory(
+            prefix='.export-', dir=out) as work:
         result = _make(infer, modules, work, options, videos)
         for name in os.listdir(work):
             os.replace(osp.join(work, name), osp.join(out, name))
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     result.folder = out
     return result
 

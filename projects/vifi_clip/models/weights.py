@@ -13,6 +13,7 @@ from torch import nn
 
 from ..engine.assets import ASSET
 from ..engine.checkpoint import load_weights
+from ..errors import UserError
 from .conversion.layouts import detect_layout, read_layout, tensors_of
 from .towers import Arch, get_arch_cfg
 
@@ -50,7 +51,15 @@ def resolve_pretrained(arch: Arch, pretrained: str) -> str:
             f'Tag {pretrained!r} was trained with quick_gelu={not gelu} but '
             f'arch {arch!r} has quick_gelu={gelu}: use arch '
             f'{arch + "-quickgelu" if not gelu else arch[:-10]!r}.')
-    return download_pretrained(cfg)
+    try:
+        return download_pretrained(cfg)
+    except Exception as error:  # of the hub, of requests, of the network
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f'The weights {pretrained!r} of {arch} could not be fetched '
+            f'({reason[:120]}). Without a network: PRETRAINED=FILE in the '
+            'environment (ViT-B-16.pt, fetched elsewhere), or --config '
+            'small_world, whose weights come along') from error
 
 
 def read_clip_state_dict(path: str) -> StateDict:

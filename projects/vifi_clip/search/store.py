@@ -42,8 +42,13 @@ class VideoIndex:
 
     def __init__(self, path: str) -> None:
         self.path = osp.abspath(path)
-        self.identity = Identity.from_dict(
-            folder.read_record(self.path)['identity'])
+        record = folder.read_record(self.path)
+        try:
+            self.identity = Identity.from_dict(record['identity'])
+        except (KeyError, TypeError) as error:
+            raise UserError(
+                f'{self.path}/index.json is damaged ({error}); make the '
+                'index anew in another folder') from error
         lancedb = need('lancedb', 'search')
         # 0: a reader that lives long, such as the web page, sees what others
         # write.
@@ -137,6 +142,7 @@ class VideoIndex:
         query = self._unit(vector)
         if topk < 1:
             raise ValueError(f'topk must be at least 1, got {topk}')
+        topk = min(topk, max(len(self), 1))  # LanceDB has a largest one
         names = ['path', 'start', 'end', '_distance']
 
         def run(table: Any) -> Any:

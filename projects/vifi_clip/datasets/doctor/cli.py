@@ -96,7 +96,7 @@ def main(argv: Optional[Sequence[str]] = None, work=check_video) -> int:
         print('\ninterrupted; nothing was written', file=sys.stderr)
         return 130
     except (UserError, ValueError, OSError) as error:
-        if os.environ.get('VIFI_TRACEBACK'):
+        if os.environ.get('VIFI_TRACEBACK', '0') != '0':
             raise
         print(f'error: {error}', file=sys.stderr)
         return 2

@@ -186,7 +186,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         for line in run(args):
             print(line, file=sys.stderr if line[:8] == 'warning:' else None)
     except (ValueError, OSError, UserError) as error:
-        if os.environ.get('VIFI_TRACEBACK'):
+        if os.environ.get('VIFI_TRACEBACK', '0') != '0':
             raise
         print(f'error: {error}', file=sys.stderr)
         return 2
