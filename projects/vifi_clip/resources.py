@@ -62,6 +62,7 @@ def find_config(name: str) -> str:
     # 'tsn_r50' is near to 'mix/tsn_r50_...' by what follows the folder
     by_end = {known.rpartition('/')[2]: known for known in names}
     near = difflib.get_close_matches(Path(short).name, by_end, 1)
-    said = (f'did you mean {by_end[near[0]]!r}?' if near else
-            f'give a file, or one of {", ".join(names)}')
-    raise FileNotFoundError(f'Config {name!r} does not exist; {said}')
+    hint = f' Did you mean {by_end[near[0]]!r}?' if near else ''
+    raise FileNotFoundError(
+        f'Config {name!r} does not exist.{hint} Give a file, or one of '
+        f'{", ".join(names)}.')
