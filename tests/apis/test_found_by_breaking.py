@@ -2,6 +2,7 @@
 import logging
 import os
 from fractions import Fraction
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -12,7 +13,7 @@ from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
 from projects.vifi_clip.apis.launch import read_config
 from projects.vifi_clip.apis.loading import load_model
 from projects.vifi_clip.apis.video_inputs import VideoInput
-from projects.vifi_clip.apis.video_open import open_container
+from projects.vifi_clip.apis.video_open import VideoReader, open_container
 from projects.vifi_clip.datasets.video_reading import BadVideoError
 from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.models.weights import resolve_pretrained
@@ -118,9 +119,20 @@ def test_windows_follow_the_frames_own_times(tmp_path, infer):
     assert times[-1] > 2 and (np.diff(times) > 0).any()
 
 
+@pytest.mark.parametrize('ends', [
+    [0, 1, 2e17], [0, 2, 1], [0, float('nan'), 2], [0, 0, 0]])
+def test_times_that_are_none(video, monkeypatch, ends):
+    """decord makes some up for AVI files."""
+    reader = VideoReader(video)
+    assert reader.frame_times()[-1] == pytest.approx(20 / reader.get_avg_fps())
+    spans = np.array(list(zip(ends[:-1], ends[1:])))
+    reader._reader = SimpleNamespace(get_frame_timestamp=lambda _: spans)
+    assert reader.frame_times() is None
+
+
 @pytest.mark.parametrize('window, stride', [(.1, 1e-9), (1e-9, 1e-300)])
 def test_too_many_windows(infer, video, window, stride):
-    with pytest.raises(ValueError, match='windows of'):
+    with pytest.raises(UserError, match='windows of'):
         infer.timeline(video, window, stride)
 
 

@@ -17,6 +17,7 @@ from ..datasets.video_reading import BadVideoError
 # Of the frames that the container promises; a few are often missing at the
 # end of files that play well.
 _WHOLE = 0.9
+_LONGEST = 1e6  # seconds that a video may have, 11 days
 # FFmpeg's names of containers that hold their own pictures. Its playlists
 # (HLS, DASH, concat) name other files, and would show a visitor of the web
 # page what he has not brought.
@@ -93,8 +94,10 @@ class VideoReader:
         spans = np.asarray(self._reader.get_frame_timestamp(
             range(self._total)), dtype=np.float64)
         times = np.append(spans[:, 0], spans[-1, 1]) - spans[0, 0]
-        steady = np.isfinite(times).all() and (np.diff(times) >= 0).all()
-        return times if steady and times[-1] > 0 else None
+        # AVI has no times of its own: decord gives numbers like 2e17 then.
+        usable = (np.isfinite(times).all() and (np.diff(times) >= 0).all()
+                  and 0 < times[-1] < _LONGEST)
+        return times if usable else None
 
     def get_batch(self, indices: Sequence[int]) -> Any:
         """Frames, an object with ``asnumpy()``: uint8 [N, H, W, 3]."""

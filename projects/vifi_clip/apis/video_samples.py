@@ -108,6 +108,7 @@ class VideoSampler:
 
         Raises:
             ValueError: A length that is not above 0.
+            UserError: Too many windows.
         """
         for name, value in dict(window=window, stride=stride).items():
             if not value > 0 or not np.isfinite(value):
@@ -124,8 +125,8 @@ class VideoSampler:
         window = min(window, times[-1])
         count = np.ceil((times[-1] - window) / stride - 1e-9) + 1
         if count > _MOST_WINDOWS:
-            raise ValueError(f'stride={stride:g} s makes {count:.0f} windows '
-                             f'of {video.name}; {_MOST_WINDOWS} are allowed')
+            raise UserError(f'stride={stride:g} s makes {count:.0f} windows '
+                            f'of {video.name}; {_MOST_WINDOWS} are allowed')
         starts = np.minimum(np.arange(int(count)) * stride,
                             times[-1] - window)
         offsets = (np.arange(num_frames) + 0.5) * window / num_frames
