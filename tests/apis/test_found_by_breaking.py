@@ -1,4 +1,5 @@
 """Bad input that once did harm: each has its test."""
+import json
 import logging
 import os
 from fractions import Fraction
@@ -152,3 +153,31 @@ def test_weights_that_cannot_be_fetched(monkeypatch):
         resolve_pretrained('ViT-B-16-quickgelu', 'openai')
     assert 'no route to host' in str(e.value) and os.linesep not in str(
         e.value)
+
+
+def test_a_video_is_not_its_own_attention_video(video, tmp_path):
+    from projects.vifi_clip.apis import attention
+    before = open(video, 'rb').read()
+    with pytest.raises(ValueError, match='is the video itself'):
+        attention.main([video, '--config', 'small_world', '--device', 'cpu',
+                        '--out', str(tmp_path / 'a.png'), '--video', video,
+                        '--overwrite'])
+    assert open(video, 'rb').read() == before
+
+
+@pytest.mark.parametrize('record', ['{"a": 1}', None])
+def test_a_damaged_index(infer, video, tmp_path, record):
+    from projects.vifi_clip.search import (VideoIndex, identity_of,
+                                           index_videos)
+    path = tmp_path / 'index'
+    index = VideoIndex.create(str(path), identity_of(infer, 'small_world'))
+    index_videos(index, infer, [video])
+    hits = index.search(infer.text_embeddings(['a red ring'])[0], 10**23)
+    assert [hit.path for hit in hits] == [video]
+    content = json.loads((path / 'index.json').read_text())
+    content.pop('identity')
+    if record:
+        content['identity'] = json.loads(record)
+    (path / 'index.json').write_text(json.dumps(content))
+    with pytest.raises(UserError, match='index.json is damaged'):
+        VideoIndex(str(path))
