@@ -158,9 +158,9 @@ def test_processes_share_a_list(real, clips, tmp_path, monkeypatch):
     """Threads stand in for processes."""
     wait = threading.Barrier(2, timeout=60)
     monkeypatch.setattr(
-        embed_job, '_rank_and_world',
+        embed_job, 'rank_and_world',
         lambda: (int(threading.current_thread().name), 2))
-    monkeypatch.setattr(embed_job, '_barrier', lambda world: wait.wait())
+    monkeypatch.setattr(embed_job, 'barrier', lambda world: wait.wait())
     out, shares, got = str(tmp_path / 'e.npz'), {}, {}
 
     def process(rank):

@@ -6,6 +6,7 @@ from typing import Iterable, Iterator, List, Sequence
 import numpy as np
 
 from .attention_rows import Row, Scores
+from .font import dejavu
 from .h264 import write_h264
 from .overlay import enlarge
 
@@ -57,7 +58,7 @@ def draw_video(rows: Sequence[Row], scores: Sequence[Scores],
                 canvas.paste(Image.fromarray(panel[t]),
                              (_GAP + x * pitch[0], y * pitch[1] + _STRIP))
         ImageDraw.Draw(canvas).text(
-            (_GAP, size[1] - _FOOT + 3), f'{time:.2f} s', _INK, _font())
+            (_GAP, size[1] - _FOOT + 3), f'{time:.2f} s', _INK, dejavu(_FONT))
         yield np.asarray(canvas)
 
 
@@ -96,24 +97,17 @@ def _even(number: int) -> int:
     return number + number % 2
 
 
-def _font():
-    """matplotlib brings a font, with letters of many languages."""
-    from matplotlib.font_manager import findfont
-    from PIL import ImageFont
-    return ImageFont.truetype(findfont('DejaVu Sans'), _FONT)
-
-
 def _write(draw, x: int, y: int, text: str, width: int) -> None:
     """Two lines at most, right above the panel."""
     lines = _fit(draw, text, width)
     for number, line in enumerate(lines):
         up = (len(lines) - number) * (_FONT + 4)
-        draw.text((x, y + _STRIP - 4 - up), line, _INK, _font())
+        draw.text((x, y + _STRIP - 4 - up), line, _INK, dejavu(_FONT))
 
 
 def _fit(draw, text: str, width: int) -> List[str]:
     """Words in lines of so many pixels; what is too much ends in dots."""
-    font, lines = _font(), ['']
+    font, lines = dejavu(_FONT), ['']
     for word in text.split():
         longer = f'{lines[-1]} {word}'.strip()
         if lines[-1] and draw.textlength(longer, font) > width:

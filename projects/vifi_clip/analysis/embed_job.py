@@ -2,12 +2,12 @@
 import json
 import os
 import sys
-from datetime import timedelta
 from itertools import chain
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 
+from ..apis.processes import barrier, rank_and_world
 from .embed_list import VideoSet
 from .embed_parts import PartFolder, PartWriter
 from .embeddings_file import Embeddings, read_embeddings, write_embeddings
@@ -84,7 +84,7 @@ def embed_videos(inferencer,
         ValueError: What is there is of another model, setting or list, or
             not a single video could be read.
     """
-    rank, world = _rank_and_world()
+    rank, world = rank_and_world()
     record = describe(inferencer, num_views, **(more or {}))
     job = dict(record=record, videos=videos.digest())
     folder, before = PartFolder(out), None
@@ -92,16 +92,16 @@ def embed_videos(inferencer,
         before, todo = _prepare(out, folder, job, len(videos), overwrite)
         if not todo:
             folder.remove()
-    _barrier(world)
+    barrier(world)
     started = folder.job()
     if started:
         done = folder.read()
         left = [i for i in started['todo'] if i not in done]
-        _barrier(world)  # all have read before one writes
+        barrier(world)  # all have read before one writes
         mine = left[rank::world]
         _embed(inferencer, videos, mine, folder, num_views, batch_size,
                rank == 0, len(started['todo']) - len(left))
-        _barrier(world)
+        barrier(world)
     if rank != 0:
         return None
     if not started:
@@ -115,21 +115,6 @@ def embed_videos(inferencer,
     write_embeddings(out, found)
     folder.remove()
     return found
-
-
-def _rank_and_world() -> Tuple[int, int]:
-    environ = os.environ
-    return int(environ.get('RANK', 0)), int(environ.get('WORLD_SIZE', 1))
-
-
-def _barrier(world: int) -> None:
-    if world == 1:
-        return
-    import torch
-    if not torch.distributed.is_initialized():
-        # One process may have far longer videos than another.
-        torch.distributed.init_process_group('gloo', timeout=timedelta(7))
-    torch.distributed.barrier()
 
 
 def _prepare(out: str, folder: PartFolder, job: Dict[str, Any], number: int,

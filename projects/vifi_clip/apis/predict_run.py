@@ -1,8 +1,6 @@
 """Predict many videos: alone or beside other processes, and go on later."""
 import argparse
-import os
 import sys
-from datetime import timedelta
 from typing import (TYPE_CHECKING, Any, Callable, Dict, Iterator, List,
                     Sequence, Tuple)
 
@@ -11,6 +9,7 @@ from .inference_options import inference_settings
 from .predict_file import PredictionFile
 from .predict_lines import reason_of
 from .predict_text import failures, result_lines, said_views
+from .processes import barrier, rank_and_world
 from .video_fetch import is_camera
 
 if TYPE_CHECKING:
@@ -201,19 +200,3 @@ def _record(args: argparse.Namespace, inferencer: 'ViFiCLIPInferencer',
         inferencer, views, config=args.config, checkpoint=args.checkpoint,
         inference=inference_settings(args), topk=args.topk,
         threshold=args.threshold, **more)
-
-
-def rank_and_world() -> Tuple[int, int]:
-    """Which process of torchrun this is, of how many."""
-    return (int(os.environ.get('RANK', 0)),
-            int(os.environ.get('WORLD_SIZE', 1)))
-
-
-def barrier(world: int) -> None:
-    """Wait for the other processes; days, as one may have longer videos."""
-    if world == 1:
-        return
-    import torch
-    if not torch.distributed.is_initialized():
-        torch.distributed.init_process_group('gloo', timeout=timedelta(7))
-    torch.distributed.barrier()

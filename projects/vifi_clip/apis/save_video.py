@@ -6,12 +6,12 @@ import os
 import os.path as osp
 import tempfile
 from fractions import Fraction
-from functools import lru_cache
 from itertools import tee
 from typing import Any, Iterable, Iterator, Mapping, Optional, Tuple
 
 import numpy as np
 
+from ..analysis.font import dejavu
 from ..analysis.h264 import write_h264
 from ..datasets.video_reading import BadVideoError
 from ..errors import UserError
@@ -178,7 +178,7 @@ def draw_panel(result: Mapping[str, Any], height: int,
 
     from .inference_batches import NONE
     letter = max(10, round(min(height, width) / _SHARE))
-    font, line = _font(letter), round(letter * 1.5)
+    font, line = dejavu(letter), round(letter * 1.5)
     rows = list(zip(result['labels'], result['scores']))[:_MOST]
     first = [NONE] if result['label'] == NONE else []
     most = max(1, int(0.45 * height) // line - len(first))
@@ -211,11 +211,3 @@ def _fit(draw: Any, text: str, font: Any, width: float) -> str:
     while text and draw.textlength(text + '…', font) > width:
         text = text[:-1]
     return text.rstrip() + '…'
-
-
-@lru_cache
-def _font(size: int) -> Any:
-    """matplotlib brings a font, with letters of many languages."""
-    from matplotlib.font_manager import findfont
-    from PIL import ImageFont
-    return ImageFont.truetype(findfont('DejaVu Sans'), size)

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import os.path as osp
 from typing import TYPE_CHECKING, Optional, Sequence
 
@@ -11,6 +10,7 @@ from .help_text import HelpFormatter
 from .inference_options import add_inference_arguments, inference_settings
 from .launch import (add_common_arguments, build_runner,
                      leave_out_pretrained, load_config, prepare_distributed)
+from .outputs import check_target
 from .precheck import check_lists
 from .strategy import apply_strategy
 
@@ -78,26 +78,16 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
             dict(type='InferenceHook', **settings)
         ]
     if args.dump:
-        _check_target('--dump', args.dump, ('.pkl', '.pickle'))
+        check_target('--dump', args.dump, ('.pkl', '.pickle'))
         dump = dict(type='DumpResults', out_file_path=args.dump)
         old = cfg.test_evaluator
         cfg.test_evaluator = [*(old if isinstance(old, list) else [old]), dump]
     if args.metrics:
-        _check_target('--metrics', args.metrics, ('.json', ))
+        check_target('--metrics', args.metrics, ('.json', ))
     if args.checkpoint != 'none':
         cfg.load_from = args.checkpoint
         leave_out_pretrained(cfg)
     return cfg
-
-
-def _check_target(option: str, path: str, suffixes: tuple) -> None:
-    """Before the test, since it may be long."""
-    if not path.endswith(suffixes):
-        raise ValueError(f'{option} writes a {suffixes[0]} file, got {path!r}')
-    folder = osp.dirname(osp.abspath(path))
-    os.makedirs(folder, exist_ok=True)
-    if osp.isdir(path) or not os.access(folder, os.W_OK):
-        raise ValueError(f'{option} {path} cannot be written')
 
 
 def _write_metrics(path: str, cfg: Config, args: argparse.Namespace,

@@ -56,12 +56,6 @@ class VideoInput:
         else:
             yield self
 
-    @contextmanager
-    def local(self) -> Iterator[Optional[str]]:
-        """The path of a file here, as :meth:`opened`; None for frames."""
-        with self.opened() as video:
-            yield video.path
-
 
 def is_url(text: str) -> bool:
     """Whether a text is a web address."""

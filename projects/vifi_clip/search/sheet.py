@@ -5,6 +5,7 @@ import os.path as osp
 from typing import Any, List, Optional, Sequence, Tuple
 
 from .rows import Hit
+from ..analysis.font import dejavu
 from .table import format_span, shorten
 
 FRAMES = 4  # of each hit
@@ -31,12 +32,12 @@ def contact_sheet(hits: Sequence[Hit], query: str) -> Any:
     sheet = Image.new('RGB', (_GAP + columns * (wide + _GAP),
                               _HEAD + max(rows, 1) * (high + _GAP)), _PAPER)
     draw = ImageDraw.Draw(sheet)
-    draw.text((_GAP, 12), _fitted(draw, query, _font(20, bold=True),
+    draw.text((_GAP, 12), _fitted(draw, query, dejavu(20, bold=True),
                                   sheet.width - 2 * _GAP),
-              fill=_INK, font=_font(20, bold=True))
+              fill=_INK, font=dejavu(20, bold=True))
     if not hits:
         draw.text((_GAP, _HEAD), 'nothing was found', fill=_PALE,
-                  font=_font(14))
+                  font=dejavu(14))
     for i, hit in enumerate(hits):
         x = _GAP + i % columns * (wide + _GAP)
         y = _HEAD + i // columns * (high + _GAP)
@@ -70,19 +71,19 @@ def _draw_hit(sheet: Any, draw: Any, hit: Hit, rank: int, x: int,
     numbers = f'{rank}.  {hit.similarity:.3f}  '
     if hit.start is not None:
         numbers += f'{format_span(hit.start, hit.end)}  '
-    draw.text((x, y), numbers, fill=_INK, font=_font(14, bold=True))
-    begin = draw.textlength(numbers, font=_font(14, bold=True))
+    draw.text((x, y), numbers, fill=_INK, font=dejavu(14, bold=True))
+    begin = draw.textlength(numbers, font=dejavu(14, bold=True))
     wide = FRAMES * _TILE[0]
     draw.text((x + begin, y),
-              _fitted(draw, _name(hit.path), _font(14), wide - begin),
-              fill=_PALE, font=_font(14))
+              _fitted(draw, _name(hit.path), dejavu(14), wide - begin),
+              fill=_PALE, font=dejavu(14))
     frames, problem = read_frames(hit.path, hit.start, hit.end)
     y += _LINE
     if problem:
         draw.rectangle((x, y, x + wide - 1, y + _TILE[1] - 1), fill=_EMPTY)
         draw.text((x + 12, y + 12),
-                  _fitted(draw, problem, _font(14), wide - 24), fill=_PALE,
-                  font=_font(14))
+                  _fitted(draw, problem, dejavu(14), wide - 24), fill=_PALE,
+                  font=dejavu(14))
     for i, frame in enumerate(frames):
         tile = ImageOps.pad(frame, (_TILE[0] - 2, _TILE[1]),
                             Image.Resampling.LANCZOS, color=_PAPER)
@@ -147,15 +148,6 @@ def _frame_at(container: Any, stream: Any, seconds: float) -> Any:
             break
         shown = frame
     return None if shown is None else Image.fromarray(upright(shown))
-
-
-def _font(size: int, bold: bool = False) -> Any:
-    """Matplotlib's DejaVu, which has Greek and Cyrillic, too."""
-    import matplotlib
-    from PIL import ImageFont
-    name = 'DejaVuSans-Bold.ttf' if bold else 'DejaVuSans.ttf'
-    return ImageFont.truetype(
-        osp.join(matplotlib.get_data_path(), 'fonts', 'ttf', name), size)
 
 
 def _fitted(draw: Any, text: str, font: Any, width: float) -> str:
