@@ -46,5 +46,5 @@ test_evaluator = None
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=epochs)
 # 1 process x batch 64 = 64
 optim_wrapper = dict(optimizer=dict(lr=1e-3, eps=1e-6, weight_decay=0.1))
-param_scheduler = [_base_.warmup, dict(**_base_.cosine, end=epochs)]
+param_scheduler = dict(**_base_.warmup_cosine, end=epochs)
 default_hooks = dict(checkpoint=dict(save_best=None, interval=epochs))

@@ -69,6 +69,7 @@ _dataset = dict(
     data_prefix=dict(video=''))
 train_dataloader = dict(
     **_loader,
+    drop_last=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
         **_dataset,
@@ -90,7 +91,7 @@ train_cfg = dict(
     type='EpochBasedTrainLoop', max_epochs=epochs, val_interval=3)
 # 1 process x batch 32 = 32
 optim_wrapper = dict(optimizer=dict(lr=3e-4))
-param_scheduler = [_base_.warmup, dict(**_base_.cosine, end=epochs)]
+param_scheduler = dict(**_base_.warmup_cosine, end=epochs)
 auto_scale_lr = dict(base_batch_size=32)
 default_hooks = dict(
     checkpoint=dict(interval=3, save_best='retrieval/R1', rule='greater'))

@@ -63,5 +63,5 @@ default_hooks = dict(checkpoint=dict(save_best=None))
 # 8 GPUs x batch 4 (train_dataloader) x accumulation 2 = 64
 optim_wrapper = dict(
     accumulative_counts=2, optimizer=dict(lr=4e-2 if prompting else 2e-6))
-param_scheduler = [_base_.warmup, dict(**_base_.cosine, end=epochs)]
+param_scheduler = dict(**_base_.warmup_cosine, end=epochs)
 randomness = dict(seed=int(_base_.seed))

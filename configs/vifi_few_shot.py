@@ -52,5 +52,5 @@ default_hooks = dict(checkpoint=dict(save_best=None, interval=10))
 optim_wrapper = dict(
     accumulative_counts=2,
     optimizer=dict(lr=8e-3 if _base_.tune == 'prompts' else 2e-6))
-param_scheduler = [_base_.warmup, dict(**_base_.cosine, end=epochs)]
+param_scheduler = dict(**_base_.warmup_cosine, end=epochs)
 randomness = dict(seed=int(_base_.seed))

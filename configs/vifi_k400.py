@@ -38,6 +38,6 @@ both = _base_.tune == 'both'
 optim_wrapper = dict(
     accumulative_counts=16 if both else 8,
     optimizer=dict(lr=22e-6 if both else 8e-6))
-param_scheduler = [_base_.warmup, dict(**_base_.cosine, end=epochs)]
+param_scheduler = dict(**_base_.warmup_cosine, end=epochs)
 randomness = dict(seed=int('{{$SEED:0}}'))
 del both

@@ -80,7 +80,7 @@ train_cfg = dict(
     val_interval=4 if protocol == 'full' else epochs)
 # 1 process x batch 16 x accumulation 1 = 16
 optim_wrapper = dict(optimizer=dict(lr=_lr))
-param_scheduler = [_base_.warmup, dict(**_base_.cosine, end=epochs)]
+param_scheduler = dict(**_base_.warmup_cosine, end=epochs)
 default_hooks = dict(
     checkpoint=dict(
         interval=4 if protocol == 'full' else epochs, save_best=None))

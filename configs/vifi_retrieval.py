@@ -53,17 +53,13 @@ model = dict(
     tune=tune)
 
 epochs = 5
-warmup_epochs = 0.5
 train_cfg = dict(
     type='EpochBasedTrainLoop', max_epochs=epochs, val_interval=1)
 # 8 GPUs x batch 16 (train_dataloader) = 128 pairs, each video against 128
 # captions. Accumulation would give more pairs, but no more captions to tell
 # apart, so there is none.
 optim_wrapper = dict(optimizer=dict(lr=1e-5))
-param_scheduler = [
-    dict(_base_.warmup, end=warmup_epochs),
-    dict(_base_.cosine, begin=warmup_epochs, end=epochs)
-]
+param_scheduler = dict(_base_.warmup_cosine, warmup=0.5, end=epochs)
 auto_scale_lr = dict(base_batch_size=128)  # 8 GPUs x batch 16
 # The 9k split has no validation videos: best_*.pth is chosen on the test list,
 # the last epoch's checkpoint is not.

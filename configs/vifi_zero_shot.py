@@ -67,5 +67,5 @@ train_cfg = dict(
     type='EpochBasedTrainLoop', max_epochs=epochs, val_interval=1)
 # 8 GPUs x batch 4 (train_dataloader) x accumulation 8 = 256
 optim_wrapper = dict(accumulative_counts=8, optimizer=dict(lr=8e-6))
-param_scheduler = [_base_.warmup, dict(**_base_.cosine, end=epochs)]
+param_scheduler = dict(**_base_.warmup_cosine, end=epochs)
 randomness = dict(seed=int('{{$SEED:0}}'))

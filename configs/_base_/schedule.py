@@ -1,5 +1,5 @@
-# AdamW as the paper sets it, and the two parts of its learning rate:
-# by iteration, up from (almost) 0 for 5 epochs, then a cosine to lr / 100.
+# AdamW as the paper sets it, and its learning rate: by iteration, up from 0
+# for 5 epochs, then what is left of a cosine over all epochs to lr / 100.
 # An entry adds lr, accumulation and the epochs.
 # STRATEGY (a knob): ddp, fsdp, deepspeed_zero2, deepspeed_zero3.
 _base_ = ['./scale/{{$STRATEGY:ddp}}.py']
@@ -14,20 +14,12 @@ optim_wrapper = dict(
         weight_decay=0.001,
         # one pass over all parameters, on CPU and GPU; the same numbers
         fused=True))
-warmup_epochs = 5
-warmup = dict(
-    type='LinearLR',
-    start_factor=1e-6,
-    begin=0,
-    end=warmup_epochs,
+warmup_cosine = dict(
+    type='WarmupCosineLR',
+    warmup=5,
+    eta_min_ratio=0.01,
     by_epoch=True,
     convert_to_iter_based=True)
-cosine = dict(
-    type='CosineAnnealingLR',
-    eta_min_ratio=0.01,
-    begin=warmup_epochs,
-    by_epoch=True,
-    convert_to_iter_based=True)  # T_max is end - begin
 
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

@@ -16,6 +16,7 @@ _loader = dict(num_workers=workers, persistent_workers=workers > 0)
 train_dataloader = dict(
     **_loader,
     batch_size=16,
+    drop_last=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
         **_dataset, ann_file='annotations/train.txt',

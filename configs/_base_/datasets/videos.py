@@ -16,6 +16,7 @@ _loader = dict(num_workers=_count, persistent_workers=_count > 0)
 train_dataloader = dict(
     **_loader,
     batch_size=4,
+    drop_last=True,  # as the release; see EpochAccumulationHook
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(type='CheckedVideoDataset'))
 val_dataloader = dict(

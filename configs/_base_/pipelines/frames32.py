@@ -21,11 +21,14 @@ train_pipeline = [
         max_wh_scale_gap=1),
     dict(type='Resize', scale=(224, 224), keep_ratio=False),
     dict(type='Flip', flip_ratio=0.5),
+    # Colours are changed in 4 of 5 clips, in each frame otherwise: also where
+    # a short video repeats frames.
+    dict(type='RepeatFrames'),
     dict(
         type='RandomApply',
         transforms=[
             dict(
-                type='ColorJitter',
+                type='FrameColorJitter',
                 brightness=0.4,
                 contrast=0.4,
                 saturation=0.2,
@@ -33,7 +36,6 @@ train_pipeline = [
         ],
         prob=0.8),
     dict(type='TorchVisionWrapper', op='RandomGrayscale', p=0.2),
-    dict(type='RepeatFrames'),
     dict(type='FormatShape', input_format='NCHW'),
     dict(type='PackActionInputs')
 ]
@@ -50,7 +52,7 @@ val_pipeline = [
     dict(type='PackActionInputs')
 ]
 # 4 temporal x 3 spatial views. mode='random' draws the temporal views as the
-# paper's release does.
+# paper's release does; its frames differ from run to run, ours do not.
 views_pipeline = [
     dict(type='DecordInit'),
     dict(

@@ -4,14 +4,13 @@ from .class_list import (check_class_names, read_class_descriptions,
 from .decoding import (DecordDecodeOnce, OpenCVDecodeOnce, PyAVDecodeOnce,
                        RepeatFrames)
 from .text_transforms import OpenCLIPTokenize
-from .transforms import SparseSampleViews
+from .transforms import FrameColorJitter, SparseSampleViews
 from .video_dataset import CheckedVideoDataset
 from .video_text_dataset import CheckedVideoTextDataset
 
 __all__ = [
     'CachedVideoDataset', 'CheckedVideoDataset', 'CheckedVideoTextDataset',
-    'DecordDecodeOnce', 'OpenCLIPTokenize', 'OpenCVDecodeOnce',
-    'PyAVDecodeOnce', 'RepeatFrames',
-    'SparseSampleViews', 'check_class_names', 'read_class_descriptions',
-    'read_class_list'
+    'DecordDecodeOnce', 'FrameColorJitter', 'OpenCLIPTokenize',
+    'OpenCVDecodeOnce', 'PyAVDecodeOnce', 'RepeatFrames', 'SparseSampleViews',
+    'check_class_names', 'read_class_descriptions', 'read_class_list'
 ]

@@ -88,9 +88,10 @@ class PyAVDecodeOnce(_Once, _PyAVWanted):
 class RepeatFrames(BaseTransform):
     """Put frames that were decoded once where the views want them.
 
-    Stands before FormatShape, which makes the only copy. Everything between
+    Stands before FormatShape, which makes the only copy, and before what
+    changes each frame in its own way (FrameColorJitter). Everything between
     the reader and this must treat the frames of a clip alike, as MMAction2's
-    crops, flips and colour changes do. After transforms that give C crops,
+    crops and flips do. After transforms that give C crops,
     crop by crop, each crop is repeated on its own. Behind any other reader
     it does nothing.
 

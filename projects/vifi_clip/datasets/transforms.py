@@ -6,18 +6,24 @@ op='RandomGrayscale', p=0.2)`` draws once for the whole clip.
 import hashlib
 import os.path as osp
 
+import cv2
 import numpy as np
-from mmaction.datasets.transforms import UniformSample
+from mmaction.datasets.transforms import SampleFrames
 from mmaction.registry import TRANSFORMS
+from mmcv.transforms import BaseTransform
+from torchvision import transforms
+
+from .sample_rng import sample_rng
 
 
 @TRANSFORMS.register_module()
-class SparseSampleViews(UniformSample):
+class SparseSampleViews(SampleFrames):
     """Sample several sparse views of a whole video, for test.
 
     A view is ``num_frames`` frames, one from each of as many equal segments
-    of the video. A video with fewer frames repeats some. Views follow each
-    other in ``frame_inds``: all frames of the first, then of the second, ...
+    of the video (ViFi-CLIP Appendix D). A video with fewer frames repeats
+    some. Views follow each other in ``frame_inds``: all frames of the first,
+    then of the second, ...
 
     Required keys are ``total_frames``, ``start_index`` and, for ``'random'``,
     ``filename``; added keys are ``frame_inds`` ([V*T], int32), ``clip_len``
@@ -26,13 +32,17 @@ class SparseSampleViews(UniformSample):
     Args:
         num_frames (int): T, frames of a view.
         num_views (int): V, number of views. Defaults to 1.
-        mode (str): ``'uniform'`` interleaves the views evenly, as
-            ``UniformSample(test_mode=True)``. ``'random'``, the way of the
-            paper's release, draws a random frame in each segment anew for
-            each view. Defaults to ``'uniform'``.
+        mode (str): With N frames in the video, ``'uniform'`` takes the
+            midpoints of N / (T * V) long segments and deals them out to the
+            views in turn. One view so has the frames int((i + .5) * N / T),
+            as the paper's release and ``SampleFrames(clip_len=1, num_clips=T,
+            test_mode=True)``. ``'random'``, the way in which the release
+            draws several views, samples each as in training: a random frame
+            of each of T segments of floor(N / T) frames. Defaults to
+            ``'uniform'``.
         seed (int): For ``'random'``: draws depend on this and on the base
             name of the file alone, so they are the same in every run, worker
-            and folder. Defaults to 0.
+            and folder (the release does not seed them). Defaults to 0.
 
     Raises:
         ValueError: If an argument is out of range, or a video has no frames.
@@ -53,7 +63,9 @@ class SparseSampleViews(UniformSample):
                              f'{mode!r}')
         if not isinstance(seed, int):
             raise ValueError(f'seed must be an integer, got {seed!r}')
-        super().__init__(num_frames, num_views, test_mode=True)
+        super().__init__(clip_len=1, num_clips=num_frames)
+        self.num_frames = num_frames
+        self.num_views = num_views
         self.mode = mode
         self.seed = seed
 
@@ -66,30 +78,126 @@ class SparseSampleViews(UniformSample):
         Returns:
             dict: The same, with the keys above added.
         """
-        total_frames = results['total_frames']
-        if total_frames < 1:
+        total = results['total_frames']
+        if total < 1:
             raise ValueError(
                 f'{results.get("filename", "video")}: cannot sample from '
-                f'total_frames={total_frames}; the video has no frames')
-        results = super().transform(results)
+                f'total_frames={total}; the video has no frames')
         if self.mode == 'random':
-            inds = self._draw(total_frames, osp.basename(results['filename']))
-            results['frame_inds'] = inds + np.int32(results['start_index'])
+            inds = self._draw(results)
+        else:
+            fine = self.num_frames * self.num_views
+            inds = (2 * np.arange(fine) + 1) * total // (2 * fine)
+            # [T*V] in order of time to [V, T]
+            inds = inds.reshape(self.num_frames, self.num_views).T
+            inds = inds + results['start_index']
+        results.update(
+            frame_inds=inds.reshape(-1).astype(np.int32),  # [V*T]
+            clip_len=self.num_frames,
+            frame_interval=None,
+            num_clips=self.num_views)
         return results
 
-    def _draw(self, total_frames: int, name: str) -> np.ndarray:
-        # The name is hashed because hash() differs from run to run, and
-        # RandomState's streams never change between numpy versions.
+    def _draw(self, results: dict) -> np.ndarray:
+        """Sample each view as in training, [V, T]."""
+        # The name is hashed because hash() differs from run to run.
+        name = osp.basename(results['filename'])
         digest = hashlib.sha256(f'{self.seed}/{name}'.encode()).digest()
-        rng = np.random.RandomState(np.frombuffer(digest, dtype='<u4'))
-        share = rng.random_sample((self.num_clips, self.clip_len))
-        # With fewer frames than segments, an empty one takes its left border.
-        borders = np.arange(self.clip_len + 1) * total_frames // self.clip_len
-        widths = np.maximum(np.diff(borders), 1)
-        inds = borders[:-1] + (share * widths).astype(np.int64)  # [V, T]
-        return inds.reshape(-1).astype(np.int32)  # [V*T], view by view
+        with sample_rng(*np.frombuffer(digest, dtype='<u4').tolist()):
+            return np.stack([
+                super(SparseSampleViews, self).transform(
+                    dict(results))['frame_inds']
+                for _ in range(self.num_views)
+            ])
 
     def __repr__(self) -> str:
-        return (f'{self.__class__.__name__}(num_frames={self.clip_len}, '
-                f'num_views={self.num_clips}, mode={self.mode!r}, '
+        return (f'{self.__class__.__name__}(num_frames={self.num_frames}, '
+                f'num_views={self.num_views}, mode={self.mode!r}, '
                 f'seed={self.seed})')
+
+
+@TRANSFORMS.register_module()
+class FrameColorJitter(BaseTransform):
+    """Change the colours of each frame on its own.
+
+    torchvision's ColorJitter with draws of strengths and order that are new
+    for each frame, as in ViFi-CLIP's released code. MMAction2's ColorJitter
+    draws strengths once a clip and their order once a run. Frames that a short
+    video repeats are changed apart too, so RepeatFrames stands before this.
+
+    The pixels are those of torchvision on uint8 tensors: each operation to
+    one grey level. (On PIL images, whose hue has 8 bits, torchvision takes 4
+    times as long and differs from itself on tensors by up to 10 levels.)
+
+    Required and modified key is ``imgs`` (uint8 RGB [H, W, 3] each).
+
+    Args:
+        brightness, contrast, saturation, hue (float): As torchvision's:
+            factors from 1 - x to 1 + x, and a turn of the hue from -x to x
+            of a circle. Default to 0, no change.
+    """
+
+    def __init__(self,
+                 brightness: float = 0.,
+                 contrast: float = 0.,
+                 saturation: float = 0.,
+                 hue: float = 0.) -> None:
+        self.jitter = transforms.ColorJitter(brightness, contrast, saturation,
+                                             hue)
+
+    def transform(self, results: dict) -> dict:
+        """Change the colours of one video's frames."""
+        results['imgs'] = [self._change(frame) for frame in results['imgs']]
+        return results
+
+    def _change(self, frame: np.ndarray) -> np.ndarray:
+        order, *values = self.jitter.get_params(
+            self.jitter.brightness, self.jitter.contrast,
+            self.jitter.saturation, self.jitter.hue)
+        for i in order.tolist():
+            if values[i] is not None:
+                frame = _ADJUST[i](frame, values[i])
+        return frame
+
+    def __repr__(self) -> str:
+        return f'{self.__class__.__name__}({self.jitter})'
+
+
+# torchvision cuts fractions off where OpenCV rounds.
+_CUT = -0.4999
+_GREY = np.array([[0.2989, 0.587, 0.114, _CUT]])  # torchvision's weights
+
+
+def adjust_brightness(frame: np.ndarray, factor: float) -> np.ndarray:
+    """Multiply by ``factor``; uint8 RGB in and out, as all of these."""
+    return cv2.LUT(frame, _blend_table(factor, 0.))
+
+
+def adjust_contrast(frame: np.ndarray, factor: float) -> np.ndarray:
+    """Move towards (``factor`` below 1) or away from the mean grey."""
+    mean = cv2.mean(cv2.transform(frame, _GREY))[0]
+    return cv2.LUT(frame, _blend_table(factor, mean))
+
+
+def _blend_table(factor: float, other: float) -> np.ndarray:
+    """Values that 0 to 255 become when they are blended with another."""
+    levels = factor * np.arange(256, dtype=np.float32) + (1 - factor) * other
+    return levels.clip(0, 255).astype(np.uint8)
+
+
+def adjust_saturation(frame: np.ndarray, factor: float) -> np.ndarray:
+    """Move towards (``factor`` below 1) or away from each pixel's grey."""
+    grey = cv2.cvtColor(cv2.transform(frame, _GREY), cv2.COLOR_GRAY2RGB)
+    return cv2.addWeighted(frame, factor, grey, 1 - factor, _CUT)
+
+
+def adjust_hue(frame: np.ndarray, turn: float) -> np.ndarray:
+    """Turn the hue by a share of the circle."""
+    hsv = cv2.cvtColor(frame * np.float32(1 / 255), cv2.COLOR_RGB2HSV)
+    hsv[..., 0] += 360 * (turn % 1)  # OpenCV goes round at 360, not below 0
+    rgb = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
+    return (rgb * np.float32(255.999)).astype(np.uint8)
+
+
+# In the order in which torchvision numbers them.
+_ADJUST = (adjust_brightness, adjust_contrast, adjust_saturation, adjust_hue)

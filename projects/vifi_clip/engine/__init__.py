@@ -4,6 +4,7 @@ from .hooks import (BadVideoHook, ClassListHook, EpochAccumulationHook,
                     EpochSeedHook, FiniteLossHook, PlainCheckpointHook,
                     ResumedValidationHook)
 from .inference import InferenceHook, apply_inference
+from .lr_schedule import WarmupCosineLR
 from .multi_set_loop import MultiSetTestLoop, MultiSetValLoop
 from .optim_wrapper import AutocastOptimWrapper
 from .settings_hook import CheckpointSettingsHook
@@ -14,6 +15,6 @@ __all__ = [
     'CheckpointSettingsHook', 'ClassListHook', 'EpochAccumulationHook',
     'EpochSeedHook', 'FiniteLossHook', 'InferenceHook', 'MultiSetTestLoop',
     'MultiSetValLoop', 'PlainCheckpointHook', 'ResumedValidationHook',
-    'TextAccumulationHook', 'apply_inference', 'load_checkpoint',
+    'TextAccumulationHook', 'WarmupCosineLR', 'apply_inference', 'load_checkpoint',
     'register_loader'
 ]

@@ -5,13 +5,14 @@ from typing import Iterator, Optional
 import numpy as np
 import torch
 from mmaction.registry import HOOKS
-from mmengine.dist import all_gather_object, get_rank
+from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
 from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from ..errors import UserError
+from .text_accumulation import class_stores
 
 
 def _datasets(dataset) -> Iterator:
@@ -73,20 +74,62 @@ class EpochSeedHook(Hook):
 
 @HOOKS.register_module()
 class EpochAccumulationHook(Hook):
-    """An epoch's last step takes what gradients there are.
+    """Discards what does not fill an optimizer step at an epoch's end.
 
-    MMEngine carries the gradients of micro-batches that do not fill up
-    ``accumulative_counts`` over to the next epoch. They are in no checkpoint,
-    so a resumed run would go another way than an unbroken one.
+    So does ViFi-CLIP's released code, whose learning rates are for so many
+    steps: an epoch of L micro-batches has L // ``accumulative_counts`` steps.
+    MMEngine would carry the gradients over to the next epoch. They are in no
+    checkpoint, so a resumed run would go another way than an unbroken one.
+
+    The dataloader's ``drop_last=True`` does the same with the last, short
+    micro-batch.
     """
 
+    def before_train(self, runner: Runner) -> None:
+        """Say how many steps an epoch has.
+
+        Raises:
+            UserError: It has none.
+        """
+        if not self._counts(runner):
+            return
+        loader, wrapper = runner.train_dataloader, runner.optim_wrapper
+        batches, needed = len(loader), wrapper._accumulative_counts
+        videos, processes = len(loader.dataset), get_world_size()
+        size = loader.batch_size
+        said = (f'{videos} videos / ({processes} processes x batch {size}) = '
+                f'{batches} micro-batches in an epoch')
+        if batches < needed:
+            raise UserError(
+                f'{said}, fewer than the {needed} of an optimizer step '
+                f'(optim_wrapper.accumulative_counts={needed}), so that no '
+                'step would be taken: set '
+                f'optim_wrapper.accumulative_counts={batches}, or less')
+        runner.logger.info(
+            f'{said}, {batches // needed} optimizer steps of {needed}; '
+            'what does not fill a step is left out, other videos each epoch')
+
     def before_train_epoch(self, runner: Runner) -> None:
-        """Count micro-batches from the start of each epoch. (DeepSpeed's
-        wrapper has no count: the engine accumulates, through epochs.)"""
-        if isinstance(runner.train_loop, EpochBasedTrainLoop) and hasattr(
-                runner.optim_wrapper, 'initialize_count_status'):
-            runner.optim_wrapper.initialize_count_status(
-                runner.model, 0, len(runner.train_dataloader))
+        """Count micro-batches from the start of each epoch."""
+        if self._counts(runner):
+            # Rounded up, so that MMEngine takes no short step at the end.
+            step = runner.optim_wrapper._accumulative_counts
+            most = -(-len(runner.train_dataloader) // step) * step
+            runner.optim_wrapper.initialize_count_status(runner.model, 0, most)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Discard the gradients of micro-batches that fill no step."""
+        if self._counts(runner):
+            runner.optim_wrapper.zero_grad()
+            for store in class_stores(runner.model):
+                store.drop()
+
+    @staticmethod
+    def _counts(runner: Runner) -> bool:
+        """Whether epochs are trained by a wrapper that counts. (DeepSpeed's
+        engine accumulates by itself, through epochs.)"""
+        return isinstance(runner.train_loop, EpochBasedTrainLoop) and hasattr(
+            runner.optim_wrapper, '_accumulative_counts')
 
 
 @HOOKS.register_module()

@@ -22,8 +22,6 @@ class TextAccumulationHook(Hook):
     are then encoded, and run backward, once a step and not n times, with the
     same gradients; see
     :class:`projects.vifi_clip.models.class_accumulation.ClassAccumulation`.
-    An epoch's last, shorter step counts as such where MMEngine knows its
-    length (:class:`EpochAccumulationHook`).
 
     It stays out of the way of what it cannot know: optimizer wrappers with
     rules of their own (OptimWrapperDict, DeepSpeed), model wrappers other
@@ -38,7 +36,7 @@ class TextAccumulationHook(Hook):
         """Announce the micro-batch."""
         wrapper, model = runner.optim_wrapper, runner.model
         known = _accumulates(wrapper) and _is_plain(model)
-        for store in _stores(model):
+        for store in class_stores(model):
             if known:
                 count = wrapper._inner_count % wrapper._accumulative_counts
                 store.begin(first=count == 0, last=wrapper.should_sync())
@@ -51,11 +49,13 @@ class TextAccumulationHook(Hook):
                          data_batch=None,
                          outputs=None) -> None:
         """Other calls of the model encode in the plain way."""
-        for store in _stores(runner.model):
+        for store in class_stores(runner.model):
             store.end()
 
 
-def _stores(model: nn.Module) -> Iterator:
+def class_stores(model: nn.Module) -> Iterator:
+    """Yield what each text classifier of a model keeps between micro-batches.
+    """
     for module in model.modules():
         store = getattr(module, 'class_accumulation', None)
         if store is not None:

@@ -44,10 +44,9 @@ def read_video(path, meta):
         frames.append(frame[..., ::-1])  # OpenCV's BGR to RGB
     if not frames:
         sys.exit(f'error: {path} cannot be read')
-    # One frame from each of T equal segments, at half of its length.
-    segment = (len(frames) - 1) / meta['num_frames']
-    chosen = [int(round(segment * i)) + int(segment / 2)
-              for i in range(meta['num_frames'])]
+    # The frame in the middle of each of T equal segments.
+    total = meta['num_frames']
+    chosen = [(2 * i + 1) * len(frames) // (2 * total) for i in range(total)]
     return np.stack([resize(frames[i], meta, cv2) for i in chosen])
 
 

@@ -1,0 +1,89 @@
+"""The learning rate of the paper's code."""
+import math
+from typing import Any, List
+
+from mmaction.registry import PARAM_SCHEDULERS
+from mmengine.optim import _ParamScheduler
+
+from ..errors import UserError
+
+
+@PARAM_SCHEDULERS.register_module()
+class WarmupCosineLR(_ParamScheduler):
+    """A linear warm-up, then a cosine over ALL steps from the first one on.
+
+    With t counted from the start of training, W the warm-up and T the end::
+
+        lr(t) = lr * t / W                                           t < W
+        lr(t) = lr * (r + (1 - r) * (1 + cos(pi * t / T)) / 2)       t >= W
+
+    The cosine has gone some way when the warm-up ends, so that the rate drops
+    there: to half of ``lr`` with 5 of 10 epochs. MMEngine's LinearLR and
+    CosineAnnealingLR begin the cosine only then, which sums up to 1.46 times
+    this rate. The formula is that of timm's ``CosineLRScheduler(t_initial=T,
+    warmup_t=W, warmup_lr_init=0, lr_min=r * lr, warmup_prefix=False)``, which
+    ViFi-CLIP's released code uses with t in micro-batches (Appendix B gives
+    the peak alone). That code also lags by one optimizer step, since it sets
+    the rate after the step; this one does not.
+
+    Args:
+        optimizer (Optimizer or OptimWrapper): What is scheduled.
+        warmup (int): W; with ``convert_to_iter_based`` in epochs, and then
+            also a fraction.
+        end (int): T, likewise.
+        eta_min_ratio (float): r, the last rate over ``lr``. Defaults to 0.01.
+        kwargs: ``by_epoch``, ``last_step`` and ``verbose`` as MMEngine's.
+
+    Raises:
+        ValueError: ``warmup`` is not from 0 to ``end``.
+    """
+
+    def __init__(self,
+                 optimizer: Any,
+                 warmup: int,
+                 end: int,
+                 eta_min_ratio: float = 0.01,
+                 **kwargs) -> None:
+        if not 0 <= warmup <= end:
+            raise ValueError(f'warmup={warmup} must be from 0 to end={end}')
+        self.warmup = warmup
+        self.eta_min_ratio = eta_min_ratio
+        super().__init__(optimizer, 'lr', end=end, **kwargs)
+
+    @classmethod
+    def build_iter_from_epoch(cls,
+                              *args,
+                              warmup: float,
+                              end: int,
+                              epoch_length: int,
+                              by_epoch: bool = True,
+                              **kwargs) -> 'WarmupCosineLR':
+        """Build the schedule in iterations from one in epochs.
+
+        Args:
+            epoch_length (int): Micro-batches of an epoch.
+
+        Raises:
+            UserError: There are none.
+        """
+        if not epoch_length:
+            raise UserError(
+                'an epoch has no full micro-batch: the training list has '
+                'fewer videos than train_dataloader.batch_size x processes; '
+                'set a smaller train_dataloader.batch_size')
+        return cls(
+            *args,
+            warmup=round(warmup * epoch_length),
+            end=end * epoch_length,
+            by_epoch=False,
+            **kwargs)
+
+    def _get_value(self) -> List[float]:
+        """Return the rate of each parameter group at the current step."""
+        t, low = self.last_step, self.eta_min_ratio
+        if t < self.warmup:
+            share = t / self.warmup
+        else:
+            cosine = math.cos(math.pi * t / self.end)
+            share = low + (1 - low) * (1 + cosine) / 2
+        return [share * peak for peak in self.base_values]
