@@ -4,13 +4,13 @@ import hashlib
 import json
 import os
 import os.path as osp
-import pickle
 import subprocess
 import sys
 from pathlib import Path
 from typing import Optional, Sequence
 
 from ..errors import UserError
+from ..evaluation.predictions_file import read_predictions
 from ..resources import root
 from . import test, train
 from .help_text import HelpFormatter
@@ -87,15 +87,14 @@ def evaluate(title: str, checkpoint: str, work: str) -> dict:
         return json.loads(Path(target).read_text())
     results = {}
     for views, options in VIEWS.items():
-        dump = osp.join(work, f'{views}.pkl')
+        predictions = osp.join(work, f'{views}.csv')
         metrics = run_step(
             f'{title}, {views} view', test.main,
-            [config('vifi_mini'), checkpoint, '--work-dir', work, '--dump',
-             dump, *options], osp.join(work, f'{views}.log'))
+            [config('vifi_mini'), checkpoint, '--work-dir', work,
+             '--predictions', predictions, *options],
+            osp.join(work, f'{views}.log'))
         results[views] = 100 * float(metrics['acc/top1'])
-        with open(dump, 'rb') as file:
-            results[f'{views}_labels'] = [
-                int(sample['pred_label']) for sample in pickle.load(file)]
+        results[f'{views}_labels'] = read_predictions(predictions)[1].tolist()
     from ..engine import AtomicLocalBackend
     AtomicLocalBackend().put(json.dumps(results).encode(), target)
     return results

@@ -43,7 +43,10 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         help='one view per video (the config\'s val_pipeline) instead of all '
         'temporal and spatial views')
     parser.add_argument(
-        '--dump', help='write predictions to this .pkl file')
+        '--dump', help='write all scores to this .pkl file')
+    parser.add_argument(
+        '--predictions', help='write each video\'s label and prediction to '
+        'this .csv file')
     parser.add_argument(
         '--metrics', help='write the metrics, and what was tested how, to '
         'this .json file')
@@ -77,11 +80,17 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
             *cfg.get('custom_hooks', []),
             dict(type='InferenceHook', **settings)
         ]
-    if args.dump:
-        check_target('--dump', args.dump, ('.pkl', '.pickle'))
-        dump = dict(type='DumpResults', out_file_path=args.dump)
-        old = cfg.test_evaluator
-        cfg.test_evaluator = [*(old if isinstance(old, list) else [old]), dump]
+    for name, kind, suffixes in (
+            ('dump', 'DumpResults', ('.pkl', '.pickle')),
+            ('predictions', 'PredictionsFile', ('.csv', ))):
+        path = getattr(args, name)
+        if path:
+            check_target(f'--{name}', path, suffixes)
+            old = cfg.test_evaluator
+            cfg.test_evaluator = [
+                *(old if isinstance(old, list) else [old]),
+                dict(type=kind, out_file_path=path)
+            ]
     if args.metrics:
         check_target('--metrics', args.metrics, ('.json', ))
     if args.checkpoint != 'none':

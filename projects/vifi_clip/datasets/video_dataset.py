@@ -203,7 +203,12 @@ class CheckedVideoDataset(VideoDataset):
                 bad ones in training.
         """
         if self.test_mode:
-            return self._prepare_test(idx)
+            data = self._prepare_test(idx)
+            if isinstance(data, dict) and 'data_samples' in data:
+                # for messages and files that tell videos apart
+                data['data_samples'].set_metainfo(
+                    dict(filename=self._filename(idx)))
+            return data
         if idx in self._bad:
             return None
         try:

@@ -1,4 +1,5 @@
 from .acc_metric import VideoAccMetric
+from .predictions_file import PredictionsFile
 from .set_summary import summarise_sets
 
-__all__ = ['VideoAccMetric', 'summarise_sets']
+__all__ = ['PredictionsFile', 'VideoAccMetric', 'summarise_sets']

@@ -37,6 +37,12 @@ class Layout:
         """Written by the run's test, at its very end."""
         return osp.join(self.folder(run.name), 'metrics.json')
 
+    def predictions_file(self, run: Run, name: str = '') -> str:
+        """Predictions of the run's test, or of its test on one of several
+        sets."""
+        name = f'predictions_{name}.csv' if name else 'predictions.csv'
+        return osp.join(self.folder(run.name), name)
+
     def trained_file(self, name: str) -> str:
         """Marks that a run's training reached its end."""
         return osp.join(self.folder(name), 'trained')
@@ -97,8 +103,10 @@ class Layout:
             checkpoint = self.checkpoint(tested) if tested else 'none'
             steps.append([
                 'test', config, checkpoint, *work, '--metrics',
-                self.metrics_file(run), *run.test_options
+                self.metrics_file(run)
             ])
+            if not run.config.endswith('retrieval'):  # which has no classes
+                steps[-1] += ['--predictions', self.predictions_file(run)]
         return steps
 
     def environ(self, run: Run) -> Dict[str, str]:

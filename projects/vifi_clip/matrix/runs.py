@@ -20,7 +20,6 @@ class Run:
             starts from (as ``PRETRAINED``), or tests if it does not train.
             A run that does not train and uses none tests frozen CLIP.
         train_options (tuple[str, ...]): More of the training's command line.
-        test_options (tuple[str, ...]): More of the test's command line.
     """
 
     name: str
@@ -31,7 +30,6 @@ class Run:
     test: bool = True
     uses: Optional[str] = None
     train_options: Tuple[str, ...] = ()
-    test_options: Tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

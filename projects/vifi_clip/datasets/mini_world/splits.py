@@ -8,6 +8,8 @@ from .world import (VideoClass, base_classes, novel_classes, target_classes,
 
 SHOTS = (2, 4, 8, 16)
 SHOT_SEEDS = (1, 2, 3)
+# Of more clips, too many would share their caption with another.
+RETRIEVAL_TEST_PER_CLASS = 10
 
 
 def clip_path(cls: VideoClass, split: str, index: int) -> str:
@@ -101,8 +103,11 @@ def retrieval_annotations(
     """
     parts = dict(train={}, test={})
     for path, caption in captions.items():
-        part = 'test' if Path(path).stem.startswith('val') else 'train'
-        parts[part][path] = [caption]
+        kind, index = Path(path).stem.split('_')
+        if kind == 'train':
+            parts['train'][path] = [caption]
+        elif int(index) < RETRIEVAL_TEST_PER_CLASS:
+            parts['test'][path] = [caption]
     return {f'retrieval_{part}.json': clips for part, clips in parts.items()}
 
 

@@ -1,0 +1,100 @@
+"""A line for each tested video."""
+import csv
+import io
+from typing import Any, Dict, List, Sequence, Tuple
+
+import numpy as np
+from mmaction.registry import METRICS
+from mmengine.evaluator import BaseMetric
+from mmengine.fileio import put_text
+
+COLUMNS = ('video', 'label', 'predicted', 'score', 'class', 'predicted_class')
+
+
+@METRICS.register_module()
+class PredictionsFile(BaseMetric):
+    """Write what was predicted for each video to a CSV file.
+
+    The columns are ``video`` (path), ``label`` and ``predicted`` (indices;
+    the label is -1 where it is not known, and so is the prediction of a video
+    that could not be read), ``score`` (of the predicted class) and the names
+    of both classes, where the data set has them.
+
+    Args:
+        out_file_path (str): The file. A loop over several sets puts the name
+            of the set before its ending.
+        kwargs: See MMEngine's ``BaseMetric``.
+    """
+
+    default_prefix = None
+
+    def __init__(self, out_file_path: str, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.out_file_path = out_file_path
+
+    def process(self, data_batch: Any, data_samples: Sequence[Dict]) -> None:
+        """Take in a batch of predictions.
+
+        Args:
+            data_batch (Any): Not used.
+            data_samples (Sequence[dict]): With ``pred_score`` ([K]),
+                ``gt_label`` and ``filename``.
+
+        Raises:
+            ValueError: The model gives no scores of classes.
+        """
+        for sample in data_samples:
+            if sample.get('pred_score') is None:
+                raise ValueError(
+                    '--predictions is for recognizers: this model gives no '
+                    'scores of classes; leave the option out')
+            scores = np.asarray(sample['pred_score'].cpu())
+            label = sample['gt_label'].reshape(-1)
+            best = int(scores.argmax())
+            self.results.append((
+                sample.get('filename', ''),
+                int(label[0]) if len(label) == 1 else -1,
+                -1 if sample.get('bad_video') else best, float(scores[best])))
+
+    def compute_metrics(self, results: List[tuple]) -> dict:
+        """Write the file; there are no metrics."""
+        names = (self.dataset_meta or {}).get('classes') or []
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator='\n')
+        writer.writerow(COLUMNS)
+        for video, label, predicted, score in results:
+            writer.writerow([
+                video, label, predicted, f'{score:.6g}',
+                *(names[i] if 0 <= i < len(names) else ''
+                  for i in (label, predicted))
+            ])
+        put_text(out.getvalue(), self.out_file_path)
+        return {}
+
+
+def read_predictions(path: str) -> Tuple[np.ndarray, np.ndarray]:
+    """Read a file of :class:`PredictionsFile`.
+
+    Args:
+        path (str): The file.
+
+    Returns:
+        tuple[np.ndarray, np.ndarray]: Labels and predictions, each [N], in
+        the order of the list.
+
+    Raises:
+        ValueError: It is no such file.
+    """
+    with open(path, newline='', encoding='utf-8') as file:
+        rows = csv.DictReader(file)
+        if tuple(rows.fieldnames or ()) != COLUMNS:
+            raise ValueError(f'{path}: not a file of --predictions; its first '
+                             f'line must be {",".join(COLUMNS)}')
+        try:
+            pairs = [(int(row['label']), int(row['predicted']))
+                     for row in rows]
+        except (TypeError, ValueError) as error:
+            raise ValueError(f'{path}, line {rows.line_num}: label and '
+                             'predicted must be whole numbers') from error
+    labels, predicted = np.array(pairs, dtype=int).reshape(-1, 2).T
+    return labels, predicted
