@@ -4,7 +4,7 @@
 #
 #   python tools/train.py configs/vifi_mini.py
 #   tools/dist_train.sh configs/vifi_mini.py 2
-#   python tools/test.py configs/vifi_mini.py CHECKPOINT          # 4x3 views
+#   python tools/test.py configs/vifi_mini.py CHECKPOINT   # `full`: 4x3 views
 #   python tools/test.py configs/vifi_mini.py none                # frozen CLIP
 #   PROTOCOL=few_shot SHOTS=4 python tools/train.py configs/vifi_mini.py
 #
@@ -53,6 +53,9 @@ train_dataloader = dict(
         ann_file=f'annotations/{_train_list}.txt', class_file=label_file))
 val_dataloader = dict(dataset=dict(class_file=label_file))
 test_dataloader = dict(dataset=dict(class_file=label_file))
+if protocol != 'full':  # which alone is tested with 4x3 views, as in the paper
+    test_dataloader['dataset'].update(pipeline=_base_.val_pipeline)
+    test_dataloader.update(batch_size=16)
 
 if protocol == 'few_shot':
     _test_set = dict(ann_file='annotations/target_val.txt')
