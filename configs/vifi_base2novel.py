@@ -1,4 +1,4 @@
-# Base-to-novel (paper Table 2; bridge and prompt: Table 4): train on 16 shots
+# Base-to-novel (paper Table 2; bridge and prompt: Table 8): train on 16 shots
 # of each base class, test on the base and on the novel half, each among its
 # own classes; HM is their harmonic mean. Three seeds.
 #

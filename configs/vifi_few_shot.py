@@ -1,4 +1,4 @@
-# Few-shot (paper Table 3; bridge and prompt: Table 5; fusions: Table 7):
+# Few-shot (paper Table 3; bridge and prompt: Table 7; fusions: Table 5):
 # train on K videos of each class, test on the first validation split (HMDB-51,
 # UCF-101) or the whole validation set (SSv2). One view.
 #

@@ -1,4 +1,4 @@
-# ViFi-CLIP fully supervised on Kinetics-400 (paper Table 8: 83.9 top-1,
+# ViFi-CLIP fully supervised on Kinetics-400 (paper Table 4: 83.9 top-1,
 # 96.3 top-5 with ViT-B/16, 16 frames, 4 x 3 views).
 #
 #   tools/dist_train.sh configs/vifi_k400.py 8

@@ -1,4 +1,4 @@
-# Text-video retrieval on MSR-VTT 9k (the paper: R@1 44.8, R@5 72.4 with
+# Text-video retrieval on MSR-VTT 9k (paper Table 10: R@1 44.8, R@5 72.4 with
 # ViT-B/16 and 16 frames).
 #
 #   tools/dist_train.sh configs/vifi_retrieval.py 8

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Iterable, Optional
 
 from projects.vifi_clip.apis.knobs import read_knobs
+from projects.vifi_clip.evaluation.predictions_file import COLUMNS
 from projects.vifi_clip.matrix.layout import ROOT, Layout, wanted_knobs
 from projects.vifi_clip.matrix.runs import Run, Table, by_name
 
@@ -40,9 +41,9 @@ def write_training(layout: Layout, name: str) -> str:
 
 def fill_folder(layout: Layout, tables: Iterable[Table],
                 left_out: Optional[set] = None) -> None:
-    """Records of all runs, a little beside the paper's figures."""
-    tables = list(tables)
-    metrics = {}
+    """Records of all runs, a little beside the paper's figures, and
+    predictions that go with them."""
+    metrics: dict = {}
     for table in tables:
         for cell in table.cells:
             paper = cell.paper or 40.
@@ -53,5 +54,27 @@ def fill_folder(layout: Layout, tables: Iterable[Table],
                 if cell.std:
                     metrics[name][cell.std] = std / cell.scale
     for name, run in by_name(tables).items():
-        if run.test and name not in (left_out or ()):
-            write_record(layout, run, metrics[name])
+        if not run.test or name in (left_out or ()):
+            continue
+        if run.config == 'vifi_mini':
+            for key in metrics[name]:
+                if key.endswith('acc/top1') and not key.startswith('HM/'):
+                    right = round(100 * metrics[name][key])
+                    metrics[name][key] = right / 100
+                    write_predictions(
+                        layout, run, range(100),
+                        [i if i < right else -1 for i in range(100)],
+                        key.rpartition('acc/')[0].rstrip('/'))
+        write_record(layout, run, metrics[name])
+
+
+def write_predictions(layout: Layout, run: Run, labels: Iterable[int],
+                      predicted: Iterable[int], part: str = '') -> Path:
+    """What a run's test writes with --predictions."""
+    path = Path(layout.predictions_file(run, part))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [','.join(COLUMNS)]
+    lines += [f'v{i}.mp4,{label},{guess},0.5,,'
+              for i, (label, guess) in enumerate(zip(labels, predicted))]
+    path.write_text('\n'.join(lines) + '\n')
+    return path

@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 from helpers import LEFT, MIDDLE, RIGHT, read_crop, read_index, write_mp4
-from mmaction.datasets.transforms import TorchVisionWrapper, UniformSample
+from mmaction.datasets.transforms import SampleFrames, TorchVisionWrapper
 from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
 
@@ -30,28 +30,76 @@ def sample(total_frames, num_frames, num_views=1, start=0, **kwargs):
 
 
 def test_uniform_views_interleave():
-    # 4 segments of 10 frames start at 0, 10, 20, 30; views at 1/3 and 2/3.
-    assert sample(41, 4, 2).tolist() == [[3, 13, 23, 33], [6, 16, 26, 36]]
-    # One view takes the middle of each segment.
+    # 8 segments of 5.125 frames have their middles at 2.56, 7.69, 12.81, ...
+    assert sample(41, 4, 2).tolist() == [[2, 12, 23, 33], [7, 17, 28, 38]]
+    # One view takes the middle of each segment of 10.25.
     assert sample(41, 4).tolist() == [[5, 15, 25, 35]]
     assert sample(41, 4, start=1).tolist() == [[6, 16, 26, 36]]
 
 
-@pytest.mark.parametrize('total, frames, views', [(300, 16, 4), (7, 8, 2)])
-def test_uniform_equals_mmaction(total, frames, views):
-    theirs = UniformSample(frames, views, test_mode=True)(
-        dict(total_frames=total, start_index=0))['frame_inds']
-    assert sample(total, frames, views).reshape(-1).tolist() == list(theirs)
+@pytest.mark.parametrize('frames', [8, 16, 32])
+def test_one_view_is_the_midpoints_for_every_length(frames):
+    """The formula of the paper's release, and MMAction2's SampleFrames."""
+    theirs = SampleFrames(clip_len=1, num_clips=frames, test_mode=True)
+    for total in range(1, 401):
+        found = sample(total, frames)[0].tolist()
+        assert found == [int((i + .5) * total / frames)
+                         for i in range(frames)], total
+        assert found == theirs(dict(total_frames=total, start_index=0))[
+            'frame_inds'].tolist(), total
 
 
-def test_random_views_draw_one_frame_per_segment():
+@pytest.mark.parametrize('total', [7, 64, 300, 401])
+def test_views_share_out_the_midpoints_of_finer_segments(total):
+    """So they lie around those of one view, at both sides."""
+    views = sample(total, 16, 4)
+    assert sorted(views.ravel()) == sample(total, 64)[0].tolist()
+    middle = sample(total, 16)[0]
+    assert (views[1] <= middle).all() and (middle <= views[2]).all()
+
+
+def _release_draw(total, frames, rng):
+    """A view as the release draws it: as in training."""
+    segment = total // frames
+    if segment:
+        return [i * segment + int(rng.integers(segment))
+                for i in range(frames)]
+    # fewer frames than segments; a number past the end goes round
+    return [round(i * total / frames) % total for i in range(frames)]
+
+
+@pytest.mark.parametrize('total, frames', [
+    (80, 8), (50, 8), (17, 16), (300, 32)])
+def test_random_views_are_drawn_as_the_release_does(total, frames):
+    """How often each frame comes, over 3,000 views, beside as many draws
+    written down here; the last frames, N mod T of them, never do."""
+    ours = np.bincount(sample(total, frames, 3000, mode='random').ravel(),
+                       minlength=total)
+    rng = np.random.default_rng(0)
+    theirs = np.bincount(
+        [i for _ in range(3000) for i in _release_draw(total, frames, rng)],
+        minlength=total)
+    segment = total // frames
+    assert ours[frames * segment:].sum() == 0 == theirs[
+        frames * segment:].sum()
+    share = 3000 / segment
+    spread = np.sqrt(share * (1 - 1 / segment))
+    for counts in ours, theirs:
+        assert (np.abs(counts[:frames * segment] - share)
+                <= 4.5 * spread).all()
+
+
+@pytest.mark.parametrize('total', [1, 2, 3, 5, 7])
+def test_random_views_of_short_videos(total):
+    """There is nothing to draw then."""
+    for view in sample(total, 8, 3, mode='random'):
+        assert view.tolist() == _release_draw(total, 8, None)
+
+
+def test_random_views_draw_views_apart():
     inds = sample(80, 8, 50, mode='random')  # segments of 10
     assert (inds // 10 == np.arange(8)).all()
-    # All 10 places of a segment turn up among 400 draws, and views differ.
-    assert set((inds % 10).ravel()) == set(range(10))
     assert len({tuple(view) for view in inds}) == 50
-    # Segments of 2.5 frames still cover the whole video.
-    assert set(sample(10, 4, 50, mode='random').ravel()) == set(range(10))
     one = sample(80, 8, 3, mode='random')
     assert (sample(80, 8, 3, mode='random', start=5) == one + 5).all()
 
@@ -88,10 +136,9 @@ def test_random_views_are_the_same_in_another_process():
     assert out.splitlines()[-1] == str(here['frame_inds'].tolist())
 
 
-@pytest.mark.parametrize('mode', ['uniform', 'random'])
 @pytest.mark.parametrize('total', [1, 2, 3, 5])
-def test_short_videos_repeat_frames(total, mode):
-    inds = sample(total, 8, 3, mode=mode)
+def test_short_videos_repeat_frames(total):
+    inds = sample(total, 8, 3)
     assert (inds >= 0).all() and (inds < total).all()
     assert (np.diff(inds, axis=1) >= 0).all()  # in order of time
 
@@ -128,9 +175,9 @@ def test_order_of_the_test_pipeline_on_a_real_video(tmp_path):
     imgs = data['inputs'].numpy().transpose(0, 2, 3, 1)
     assert imgs.shape == (3 * 4 * 4, 48, 48, 3)
     found = np.array([read_index(img) for img in imgs]).reshape(3, 4, 4)
-    # Segments of 59 / 4 frames start at 0, 15, 30, 44 (14.75 * i, rounded,
-    # ties to even); views at 1/5 .. 4/5 of 14.75: 2, 5, 8, 11.
-    expected = np.add.outer([2, 5, 8, 11], [0, 15, 30, 44])
+    # 16 segments of 3.75 frames have their middles at 1.875 + 3.75 i
+    expected = [[1, 16, 31, 46], [5, 20, 35, 50], [9, 24, 39, 54],
+                [13, 28, 43, 58]]
     for crop in range(3):
         assert (found[crop] == expected).all()
     # ThreeCrop's own order of crops, each for all frames of all views.

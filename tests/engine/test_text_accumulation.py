@@ -95,11 +95,15 @@ def test_autocast():
     full, = _train(exact, _wrapper(exact, 4), batches, False)
     expected, = _train(plain, _wrapper(plain, 4, **wrapper), batches, False)
     found, = _train(model, _wrapper(model, 4, **wrapper), batches)
-    for name, grad in full.items():
-        # bfloat16 rounds; it does so no worse than the plain way
-        rounding = (expected[name] - grad).norm()
-        assert (found[name] - grad).norm() < 1.5 * rounding + 1e-6, name
-        assert rounding < 0.2 * grad.norm(), name
+    def error(gradients):
+        """Of all gradients together: each one alone is a matter of chance."""
+        return sum(float((gradients[name] - grad).norm()**2)
+                   for name, grad in full.items())**.5
+
+    # bfloat16 rounds; it does so no worse than the plain way
+    assert error(found) < 1.5 * error(expected)
+    assert error(expected) < .1 * sum(
+        float(grad.norm()**2) for grad in full.values())**.5
     # the text side did run in bfloat16
     name = 'cls_head.text_classifier.text.text_projection'
     assert (found[name] - full[name]).norm() > 1e-3 * full[name].norm()
@@ -136,14 +140,15 @@ def _run(work_dir, hooks):
 
 
 def test_with_a_runner(tmp_path):
-    """Steps of 2, 2 and 1 micro-batches, twice."""
+    """Two epochs of two steps of 2 micro-batches; a fifth, whose gradients
+    wait in vain, is left out."""
     runtime = Config.fromfile(RUNTIME).custom_hooks
     hooks = [h for h in runtime if 'Accumulation' in h['type']]
     assert [h['type'] for h in hooks] == ['EpochAccumulationHook',
                                           'TextAccumulationHook']
     found, counts = _run(tmp_path / 'a', hooks)
     expected, plain = _run(tmp_path / 'b', hooks[:1])
-    assert (counts.forward, counts.backward) == (6, 6)
+    assert (counts.forward, counts.backward) == (6, 4)
     assert (plain.forward, plain.backward) == (10, 10)
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-6)

@@ -1,42 +1,144 @@
 """Verdicts on the paper's claims."""
-import pytest
+import math
 
-from projects.vifi_clip.matrix.claims import (Claim, judge, mini_claims,
-                                              p_value)
+import numpy as np
+import pytest
+from matrix_world import write_predictions, write_record
+
+from projects.vifi_clip.matrix.claims import (Claim, compare, judge,
+                                              mini_claims, read_hits)
+from projects.vifi_clip.matrix.layout import Layout
 from projects.vifi_clip.matrix.mini_tables import mini_tables
-from projects.vifi_clip.matrix.results import Result
-from projects.vifi_clip.matrix.runs import Cell, Table
+from projects.vifi_clip.matrix.runs import Cell, Run, Table
 
 
 def test_every_claim_is_about_cells_that_exist():
     places = {(key, cell.row, cell.column)
               for key, table in mini_tables().items() for cell in table.cells}
+    assert len(mini_claims()) == 27
     for claim in mini_claims():
         assert (claim.table, *claim.better) in places, claim
         assert (claim.table, *claim.worse) in places, claim
 
 
-def test_p_value_by_hand():
-    # Welch: means 2 and 5, variances 1 and 1, n = 3: t = 3.674, df = 4
-    assert p_value((1, 2, 3), (4, 5, 6)) == pytest.approx(0.0213, abs=2e-4)
-    # one sample against a fixed figure: t = 3.4641, df = 2
-    assert p_value((1, 2, 3), (4, )) == pytest.approx(0.0742, abs=2e-4)
-    assert p_value((4, ), (1, 2, 3)) == p_value((1, 2, 3), (4, ))
-    assert p_value((1, ), (2, )) is None
-    assert p_value((2, 2), (2, 2)) is None is p_value((2, 2), (3, ))
+def _world(rng, seeds, videos, spread, gain=0.):
+    """Hits of a method: videos differ in difficulty, seeds in skill.
+
+    The difficulty is the same for all methods (``rng`` aside).
+    """
+    difficulty = np.random.default_rng(5).normal(0, 1.2, videos)
+    own = rng.normal(0, .7, videos)  # what this method finds hard
+    skill = rng.normal(0, spread, (seeds, 1)) if seeds > 1 else 0.
+    noise = rng.normal(0, .7, (seeds, videos))
+    return (difficulty + own + skill + gain + noise > 0).astype(float)
+
+
+def test_error_of_videos_is_the_binomial_one():
+    """One seed a side: what is left is McNemar's, paired, error."""
+    rng = np.random.default_rng(0)
+    one, other = _world(rng, 1, 1000, 0.), _world(rng, 1, 1000, 0.)
+    verdict = compare([one], [other])
+    difference = (one - other)[0]
+    assert verdict.gain == pytest.approx(100 * difference.mean())
+    error = 100 * difference.std(ddof=1) / math.sqrt(1000)
+    reach = (verdict.high - verdict.low) / 2
+    assert reach == pytest.approx(1.96 * error, rel=0.05)
+
+
+def test_error_of_seeds_is_welchs():
+    """Each seed right on a share of its own: Welch's interval."""
+    def side(shares):
+        # so many videos that their part of the error vanishes
+        return np.repeat(np.array(shares)[:, None], 10**4, 1)
+
+    verdict = compare([side((.5, .6, .7))], [side((.2, .3, .4))])
+    # standard error sqrt(2 * 0.01 / 3) = 0.0816, t of 4 degrees: 2.776
+    assert verdict.gain == pytest.approx(30.)
+    reach = (verdict.high - verdict.low) / 2
+    assert reach == pytest.approx(100 * 2.776 * 0.0816, rel=0.08)
+    assert verdict.chance == pytest.approx(0.0213, rel=0.3)
+
+
+@pytest.mark.parametrize('spread', [0.05, 0.3])
+@pytest.mark.parametrize('seeds', [(3, 3), (3, 1)])
+def test_nothing_is_found_where_nothing_is(monkeypatch, spread, seeds):
+    """In 120 worlds without a difference, about one in twenty is called one
+    at the most, whether seeds or videos matter."""
+    from projects.vifi_clip.matrix import claims
+    monkeypatch.setattr(claims, 'DRAWS', 300)
+    rng, wrong = np.random.default_rng(1), 0
+    for world in range(120):
+        sides = [_world(rng, count, 200, spread) for count in seeds]
+        wrong += compare([sides[0]], [sides[1]], seed=world).chance < 0.05
+    # P(more than 13 of 120 at a rate of 0.05) < 0.005
+    assert wrong <= 13
+
+
+def test_a_difference_of_three_points_is_found():
+    """What 1,008 videos and three seeds are for."""
+    rng = np.random.default_rng(2)
+    base = (rng.random((1, 1008)) < .4).astype(float)
+    flips = rng.random((6, 1008)) < .02
+    sides = np.abs(np.repeat(base, 6, 0) - flips)
+    gained = (rng.random(1008) < .05) & (base[0] == 0)
+    sides[:3, gained] = 1
+    verdict = compare([sides[:3]], [sides[3:]])
+    assert verdict.gain == pytest.approx(3., abs=1.)
+    assert verdict.chance < 0.05 and verdict.low > 0
+
+
+def test_harmonic_mean_of_two_sets():
+    def halves(base, novel):
+        return [np.repeat([[1.] * base + [0.] * (100 - base)], 2, 0),
+                np.repeat([[1.] * novel + [0.] * (100 - novel)], 2, 0)]
+
+    verdict = compare(halves(60, 40), halves(50, 50))
+    assert verdict.gain == pytest.approx(48. - 50.)  # 2 * 60 * 40 / 100
+    assert 'cannot be told' in verdict.text()
 
 
 @pytest.mark.parametrize('better, worse, said', [
-    ((50., 51., 52.), (30., 31., 32.), 'holds (+20.0'),
-    ((30., 31., 32.), (50., 51., 52.), 'does not hold (-20.0'),
-    ((50., 40., 30.), (35., 36., 37.), 'cannot be told from the spread'),
-    ((50., ), (30., ), 'cannot be told: no spread to judge by (+20'),
-    ((50., 51., 52.), (20., ), 'holds (+31.0'), ((), (1., 2.), 'not run')])
+    (90, 30, 'holds: +60.0'), (30, 90, 'does not hold: -60.0'),
+    (50, 49, 'cannot be told: +1.0')])
 def test_verdicts(better, worse, said):
-    results = [Result(Cell(row, 'top-1', (), 'acc/top1'), values)
-               for row, values in (('a', better), ('b', worse))]
-    table = Table('8', 'x', tuple(r.cell for r in results), ())
-    claim = Claim('8', 'a over b', ('a', 'top-1'), ('b', 'top-1'))
+    def hits(cell):
+        share = dict(a=better, b=worse)[cell.row]
+        return [np.repeat([[1.] * share + [0.] * (100 - share)], 3, 0)]
+
+    cells = (Cell('a', 'top-1'), Cell('b', 'top-1'))
+    table = Table('4', 'x', cells, ())
+    claim = Claim('4', 'a over b', ('a', 'top-1'), ('b', 'top-1'))
     elsewhere = Claim('9', '', ('a', 'top-1'), ('b', 'top-1'))
-    (_, verdict), = judge([claim, elsewhere], [(table, results)])
-    assert verdict.startswith(said)
+    (_, verdict), = judge([claim, elsewhere], [table], hits)
+    assert verdict.text().startswith(said)
+    (_, verdict), = judge([claim], [table], lambda cell: None)
+    assert verdict is None
+
+
+RUNS = {f'full/seed{s}': Run(f'full/seed{s}', 'vifi_mini', dict(SEED=str(s)))
+        for s in (1, 2)}
+
+
+def test_hits_of_runs(tmp_path):
+    layout = Layout(str(tmp_path))
+    cell = Cell('a', 'HM', tuple(RUNS), 'HM/acc/top1')
+    assert read_hits(cell, RUNS, layout) is None
+    run = RUNS['full/seed1']
+    write_record(layout, run, {
+        'base/acc/top1': 2 / 3, 'novel/acc/top1': 0.5, 'HM/acc/top1': 4 / 7})
+    write_predictions(layout, run, [0, 1, 2], [0, 1, 0], 'base')
+    write_predictions(layout, run, [0, 1], [0, -1], 'novel')
+    base, novel = read_hits(cell, RUNS, layout)
+    assert base.tolist() == [[1, 1, 0]] and novel.tolist() == [[1, 0]]
+
+
+def test_predictions_of_another_test(tmp_path):
+    layout, run = Layout(str(tmp_path)), RUNS['full/seed1']
+    write_record(layout, run, {'acc/top1': 1.})
+    path = write_predictions(layout, run, [0, 1], [0, 0])
+    cell = Cell('a', 'top-1', tuple(RUNS), 'acc/top1')
+    with pytest.raises(ValueError, match='predictions.csv'):
+        read_hits(cell, RUNS, layout)
+    path.unlink()
+    with pytest.raises(OSError, match='predictions.csv'):
+        read_hits(cell, RUNS, layout)

@@ -39,9 +39,9 @@ MODELS_BY_NAME = _models()
 
 
 def test_number_of_models():
-    # zero-shot 4; base-to-novel 4 x 4 + 3; few-shot 3 x (3 + 2 fusions);
-    # supervised 3 + 3 fusions; retrieval 2
-    assert len(MODELS_BY_NAME) == 4 + 19 + 15 + 6 + 2
+    # zero-shot 4; base-to-novel 4 x 4 + 3; few-shot 3 x (5 + 2 fusions);
+    # supervised 3 + 3 fusions and frozen CLIP; retrieval 2
+    assert len(MODELS_BY_NAME) == 4 + 19 + 21 + 7 + 2
 
 
 @pytest.mark.parametrize('name', MODELS_BY_NAME)

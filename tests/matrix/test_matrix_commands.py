@@ -92,14 +92,15 @@ def printed(capsys):
     return call
 
 
-CHOICE = ('--table', '1', '4', '--dataset', 'hmdb51')
+CHOICE = ('--table', '1', '8', '--dataset', 'hmdb51')
 
 
 def _check_calls(calls, work, tool='tools/{}.py'):
-    """Of CHOICE: 3 trainings on K400, 4 tests on HMDB-51, 3 + 3 of Table 4."""
+    """Of CHOICE: 3 trainings on K400, 4 tests on HMDB-51; of Table 8, 3 runs
+    of prompts and frozen CLIP."""
     trained = [call for call in calls if 'train.py' in ' '.join(call['argv'])]
     tested = [call for call in calls if call not in trained]
-    assert (len(trained), len(tested)) == (3 + 6, 4 + 6)
+    assert (len(trained), len(tested)) == (3 + 3, 4 + 4)
     order = [call['argv'][call['argv'].index('--work-dir') + 1][
         len(str(work)) + 1:] for call in calls]
     for name in order:
@@ -171,7 +172,7 @@ def test_slurm_jobs(cluster, printed, tmp_path, folder):
     assert done.stderr == ''
     _check_calls(cluster.calls(), work)
     jobs = cluster.jobs()
-    assert len(jobs) == 3 + 4 + 6
+    assert len(jobs) == 3 + 4 + 4
     numbers = {}
     for i, words in enumerate(jobs):
         name = words.partition(f'{work}/')[2].partition('/slurm-%j.out')[0]
@@ -195,7 +196,7 @@ def test_commands_of_what_is_left(cluster, printed, tmp_path):
     source = write_training(layout, 'zero_shot/train/both')
     write_record(layout, RUNS['zero_shot/hmdb51/none'], {})
     script = printed(*argv)
-    assert script.count('sbatch --parsable') == 3 + 4 + 6 - 2
+    assert script.count('sbatch --parsable') == 3 + 4 + 4 - 2
     assert f'PRETRAINED={source} ' in script  # no need to wait
     assert 'job_zero_shot_train_both' not in script
     # a training that was interrupted is waited for, though it has a
@@ -222,7 +223,7 @@ def test_nothing_runs_on_a_failed_training(cluster, printed, tmp_path):
 
 
 def test_commands_keep_knobs_of_the_environment(cluster, printed, tmp_path):
-    script = printed('--table', '8', '--commands', 'shell', '--only', 'image',
+    script = printed('--table', '4', '--commands', 'shell', '--only', 'image',
                      '--work-dir', tmp_path)
     cluster.bash(script, ROOT, DATA_ROOT='/my data')
     assert [call['environ'] for call in cluster.calls()] == [

@@ -11,8 +11,7 @@ PROMPTS = Run('few/prompts', 'vifi_few_shot', dict(TUNE='prompts'),
               uses='bridge')
 TESTED = Run('zero', 'vifi_zero_shot', dict(TUNE='both', EVAL='k600'),
              train=False, uses='bridge')
-FROZEN = Run('few/none', 'vifi_few_shot', dict(TUNE='none'), train=False,
-             test_options=('--single-view', ))
+FROZEN = Run('few/none', 'vifi_few_shot', dict(TUNE='none'), train=False)
 
 
 @pytest.fixture
@@ -28,7 +27,10 @@ def test_steps_of_a_new_run(layout, tmp_path):
     assert test[0] == 'test' and test[1] == train[1]
     assert isinstance(test[2], ShellText)
     assert test[3:] == ['--work-dir', f'{tmp_path}/few/both', '--metrics',
-                        f'{tmp_path}/few/both/metrics.json']
+                        f'{tmp_path}/few/both/metrics.json', '--predictions',
+                        f'{tmp_path}/few/both/predictions.csv']
+    captions, = layout.steps(Run('r', 'vifi_retrieval', train=False))
+    assert '--predictions' not in captions  # which are no classes
 
 
 def test_trained_runs_are_tested_alone(layout):
@@ -74,7 +76,7 @@ def test_runs_that_use_others(layout):
 
 def test_frozen_clip(layout):
     test, = layout.steps(FROZEN)
-    assert test[2] == 'none' and test[-1] == '--single-view'
+    assert test[2] == 'none'
     assert layout.environ(FROZEN) == dict(TUNE='none')
 
 

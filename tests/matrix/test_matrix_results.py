@@ -1,13 +1,15 @@
 """Cells from records of runs."""
 import json
 import statistics
+from pathlib import Path
 
 import pytest
 from matrix_world import write_record
 
 from projects.vifi_clip.matrix.layout import Layout
+from projects.vifi_clip.matrix.paper_tables import paper_tables
 from projects.vifi_clip.matrix.results import Result, fill
-from projects.vifi_clip.matrix.runs import Cell, Run, Table
+from projects.vifi_clip.matrix.runs import Cell, Run, Table, by_name
 
 RUNS = [Run(f'few/seed{seed}', 'vifi_few_shot',
             dict(DATASET='ucf101', SHOTS='4', SEED=str(seed), TUNE='both'))
@@ -36,7 +38,8 @@ def test_mean_and_sample_deviation(layout):
     # deviations -3, 1, 2: (9 + 1 + 4) / 2 = 7
     assert result.std == pytest.approx(7**0.5)
     assert result.difference == pytest.approx(1.)
-    assert result.text() == '44.0 ± 2.6 (paper 43.0, +1.0)'
+    assert result.text() == (
+        '44.0 ± 2.6 (paper 43.0, +1.0; lists not recorded)')
 
 
 def test_some_runs_are_missing(layout):
@@ -46,7 +49,8 @@ def test_some_runs_are_missing(layout):
     assert result.values == pytest.approx((40., 44.))
     assert result.std == pytest.approx(8**0.5)
     assert result.text() == (
-        '42.0 ± 2.8 (2 of 3 runs, paper 45.0 ± 0.3, -3.0)')
+        '42.0 ± 2.8 (2 of 3 runs, paper 45.0 ± 0.3, -3.0; lists not '
+        'recorded)')
 
 
 def test_a_single_run_has_no_deviation(layout):
@@ -69,13 +73,14 @@ def test_spread_within_one_run(layout):
     result = _fill(layout, runs=NAMES[:1], metric='ucf/top1_mean',
                    std='ucf/top1_std', paper=(76.8, 0.7))
     assert result.std == pytest.approx(0.7)
-    assert result.text() == '76.8 ± 0.7 (paper 76.8 ± 0.7, +0.0)'
+    assert result.text() == (
+        '76.8 ± 0.7 (paper 76.8 ± 0.7, +0.0; lists not recorded)')
 
 
 def test_zero_is_a_result(layout):
     write_record(layout, RUNS[0], {'acc/top1': 0.})
     result = _fill(layout, runs=NAMES[:1], paper=2.7)
-    assert result.text() == '0.0 (paper 2.7, -2.7)'
+    assert result.text() == '0.0 (paper 2.7, -2.7; lists not recorded)'
 
 
 def test_metrics_that_are_percent(layout):
@@ -147,3 +152,80 @@ def test_deviation_is_that_of_statistics():
     values = (61.2, 64.7, 60.3)
     cell = Cell('r', 'c', ('a', 'b', 'c'), 'm')
     assert Result(cell, values, spread=9.).std == statistics.stdev(values)
+
+
+def test_harmonic_mean_is_of_the_means(layout):
+    """Base 80, 40 and novel 40, 80: each run's HM is 53.3, that of the means
+    60."""
+    for run, (base, novel) in zip(RUNS, ((.8, .4), (.4, .8))):
+        hm = 2 * base * novel / (base + novel)
+        write_record(layout, run, {'base/acc/top1': base, 'HM/acc/top1': hm,
+                                   'novel/acc/top1': novel})
+    result = _fill(layout, metric='HM/acc/top1', runs=NAMES[:2])
+    assert result.mean == pytest.approx(60.)
+    assert result.values == pytest.approx((53.333, 53.333), abs=1e-3)
+    assert result.text() == '60.0, per seed 53.3 ± 0.0'
+
+
+def _entry(part, name, origin, dataset='ucf101'):
+    return dict(part=part, file=name, sha256='', origin=origin,
+                dataset=dataset)
+
+
+@pytest.mark.parametrize('entries, said', [
+    ([_entry('train', 'few_shot_train_4shot_seed1.txt', 'release'),
+      _entry('test', 'val_split1.txt', 'release')], "the paper's lists"),
+    # the release has no list of all training videos
+    ([_entry('train', 'train.txt', 'annotations', 'k400'),
+      _entry('test', 'val.txt', 'release', 'k400')], "the paper's lists"),
+    ([_entry('test', 'val_split1.txt', 'release, labels fixed', 'hmdb51')],
+     "not the paper's lists: test lists with labels fixed"),
+    ([_entry('train', 'few_shot_train_4shot_seed1.txt', 'annotations'),
+      _entry('test', 'val_split1.txt', 'changed')],
+     "not the paper's lists: train lists from the official annotations, test "
+     'lists changed after they were made'),
+    ([_entry('test', 'mine.txt', 'unknown', None)],
+     "not the paper's lists: test lists of unknown origin"),
+    ([], 'lists not recorded')])
+def test_lists_beside_the_figure(layout, entries, said):
+    write_record(layout, RUNS[0], {'acc/top1': .4}, lists=entries)
+    result = _fill(layout, runs=NAMES[:1], paper=40.)
+    assert result.text() == f'40.0 (paper 40.0, +0.0; {said})'
+
+
+def test_figures_of_other_commands(layout):
+    """`complexity` and `tsne` write them into the folder of the runs."""
+    tables = paper_tables()
+
+    def said(key, row, column):
+        results = {(r.cell.row, r.cell.column): r
+                   for r in fill(tables[key], by_name(tables.values()),
+                                  layout)}
+        return results[row, column].text()
+
+    assert said('6', 'ViFi-CLIP', 'GFLOPs') == 'not measured (paper 281.0)'
+    assert said('6', 'X-CLIP', 'GFLOPs') == 'not implemented (paper 287.0)'
+    config = dict(title=['vifi_k400'], asked=dict(image=281.04e9),
+                  parameters=149_620_000, token_parameters=25_300_000,
+                  measured=dict(views_per_second=dict(median=70.)))
+    record = dict(convention='macs', machine='2 CPU cores', configs=[config])
+    path = Path(layout.root, 'complexity.json')
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(record))
+    assert said('6', 'ViFi-CLIP', 'GFLOPs') == '281.0 (paper 281.0, +0.0)'
+    assert said('4', 'CLIP text-FT', 'GFLOPs') == '281.0 (paper 281.0, +0.0)'
+    assert said('6', 'ViFi-CLIP', 'parameters (M)') == (
+        '124.3 (paper 124.7, -0.4)')
+    assert said('9', 'VL prompting', 'GFLOPs').startswith('not measured')
+    # only an A100 stands beside the paper's
+    speed = ('6', 'ViFi-CLIP', 'views/s (A100)')
+    assert said(*speed).startswith('not measured')
+    path.write_text(json.dumps(dict(record, machine='NVIDIA A100-SXM4')))
+    assert said(*speed) == '70.0 (paper 71.1, -1.1)'
+    path.write_text(json.dumps(dict(record, convention='flops')))
+    with pytest.raises(ValueError, match='complexity.json'):
+        said(*speed)
+    Path(layout.root, 'tsne.json').write_text(json.dumps(dict(models=[
+        dict(name='ViFi-CLIP', homogeneity=.9, completeness=.91,
+             v_measure=.905)])))
+    assert said('11', 'ViFi-CLIP', 'V-measure') == '0.91 (paper 0.95, -0.04)'

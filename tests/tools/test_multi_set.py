@@ -94,7 +94,8 @@ def test_two_processes_report_what_one_does(halves, write_config, tools,
     one = tools.test(config, 'none', '--work-dir', tmp_path / 'one')
     done = start('bash', REPO / 'tools/dist_test.sh', config, 'none', '2',
                  '--work-dir', tmp_path / 'two', '--metrics',
-                 tmp_path / 'two.json', cwd=tmp_path)
+                 tmp_path / 'two.json', '--predictions', tmp_path / 'two.csv',
+                 cwd=tmp_path)
     output, _ = done.communicate(timeout=300)
     assert done.returncode == 0, output
     two = json.loads((tmp_path / 'two.json').read_text())['metrics']

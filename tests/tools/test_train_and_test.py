@@ -1,10 +1,13 @@
 """tools/train.py and tools/test.py on real clips, with their options."""
+import csv
 import pickle
 
 import pytest
 import torch
 from mmengine.config import Config
 from tiny import NAMES
+
+from projects.vifi_clip.evaluation.predictions_file import read_predictions
 
 
 @pytest.fixture
@@ -21,6 +24,22 @@ def _dumped(path) -> dict:
     return torch.stack([sample['pred_score'] for sample in samples])
 
 
+def _check_predictions(path, scores) -> None:
+    """A line for each video: its file, label, best class and score."""
+    with open(path, newline='') as file:
+        rows = list(csv.DictReader(file))
+    assert [row['video'].rpartition('/')[2] for row in rows] == [
+        f'val_{i}.mp4' for i in range(5)]
+    labels, predicted = read_predictions(path)
+    assert labels.tolist() == [0, 1, 2, 3, 0]
+    assert predicted.tolist() == scores.argmax(1).tolist()
+    for row, label, best, score in zip(rows, labels, predicted, scores):
+        assert (row['class'], row['predicted_class']) == (NAMES[label],
+                                                          NAMES[best])
+        assert float(row['score']) == pytest.approx(float(score.max()),
+                                                    rel=1e-4)
+
+
 def _log(folder) -> str:
     return ''.join(p.read_text() for p in sorted(folder.glob('*/*.log')))
 
@@ -30,10 +49,12 @@ def test_train_then_test_with_views_and_dump(tools, trained, tmp_path):
     metrics, scores = {}, {}
     for name, options in dict(
             views=[], single=['--single-view'], amp=['--amp']).items():
-        dump = tmp_path / f'{name}.pkl'
+        dump, table = tmp_path / f'{name}.pkl', tmp_path / f'{name}.csv'
         metrics[name] = tools.test(config, checkpoint, '--work-dir',
-                                   tmp_path / name, '--dump', dump, *options)
+                                   tmp_path / name, '--dump', dump,
+                                   '--predictions', table, *options)
         scores[name] = _dumped(dump)
+        _check_predictions(table, scores[name])
         assert scores[name].shape == (5, len(NAMES))
         torch.testing.assert_close(scores[name].sum(1), torch.ones(5))
         # the metric is that of the dumped scores

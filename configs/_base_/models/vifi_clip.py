@@ -1,5 +1,6 @@
-# ViFi-CLIP (paper section 3): CLIP fine-tuned on videos, or frozen with deep
-# prompts learnt in both towers. An entry adds class_file and num_frames.
+# ViFi-CLIP: CLIP fine-tuned on videos (paper section 4), or frozen with deep
+# prompts learnt in both towers (section 5). An entry adds class_file and
+# num_frames.
 # Knobs: TUNE (both, image, text, prompts; none: frozen CLIP), FUSION
 # (embedding, decision, image), ARCH and PRETRAINED (where CLIP comes from),
 # TEMPLATE (photo: 'a photo of a {}.', name: the class name alone), PIXELS
@@ -25,7 +26,7 @@ if pretrained == 'default':
     if tune == 'prompts':
         raise ValueError(
             'TUNE=prompts starts from a model fine-tuned on Kinetics-400 '
-            '(paper section 3.3): set PRETRAINED=CHECKPOINT, or '
+            '(paper section 5): set PRETRAINED=CHECKPOINT, or '
             'PRETRAINED=openai for prompts in CLIP as it is')
     pretrained = 'openai'
 pretrained = None if pretrained == 'none' else pretrained

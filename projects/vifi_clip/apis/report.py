@@ -5,7 +5,7 @@ import io
 import os.path as osp
 from typing import Dict, List, Optional, Sequence, Tuple
 
-from ..matrix.claims import judge, mini_claims
+from ..matrix.claims import judge, mini_claims, read_hits
 from ..matrix.layout import Layout
 from ..matrix.mini_tables import mini_tables
 from ..matrix.paper_tables import paper_tables
@@ -16,7 +16,7 @@ from .run_matrix import default_folder
 
 Filled = List[Tuple[Table, List[Result]]]
 _CSV = ('table', 'group', 'row', 'column', 'ours', 'std', 'runs',
-        'runs_wanted', 'paper', 'paper_std', 'difference')
+        'runs_wanted', 'paper', 'paper_std', 'difference', 'lists')
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -61,7 +61,7 @@ def main(argv: Optional[Sequence[str]] = None) -> Filled:
               for key in args.table or tables]
     text = f'Runs of {folder}.\n\n' + markdown(filled, runs, layout)
     if args.mini:
-        text += '\n' + claims_text(filled)
+        text += '\n' + claims_text(filled, runs, layout)
     print(text)
     _save(args.out or folder, text, filled)
     return filled
@@ -92,16 +92,20 @@ def markdown(filled: Filled, runs: Dict[str, Run], layout: Layout) -> str:
     return '\n'.join(parts)
 
 
-def claims_text(filled: Filled) -> str:
+def claims_text(filled: Filled, runs: Dict[str, Run], layout: Layout) -> str:
     """The paper's claims with a verdict each, in Markdown."""
-    rows = [['table', 'claim', 'in miniature']]
-    rows += [[claim.table, claim.text, verdict]
-             for claim, verdict in judge(mini_claims(), filled)]
-    if len(rows) == 1:  # nothing is claimed of these tables
+    judged = judge(mini_claims(), [table for table, _ in filled],
+                   lambda cell: read_hits(cell, runs, layout))
+    if not judged:  # nothing is claimed of these tables
         return ''
+    rows = [['table', 'claim', 'in miniature: gain (95% interval)']]
+    rows += [[claim.table, claim.text,
+              verdict.text() if verdict else 'not run']
+             for claim, verdict in judged]
     return ('## The paper\'s claims\n\n' + table_text(rows) + '\n\n'
-            'A claim holds, or does not, where p < 0.05 (Welch\'s t test over '
-            'seeds).\n')
+            'Percentage points. A claim holds, or does not, where 0 is outside '
+            'of the interval, which is\nfor other seeds and other test videos '
+            '(projects/vifi_clip/matrix/claims.py).\n')
 
 
 def _grid(results: List[Result], corner: str) -> str:
@@ -128,20 +132,27 @@ def _footnote(table: Table, runs: Dict[str, Run], layout: Layout) -> str:
     names = dict.fromkeys(n for cell in table.cells for n in cell.runs)
     records = {name: layout.record(runs[name]) for name in names}
     found = [record for record in records.values() if record]
-    said = f'Percent; {len(found)} of {len(records)} runs finished.'
+    said = [f'{table.unit}.'] if table.unit else []
+    if names:
+        said.append(f'{len(found)} of {len(records)} runs finished.')
+    said += [table.note] if table.note else []
     others = [name for name, record in records.items() if not record
               and osp.isfile(layout.metrics_file(runs[name]))]
     if others:
-        said += (f' Left out, since their knobs differ from the table\'s '
-                 f'and the environment\'s: {", ".join(others)}.')
-    if not found:
-        return said
-    prompts = sorted({_prompt(record) for record in found})
-    said += (' ± is the sample standard deviation (seeds, or official '
-             f'splits). Prompts: {"; ".join(prompts)}.')
+        said.append('Left out, since their knobs differ from the table\'s and '
+                    f'the environment\'s: {", ".join(others)}.')
+    if found:
+        prompts = sorted({_prompt(record) for record in found})
+        said.append('± is the sample standard deviation (seeds, or official '
+                    f'splits). Prompts: {"; ".join(prompts)}.')
     means = sorted({str(record['mean']) for record in found
                     if record.get('mean')})
-    return f'{said} Pixel means: {"; ".join(means)}.' if means else said
+    if means:
+        said.append(f'Pixel means: {"; ".join(means)}.')
+    if any(cell.metric.startswith('HM/') for cell in table.cells):
+        said.append('HM is the harmonic mean of the mean base and the mean '
+                    'novel accuracy, as the paper\'s figures are.')
+    return ' '.join(said)
 
 
 def _prompt(record: dict) -> str:
@@ -166,7 +177,8 @@ def csv_text(filled: Filled) -> str:
                 table.key, cell.group, cell.row, cell.column,
                 _number(result.mean), _number(result.std),
                 len(result.values), len(cell.runs), _number(result.paper),
-                paper_std, _number(result.difference)
+                paper_std, _number(result.difference),
+                '; '.join(result.lists)
             ])
     return out.getvalue()
 

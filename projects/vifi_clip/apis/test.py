@@ -11,7 +11,7 @@ from .inference_options import add_inference_arguments, inference_settings
 from .launch import (add_common_arguments, build_runner,
                      leave_out_pretrained, load_config, prepare_distributed)
 from .outputs import check_target
-from .precheck import check_lists
+from .precheck import check_lists, list_origins
 from .strategy import apply_strategy
 
 if TYPE_CHECKING:
@@ -101,7 +101,8 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
 
 def _write_metrics(path: str, cfg: Config, args: argparse.Namespace,
                    metrics: dict) -> None:
-    """The metrics with what decides them: weights, prompt, pixels, knobs."""
+    """The metrics with what decides them: weights, prompt, pixels, knobs,
+    lists."""
     text = cfg.model.get('cls_head', {}).get('text_classifier', {})
     pixels = cfg.model.get('data_preprocessor') or {}
     pixels = (pixels.get('preprocessors') or {}).get('imgs', pixels)
@@ -112,6 +113,7 @@ def _write_metrics(path: str, cfg: Config, args: argparse.Namespace,
         templates=text.get('templates'),
         mean=pixels.get('mean'),
         std=pixels.get('std'),
+        lists=list_origins(cfg),
         single_view=args.single_view,
         inference=inference_settings(args),
         metrics={key: float(value) for key, value in metrics.items()})

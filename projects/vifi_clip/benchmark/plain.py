@@ -17,7 +17,7 @@ from ..models.blocks import FusedBlock
 
 
 class PlainViFiCLIP(nn.Module):
-    """ViFi-CLIP written down straight from section 3.1 of the paper.
+    """ViFi-CLIP written down straight from section 4 of the paper.
 
     Args:
         model (nn.Module): A :class:`ViFiCLIP` whose weights and classes to

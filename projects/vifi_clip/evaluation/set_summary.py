@@ -18,7 +18,7 @@ def summarise_sets(metrics: Dict[str, Metrics],
             group are added as ``<group>/<metric>_mean`` and ``..._std``.
         harmonic_mean (Sequence[str], optional): Two sets, base and novel,
             whose harmonic mean 2bn / (b + n) is added as ``HM/<metric>``
-            (ViFi-CLIP section 4.1). Defaults to None.
+            (ViFi-CLIP Table 2). Defaults to None.
 
     Returns:
         dict[str, float]: ``<set>/<metric>`` of every set, then the above.

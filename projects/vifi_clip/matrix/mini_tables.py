@@ -82,8 +82,7 @@ def base_to_novel() -> Table:
             for row in (FROZEN, *_TUNED)}
     rows[PROMPTS] = _mini('base2novel', 'base2novel', PROMPTS,
                           uses='full/both', SHOTS='16')
-    return _table('2', 'Base-to-novel, 16 shots (with bridge and prompt, '
-                  'Table 4)', rows,
+    return _table('2', 'Base-to-novel, 16 shots (VL prompting: Table 8)', rows,
                   {half: f'{half}/{TOP1}' for half in ('base', 'novel', 'HM')},
                   needed=_full(BOTH))
 
@@ -101,7 +100,7 @@ def few_shot() -> Table:
             runs += mine
             cells.append(Cell(row, f'K={shots}',
                               tuple(run.name for run in mine), TOP1))
-    return Table('3', 'Few-shot (with bridge and prompt, Table 5)',
+    return Table('3', 'Few-shot (VL prompting: Table 7)',
                  tuple(cells), tuple(runs))
 
 
@@ -110,13 +109,13 @@ def fusion() -> Table:
     rows = {kind: _mini(f'fusion/{kind}', 'full', BOTH, FUSION=kind)
             for kind in ('decision', 'image')}
     rows['embedding'] = _full(BOTH)
-    return _table('7', 'Fusion of frames', rows, {'top-1': TOP1})
+    return _table('5', 'Fusion of frames', rows, {'top-1': TOP1})
 
 
 def supervised() -> Table:
     """The full set, 4 x 3 views."""
     rows = {row: _full(row) for row in (FROZEN, *_TUNED)}
-    return _table('8', 'Fully supervised, 24 classes, 4x3 views', rows,
+    return _table('4', 'Fully supervised, 24 classes, 4x3 views', rows,
                   {'top-1': TOP1, 'top-5': 'acc/top5'})
 
 

@@ -1,29 +1,46 @@
-"""The paper's tables: every cell, and the runs behind it."""
-from typing import Dict, List, Tuple
+"""The paper's tables: every cell, and the runs behind ours."""
+from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 from . import paper
-from .paper import BOTH, FROZEN, IMAGE, PROMPTS, TEXT
-from .runs import Cell, Run, Table
+from .paper import BOTH, DATASETS, FROZEN, IMAGE, PROMPTS, TEXT, Figures
+from .runs import Cell, Run, Source, Table
 
 SEEDS = (1, 2, 3)
 # The knob TUNE of each row.
 TUNE = {FROZEN: 'none', IMAGE: 'image', TEXT: 'text', BOTH: 'both',
         PROMPTS: 'prompts'}
 TOP1 = 'acc/top1'
-# Bridge and prompt starts from ViFi-CLIP trained on Kinetics-400.
-_BRIDGE = 'zero_shot/train/both'
+# VL prompting starts from ViFi-CLIP trained on Kinetics-400 (section 5).
+_BRIDGE = Run('zero_shot/train/both', 'vifi_zero_shot', dict(TUNE='both'),
+              'k400', test=False)
+
+# (row, data set, column) to what a cell has besides the paper's figure.
+Ours = Dict[Tuple[str, str, str], Dict[str, Any]]
 
 
-def _bridge() -> Run:
-    return Run(_BRIDGE, 'vifi_zero_shot', dict(TUNE='both'), 'k400',
-               test=False)
+def _table(key: str, title: str, figures: Figures, ours: Ours,
+           runs: Sequence[Run] = (), grouped: bool = False,
+           **more) -> Table:
+    """A table with all rows of the paper; those not in ``ours`` lack runs.
+
+    Args:
+        grouped (bool): Columns begin with a data set, which has a part of the
+            table to itself.
+        more: Further fields of the table.
+    """
+    cells = []
+    for (row, column), figure in figures.items():
+        group, _, name = column.partition(' ') if grouped else ('', '', column)
+        cells.append(Cell(row, name, paper=figure, group=group,
+                          **ours.get((row, group, name), {})))
+    return Table(key, title, tuple(cells), tuple(runs), **more)
 
 
 def zero_shot() -> Table:
     """Table 1: trained on Kinetics-400, tested elsewhere."""
     columns = (('hmdb51', 'HMDB-51', 'top1'), ('ucf101', 'UCF-101', 'top1'),
                ('k600', 'K600 top-1', 'top1'), ('k600', 'K600 top-5', 'top5'))
-    cells, runs = [], {}
+    ours, runs = {}, {}
     for row in (FROZEN, IMAGE, TEXT, BOTH):
         knobs, source = dict(TUNE=TUNE[row]), None
         if row != FROZEN:
@@ -35,12 +52,11 @@ def zero_shot() -> Table:
             runs[name] = Run(name, 'vifi_zero_shot',
                              dict(knobs, EVAL=dataset), dataset, train=False,
                              uses=source)
-            cells.append(
-                Cell(row, column, (name, ), f'{dataset}/acc/{top}_mean',
-                     f'{dataset}/acc/{top}_std',
-                     paper=paper.ZERO_SHOT[row, column]))
-    return Table('1', 'Zero-shot: trained on Kinetics-400, 32 frames, one '
-                 'view', tuple(cells), tuple(runs.values()))
+            ours[row, '', column] = dict(
+                runs=(name, ), metric=f'{dataset}/acc/{top}_mean',
+                std=f'{dataset}/acc/{top}_std')
+    return _table('1', 'Zero-shot: trained on Kinetics-400, 32 frames, one '
+                  'view', paper.ZERO_SHOT, ours, runs.values())
 
 
 def _seeded(name: str, config: str, knobs: dict, row: str, dataset: str,
@@ -52,7 +68,7 @@ def _seeded(name: str, config: str, knobs: dict, row: str, dataset: str,
     return [
         Run(f'{name}/{TUNE[row]}/seed{seed}', config,
             dict(knobs, TUNE=TUNE[row], SEED=str(seed)), dataset,
-            uses=_BRIDGE if row == PROMPTS else None) for seed in seeds
+            uses=_BRIDGE.name if row == PROMPTS else None) for seed in seeds
     ]
 
 
@@ -60,110 +76,185 @@ def _names(runs: List[Run]) -> Tuple[str, ...]:
     return tuple(run.name for run in runs)
 
 
-def _base_to_novel(key: str, title: str, datasets: tuple,
+def _base_to_novel(key: str, title: str, figures: Figures, datasets: tuple,
                    rows: tuple) -> Table:
-    cells, runs = [], [_bridge()] if PROMPTS in rows else []
+    ours, runs = {}, [_BRIDGE] if PROMPTS in rows else []
     for dataset in datasets:
         for row in rows:
             mine = _seeded(f'base2novel/{dataset}', 'vifi_base2novel',
                            dict(DATASET=dataset), row, dataset)
             runs += mine
-            cells += [
-                Cell(row, half, _names(mine), f'{half}/{TOP1}',
-                     paper=paper.BASE_TO_NOVEL[row, f'{dataset} {half}'],
-                     group=dataset)
-                for half in ('base', 'novel', 'HM')
-            ]
-    return Table(key, title, tuple(cells), tuple(runs))
+            for half in ('base', 'novel', 'HM'):
+                ours[row, dataset, half] = dict(runs=_names(mine),
+                                                metric=f'{half}/{TOP1}')
+    return _table(key, title, figures, ours, runs, grouped=True)
 
 
-def _few_shot(key: str, title: str, rows: tuple) -> Table:
-    cells, runs = [], [_bridge()] if PROMPTS in rows else []
-    for dataset in ('hmdb51', 'ucf101', 'ssv2'):
+def _k_shots(row: str, dataset: str, shots: int) -> List[Run]:
+    """The run of a few-shot cell: one published draw for each K."""
+    name, knobs = f'few_shot/{dataset}', dict(DATASET=dataset)
+    if row != FROZEN:
+        name += f'/{shots}shot'
+        knobs['SHOTS'] = str(shots)
+    return _seeded(name, 'vifi_few_shot', knobs, row, dataset, seeds=(1, ))
+
+
+def _few_shot(key: str, title: str, figures: Figures, rows: tuple) -> Table:
+    ours, runs = {}, [_BRIDGE] if PROMPTS in rows else []
+    for dataset in DATASETS:
         for row in rows:
             for shots in paper.SHOTS:
-                name, knobs = f'few_shot/{dataset}', dict(DATASET=dataset)
-                if row != FROZEN:
-                    name += f'/{shots}shot'
-                    knobs['SHOTS'] = str(shots)
-                # one published draw for each K
-                mine = _seeded(name, 'vifi_few_shot', knobs, row, dataset,
-                               seeds=(1, ))
+                mine = _k_shots(row, dataset, shots)
                 runs += mine
-                column = f'K={shots}'
-                cells.append(
-                    Cell(row, column, _names(mine), TOP1, group=dataset,
-                         paper=paper.FEW_SHOT[row, f'{dataset} {column}']))
-    return Table(key, title, tuple(cells), tuple(runs))
+                ours[row, dataset, f'K={shots}'] = dict(runs=_names(mine),
+                                                        metric=TOP1)
+    return _table(key, title, figures, ours, runs, grouped=True)
 
 
 def fusion() -> Table:
-    """Table 7: how frames become a video."""
-    cells, runs = [], []
-    for kind in ('decision', 'image', 'embedding'):
-        tiny = Run(f'fusion/k400_tiny/{kind}', 'vifi_k400',
-                   dict(TUNE=TUNE[BOTH], FUSION=kind,
-                        TRAIN_LIST='train_tiny.txt'), 'k400')
+    """Table 5: how frames become a video."""
+    ours, runs = {}, []
+    for row in (FROZEN, 'decision', 'image', 'embedding'):
+        knobs = dict(TUNE='none') if row == FROZEN else dict(
+            TUNE='both', FUSION=row)
+        tiny = Run(f'fusion/k400_tiny/{"none" if row == FROZEN else row}',
+                   'vifi_k400', dict(knobs, TRAIN_LIST='train_tiny.txt'),
+                   'k400', train=row != FROZEN)
         runs.append(tiny)
-        cells.append(Cell(kind, 'k400 tiny', (tiny.name, ), TOP1,
-                          paper=paper.FUSION[kind, 'k400 tiny']))
+        ours[row, '', 'k400 tiny'] = dict(runs=(tiny.name, ), metric=TOP1)
         for dataset in ('ssv2', 'hmdb51', 'ucf101'):
-            knobs = dict(DATASET=dataset, SHOTS='16')
-            name = f'few_shot/{dataset}/16shot'
-            if kind != 'embedding':  # which is Table 3's
-                knobs['FUSION'] = kind
-                name = f'fusion/{dataset}_16shot/{kind}'
-            mine = _seeded(name, 'vifi_few_shot', knobs, BOTH, dataset,
-                           seeds=(1, ))
+            if row in (FROZEN, 'embedding'):  # which are Table 3's
+                mine = _k_shots(FROZEN if row == FROZEN else BOTH, dataset,
+                                16)
+            else:
+                mine = _seeded(f'fusion/{dataset}_16shot/{row}',
+                               'vifi_few_shot',
+                               dict(DATASET=dataset, SHOTS='16', FUSION=row),
+                               BOTH, dataset, seeds=(1, ))
             runs += mine
-            column = f'{dataset} K=16'
-            cells.append(Cell(kind, column, _names(mine), TOP1,
-                              paper=paper.FUSION[kind, column]))
-    return Table('7', 'Fusion of frames', tuple(cells), tuple(runs))
+            ours[row, '', f'{dataset} K=16'] = dict(runs=_names(mine),
+                                                    metric=TOP1)
+    return _table('5', 'Fusion of frames', paper.FUSION, ours, runs)
 
 
 def supervised() -> Table:
-    """Table 8: fully supervised, 4 x 3 views."""
-    cells, runs = [], []
+    """Table 4: fully supervised, 4 x 3 views."""
+    ours, runs = {}, []
     for row in (IMAGE, TEXT, BOTH):
         run = Run(f'supervised/{TUNE[row]}', 'vifi_k400',
                   dict(TUNE=TUNE[row]), 'k400')
         runs.append(run)
-        cells += [
-            Cell(row, column, (run.name, ), f'acc/{column.replace("-", "")}',
-                 paper=paper.SUPERVISED[row, column])
-            for column in ('top-1', 'top-5')
-        ]
-    return Table('8', 'Fully supervised on Kinetics-400, 16 frames, 4x3 views',
-                 tuple(cells), tuple(runs))
+        for column in ('top-1', 'top-5'):
+            ours[row, '', column] = dict(
+                runs=(run.name, ), metric=f'acc/{column.replace("-", "")}')
+        ours[row, '', 'GFLOPs'] = dict(source=_complexity(_gflops))
+        ours[row, '', 'views/s (A100)'] = dict(source=_complexity(_speed))
+    return _table('4', 'Fully supervised on Kinetics-400, 16 frames, 4x3 '
+                  'views', paper.SUPERVISED, ours, runs, note=_COMPLEXITY)
+
+
+_COMPLEXITY = (
+    'Compute: `vifi-clip complexity vifi_k400 vifi_k400:TUNE=prompts --json '
+    'FOLDER/complexity.json`, with `--measure` on an A100, in the folder of '
+    'the runs; docs/complexity.md says what is counted.')
+
+
+def _gflops(config: dict) -> float:
+    return config['asked']['image'] / 1e9
+
+
+def _speed(config: dict) -> float:
+    """Views a second; the paper's are of an A100, and so must ours be."""
+    return config['measured']['views_per_second']['median']
+
+
+def _parameters(config: dict) -> float:
+    """Without the token embeddings, as the paper's figure nearly is."""
+    return (config['parameters'] - config['token_parameters']) / 1e6
+
+
+def _complexity(value: Callable[[dict], float], *changes: str) -> Source:
+    """A figure of ``vifi-clip complexity``.
+
+    Args:
+        value (Callable): The figure, from a config's record.
+        changes (str): What the config turns, as 'TUNE=prompts'.
+    """
+    def read(record: dict) -> float:
+        if record['convention'] != 'macs':
+            raise ValueError('made with --convention flops, where the paper '
+                             'counts multiply-adds once')
+        return value(next(
+            config for config in record['configs']
+            if config['title'] == ['vifi_k400', *changes]
+            and (value is not _speed or 'A100' in (record['machine'] or ''))))
+
+    return Source('complexity.json', read)
+
+
+def compute() -> List[Table]:
+    """Tables 6 and 9: operations, speed and parameters."""
+    columns = {'GFLOPs': _gflops, 'views/s (A100)': _speed,
+               'parameters (M)': _parameters}
+    fine_tuned, prompted = (
+        {(row, '', column): dict(source=_complexity(value, *changes))
+         for column, value in columns.items()}
+        for row, *changes in ((BOTH, ), (PROMPTS, 'TUNE=prompts')))
+    return [
+        _table('6', 'Compute', paper.COMPUTE, fine_tuned, unit='',
+               note=_COMPLEXITY),
+        _table('9', 'Compute of prompting', paper.COMPUTE_PROMPTING, prompted,
+               unit='', note=_COMPLEXITY)
+    ]
 
 
 def retrieval() -> Table:
     """Table 10: text to video on MSR-VTT 9k."""
-    cells, runs = [], []
+    ours, runs = {}, []
     for row in (FROZEN, BOTH):
         run = Run(f'retrieval/{TUNE[row]}', 'vifi_retrieval',
                   dict(TUNE=TUNE[row]), 'msrvtt', train=row != FROZEN)
         runs.append(run)
-        cells += [
-            Cell(row, f'R@{k}', (run.name, ), f'retrieval/R{k}', scale=1.,
-                 paper=paper.RETRIEVAL.get((row, f'R@{k}'))) for k in (1, 5)
-        ]
-    return Table('10', 'Text-to-video retrieval, MSR-VTT 9k', tuple(cells),
-                 tuple(runs))
+        for k in (1, 5):
+            ours[row, '', f'R@{k}'] = dict(
+                runs=(run.name, ), metric=f'retrieval/R{k}', scale=1.)
+    return _table('10', 'Text-to-video retrieval, MSR-VTT 9k',
+                  paper.RETRIEVAL, ours, runs)
+
+
+def clusters() -> Table:
+    """Table 11: how well clusters of HMDB-51's embeddings fit its classes."""
+    def score(row: str, key: str) -> Source:
+        return Source('tsne.json', lambda record: next(
+            model[key] for model in record['models'] if model['name'] == row))
+
+    ours = {
+        (row, '', column): dict(
+            source=score(row, column.replace('-', '_').lower()))
+        for row in (FROZEN, BOTH)
+        for column in ('homogeneity', 'completeness', 'V-measure')
+    }
+    return _table(
+        '11', 'Clusters of HMDB-51', paper.CLUSTERS, ours, unit='',
+        note='Ours: `vifi-clip tsne` of HMDB-51\'s embeddings with '
+        f'`--names "{FROZEN}, {BOTH}" --json FOLDER/tsne.json`, in the folder '
+        'of the runs.')
 
 
 def paper_tables() -> Dict[str, Table]:
-    """The paper's Tables 1-5, 7, 8 and 10 by number."""
+    """The paper's Tables 1 to 11 by number."""
     tuned = (FROZEN, IMAGE, TEXT, BOTH)
-    prompted = ('hmdb51', 'ucf101', 'ssv2')
     tables = (
         zero_shot(),
-        _base_to_novel('2', 'Base-to-novel, 16 shots',
-                       ('k400', *prompted), tuned),
-        _few_shot('3', 'Few-shot', (FROZEN, BOTH)),
-        _base_to_novel('4', 'Base-to-novel, bridge and prompt', prompted,
-                       (BOTH, PROMPTS)),
-        _few_shot('5', 'Few-shot, bridge and prompt', (BOTH, PROMPTS)),
-        fusion(), supervised(), retrieval())
-    return {table.key: table for table in tables}
+        _base_to_novel('2', 'Base-to-novel, 16 shots', paper.BASE_TO_NOVEL,
+                       ('k400', *DATASETS), tuned),
+        _few_shot('3', 'Few-shot', paper.FEW_SHOT, tuned),
+        supervised(), fusion(), *compute(),
+        _few_shot('7', 'Few-shot, bridge and prompt',
+                  paper.FEW_SHOT_PROMPTING, (FROZEN, PROMPTS)),
+        _base_to_novel('8', 'Base-to-novel, bridge and prompt',
+                       paper.BASE_TO_NOVEL_PROMPTING, DATASETS,
+                       (FROZEN, PROMPTS)),
+        retrieval(), clusters())
+    return {table.key: table
+            for table in sorted(tables, key=lambda table: int(table.key))}

@@ -44,13 +44,14 @@ def draw(filled: List[Tuple[Table, List[Result]]]) -> Optional[bytes]:
 
 
 def _panels(filled: List[Tuple[Table, List[Result]]]) -> List[_Panel]:
-    """Titles and results of what has been run."""
+    """Titles and results of what has been run; compute has other units."""
     panels = []
     for table, results in filled:
         title = table.title.split(':')[0].split(' (')[0]
         for group in dict.fromkeys(r.cell.group for r in results):
-            part = [r for r in results if r.cell.group == group]
-            if any(r.mean is not None for r in part):
+            part = [r for r in results if r.cell.group == group
+                    and r.mean is not None and r.cell.runs]
+            if part:
                 panels.append((f'{table.key}. {title}'
                                + (f': {group}' if group else ''), part))
     return panels
@@ -62,18 +63,17 @@ def _bars(axes, title: str, results: List[Result],
     rows = list(dict.fromkeys(r.cell.row for r in results))
     columns = list(dict.fromkeys(r.cell.column for r in results))
     width = 0.8 / len(rows)
-    top = max(r.mean or 0. for r in results)
+    top = max(r.mean for r in results)
     for result in results:
         place = columns.index(result.cell.column) + width * (
             rows.index(result.cell.row) - (len(rows) - 1) / 2)
-        if result.mean is not None:
-            axes.bar(place, result.mean, width * 0.92, yerr=result.std,
-                     color=colours[result.cell.row], error_kw=dict(lw=1))
-            inside = result.mean > 0.15 * top
-            axes.text(place, 0 if inside else result.mean,
-                      f' {result.mean:.1f}', rotation=90, ha='center',
-                      va='bottom', fontsize=7,
-                      color='white' if inside else 'black')
+        axes.bar(place, result.mean, width * 0.92, yerr=result.std,
+                 color=colours[result.cell.row], error_kw=dict(lw=1))
+        inside = result.mean > 0.15 * top
+        axes.text(place, 0 if inside else result.mean,
+                  f' {result.mean:.1f}', rotation=90, ha='center',
+                  va='bottom', fontsize=7,
+                  color='white' if inside else 'black')
         if result.paper is not None:
             axes.plot([place - width / 2, place + width / 2],
                       [result.paper] * 2, color='black', lw=1.5)

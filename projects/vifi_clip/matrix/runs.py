@@ -1,6 +1,7 @@
 """What a run and a cell of a table are."""
 from dataclasses import dataclass, field
-from typing import Dict, Iterable, List, Mapping, Optional, Tuple
+from typing import (Callable, Dict, Iterable, List, Mapping, Optional,
+                    Tuple)
 
 from .paper import Figure
 
@@ -33,29 +34,45 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Source:
+    """A figure that another command than train and test makes.
+
+    Attributes:
+        file (str): JSON file in the folder of the runs.
+        read (Callable[[dict], float]): The figure, from the file's content.
+    """
+
+    file: str
+    read: Callable[[dict], float]
+
+
+@dataclass(frozen=True)
 class Cell:
-    """One figure of a table.
+    """One figure of a table. Without runs and source, we have no such method.
 
     Attributes:
         row (str): The method.
         column (str): The metric, half or number of shots.
         runs (tuple[str, ...]): Names of the runs it averages (seeds).
-        metric (str): Key in the runs' metrics.
+        metric (str): Key in the runs' metrics. ``HM/...`` is the harmonic
+            mean of ``base/...`` and ``novel/...``.
         std (str, optional): Key of the spread, where a single run has one of
             its own (over official splits).
         scale (float): Factor to percent. Defaults to 100.
         paper (float | tuple[float, float], optional): The paper's figure.
         group (str): Data set, where a table has a part for each.
+        source (Source, optional): In place of runs.
     """
 
     row: str
     column: str
-    runs: Tuple[str, ...]
-    metric: str
+    runs: Tuple[str, ...] = ()
+    metric: str = ''
     std: Optional[str] = None
     scale: float = 100.
     paper: Optional[Figure] = None
     group: str = ''
+    source: Optional[Source] = None
 
 
 @dataclass(frozen=True)
@@ -68,12 +85,16 @@ class Table:
         cells (tuple[Cell, ...]): Row by row.
         runs (tuple[Run, ...]): All runs that its cells need, those that
             others use first.
+        unit (str): Of its figures. Defaults to 'Percent'.
+        note (str): Where figures that are of no run come from.
     """
 
     key: str
     title: str
     cells: Tuple[Cell, ...]
     runs: Tuple[Run, ...]
+    unit: str = 'Percent'
+    note: str = ''
 
 
 def by_name(tables: Iterable[Table]) -> Dict[str, Run]:

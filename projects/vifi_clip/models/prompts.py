@@ -1,6 +1,6 @@
 """Deep prompt tokens and the layer loop that carries them.
 
-ViFi-CLIP section 3.3, "bridge and prompt": n learnt tokens enter the sequence
+ViFi-CLIP section 5, "bridge and prompt": n learnt tokens enter the sequence
 at the first layer, and each of the next ``depth - 1`` layers puts its own n
 tokens in their place.
 """

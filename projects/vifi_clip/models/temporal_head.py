@@ -28,7 +28,7 @@ class TemporalMeanPoolHead(BaseHead):
       steps take the place of the frames. A 3D backbone that gives [N, C]
       (VideoMAE) is a 2D one with ``num_frames=1`` to this head.
 
-    Fusion (ViFi-CLIP section 5, "temporal fusion"):
+    Fusion (ViFi-CLIP section 4.3):
 
     - ``embedding``: the mean of the frames' embeddings is the video's;
     - ``decision``: the mean of the frames' logits;

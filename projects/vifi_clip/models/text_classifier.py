@@ -29,7 +29,7 @@ from .weights import load_pretrained
 class CLIPTextClassifier(BaseModule):
     """The text side of CLIP as the weights of a classifier, [K, D].
 
-    ViFi-CLIP section 3.1: the class name in a prompt, embedded at its
+    ViFi-CLIP section 4: the class name in a prompt, embedded at its
     end-of-text token. Nothing here depends on the label set but buffers that
     no checkpoint holds, so weights load under any label set.
 

@@ -23,7 +23,7 @@ _CPU_CHUNK = 16  # frames; 8 to 16 of 224 x 224 pixels were fastest
 
 @MODELS.register_module()
 class CLIPVisionBackbone(BaseModule):
-    """The image tower of any OpenCLIP model (ViFi-CLIP section 3.1).
+    """The image tower of any OpenCLIP model (ViFi-CLIP section 4).
 
     Args:
         arch (str | dict): OpenCLIP model name, or a dict of the shape of its
@@ -173,7 +173,7 @@ class CLIPVisionBackbone(BaseModule):
 
 @MODELS.register_module()
 class VLDeepPromptBackbone(CLIPVisionBackbone):
-    """The image tower with deep vision prompts (section 3.3, "VL prompting").
+    """The image tower with deep vision prompts (section 5, "VL prompting").
 
     n tokens are appended after the patch tokens and position embeddings,
     before ``ln_pre``; each of the first ``depth`` layers has its own n, which

@@ -1,0 +1,122 @@
+"""The learning rate is timm's, which the paper's release uses, step by step."""
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.optim import OptimWrapper
+from mmengine.registry import PARAM_SCHEDULERS, init_default_scope
+from timm.scheduler import CosineLRScheduler
+
+from projects.vifi_clip.engine import WarmupCosineLR
+from projects.vifi_clip.errors import UserError
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
+# entry, knobs, epochs of warm-up and in all, peak (recipes: "Optimisation")
+PROTOCOLS = [
+    ('vifi_zero_shot', {}, 5, 10, 8e-6), ('vifi_k400', {}, 5, 30, 22e-6),
+    ('vifi_k400', dict(TUNE='text'), 5, 30, 8e-6),
+    ('vifi_base2novel', {}, 5, 11, 2e-6),
+    ('vifi_base2novel', dict(TUNE='prompts'), 5, 11, 4e-2),
+    ('vifi_few_shot', {}, 5, 50, 2e-6),
+    ('vifi_few_shot', dict(TUNE='prompts'), 5, 50, 8e-3),
+    ('vifi_retrieval', {}, .5, 5, 1e-5), ('vifi_mini', {}, 1, 8, 3e-4),
+    ('vifi_mini', dict(PROTOCOL='few_shot'), 1, 12, 3e-4),
+    ('mini_retrieval', {}, 1, 6, 3e-4), ('mini_clip', {}, 1, 10, 1e-3)]
+
+
+@pytest.fixture(autouse=True)
+def _scope():
+    init_default_scope('mmaction')
+
+
+def _optimizer(*peaks):
+    return torch.optim.SGD([
+        dict(params=[torch.nn.Parameter(torch.zeros(1))], lr=peak)
+        for peak in peaks])
+
+
+def _build(cfg, wrapper, epoch_length):
+    """As MMEngine's runner does."""
+    return PARAM_SCHEDULERS.build(
+        dict(cfg, optimizer=wrapper),
+        default_args=dict(epoch_length=epoch_length))
+
+
+def _rates(scheduler, wrapper, steps):
+    found = []
+    for _ in range(steps):
+        found.append([group['lr'] for group in
+                      wrapper.optimizer.param_groups])
+        wrapper.step()
+        scheduler.step()
+    return found
+
+
+@pytest.mark.parametrize('entry, knobs, warmup, epochs, peak', PROTOCOLS)
+@pytest.mark.parametrize('epoch_length', [1, 2, 38])
+def test_every_protocol(monkeypatch, entry, knobs, warmup, epochs, peak,
+                        epoch_length):
+    for name, value in dict(knobs, PRETRAINED='clip.pt').items():
+        monkeypatch.setenv(name, value)
+    cfg = Config.fromfile(CONFIGS / f'{entry}.py')
+    assert cfg.optim_wrapper.optimizer.lr == peak
+    assert cfg.train_cfg.max_epochs == epochs
+    total = epochs * epoch_length
+    wrapper = OptimWrapper(_optimizer(peak))
+    found = _rates(_build(cfg.param_scheduler, wrapper, epoch_length),
+                   wrapper, total)
+    theirs = _optimizer(peak)
+    timm = CosineLRScheduler(
+        theirs, t_initial=total, lr_min=peak / 100, warmup_lr_init=0,
+        warmup_t=round(warmup * epoch_length), cycle_limit=1,
+        t_in_epochs=False)
+    for t, (rate, ) in enumerate(found):
+        timm.step_update(t)
+        assert rate == pytest.approx(theirs.param_groups[0]['lr'],
+                                     rel=1e-9), t
+
+
+@pytest.mark.parametrize('epochs, left', [
+    (10, .50), (11, .57), (30, .93), (50, .98)])
+def test_the_rate_drops_after_the_warm_up(epochs, left):
+    """To these shares of the peak, as measured on the release."""
+    wrapper = OptimWrapper(_optimizer(1.))
+    rates = _rates(WarmupCosineLR(wrapper, warmup=500, end=100 * epochs),
+                   wrapper, 502)
+    assert rates[0] == [0.]
+    assert rates[499] == [pytest.approx(499 / 500)]
+    assert rates[500] == [pytest.approx(left, abs=.008)]
+
+
+def test_groups_keep_their_ratio():
+    wrapper = OptimWrapper(_optimizer(1., .1))
+    for one, other in _rates(WarmupCosineLR(wrapper, warmup=3, end=20),
+                             wrapper, 20):
+        assert other == pytest.approx(one / 10)
+
+
+def test_a_resumed_schedule_goes_on():
+    wrapper = OptimWrapper(_optimizer(1.))
+    unbroken = _rates(WarmupCosineLR(wrapper, warmup=5, end=20), wrapper, 20)
+    wrapper = OptimWrapper(_optimizer(1.))
+    first = WarmupCosineLR(wrapper, warmup=5, end=20)
+    _rates(first, wrapper, 8)
+    saved, rate = first.state_dict(), wrapper.param_groups[0]['lr']
+    wrapper = OptimWrapper(_optimizer(1.))
+    second = WarmupCosineLR(wrapper, warmup=5, end=20)
+    second.load_state_dict(saved)
+    wrapper.param_groups[0]['lr'] = rate  # the optimizer's state has it
+    assert _rates(second, wrapper, 12) == unbroken[8:]
+
+
+@pytest.mark.parametrize('warmup', [-1, 21])
+def test_a_warm_up_longer_than_the_training(warmup):
+    with pytest.raises(ValueError, match=f'warmup={warmup}.*end=20'):
+        WarmupCosineLR(OptimWrapper(_optimizer(1.)), warmup=warmup, end=20)
+
+
+def test_no_micro_batch_in_an_epoch():
+    with pytest.raises(UserError, match='train_dataloader.batch_size'):
+        WarmupCosineLR.build_iter_from_epoch(
+            OptimWrapper(_optimizer(1.)), warmup=5, end=10, epoch_length=0)

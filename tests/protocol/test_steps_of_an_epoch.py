@@ -1,0 +1,157 @@
+"""Optimizer steps are as many as in the paper's release, for 8 processes too.
+
+The release's loop is played again here, from what is known of it: torch's
+distributed sampler, which makes the shares even; a loader that drops its last,
+short micro-batch; gradients that are set to zero at the start of an epoch and
+after a step, which comes at every A-th micro-batch.
+"""
+from types import SimpleNamespace
+
+import mmengine.dataset.sampler as samplers
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.dataset import DefaultSampler
+from mmengine.optim import OptimWrapper
+from mmengine.runner import EpochBasedTrainLoop
+from torch.utils.data import DataLoader, DistributedSampler
+from toy_runner import ToyData, toy_runner
+
+from projects.vifi_clip.engine import EpochAccumulationHook
+from projects.vifi_clip.errors import UserError
+
+HMDB, UCF, SSV2 = 51, 101, 174  # classes; base halves are the larger
+
+
+class Numbers(torch.utils.data.Dataset):
+    """Videos that are just numbers."""
+
+    def __init__(self, count):
+        self.count = count
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, i):
+        return float(i + 1)
+
+
+def _release(videos, processes, batch, accumulate, epochs):
+    """Steps of each process, and the sum of the videos behind each."""
+    found = []
+    for rank in range(processes):
+        sampler = DistributedSampler(Numbers(videos), processes, rank,
+                                     shuffle=False)
+        loader = DataLoader(Numbers(videos), batch, sampler=sampler,
+                            drop_last=True)
+        steps = []
+        for _ in range(epochs):
+            gradient = 0.
+            for i, data in enumerate(loader):
+                gradient += float(data.mean()) / accumulate
+                if (i + 1) % accumulate == 0:
+                    steps.append(gradient)
+                    gradient = 0.
+        found.append(steps)
+    return found
+
+
+def _ours(monkeypatch, loader_cfg, videos, processes, accumulate, epochs):
+    """The same through MMEngine's sampler and wrapper, and our hook."""
+    found = []
+    for rank in range(processes):
+        monkeypatch.setattr(samplers, 'get_dist_info',
+                            lambda: (rank, processes))
+        dataset = Numbers(videos)
+        loader = DataLoader(
+            dataset, loader_cfg.batch_size, drop_last=loader_cfg.drop_last,
+            sampler=DefaultSampler(dataset, shuffle=False))
+        weight = torch.nn.Parameter(torch.zeros((), dtype=torch.float64))
+        wrapper = OptimWrapper(torch.optim.SGD([weight], lr=1.),
+                               accumulative_counts=accumulate)
+        runner = SimpleNamespace(
+            train_dataloader=loader, optim_wrapper=wrapper,
+            model=torch.nn.Linear(1, 1),
+            train_loop=EpochBasedTrainLoop.__new__(EpochBasedTrainLoop))
+        hook, values = EpochAccumulationHook(), [0.]
+        for _ in range(epochs):
+            hook.before_train_epoch(runner)
+            for data in loader:
+                # so that the gradient is the mean of the videos' numbers
+                wrapper.update_params(-weight * data.mean())
+                if float(weight.detach()) != values[-1]:
+                    values.append(float(weight.detach()))
+            hook.after_train_epoch(runner)
+        found.append([b - a for a, b in zip(values, values[1:])])
+    return found
+
+
+# entry, classes trained on, shots, steps in all (None: by the play alone)
+SETTINGS = [
+    ('vifi_few_shot', HMDB, 2, 50), ('vifi_few_shot', HMDB, 4, None),
+    ('vifi_few_shot', HMDB, 8, None), ('vifi_few_shot', HMDB, 16, None),
+    ('vifi_few_shot', UCF, 2, None), ('vifi_few_shot', UCF, 16, None),
+    ('vifi_few_shot', SSV2, 2, None),
+    ('vifi_base2novel', 26, 16, 66), ('vifi_base2novel', 51, 16, None),
+    ('vifi_base2novel', 87, 16, None), ('vifi_base2novel', 200, 16, None)]
+
+
+@pytest.mark.parametrize('entry, classes, shots, steps', SETTINGS)
+def test_eight_processes(monkeypatch, entry, classes, shots, steps):
+    monkeypatch.setenv('PRETRAINED', 'clip.pt')
+    cfg = Config.fromfile(f'configs/{entry}.py')
+    videos, accumulate = classes * shots, cfg.optim_wrapper.accumulative_counts
+    expected = _release(videos, 8, 4, accumulate, 2)  # epochs
+    found = _ours(monkeypatch, cfg.train_dataloader, videos, 8, accumulate, 2)
+    assert {len(rank) for rank in found} == {len(expected[0])}
+    assert steps in (None, len(expected[0]) // 2 * cfg.train_cfg.max_epochs)
+    for one, other in zip(found, expected):
+        assert one == pytest.approx(other, rel=1e-4)
+
+
+@pytest.mark.parametrize('videos, accumulate', [
+    (101, 3), (96, 3), (97, 1), (24, 3)])
+def test_a_smaller_micro_batch_takes_as_many_steps(videos, accumulate):
+    """--auto-accumulate halves the batch where memory is short."""
+    counts = {
+        batch: len(_release(videos, 2, batch, accumulate * 4 // batch, 3)[0])
+        for batch in (4, 2, 1)
+    }
+    assert len(set(counts.values())) == 1, counts
+
+
+def _loader(batch_size):
+    return dict(batch_size=batch_size, drop_last=True, dataset=ToyData(),
+                sampler=dict(type='DefaultSampler', shuffle=False),
+                collate_fn=dict(type='default_collate'))
+
+
+def _wrapper(accumulate):
+    return dict(optimizer=dict(type='SGD', lr=.1),
+                accumulative_counts=accumulate)
+
+
+def test_no_step_in_an_epoch_is_an_error(tmp_path):
+    """Six videos, three micro-batches of two."""
+    runner = toy_runner(tmp_path, train_dataloader=_loader(2),
+                        optim_wrapper=_wrapper(4))
+    before = {k: v.clone() for k, v in runner.model.state_dict().items()}
+    with pytest.raises(UserError) as caught:
+        runner.train()
+    for said in ('6 videos', 'batch 2', '3 micro-batches',
+                 'optim_wrapper.accumulative_counts=4',
+                 'optim_wrapper.accumulative_counts=3'):
+        assert said in str(caught.value)
+    assert all(torch.equal(runner.model.state_dict()[k], v)
+               for k, v in before.items())
+    toy_runner(tmp_path / 'b', train_dataloader=_loader(2),
+               optim_wrapper=_wrapper(3)).train()
+
+
+def test_no_micro_batch_is_an_error(tmp_path):
+    runner = toy_runner(
+        tmp_path, train_dataloader=_loader(8), optim_wrapper=_wrapper(1),
+        param_scheduler=dict(type='WarmupCosineLR', warmup=1, end=2,
+                             by_epoch=True, convert_to_iter_based=True))
+    with pytest.raises(UserError, match='train_dataloader.batch_size'):
+        runner.train()

@@ -1,0 +1,284 @@
+"""Ten optimizer steps of a shipped config equal a plain loop of the paper.
+
+The loop is written from the paper and its settings, in plain PyTorch, over
+the independent model of tests/release_file.py: 77 tokens, every class encoded
+at every micro-batch, no hook and no runner. It is given the pixels that the
+runner read; which frames these are, and in which order the videos come, is
+worked out here a second time.
+"""
+import json
+import math
+
+import numpy as np
+import open_clip
+import pytest
+import release_file
+import torch
+from helpers import write_mp4
+from mmaction.datasets.transforms import SampleFrames
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from torch.distributions import Beta
+from torch.nn import functional as F
+
+from projects.vifi_clip.apis.launch import build_runner
+from projects.vifi_clip.models import ViFiCLIP
+
+NAMES = ['archery', 'arm wrestling', 'zumba']
+VIDEOS, FRAMES, LENGTH = 22, 4, 14
+BATCH, PEAK, SEED = 4, 5e-4, 5
+LAYERS, PROMPTS = 3, 10
+ARCH = dict(
+    embed_dim=32,
+    quick_gelu=True,
+    vision_cfg=dict(image_size=224, layers=LAYERS, width=64, head_width=64,
+                    patch_size=56),
+    text_cfg=dict(context_length=77, vocab_size=49408, width=64, heads=1,
+                  layers=LAYERS))
+
+
+@pytest.fixture(scope='module')
+def world(tmp_path_factory):
+    """Videos, lists, an architecture and a CLIP in OpenCLIP's format."""
+    root = tmp_path_factory.mktemp('world')
+    (root / 'videos').mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(VIDEOS):
+        colour = rng.integers(0, 256, 3)
+        noise = rng.integers(-40, 40, (LENGTH, 48, 64, 3))
+        write_mp4(root / f'videos/{i}.mp4',
+                  frames=(colour + noise).clip(0, 255).astype(np.uint8))
+    lines = [f'{i}.mp4 {i % len(NAMES)}\n' for i in range(VIDEOS)]
+    for name in 'few_shot_train_16shot_seed5.txt', 'val.txt':
+        (root / name).write_text(''.join(lines))
+    (root / 'classes.txt').write_text('\n'.join(NAMES) + '\n')
+    (root / 'arch.json').write_text(json.dumps(ARCH))
+    torch.manual_seed(0)
+    clip = open_clip.CLIP(**ARCH)
+    torch.save(clip.state_dict(), root / 'clip.pt')
+    return root
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """What the runner read, and the losses and rates of its micro-batches."""
+    seen = dict(frames=[], batches=[], losses=[], rates=[])
+    sample, step = SampleFrames.transform, ViFiCLIP.train_step
+
+    def sample_and_note(self, results):
+        results = sample(self, results)
+        seen['frames'].append(
+            (results['filename'].rpartition('/')[2],
+             np.asarray(results['frame_inds']).tolist()))
+        return results
+
+    def step_and_note(self, data, optim_wrapper):
+        seen['batches'].append((
+            torch.stack(data['inputs']).clone(),
+            torch.cat([s.gt_label for s in data['data_samples']])))
+        seen['rates'].append(optim_wrapper.get_lr()['lr'][0])
+        logs = step(self, data, optim_wrapper)
+        seen['losses'].append(float(logs['loss'].detach()))
+        return logs
+
+    monkeypatch.setattr(SampleFrames, 'transform', sample_and_note)
+    monkeypatch.setattr(ViFiCLIP, 'train_step', step_and_note)
+    return seen
+
+
+def _runner(world, work_dir, monkeypatch, tune, accumulate, epochs):
+    for name, value in dict(
+            TUNE=tune, DATASET='mine', LIST_DIR=world, SEED=SEED,
+            VIDEO_DIR=world / 'videos', ARCH=world / 'arch.json',
+            PRETRAINED=world / 'clip.pt', NUM_FRAMES=FRAMES, WORKERS=0,
+            CLASS_TEXT='release').items():
+        monkeypatch.setenv(name, str(value))
+    init_default_scope('mmaction')
+    cfg = Config.fromfile('configs/vifi_few_shot.py')
+    cfg.merge_from_dict(dict(
+        work_dir=str(work_dir), experiment_name=work_dir.name,
+        val_cfg=None, val_dataloader=None, val_evaluator=None,
+        log_level='ERROR',
+        train_cfg=dict(max_epochs=epochs),
+        param_scheduler=dict(warmup=1, end=epochs),
+        default_hooks=dict(checkpoint=dict(interval=100)),
+        # rates at which ten steps move the weights, and no rounding
+        optim_wrapper=dict(accumulative_counts=accumulate, dtype='float32',
+                           optimizer=dict(lr=PEAK))))
+    if tune == 'prompts':  # in all layers, as the config's 12 are
+        for part in cfg.model.backbone, cfg.model.cls_head.text_classifier:
+            assert part.prompts == dict(length=PROMPTS, depth=12)
+            part.prompts.depth = LAYERS
+    return build_runner(cfg)
+
+
+class PlainModel(release_file.ReleaseModel):
+    """The release's model from a state dict of OpenCLIP."""
+
+    def __init__(self, clip, tune, prompts):
+        prompted = dict(length=PROMPTS, vision_depth=LAYERS,
+                        text_depth=LAYERS) if tune == 'prompts' else {}
+        super().__init__(clip['token_embedding.weight'], **prompted)
+        own = self.state_dict()
+        for name in own:
+            part, _, rest = name.partition('.')
+            source = rest if part == 'text_encoder' else name
+            source = source.replace('image_encoder.', 'visual.')
+            if source in clip:
+                own[name] = clip[source]
+        for name, value in prompts.items():
+            own[name] = value
+        self.load_state_dict(own)
+        trained = dict(
+            image=('image_encoder.', ), text=('text_encoder.', ),
+            both=('image_encoder.', 'text_encoder.', 'logit_scale'),
+            prompts=('image_encoder.VPT', 'prompt_learner.ctx'))[tune]
+        for name, param in self.named_parameters():
+            param.requires_grad = name.startswith(trained) or (
+                tune == 'prompts' and name.endswith('VPT_shallow'))
+
+
+def _prompts(model):
+    """Our prompts by the release's names."""
+    found = {}
+    for tokens, tower, first in (
+            (model.backbone.prompts.tokens, 'image_encoder',
+             'image_encoder.VPT'),
+            (model.cls_head.text_classifier.prompts.tokens, 'text_encoder',
+             'prompt_learner.ctx')):
+        for layer, value in enumerate(tokens.detach().clone()):
+            name = f'{tower}.transformer.resblocks.{layer}.VPT_shallow'
+            found[name if layer else first] = value
+    return found
+
+
+def _ours(model, tune):
+    """Our weights by the release's names."""
+    found = _prompts(model) if tune == 'prompts' else {}
+    text = model.cls_head.text_classifier.text
+    for tower, module in (('image_encoder', model.backbone.visual),
+                          ('text_encoder', text)):
+        for name, value in module.state_dict().items():
+            found[f'{tower}.{name}'] = value
+    found['logit_scale'] = model.cls_head.logit_scale.detach()
+    return found
+
+
+def _seed_epoch(epoch):
+    state = np.random.SeedSequence([SEED, epoch, 0]).generate_state(3)
+    np.random.seed(int(state[1]))
+    torch.manual_seed(int(state[2]))
+
+
+def _blend(x, labels):
+    """Mixup (alpha 0.8) or cutmix (1.0), of x [B, T, 3, H, W] and [B, K]."""
+    if np.random.choice(3, p=[.5, .5, 0.]) == 0:
+        share = Beta(.8, .8).sample()
+        other = torch.randperm(len(x))
+        return (share * x + (1 - share) * x[other],
+                share * labels + (1 - share) * labels[other])
+    other, share = torch.randperm(len(x)), Beta(1., 1.).sample()
+    size = x.shape[-1]
+    half = int(size * torch.sqrt(1. - share)) // 2
+    centre_x, centre_y = torch.randint(size, (1, )), torch.randint(size, (1, ))
+    x0, x1 = ((int(centre_x) + d * half) for d in (-1, 1))
+    y0, y1 = ((int(centre_y) + d * half) for d in (-1, 1))
+    x0, x1, y0, y1 = (min(max(v, 0), size) for v in (x0, x1, y0, y1))
+    x = x.clone()
+    x[..., y0:y1, x0:x1] = x[other][..., y0:y1, x0:x1]
+    share = 1 - (x1 - x0) * (y1 - y0) / size**2
+    return x, share * labels + (1 - share) * labels[other]
+
+
+def _rate(t, per_epoch, epochs):
+    total = per_epoch * epochs
+    if t < per_epoch:  # one epoch of warm-up
+        return PEAK * t / per_epoch
+    return PEAK / 100 + .495 * PEAK * (1 + math.cos(math.pi * t / total))
+
+
+def _plain_loop(model, batches, accumulate, epochs):
+    """Losses and rates of all micro-batches; the number of steps."""
+    params = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(params, lr=0., betas=(.9, .98), eps=1e-8,
+                                  weight_decay=.001)
+    mean = torch.tensor([123.675, 116.28, 103.53]).view(3, 1, 1)
+    std = torch.tensor([58.395, 57.12, 57.375]).view(3, 1, 1)
+    per_epoch, steps = len(batches) // epochs, 0
+    losses, rates = [], []
+    for epoch in range(epochs):
+        _seed_epoch(epoch)
+        optimizer.zero_grad()
+        for i in range(per_epoch):
+            t = epoch * per_epoch + i
+            frames, labels = batches[t]
+            x = (frames.float() - mean) / std
+            x, soft = _blend(x, F.one_hot(labels, len(NAMES)).float())
+            soft = .9 * soft + .1 / len(NAMES)  # label smoothing
+            loss = -(soft * model(x).log_softmax(-1)).sum(-1).mean()
+            (loss / accumulate).backward()
+            losses.append(float(loss.detach()))
+            rates.append(_rate(t, per_epoch, epochs))
+            if (i + 1) % accumulate == 0:
+                for group in optimizer.param_groups:
+                    group['lr'] = rates[-1]
+                optimizer.step()
+                optimizer.zero_grad()
+                steps += 1
+    return losses, rates, steps
+
+
+def _expected_frames(epochs):
+    """Name and frames of each video, as they are read."""
+    found = []
+    for epoch in range(epochs):
+        draw = torch.Generator().manual_seed(SEED + epoch)
+        order = torch.randperm(VIDEOS, generator=draw).tolist()
+        for video in order[:VIDEOS // BATCH * BATCH]:
+            state = np.random.SeedSequence(
+                (SEED, epoch, video)).generate_state(3)
+            segment = LENGTH // FRAMES
+            offsets = np.random.RandomState(state[1]).randint(
+                segment, size=FRAMES)
+            found.append((f'{video}.mp4', (
+                np.arange(FRAMES) * segment + offsets).tolist()))
+    return found
+
+
+@pytest.mark.parametrize('accumulate, epochs', [(1, 2), (2, 5)])
+@pytest.mark.parametrize('tune', ['both', 'image', 'text', 'prompts'])
+def test_ten_steps(world, seen, monkeypatch, tmp_path, tune, accumulate,
+                   epochs):
+    monkeypatch.setattr(release_file, 'ARCH', ARCH)
+    monkeypatch.setattr(release_file, 'NAMES', NAMES)
+    runner = _runner(world, tmp_path / f'{tune}{accumulate}', monkeypatch,
+                     tune, accumulate, epochs)
+    model = runner.model
+    start = {k: v.clone() for k, v in _ours(model, tune).items()}
+    plain = PlainModel(torch.load(world / 'clip.pt'), tune,
+                       _prompts(model) if tune == 'prompts' else {})
+    runner.train()
+
+    # 22 videos are 5 micro-batches of 4, and 5 or 2 steps
+    assert len(seen['batches']) == 5 * epochs
+    losses, rates, steps = _plain_loop(plain, seen['batches'], accumulate,
+                                       epochs)
+    assert steps == 10
+    assert seen['frames'] == _expected_frames(epochs)
+    assert seen['rates'] == pytest.approx(rates, rel=1e-9)
+    assert seen['losses'] == pytest.approx(losses, abs=1e-4)
+    ours, moved = _ours(model, tune), 0
+    for name, param in plain.named_parameters():
+        change = float((ours[name] - start[name]).abs().max())
+        rows = ...
+        if name.endswith('in_proj_bias'):
+            # A bias of the keys shifts all scores of a query alike, so that
+            # softmax takes it out: its gradient is nothing but rounding.
+            width = len(param) // 3
+            rows = [*range(width), *range(2 * width, 3 * width)]
+        torch.testing.assert_close(
+            ours[name][rows], param.detach()[rows], atol=1e-4, rtol=0,
+            msg=lambda m: f'{name}: {m}')
+        assert bool(change) == param.requires_grad, name
+        moved = max(moved, change)
+    assert moved > 10e-4  # so that the tolerance is small beside it
