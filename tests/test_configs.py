@@ -46,6 +46,25 @@ def test_every_config_parses(path):
     assert again.to_dict() == cfg.to_dict()
 
 
+SAMPLED = [path for path in ENTRIES if path.parent == ROOT
+           and path.stem not in ('mini_clip', 'vifi_cached')]
+
+
+@pytest.mark.parametrize('path', SAMPLED, ids=lambda path: path.stem)
+def test_every_test_takes_the_midpoints(path):
+    """tests/datasets/test_transforms.py says that SparseSampleViews does."""
+    cfg = Config.fromfile(path)
+    pipelines = [cfg[name] for name in ('val_pipeline', 'test_pipeline',
+                                        'views_pipeline') if name in cfg]
+    pipelines += [cfg[f'{part}_dataloader'].dataset.pipeline
+                  for part in ('val', 'test') if f'{part}_dataloader' in cfg]
+    assert pipelines
+    for pipeline in pipelines:
+        sampler, = [step for step in pipeline if 'Sample' in step.type]
+        assert sampler.type == 'SparseSampleViews'
+        assert sampler.get('mode', 'uniform') == 'uniform'
+
+
 def test_k400_model_builds(k400):
     # Not on the meta device: blending and tokens need real numbers.
     model = MODELS.build(k400.model)

@@ -95,6 +95,7 @@ def test_autocast():
     full, = _train(exact, _wrapper(exact, 4), batches, False)
     expected, = _train(plain, _wrapper(plain, 4, **wrapper), batches, False)
     found, = _train(model, _wrapper(model, 4, **wrapper), batches)
+
     def error(gradients):
         """Of all gradients together: each one alone is a matter of chance."""
         return sum(float((gradients[name] - grad).norm()**2)

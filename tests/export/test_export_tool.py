@@ -3,6 +3,7 @@ import json
 import os
 import os.path as osp
 import re
+import runpy
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from export_world import PIPELINE, build, config, open_once
+from helpers import read_index, write_mp4
 
 from projects.vifi_clip.apis.export import main, report
 from projects.vifi_clip.apis.launch import run_main
@@ -31,6 +33,17 @@ def read_scores(text):
     """Classes and percentages that the example prints."""
     return {name: float(score) / 100
             for score, name in re.findall(r'([\d.]+)%  (.+)', text)}
+
+
+@pytest.mark.parametrize('total', [5, 23, 40])
+def test_the_example_takes_the_midpoints(tmp_path, total):
+    example = runpy.run_path(osp.join(osp.dirname(run.__file__),
+                                      'example.py'))
+    path = write_mp4(tmp_path / 'v.mp4', total, (64, 64))
+    frames = example['read_video'](path, dict(
+        num_frames=8, resize_short_side=None, image_size=(64, 64)))
+    assert [read_index(frame) for frame in frames] == [
+        int((i + .5) * total / 8) for i in range(8)]
 
 
 def test_the_example_needs_no_torch(onnx_files, prompted, videos, tmp_path):

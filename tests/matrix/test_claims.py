@@ -62,15 +62,15 @@ def test_error_of_seeds_is_welchs():
 @pytest.mark.parametrize('spread', [0.05, 0.3])
 @pytest.mark.parametrize('seeds', [(3, 3), (3, 1)])
 def test_nothing_is_found_where_nothing_is(monkeypatch, spread, seeds):
-    """In 120 worlds without a difference, about one in twenty is called one
-    at the most, whether seeds or videos matter."""
+    """In 120 worlds without a difference, one in twenty or little more is
+    called one, whether seeds or videos matter."""
     from projects.vifi_clip.matrix import claims
     monkeypatch.setattr(claims, 'DRAWS', 300)
     rng, wrong = np.random.default_rng(1), 0
     for world in range(120):
         sides = [_world(rng, count, 200, spread) for count in seeds]
         wrong += compare([sides[0]], [sides[1]], seed=world).chance < 0.05
-    # P(more than 13 of 120 at a rate of 0.05) < 0.005
+    # at a rate of 0.05, P(more than 13 of 120) is 0.003
     assert wrong <= 13
 
 

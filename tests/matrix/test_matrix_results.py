@@ -196,11 +196,11 @@ def test_lists_beside_the_figure(layout, entries, said):
 def test_figures_of_other_commands(layout):
     """`complexity` and `tsne` write them into the folder of the runs."""
     tables = paper_tables()
+    runs = by_name(tables.values())
 
     def said(key, row, column):
         results = {(r.cell.row, r.cell.column): r
-                   for r in fill(tables[key], by_name(tables.values()),
-                                  layout)}
+                   for r in fill(tables[key], runs, layout)}
         return results[row, column].text()
 
     assert said('6', 'ViFi-CLIP', 'GFLOPs') == 'not measured (paper 281.0)'

@@ -1,4 +1,5 @@
-"""The learning rate is timm's, which the paper's release uses, step by step."""
+"""The learning rate is timm's, as the paper's release uses it, step by step.
+"""
 from pathlib import Path
 
 import pytest

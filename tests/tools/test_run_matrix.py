@@ -80,7 +80,7 @@ def test_folder_tells_knobs_of_all_runs(monkeypatch):
 
 @pytest.mark.parametrize('argv, said', [
     (['--table', '12'], '--table 12: choose from 1, 2, 3, 4, 5, 6, 7, 8, 9'),
-    (['--table', '6'], 'no run'),
+    (['--table', '6', '9'], 'vifi-clip complexity'),
     (['--dataset', 'kinetics'], '--dataset kinetics: choose from hmdb51, k400'
      ', k600, msrvtt, ssv2, ucf101'),
     (['--mini', '--table', '8'], '--table 8: choose from 1, 2, 3, 4, 5, 10'),

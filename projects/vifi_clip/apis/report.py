@@ -103,9 +103,9 @@ def claims_text(filled: Filled, runs: Dict[str, Run], layout: Layout) -> str:
               verdict.text() if verdict else 'not run']
              for claim, verdict in judged]
     return ('## The paper\'s claims\n\n' + table_text(rows) + '\n\n'
-            'Percentage points. A claim holds, or does not, where 0 is outside '
-            'of the interval, which is\nfor other seeds and other test videos '
-            '(projects/vifi_clip/matrix/claims.py).\n')
+            'Percentage points. A claim holds, or does not, where 0 is '
+            'outside of the interval,\nwhich is for other seeds and other '
+            'test videos (projects/vifi_clip/matrix/claims.py).\n')
 
 
 def _grid(results: List[Result], corner: str) -> str:

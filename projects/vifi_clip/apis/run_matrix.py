@@ -104,6 +104,10 @@ def choose(tables: Dict[str, Table], args: argparse.Namespace) -> List[Run]:
     runs = by_name(tables.values())
     _check_known('--table', args.table, list(tables))
     chosen = by_name(tables[key] for key in args.table or tables)
+    if not chosen:
+        notes = dict.fromkeys(tables[key].note for key in args.table)
+        raise ValueError(f'--table {" ".join(args.table)} has no runs. '
+                         + ' '.join(notes))
     _check_known('--dataset', args.dataset,
                  sorted({run.dataset for run in runs.values()}))
     found = [

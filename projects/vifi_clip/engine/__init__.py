@@ -15,6 +15,6 @@ __all__ = [
     'CheckpointSettingsHook', 'ClassListHook', 'EpochAccumulationHook',
     'EpochSeedHook', 'FiniteLossHook', 'InferenceHook', 'MultiSetTestLoop',
     'MultiSetValLoop', 'PlainCheckpointHook', 'ResumedValidationHook',
-    'TextAccumulationHook', 'WarmupCosineLR', 'apply_inference', 'load_checkpoint',
-    'register_loader'
+    'TextAccumulationHook', 'WarmupCosineLR', 'apply_inference',
+    'load_checkpoint', 'register_loader'
 ]

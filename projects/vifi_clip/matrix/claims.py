@@ -3,15 +3,19 @@
 A claim compares two cells whose runs were tested on the same videos. What
 could have come out otherwise by chance are the seeds (training videos drawn,
 their order) and the test videos. Both are drawn again, many times: videos for
-both sides together, seeds for each side on its own. The spread of the
-difference over the draws is its standard error.
+both sides together, seeds for each side on its own. From the variances V of the
+difference follows its standard error, with three corrections:
 
-Three seeds are few, and so (1) S - 1 of S seeds are drawn, without which the
-spread over seeds would come out too small by a third of its square (Rao and Wu
-1988); (2) the error is compared with Student's t, whose degrees of freedom
-follow from how much of the error is due to the seeds (Satterthwaite 1946).
-Percentiles of the draws, which know nothing of this, would call differences
-real in 8 to 11 of 100 cases where there are none and seeds matter most.
+- Of S seeds, S - 1 are drawn: with so few, drawing all would make their variance
+  too small by a share of 1 / S (Rao and Wu 1988).
+- What a seed and a video have to do with each other alone is in V(videos), in
+  V(seeds), and three times in V(both) (Owen 2007), but should count once:
+  V = V(videos) + V(seeds) - E with E = V(both) - V(videos) - V(seeds).
+- The error is compared with Student's t, whose degrees of freedom follow from the
+  seeds' part in it (Satterthwaite 1946).
+
+In simulated worlds without a difference this finds one in 3 to 7 of 100 cases,
+the more the more seeds matter; percentiles of the draws do so in up to 11.
 """
 import math
 from dataclasses import dataclass
@@ -68,7 +72,8 @@ class Verdict:
         """The verdict in words."""
         said = ('cannot be told' if self.chance >= LEVEL else
                 'holds' if self.gain > 0 else 'does not hold')
-        return f'{said}: {self.gain:+.1f} ({self.low:+.1f} to {self.high:+.1f})'
+        return (f'{said}: {self.gain:+.1f} '
+                f'({self.low:+.1f} to {self.high:+.1f})')
 
 
 def mini_claims() -> List[Claim]:
@@ -197,14 +202,16 @@ def compare(better: Hits, worse: Hits, seed: int = 0) -> Verdict:
     all_videos = [np.full((1, hits.shape[1]), 1 / hits.shape[1])
                   for hits in better]
     gain = float(gains(all_videos, even)[0])
-    total = gains(videos, seeds).var()
-    of_videos = min(gains(videos, even).var(), total)
+    of_videos = gains(videos, even).var()
+    of_seeds = gains(all_videos, seeds).var()
+    shared = max(gains(videos, seeds).var() - of_videos - of_seeds, 0)
+    total = max(of_videos + of_seeds - shared, of_videos, of_seeds)
     if not total:
         return Verdict(gain, gain, gain, float(gain == 0))
     spare = sum(len(side[0]) - 1 for side in (better, worse))
-    freedom = total**2 / (
-        (total - of_videos)**2 / max(spare, 1)
-        + of_videos**2 / (min(hits.shape[1] for hits in better) - 1))
+    count = min(hits.shape[1] for hits in better)
+    freedom = total**2 / (of_seeds**2 / max(spare, 1)
+                          + of_videos**2 / (count - 1))
     error = math.sqrt(total)
     reach = stats.t.ppf(1 - LEVEL / 2, freedom) * error
     chance = 2 * stats.t.sf(abs(gain) / error, freedom)
