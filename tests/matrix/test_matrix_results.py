@@ -186,7 +186,8 @@ def _entry(part, name, origin, dataset='ucf101'):
      'lists changed after they were made'),
     ([_entry('test', 'mine.txt', 'unknown', None)],
      "not the paper's lists: test lists of unknown origin"),
-    ([], 'lists not recorded')])
+    ([], 'lists not recorded'), ('val.txt', 'lists not recorded'),
+    ([dict(part='test')], 'lists not recorded')])
 def test_lists_beside_the_figure(layout, entries, said):
     write_record(layout, RUNS[0], {'acc/top1': .4}, lists=entries)
     result = _fill(layout, runs=NAMES[:1], paper=40.)

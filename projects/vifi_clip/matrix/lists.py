@@ -9,6 +9,7 @@ _WORDS = {
     FIXED: 'with labels fixed',
     CHANGED: 'changed after they were made',
 }
+_KEYS = {'part', 'file', 'origin'}
 
 
 def is_papers(entry: dict) -> bool:
@@ -32,7 +33,9 @@ def lists_text(entries: Optional[Sequence[dict]]) -> str:
         entries (Sequence[dict], optional): Of its record; older ones have
             none.
     """
-    if not entries:
+    if not (entries and isinstance(entries, list) and all(
+            isinstance(entry, dict) and _KEYS <= set(entry)
+            for entry in entries)):
         return 'lists not recorded'
     other = [entry for entry in entries if not is_papers(entry)]
     if not other:
