@@ -3,16 +3,16 @@
 A claim compares two cells whose runs were tested on the same videos. What
 could have come out otherwise by chance are the seeds (training videos drawn,
 their order) and the test videos. Both are drawn again, many times: videos for
-both sides together, seeds for each side on its own. From the variances V of the
-difference follows its standard error, with three corrections:
+both sides together, seeds for each side on its own. From the variances V of
+the difference follows its standard error, with three corrections:
 
-- Of S seeds, S - 1 are drawn: with so few, drawing all would make their variance
-  too small by a share of 1 / S (Rao and Wu 1988).
+- Of S seeds, S - 1 are drawn: with so few, drawing all would make their
+  variance too small by a share of 1 / S (Rao and Wu 1988).
 - What a seed and a video have to do with each other alone is in V(videos), in
   V(seeds), and three times in V(both) (Owen 2007), but should count once:
   V = V(videos) + V(seeds) - E with E = V(both) - V(videos) - V(seeds).
-- The error is compared with Student's t, whose degrees of freedom follow from the
-  seeds' part in it (Satterthwaite 1946).
+- The error is compared with Student's t, whose degrees of freedom follow from
+  the seeds' part in it (Satterthwaite 1946).
 
 In simulated worlds without a difference this finds one in 3 to 7 of 100 cases,
 the more the more seeds matter; percentiles of the draws do so in up to 11.
