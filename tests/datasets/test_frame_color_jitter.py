@@ -110,3 +110,11 @@ def test_repeated_frames_are_changed_apart(tmp_path, monkeypatch):
         assert alike in (1, 16)
         changed += alike == 16
     assert 17 <= changed <= 29  # 24 expected, standard deviation 2.2
+
+
+@pytest.mark.parametrize('frame', [
+    np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4), np.uint8),
+    np.zeros((4, 4, 3), np.float32)], ids=['rgba', 'grey', 'float'])
+def test_frames_that_are_no_rgb(frame):
+    with pytest.raises(ValueError, match='FrameColorJitter'):
+        FrameColorJitter(**SETTINGS)(dict(imgs=[frame]))

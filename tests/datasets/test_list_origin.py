@@ -33,7 +33,9 @@ def test_lists_with_a_manifest(tmp_path, options, origin):
 
 @pytest.mark.parametrize('manifest', [
     None, '', '[]', '{"lists": {}}', '{"mini_world": "3", "annotations": {}}',
-    '{"options": {}, "lists": {"val_split1.txt": {"sha256": ""}}}'])
+    '{"options": {}, "lists": {"val_split1.txt": {"sha256": ""}}}',
+    '{"dataset": "hmdb51", "options": {"made_from": 5}, '
+    '"lists": {"val_split1.txt": {"sha256": ""}}}', '[' * 100000])
 def test_lists_of_unknown_origin(tmp_path, manifest):
     path = _folder(tmp_path, made_from='release')
     if manifest is None:

@@ -103,7 +103,9 @@ def test_harmonic_mean_of_two_sets():
 def test_verdicts(better, worse, said):
     def hits(cell):
         share = dict(a=better, b=worse)[cell.row]
-        return [np.repeat([[1.] * share + [0.] * (100 - share)], 3, 0)]
+        videos = [str(i) for i in range(100)]
+        return [videos], [
+            np.repeat([[1.] * share + [0.] * (100 - share)], 3, 0)]
 
     cells = (Cell('a', 'top-1'), Cell('b', 'top-1'))
     table = Table('4', 'x', cells, ())
@@ -112,7 +114,23 @@ def test_verdicts(better, worse, said):
     (_, verdict), = judge([claim, elsewhere], [table], hits)
     assert verdict.text().startswith(said)
     (_, verdict), = judge([claim], [table], lambda cell: None)
-    assert verdict is None
+    assert verdict == 'not run'
+
+
+def test_claims_that_cannot_be_judged():
+    """Their table is printed all the same."""
+    table = Table('4', 'x', (Cell('a', 'top-1'), Cell('b', 'top-1')), ())
+    claim = Claim('4', 'a over b', ('a', 'top-1'), ('b', 'top-1'))
+
+    def others(cell):  # the same number of videos, but others
+        return [[cell.row]], [np.ones((1, 1))]
+
+    def damaged(cell):
+        raise ValueError('p.csv is cut')
+
+    for hits, said in (others, 'other videos'), (damaged, 'p.csv is cut'):
+        (_, verdict), = judge([claim], [table], hits)
+        assert verdict.startswith('not judged') and said in verdict
 
 
 RUNS = {f'full/seed{s}': Run(f'full/seed{s}', 'vifi_mini', dict(SEED=str(s)))
@@ -128,8 +146,9 @@ def test_hits_of_runs(tmp_path):
         'base/acc/top1': 2 / 3, 'novel/acc/top1': 0.5, 'HM/acc/top1': 4 / 7})
     write_predictions(layout, run, [0, 1, 2], [0, 1, 0], 'base')
     write_predictions(layout, run, [0, 1], [0, -1], 'novel')
-    base, novel = read_hits(cell, RUNS, layout)
+    videos, (base, novel) = read_hits(cell, RUNS, layout)
     assert base.tolist() == [[1, 1, 0]] and novel.tolist() == [[1, 0]]
+    assert videos == [['v0.mp4', 'v1.mp4', 'v2.mp4'], ['v0.mp4', 'v1.mp4']]
 
 
 def test_predictions_of_another_test(tmp_path):
@@ -139,6 +158,30 @@ def test_predictions_of_another_test(tmp_path):
     cell = Cell('a', 'top-1', tuple(RUNS), 'acc/top1')
     with pytest.raises(ValueError, match='predictions.csv'):
         read_hits(cell, RUNS, layout)
-    path.unlink()
-    with pytest.raises(OSError, match='predictions.csv'):
+    path.unlink()  # as before there were such files
+    with pytest.raises(ValueError, match='predictions.csv.*metrics.json'):
         read_hits(cell, RUNS, layout)
+    write_predictions(layout, run, [], [])
+    with pytest.raises(ValueError, match='predictions.csv'):
+        read_hits(cell, RUNS, layout)
+
+
+def test_videos_in_another_order(tmp_path):
+    """Two seeds have to be of the same videos, line by line."""
+    layout = Layout(str(tmp_path))
+    for run in RUNS.values():
+        write_record(layout, run, {'acc/top1': .5})
+        path = write_predictions(layout, run, [0, 1], [0, 0])
+    head, first, second = path.read_text().splitlines()
+    path.write_text('\n'.join([head, second, first]) + '\n')
+    with pytest.raises(ValueError, match='other videos'):
+        read_hits(Cell('a', 'top-1', tuple(RUNS), 'acc/top1'), RUNS, layout)
+
+
+def test_an_unreadable_video_without_label_is_not_right(tmp_path):
+    layout, run = Layout(str(tmp_path)), RUNS['full/seed1']
+    write_record(layout, run, {'acc/top1': .5})
+    write_predictions(layout, run, [0, -1], [0, -1])
+    _, (hits, ) = read_hits(Cell('a', 'top-1', (run.name, ), 'acc/top1'),
+                            RUNS, layout)
+    assert hits.tolist() == [[1, 0]]

@@ -186,6 +186,8 @@ def _entry(part, name, origin, dataset='ucf101'):
      'lists changed after they were made'),
     ([_entry('test', 'mine.txt', 'unknown', None)],
      "not the paper's lists: test lists of unknown origin"),
+    ([_entry('test', 'val.txt', 'annotations', 'kitchen')],
+     "not the paper's lists: test lists from the official annotations"),
     ([], 'lists not recorded'), ('val.txt', 'lists not recorded'),
     ([dict(part='test')], 'lists not recorded')])
 def test_lists_beside_the_figure(layout, entries, said):
@@ -206,7 +208,7 @@ def test_figures_of_other_commands(layout):
 
     assert said('6', 'ViFi-CLIP', 'GFLOPs') == 'not measured (paper 281.0)'
     assert said('6', 'X-CLIP', 'GFLOPs') == 'not implemented (paper 287.0)'
-    config = dict(title=['vifi_k400'], asked=dict(image=281.04e9),
+    config = dict(title=['vifi_k400'], frames=16, asked=dict(image=281.04e9),
                   parameters=149_620_000, token_parameters=25_300_000,
                   measured=dict(views_per_second=dict(median=70.)))
     record = dict(convention='macs', machine='2 CPU cores', configs=[config])
@@ -223,10 +225,20 @@ def test_figures_of_other_commands(layout):
     assert said(*speed).startswith('not measured')
     path.write_text(json.dumps(dict(record, machine='NVIDIA A100-SXM4')))
     assert said(*speed) == '70.0 (paper 71.1, -1.1)'
+    for change in dict(frames=8), dict(measured=dict(error='no memory')):
+        other = dict(record, machine='A100', configs=[{**config, **change}])
+        path.write_text(json.dumps(other))
+        assert said(*speed).startswith('not measured')
     path.write_text(json.dumps(dict(record, convention='flops')))
     with pytest.raises(ValueError, match='complexity.json'):
         said(*speed)
     Path(layout.root, 'tsne.json').write_text(json.dumps(dict(models=[
+        dict(name='vanilla CLIP', homogeneity=float('nan')),
         dict(name='ViFi-CLIP', homogeneity=.9, completeness=.91,
              v_measure=.905)])))
+    with pytest.raises(ValueError, match='tsne.json'):
+        said('11', 'ViFi-CLIP', 'V-measure')
+    path = Path(layout.root, 'tsne.json')
+    path.write_text(path.read_text().replace('NaN', '0.84, "completeness": '
+                                             '0.8, "v_measure": 0.8'))
     assert said('11', 'ViFi-CLIP', 'V-measure') == '0.91 (paper 0.95, -0.04)'

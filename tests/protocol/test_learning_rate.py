@@ -121,3 +121,10 @@ def test_no_micro_batch_in_an_epoch():
     with pytest.raises(UserError, match='train_dataloader.batch_size'):
         WarmupCosineLR.build_iter_from_epoch(
             OptimWrapper(_optimizer(1.)), warmup=5, end=10, epoch_length=0)
+
+
+@pytest.mark.parametrize('ratio', [-1, 5, float('nan'), 'abc', None])
+def test_bad_ratios(ratio):
+    with pytest.raises(ValueError, match='eta_min_ratio'):
+        WarmupCosineLR(OptimWrapper(_optimizer(1.)), warmup=1, end=20,
+                       eta_min_ratio=ratio)

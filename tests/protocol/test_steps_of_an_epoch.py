@@ -155,3 +155,12 @@ def test_no_micro_batch_is_an_error(tmp_path):
                              by_epoch=True, convert_to_iter_based=True))
     with pytest.raises(UserError, match='train_dataloader.batch_size'):
         runner.train()
+
+
+@pytest.mark.parametrize('size, accumulate, said', [
+    (2, 1.5, 'accumulative_counts'), (8, 1, 'train_dataloader.batch_size')])
+def test_what_makes_no_step(tmp_path, size, accumulate, said):
+    runner = toy_runner(tmp_path, train_dataloader=_loader(size),
+                        optim_wrapper=_wrapper(accumulate))
+    with pytest.raises(UserError, match=said):
+        runner.train()

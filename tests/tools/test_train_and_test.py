@@ -30,7 +30,7 @@ def _check_predictions(path, scores) -> None:
         rows = list(csv.DictReader(file))
     assert [row['video'].rpartition('/')[2] for row in rows] == [
         f'val_{i}.mp4' for i in range(5)]
-    labels, predicted = read_predictions(path)
+    _, labels, predicted = read_predictions(path)
     assert labels.tolist() == [0, 1, 2, 3, 0]
     assert predicted.tolist() == scores.argmax(1).tolist()
     for row, label, best, score in zip(rows, labels, predicted, scores):

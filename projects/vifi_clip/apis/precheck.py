@@ -31,13 +31,14 @@ def list_origins(cfg: Config) -> List[Dict[str, str]]:
 
     Returns:
         list[dict]: :func:`~..datasets.list_origin.list_origin` of each, and
-        its ``part``, 'train' or 'test'.
+        its ``part``, 'train' (not of frozen CLIP) or 'test'.
     """
     from ..datasets.list_origin import list_origin
+    frozen = cfg.model.get('tune') == 'none'
     return [
         dict(part=part, **list_origin(_ann_file(dataset)))
-        for part in ('train', 'test') for dataset in _sets(cfg, part)
-        if dataset.get('ann_file')
+        for part in (['test'] if frozen else ['train', 'test'])
+        for dataset in _sets(cfg, part) if dataset.get('ann_file')
     ]
 
 

@@ -94,7 +94,7 @@ def evaluate(title: str, checkpoint: str, work: str) -> dict:
              '--predictions', predictions, *options],
             osp.join(work, f'{views}.log'))
         results[views] = 100 * float(metrics['acc/top1'])
-        results[f'{views}_labels'] = read_predictions(predictions)[1].tolist()
+        results[f'{views}_labels'] = read_predictions(predictions)[2].tolist()
     from ..engine import AtomicLocalBackend
     AtomicLocalBackend().put(json.dumps(results).encode(), target)
     return results

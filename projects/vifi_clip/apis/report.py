@@ -58,7 +58,7 @@ def main(argv: Optional[Sequence[str]] = None) -> Filled:
                          f'{", ".join(tables)}')
     runs, layout = by_name(tables.values()), Layout(folder)
     filled = [(tables[key], fill(tables[key], runs, layout))
-              for key in args.table or tables]
+              for key in dict.fromkeys(args.table or tables)]
     text = f'Runs of {folder}.\n\n' + markdown(filled, runs, layout)
     if args.mini:
         text += '\n' + claims_text(filled, runs, layout)
@@ -76,6 +76,9 @@ def _save(folder: str, text: str, filled: Filled) -> None:
     save(table.encode(), osp.join(folder, 'report.csv'))
     if picture is not None:
         save(picture, osp.join(folder, 'report.png'))
+    elif osp.isfile(osp.join(folder, 'report.png')):
+        print(f'note: {osp.join(folder, "report.png")} is of an earlier '
+              'report; there is nothing to draw in this one')
     files = 'md, csv' + (' and png' if picture is not None else '')
     print(f'Saved as {osp.join(folder, "report")}.* ({files})')
 
@@ -100,7 +103,7 @@ def claims_text(filled: Filled, runs: Dict[str, Run], layout: Layout) -> str:
         return ''
     rows = [['table', 'claim', 'in miniature: gain (95% interval)']]
     rows += [[claim.table, claim.text,
-              verdict.text() if verdict else 'not run']
+              verdict if isinstance(verdict, str) else verdict.text()]
              for claim, verdict in judged]
     return ('## The paper\'s claims\n\n' + table_text(rows) + '\n\n'
             'Percentage points. A claim holds, or does not, where 0 is '

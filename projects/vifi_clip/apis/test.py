@@ -85,7 +85,11 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
             ('predictions', 'PredictionsFile', ('.csv', ))):
         path = getattr(args, name)
         if path:
-            check_target(f'--{name}', path, suffixes)
+            stem, suffix = osp.splitext(path)
+            sets = cfg.test_cfg.get('sets') or []
+            for target in [f'{stem}_{one["name"]}{suffix}' for one in sets
+                           ] or [path]:
+                check_target(f'--{name}', target, suffixes)
             old = cfg.test_evaluator
             cfg.test_evaluator = [
                 *(old if isinstance(old, list) else [old]),

@@ -32,12 +32,11 @@ def list_origin(path: str) -> Dict[str, str]:
         same = manifest['lists'][file.name]['sha256'] == digest
         made_from = options['made_from']
         dataset = str(manifest['dataset'])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return entry  # a list of the user's own
+    if made_from not in (RELEASE, OFFICIAL):
+        return entry
+    origin = FIXED if options.get('fix_labels') else made_from
     if not same:
         origin = CHANGED
-    elif made_from != RELEASE:
-        origin = OFFICIAL
-    else:
-        origin = FIXED if options.get('fix_labels') else RELEASE
     return dict(entry, origin=origin, dataset=dataset)

@@ -37,9 +37,10 @@ class SparseSampleViews(SampleFrames):
             views in turn. One view so has the frames int((i + .5) * N / T),
             as the paper's release and ``SampleFrames(clip_len=1, num_clips=T,
             test_mode=True)``. ``'random'``, the way in which the release
-            draws several views, samples each as in training: a random frame
-            of each of T segments of floor(N / T) frames. Defaults to
-            ``'uniform'``.
+            draws several views, samples each as in training, by MMAction2's
+            SampleFrames: a random frame of each of T segments of floor(N / T)
+            frames (with N < T there is nothing to draw, and all views are
+            alike). Defaults to ``'uniform'``.
         seed (int): For ``'random'``: draws depend on this and on the base
             name of the file alone, so they are the same in every run, worker
             and folder (the release does not seed them). Defaults to 0.
@@ -151,6 +152,9 @@ class FrameColorJitter(BaseTransform):
         return results
 
     def _change(self, frame: np.ndarray) -> np.ndarray:
+        if frame.dtype != np.uint8 or frame.shape[2:] != (3, ):
+            raise ValueError('FrameColorJitter takes uint8 RGB frames [H, W, '
+                             f'3], got {frame.dtype} {frame.shape}')
         order, *values = self.jitter.get_params(
             self.jitter.brightness, self.jitter.contrast,
             self.jitter.saturation, self.jitter.hue)

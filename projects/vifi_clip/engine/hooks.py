@@ -99,6 +99,12 @@ class EpochAccumulationHook(Hook):
         size = loader.batch_size
         said = (f'{videos} videos / ({processes} processes x batch {size}) = '
                 f'{batches} micro-batches in an epoch')
+        if not isinstance(needed, int):
+            raise UserError('optim_wrapper.accumulative_counts must be a '
+                            f'whole number from 1, got {needed!r}')
+        if not batches:
+            raise UserError(f'{said}: set a smaller '
+                            'train_dataloader.batch_size')
         if batches < needed:
             raise UserError(
                 f'{said}, fewer than the {needed} of an optimizer step '

@@ -32,10 +32,11 @@ class WarmupCosineLR(_ParamScheduler):
             also a fraction.
         end (int): T, likewise.
         eta_min_ratio (float): r, the last rate over ``lr``. Defaults to 0.01.
-        kwargs: ``by_epoch``, ``last_step`` and ``verbose`` as MMEngine's.
+        by_epoch, last_step, verbose: As MMEngine's.
 
     Raises:
-        ValueError: ``warmup`` is not from 0 to ``end``.
+        ValueError: ``warmup`` is not from 0 to ``end``, or ``eta_min_ratio``
+            not from 0 to 1.
     """
 
     def __init__(self,
@@ -43,12 +44,19 @@ class WarmupCosineLR(_ParamScheduler):
                  warmup: int,
                  end: int,
                  eta_min_ratio: float = 0.01,
-                 **kwargs) -> None:
+                 by_epoch: bool = True,
+                 last_step: int = -1,
+                 verbose: bool = False) -> None:
         if not 0 <= warmup <= end:
             raise ValueError(f'warmup={warmup} must be from 0 to end={end}')
+        if not isinstance(eta_min_ratio, (int, float)) or not (
+                0 <= eta_min_ratio <= 1):
+            raise ValueError('eta_min_ratio must be from 0 to 1, got '
+                             f'{eta_min_ratio!r}')
         self.warmup = warmup
         self.eta_min_ratio = eta_min_ratio
-        super().__init__(optimizer, 'lr', end=end, **kwargs)
+        super().__init__(optimizer, 'lr', end=end, last_step=last_step,
+                         by_epoch=by_epoch, verbose=verbose)
 
     @classmethod
     def build_iter_from_epoch(cls,

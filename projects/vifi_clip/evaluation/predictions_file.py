@@ -48,7 +48,7 @@ class PredictionsFile(BaseMetric):
                 raise ValueError(
                     '--predictions is for recognizers: this model gives no '
                     'scores of classes; leave the option out')
-            scores = np.asarray(sample['pred_score'].cpu())
+            scores = np.asarray(sample['pred_score'].float().cpu())
             label = sample['gt_label'].reshape(-1)
             best = int(scores.argmax())
             self.results.append((
@@ -64,7 +64,8 @@ class PredictionsFile(BaseMetric):
         writer.writerow(COLUMNS)
         for video, label, predicted, score in results:
             writer.writerow([
-                video, label, predicted, f'{score:.6g}',
+                video, label, predicted,
+                f'{score:.6g}' if predicted >= 0 else '',
                 *(names[i] if 0 <= i < len(names) else ''
                   for i in (label, predicted))
             ])
@@ -72,29 +73,36 @@ class PredictionsFile(BaseMetric):
         return {}
 
 
-def read_predictions(path: str) -> Tuple[np.ndarray, np.ndarray]:
+def read_predictions(path: str
+                     ) -> Tuple[List[str], np.ndarray, np.ndarray]:
     """Read a file of :class:`PredictionsFile`.
 
     Args:
         path (str): The file.
 
     Returns:
-        tuple[np.ndarray, np.ndarray]: Labels and predictions, each [N], in
-        the order of the list.
+        tuple[list[str], np.ndarray, np.ndarray]: Videos, labels and
+        predictions, N of each, in the order of the list.
 
     Raises:
         ValueError: It is no such file.
     """
-    with open(path, newline='', encoding='utf-8') as file:
-        rows = csv.DictReader(file)
-        if tuple(rows.fieldnames or ()) != COLUMNS:
-            raise ValueError(f'{path}: not a file of --predictions; its first '
-                             f'line must be {",".join(COLUMNS)}')
+    try:
+        # A spreadsheet puts a mark before the first line.
+        with open(path, newline='', encoding='utf-8-sig') as file:
+            rows = list(csv.reader(file))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f'{path}: not a file of --predictions: {error}'
+                         ) from error
+    if not rows or tuple(rows[0]) != COLUMNS:
+        raise ValueError(f'{path}: not a file of --predictions; its first '
+                         f'line must be {",".join(COLUMNS)}')
+    pairs = []
+    for row in rows[1:]:
         try:
-            pairs = [(int(row['label']), int(row['predicted']))
-                     for row in rows]
-        except (TypeError, ValueError) as error:
-            raise ValueError(f'{path}, line {rows.line_num}: label and '
+            pairs.append((int(row[1]), int(row[2])))
+        except (IndexError, ValueError) as error:
+            raise ValueError(f'{path}, row {len(pairs) + 2}: label and '
                              'predicted must be whole numbers') from error
     labels, predicted = np.array(pairs, dtype=int).reshape(-1, 2).T
-    return labels, predicted
+    return [row[0] for row in rows[1:]], labels, predicted

@@ -19,7 +19,7 @@ the more the more seeds matter; percentiles of the draws do so in up to 11.
 """
 import math
 from dataclasses import dataclass
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -31,6 +31,7 @@ from .runs import Cell, Run, Table
 
 Place = Tuple[str, str]  # row, column
 Hits = List[np.ndarray]  # of one or two test sets: [S seeds, N videos], 0 or 1
+Videos = List[List[str]]  # N of each test set
 LEVEL = 0.05
 DRAWS = 2000
 
@@ -105,18 +106,17 @@ def _over(table: str, better: str, worse: str, column: str) -> Claim:
 
 
 def judge(claims: Sequence[Claim], tables: Sequence[Table],
-          hits: Callable[[Cell], Optional[Hits]]
-          ) -> List[Tuple[Claim, Optional[Verdict]]]:
+          hits: Callable[[Cell], Optional[Tuple[Videos, Hits]]]
+          ) -> List[Tuple[Claim, Union[Verdict, str]]]:
     """Judge the claims about some tables.
 
     Args:
         claims (Sequence[Claim]): What is claimed.
         tables (Sequence[Table]): Tables; claims about others are left out.
-        hits (Callable): Which videos the runs of a cell got right; None
-            without a run.
+        hits (Callable): As :func:`read_hits`.
 
     Returns:
-        list[tuple[Claim, Verdict]]: None for what has not been run.
+        list[tuple[Claim, Verdict | str]]: Or why there is no verdict.
     """
     cells: Dict[Tuple[str, str, str], Cell] = {
         (table.key, cell.row, cell.column): cell
@@ -127,16 +127,23 @@ def judge(claims: Sequence[Claim], tables: Sequence[Table],
     for claim in claims:
         if claim.table not in keys:
             continue
-        sides = [hits(cells[(claim.table, *place)])
-                 for place in (claim.better, claim.worse)]
-        verdict = compare(*sides) if all(
-            side is not None for side in sides) else None
-        judged.append((claim, verdict))
+        try:
+            sides = [hits(cells[(claim.table, *place)])
+                     for place in (claim.better, claim.worse)]
+        except ValueError as error:
+            judged.append((claim, f'not judged: {error}'))
+            continue
+        if None in sides:
+            judged.append((claim, 'not run'))
+        elif sides[0][0] != sides[1][0]:
+            judged.append((claim, 'not judged: tested on other videos'))
+        else:
+            judged.append((claim, compare(sides[0][1], sides[1][1])))
     return judged
 
 
 def read_hits(cell: Cell, runs: Dict[str, Run],
-              layout: Layout) -> Optional[Hits]:
+              layout: Layout) -> Optional[Tuple[Videos, Hits]]:
     """Which test videos a cell's finished runs got right.
 
     Args:
@@ -145,31 +152,49 @@ def read_hits(cell: Cell, runs: Dict[str, Run],
         layout (Layout): Where their results are.
 
     Returns:
-        list[np.ndarray], optional: [S, N] of each test set; None if no run
-        is finished.
+        tuple, optional: The videos of each test set, and [S, N] of each; None
+        if no run is finished.
 
     Raises:
-        ValueError: Predictions are absent, or not those of the metrics.
+        ValueError: Predictions are absent, of other videos than those of the
+            other seeds, or not those of the metrics.
     """
     records = [(runs[name], layout.record(runs[name])) for name in cell.runs]
     records = [(run, record) for run, record in records if record]
     if not records:
         return None
-    found = []
+    videos, hits = [], []
     for metric in parts(cell.metric):
+        found: Dict[str, np.ndarray] = {}
         part = metric.rpartition('acc/')[0].rstrip('/')
-        rows = []
         for run, record in records:
             path = layout.predictions_file(run, part)
-            labels, predicted = read_predictions(path)
-            rows.append((labels == predicted).astype(float))
-            if not math.isclose(rows[-1].mean(), record['metrics'][metric],
-                                abs_tol=1e-6):
-                raise ValueError(
-                    f'{path} is not of the test that wrote metrics.json '
-                    'beside it: remove both and run it again')
-        found.append(np.stack(rows))
-    return found
+            names, right = _read_right(path)
+            if not right.size or not math.isclose(
+                    right.mean(), record['metrics'][metric], abs_tol=1e-6):
+                raise ValueError(f'{path} is not of the test that wrote '
+                                 f'metrics.json beside it; {_AGAIN}')
+            if found and names != videos[-1]:
+                raise ValueError(f'{path} is of other videos than the other '
+                                 f'seeds\'; {_AGAIN}')
+            if not found:
+                videos.append(names)
+            found[run.name] = right
+        hits.append(np.stack(list(found.values())))
+    return videos, hits
+
+
+_AGAIN = 'remove metrics.json there and run the matrix again'
+
+
+def _read_right(path: str) -> Tuple[List[str], np.ndarray]:
+    """Videos of a file of predictions, and which of them are right [N]."""
+    try:
+        names, labels, predicted = read_predictions(path)
+    except OSError as error:
+        raise ValueError(f'{path} cannot be read ({error.strerror}); {_AGAIN}'
+                         ) from error
+    return names, ((labels == predicted) & (labels >= 0)).astype(float)
 
 
 def compare(better: Hits, worse: Hits, seed: int = 0) -> Verdict:
@@ -211,7 +236,7 @@ def compare(better: Hits, worse: Hits, seed: int = 0) -> Verdict:
     spare = sum(len(side[0]) - 1 for side in (better, worse))
     count = min(hits.shape[1] for hits in better)
     freedom = total**2 / (of_seeds**2 / max(spare, 1)
-                          + of_videos**2 / (count - 1))
+                          + of_videos**2 / max(count - 1, 1))
     error = math.sqrt(total)
     reach = stats.t.ppf(1 - LEVEL / 2, freedom) * error
     chance = 2 * stats.t.sf(abs(gain) / error, freedom)

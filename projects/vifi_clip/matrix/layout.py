@@ -124,7 +124,8 @@ def _read_record(path: Path) -> Optional[dict]:
         if not isinstance(record['knobs'], dict) or not all(
                 math.isfinite(value) for value in record['metrics'].values()):
             return None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError,
+            OverflowError):
         return None
     return record
 

@@ -9,21 +9,21 @@ _WORDS = {
     FIXED: 'with labels fixed',
     CHANGED: 'changed after they were made',
 }
-_KEYS = {'part', 'file', 'origin'}
+_NOT_RELEASED = (('k400', 'train.txt'), ('msrvtt', 'train_9k.json'),
+                 ('msrvtt', 'test_JSFUSION.json'))
 
 
 def is_papers(entry: dict) -> bool:
-    """Whether a list is one of the release, or the official list where the
-    release has none (training videos of Kinetics-400, MSR-VTT).
+    """Whether a list is one of the release, or an official list that the
+    paper used and the release does not have.
 
     Args:
         entry (dict): Of :func:`projects.vifi_clip.datasets.list_origin`.
     """
     if entry['origin'] == OFFICIAL:
-        released = RELEASES.get(entry.get('dataset'))
-        return released is None or all(
-            item.name != entry['file'] for item in released.lists)
-    return entry['origin'] == RELEASE
+        return (entry.get('dataset'), entry['file']) in _NOT_RELEASED
+    return entry['origin'] == RELEASE and entry.get(
+        'dataset') in list(RELEASES)
 
 
 def lists_text(entries: Optional[Sequence[dict]]) -> str:
@@ -34,7 +34,9 @@ def lists_text(entries: Optional[Sequence[dict]]) -> str:
             none.
     """
     if not (entries and isinstance(entries, list) and all(
-            isinstance(entry, dict) and _KEYS <= set(entry)
+            isinstance(entry, dict)
+            and all(isinstance(entry.get(key), str)
+                    for key in ('part', 'file', 'origin'))
             for entry in entries)):
         return 'lists not recorded'
     other = [entry for entry in entries if not is_papers(entry)]

@@ -187,7 +187,9 @@ def _complexity(value: Callable[[dict], float], *changes: str) -> Source:
         return value(next(
             config for config in record['configs']
             if config['title'] == ['vifi_k400', *changes]
-            and (value is not _speed or 'A100' in (record['machine'] or ''))))
+            and config['frames'] == 16 and (value is not _speed or (
+                'A100' in (record['machine'] or '')
+                and 'error' not in config['measured']))))
 
     return Source('complexity.json', read)
 

@@ -1,5 +1,6 @@
 """Cells filled with what the runs gave."""
 import json
+import math
 import statistics
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -161,9 +162,12 @@ def _from_source(cell: Cell, layout: Layout) -> Result:
         return Result(cell)
     try:
         value = float(cell.source.read(json.loads(path.read_text())))
+        if not math.isfinite(value):
+            raise ValueError(f'a figure is {value}')
     except StopIteration:  # the file is of other configs or models
         return Result(cell)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError,
+            RecursionError) as error:
         raise ValueError(f'{path} is not what its command writes: {error}; '
                          'remove it or make it anew') from error
     return Result(cell, (value, ))
