@@ -57,9 +57,13 @@ def test_the_example_needs_no_torch(onnx_files, prompted, videos, tmp_path):
     same = re.search(r'embeddings: the same to (\S+)', done.stdout)
     assert float(same.group(1)) < 1e-5
     # The same video through OpenCV: the same frames, scaled and cut alike.
+    done = run_example(onnx_files.folder, path)
+    assert done.returncode == 0, done.stderr
+    assert read_scores(done.stdout) == pytest.approx(expected, abs=0.01)
+    # How far int8 is off, test_export_accuracy.py says.
     done = run_example(onnx_files.folder, path, 'classifier_int8.onnx')
     assert done.returncode == 0, done.stderr
-    assert read_scores(done.stdout) == pytest.approx(expected, abs=0.05)
+    assert set(read_scores(done.stdout)) == set(expected)
 
     np.save(tmp_path / 'large.npy', images.repeat(2, axis=1))
     done = run_example(onnx_files.folder, str(tmp_path / 'large.npy'))
