@@ -35,10 +35,13 @@ def summarise_sets(metrics: Dict[str, Metrics],
     if harmonic_mean:
         base, novel = (metrics[name] for name in harmonic_mean)
         for key in _shared_keys(metrics, harmonic_mean):
-            total = base[key] + novel[key]
-            joined[f'HM/{key}'] = (
-                2 * base[key] * novel[key] / total if total else 0.)
+            joined[f'HM/{key}'] = harmonic_mean_of(base[key], novel[key])
     return joined
+
+
+def harmonic_mean_of(base: float, novel: float) -> float:
+    """2bn / (b + n) (ViFi-CLIP Table 2), 0 where both are."""
+    return 2 * base * novel / (base + novel) if base + novel else 0.
 
 
 def _shared_keys(metrics: Dict[str, Metrics], names: Sequence[str]) -> list:

@@ -24,9 +24,10 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
 import numpy as np
 
 from ..evaluation.predictions_file import read_predictions
+from ..evaluation.set_summary import harmonic_mean_of
 from .layout import Layout
 from .paper import BOTH, FROZEN, IMAGE, PROMPTS, SHOTS, TEXT
-from .results import harmonic_mean, parts
+from .results import parts
 from .runs import Cell, Run, Table
 
 Place = Tuple[str, str]  # row, column
@@ -255,4 +256,4 @@ def _accuracy(shares: List[np.ndarray]) -> np.ndarray:
     """Accuracy of one set, or the harmonic mean of two, for each draw."""
     if len(shares) == 1:
         return shares[0]
-    return np.array([harmonic_mean(*pair) for pair in zip(*shares)])
+    return np.array([harmonic_mean_of(*pair) for pair in zip(*shares)])

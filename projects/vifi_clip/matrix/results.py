@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
+from ..evaluation.set_summary import harmonic_mean_of
 from .layout import Layout
 from .lists import lists_text
 from .runs import Cell, Run, Table
@@ -131,7 +132,7 @@ def _from_runs(cell: Cell, runs: Dict[str, Run], layout: Layout) -> Result:
         result = replace(result, spread=values(cell.std)[-1])
     if cell.metric.startswith(_HM):
         halves = [statistics.fmean(values(key)) for key in parts(cell.metric)]
-        result = replace(result, joint=harmonic_mean(*halves))
+        result = replace(result, joint=harmonic_mean_of(*halves))
     return result
 
 
@@ -140,11 +141,6 @@ def parts(metric: str) -> List[str]:
     if not metric.startswith(_HM):
         return [metric]
     return [f'{half}/{metric[len(_HM):]}' for half in ('base', 'novel')]
-
-
-def harmonic_mean(base: float, novel: float) -> float:
-    """2bn / (b + n) (ViFi-CLIP Table 2), 0 where both are."""
-    return 2 * base * novel / (base + novel) if base + novel else 0.
 
 
 def _metric(record: dict, key: str, name: str) -> float:
