@@ -23,8 +23,6 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from ..evaluation.predictions_file import read_predictions
-from ..evaluation.set_summary import harmonic_mean_of
 from .layout import Layout
 from .paper import BOTH, FROZEN, IMAGE, PROMPTS, SHOTS, TEXT
 from .results import parts
@@ -190,6 +188,7 @@ _AGAIN = 'remove metrics.json there and run the matrix again'
 
 def _read_right(path: str) -> Tuple[List[str], np.ndarray]:
     """Videos of a file of predictions, and which of them are right [N]."""
+    from ..evaluation.predictions_file import read_predictions
     try:
         names, labels, predicted = read_predictions(path)
     except OSError as error:
@@ -256,4 +255,5 @@ def _accuracy(shares: List[np.ndarray]) -> np.ndarray:
     """Accuracy of one set, or the harmonic mean of two, for each draw."""
     if len(shares) == 1:
         return shares[0]
+    from ..evaluation.set_summary import harmonic_mean_of
     return np.array([harmonic_mean_of(*pair) for pair in zip(*shares)])

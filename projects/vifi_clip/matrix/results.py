@@ -6,9 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
-from ..evaluation.set_summary import harmonic_mean_of
 from .layout import Layout
-from .lists import lists_text
 from .runs import Cell, Run, Table
 
 _HM = 'HM/'
@@ -123,6 +121,7 @@ def _from_runs(cell: Cell, runs: Dict[str, Run], layout: Layout) -> Result:
         return tuple(cell.scale * _metric(record, key, name)
                      for name, record in records.items())
 
+    from .lists import lists_text
     lists = tuple(dict.fromkeys(
         lists_text(record.get('lists')) for record in records.values()))
     result = Result(cell, values(cell.metric), lists=lists)
@@ -131,6 +130,7 @@ def _from_runs(cell: Cell, runs: Dict[str, Run], layout: Layout) -> Result:
     if cell.std:
         result = replace(result, spread=values(cell.std)[-1])
     if cell.metric.startswith(_HM):
+        from ..evaluation.set_summary import harmonic_mean_of
         halves = [statistics.fmean(values(key)) for key in parts(cell.metric)]
         result = replace(result, joint=harmonic_mean_of(*halves))
     return result
