@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Optional, Sequence
 
 from ..errors import UserError
-from ..evaluation.predictions_file import read_predictions
 from ..resources import root
 from . import test, train
 from .help_text import HelpFormatter
@@ -85,6 +84,7 @@ def evaluate(title: str, checkpoint: str, work: str) -> dict:
     target = osp.join(work, 'results.json')
     if osp.exists(target):
         return json.loads(Path(target).read_text())
+    from ..evaluation.predictions_file import read_predictions
     results = {}
     for views, options in VIEWS.items():
         predictions = osp.join(work, f'{views}.csv')
