@@ -23,7 +23,7 @@ SECONDS = 120
 def start_page() -> tuple:
     """The process, and the page's address."""
     process = subprocess.Popen(
-        [sys.executable, '-m', 'projects.vifi_clip_cli', 'demo', '--port',
+        [sys.executable, '-m', 'projects.vifi_clip_tools.cli', 'demo', '--port',
          '0'], stdout=subprocess.PIPE, text=True)
     for line in process.stdout:
         _, found, rest = line.partition('The page is at ')

@@ -5,8 +5,8 @@ from mmaction.registry import MODELS
 from release_file import NAMES, ReleaseModel
 from tiny import model_cfg
 
-from projects.vifi_clip.apis.convert import main
-from projects.vifi_clip.engine.checkpoint import load_checkpoint
+from projects.vifi_clip_tools.convert.command import main
+from projects.vifi_clip.checkpoints.files import load_checkpoint
 
 PROMPTS = dict(plain={}, deep=dict(length=4, vision_depth=3, text_depth=2),
                few=dict(length=2, vision_depth=1, text_depth=1),

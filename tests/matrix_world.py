@@ -5,8 +5,8 @@ from typing import Iterable, Optional
 
 from projects.vifi_clip.apis.knobs import read_knobs
 from projects.vifi_clip.evaluation.predictions_file import COLUMNS
-from projects.vifi_clip.matrix.layout import ROOT, Layout, wanted_knobs
-from projects.vifi_clip.matrix.runs import Run, Table, by_name
+from projects.vifi_clip_tools.paper.layout import ROOT, Layout, wanted_knobs
+from projects.vifi_clip_tools.paper.runs import Run, Table, by_name
 
 
 def clear_knobs(monkeypatch) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from projects.vifi_clip_cli.commands import COMMANDS
+from projects.vifi_clip_tools.cli.commands import COMMANDS
 
 REPO = Path(__file__).parents[1]
 PAGES = sorted([REPO / 'README.md', *(REPO / 'docs').glob('*.md')])
@@ -37,7 +37,7 @@ def _uses(words):
     for i, word in enumerate(words):
         if word == 'vifi-clip' and i + 1 < len(words):
             return words[i + 1], words[i + 2:]
-        if word == 'projects.vifi_clip_cli':
+        if word == 'projects.vifi_clip_tools.cli':
             return words[i + 1], words[i + 2:]
         if word.startswith('tools/') and word.endswith('.py'):
             return BY_SCRIPT[word[6:]], words[i + 1:]
@@ -58,7 +58,7 @@ def help_of():
     def get(name):
         if name not in texts:
             code = (f'import sys; sys.argv = ["vifi-clip", {name!r}, "--help"]'
-                    '; from projects.vifi_clip_cli import main; main()')
+                    '; from projects.vifi_clip_tools.cli import main; main()')
             texts[name] = subprocess.run(
                 [sys.executable, '-c', code], cwd=REPO, text=True,
                 capture_output=True).stdout

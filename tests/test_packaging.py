@@ -104,7 +104,7 @@ def test_the_command(vifi_clip, site):
 _READ = '''
 from pathlib import Path
 import projects.vifi_clip
-from projects.vifi_clip.apis.launch import read_config
+from projects.vifi_clip.apis.config import read_config
 from projects.vifi_clip.resources import config_names
 print('in', projects.vifi_clip.__file__)
 for name in config_names():
@@ -112,7 +112,7 @@ for name in config_names():
     text = cfg.model.get('cls_head', {}).get('text_classifier') or {}
     print('read', name, cfg.model.type, *filter(
         None, [text.get('class_file')]), sep='|')
-from projects.vifi_clip_cli import main
+from projects.vifi_clip_tools.cli import main
 print('code', main(['test', 'vifi_k40', 'none']))
 '''
 

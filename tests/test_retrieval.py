@@ -13,7 +13,7 @@ from retrieval_world import captioned_loader, write_captioned_world
 from tiny import tiny_arch
 from tools_world import NUM_FRAMES, REPO, start, stop_workers
 
-from projects.vifi_clip.apis import test, train
+from projects.vifi_clip_tools.run import test, train
 
 
 @pytest.fixture(scope='module')

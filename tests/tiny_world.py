@@ -1,7 +1,8 @@
 """A tiny small world for tests."""
 from pathlib import Path
 
-from projects.vifi_clip.datasets.mini_world import WorldParams, build
+from projects.vifi_clip_tools.mini_world.build import WorldParams
+from projects.vifi_clip_tools.mini_world import build
 
 
 def build_tiny_world(out: Path) -> Path:

@@ -8,6 +8,6 @@ ROOT = Path(__file__).resolve().parents[1]
 if (ROOT / 'projects').is_dir() and str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from projects.vifi_clip_cli.start import bare, start  # noqa: E402
+from projects.vifi_clip_tools.cli.start import bare, start  # noqa: E402
 
 __all__ = ['bare', 'start']

@@ -10,8 +10,8 @@ from mmaction.registry import MODELS
 from tiny import NAMES, build_model, classifier_cfg, model_cfg, tiny_arch
 from torch import nn
 
-from projects.vifi_clip.analysis.attention import (attention_maps,
-                                                   upsample_maps)
+from projects.vifi_clip_tools.attention.maps import (attention_maps,
+                                                     upsample_maps)
 from projects.vifi_clip.errors import UserError
 
 PROMPTS = [None, dict(length=3, depth=1), dict(length=2, depth=2)]

@@ -5,9 +5,9 @@ from mmaction.registry import MODELS
 from tiny import build_model, timm_arch, tiny_arch
 from torch import nn
 
-from projects.vifi_clip.analysis.attention_capture import (recorded_attention,
-                                                           token_layout)
-from projects.vifi_clip.engine import apply_inference
+from projects.vifi_clip_tools.attention.capture import (recorded_attention,
+                                                        token_layout)
+from projects.vifi_clip.engine.precision import apply_inference
 from projects.vifi_clip.errors import UserError
 
 TIMM = dict(

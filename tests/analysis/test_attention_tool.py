@@ -7,13 +7,14 @@ import pytest
 from helpers import write_mp4
 from PIL import Image
 
-from projects.vifi_clip.apis.attention import main, model_names, parse_args
+from projects.vifi_clip_tools.attention.command import (main, model_names,
+                                                        parse_args)
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
-from projects.vifi_clip.analysis.attention import METHODS, attention_maps
-from projects.vifi_clip.apis.launch import run_main
-from projects.vifi_clip.datasets.mini_world.clips import (Job, render_clip,
-                                                          stage_clip)
-from projects.vifi_clip.datasets.mini_world.world import VideoClass
+from projects.vifi_clip_tools.attention.maps import METHODS, attention_maps
+from projects.vifi_clip.apis.config import run_main
+from projects.vifi_clip_tools.mini_world.clips import (Job, render_clip,
+                                                       stage_clip)
+from projects.vifi_clip_tools.mini_world.world import VideoClass
 
 LABELS = 'a green heart spinning, a red ring spinning, a blue star pulsing'
 JOB = Job('videos/clip.mp4', 5, 64, VideoClass('red', 'ring', 'spinning'))

@@ -5,8 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from projects.vifi_clip.analysis.cluster_scores import (cluster_scores,
-                                                        unit_length)
+from projects.vifi_clip_tools.tsne.cluster_scores import (cluster_scores,
+                                                          unit_length)
 
 pytest.importorskip('sklearn')
 

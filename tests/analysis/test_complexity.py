@@ -7,8 +7,8 @@ from mmengine.config import Config
 from open_clip.tokenizer import SimpleTokenizer
 from tiny import model_cfg, timm_arch, tiny_arch
 
-from projects.vifi_clip.analysis.complexity import complexity
-from projects.vifi_clip.analysis.complexity_specs import load_spec, parse_spec
+from projects.vifi_clip_tools.complexity.count import complexity
+from projects.vifi_clip_tools.complexity.specs import load_spec, parse_spec
 from projects.vifi_clip.datasets import read_class_list
 from projects.vifi_clip.resources import root
 

@@ -5,13 +5,13 @@ import re
 
 import pytest
 
-from projects.vifi_clip.analysis.complexity import Complexity
-from projects.vifi_clip.analysis.complexity_measure import Job, measure
-from projects.vifi_clip.analysis.complexity_specs import load_spec, parse_spec
-from projects.vifi_clip.analysis.complexity_table import (markdown, number,
-                                                          terminal)
-from projects.vifi_clip.apis.complexity import main
-from projects.vifi_clip.apis.launch import run_main
+from projects.vifi_clip_tools.complexity.count import Complexity
+from projects.vifi_clip_tools.complexity.measure import Job, measure
+from projects.vifi_clip_tools.complexity.specs import load_spec, parse_spec
+from projects.vifi_clip_tools.complexity.table import (markdown, number,
+                                                       terminal)
+from projects.vifi_clip_tools.complexity.command import main
+from projects.vifi_clip.apis.config import run_main
 
 
 def test_specs():
@@ -71,7 +71,7 @@ def test_bad_specs(spec, words, tmp_path, capsys):
     (['--json', 'a.txt'], r'--json writes a .json file'),
     (['--markdown', '/proc/x/a.md'], '--markdown .* cannot be written')])
 def test_bad_outputs(options, words, monkeypatch):
-    from projects.vifi_clip.analysis import complexity_specs
+    from projects.vifi_clip_tools.complexity import specs as complexity_specs
     monkeypatch.setattr(complexity_specs, 'load_spec',
                         lambda spec: pytest.fail('worked first'))
     with pytest.raises(ValueError, match=words):
@@ -156,7 +156,8 @@ def test_a_config_that_fails_is_told():
 
 
 def test_failed_measurement_fails_the_command(monkeypatch, capsys):
-    from projects.vifi_clip.analysis import complexity_measure
+    from projects.vifi_clip_tools.complexity import (
+        measure as complexity_measure)
     monkeypatch.setattr(complexity_measure, 'measure',
                         lambda job: dict(error='no memory left'))
     with pytest.raises(SystemExit) as stop:

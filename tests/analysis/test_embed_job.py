@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from helpers import write_mp4
 
-from projects.vifi_clip.analysis import embed_job, embed_parts
-from projects.vifi_clip.analysis.embed_job import embed_videos
-from projects.vifi_clip.analysis.embed_list import read_videos
-from projects.vifi_clip.analysis.embeddings_file import read_embeddings
-from projects.vifi_clip.apis import embed as embed_tool
+from projects.vifi_clip_tools.embeddings import job as embed_job, embed_parts
+from projects.vifi_clip_tools.embeddings.job import embed_videos
+from projects.vifi_clip_tools.embeddings.embed_list import read_videos
+from projects.vifi_clip_tools.embeddings.file import read_embeddings
+from projects.vifi_clip_tools.embeddings import command as embed_tool
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
 
 NUMBER = 7

@@ -2,9 +2,9 @@
 import numpy as np
 import pytest
 
-from projects.vifi_clip.analysis.embeddings_file import (Embeddings,
-                                                         read_embeddings,
-                                                         write_embeddings)
+from projects.vifi_clip_tools.embeddings.file import (Embeddings,
+                                                      read_embeddings,
+                                                      write_embeddings)
 
 
 def _some(labels=True) -> Embeddings:

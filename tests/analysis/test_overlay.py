@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from projects.vifi_clip.analysis.attention_rows import Row, Scores, choose
-from projects.vifi_clip.analysis.attention_video import (draw_video,
-                                                         encode_mp4,
-                                                         video_rate)
-from projects.vifi_clip.analysis.grid import draw_grid
-from projects.vifi_clip.analysis.overlay import (enlarge, overlay,
-                                                 value_range)
+from projects.vifi_clip_tools.attention.rows import Row, Scores, choose
+from projects.vifi_clip_tools.attention.video import (draw_video, encode_mp4,
+                                                      video_rate)
+from projects.vifi_clip_tools.attention.grid import draw_grid
+from projects.vifi_clip_tools.attention.overlay import (enlarge, overlay,
+                                                        value_range)
 
 
 def _grey(count=2, size=(40, 60)):

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from projects.vifi_clip.analysis.cluster_scores import cluster_scores
-from projects.vifi_clip.analysis.embeddings_file import (Embeddings,
-                                                         write_embeddings)
-from projects.vifi_clip.analysis.tsne_compare import align
-from projects.vifi_clip.analysis.tsne_figure import Panel, draw
-from projects.vifi_clip.analysis.tsne_layout import check_settings, layout
-from projects.vifi_clip.apis.tsne import main
+from projects.vifi_clip_tools.tsne.cluster_scores import cluster_scores
+from projects.vifi_clip_tools.embeddings.file import (Embeddings,
+                                                      write_embeddings)
+from projects.vifi_clip_tools.tsne.tsne_compare import align
+from projects.vifi_clip_tools.tsne.figure import Panel, draw
+from projects.vifi_clip_tools.tsne.tsne_layout import check_settings, layout
+from projects.vifi_clip_tools.tsne.command import main
 
 pytest.importorskip('sklearn')
 LABELS = np.repeat([0, 1, 2], 12)

@@ -11,13 +11,14 @@ import pytest
 from helpers import write_mp4
 
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
-from projects.vifi_clip.apis.launch import read_config
+from projects.vifi_clip.apis.config import read_config
 from projects.vifi_clip.apis.loading import load_model
-from projects.vifi_clip.apis.video_inputs import VideoInput
-from projects.vifi_clip.apis.video_open import VideoReader, open_container
+from projects.vifi_clip.apis.inputs import VideoInput
+from projects.vifi_clip.datasets.video_reader import (VideoReader,
+                                                      open_container)
 from projects.vifi_clip.datasets.video_reading import BadVideoError
 from projects.vifi_clip.errors import UserError
-from projects.vifi_clip.models.weights import resolve_pretrained
+from projects.vifi_clip.models.pretrained import resolve_pretrained
 
 
 @pytest.fixture(scope='module')
@@ -148,7 +149,7 @@ def test_weights_that_cannot_be_fetched(monkeypatch):
         raise OSError('no route to host')
 
     monkeypatch.setattr(
-        'projects.vifi_clip.models.weights.download_pretrained', fail)
+        'projects.vifi_clip.models.pretrained.download_pretrained', fail)
     with pytest.raises(UserError, match='PRETRAINED=FILE.*small_world') as e:
         resolve_pretrained('ViT-B-16-quickgelu', 'openai')
     assert 'no route to host' in str(e.value) and os.linesep not in str(
@@ -156,7 +157,7 @@ def test_weights_that_cannot_be_fetched(monkeypatch):
 
 
 def test_a_video_is_not_its_own_attention_video(video, tmp_path):
-    from projects.vifi_clip.apis import attention
+    from projects.vifi_clip_tools.attention import command as attention
     before = open(video, 'rb').read()
     with pytest.raises(ValueError, match='is the video itself'):
         attention.main([video, '--config', 'small_world', '--device', 'cpu',
@@ -167,8 +168,9 @@ def test_a_video_is_not_its_own_attention_video(video, tmp_path):
 
 @pytest.mark.parametrize('record', ['{"a": 1}', None])
 def test_a_damaged_index(infer, video, tmp_path, record):
-    from projects.vifi_clip.search import (VideoIndex, identity_of,
-                                           index_videos)
+    from projects.vifi_clip_tools.search.store import VideoIndex
+    from projects.vifi_clip.apis.identity import identity_of
+    from projects.vifi_clip_tools.search.indexing import index_videos
     path = tmp_path / 'index'
     index = VideoIndex.create(str(path), identity_of(infer, 'small_world'))
     index_videos(index, infer, [video])

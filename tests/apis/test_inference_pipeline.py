@@ -7,14 +7,12 @@ from helpers import read_crop, read_index, write_mp4
 from mmengine.config import Config
 from tools_world import PIPELINES
 
-from projects.vifi_clip.apis.inference_pipeline import (build_steps,
-                                                        check_views,
-                                                        count_views,
-                                                        parse_views,
-                                                        pipeline_cfg)
-from projects.vifi_clip.apis.launch import read_config
-from projects.vifi_clip.apis.video_inputs import VideoInput
-from projects.vifi_clip.apis.video_samples import VideoSampler
+from projects.vifi_clip.apis.pipeline import (build_steps, check_views,
+                                              count_views, parse_views,
+                                              pipeline_cfg)
+from projects.vifi_clip.apis.config import read_config
+from projects.vifi_clip.apis.inputs import VideoInput
+from projects.vifi_clip.apis.sampling import VideoSampler
 from projects.vifi_clip.errors import UserError
 
 CONFIG = Config(dict(val_pipeline=PIPELINES['val'],

@@ -82,7 +82,7 @@ def test_one_view_by_hand(small, clips):
 def test_views_are_averaged_after_the_softmax(small, clips):
     path = clips / 'clip_1.mp4'
     read_views = small.sampler.reader((4, 3))
-    from projects.vifi_clip.apis.video_inputs import VideoInput
+    from projects.vifi_clip.apis.inputs import VideoInput
     inputs = read_views(VideoInput('x', str(path)))['inputs']
     assert inputs.shape == (4 * 3 * T, 3, 60, 60)
     # ThreeCrop of a square of 64 x 60: crops at 0, 4 and 2 from the left
@@ -307,8 +307,8 @@ def test_a_model_of_fixed_classes(clips):
 
 def test_the_small_world_is_recognised():
     """Weights that ship with the package are trained ones."""
-    from projects.vifi_clip.datasets.mini_world.clips import (list_jobs,
-                                                              render_clip)
+    from projects.vifi_clip_tools.mini_world.clips import (list_jobs,
+                                                           render_clip)
     infer = ViFiCLIPInferencer('small_world', device='cpu')
     names = infer.class_names
     right, count = 0, 0

@@ -11,13 +11,13 @@ from mmengine.logging import print_log
 from tiny import model_cfg, tiny_arch
 from tools_world import PIPELINES, PREPROCESSOR
 
-from projects.vifi_clip.apis import model_arguments
+from projects.vifi_clip_tools.cli import options as model_arguments
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
 from projects.vifi_clip.apis.labels import read_labels
 from projects.vifi_clip.apis.loading import find_device, load_model
-from projects.vifi_clip.apis.outputs import check_target
-from projects.vifi_clip.engine import assets
-from projects.vifi_clip.engine.checkpoint import load_checkpoint
+from projects.vifi_clip_tools.cli.outputs import check_target
+from projects.vifi_clip.checkpoints import assets
+from projects.vifi_clip.checkpoints.files import load_checkpoint
 from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.extras import need
 

@@ -11,7 +11,7 @@ import pytest
 from helpers import write_mp4
 
 from projects.vifi_clip.apis import video_fetch
-from projects.vifi_clip.apis.video_inputs import VideoInput, expand_inputs
+from projects.vifi_clip.apis.inputs import VideoInput, expand_inputs
 from projects.vifi_clip.datasets.video_reading import BadVideoError
 from projects.vifi_clip.errors import UserError
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from helpers import coded_frame, read_index, write_mp4
 
-from projects.vifi_clip.apis.video_open import (OpenVideo, PyAVReader,
-                                                VideoReader)
+from projects.vifi_clip.datasets.video_reader import (OpenVideo, PyAVReader,
+                                                      VideoReader)
 from projects.vifi_clip.datasets.video_reading import (BadVideoError,
                                                        run_pipeline)
 

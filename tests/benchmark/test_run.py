@@ -4,13 +4,12 @@ import os
 from dataclasses import replace
 
 import pytest
-from projects.vifi_clip.apis.benchmark import main
-from projects.vifi_clip.benchmark.cases import Case, Workload
-from projects.vifi_clip.benchmark.execute import run_workload
-from projects.vifi_clip.benchmark.points import points
-from projects.vifi_clip.benchmark.tables import (difference, label, ratio,
-                                                 report, share,
-                                                 workload_table)
+from benchmarks.run import main
+from benchmarks.cases import Case, Workload
+from benchmarks.execute import run_workload
+from benchmarks.points import points
+from benchmarks.tables import (difference, label, ratio, report, share,
+                               workload_table)
 from tiny import tiny_arch
 
 ARCH = tiny_arch(text_cfg=dict(context_length=77))

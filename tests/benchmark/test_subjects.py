@@ -4,12 +4,11 @@ import itertools
 import pytest
 import torch
 from open_clip.transformer import ResidualAttentionBlock
-from projects.vifi_clip.benchmark.cases import Case, all_workloads
-from projects.vifi_clip.benchmark.flops import work_of
-from projects.vifi_clip.benchmark.inputs import (class_names, frames_of,
-                                                 image_size)
-from projects.vifi_clip.benchmark.plain import PlainViFiCLIP
-from projects.vifi_clip.benchmark.subjects import build, build_recognizer
+from benchmarks.cases import Case, all_workloads
+from benchmarks.flops import work_of
+from benchmarks.inputs import class_names, frames_of, image_size
+from benchmarks.plain import PlainViFiCLIP
+from benchmarks.subjects import build, build_recognizer
 from projects.vifi_clip.models.blocks import FusedBlock
 from tiny import tiny_arch
 
@@ -64,7 +63,7 @@ def test_first_loss_of_a_step_equals_the_plain_one(tune, accumulate):
 
 @pytest.mark.parametrize('subject', ['vifi', 'plain'])
 def test_a_file(subject, tmp_path, monkeypatch):
-    from projects.vifi_clip.benchmark import video_file
+    from benchmarks import video_file
     path = tmp_path / 'a.mp4'
     video_file._write_video(path)
     monkeypatch.setenv(video_file.VIDEO, str(path))

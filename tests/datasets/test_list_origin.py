@@ -4,8 +4,8 @@ import json
 import pytest
 
 from projects.vifi_clip.datasets.list_origin import list_origin
-from projects.vifi_clip.datasets.splits.list_folder import (make_manifest,
-                                                            video_list)
+from projects.vifi_clip_tools.splits.list_folder import (make_manifest,
+                                                         video_list)
 
 
 def _folder(path, **options):

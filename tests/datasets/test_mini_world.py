@@ -7,7 +7,8 @@ import cv2
 import decord
 import pytest
 
-from projects.vifi_clip.datasets.mini_world import WorldParams, build
+from projects.vifi_clip_tools.mini_world.build import WorldParams
+from projects.vifi_clip_tools.mini_world import build
 
 TINY = dict(train_per_class=2, test_per_class=1, num_stills=40, size=32)
 

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from projects.vifi_clip.datasets.mini_world.splits import video_annotations
+from projects.vifi_clip_tools.mini_world.splits import video_annotations
 
 GROUPS = dict(known=24, target=24, zero_shot=8)
 

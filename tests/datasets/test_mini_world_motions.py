@@ -4,10 +4,10 @@ import decord
 import numpy as np
 import pytest
 
-from projects.vifi_clip.datasets.mini_world.clips import Job, render_clip
-from projects.vifi_clip.datasets.mini_world.encoding import write_video
-from projects.vifi_clip.datasets.mini_world.motions import moving_poses
-from projects.vifi_clip.datasets.mini_world.world import MOTIONS, VideoClass
+from projects.vifi_clip_tools.mini_world.clips import Job, render_clip
+from projects.vifi_clip_tools.mini_world.encoding import write_video
+from projects.vifi_clip_tools.mini_world.motions import moving_poses
+from projects.vifi_clip_tools.mini_world.world import MOTIONS, VideoClass
 
 
 @pytest.mark.parametrize('size', [32, 64])

@@ -8,9 +8,9 @@ would tell encoders apart as well, and these compare whatever the machine.
 import numpy as np
 import pytest
 
-from projects.vifi_clip.datasets.mini_world.clips import (Job, render_clip,
-                                                          render_still)
-from projects.vifi_clip.datasets.mini_world.world import VideoClass
+from projects.vifi_clip_tools.mini_world.clips import (Job, render_clip,
+                                                       render_still)
+from projects.vifi_clip_tools.mini_world.world import VideoClass
 
 
 def tiles(frames):

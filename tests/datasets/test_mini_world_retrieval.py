@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 from mmaction.registry import DATASETS
 
-from projects.vifi_clip.datasets.mini_world import WorldParams, build
-from projects.vifi_clip.datasets.mini_world.clips import (Job, caption_clip,
-                                                          list_jobs,
-                                                          render_clip,
-                                                          stage_clip)
-from projects.vifi_clip.datasets.mini_world.world import (VideoClass,
-                                                          train_classes)
+from projects.vifi_clip_tools.mini_world.build import WorldParams
+from projects.vifi_clip_tools.mini_world import build
+from projects.vifi_clip_tools.mini_world.clips import (Job, caption_clip,
+                                                       list_jobs, render_clip,
+                                                       stage_clip)
+from projects.vifi_clip_tools.mini_world.world import VideoClass, train_classes
 
 PATTERN = re.compile(
     r'(a video of )?an? ((?P<size>small|medium-sized|large) )?'

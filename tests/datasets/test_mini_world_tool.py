@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from projects.vifi_clip.datasets.mini_world import (MiniWorldError,
-                                                    WorldParams, build)
+from projects.vifi_clip_tools.mini_world.folder import MiniWorldError
+from projects.vifi_clip_tools.mini_world.build import WorldParams
+from projects.vifi_clip_tools.mini_world import build
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = ROOT / 'tools' / 'make_mini_dataset.py'

@@ -2,9 +2,9 @@
 import pytest
 
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
-from projects.vifi_clip.demo.examples import write_examples
-from projects.vifi_clip.demo.limits import Limits
-from projects.vifi_clip.demo.service import Recogniser
+from projects.vifi_clip_tools.demo.examples import write_examples
+from projects.vifi_clip_tools.demo.limits import Limits
+from projects.vifi_clip_tools.demo.service import Recogniser
 
 
 @pytest.fixture(scope='package')

@@ -31,8 +31,9 @@ _PATIENCE = 60  # seconds, on a busy machine
 @pytest.fixture(scope='module')
 def index(inferencer, examples, tmp_path_factory):
     pytest.importorskip('lancedb')
-    from projects.vifi_clip.search import (VideoIndex, identity_of,
-                                           index_videos)
+    from projects.vifi_clip_tools.search.store import VideoIndex
+    from projects.vifi_clip.apis.identity import identity_of
+    from projects.vifi_clip_tools.search.indexing import index_videos
     path = str(tmp_path_factory.mktemp('index') / 'index')
     found = VideoIndex.create(path, identity_of(inferencer, 'small_world'))
     index_videos(found, inferencer,

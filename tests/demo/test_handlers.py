@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 from helpers import write_mp4
 
-from projects.vifi_clip.demo.examples import LABELS
-from projects.vifi_clip.demo.handlers import (ATTENTION, FIRST, TIMELINE,
-                                              Handlers)
+from projects.vifi_clip_tools.demo.examples import LABELS
+from projects.vifi_clip_tools.demo.handlers import (ATTENTION, FIRST, TIMELINE,
+                                                    Handlers)
 
 WORDS = ', '.join(LABELS)
 
@@ -86,7 +86,7 @@ def test_towers_without_attention_say_so(handlers, shown, monkeypatch):
         raise UserError('this tower has no class token')
 
     monkeypatch.setattr(
-        'projects.vifi_clip.analysis.attention.attention_maps', refuse)
+        'projects.vifi_clip_tools.attention.maps.attention_maps', refuse)
     picture, after = handlers.attention(shown, 'rollout', None)
     assert 'this tower has no class token' in picture
     assert after.done == {ATTENTION}  # not asked again at each visit

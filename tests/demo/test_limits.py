@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from helpers import write_mp4
 
-from projects.vifi_clip.demo.limits import (MOST_LABELS, Limits, check_video,
-                                            read_labels)
+from projects.vifi_clip_tools.demo.limits import (MOST_LABELS, Limits,
+                                                  check_video, read_labels)
 from projects.vifi_clip.errors import UserError
 
 OPEN = Limits()

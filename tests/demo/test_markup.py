@@ -6,10 +6,10 @@ import re
 import numpy as np
 from PIL import Image
 
-from projects.vifi_clip.apis.video_samples import Timeline
-from projects.vifi_clip.demo import markup
-from projects.vifi_clip.demo.answers import Frames, Recognition, Request
-from projects.vifi_clip.demo.chart import chart, course
+from projects.vifi_clip.apis.sampling import Timeline
+from projects.vifi_clip_tools.demo import markup
+from projects.vifi_clip_tools.demo.answers import Frames, Recognition, Request
+from projects.vifi_clip_tools.demo.chart import chart, course
 
 EVIL = '<script>alert(1)</script>"&'
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from projects.vifi_clip.demo import server
-from projects.vifi_clip.demo.handlers import Handlers
+from projects.vifi_clip_tools.demo import server
+from projects.vifi_clip_tools.demo.handlers import Handlers
 
 requests = pytest.importorskip('requests')
 # Not imported: it would read its settings before they are made.
@@ -16,9 +16,9 @@ pytestmark = pytest.mark.skipif(not find_spec('gradio'), reason='no gradio')
 
 @pytest.fixture(scope='module')
 def page(inferencer):
-    from projects.vifi_clip.demo.limits import Limits
-    from projects.vifi_clip.demo.page import build_page, theme
-    from projects.vifi_clip.demo.service import Recogniser
+    from projects.vifi_clip_tools.demo.limits import Limits
+    from projects.vifi_clip_tools.demo.page import build_page, theme
+    from projects.vifi_clip_tools.demo.service import Recogniser
     recogniser = Recogniser(inferencer, Limits(upload_mb=0.5))
     with server.workplace() as folder:
         port = server.check_address('127.0.0.1', 0)

@@ -5,9 +5,9 @@ import socket
 
 import pytest
 
-from projects.vifi_clip.apis import demo
-from projects.vifi_clip.apis.launch import run_main
-from projects.vifi_clip.demo import server
+from projects.vifi_clip_tools.demo import command as demo
+from projects.vifi_clip.apis.config import run_main
+from projects.vifi_clip_tools.demo import server
 from projects.vifi_clip.errors import UserError
 
 

@@ -4,9 +4,9 @@ import threading
 import numpy as np
 import pytest
 
-from projects.vifi_clip.demo.examples import LABELS
-from projects.vifi_clip.demo.limits import Limits
-from projects.vifi_clip.demo.service import Recogniser, auto_window
+from projects.vifi_clip_tools.demo.examples import LABELS
+from projects.vifi_clip_tools.demo.limits import Limits
+from projects.vifi_clip_tools.demo.service import Recogniser, auto_window
 from projects.vifi_clip.errors import UserError
 
 WORDS = '\n'.join(LABELS)

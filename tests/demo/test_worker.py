@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from projects.vifi_clip.demo.worker import Worker
+from projects.vifi_clip_tools.demo.worker import Worker
 from projects.vifi_clip.errors import UserError
 
 

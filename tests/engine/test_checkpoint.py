@@ -15,8 +15,10 @@ from mmengine.runner import CheckpointLoader
 from safetensors.torch import save_file
 from toy_runner import ToyMetric, toy_runner
 
-from projects.vifi_clip.engine import (AtomicLocalBackend, checkpoint,
-                                       load_checkpoint, register_loader)
+from projects.vifi_clip.checkpoints.files import (AtomicLocalBackend,
+                                                  load_checkpoint,
+                                                  register_loader)
+from projects.vifi_clip.checkpoints import files as checkpoint
 
 WEIGHTS = dict(state_dict=dict(weight=torch.arange(4096.)))
 

@@ -5,7 +5,7 @@ import pickle
 import pytest
 import torch
 
-from projects.vifi_clip.engine.inert_pickle import Inert, _module
+from projects.vifi_clip.checkpoints.inert_pickle import Inert, _module
 
 _PICKLE = _module()
 

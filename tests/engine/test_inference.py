@@ -9,10 +9,9 @@ from mmengine.hooks import EMAHook
 from tiny import Clips, build_model, model_cfg, timm_arch, tiny_arch
 from toy_runner import toy_runner
 
-from projects.vifi_clip.engine.inference import (InferenceHook,
-                                                 apply_inference)
+from projects.vifi_clip.engine.precision import InferenceHook, apply_inference
 from projects.vifi_clip.errors import UserError
-from projects.vifi_clip.models.inference_backbone import InferenceBackbone
+from projects.vifi_clip.engine.inference_backbone import InferenceBackbone
 from projects.vifi_clip.models.int8_linear import Int8Linear
 
 PROMPTS = dict(length=2, depth=2)

@@ -10,10 +10,11 @@ from safetensors.torch import save_file
 from tiny import Clips, model_cfg, tiny_arch
 from toy_runner import ToyMetric, toy_runner
 
-from projects.vifi_clip.engine import CheckpointSettingsHook
-from projects.vifi_clip.engine.settings import (collect_settings,
-                                                compare_settings, fingerprint)
-from projects.vifi_clip.engine.settings_hook import check_file
+from projects.vifi_clip.checkpoints.settings_hook import CheckpointSettingsHook
+from projects.vifi_clip.checkpoints.settings import (collect_settings,
+                                                     compare_settings,
+                                                     fingerprint)
+from projects.vifi_clip.checkpoints.settings_hook import check_file
 from projects.vifi_clip.errors import UserError
 
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
@@ -204,7 +205,7 @@ def test_prompts_on_one_side_only(trained, test, runner, saved, built, said):
 
 def _base(path, shift=0.) -> str:
     """A CLIP to learn prompts on."""
-    from projects.vifi_clip.models.conversion.arch import expected_weights
+    from projects.vifi_clip_tools.convert.arch import expected_weights
     draw = torch.Generator().manual_seed(0)
     torch.save({k: shift + 0.1 * torch.randn(v.shape, generator=draw)
                 for k, v in expected_weights(tiny_arch()).items()}, path)

@@ -4,7 +4,7 @@ import pytest
 from export_world import PROMPTS, TEMPLATES, build
 from helpers import write_mp4
 
-from projects.vifi_clip.export.run import Options, export_model
+from projects.vifi_clip_tools.export.run import Options, export_model
 
 
 @pytest.fixture(scope='session')

@@ -6,7 +6,7 @@ from mmengine.config import Config
 from tiny import model_cfg
 
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
-from projects.vifi_clip.export.formats import open_file
+from projects.vifi_clip_tools.export.formats import open_file
 
 open_once = functools.cache(open_file)
 FRAMES = 3

@@ -7,7 +7,7 @@ from export_world import open_once
 
 from projects.vifi_clip.datasets.video_list import read_video_list
 from projects.vifi_clip.errors import UserError
-from projects.vifi_clip.export import accuracy
+from projects.vifi_clip_tools.export import accuracy
 
 
 def test_accuracies_side_by_side():

@@ -13,10 +13,11 @@ import torch
 from export_world import PIPELINE, build, config, open_once
 from helpers import read_index, write_mp4
 
-from projects.vifi_clip.apis.export import main, report
-from projects.vifi_clip.apis.launch import run_main
-from projects.vifi_clip.export import accuracy, run
-from projects.vifi_clip.export.run import CheckError, Options, export_model
+from projects.vifi_clip_tools.export.command import main, report
+from projects.vifi_clip.apis.config import run_main
+from projects.vifi_clip_tools.export import accuracy, run
+from projects.vifi_clip_tools.export.run import (CheckError, Options,
+                                                 export_model)
 
 _NO_TORCH = ("import sys, runpy; sys.modules['torch'] = None; "
              'sys.argv = sys.argv[1:]; '

@@ -10,11 +10,11 @@ from export_world import open_once
 from tiny import build_model, classifier_cfg, tiny_arch
 
 from projects.vifi_clip.errors import UserError
-from projects.vifi_clip.export.checking import Check, check_file
-from projects.vifi_clip.export.formats import read_metadata, write_part
-from projects.vifi_clip.export.int8 import quantize_file
-from projects.vifi_clip.export.modules import (Classifier, TextEncoder,
-                                               VideoEncoder, build_parts)
+from projects.vifi_clip_tools.export.checking import Check, check_file
+from projects.vifi_clip_tools.export.formats import read_metadata, write_part
+from projects.vifi_clip_tools.export.int8 import quantize_file
+from projects.vifi_clip_tools.export.modules import (Classifier, TextEncoder,
+                                                     VideoEncoder, build_parts)
 
 FORMATS = pytest.mark.parametrize('exported', ['onnx', 'torch-export'],
                                   indirect=True)

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from matrix_world import write_predictions, write_record
 
-from projects.vifi_clip.matrix.claims import (Claim, compare, judge,
-                                              mini_claims, read_hits)
-from projects.vifi_clip.matrix.layout import Layout
-from projects.vifi_clip.matrix.mini_tables import mini_tables
-from projects.vifi_clip.matrix.runs import Cell, Run, Table
+from projects.vifi_clip_tools.paper.claims import (Claim, compare, judge,
+                                                   mini_claims, read_hits)
+from projects.vifi_clip_tools.paper.layout import Layout
+from projects.vifi_clip_tools.paper.mini_tables import mini_tables
+from projects.vifi_clip_tools.paper.runs import Cell, Run, Table
 
 
 def test_every_claim_is_about_cells_that_exist():
@@ -64,7 +64,7 @@ def test_error_of_seeds_is_welchs():
 def test_nothing_is_found_where_nothing_is(monkeypatch, spread, seeds):
     """In 120 worlds without a difference, one in twenty or little more is
     called one, whether seeds or videos matter."""
-    from projects.vifi_clip.matrix import claims
+    from projects.vifi_clip_tools.paper import claims
     monkeypatch.setattr(claims, 'DRAWS', 300)
     rng, wrong = np.random.default_rng(1), 0
     for world in range(120):

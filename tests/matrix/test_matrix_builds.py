@@ -8,8 +8,8 @@ from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from projects.vifi_clip.matrix.paper_tables import paper_tables
-from projects.vifi_clip.matrix.runs import by_name
+from projects.vifi_clip_tools.paper.paper_tables import paper_tables
+from projects.vifi_clip_tools.paper.runs import by_name
 
 ROOT = Path(__file__).parents[2]
 WIDTH, LAYERS = 64, 12  # as many layers as the deepest prompts of the paper

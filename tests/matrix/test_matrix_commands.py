@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from matrix_world import clear_knobs, write_record, write_training
 
-from projects.vifi_clip.apis import run_matrix
-from projects.vifi_clip.matrix.layout import ROOT, Layout
-from projects.vifi_clip.matrix.paper_tables import paper_tables
-from projects.vifi_clip.matrix.runs import by_name
+from projects.vifi_clip_tools.paper import matrix_command as run_matrix
+from projects.vifi_clip_tools.paper.layout import ROOT, Layout
+from projects.vifi_clip_tools.paper.paper_tables import paper_tables
+from projects.vifi_clip_tools.paper.runs import by_name
 
 RUNS = by_name(paper_tables().values())
 NAMES = ('TUNE', 'SEED', 'DATASET', 'EVAL', 'PRETRAINED', 'DATA_ROOT')

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from projects.vifi_clip.errors import UserError
-from projects.vifi_clip.matrix import execute
-from projects.vifi_clip.matrix.execute import Executor
-from projects.vifi_clip.matrix.layout import Layout, wanted_knobs
-from projects.vifi_clip.matrix.runs import Run
+from projects.vifi_clip_tools.paper import execute
+from projects.vifi_clip_tools.paper.execute import Executor
+from projects.vifi_clip_tools.paper.layout import Layout, wanted_knobs
+from projects.vifi_clip_tools.paper.runs import Run
 
 SHOWN = ('TUNE', 'SHOTS', 'PRETRAINED', 'DATA_ROOT')
 

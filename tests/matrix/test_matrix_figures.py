@@ -1,7 +1,7 @@
 """The paper's figures, typed a second time from the paper."""
 import pytest
 
-from projects.vifi_clip.matrix.paper_tables import paper_tables
+from projects.vifi_clip_tools.paper.paper_tables import paper_tables
 
 ROWS = dict(none='vanilla CLIP', image='CLIP image-FT', text='CLIP text-FT',
             both='ViFi-CLIP', prompts='VL prompting')

@@ -2,8 +2,9 @@
 import pytest
 from matrix_world import write_record, write_training
 
-from projects.vifi_clip.matrix.layout import Layout, ShellText, check_environ
-from projects.vifi_clip.matrix.runs import Run
+from projects.vifi_clip_tools.paper.layout import (Layout, ShellText,
+                                                   check_environ)
+from projects.vifi_clip_tools.paper.runs import Run
 
 RUN = Run('few/both', 'vifi_few_shot', dict(TUNE='both', SHOTS='4'))
 BRIDGE = Run('bridge', 'vifi_zero_shot', dict(TUNE='both'), test=False)

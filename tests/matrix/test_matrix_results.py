@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from matrix_world import write_record
 
-from projects.vifi_clip.matrix.layout import Layout
-from projects.vifi_clip.matrix.paper_tables import paper_tables
-from projects.vifi_clip.matrix.results import Result, fill
-from projects.vifi_clip.matrix.runs import Cell, Run, Table, by_name
+from projects.vifi_clip_tools.paper.layout import Layout
+from projects.vifi_clip_tools.paper.paper_tables import paper_tables
+from projects.vifi_clip_tools.paper.results import Result, fill
+from projects.vifi_clip_tools.paper.runs import Cell, Run, Table, by_name
 
 RUNS = [Run(f'few/seed{seed}', 'vifi_few_shot',
             dict(DATASET='ucf101', SHOTS='4', SEED=str(seed), TUNE='both'))

@@ -5,9 +5,10 @@ import pytest
 from mmengine.config import Config
 
 from projects.vifi_clip.apis.knobs import read_knobs
-from projects.vifi_clip.matrix.mini_tables import mini_tables
-from projects.vifi_clip.matrix.paper_tables import paper_tables
-from projects.vifi_clip.matrix.runs import Run, Table, by_name, with_needed
+from projects.vifi_clip_tools.paper.mini_tables import mini_tables
+from projects.vifi_clip_tools.paper.paper_tables import paper_tables
+from projects.vifi_clip_tools.paper.runs import (Run, Table, by_name,
+                                                 with_needed)
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 TABLES = dict(paper=paper_tables(), mini=mini_tables())

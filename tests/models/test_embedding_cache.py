@@ -7,9 +7,9 @@ from tiny import build_classifier
 from torch import nn
 
 from projects.vifi_clip.models import embedding_cache
-from projects.vifi_clip.models.embedding_cache import (SAMPLED,
-                                                       EmbeddingCache,
-                                                       Snapshot)
+from projects.vifi_clip.models.class_embeddings import (SAMPLED,
+                                                        EmbeddingCache,
+                                                        Snapshot)
 
 
 def _params(*shapes):

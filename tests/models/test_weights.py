@@ -7,8 +7,8 @@ from open_clip.model import CLIP
 from safetensors.torch import save_file
 from tiny import NAMES, build_model, model_cfg, tiny_arch
 
-from projects.vifi_clip.models.weights import (read_clip_state_dict,
-                                               resolve_pretrained)
+from projects.vifi_clip.models.pretrained import (read_clip_state_dict,
+                                                  resolve_pretrained)
 
 
 @pytest.fixture(scope='module')

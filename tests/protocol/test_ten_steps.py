@@ -21,8 +21,8 @@ from mmengine.registry import init_default_scope
 from torch.distributions import Beta
 from torch.nn import functional as F
 
-from projects.vifi_clip.apis.launch import build_runner
-from projects.vifi_clip.models import ViFiCLIP
+from projects.vifi_clip.apis.config import build_runner
+from projects.vifi_clip.models.recognizer import ViFiCLIP
 
 NAMES = ['archery', 'arm wrestling', 'zumba']
 VIDEOS, FRAMES, LENGTH = 22, 4, 14

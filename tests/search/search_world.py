@@ -6,7 +6,9 @@ import numpy as np
 import torch
 from helpers import write_mp4
 
-from projects.vifi_clip.search import Entry, Identity, State, VideoIndex
+from projects.vifi_clip_tools.search.rows import Entry, State
+from projects.vifi_clip.apis.identity import Identity
+from projects.vifi_clip_tools.search.store import VideoIndex
 
 COLOURS = dict(red=(255, 0, 0), green=(0, 255, 0), blue=(0, 0, 255))
 
@@ -38,7 +40,7 @@ class ColourModel:
         self.seen = []
 
     def embed(self, videos, num_views=1, batch_size=1, on_error='raise'):
-        from projects.vifi_clip.apis.video_inputs import expand_inputs
+        from projects.vifi_clip.apis.inputs import expand_inputs
         for video in expand_inputs(videos):
             self.seen.append(video.path)
             try:

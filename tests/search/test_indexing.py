@@ -6,8 +6,11 @@ import pytest
 from search_world import ColourModel, colour_clip
 
 from projects.vifi_clip.errors import UserError
-from projects.vifi_clip.search import (VideoIndex, identity_of, index_videos,
-                                       search_texts, search_videos)
+from projects.vifi_clip_tools.search.store import VideoIndex
+from projects.vifi_clip.apis.identity import identity_of
+from projects.vifi_clip_tools.search.indexing import index_videos
+from projects.vifi_clip_tools.search.querying import (search_texts,
+                                                      search_videos)
 
 
 @pytest.fixture

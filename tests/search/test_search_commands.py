@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 from search_world import ColourModel, colour_clip, make_index, unit
 
-from projects.vifi_clip.apis import index as index_tool
-from projects.vifi_clip.apis import search as search_tool
-from projects.vifi_clip.apis.launch import run_main
+from projects.vifi_clip_tools.search import index_command as index_tool
+from projects.vifi_clip_tools.search import search_command as search_tool
+from projects.vifi_clip.apis.config import run_main
 
 
 @pytest.fixture

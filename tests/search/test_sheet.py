@@ -4,10 +4,11 @@ import pytest
 from PIL import Image
 from search_world import COLOURS, colour_clip
 
-from projects.vifi_clip.search import Hit, contact_sheet
-from projects.vifi_clip.search.sheet import encode, read_frames, stack
-from projects.vifi_clip.search.table import (format_hits, format_span,
-                                             shorten)
+from projects.vifi_clip_tools.search.rows import Hit
+from projects.vifi_clip_tools.search.sheet import contact_sheet
+from projects.vifi_clip_tools.search.sheet import encode, read_frames, stack
+from projects.vifi_clip_tools.search.table import (format_hits, format_span,
+                                                   shorten)
 
 
 def main_colour(picture) -> str:

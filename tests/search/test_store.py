@@ -8,7 +8,9 @@ import pytest
 from search_world import entries, identity, make_index, unit
 
 from projects.vifi_clip.errors import UserError
-from projects.vifi_clip.search import Entry, State, VideoIndex, nearest
+from projects.vifi_clip_tools.search.rows import Entry, State
+from projects.vifi_clip_tools.search.store import VideoIndex
+from projects.vifi_clip_tools.search import nearest
 
 RNG = np.random.default_rng(0)
 NASTY = ["it's.mp4", "x'); DROP TABLE embeddings; --.mp4", "a' OR '1'='1",

@@ -4,11 +4,13 @@ import pytest
 from search_world import colour_clip
 
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
-from projects.vifi_clip.apis.video_inputs import VideoInput
+from projects.vifi_clip.apis.inputs import VideoInput
 from projects.vifi_clip.errors import UserError
-from projects.vifi_clip.search import (VideoIndex, identity_of, index_videos,
-                                       search_videos)
-from projects.vifi_clip.search.windows import embed_windows
+from projects.vifi_clip_tools.search.store import VideoIndex
+from projects.vifi_clip.apis.identity import identity_of
+from projects.vifi_clip_tools.search.indexing import index_videos
+from projects.vifi_clip_tools.search.querying import search_videos
+from projects.vifi_clip.apis.windows import embed_windows
 
 
 @pytest.fixture(scope='module')

@@ -9,8 +9,8 @@ from mmengine.logging import MessageHub, MMLogger
 from mmengine.visualization import Visualizer
 from tools_world import settings_of, start, stop_workers, write_world
 
-from projects.vifi_clip.apis import test, train
-from projects.vifi_clip.apis.launch import run_main
+from projects.vifi_clip_tools.run import test, train
+from projects.vifi_clip.apis.config import run_main
 
 
 @pytest.fixture(autouse=True)

@@ -8,9 +8,9 @@ import pytest
 from helpers import read_index, write_mp4
 from mmaction.registry import TRANSFORMS
 
-from projects.vifi_clip.apis import bench_decode, decode_child
-from projects.vifi_clip.apis.bench_decode_report import recommend, table
-from projects.vifi_clip.apis.launch import run_main
+from benchmarks import decode as bench_decode, decode_child
+from benchmarks.bench_decode_report import recommend, table
+from projects.vifi_clip.apis.config import run_main
 from projects.vifi_clip.errors import UserError
 
 SIZE = (96, 64)

@@ -13,8 +13,8 @@ from mmengine.registry import init_default_scope
 from tools_world import NUM_FRAMES, PIPELINES, settings_of
 
 import projects.vifi_clip.models.frame_embeddings  # noqa: F401
-from projects.vifi_clip.apis import cache_frames
-from projects.vifi_clip.apis.launch import run_main
+from projects.vifi_clip_tools.embeddings import frames as cache_frames
+from projects.vifi_clip.apis.config import run_main
 from projects.vifi_clip.datasets.frame_cache import (FrameCache,
                                                      FrameCacheWriter)
 from projects.vifi_clip.datasets.loader_settings import resolve_workers

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from helpers import write_mp4
 
-from projects.vifi_clip.datasets.doctor import main
-from projects.vifi_clip.datasets.doctor.video import check_video
+from projects.vifi_clip_tools.doctor.cli import main
+from projects.vifi_clip_tools.doctor.video import check_video
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = ROOT / 'tools' / 'check_data.py'
@@ -306,10 +306,10 @@ SLOW = '''
 import runpy, sys, time
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0])  # finds this checkout
-from projects.vifi_clip_cli.start import bare
+from projects.vifi_clip_tools.cli.start import bare
 for name in 'projects.vifi_clip', 'projects.vifi_clip.datasets':
     bare(name)
-from projects.vifi_clip.datasets.doctor.cli import main
+from projects.vifi_clip_tools.doctor.cli import main
 sys.exit(main(sys.argv[1:], work=lambda job: time.sleep(600)))
 '''
 

@@ -10,9 +10,9 @@ import pytest
 from tools_world import REPO
 
 from projects.vifi_clip.version import __version__
-from projects.vifi_clip_cli import main
-from projects.vifi_clip_cli.commands import COMMANDS
-from projects.vifi_clip_cli.start import PACKAGE
+from projects.vifi_clip_tools.cli.main import main
+from projects.vifi_clip_tools.cli.commands import COMMANDS
+from projects.vifi_clip_tools.cli.start import PACKAGE
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_as_a_module_of_the_package(said, monkeypatch, capsys):
 # A command that does what argv[1] says, started as all are.
 _COMMAND = '''
 import os, signal, sys, types
-from projects.vifi_clip_cli import commands, start
+from projects.vifi_clip_tools.cli import commands, start
 name = 'projects.vifi_clip.apis.fake'
 module = types.ModuleType(name)
 module.parse_args = lambda argv=None: None

@@ -10,8 +10,8 @@ from open_clip.model import CLIP
 from release_file import ARCH, ReleaseModel, write_release_file
 from tools_world import REPO
 
-from projects.vifi_clip.apis.convert import main
-from projects.vifi_clip.apis.launch import run_main
+from projects.vifi_clip_tools.convert.command import main
+from projects.vifi_clip.apis.config import run_main
 
 
 @pytest.fixture(scope='module')

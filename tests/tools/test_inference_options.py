@@ -3,8 +3,8 @@ import argparse
 
 import pytest
 
-from projects.vifi_clip.apis import inference_options
-from projects.vifi_clip.apis.inference_options import (
+from projects.vifi_clip_tools.cli import inference_options
+from projects.vifi_clip_tools.cli.inference_options import (
     add_inference_arguments, inference_settings)
 from projects.vifi_clip.engine import inference
 

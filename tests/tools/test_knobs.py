@@ -7,7 +7,7 @@ from mmengine.config import Config
 
 from projects.vifi_clip.apis.knobs import (check_knobs, experiment, is_place,
                                            read_knobs, values)
-from projects.vifi_clip.apis.train import main as train
+from projects.vifi_clip_tools.run.train import main as train
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 ENTRIES = sorted(path.stem for path in CONFIGS.glob('*.py'))

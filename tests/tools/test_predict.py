@@ -11,9 +11,9 @@ import torch
 from helpers import write_mp4
 from tools_world import PIPELINES, REPO, start
 
-from projects.vifi_clip.apis import predict_run
-from projects.vifi_clip.apis.launch import run_main
-from projects.vifi_clip.apis.predict import main, parse_args
+from projects.vifi_clip_tools.predict import run as predict_run
+from projects.vifi_clip.apis.config import run_main
+from projects.vifi_clip_tools.predict.command import main, parse_args
 
 
 @pytest.fixture

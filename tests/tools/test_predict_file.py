@@ -5,8 +5,9 @@ import os
 
 import pytest
 
-from projects.vifi_clip.apis.predict_file import PredictionFile, meta_path
-from projects.vifi_clip.apis.predict_lines import Lines
+from projects.vifi_clip_tools.predict.results_file import (PredictionFile,
+                                                           meta_path)
+from projects.vifi_clip_tools.predict.predict_lines import Lines
 
 RECORD = dict(version='1', weights='abc', labels=['p', 'q'], topk=2)
 NAMES = ['a.mp4', 'line\nend, "b".mp4', os.fsdecode(b'\xff.mp4'), 'd.mp4',

@@ -12,13 +12,14 @@ import pytest
 from helpers import coded_frame, read_index, write_mp4
 from PIL import Image
 
-from projects.vifi_clip.apis.predict_pictures import Pictures, target_stems
-from projects.vifi_clip.apis.save_video import draw_panel, labelled, save_video
-from projects.vifi_clip.apis.timeline_figure import (draw_timeline,
-                                                     shown_labels,
-                                                     timeline_json)
-from projects.vifi_clip.apis.video_inputs import VideoInput
-from projects.vifi_clip.apis.video_samples import Sampled, Timeline
+from projects.vifi_clip_tools.predict.pictures import Pictures, target_stems
+from projects.vifi_clip_tools.predict.video import (draw_panel, labelled,
+                                                    save_video)
+from projects.vifi_clip_tools.predict.timeline import (draw_timeline,
+                                                       shown_labels,
+                                                       timeline_json)
+from projects.vifi_clip.apis.inputs import VideoInput
+from projects.vifi_clip.apis.sampling import Sampled, Timeline
 from projects.vifi_clip.errors import UserError
 
 RESULT = dict(label='a cat', labels=['a cat', 'a dog'], scores=[.75, .25])

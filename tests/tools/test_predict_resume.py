@@ -7,12 +7,12 @@ import pytest
 import torch
 from helpers import write_mp4
 
-from projects.vifi_clip.apis.launch import run_main
-from projects.vifi_clip.apis.predict import main
-from projects.vifi_clip.apis.predict_file import PredictionFile
-from projects.vifi_clip.apis.predict_pictures import target_stems
-from projects.vifi_clip.apis.predict_record import meta_path
-from projects.vifi_clip.apis.video_inputs import VideoInput
+from projects.vifi_clip.apis.config import run_main
+from projects.vifi_clip_tools.predict.command import main
+from projects.vifi_clip_tools.predict.results_file import PredictionFile
+from projects.vifi_clip_tools.predict.pictures import target_stems
+from projects.vifi_clip_tools.predict.predict_record import meta_path
+from projects.vifi_clip.apis.inputs import VideoInput
 
 RECORD = dict(version='1', weights='abc')
 
@@ -161,7 +161,7 @@ def test_refused_before_the_model(folder, options, message, capsys,
     def loaded(*args, **kwargs):
         raise AssertionError('the model was loaded')
 
-    monkeypatch.setattr('projects.vifi_clip.apis.predict.'
+    monkeypatch.setattr('projects.vifi_clip_tools.predict.command.'
                         'inferencer_from_args', loaded)
     assert predict('b/x.mp4', *options) == 2
     error, = capsys.readouterr().err.strip().splitlines()[-1:]

@@ -4,7 +4,7 @@ import copy
 import pytest
 from tools_world import settings_of
 
-from projects.vifi_clip.apis import predict
+from projects.vifi_clip_tools.predict import command as predict
 
 
 def _with_absent_pretrained(root):

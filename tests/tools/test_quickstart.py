@@ -7,9 +7,9 @@ import cv2
 import pytest
 from tiny_world import build_tiny_world
 
-from projects.vifi_clip.apis.quickstart_report import (draw_picture,
-                                                       write_table)
-from projects.vifi_clip.apis.steps import run_step
+from projects.vifi_clip_tools.paper.quickstart_report import (draw_picture,
+                                                              write_table)
+from projects.vifi_clip_tools.cli.processes import run_step
 
 
 def _works(argv):

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from matrix_world import clear_knobs, fill_folder, write_record
 
-from projects.vifi_clip.apis import report
-from projects.vifi_clip.apis.launch import run_main
-from projects.vifi_clip.matrix import picture
-from projects.vifi_clip.matrix.layout import Layout
-from projects.vifi_clip.matrix.mini_tables import mini_tables
-from projects.vifi_clip.matrix.paper_tables import paper_tables
-from projects.vifi_clip.matrix.runs import by_name
+from projects.vifi_clip_tools.paper import report_command as report
+from projects.vifi_clip.apis.config import run_main
+from projects.vifi_clip_tools.paper import picture
+from projects.vifi_clip_tools.paper.layout import Layout
+from projects.vifi_clip_tools.paper.mini_tables import mini_tables
+from projects.vifi_clip_tools.paper.paper_tables import paper_tables
+from projects.vifi_clip_tools.paper.runs import by_name
 
 PAPER = paper_tables()
 

@@ -4,12 +4,13 @@ from pathlib import Path
 import pytest
 from matrix_world import clear_knobs, write_record, write_training
 
-from projects.vifi_clip.apis import quickstart, run_matrix
-from projects.vifi_clip.apis.launch import run_main
-from projects.vifi_clip.matrix import execute
-from projects.vifi_clip.matrix.layout import ROOT, Layout
-from projects.vifi_clip.matrix.paper_tables import paper_tables
-from projects.vifi_clip.matrix.runs import by_name
+from projects.vifi_clip_tools.paper import (quickstart,
+                                            matrix_command as run_matrix)
+from projects.vifi_clip.apis.config import run_main
+from projects.vifi_clip_tools.paper import execute
+from projects.vifi_clip_tools.paper.layout import ROOT, Layout
+from projects.vifi_clip_tools.paper.paper_tables import paper_tables
+from projects.vifi_clip_tools.paper.runs import by_name
 
 RUNS = by_name(paper_tables().values())
 

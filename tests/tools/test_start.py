@@ -90,7 +90,7 @@ for name in [n for n in os.environ if n.startswith(("MALLOC_", "OMP_W"))]:
 sys.path.insert(0, "tools")
 from _start import bare
 bare("projects.vifi_clip")
-from projects.vifi_clip.apis.environment import prepare
+from projects.vifi_clip_tools.cli.environment import prepare
 if sys.argv[1] == "user":
     os.environ["MALLOC_TRIM_THRESHOLD_"] = "131072"
 if sys.argv[1] != "plain":
@@ -130,7 +130,7 @@ def test_freed_memory_is_kept():
 @pytest.mark.parametrize('environ', [
     dict(MALLOC_TOP_PAD_='1'), dict(GLIBC_TUNABLES='glibc.malloc.trim=3')])
 def test_what_the_user_set_stays(environ):
-    from projects.vifi_clip.apis.environment import absent, prepare
+    from projects.vifi_clip_tools.cli.environment import absent, prepare
     assert absent(environ) == {}
     given = dict(environ, OMP_WAIT_POLICY='ACTIVE')
     prepare(given)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from projects.vifi_clip.apis.steps import Step, interruptible, run_step
+from projects.vifi_clip_tools.cli.processes import (Step, interruptible,
+                                                    run_step)
 from projects.vifi_clip.errors import UserError
 
 

@@ -12,11 +12,11 @@ from mmaction.registry import INFERENCERS
 from mmengine.dataset import pseudo_collate
 
 from ..errors import UserError
-from .inference_batches import batches, check_arguments, one_video, ranked
-from .inference_pipeline import Views
+from .batches import batches, check_arguments, one_video, ranked
+from .pipeline import Views
 from .labels import read_labels
 from .video_model import Labels, VideoModel
-from .video_samples import Timeline, opened
+from .sampling import Timeline, opened
 
 _CHUNK = 64  # frames of a long video that are in memory at a time
 

@@ -48,8 +48,8 @@ def load_model(config: Union[str, Config],
     from mmengine.registry import init_default_scope
     from mmengine.runner import load_checkpoint
 
-    from ..engine.settings_hook import check_file
-    from .launch import check_model, leave_out_pretrained, read_config
+    from ..checkpoints.settings_hook import check_file
+    from .config import check_model, leave_out_pretrained, read_config
     if checkpoint == '':
         raise ValueError('checkpoint is empty (an unset variable?); give a '
                          "file, or 'none' for the config's own weights")

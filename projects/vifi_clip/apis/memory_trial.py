@@ -12,7 +12,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.runner import Runner
 
 from ..datasets.loader_settings import processes_here
-from .launch import without_pretrained
+from .config import without_pretrained
 
 _RESERVE = 0.9  # of the free memory: a step does not always peak alike
 

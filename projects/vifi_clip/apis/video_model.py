@@ -12,10 +12,10 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from ..errors import UserError
-from .inference_batches import one_video
+from .batches import one_video
 from .labels import read_labels
 from .loading import load_model
-from .video_samples import Sampled, VideoSampler
+from .sampling import Sampled, VideoSampler
 
 Labels = Union[None, str, Sequence[str]]
 
@@ -37,7 +37,7 @@ class VideoModel:
         self.model, self.cfg = load_model(config, checkpoint, device, trust,
                                           cfg_options, labels)
         if inference:
-            from ..engine import apply_inference
+            from ..engine.precision import apply_inference
             apply_inference(self.model, **inference)
         self.checkpoint = checkpoint
         self.sampler = VideoSampler(self.cfg)

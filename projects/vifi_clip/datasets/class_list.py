@@ -2,8 +2,7 @@
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
-from .text_file import (csv_rows, holds_control, read_json, read_text,
-                        read_yaml)
+from ..files import csv_rows, holds_control, read_json, read_text, read_yaml
 
 PathLike = Union[str, Path]
 # Names, and where each stands ('line 3') for messages.

@@ -18,7 +18,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 
 from ..errors import UserError
-from .text_file import read_json
+from ..files import read_json
 
 SETTINGS = 'cache.json'
 VERSION = 1

@@ -3,7 +3,7 @@ from pathlib import Path
 from typing import Sequence
 
 from .class_list import read_class_list
-from .doctor.naming import class_file_of, class_lists_in, prefix_of, role_of
+from .naming import class_file_of, class_lists_in, prefix_of, role_of
 
 
 def check_protocol(ann_file: str, class_names: Sequence[str],

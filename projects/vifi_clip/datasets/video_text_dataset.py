@@ -6,7 +6,7 @@ from typing import Any, List
 from mmaction.datasets import VideoTextDataset
 from mmaction.registry import DATASETS
 
-from .text_file import read_json
+from ..files import read_json
 from .video_dataset import CheckedVideoDataset
 from .video_list import check_ann_file, check_video_root
 

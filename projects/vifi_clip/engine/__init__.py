@@ -1,13 +1,14 @@
 """Optimizer wrapper, hooks and checkpoint files."""
-from .checkpoint import AtomicLocalBackend, load_checkpoint, register_loader
+from ..checkpoints.files import (AtomicLocalBackend, load_checkpoint,
+                                 register_loader)
 from .hooks import (BadVideoHook, ClassListHook, EpochAccumulationHook,
                     EpochSeedHook, FiniteLossHook, PlainCheckpointHook,
                     ResumedValidationHook)
-from .inference import InferenceHook, apply_inference
+from .precision import InferenceHook, apply_inference
 from .lr_schedule import WarmupCosineLR
 from .multi_set_loop import MultiSetTestLoop, MultiSetValLoop
 from .optim_wrapper import AutocastOptimWrapper
-from .settings_hook import CheckpointSettingsHook
+from ..checkpoints.settings_hook import CheckpointSettingsHook
 from .text_accumulation import TextAccumulationHook
 
 __all__ = [

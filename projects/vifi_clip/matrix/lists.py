@@ -2,7 +2,7 @@
 from typing import Optional, Sequence
 
 from ..datasets.list_origin import CHANGED, FIXED, OFFICIAL, RELEASE
-from ..datasets.splits.release_files import RELEASES
+from projects.vifi_clip_tools.splits.release_files import RELEASES
 
 _WORDS = {
     OFFICIAL: 'from the official annotations',

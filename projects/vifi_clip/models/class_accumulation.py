@@ -15,7 +15,7 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from .embedding_cache import Snapshot
+from .class_embeddings import Snapshot
 
 
 class ClassAccumulation:

@@ -11,8 +11,8 @@ from mmaction.utils import SampleList
 from torch import Tensor, nn
 
 from ..datasets.frame_cache import FrameCache
-from ..engine.settings import fingerprint, tower_traits
-from .vision_backbone import CLIPVisionBackbone
+from ..checkpoints.settings import fingerprint, tower_traits
+from .image_backbone import CLIPVisionBackbone
 
 
 def tower_identity(backbone: CLIPVisionBackbone) -> Dict[str, Any]:

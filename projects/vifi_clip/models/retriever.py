@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..errors import UserError
 from .text_tower import encode_tokens, end_positions
-from .vifi_clip import ViFiCLIP
+from .recognizer import ViFiCLIP
 
 Inputs = Dict[str, Tensor]
 

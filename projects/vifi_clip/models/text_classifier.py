@@ -18,11 +18,11 @@ from ..datasets.class_list import (check_class_names, read_class_descriptions,
 from .class_accumulation import ClassAccumulation
 from .class_sentences import Templates, check_templates, class_sentences
 from .class_sharding import check_scale, encode_shared
-from .embedding_cache import EmbeddingCache
+from .class_embeddings import EmbeddingCache
 from .prompts import DeepPrompts, check_prompt_cfg
 from .text_tower import context_words, encode_tokens, is_causal, tokenize
 from .towers import Arch, build_text_tower, build_tokenizer, get_arch_cfg
-from .weights import load_pretrained
+from .pretrained import load_pretrained
 
 
 @MODELS.register_module()

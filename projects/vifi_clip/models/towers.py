@@ -18,7 +18,7 @@ from open_clip.model import (CLIPTextCfg, CLIPVisionCfg, TextTransformer,
 from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
 from torch import nn
 
-from ..datasets.text_file import read_json
+from ..files import read_json
 from .blocks import fuse_blocks
 
 Arch = Union[str, dict]

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from helpers import write_mp4
 
-from projects.vifi_clip.datasets.doctor.lists import load_lists
-from projects.vifi_clip.datasets.doctor.video import Facts
+from projects.vifi_clip_tools.doctor.lists import load_lists
+from projects.vifi_clip_tools.doctor.video import Facts
 
 
 def pictures(seed: int, num: int = 24, size=(96, 64)) -> list:

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from doctor_world import facts, facts_of, read_lists, write_files
 
-from projects.vifi_clip.datasets.doctor.checks import check_list, check_videos
-from projects.vifi_clip.datasets.doctor.cross_checks import check_between
-from projects.vifi_clip.datasets.doctor.findings import CHECKS, UNUSABLE
-from projects.vifi_clip.datasets.doctor.lists import load_lists
-from projects.vifi_clip.datasets.doctor.published import (PUBLISHED,
-                                                          compare_counts,
-                                                          dataset_name)
+from projects.vifi_clip_tools.doctor.checks import check_list, check_videos
+from projects.vifi_clip_tools.doctor.cross_checks import check_between
+from projects.vifi_clip_tools.doctor.findings import CHECKS, UNUSABLE
+from projects.vifi_clip_tools.doctor.lists import load_lists
+from projects.vifi_clip_tools.doctor.published import (PUBLISHED,
+                                                       compare_counts,
+                                                       dataset_name)
 
 
 def between(lists, videos=None):

@@ -5,10 +5,10 @@ import pytest
 from doctor_world import pictures, write_avi, write_clip
 from helpers import write_mp4
 
-from projects.vifi_clip.datasets.doctor import fingerprint as module
-from projects.vifi_clip.datasets.doctor.fingerprint import (find_look_alikes,
-                                                            fingerprint)
-from projects.vifi_clip.datasets.doctor.video import VideoJob, check_video
+from projects.vifi_clip_tools.doctor import fingerprint as module
+from projects.vifi_clip_tools.doctor.fingerprint import (find_look_alikes,
+                                                         fingerprint)
+from projects.vifi_clip_tools.doctor.video import VideoJob, check_video
 
 
 def seen(path):

@@ -5,11 +5,10 @@ from pathlib import Path
 import pytest
 from doctor_world import facts, facts_of, read_lists, write_files
 
-from projects.vifi_clip.datasets.doctor.clean import clean
-from projects.vifi_clip.datasets.doctor.lists import (class_files_of,
-                                                      load_lists,
-                                                      may_not_share)
-from projects.vifi_clip.datasets.doctor.naming import find_lists, role_of
+from projects.vifi_clip_tools.doctor.clean import clean
+from projects.vifi_clip_tools.doctor.lists import (class_files_of, load_lists,
+                                                   may_not_share)
+from projects.vifi_clip.datasets.naming import find_lists, role_of
 from projects.vifi_clip.errors import UserError
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from doctor_world import write_avi, write_clip
 
-from projects.vifi_clip.datasets.doctor import lists as doctor_lists
-from projects.vifi_clip.datasets.doctor.pool import Lost, supervise
-from projects.vifi_clip.datasets.doctor.run import look_at_videos, video_paths
-from projects.vifi_clip.datasets.doctor.video import VideoJob, check_video
+from projects.vifi_clip_tools.doctor import lists as doctor_lists
+from projects.vifi_clip_tools.doctor.pool import Lost, supervise
+from projects.vifi_clip_tools.doctor.run import look_at_videos, video_paths
+from projects.vifi_clip_tools.doctor.video import VideoJob, check_video
 from projects.vifi_clip.errors import UserError
 
 

@@ -3,7 +3,7 @@ import csv
 import json
 from pathlib import Path
 
-from projects.vifi_clip.datasets.splits.cli import main
+from projects.vifi_clip_tools.splits.cli import main
 
 ROOT = Path(__file__).resolve().parents[3]
 PUBLISHED = ROOT / 'data_splits'

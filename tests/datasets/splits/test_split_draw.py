@@ -7,8 +7,8 @@ import sys
 
 from split_files import ROOT
 
-from projects.vifi_clip.datasets.mini_world.splits import _draw
-from projects.vifi_clip.datasets.splits import draw
+from projects.vifi_clip_tools.mini_world.splits import _draw
+from projects.vifi_clip_tools.splits import draw
 
 KEYS = [f'clip_{i:02d}.mp4' for i in range(20)]
 PAIRS = [(key, key) for key in KEYS]
@@ -44,7 +44,7 @@ def test_golden_draw():
 
 
 def test_hash_seed_of_python_does_not_matter():
-    code = ('from projects.vifi_clip.datasets.splits.draw import draw;'
+    code = ('from projects.vifi_clip_tools.splits.draw import draw;'
             'print(draw([(str(i), i) for i in {*"abcdefghijklmnop"}], 4, 1))')
     code = ('import sys, types\n'
             'for n in ("projects.vifi_clip", "projects.vifi_clip.datasets"):\n'

@@ -10,8 +10,8 @@ from split_files import SMALL
 from split_files import make_own as make
 from split_files import refused, rows_of, write
 
-from projects.vifi_clip.datasets.splits import class_index
-from projects.vifi_clip.datasets.splits.cli import main
+from projects.vifi_clip_tools.splits import class_index
+from projects.vifi_clip_tools.splits.cli import main
 
 
 def contents(folder):

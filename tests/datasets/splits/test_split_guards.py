@@ -9,7 +9,7 @@ from split_files import SMALL
 from split_files import make_own as make
 from split_files import refused, write
 
-from projects.vifi_clip.datasets.splits.cli import main
+from projects.vifi_clip_tools.splits.cli import main
 
 BAD_TABLES = {
     'line feed': (['"chop', 'it.mp4"', 'a.mp4,"chop', 'stir"'], ['line 3']),

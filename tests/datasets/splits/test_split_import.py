@@ -6,7 +6,7 @@ import pytest
 import split_files as files
 from split_files import SWAPPED, hmdb_name, names_of, rows_of, write
 
-from projects.vifi_clip.datasets.splits.cli import main
+from projects.vifi_clip_tools.splits.cli import main
 
 
 @pytest.fixture(scope='module')

@@ -7,7 +7,7 @@ import pytest
 import split_files as files
 from split_files import names_of, rows_of
 
-from projects.vifi_clip.datasets.splits.cli import main
+from projects.vifi_clip_tools.splits.cli import main
 
 WRITERS = {
     'k400': lambda d: files.write_kinetics(d, 'k400'),

@@ -5,7 +5,7 @@ import json
 import pytest
 from split_files import rows_of, write
 
-from projects.vifi_clip.datasets.splits.cli import main
+from projects.vifi_clip_tools.splits.cli import main
 
 COUNTS = {'stir': 6, 'chop': 9, 'pour tea': 4}
 

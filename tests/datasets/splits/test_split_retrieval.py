@@ -4,7 +4,7 @@ import json
 import split_files as files
 from mmaction.datasets import VideoTextDataset
 
-from projects.vifi_clip.datasets.splits.cli import main
+from projects.vifi_clip_tools.splits.cli import main
 
 
 def test_msrvtt_is_read_by_mmaction2(tmp_path):

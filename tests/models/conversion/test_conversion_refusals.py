@@ -10,8 +10,8 @@ from mmaction.registry import MODELS
 from release_file import ARCH, NAMES, write_release_file
 from tiny import model_cfg
 
-from projects.vifi_clip.engine.checkpoint import load_checkpoint, load_weights
-from projects.vifi_clip.engine.inert_pickle import Inert
+from projects.vifi_clip.checkpoints.files import load_checkpoint, load_weights
+from projects.vifi_clip.checkpoints.inert_pickle import Inert
 
 
 class _Intruder:
@@ -125,15 +125,15 @@ def test_wrong_architectures(clip, clip_file, tmp_path):
     'ViT-B-16', 'ViT-B-16-quickgelu', 'ViT-L-14-336-quickgelu', 'ViT-H-14',
     'RN50-quickgelu'])
 def test_named_architectures_are_told_from_the_shapes(name):
-    from projects.vifi_clip.models.conversion.arch import (expected_weights,
-                                                           infer_arch)
+    from projects.vifi_clip_tools.convert.arch import (expected_weights,
+                                                       infer_arch)
     assert infer_arch(expected_weights(name), 'quickgelu' in name) == name
 
 
 def test_a_file_of_what_was_trained(clip, clip_file, tmp_path, video):
     """Learnt prompts alone, as save_trainable_only leaves them."""
-    from projects.vifi_clip.engine.settings import (collect_settings,
-                                                    fingerprint)
+    from projects.vifi_clip.checkpoints.settings import (collect_settings,
+                                                         fingerprint)
     cfg = model_cfg(prompts=dict(length=3, depth=2), tune='prompts',
                     save_trainable_only=True)
     text = cfg['cls_head']['text_classifier']

@@ -10,8 +10,8 @@ from open_clip.model import CLIP
 from release_file import ARCH, NAMES, write_release_file
 from safetensors.torch import save_file
 
-from projects.vifi_clip.engine.checkpoint import load_weights
-from projects.vifi_clip.models.weights import read_clip_state_dict
+from projects.vifi_clip.checkpoints.files import load_weights
+from projects.vifi_clip.models.pretrained import read_clip_state_dict
 
 _KEY = 'visual.transformer.resblocks.1.mlp.c_fc.weight'
 

@@ -1,1 +1,0 @@
-"""Figures and measurements of trained models."""

@@ -1,0 +1,226 @@
+"""A config's test pipeline, for videos of any kind and any number of views.
+
+Letters: V temporal views, C crops, T frames of a view.
+"""
+import copy
+from typing import List, Optional, Sequence, Tuple, Union
+
+from mmaction.registry import TRANSFORMS
+from mmcv.transforms import BaseTransform
+from mmengine.config import Config
+
+from ..datasets.video_reading import BadVideoError
+from ..errors import UserError
+from ..datasets.video_reader import OpenVideo
+
+Views = Union[None, int, Tuple[int, int]]
+_MOST_VIEWS = 1000
+_SAMPLER = 'SparseSampleViews'
+_ALL_SAMPLERS = (_SAMPLER, 'SampleFrames', 'UniformSample',
+                 'DenseSampleFrames')
+
+
+class CheckSize(BaseTransform):
+    """Refuse pictures of another size than the model's.
+
+    A crop leaves a picture that is smaller as it is, and the model would
+    fail with the whole batch.
+
+    Args:
+        size (tuple[int]): Width and height.
+    """
+
+    def __init__(self, size: Tuple[int, int]) -> None:
+        self.size = size
+
+    def transform(self, results: dict) -> dict:
+        """Look at the first frame."""
+        height, width = results['imgs'][0].shape[:2]
+        if (width, height) != self.size:
+            height, width = results['original_shape']
+            raise BadVideoError(
+                f'its pictures have {width} x {height} pixels, too few for a '
+                'model of {} x {} whose config does not enlarge them'.format(
+                    *self.size))
+        return results
+
+
+class GivenFrames(BaseTransform):
+    """Take the frames that ``results['wanted']`` names, in place of sampling.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Set what a sampling transform sets, for one view."""
+        wanted = results['wanted']
+        results.update(frame_inds=wanted, clip_len=len(wanted), num_clips=1,
+                       frame_interval=None)
+        return results
+
+
+def parse_views(text: str) -> Views:
+    """'1', '4', '4x3' or 'config' as ``num_views``.
+
+    Raises:
+        ValueError: Anything else.
+    """
+    if text == 'config':
+        return None
+    parts = text.lower().split('x')
+    if len(parts) <= 2 and all(part.isascii() and part.isdecimal()
+                               for part in parts):
+        views = tuple(int(part) for part in parts)
+        if 1 <= views[0] <= _MOST_VIEWS and (len(views) == 1
+                                             or views[1] in (1, 3)):
+            return views if len(views) == 2 else views[0]
+    raise ValueError(f'--num-views {text}: give a number of temporal views '
+                     f'up to {_MOST_VIEWS} (4), with 1 or 3 crops (4x3), or '
+                     "'config'")
+
+
+def check_views(views: Views) -> Views:
+    """Refuse what is no number of views.
+
+    Raises:
+        ValueError: Naming the value and what is allowed.
+    """
+    if views is None:
+        return views
+    pair = views if isinstance(views, tuple) else (views, 1)
+    if (len(pair) != 2 or not isinstance(pair[0], int)
+            or isinstance(pair[0], bool)
+            or not 1 <= pair[0] <= _MOST_VIEWS or pair[1] not in (1, 3)):
+        raise ValueError('num_views must be a number of temporal views, a '
+                         'pair (temporal, crops) with 1 or 3 crops, or None '
+                         f"for the config's own; got {views!r}")
+    return views
+
+
+def pipeline_cfg(cfg: Config, views: Views = 1,
+                 num_frames: Optional[int] = None) -> List[dict]:
+    """Transforms for a number of views.
+
+    Args:
+        cfg (Config): With ``val_pipeline`` (one view) or a test set.
+        views: See :class:`ViFiCLIPInferencer`.
+        num_frames (int, optional): T in place of the config's.
+
+    Returns:
+        list[dict]: A copy, with the sampling changed.
+
+    Raises:
+        UserError: The config has no such pipeline, or samples otherwise.
+    """
+    temporal, crops = views if isinstance(views, tuple) else (views, 1)
+    steps = copy.deepcopy(_base(cfg, temporal, crops))
+    if temporal is None or (temporal == 1 and num_frames is None
+                            and not _samplers(steps)):
+        return steps
+    if not _samplers(steps):
+        raise UserError(
+            f'{cfg.filename} does not sample with {_SAMPLER}, so that its '
+            'views cannot be chosen; use its own (num_views=None; '
+            '--num-views config)')
+    for step in _samplers(steps):
+        step['num_views'] = temporal
+        if num_frames:
+            step['num_frames'] = num_frames
+    return steps
+
+
+def _base(cfg: Config, temporal: Optional[int], crops: int) -> Sequence[dict]:
+    """The config's pipeline that comes nearest."""
+    loader = cfg.get('test_dataloader') or {}
+    own = (loader.get('dataset') or {}).get('pipeline')
+    own = own or cfg.get('test_pipeline')
+    if temporal is None or (crops == 1 and 'val_pipeline' not in cfg):
+        found = own
+    elif crops == 1:
+        found = cfg.val_pipeline
+    else:
+        found = next((steps for steps in (cfg.get('views_pipeline'), own)
+                      if steps and any(step['type'] == 'ThreeCrop'
+                                       for step in steps)), None)
+    if not found:
+        what = 'three crops' if crops == 3 else 'one view (val_pipeline)'
+        raise UserError(f'{cfg.filename} has no pipeline of {what}')
+    return found
+
+
+def _samplers(steps: Sequence[dict]) -> List[dict]:
+    return [step for step in steps if step['type'] == _SAMPLER]
+
+
+def build_steps(steps: Sequence[dict],
+                array: bool = False,
+                given: bool = False,
+                pixels: bool = False) -> list:
+    """Transforms from their settings.
+
+    Args:
+        steps (Sequence[dict]): From :func:`pipeline_cfg`.
+        array (bool): Frames are given, not read from a file: no reader.
+        given (bool): Frames are named by ``wanted`` (GivenFrames).
+        pixels (bool): Up to the frames as the model sees them, ``imgs``, and
+            not further (FormatShape).
+    """
+    built: list = []
+    size = _final_size(steps)
+    for step in steps:
+        kind = step['type']
+        if kind == 'FormatShape' and size:
+            built.append(CheckSize(size))
+        if array and kind.endswith('Init'):
+            continue
+        if array and 'Decode' in kind:
+            step = dict(type='ArrayDecode')
+        if given and kind in _ALL_SAMPLERS:
+            built.append(GivenFrames())
+            continue
+        if pixels and kind == 'FormatShape':
+            break
+        if kind == 'DecordInit':
+            step = dict(step, type=OpenVideo)
+        built.append(TRANSFORMS.build(step))
+    return built
+
+
+def _final_size(steps: Sequence[dict]) -> Optional[Tuple[int, int]]:
+    """Width and height of what leaves a pipeline; None if that depends."""
+    for step in reversed(steps):
+        size = step.get('crop_size')
+        if step['type'] == 'Resize':
+            size = None if step.get('keep_ratio', True) else step['scale']
+        if size is not None:
+            return (size, size) if isinstance(size, int) else tuple(size)
+        if step['type'] == 'Resize':
+            return None
+    return None
+
+
+def count_views(steps: Sequence[dict],
+                num_frames: Optional[int]) -> Tuple[int, int]:
+    """How much of a video a pipeline takes.
+
+    Args:
+        steps (Sequence[dict]): From :func:`pipeline_cfg`.
+        num_frames (int, optional): T, as the head counts them.
+
+    Returns:
+        tuple[int, int]: Views, temporal times spatial, and frames of each.
+    """
+    views, frames = 1, num_frames or 1
+    for step in steps:
+        kind = step['type']
+        views *= dict(ThreeCrop=3, TenCrop=10).get(kind, 1)
+        if kind == _SAMPLER:
+            views *= step.get('num_views', 1)
+            frames = step['num_frames']
+        elif kind in _ALL_SAMPLERS and step['clip_len'] > 1:
+            views *= step.get('num_clips', 1)
+            frames = step['clip_len']
+        elif kind in _ALL_SAMPLERS:
+            # 16 sparse frames are 16 clips of one frame to MMAction2
+            clips = step.get('num_clips', 1)
+            frames = num_frames or clips
+            views *= max(clips // frames, 1)
+    return views, frames

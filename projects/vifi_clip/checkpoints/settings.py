@@ -1,0 +1,248 @@
+"""The settings that a checkpoint's weights were made with, as plain data.
+
+The weights of a model tell its sizes, but not which sentences it read, how
+its pixels were normalised or which activation it has. A model that is tested
+with others gives worse results and no error. So these settings travel in
+``checkpoint['meta']['vifi_clip']``.
+"""
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import (Any, Callable, Dict, Iterable, List, Mapping, Optional,
+                    Sequence)
+
+import torch
+from mmengine.config import ConfigDict
+from open_clip.transformer import QuickGELU
+from torch import nn
+
+from ..files import read_json
+
+KEY = 'vifi_clip'  # under checkpoint['meta']
+VERSION = 1
+# Setting, the config key that sets it, and whether another value makes the
+# result wrong (an error) or only different (a warning).
+_CHECKED = (
+    ('pixel_mean', 'model.data_preprocessor.mean', True),
+    ('pixel_std', 'model.data_preprocessor.std', True),
+    ('to_rgb', 'model.data_preprocessor.to_rgb', True),
+    ('templates', 'model.cls_head.text_classifier.templates', True),
+    ('descriptions', 'model.cls_head.text_classifier.description_file', True),
+    ('visual_prompts', 'model.backbone.prompts', True),
+    ('text_prompts', 'model.cls_head.text_classifier.prompts', True),
+    ('visual_activation', 'model.backbone.arch', True),
+    ('visual_heads', 'model.backbone.arch', True),
+    ('text_activation', 'model.cls_head.text_classifier.arch', True),
+    ('text_heads', 'model.cls_head.text_classifier.arch', True),
+    ('num_frames', 'model.cls_head.num_frames', False),
+    ('fusion', 'model.cls_head.fusion', False),
+)
+
+# Parameters that one model may have and another not, and who has them.
+_PROMPTS = {
+    'backbone.prompts.tokens': 'model.backbone',
+    'cls_head.text_classifier.prompts.tokens':
+    'model.cls_head.text_classifier',
+}
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """A setting that is not as it was when the weights were made."""
+    name: str
+    saved: Any
+    current: Any
+    config_key: str
+    serious: bool
+
+    def moved(self, old: str, new: str) -> 'Mismatch':
+        """The same, where a model has the setting at another place."""
+        return replace(self, config_key=self.config_key.replace(old, new))
+
+    def __str__(self) -> str:
+        return (f'{self.name}: {self.saved!r} when the weights were made, '
+                f'{self.current!r} in this config ({self.config_key})')
+
+
+def collect_settings(model: nn.Module,
+                     cfg: Optional[Mapping] = None) -> Dict[str, Any]:
+    """What a model was built with, as far as it has such settings.
+
+    Args:
+        model (nn.Module): A recognizer; any of MMAction2's will do.
+        cfg (Mapping, optional): Its config, which knows the architecture's
+            name. Defaults to None.
+
+    Returns:
+        dict: Plain values. ``visual_prompts`` and ``text_prompts`` are None
+        where there are none.
+    """
+    head = getattr(model, 'cls_head', None)
+    backbone = getattr(model, 'backbone', None)
+    classifier = getattr(head, 'text_classifier', None)
+    if classifier is None:
+        return {}
+    found: Dict[str, Any] = dict(version=VERSION)
+    found.update(_pixels(getattr(model, 'data_preprocessor', None)))
+    if not hasattr(model, 'embed_text'):  # a retriever's captions stand alone
+        found['descriptions'] = classifier.descriptions is not None
+    if not found.get('descriptions', True):
+        found['templates'] = [str(t) for t in classifier.templates]
+    found['text_prompts'] = _prompts(classifier)
+    if found['text_prompts']:
+        found['text_prompts']['words'] = words_behind(
+            classifier._context, classifier.prompts.length,
+            classifier.tokenizer.encode)
+    found['visual_prompts'] = _prompts(backbone)
+    found.update(tower_traits('visual', getattr(backbone, 'visual', None)))
+    found.update(tower_traits('text', classifier.text))
+    for owner, name in (head, 'num_frames'), (head, 'fusion'), (model, 'tune'):
+        if hasattr(owner, name):
+            found[name] = getattr(owner, name)
+    arch = _arch((cfg or {}).get('backbone') or {})
+    if arch is not None:
+        found['arch'] = arch
+    return found
+
+
+def _pixels(preprocessor: Optional[nn.Module]) -> Dict[str, Any]:
+    """Pixel statistics; None where the pipeline, or nobody, normalises."""
+    parts = getattr(preprocessor, 'preprocessors', None)
+    if parts is not None:  # of videos and texts
+        preprocessor = dict(parts).get('imgs')
+    found = dict(to_rgb=bool(getattr(preprocessor, 'to_rgb', False)))
+    for name in 'mean', 'std':
+        value = getattr(preprocessor, name, None)
+        found[f'pixel_{name}'] = [
+            round(v, 4) for v in value.flatten().tolist()
+        ] if torch.is_tensor(value) else None
+    return found
+
+
+def _prompts(owner: Optional[nn.Module]) -> Optional[Dict[str, Any]]:
+    prompts = getattr(owner, 'prompts', None)
+    if prompts is None:
+        return None
+    return dict(length=prompts.length, depth=prompts.depth)
+
+
+def words_behind(context: str, length: int,
+                 encode: Callable[[str], Sequence[int]]) -> str:
+    """What of a prompt's words is left behind the learnt tokens.
+
+    Args:
+        context (str): The words that hold the tokens' places.
+        length (int): Number of learnt tokens.
+        encode (Callable): Text to token ids.
+
+    Returns:
+        str: e.g. 'photo of a' where 1 token of 'a photo of a' is learnt.
+    """
+    words = context.split()
+    for i in range(len(words) + 1):
+        if len(encode(' '.join(words[:i]))) >= length:
+            return ' '.join(words[i:])
+    return ''
+
+
+def tower_traits(part: str, tower: Optional[nn.Module]) -> Dict[str, Any]:
+    """A CLIP tower's properties that leave no trace in its weights."""
+    modules = [] if tower is None else list(tower.modules())
+    heads = {
+        m.num_heads
+        for m in modules if isinstance(m, nn.MultiheadAttention)
+    }
+    if not heads:
+        return {}  # a timm tower: its config names what it is
+    quick = any(isinstance(m, QuickGELU) for m in modules)
+    return {
+        f'{part}_activation': 'QuickGELU' if quick else 'GELU',
+        f'{part}_heads': max(heads)
+    }
+
+
+def _arch(cfg: Mapping) -> Any:
+    """The architecture, without a reference to a file of this machine."""
+    arch = cfg.get('arch')
+    if isinstance(arch, str) and arch.endswith('.json'):
+        arch = read_json(Path(arch))
+    if isinstance(arch, ConfigDict):
+        arch = arch.to_dict()
+    size = cfg.get('image_size')
+    if size is not None and isinstance(arch, dict):
+        arch = dict(arch, vision_cfg=dict(arch['vision_cfg'],
+                                          image_size=size))
+    return arch
+
+
+def compare_settings(saved: Mapping, current: Mapping) -> List[Mismatch]:
+    """Where a checkpoint's settings and a model's differ.
+
+    Settings that only one of them has are passed over; see
+    :func:`not_checkable`.
+    """
+    found = []
+    for name, key, serious in _CHECKED:
+        if name not in saved or name not in current:
+            continue
+        if not _equal(saved[name], current[name]):
+            found.append(
+                Mismatch(name, saved[name], current[name], key, serious))
+    return found
+
+
+def _equal(a: Any, b: Any) -> bool:
+    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
+        return len(a) == len(b) and all(map(_equal, a, b))
+    if isinstance(a, float) or isinstance(b, float):
+        return (isinstance(a, (int, float)) and isinstance(b, (int, float))
+                and abs(a - b) <= 1e-3 * max(1, abs(a)))
+    return a == b
+
+
+def not_checkable(saved: Mapping, current: Mapping) -> List[str]:
+    """Settings of a model that its checkpoint says nothing about."""
+    return [
+        name for name, _, serious in _CHECKED
+        if serious and name in current and name not in saved
+    ]
+
+
+def fingerprint(parameters: Iterable) -> str:
+    """SHA-256 over named float32 values, in the order of their names.
+
+    Args:
+        parameters (Iterable): Pairs of name and tensor.
+    """
+    digest = hashlib.sha256()
+    for name, value in sorted(parameters, key=lambda pair: pair[0]):
+        digest.update(f'{name} {tuple(value.shape)}\n'.encode())
+        value = value.detach().float().cpu().contiguous()
+        digest.update(value.numpy().data if value.ndim else value.numpy())
+    return digest.hexdigest()
+
+
+def prompt_differences(model: nn.Module, state: Mapping) -> List[str]:
+    """Learnt prompts that only the model or only a state dict has, or that
+    differ in size; each in words."""
+    own = dict(model.named_parameters())
+    if not any(name.startswith('cls_head.text_classifier.') for name in own):
+        return []
+    found = []
+    for name, place in _PROMPTS.items():
+        if name in own and name in state:
+            have, want = tuple(state[name].shape), tuple(own[name].shape)
+            if have != want:
+                found.append(
+                    f'{name} is {have} in the checkpoint and {want} in the '
+                    f'model (depth, length, width): set {place}.prompts to '
+                    f'length={have[1]}, depth={have[0]}')
+        elif name in state:
+            depth, length, _ = state[name].shape
+            found.append(
+                f'the checkpoint has learnt prompts {name} (length {length}, '
+                f'depth {depth}) and {place} has none')
+        elif name in own:
+            found.append(f'{place} has learnt prompts and the checkpoint has '
+                         f'no {name}')
+    return found

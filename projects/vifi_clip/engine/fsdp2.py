@@ -1,0 +1,242 @@
+"""FSDP2 (``torch.distributed.fsdp.fully_shard``) as an MMEngine strategy.
+
+MMEngine's own FSDPStrategy is FSDP1: it wraps the model, which hides
+``train_step``, flattens its parameters and needs GPUs.
+"""
+import io
+import time
+from typing import Any, Callable, Iterator, List, Optional, Set
+
+import mmengine
+import torch
+from mmengine._strategy import DDPStrategy
+from mmengine.device import get_device
+from mmengine.dist import barrier, is_main_process
+from mmengine.model import BaseDataPreprocessor
+from mmengine.registry import STRATEGIES
+from open_clip.transformer import ResidualAttentionBlock
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import (CPUOffloadPolicy, MixedPrecisionPolicy,
+                                    OffloadPolicy, fully_shard)
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+from ..checkpoints.files import AtomicLocalBackend
+from ..models.class_embeddings import EmbeddingCache
+from .sharded_cache import UntilModeChange
+
+DTYPES = (None, 'bfloat16', 'float32')
+
+
+@STRATEGIES.register_module()
+class FSDP2Strategy(DDPStrategy):
+    """Parameters, gradients and optimizer state sharded over processes.
+
+    Each residual block of both towers is a unit, gathered when it runs; what
+    is left (embeddings, projections, prompts, logit scale) is the root's.
+    The step is the one of data-parallel training, and checkpoints are the
+    plain ones of a single process, so either kind of run resumes the other.
+
+    Args:
+        param_dtype (str, optional): ``'bfloat16'`` gathers the blocks'
+            weights and runs the blocks in it; gradients are still summed in
+            float32. Defaults to None: as they are (with autocast as in
+            data-parallel training).
+        reshard_after_forward (bool): Free a block's gathered weights until
+            its backward; False keeps them (less traffic, more memory).
+            Defaults to True.
+        offload (bool): Keep the shards in CPU memory. Defaults to False.
+        kwargs: Of MMEngine's DDPStrategy.
+
+    Raises:
+        ValueError: Unknown ``param_dtype``; or a model with
+            ``save_trainable_only``.
+    """
+
+    def __init__(self,
+                 *,
+                 param_dtype: Optional[str] = None,
+                 reshard_after_forward: bool = True,
+                 offload: bool = False,
+                 **kwargs) -> None:
+        if param_dtype not in DTYPES:
+            raise ValueError(f'strategy.param_dtype must be one of {DTYPES}, '
+                             f'got {param_dtype!r}')
+        super().__init__(**kwargs)
+        self.param_dtype = param_dtype and getattr(torch, param_dtype)
+        self.reshard_after_forward = reshard_after_forward
+        self.offload = offload
+
+    def _wrap_model(self, model: nn.Module) -> nn.Module:
+        """Shard in place; the model keeps its class's methods and names."""
+        if getattr(model, 'save_trainable_only', False):
+            raise ValueError('save_trainable_only does not go with FSDP2: so '
+                             'few parameters need no sharding; leave the '
+                             'strategy out')
+        for module in model.modules():
+            if isinstance(module, BaseDataPreprocessor):
+                module.to(get_device())  # moves its inputs, too
+        model = self.convert_model(model.to(get_device()))
+        self._scalars = _scalars_to_vectors(model)
+        mesh = init_device_mesh(get_device(), (self.world_size, ))
+        offload = CPUOffloadPolicy() if self.offload else OffloadPolicy()
+        policy = MixedPrecisionPolicy(
+            param_dtype=self.param_dtype, reduce_dtype=torch.float32)
+        for block in residual_blocks(model):
+            fully_shard(
+                block,
+                mesh=mesh,
+                reshard_after_forward=self.reshard_after_forward,
+                mp_policy=policy,
+                offload_policy=offload)
+        fully_shard(model, mesh=mesh, offload_policy=offload)
+        _share_caches(model)
+        return model
+
+    def model_state_dict(self) -> dict:
+        """Whole tensors on CPU, under their usual names. All processes must
+        ask."""
+        state = {
+            name: whole(value).cpu()
+            for name, value in self.model.state_dict().items()
+        }
+        for name in self._scalars & set(state):
+            state[name] = state[name].reshape(())
+        return state
+
+    def load_model_state_dict(self, state_dict: dict, **kwargs) -> None:
+        """Each process takes its shard of whole tensors."""
+        own = dict(self.model.named_parameters())
+        super().load_model_state_dict(
+            {
+                name: shard(value, own.get(name.removeprefix('module.')))
+                for name, value in state_dict.items()
+            }, **kwargs)
+
+    def optim_state_dict(self) -> dict:
+        """The optimizer's state as of one process, on CPU."""
+        state = super().optim_state_dict()
+        scalars = self._scalar_params()
+        params = self._optimized()
+        state['state'] = {
+            i: {
+                key: _plain(value, params[i] in scalars and key != 'step')
+                for key, value in one.items()
+            }
+            for i, one in state['state'].items()
+        }
+        return state
+
+    def load_optim_state_dict(self, state_dict: dict) -> None:
+        """Each process takes its shard of the state of one process."""
+        params = self._optimized()
+        state_dict['state'] = {
+            i: {
+                key: value if key == 'step' else shard(value, params[i])
+                for key, value in one.items()
+            }
+            for i, one in state_dict['state'].items()
+        }
+        super().load_optim_state_dict(state_dict)
+
+    def _optimized(self) -> List[nn.Parameter]:
+        """The optimizer's parameters, as its state numbers them."""
+        groups = self.optim_wrapper.optimizer.param_groups
+        return [param for group in groups for param in group['params']]
+
+    def _scalar_params(self) -> Set[nn.Parameter]:
+        params = dict(self.model.named_parameters())
+        return {params[name] for name in self._scalars}
+
+    def save_checkpoint(self,
+                        filename: str,
+                        *,
+                        save_optimizer: bool = True,
+                        save_param_scheduler: bool = True,
+                        extra_ckpt: Optional[dict] = None,
+                        callback: Optional[Callable] = None) -> None:
+        """Gather on all processes; the first one writes, atomically."""
+        content = dict(extra_ckpt or {}, state_dict=self.model_state_dict())
+        if save_optimizer and hasattr(self, 'optim_wrapper'):
+            content['optimizer'] = self.optim_state_dict()
+        if save_param_scheduler and hasattr(self, 'param_schedulers'):
+            content['param_schedulers'] = self.scheduler_state_dict()
+        content.setdefault('meta', {}).update(
+            seed=self.seed,
+            time=time.strftime('%Y%m%d_%H%M%S'),
+            mmengine=mmengine.__version__)
+        if callback is not None:
+            callback(content)
+        if is_main_process():
+            buffer = io.BytesIO()
+            torch.save(content, buffer)
+            AtomicLocalBackend().put(buffer.getbuffer(), filename)
+        barrier()
+
+
+def residual_blocks(model: nn.Module) -> Iterator[nn.Module]:
+    """The layers of both towers, of OpenCLIP and of timm."""
+    kinds = [ResidualAttentionBlock]
+    for module in model.modules():
+        if type(module).__module__.startswith('timm.') and hasattr(
+                module, 'blocks'):
+            kinds += [type(block) for block in module.blocks]
+    # listed first: sharding exchanges classes
+    yield from [m for m in model.modules() if isinstance(m, tuple(kinds))]
+
+
+def whole(value: Tensor) -> Tensor:
+    """A sharded tensor gathered; any other as it is."""
+    return value.full_tensor() if isinstance(value, DTensor) else value
+
+
+def _plain(value: Any, scalar: bool) -> Any:
+    """An entry of the optimizer's state as one process would have it."""
+    if not torch.is_tensor(value):
+        return value
+    value = whole(value).cpu()
+    return value.reshape(()) if scalar else value
+
+
+def _scalars_to_vectors(model: nn.Module) -> Set[str]:
+    """FSDP2 shards no scalar (the logit scale); one of shape [1] multiplies
+    just the same. Checkpoints keep the scalar.
+
+    Returns:
+        set[str]: Names of the parameters that were exchanged.
+    """
+    names = set()
+    for prefix, module in model.named_modules():
+        for name, param in module.named_parameters(recurse=False):
+            if param.ndim == 0:
+                setattr(module, name, nn.Parameter(
+                    param.detach().reshape(1), param.requires_grad))
+                names.add(f'{prefix}.{name}'.lstrip('.'))
+    return names
+
+
+def shard(value: Tensor, like: Optional[Tensor]) -> Tensor:
+    """This process's shard of a tensor that is laid out as a parameter.
+
+    What has another shape than the parameter (a checkpoint that does not
+    fit) stays whole.
+    """
+    if (not isinstance(like, DTensor) or not torch.is_tensor(value)
+            or isinstance(value, DTensor)):
+        return value
+    if value.ndim == 0 and like.shape == (1, ):
+        value = value.reshape(1)
+    if value.shape != like.shape:
+        return value
+    mesh = like.device_mesh
+    # Every process has read the same file: nothing needs to be sent.
+    return distribute_tensor(
+        value.to(mesh.device_type), mesh, like.placements, src_data_rank=None)
+
+
+def _share_caches(model: nn.Module) -> None:
+    """Processes must agree on when to encode the classes anew."""
+    for module in model.modules():
+        for name, value in list(vars(module).items()):
+            if isinstance(value, EmbeddingCache):
+                setattr(module, name, UntilModeChange())

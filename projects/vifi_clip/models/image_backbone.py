@@ -1,0 +1,238 @@
+"""CLIP's image tower as an MMAction2 backbone, plain and with deep prompts.
+
+Letters: N frames of all videos and views together, L tokens of a frame,
+W the tower's width, D the embedding, H x W pixels.
+"""
+from typing import Iterator, Optional, Tuple, Union
+
+import torch
+from mmaction.registry import MODELS
+from mmengine.model import BaseModule
+from open_clip.timm_model import TimmModel
+from open_clip.transformer import VisionTransformer
+from torch import Tensor, nn
+
+from .frame_reuse import unique_frames
+from .prompts import DeepPrompts, check_prompt_cfg, run_blocks
+from .towers import Arch, build_vision_tower, get_arch_cfg, resize_timm_tower
+from .pretrained import load_pretrained
+
+_CPU_CHUNK = 16  # frames; 8 to 16 of 224 x 224 pixels were fastest
+
+
+@MODELS.register_module()
+class CLIPVisionBackbone(BaseModule):
+    """The image tower of any OpenCLIP model (ViFi-CLIP section 4).
+
+    Args:
+        arch (str | dict): OpenCLIP model name, or a dict of the shape of its
+            ``model_configs/*.json``.
+        pretrained (str, optional): OpenCLIP tag, or a local file: OpenAI
+            TorchScript, state dict (plain or Lightning-style), OpenCLIP
+            ``.pt``, ``.safetensors``, transformers' CLIPModel, the paper's
+            release, or a checkpoint of ours. None leaves random weights.
+            Defaults to None.
+        frozen (bool): Nothing in the tower trains; it stays in eval mode.
+            Defaults to False.
+        grad_checkpointing (bool): Trade time for memory in the backward
+            pass. Defaults to False.
+        image_size (int | tuple[int, int], optional): Input size in pixels
+            when it differs from the architecture's; position embeddings are
+            interpolated. Defaults to None.
+        reuse_frames (bool): Encode frames that occur several times in a
+            batch once, which is exact (see :func:`unique_frames`). Switch it
+            off where every batch must have one shape. Defaults to True.
+
+    Raises:
+        ValueError: Unknown arch or setting, or a checkpoint of another
+            architecture (keys and shapes that differ are named).
+        FileNotFoundError: ``pretrained`` is a path that does not exist.
+    """
+
+    def __init__(self,
+                 arch: Arch,
+                 pretrained: Optional[str] = None,
+                 frozen: bool = False,
+                 grad_checkpointing: bool = False,
+                 image_size: Optional[Union[int, Tuple[int, int]]] = None,
+                 reuse_frames: bool = True,
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(init_cfg=init_cfg)
+        self.embed_dim = get_arch_cfg(arch)['embed_dim']
+        self.frozen = frozen
+        self.reuse_frames = reuse_frames
+        self.prompts: Optional[DeepPrompts] = None
+        self.grad_checkpointing = grad_checkpointing
+        self.visual = build_vision_tower(arch, image_size)
+        load_pretrained(self.visual, 'visual', arch, pretrained)
+        resize_timm_tower(self.visual, image_size)
+        if grad_checkpointing:
+            self.visual.set_grad_checkpointing(True)
+        if frozen:
+            self.visual.requires_grad_(False)
+
+    def init_weights(self) -> None:
+        """Nothing: the weights come with the tower. MMEngine calls this when
+        training starts, and timm's own method must not run again."""
+        self._is_init = True
+
+    def tower_parameters(self) -> Iterator[nn.Parameter]:
+        """CLIP's own parameters of this side."""
+        return self.visual.parameters()
+
+    def prompt_parameters(self) -> Iterator[nn.Parameter]:
+        """Learnt prompts of this side."""
+        return iter(())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Embed frames, each on its own.
+
+        Args:
+            x (Tensor): Normalised frames [N, 3, H, W].
+
+        Returns:
+            Tensor: [N, D], not normalised.
+        """
+        rows = None
+        if not self._may_regroup(x):
+            return self._embed(x)
+        if self.reuse_frames:
+            x, rows = unique_frames(x)
+        x = self._embed_all(x)
+        return x if rows is None else x[rows]
+
+    def _may_regroup(self, x: Tensor) -> bool:
+        """Whether frames may be left out, or go through in parts. Not where
+        somebody looks: at the gradient of each pixel, or with hooks at the
+        layers (FSDP's count the calls), or a tracer that records them."""
+        watched = (x.requires_grad and torch.is_grad_enabled()
+                   or torch.jit.is_tracing() or torch.compiler.is_compiling()
+                   or torch.compiler.is_exporting()
+                   or any(m._forward_hooks or m._forward_pre_hooks
+                          for m in self.visual.modules()))
+        return not watched and self._frames_are_independent()
+
+    def _embed_all(self, x: Tensor) -> Tensor:
+        """Without gradient, a CPU takes a few frames at a time: what lies
+        between the layers stays in its cache, and the many views of a test
+        need no more memory than one."""
+        if (torch.is_grad_enabled() or x.device.type != 'cpu'
+                or len(x) <= _CPU_CHUNK):
+            return self._embed(x)
+        return torch.cat([self._embed(part) for part in x.split(_CPU_CHUNK)])
+
+    def _frames_are_independent(self) -> bool:
+        """Whether a frame's embedding depends on nothing but the frame:
+        neither on its batch (batch norm in training) nor on chance."""
+        tower = self.visual
+        return not tower.training or (isinstance(tower, VisionTransformer)
+                                      and isinstance(tower.patch_dropout,
+                                                     nn.Identity))
+
+    def _embed(self, x: Tensor) -> Tensor:
+        tower = self.visual
+        if not isinstance(tower, VisionTransformer):
+            return tower(x)
+        x = tower._embeds(x)
+        # [N, L, W], ln_pre done
+        return self._pool(self._run(x, tower.ln_pre,
+                                    tower.transformer.resblocks))
+
+    def _run(self, x: Tensor, norm_pre: nn.Module, blocks) -> Tensor:
+        """Layers with prompts at the end of [N, L, W]; returns [N, L, W], or
+        [N, W] where the pooling reads the class token alone."""
+        num_tokens = x.shape[1]
+        if self.prompts is not None:
+            # The norm treats each token alone: prompts can pass on their own.
+            x = torch.cat([x, norm_pre(self.prompts.at(0, x))], dim=1)
+            # [N, L + n, W]
+        only = None
+        if _reads_class_token(self.visual):
+            # Not len(x), which would fix the batch size of an exported graph.
+            only = x.new_zeros(x.shape[0], dtype=torch.long)
+        x = run_blocks(
+            blocks, x, self.prompts, self.grad_checkpointing, only=only)
+        # Pooling must not see the prompts (it matters for average pooling).
+        return x if only is not None else x[:, :num_tokens]
+
+    def _pool(self, x: Tensor) -> Tensor:
+        """Layers' output to embeddings [N, D]."""
+        tower = self.visual
+        x = tower._pool(x)[0] if x.ndim == 3 else tower.ln_post(x)
+        # [N, W]
+        return x if tower.proj is None else x @ tower.proj
+
+    def train(self, mode: bool = True) -> 'CLIPVisionBackbone':
+        """A frozen tower stays in eval mode."""
+        super().train(mode)
+        if self.frozen:
+            self.visual.eval()
+        return self
+
+
+@MODELS.register_module()
+class VLDeepPromptBackbone(CLIPVisionBackbone):
+    """The image tower with deep vision prompts (section 5, "VL prompting").
+
+    n tokens are appended after the patch tokens and position embeddings,
+    before ``ln_pre``; each of the first ``depth`` layers has its own n, which
+    take the place of the previous layer's. The text half is the ``prompts``
+    option of :class:`CLIPTextClassifier`.
+
+    Args:
+        prompts (dict): ``length`` (n) and ``depth``. Defaults to
+            dict(length=10, depth=12), the paper's few-shot setting.
+        kwargs: As :class:`CLIPVisionBackbone`.
+
+    Raises:
+        ValueError: Bad prompt setting, or a tower without a plain sequence of
+            tokens (ResNet, rotary timm towers such as EVA02 and PE).
+    """
+
+    def __init__(self,
+                 arch: Arch,
+                 *args,
+                 prompts: Optional[dict] = dict(length=10, depth=12),
+                 **kwargs) -> None:
+        super().__init__(arch, *args, **kwargs)
+        width, blocks = self._layers(arch)
+        if prompts is not None:
+            cfg = check_prompt_cfg(prompts, ('length', 'depth'))
+            self.prompts = DeepPrompts(
+                **cfg, width=width, num_layers=len(blocks))
+
+    def _layers(self, arch: Arch) -> Tuple[int, nn.ModuleList]:
+        """Width and layers of a supported tower."""
+        tower = self.visual
+        if isinstance(tower, VisionTransformer):
+            transformer = tower.transformer
+            return transformer.width, transformer.resblocks
+        if isinstance(tower, TimmModel):
+            from timm.models.vision_transformer import VisionTransformer as ViT
+            if type(tower.trunk) is ViT:
+                return tower.trunk.embed_dim, tower.trunk.blocks
+            tower = tower.trunk
+        raise ValueError(
+            f'Deep prompts need a ViT with additive position embeddings; the '
+            f'image tower of arch {arch!r} is {type(tower).__name__}. Use '
+            'CLIPVisionBackbone, or another arch.')
+
+    def prompt_parameters(self) -> Iterator[nn.Parameter]:
+        if self.prompts is None:
+            return iter(())
+        return self.prompts.parameters()
+
+    def _embed(self, x: Tensor) -> Tensor:
+        if not isinstance(self.visual, TimmModel):
+            return super()._embed(x)
+        trunk = self.visual.trunk
+        x = trunk.patch_drop(trunk._pos_embed(trunk.patch_embed(x)))
+        x = self._run(trunk.norm_pre(x), trunk.norm_pre, trunk.blocks)
+        x = trunk.forward_head(trunk.norm(x))
+        return self.visual.head(x)
+
+
+def _reads_class_token(tower: nn.Module) -> bool:
+    """Whether the embedding is made of the class token alone."""
+    return (isinstance(tower, VisionTransformer) and tower.attn_pool is None
+            and tower.pool_type == 'tok')

@@ -1,0 +1,174 @@
+"""From a checkpoint in any common format to the weights of one tower."""
+import logging
+import os.path as osp
+from types import SimpleNamespace
+from typing import Dict, Optional, Union
+
+import torch
+from mmengine.logging import print_log
+from open_clip.model import resize_pos_embed
+from open_clip.pretrained import (download_pretrained, get_pretrained_cfg,
+                                  list_pretrained_tags_by_model)
+from torch import nn
+
+from ..checkpoints.assets import ASSET
+from ..checkpoints.files import load_weights
+from ..errors import UserError
+from ..checkpoints.layouts import detect_layout, read_layout, tensors_of
+from .towers import Arch, get_arch_cfg
+
+StateDict = Dict[str, torch.Tensor]
+_MOST_LISTED = 8
+
+
+def resolve_pretrained(arch: Arch, pretrained: str) -> str:
+    """A file for ``pretrained``: itself, or the download of a tag.
+
+    Raises:
+        FileNotFoundError: It looks like a path and there is no such file.
+        ValueError: It is no tag of this architecture, or a tag that was
+            trained with another activation.
+    """
+    if not isinstance(pretrained, str):
+        raise ValueError('pretrained must be an OpenCLIP tag or a file name, '
+                         f'got {pretrained!r}')
+    if osp.isfile(pretrained) or pretrained.startswith(ASSET):
+        return pretrained
+    if osp.isdir(pretrained):
+        raise ValueError(f'pretrained={pretrained!r} is a folder; name the '
+                         'file in it.')
+    if osp.sep in pretrained or osp.splitext(pretrained)[1]:
+        raise FileNotFoundError(f'pretrained={pretrained!r}: no such file.')
+    tags = list_pretrained_tags_by_model(arch) if isinstance(arch, str) else []
+    cfg = get_pretrained_cfg(arch, pretrained) if tags else {}
+    if not cfg:
+        raise ValueError(
+            f'pretrained={pretrained!r} is neither a file nor an OpenCLIP tag '
+            f'of arch {arch!r} (its tags: {tags or "none"}).')
+    gelu = get_arch_cfg(arch).get('quick_gelu', False)
+    if cfg.get('quick_gelu', gelu) != gelu:
+        raise ValueError(
+            f'Tag {pretrained!r} was trained with quick_gelu={not gelu} but '
+            f'arch {arch!r} has quick_gelu={gelu}: use arch '
+            f'{arch + "-quickgelu" if not gelu else arch[:-10]!r}.')
+    try:
+        return download_pretrained(cfg)
+    except Exception as error:  # of the hub, of requests, of the network
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f'The weights {pretrained!r} of {arch} could not be fetched '
+            f'({reason[:120]}). Without a network: PRETRAINED=FILE in the '
+            'environment (ViT-B-16.pt, fetched elsewhere), or --config '
+            'small_world, whose weights come along') from error
+
+
+def read_clip_state_dict(path: str) -> StateDict:
+    """Read a CLIP checkpoint into one layout.
+
+    Reads OpenAI's TorchScript files, plain and Lightning-style state dicts,
+    OpenCLIP's ``.pt`` and ``.safetensors``, files of transformers' CLIPModel
+    and of ViFi-CLIP's release, and checkpoints of ours. Learnt prompts in the
+    last two are left aside.
+
+    Args:
+        path (str): The file. Nothing in it is run; see
+            :func:`projects.vifi_clip.checkpoints.files.load_weights`.
+
+    Returns:
+        dict[str, Tensor]: float32 tensors named ``visual.*``, ``text.*`` and
+        ``logit_scale``.
+
+    Raises:
+        ValueError: The file holds no CLIP image tower, or weights that are
+            not finite numbers.
+    """
+    weights = _read(path)
+    return {k: v for k, v in weights.items() if not k.startswith('prompts.')}
+
+
+def _read(path: str) -> StateDict:
+    """The same with learnt prompts."""
+    state = tensors_of(load_weights(path), path)
+    weights = read_layout(state, detect_layout(state, path), path).weights
+    if not any(k.startswith('visual.') for k in weights):
+        raise ValueError(
+            f'{path} holds no CLIP image tower. It has {len(state)} tensors, '
+            f'e.g. {list(state)[:3]}.')
+    return weights
+
+
+def load_tower(tower: nn.Module, part: str, state: StateDict, arch: Arch,
+               path: str) -> None:
+    """Load one tower, strictly.
+
+    Position embeddings of a ViT are interpolated when the input size differs
+    (OpenCLIP's ``resize_pos_embed``).
+
+    Args:
+        tower (nn.Module): The image or text tower.
+        part (str): ``'visual'`` or ``'text'``.
+        state (dict[str, Tensor]): From :func:`read_clip_state_dict`.
+        arch (str | dict): For the message.
+        path (str): For the message.
+
+    Raises:
+        ValueError: Keys or shapes differ; the message names them.
+    """
+    state = {k: v for k, v in state.items() if k.startswith(f'{part}.')}
+    if part == 'visual':
+        resize_pos_embed(state, SimpleNamespace(visual=tower))
+    weights = {k[len(part) + 1:]: v for k, v in state.items()}
+    report = compare(tower.state_dict(), weights)
+    if report:
+        raise ValueError(
+            f'{path} does not fit the {part} tower of arch '
+            f'{arch if isinstance(arch, str) else "<dict>"!r}:\n{report}\n'
+            'Set arch to the architecture that this file was trained with.')
+    tower.load_state_dict(weights)
+    print_log(f'Loaded {len(weights)} tensors of the {part} tower from {path}',
+              'current')
+
+
+def compare(expected: StateDict, given: StateDict) -> str:
+    """List what is missing, left over or of another shape ('' if nothing)."""
+    missing = [k for k in expected if k not in given]
+    extra = [k for k in given if k not in expected]
+    shapes = [
+        f'{k}: file {tuple(given[k].shape)}, model {tuple(v.shape)}'
+        for k, v in expected.items()
+        if k in given and given[k].shape != v.shape
+    ]
+    named = (('missing from the file', missing),
+             ('unknown to the model', extra), ('of another shape', shapes))
+    return '\n'.join(f'  {len(keys)} {what}: ' +
+                     '; '.join(keys[:_MOST_LISTED]) +
+                     (' ...' if len(keys) > _MOST_LISTED else '')
+                     for what, keys in named if keys)
+
+
+def load_pretrained(tower: nn.Module, part: str, arch: Arch,
+                    pretrained: Optional[str]) -> Union[float, None]:
+    """Fill a tower and tell the log logit scale of the same source.
+
+    Args:
+        tower (nn.Module): The tower to fill.
+        part (str): ``'visual'`` or ``'text'``.
+        arch (str | dict): Its architecture.
+        pretrained (str, optional): Tag, file, or None for random weights.
+
+    Returns:
+        float | None: ``logit_scale`` (natural logarithm) if the file has it.
+    """
+    if pretrained is None:
+        return None
+    path = resolve_pretrained(arch, pretrained)
+    state = _read(path)
+    if f'prompts.{part}' in state:
+        # Right where new prompts are learnt on top of its towers.
+        print_log(
+            f'{path} has learnt prompts ({part}), which pretrained= leaves '
+            'out; to test or go on with them give the file as checkpoint / '
+            'load_from', 'current', logging.WARNING)
+    load_tower(tower, part, state, arch, path)
+    scale = state.get('logit_scale')
+    return None if scale is None else float(scale.reshape(-1)[0])

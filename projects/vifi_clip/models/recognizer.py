@@ -1,0 +1,190 @@
+"""The recognizer: it wires a backbone and a head and says what trains."""
+import copy
+from collections import OrderedDict
+from typing import List, Optional
+
+import torch
+from mmaction.models.recognizers import Recognizer2D
+from mmaction.registry import MODELS
+from mmaction.utils import ConfigType, OptConfigType
+from mmengine.logging import print_log
+
+from ..checkpoints.settings import prompt_differences
+from .tuning import TUNES, parameter_groups, trained_groups
+from .pretrained import compare
+
+
+@MODELS.register_module()
+class ViFiCLIP(Recognizer2D):
+    """ViFi-CLIP (arXiv 2212.03640).
+
+    Inputs are [B, V*T, 3, H, W]; see :class:`CLIPVisionBackbone` and
+    :class:`TemporalMeanPoolHead` for the rest of the way.
+
+    Args:
+        backbone (dict): Any 2D backbone; usually :class:`CLIPVisionBackbone`
+            or :class:`VLDeepPromptBackbone`.
+        cls_head (dict): Usually :class:`TemporalMeanPoolHead`.
+        data_preprocessor (dict, optional): MMAction2's. Mixup and cutmix in
+            its ``blending`` get the label set's number of classes where
+            their ``num_classes`` is not given.
+        tune (str): What trains: ``'both'`` towers, ``'image'``, ``'text'``,
+            ``'prompts'`` or ``'none'``. Re-applied whenever training starts.
+            Defaults to 'both'.
+        logit_scale (bool, optional): Force training (True) or freezing
+            (False) of the logit scale. Defaults to None: trained in 'both'
+            only, as in the release.
+        train_token_embedding (bool): Train the token embeddings with the
+            text tower; the paper does not. Defaults to False.
+        save_trainable_only (bool): Checkpoints hold only what trains, e.g.
+            a few prompts; the rest is what ``pretrained`` loads. Defaults to
+            False.
+        kwargs: Of MMAction2's Recognizer2D.
+
+    Raises:
+        ValueError: Unknown ``tune``, or ``'prompts'`` without any prompts.
+    """
+
+    def __init__(self,
+                 backbone: ConfigType,
+                 cls_head: ConfigType,
+                 data_preprocessor: OptConfigType = None,
+                 tune: str = 'both',
+                 logit_scale: Optional[bool] = None,
+                 train_token_embedding: bool = False,
+                 save_trainable_only: bool = False,
+                 **kwargs) -> None:
+        blending = None
+        # Built here, since MMEngine's BaseModel would look the type up in its
+        # own registry, where it is only under the scope 'mmaction'.
+        if not isinstance(data_preprocessor, torch.nn.Module):
+            cfg = dict(type='ActionDataPreprocessor')
+            cfg.update(data_preprocessor or {})
+            blending = cfg.pop('blending', None)
+            data_preprocessor = MODELS.build(cfg)
+        super().__init__(
+            backbone=backbone,
+            cls_head=cls_head,
+            data_preprocessor=data_preprocessor,
+            **kwargs)
+        if blending:
+            self.data_preprocessor.blending = _build_blending(
+                blending, self.cls_head.num_classes)
+        if tune not in TUNES:
+            raise ValueError(f'tune must be one of {TUNES}, got {tune!r}')
+        self.tune = tune
+        self._lenient = False
+        self.save_trainable_only = save_trainable_only
+        self._trained_groups = trained_groups(tune, logit_scale,
+                                              train_token_embedding)
+        self._apply_tune()
+        self._log_tune()
+        if save_trainable_only:
+            self.register_state_dict_post_hook(_keep_trainable)
+        self.register_load_state_dict_post_hook(_forgive_frozen)
+
+    def _apply_tune(self) -> None:
+        groups = parameter_groups(self)
+        if self.tune == 'prompts' and not groups['prompts']:
+            raise ValueError(
+                "tune='prompts' but the model has no prompts: use "
+                'VLDeepPromptBackbone and/or the prompts option of '
+                'CLIPTextClassifier.')
+        for name, params in groups.items():
+            for param in params:
+                param.requires_grad_(name in self._trained_groups)
+
+    def _log_tune(self) -> None:
+        total = sum(p.numel() for p in self.parameters())
+        parts = {
+            name: sum(p.numel() for p in params)
+            for name, params in parameter_groups(self).items()
+            if name in self._trained_groups and params
+        }
+        listed = ', '.join(f'{k} {v:,}' for k, v in parts.items()) or 'nothing'
+        print_log(
+            f'tune={self.tune!r}: {sum(parts.values()):,} of {total:,} '
+            f'parameters train ({listed})', 'current')
+
+    def train(self, mode: bool = True) -> 'ViFiCLIP':
+        """Set the mode; what does not train stays in eval mode (batch norm,
+        dropout), and its gradients stay off."""
+        super().train(mode)
+        if mode:
+            self._apply_tune()
+            for part in (self.backbone, self.cls_head):
+                if not any(p.requires_grad for p in part.parameters()):
+                    part.eval()
+            if self.tune == 'prompts':
+                self.backbone.eval()
+                self.cls_head.eval()
+        return self
+
+    def load_state_dict(self,
+                        state_dict: dict,
+                        strict: bool = True,
+                        **kwargs):
+        """As torch's; ``strict=False`` is taken at its word."""
+        self._lenient = not strict
+        try:
+            return super().load_state_dict(state_dict, strict, **kwargs)
+        finally:
+            self._lenient = False
+
+    def _load_from_state_dict(self, state_dict, prefix, local_metadata, strict,
+                              missing_keys, unexpected_keys,
+                              error_msgs) -> None:
+        """Refuse another architecture's weights, which MMEngine, not strict
+        by default, would pass over with a warning."""
+        given = {
+            k[len(prefix):]: v
+            for k, v in state_dict.items() if k.startswith(prefix)
+        }
+        expected = self.state_dict()
+        if self.save_trainable_only:  # a full checkpoint is welcome too
+            expected.update({
+                n: p
+                for n, p in self.named_parameters() if n in given
+            })
+        report = '' if self._lenient else compare(expected, given)
+        if report:
+            prompts = '; '.join(prompt_differences(self, given))
+            raise ValueError(
+                'The checkpoint does not fit this model: '
+                f'{prompts}\n{report}\n'
+                'Use the config that it was trained with. To start from '
+                'another model\'s towers, or to learn prompts on top of '
+                'them, give the file as pretrained= of the backbone and the '
+                'text_classifier.')
+        super()._load_from_state_dict(state_dict, prefix, local_metadata,
+                                      strict, missing_keys, unexpected_keys,
+                                      error_msgs)
+
+
+def _build_blending(cfg: dict, num_classes: int) -> object:
+    """MMAction2's blending, with the number of classes filled in."""
+    cfg = copy.deepcopy(cfg)
+    inner = cfg.get('augments', [])
+    for augment in [cfg, *(inner if isinstance(inner, list) else [inner])]:
+        if 'Blending' in augment.get('type', ''):
+            augment.setdefault('num_classes', num_classes)
+    return MODELS.build(cfg)
+
+
+def _frozen_names(model: torch.nn.Module) -> List[str]:
+    return [n for n, p in model.named_parameters() if not p.requires_grad]
+
+
+def _keep_trainable(model: ViFiCLIP, state_dict: OrderedDict, prefix: str,
+                    local_metadata: dict) -> None:
+    """Drop frozen parameters from a checkpoint that is being made."""
+    for name in _frozen_names(model):
+        state_dict.pop(prefix + name, None)
+
+
+def _forgive_frozen(model: ViFiCLIP, incompatible) -> None:
+    """Frozen parameters may be absent if checkpoints leave them out."""
+    if model.save_trainable_only:
+        frozen = set(_frozen_names(model))
+        keys = incompatible.missing_keys
+        keys[:] = [key for key in keys if key not in frozen]

@@ -1,0 +1,187 @@
+"""Where the class token looks: attention maps of each frame.
+
+Letters: T frames, H x W pixels, h x w patches, L tokens, D embedding.
+"""
+from typing import List, Optional, Tuple
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from mmaction.structures import ActionDataSample
+from torch import Tensor, nn
+
+from projects.vifi_clip.errors import UserError
+from .capture import Tokens, recorded_attention, token_layout
+
+METHODS = ('rollout', 'last', 'gradient')
+_CHUNK = 4  # frames; ViT-L/14 at 336 pixels: 0.5 GB of weights for each
+
+
+def attention_maps(model: nn.Module,
+                   inputs: np.ndarray,
+                   method: str = 'rollout',
+                   text: Optional[str] = None,
+                   class_index: Optional[int] = None) -> np.ndarray:
+    """Maps of the patches that decide each frame's embedding.
+
+    - ``'last'``: the class token's attention in the last layer, the mean of
+      its heads. Values are shares: with the class token's own (and that of
+      prompts and registers), which is left out, they sum to 1.
+    - ``'rollout'``: attention through all layers: the product of
+      (A + I) / 2, A being the mean of a layer's heads (Abnar and Zuidema,
+      "Quantifying Attention Flow in Transformers", 2020). Values are shares,
+      too. Depends on the frame alone, as ``'last'`` does.
+    - ``'gradient'``: what speaks for a text: the product of I + E[(dy/dA *
+      A)+] over the layers, where E is the mean of the heads and y the
+      frame's own logit of the text (Chefer, Gur and Wolf, "Generic
+      Attention-model Explainability", 2021, equations 5 and 6, with which
+      they explain CLIP). Values have no unit.
+
+    Deep prompts that give way to the next layer's carry nothing on.
+
+    Args:
+        model (nn.Module): :class:`ViFiCLIP` in eval mode.
+        inputs (np.ndarray): Frames uint8 [T, H, W, 3], RGB, as the model
+            sees them: after resize and crop, before normalisation.
+        method (str): One of ``METHODS``. Defaults to 'rollout'.
+        text (str, optional): For 'gradient': any text; put into the model's
+            templates as a class name is.
+        class_index (int, optional): For 'gradient' instead: a class of the
+            model's present label set.
+
+    Returns:
+        np.ndarray: float32 [T, h, w], not negative.
+
+    Raises:
+        UserError: A tower without a class token that attends to patches.
+        ValueError: An unknown method, no text for 'gradient', frames of
+            another shape than the tower takes.
+    """
+    check_method(method, text is not None or class_index is not None)
+    tokens = token_layout(model.backbone)
+    _check_frames(inputs, tokens)
+    # Its tensors could be in no graph, should the caller be in this mode.
+    with torch.inference_mode(False), torch.autocast(
+            next(model.parameters()).device.type, enabled=False):
+        target = None
+        if method == 'gradient':
+            target = _text_embedding(model, text, class_index)
+        maps = [
+            _maps(model, _normalised(model, inputs[i:i + _CHUNK]), method,
+                  tokens, target) for i in range(0, len(inputs), _CHUNK)
+        ]
+    return np.concatenate(maps).reshape(-1, *tokens.grid)
+    # [T, hw] -> [T, h, w]
+
+
+def check_method(method: str, has_text: bool) -> None:
+    """Refuse a method that is unknown, or lacks its text."""
+    if method not in METHODS:
+        raise ValueError(f'method must be one of {", ".join(METHODS)}, got '
+                         f'{method!r}')
+    if method == 'gradient' and not has_text:
+        raise ValueError("method 'gradient' explains the score of a text: "
+                         'give text or class_index')
+
+
+def upsample_maps(maps: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
+    """Bilinear interpolation of maps, [T, h, w] to [T, H, W].
+
+    Args:
+        maps (np.ndarray): As :func:`attention_maps` returns.
+        size (tuple[int, int]): H and W, pixels.
+    """
+    maps = np.asarray(maps, dtype=np.float32)
+    height, width = size
+    return np.stack([cv2.resize(m, (width, height)) for m in maps])
+
+
+def _check_frames(inputs: np.ndarray, tokens: Tokens) -> None:
+    size = (*tokens.image_size, 3)
+    if (getattr(inputs, 'dtype', None) != np.uint8 or inputs.ndim != 4
+            or not len(inputs) or inputs.shape[1:] != size):
+        raise ValueError(
+            'frames must be uint8 [T, H, W, 3] with (H, W) = '
+            f'{tokens.image_size}, the size that the tower takes; got '
+            f'{getattr(inputs, "dtype", type(inputs).__name__)} '
+            f'{list(np.shape(inputs))}')
+
+
+def _normalised(model: nn.Module, frames: np.ndarray) -> Tensor:
+    """Frames as the tower takes them, uint8 [T, H, W, 3] to [T, 3, H, W]."""
+    frames = torch.from_numpy(np.ascontiguousarray(frames))
+    data = dict(inputs=[frames.permute(0, 3, 1, 2)],
+                data_samples=[ActionDataSample()])
+    return model.data_preprocessor(data)['inputs'].flatten(0, 1)
+    # [1, T, 3, H, W] -> [T, 3, H, W]
+
+
+def _maps(model: nn.Module, x: Tensor, method: str, tokens: Tokens,
+          target: Optional[Tensor]) -> np.ndarray:
+    """Maps of a few frames, [T, h*w]."""
+    if method == 'gradient':
+        layers = _relevances(model, x, target)
+        row = _class_row(layers, tokens, residual=1.)
+    else:
+        with torch.no_grad(), recorded_attention(
+                model.backbone, lambda weights: weights.mean(1)) as layers:
+            model.backbone(x)
+        if method == 'last':
+            row = layers[-1][:, 0]
+        else:
+            row = _class_row([a / 2 for a in layers], tokens, residual=0.5)
+    return row[:, tokens.first:tokens.end].float().cpu().numpy()
+
+
+def _relevances(model: nn.Module, x: Tensor, target: Tensor) -> List[Tensor]:
+    """E[(dy/dA * A)+] of each layer, [T, L, L]."""
+    head = model.cls_head
+    with torch.enable_grad():
+        with recorded_attention(model.backbone) as layers:
+            embeddings = head.projection(model.backbone(x)).float()
+            logits = F.normalize(embeddings, dim=-1) @ target
+        # A frame's logit depends on its own weights alone.
+        grads = torch.autograd.grad(
+            head.logit_scale.exp().detach() * logits.sum(), layers)
+    return [(grad * layer.detach()).clamp(min=0).mean(1)
+            for grad, layer in zip(grads, layers)]
+
+
+def _class_row(layers: List[Tensor], tokens: Tokens,
+               residual: float) -> Tensor:
+    """First row of the product of (residual * I + A), last layer first.
+
+    Args:
+        layers (list[Tensor]): A of each layer, [T, L, L].
+        tokens (Tokens): Says which tokens are prompts.
+        residual (float): Weight of the path around the attention.
+
+    Returns:
+        Tensor: [T, L].
+    """
+    row = torch.zeros_like(layers[0][:, 0])
+    row[:, 0] = 1
+    for number in reversed(range(len(layers))):
+        row = residual * row + (row[:, None] @ layers[number])[:, 0]
+        if tokens.prompts is not None and number < tokens.prompts.depth:
+            # These came in fresh, and nothing before flowed into them.
+            row[:, tokens.end:] = 0
+    return row
+
+
+def _text_embedding(model: nn.Module, text: Optional[str],
+                    class_index: Optional[int]) -> Tensor:
+    """A text or class as the classifier embeds it, [D] of length 1."""
+    classifier = getattr(model.cls_head, 'text_classifier', None)
+    if classifier is None:
+        raise UserError("method 'gradient' needs a head with a "
+                        f'text_classifier, not {type(model.cls_head).__name__}'
+                        ": use 'rollout' or 'last'")
+    names = list(classifier.class_names)
+    with torch.no_grad():
+        if text is not None and text not in names:
+            return classifier.embed_texts([text])[0].float()
+        index = names.index(text) if text is not None else class_index
+        # A clone, since it may have been kept in inference mode.
+        return classifier()[index].float().clone()

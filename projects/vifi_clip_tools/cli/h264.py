@@ -1,0 +1,64 @@
+"""Frames to a video that browsers, players and slides show."""
+from fractions import Fraction
+from typing import BinaryIO, Iterable, Optional, Union
+
+import numpy as np
+
+from projects.vifi_clip.errors import UserError
+
+_TICK = Fraction(1, 90000)  # seconds; as in broadcast
+
+
+def write_h264(target: Union[str, BinaryIO],
+               frames: Iterable[np.ndarray],
+               rate: Fraction,
+               crf: int = 18,
+               preset: str = 'medium',
+               times: Optional[Iterable[Fraction]] = None) -> None:
+    """Encode an .mp4 file as the frames come.
+
+    Args:
+        target (str | BinaryIO): File to write.
+        frames (Iterable[np.ndarray]): uint8 RGB [H, W, 3], of one even size.
+        rate (Fraction): Frames per second.
+        crf (int): x264's quality, lower is better. Defaults to 18.
+        preset (str): x264's speed. Defaults to 'medium'.
+        times (Iterable[Fraction], optional): Seconds at which each frame is
+            shown, ascending; asked for one after the frame. Defaults to
+            None: ``rate`` says it.
+
+    Raises:
+        UserError: This PyAV has no encoder for H.264.
+    """
+    import av
+    options = dict(crf=str(crf), preset=preset)
+    if times is not None:
+        options['bf'] = '0'  # reordered, the last one's length would be lost
+    with av.open(target, 'w', format='mp4') as container:
+        try:
+            stream = container.add_stream(
+                'libx264', rate=_plain(rate), options=options)
+        except ValueError as error:  # what PyAV's own errors derive from
+            raise UserError('this PyAV cannot write H.264 (no libx264): '
+                            'install PyAV from PyPI, pip install av') \
+                from error
+        stream.pix_fmt = 'yuv420p'
+        if times is not None:
+            stream.codec_context.time_base = _TICK
+        moments = None if times is None else iter(times)
+        for frame in frames:
+            if not stream.codec_context.is_open:
+                stream.height, stream.width = frame.shape[:2]
+            picture = av.VideoFrame.from_ndarray(frame, format='rgb24')
+            if moments is not None:
+                picture.time_base = _TICK
+                picture.pts = round(next(moments) / _TICK)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+
+
+def _plain(rate: Fraction) -> Fraction:
+    """A rate that FFmpeg takes; at 0 it would choose one of its own."""
+    rate = Fraction(rate)
+    return max(rate.limit_denominator(1001 if rate >= 1 else 10**6),
+               Fraction(1, 10**6))

@@ -1,0 +1,140 @@
+"""What ``vifi-clip complexity`` compares: configs, each with knobs of its own.
+
+A spec is ``CONFIG[:NAME=VALUE[,NAME=VALUE...]]``: an entry's name or a path,
+then knobs as the environment would set them, and settings with a dot in
+their name as ``--cfg-options`` would.
+"""
+from __future__ import annotations
+
+import contextlib
+import difflib
+import os
+import os.path as osp
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Dict, Iterator, List, Mapping
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+# What weights come from; nothing here loads any.
+_WEIGHTS = ('PRETRAINED', 'VIDEOMAE')
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A config and what is turned in it.
+
+    Attributes:
+        text (str): As the user wrote it.
+        config (str): Name of an entry, or a path.
+        knobs (dict[str, str]): Environment knobs for this config alone.
+        settings (dict[str, object]): Nested keys with dots.
+    """
+    text: str
+    config: str
+    knobs: Dict[str, str] = field(default_factory=dict)
+    settings: Dict[str, object] = field(default_factory=dict)
+
+    @property
+    def title(self) -> List[str]:
+        """The config's name, then each change."""
+        name = osp.splitext(osp.basename(self.config))[0]
+        return [name, *(f'{k}={v}' for k, v in
+                        {**self.knobs, **self.settings}.items())]
+
+
+def parse_spec(text: str) -> Spec:
+    """Read one argument of the command line.
+
+    Args:
+        text (str): Such as ``'vifi_k400:TUNE=prompts,NUM_FRAMES=8'`` or
+            ``'vifi_k400:model.tune=image'``. Values hold no comma.
+
+    Raises:
+        ValueError: A part that is not NAME=VALUE.
+    """
+    if osp.isfile(text):  # a path may hold a colon
+        return Spec(text, text)
+    config, colon, changes = text.partition(':')
+    knobs, settings = {}, {}
+    for part in changes.split(',') if colon else ():
+        name, equals, value = part.partition('=')
+        if not config or not name or not equals:
+            raise ValueError(
+                f'{text!r}: write CONFIG:NAME=VALUE,NAME=VALUE, such as '
+                'vifi_k400:TUNE=image,NUM_FRAMES=8')
+        if '.' in name:
+            settings[name] = _literal(value)
+        else:
+            knobs[name] = value
+    return Spec(text, config, knobs, settings)
+
+
+def _literal(value: str) -> object:
+    """A number, True, False or None where it is one; else text."""
+    import ast
+    try:
+        return ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return value
+
+
+def load_spec(spec: Spec) -> Config:
+    """The config, with its changes made and no weights to load.
+
+    Raises:
+        FileNotFoundError: No such config.
+        ValueError: An unknown knob or setting, a bad value, or a config
+            without a recognizer.
+    """
+    from projects.vifi_clip.apis import knobs
+    from projects.vifi_clip.apis.config import read_config, without_pretrained
+    from projects.vifi_clip.resources import find_config
+    known = knobs.read_knobs(find_config(spec.config))
+    unknown = sorted(set(spec.knobs) - set(known))
+    if unknown:
+        near = difflib.get_close_matches(unknown[0].upper(), known, 1)
+        raise ValueError(
+            f'{spec.text}: {spec.config} has no knob {unknown[0]}'
+            + (f'; did you mean {near[0]}?' if near else
+               f' (it has {", ".join(sorted(known)) or "none"})'))
+    given = {name: 'none' for name in _WEIGHTS
+             if name in known and name not in os.environ}
+    with _environ({**given, **spec.knobs}):
+        cfg = read_config(spec.config)
+    if not isinstance(cfg.get('model'), dict) or not (
+            cfg.model.get('backbone')):
+        raise ValueError(f'{spec.text}: the config has no model with a '
+                         'backbone, so there is nothing to count')
+    for name in spec.settings:
+        _check_setting(spec, cfg, name)
+    cfg.merge_from_dict(spec.settings)
+    cfg.model = without_pretrained(cfg.model)
+    return cfg
+
+
+def _check_setting(spec: Spec, cfg: Config, name: str) -> None:
+    """Only ``--cfg-options`` of parts that exist: a misspelled one would
+    make a new key and change nothing."""
+    *parents, _ = name.split('.')
+    node = cfg
+    for parent in parents:
+        node = node.get(parent) if isinstance(node, Mapping) or (
+            node is cfg) else None
+        if node is None:
+            raise ValueError(f'{spec.text}: the config has no {name}')
+
+
+@contextlib.contextmanager
+def _environ(changes: Mapping[str, str]) -> Iterator[None]:
+    """The environment with changes, for a while."""
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

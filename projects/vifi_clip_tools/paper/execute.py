@@ -1,0 +1,143 @@
+"""Runs on this machine, several at a time, and goes on after a failure."""
+import os
+import os.path as osp
+import subprocess
+import time
+from functools import partial
+from pathlib import Path
+from typing import Dict, Iterable, List, Optional, Sequence
+
+import torch
+
+from ..run import test, train
+from ..cli.processes import Step, interruptible
+from projects.vifi_clip.errors import UserError
+from .layout import Layout, ShellText, shell_script
+from .runs import Run
+
+_TOOLS = dict(train=train.main, test=test.main)
+
+
+def run_alone(layout: Layout, run: Run) -> None:
+    """One run in this process: what is left of its training, then its test."""
+    _check_checkpoint(layout.environ(run).values())
+    for kind in ('train', 'test'):
+        # Anew each time: the test's checkpoint is there after the training.
+        for tool, *argv in layout.steps(run):
+            if tool == kind:
+                _check_checkpoint(argv)
+                _TOOLS[kind](argv)
+        if kind == 'train' and run.train:
+            Path(layout.trained_file(run.name)).touch()
+
+
+def _check_checkpoint(words: Iterable[str]) -> None:
+    for word in words:
+        if isinstance(word, ShellText):
+            raise UserError(f'there is no checkpoint: {word} would name it; '
+                            'remove the file "trained" beside it to train '
+                            'again')
+
+
+def run_shell(layout: Layout, run: Run, gpus: int) -> None:
+    """One run with a launcher of its own."""
+    script = shell_script(run, layout, gpus)
+    code = subprocess.run(['bash', '-c', script]).returncode
+    if code:
+        raise UserError(f'it ended with exit code {code}')
+
+
+class Executor:
+    """Works through runs.
+
+    Args:
+        layout (Layout): Where they go.
+        gpus (int): GPUs for each run.
+        jobs (int): Runs at a time.
+        environ (dict[str, str]): Knobs for all runs (where data are).
+    """
+
+    def __init__(self, layout: Layout, gpus: int, jobs: int,
+                 environ: Dict[str, str]) -> None:
+        self.layout, self.gpus, self.jobs = layout, gpus, jobs
+        self.environ = environ
+        self.threads = None
+        if not torch.cuda.is_available():
+            self.threads = max(1, (os.cpu_count() or 1) // jobs)
+        self.failed: Dict[str, str] = {}
+        self.done = 0
+
+    def run(self, runs: Sequence[Run]) -> Dict[str, str]:
+        """Run them, each after those it uses.
+
+        Returns:
+            dict[str, str]: Why each run that is not finished is not.
+        """
+        self.total, self.begin = len(runs), time.time()
+        active: Dict[str, Step] = {}
+        with interruptible():
+            try:
+                self._work(list(runs), active)
+            except BaseException:  # interrupted: leave no orphan behind
+                for step in active.values():
+                    step.stop()
+                raise
+        return self.failed
+
+    def _work(self, waiting: List[Run], active: Dict[str, Step]) -> None:
+        while waiting or active:
+            while len(active) < self.jobs:
+                run = self._next(waiting, active)
+                if run is None:
+                    break
+                try:
+                    active[run.name] = self._start(run)
+                except OSError as error:  # its folder cannot be made
+                    self.failed[run.name] = str(error)
+                    self._say(run.name, f'FAILED: {error}')
+            for name, step in list(active.items()):
+                if not step.running(0.2):
+                    self._end(active.pop(name))
+
+    def _next(self, waiting: List[Run], active: dict) -> Optional[Run]:
+        """The first run whose start is there."""
+        for run in list(waiting):
+            if run.uses in active or any(run.uses == w.name for w in waiting):
+                continue
+            waiting.remove(run)
+            if run.uses in self.failed:
+                self.failed[run.name] = f'{run.uses}, which it needs, failed'
+                self._say(run.name, 'left out: ' + self.failed[run.name])
+                continue
+            return run
+        return None
+
+    def _start(self, run: Run) -> Step:
+        log = osp.join(self.layout.folder(run.name), 'run.log')
+        environ = {**self.environ, **self.layout.environ(run)}
+        if self.gpus == 1:
+            main = partial(run_alone, self.layout, run)
+        else:
+            main = partial(run_shell, self.layout, run, self.gpus)
+        return Step(run.name, lambda argv: main(), [], log, environ,
+                    self.threads)
+
+    def _end(self, step: Step) -> None:
+        seconds = time.time() - step.start
+        try:
+            step.finish()
+        except UserError as error:
+            lines = [line for line in str(error).splitlines() if line.strip()]
+            # the tools' errors stand last before "... failed; its log is"
+            why = lines[-1] if step.killed or not lines[1:] else lines[-2]
+            self.failed[step.title] = why[:300]
+            self._say(step.title, f'FAILED after {seconds:.0f} s, see '
+                      f'{step.log_file}')
+            return
+        self._say(step.title, f'done in {seconds:.0f} s')
+
+    def _say(self, name: str, what: str) -> None:
+        self.done += 1
+        minutes, seconds = divmod(int(time.time() - self.begin), 60)
+        print(f'[{self.done:>3}/{self.total}] {minutes:>3}:{seconds:02} '
+              f'{name:<32} {what}', flush=True)

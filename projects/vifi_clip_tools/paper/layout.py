@@ -1,0 +1,203 @@
+"""Where a run's files are, whether it is finished, and its commands."""
+import json
+import math
+import os.path as osp
+import shlex
+import sys
+from pathlib import Path
+from typing import Dict, List, Mapping, Optional, Set
+
+from projects.vifi_clip.apis import knobs
+from projects.vifi_clip.resources import root
+from .runs import Run
+
+ROOT = root()
+
+
+class ShellText(str):
+    """Words that stand for what a shell makes of them, later."""
+
+
+class Layout:
+    """The folder of a matrix.
+
+    Args:
+        root (str): Holds a folder for each run.
+    """
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self._damaged: Set[Path] = set()
+
+    def folder(self, name: str) -> str:
+        """The work directory of a run."""
+        return osp.join(self.root, name)
+
+    def metrics_file(self, run: Run) -> str:
+        """Written by the run's test, at its very end."""
+        return osp.join(self.folder(run.name), 'metrics.json')
+
+    def predictions_file(self, run: Run, name: str = '') -> str:
+        """Predictions of the run's test, or of its test on one of several
+        sets."""
+        name = f'predictions_{name}.csv' if name else 'predictions.csv'
+        return osp.join(self.folder(run.name), name)
+
+    def trained_file(self, name: str) -> str:
+        """Marks that a run's training reached its end."""
+        return osp.join(self.folder(name), 'trained')
+
+    def checkpoint(self, name: str) -> str:
+        """Last checkpoint of a run; shell text until it is trained."""
+        marker = Path(self.folder(name), 'last_checkpoint')
+        if not (osp.isfile(self.trained_file(name)) and marker.is_file()):
+            # A checkpoint of an unfinished training is not the last.
+            return ShellText(f'$(cat {shlex.quote(str(marker))})')
+        # The folder may have moved since; the file's name has not.
+        return osp.join(self.folder(name),
+                        osp.basename(marker.read_text().strip()))
+
+    def record(self, run: Run) -> Optional[dict]:
+        """What the run's test wrote, if it is this very run's.
+
+        A record whose knobs differ is of other settings and counts as none,
+        and so does a damaged one, which is told once.
+        """
+        path = Path(self.metrics_file(run))
+        if not path.is_file():
+            return None
+        record = _read_record(path)
+        if record is None:
+            if path not in self._damaged:  # once
+                self._damaged.add(path)
+                print(f'note: {path} is not what tools/test.py --metrics '
+                      f'writes; {run.name} counts as not run',
+                      file=sys.stderr)
+            return None
+        found = record['knobs']
+        same = all(found.get(name) == value
+                   for name, value in wanted_knobs(run).items())
+        same = same and not record.get('single_view') and (
+            record.get('config') == f'{run.config}.py')
+        return record if same else None
+
+    def finished(self, run: Run) -> bool:
+        """Whether there is nothing left to do."""
+        if run.test:
+            return self.record(run) is not None
+        return osp.isfile(self.trained_file(run.name))
+
+    def steps(self, run: Run) -> List[List[str]]:
+        """Command lines of training and test, without the tool's name.
+
+        Each starts with ``'train'`` or ``'test'``.
+        """
+        config = str(ROOT / 'configs' / f'{run.config}.py')
+        work = ['--work-dir', self.folder(run.name)]
+        steps = []
+        if run.train and not osp.isfile(self.trained_file(run.name)):
+            steps.append(['train', config, *work, '--resume',
+                          *run.train_options])
+        if run.test:
+            tested = run.name if run.train else run.uses
+            checkpoint = self.checkpoint(tested) if tested else 'none'
+            steps.append([
+                'test', config, checkpoint, *work, '--metrics',
+                self.metrics_file(run)
+            ])
+            if not run.config.endswith('retrieval'):  # which has no classes
+                steps[-1] += ['--predictions', self.predictions_file(run)]
+        return steps
+
+    def environ(self, run: Run) -> Dict[str, str]:
+        """The run's knobs."""
+        found = dict(run.knobs)
+        if run.train and run.uses:
+            found['PRETRAINED'] = self.checkpoint(run.uses)
+        return found
+
+
+def _read_record(path: Path) -> Optional[dict]:
+    """A record whose metrics are numbers, or None."""
+    try:
+        record = json.loads(path.read_text())
+        if not isinstance(record['knobs'], dict) or not all(
+                math.isfinite(value) for value in record['metrics'].values()):
+            return None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError,
+            OverflowError):
+        return None
+    return record
+
+
+def config_knobs(config: str) -> Dict[str, str]:
+    """The knobs of an entry config, by its name, with their defaults."""
+    return knobs.read_knobs(str(ROOT / 'configs' / f'{config}.py'))
+
+
+def wanted_knobs(run: Run) -> Dict[str, str]:
+    """What decides the run's result, as its config will read it: all knobs
+    but those that say where something is."""
+    known = config_knobs(run.config)
+    found = {**knobs.values(known), **run.knobs}
+    return {name: value for name, value in found.items()
+            if not knobs.is_place(name) and name != 'PRETRAINED'}
+
+
+def _quote(word: str) -> str:
+    return f'"{word}"' if isinstance(word, ShellText) else shlex.quote(word)
+
+
+def _from_here(path: Path) -> str:
+    """Relative to the current folder if it is below that."""
+    short = osp.relpath(path)
+    return shlex.quote(str(path) if short.startswith('..') else short)
+
+
+def shell_script(run: Run, layout: Layout, gpus: int) -> str:
+    """The run as a shell script of one line per step, for this folder.
+
+    Args:
+        run (Run): What to run.
+        layout (Layout): Where.
+        gpus (int): Processes on one machine; 1 runs without a launcher.
+
+    Returns:
+        str: Lines joined with ``&&``, fit for ``bash -c`` and for Slurm.
+    """
+    environ = ' '.join(f'{name}={_quote(value)}'
+                       for name, value in layout.environ(run).items())
+    lines = []
+    if run.uses and not osp.isfile(layout.trained_file(run.uses)):
+        # Without its checkpoint the run would go on from nothing.
+        lines.append(f'ls {shlex.quote(layout.trained_file(run.uses))}')
+    for kind, config, *rest in layout.steps(run):
+        words = [_quote(word) for word in rest]
+        if gpus > 1:
+            # CONFIG [CHECKPOINT] GPUS, then options
+            count = 1 if kind == 'test' else 0
+            words.insert(count, str(gpus))
+            tool = f'bash {_from_here(ROOT / "tools" / f"dist_{kind}.sh")}'
+        else:
+            tool = f'python {_from_here(ROOT / "tools" / f"{kind}.py")}'
+        lines.append(' '.join(filter(None, [
+            environ, tool, _from_here(Path(config)), *words])))
+        if kind == 'train':
+            done = layout.trained_file(run.name)
+            lines.append(f'touch {shlex.quote(done)}')
+    return ' && \\\n  '.join(lines)
+
+
+def check_environ(environ: Mapping[str, str], turned: set) -> None:
+    """Refuse knobs in the environment that the matrix turns itself.
+
+    Raises:
+        ValueError: One is set.
+    """
+    clash = sorted(name for name in turned if name in environ)
+    if clash:
+        raise ValueError(
+            f'{", ".join(clash)} set in the environment, but the matrix turns '
+            'that itself, or has a value for each of its data sets: unset it, '
+            'choose runs with --table, --dataset or --only, and say where '
+            'data are with DATA_ROOT and LIST_ROOT')

@@ -1,0 +1,142 @@
+"""Scores over time as a picture, or as JSON.
+
+Letters: W windows, K classes, T frames.
+"""
+import io
+import json
+import os.path as osp
+import warnings
+from typing import TYPE_CHECKING, Any, List, Optional
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from projects.vifi_clip.apis.sampling import Sampled, Timeline
+
+_MOST = 8  # labels whose lines can be told apart
+_SEEN = .02  # a lower line is not seen above the axis
+_INCHES, _DPI = (11., 5.), 120
+_FRAME = .75  # inches of a frame: eight stand side by side
+
+
+def timeline_json(name: str, timeline: 'Timeline') -> bytes:
+    """A timeline as JSON.
+
+    Args:
+        name (str): The video.
+        timeline (Timeline): Scores of W windows.
+
+    Returns:
+        bytes: ``video``, ``window`` (s), ``times`` (W, centres in s),
+        ``labels`` (K) and ``scores`` (W lists of K).
+    """
+    content = dict(
+        video=name,
+        window=round(timeline.window, 6),
+        times=np.round(timeline.times, 6).tolist(),
+        labels=list(timeline.labels),
+        scores=np.round(timeline.scores.astype(float), 6).tolist())
+    return (json.dumps(content) + '\n').encode()
+
+
+def shown_labels(timeline: 'Timeline', most: int = _MOST) -> List[int]:
+    """Labels worth a line: those whose peak can be seen.
+
+    Args:
+        timeline (Timeline): Scores [W, K].
+        most (int): How many. Defaults to 8.
+
+    Returns:
+        list[int]: Indices of labels, highest peak first.
+    """
+    peaks = timeline.scores.max(0)
+    order = np.argsort(-peaks, kind='stable')[:most].tolist()
+    return [i for i in order if peaks[i] >= _SEEN] or order[:1]
+
+
+def draw_timeline(timeline: 'Timeline', name: str,
+                  sampled: Optional['Sampled'] = None,
+                  threshold: Optional[float] = None) -> bytes:
+    """Draw the scores of a video's windows.
+
+    Args:
+        timeline (Timeline): Scores of W windows.
+        name (str): The title.
+        sampled (Sampled, optional): Frames to show below the axis. Defaults
+            to None: no frames.
+        threshold (float, optional): Drawn as a line. Defaults to None.
+
+    Returns:
+        bytes: A PNG picture.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    figure = Figure(_INCHES, _DPI, layout='constrained')
+    FigureCanvasAgg(figure)
+    rows = [5, 1.3] if sampled is not None else [1]
+    axes = figure.subplots(len(rows), 1, height_ratios=rows, squeeze=False,
+                           sharex=True)
+    start = float(timeline.times[0] - timeline.window / 2)
+    end = float(timeline.times[-1] + timeline.window / 2)
+    _lines(axes[0, 0], timeline, threshold)
+    axes[0, 0].set_title(
+        _escape(_shorten(osp.basename(name), 90)), fontsize=11)
+    axes[-1, 0].set(
+        xlim=(start, end),
+        xlabel=f'seconds (points: centres of windows of {timeline.window:g} '
+        's)')
+    if sampled is not None:
+        _frames(axes[1, 0], sampled)
+    out = io.BytesIO()
+    with warnings.catch_warnings():
+        # letters that the font has not are boxes, and no worse
+        warnings.filterwarnings('ignore', 'Glyph .* missing from')
+        figure.savefig(out, format='png')
+    return out.getvalue()
+
+
+def _lines(axis: Any, timeline: 'Timeline',
+           threshold: Optional[float]) -> None:
+    from matplotlib import colormaps
+    colours = colormaps['tab10'].colors
+    few = len(timeline.times) <= 60
+    shown = shown_labels(timeline)
+    for place, index in enumerate(shown):
+        axis.plot(timeline.times, timeline.scores[:, index],
+                  color=colours[place], lw=1.8,
+                  marker='o' if few else None, ms=3.5,
+                  label=_escape(_shorten(timeline.labels[index], 40)))
+    if threshold is not None:
+        axis.axhline(threshold, color='0.5', ls='--', lw=1,
+                     label=f'threshold {threshold:g}')
+    axis.set(ylim=(0, 1.02), ylabel='probability')
+    axis.grid(alpha=.25)
+    axis.spines[['top', 'right']].set_visible(False)
+    total = len(timeline.labels)
+    axis.legend(loc='upper left', bbox_to_anchor=(1.01, 1), frameon=False,
+                fontsize=9, title=f'{len(shown)} of {total} labels'
+                if len(shown) < total else None, title_fontsize=9)
+
+
+def _frames(axis: Any, sampled: 'Sampled') -> None:
+    """Frames at their times."""
+    from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+    height, width = sampled.images.shape[1:3]
+    zoom = min(_FRAME * 72 / height, _FRAME * 72 / width)
+    for image, time in zip(sampled.images, sampled.times):
+        axis.add_artist(AnnotationBbox(
+            OffsetImage(image, zoom=zoom), (time, 0.5), frameon=False,
+            pad=0, annotation_clip=False))
+    axis.set(ylim=(0, 1), yticks=[])
+    axis.spines[['top', 'right', 'left']].set_visible(False)
+
+
+def _shorten(text: str, most: int) -> str:
+    return text if len(text) <= most else f'{text[:most // 2]}…' \
+        f'{text[-most // 2 + 1:]}'
+
+
+def _escape(text: str) -> str:
+    """Dollars are mathematics to matplotlib; odd bytes are no letters."""
+    text = text.encode(errors='replace').decode()
+    return text.replace('$', r'\$')

@@ -1,0 +1,214 @@
+"""A clip with its labels over it.
+
+Letters: H, W pixels of a frame.
+"""
+import os
+import os.path as osp
+import tempfile
+from fractions import Fraction
+from itertools import tee
+from typing import Any, Iterable, Iterator, Mapping, Optional, Tuple
+
+import numpy as np
+
+from ..cli.font import dejavu
+from ..cli.h264 import write_h264
+from projects.vifi_clip.datasets.video_reading import BadVideoError
+from projects.vifi_clip.errors import UserError
+from projects.vifi_clip.apis.inputs import VideoInput
+from projects.vifi_clip.datasets.video_reader import (check_whole,
+                                                      open_container, upright)
+from projects.vifi_clip.apis.sampling import opened
+
+_SMALLEST = 240  # pixels of a shorter side that a text can stand on
+_SHARE = 20  # of the shorter side, the height of a letter
+_MOST = 5  # labels
+_DARK, _INK = (15, 15, 20, 185), (255, ) * 4
+_BAR = (45, 110, 215, 235)
+
+
+def save_video(video: VideoInput, result: Mapping[str, Any],
+               path: str) -> None:
+    """Write a video with its best labels and their probabilities over it.
+
+    All its frames at their times, in H.264, without sound; only a few
+    frames are in memory at a time. Pictures smaller than 240 pixels are
+    enlarged.
+
+    Args:
+        video (VideoInput): The video.
+        result (Mapping): ``label``, ``labels`` and ``scores``, of
+            ``ViFiCLIPInferencer.predict``.
+        path (str): ``.mp4`` file; replaced when the new one is complete.
+
+    Raises:
+        UserError: It cannot be read, or this PyAV cannot write H.264.
+    """
+    with opened(video) as here:
+        if here.frames is not None:
+            frames: Iterable[np.ndarray] = here.frames
+            rate, times = Fraction(here.fps), None
+        else:
+            shown, rate = _decode(here)
+            shown, again = tee(shown)  # in step: one frame is held
+            frames = (frame for frame, _ in shown)
+            times = (time for _, time in again)
+        handle, part = tempfile.mkstemp(
+            suffix='.mp4', prefix='.', dir=osp.dirname(osp.abspath(path)))
+        os.close(handle)
+        try:
+            try:
+                write_h264(part, labelled(frames, result), rate, crf=20,
+                           preset='veryfast', times=times)
+            except BadVideoError as error:
+                raise UserError(f'{video.name} cannot be read to its end: '
+                                f'{error}') from error
+            mask = os.umask(0)
+            os.umask(mask)
+            os.chmod(part, 0o666 & ~mask)
+            os.replace(part, path)
+        finally:
+            if osp.exists(part):
+                os.remove(part)
+
+
+def _decode(video: VideoInput) -> Tuple[Iterator[tuple], Fraction]:
+    """Frames of a file with their seconds, one at a time, and the mean rate.
+    """
+    try:
+        container = open_container(video.path)
+    except Exception as error:
+        raise UserError(f'{video.name} cannot be read: {error}') from error
+    stream = container.streams.video[0]
+    rate = Fraction(stream.average_rate or 25)
+
+    def frames() -> Iterator[tuple]:
+        # AVI says when a frame is decoded, not when it is shown
+        clock = _Clock(1 / rate, container.format.name != 'avi')
+        count = 0
+        with container:
+            promised = stream.frames
+            try:
+                for count, frame in enumerate(container.decode(stream), 1):
+                    yield upright(frame), clock.time(frame)
+            except ValueError as error:  # FFmpeg's derive from it
+                raise BadVideoError(getattr(error, 'strerror', None)
+                                    or error) from error
+        check_whole(count, promised)
+
+    return frames(), rate
+
+
+class _Clock:
+    """Times of frames from 0 on, ascending whatever the file says.
+
+    Args:
+        step (Fraction): Seconds from a frame to the next, where the file
+            does not say it.
+        said (bool): The file says it.
+    """
+
+    def __init__(self, step: Fraction, said: bool) -> None:
+        self._step, self._last, self._said = step, -step, said
+        self._shift: Optional[Fraction] = None
+
+    def time(self, frame: Any) -> Fraction:
+        """Seconds at which a frame of PyAV, the next, is shown."""
+        now = following = self._last + self._step
+        if self._said and frame.pts is not None:
+            said = frame.pts * frame.time_base
+            if self._shift is None or said + self._shift <= self._last:
+                self._shift = following - said  # the start, or a jump back
+            now = said + self._shift
+        self._last = now
+        return now
+
+
+def labelled(frames: Iterable[np.ndarray],
+             result: Mapping[str, Any]) -> Iterator[np.ndarray]:
+    """Frames with labels over them.
+
+    Args:
+        frames (Iterable[np.ndarray]): uint8 RGB [H, W, 3].
+        result (Mapping): See :func:`save_video`.
+
+    Yields:
+        np.ndarray: uint8 RGB, all of the first one's size, which is enlarged
+        where it is small; H and W are even.
+    """
+    from PIL import Image  # OpenCV's threads would hang a process forked later
+    size, panel = (0, 0), None
+    for frame in frames:
+        if panel is None:
+            size = _size(*frame.shape[:2])
+            panel = draw_panel(result, *size)
+            alpha = panel[..., 3:].astype(np.uint16)
+            ink = panel[..., :3] * alpha
+            height, width = panel.shape[:2]
+        if frame.shape[:2] != size:
+            frame = Image.fromarray(frame).resize(size[::-1],
+                                                  Image.Resampling.BILINEAR)
+        frame = np.array(frame)
+        part = frame[size[0] - height:, :width]
+        part[:] = (ink + part * (255 - alpha)) // 255
+        yield frame
+
+
+def _size(height: int, width: int) -> Tuple[int, int]:
+    """Of the written picture: H.264 in 4:2:0 wants even numbers."""
+    factor = max(1, -(-_SMALLEST // min(height, width)))
+    if factor * max(height, width) > 4096:  # a strip
+        factor = 1
+    return tuple(max(2, factor * n // 2 * 2)
+                 for n in (height, width))  # type: ignore
+
+
+def draw_panel(result: Mapping[str, Any], height: int,
+               width: int) -> np.ndarray:
+    """Labels, bars and percentages, for the lower left corner.
+
+    Args:
+        result (Mapping): See :func:`save_video`.
+        height, width (int): Of the picture.
+
+    Returns:
+        np.ndarray: uint8 RGBA, at most as wide as the picture and nearly
+        half as high.
+    """
+    from PIL import Image, ImageDraw
+
+    from projects.vifi_clip.apis.batches import NONE
+    letter = max(10, round(min(height, width) / _SHARE))
+    font, line = dejavu(letter), round(letter * 1.5)
+    rows = list(zip(result['labels'], result['scores']))[:_MOST]
+    first = [NONE] if result['label'] == NONE else []
+    most = max(1, int(0.45 * height) // line - len(first))
+    rows = rows[:most]
+    measure = ImageDraw.Draw(Image.new('L', (1, 1)))
+    percent = measure.textlength('100% ', font)
+    longest = max(measure.textlength(str(text), font)
+                  for text in [*first, *(label for label, _ in rows)])
+    gap = letter // 2
+    across = int(min(width, max(longest + percent + 3 * gap, 10 * letter)))
+    down = min(height, line * (len(rows) + len(first)) + gap)
+    page = Image.new('RGBA', (across, down), _DARK)
+    draw, y = ImageDraw.Draw(page), gap // 2
+    for text in first:
+        draw.text((gap, y), text, _INK, font)
+        y += line
+    for label, score in rows:
+        draw.rectangle((0, y, round(score * across), y + line - 2), _BAR)
+        draw.text((gap, y), _fit(draw, str(label), font,
+                                 across - percent - 2 * gap), _INK, font)
+        draw.text((across - gap, y), f'{100 * score:.0f}%', _INK, font,
+                  anchor='ra')
+        y += line
+    return np.asarray(page)
+
+
+def _fit(draw: Any, text: str, font: Any, width: float) -> str:
+    if draw.textlength(text, font) <= width:
+        return text
+    while text and draw.textlength(text + '…', font) > width:
+        text = text[:-1]
+    return text.rstrip() + '…'
