@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from projects.vifi_clip_tools.cli.help_text import HelpFormatter
+from projects.vifi_clip_tools.cli.options import HelpFormatter
 
 READERS = ('decord', 'decord2', 'pyav', 'torchcodec', 'opencv')
 _OWN_THREADS = ('opencv', )  # chooses itself how many

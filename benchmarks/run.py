@@ -6,7 +6,7 @@ from typing import List, Optional, Sequence
 
 from projects.vifi_clip.errors import UserError
 from projects.vifi_clip_tools.cli.environment import prepare
-from projects.vifi_clip_tools.cli.help_text import HelpFormatter
+from projects.vifi_clip_tools.cli.options import HelpFormatter
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:

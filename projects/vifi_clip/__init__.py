@@ -8,9 +8,9 @@ from .version import __version__
 
 with compat.quick_imports():
     compat.apply()  # before the first import of mmaction.models
-    from . import datasets, engine, evaluation, models, strategies
+    from . import checkpoints, datasets, engine, evaluation, models
 
 __all__ = [
-    'compat', 'datasets', 'engine', 'evaluation', 'models',
-    'strategies', '__version__'
+    'checkpoints', 'compat', 'datasets', 'engine', 'evaluation', 'models',
+    '__version__'
 ]

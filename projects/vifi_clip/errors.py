@@ -1,8 +1,51 @@
-"""Errors that are the user's to mend."""
+"""Errors that the user can mend, and libraries that are not installed."""
+import importlib
+from types import ModuleType
 
 
 class UserError(RuntimeError):
     """Something in what the user gave is wrong, and the message says what.
 
-    The command line tools show the message alone, without a traceback.
+    The commands print the message alone, without a traceback.
     """
+
+
+class UnreadableVideo(UserError):
+    """A video that cannot be fetched, opened or decoded.
+
+    Args:
+        name (str): The video, as the user named it.
+        reason (str): Why it cannot be read, without the name.
+    """
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(name, reason)  # both, so that it can be pickled
+        self.name = name
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f'{self.name} cannot be read: {self.reason}'
+
+
+def need(module: str, extra: str) -> ModuleType:
+    """Import a library of an optional extra.
+
+    Args:
+        module (str): Its name, such as 'sklearn.cluster'.
+        extra (str): The extra of setup.cfg that installs it.
+
+    Returns:
+        ModuleType: The module.
+
+    Raises:
+        UserError: It is not installed; the message says how to install it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name not in (module, module.partition('.')[0]):
+            raise  # installed, and lacks something of its own
+        raise UserError(
+            f'{error.name} is not installed: pip install '
+            f'"vifi_clip[{extra}]" (in a checkout: pip install -c '
+            f'constraints.txt -e ".[{extra}]")') from error

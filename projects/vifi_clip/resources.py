@@ -9,7 +9,7 @@ from typing import List
 
 _PACKAGE = Path(__file__).resolve().parent
 # Together they tell a checkout from a site-packages with a stray `configs`.
-_OURS = ('configs/vifi_k400.py', 'tools/_start.py')
+_OURS = ('configs/vifi_k400.py', 'tools/train.py')
 
 
 def root() -> Path:

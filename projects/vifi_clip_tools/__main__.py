@@ -1,4 +1,7 @@
-"""``torchrun ... -m projects.vifi_clip_tools.cli COMMAND``: without a script."""
+"""``python -m projects.vifi_clip_tools COMMAND``: the command ``vifi-clip``.
+
+Also for torchrun: ``torchrun ... -m projects.vifi_clip_tools COMMAND``.
+"""
 import sys
 
 from .cli.main import main

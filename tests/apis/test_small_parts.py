@@ -19,7 +19,7 @@ from projects.vifi_clip_tools.cli.outputs import check_target
 from projects.vifi_clip.checkpoints import assets
 from projects.vifi_clip.checkpoints.files import load_checkpoint
 from projects.vifi_clip.errors import UserError
-from projects.vifi_clip.extras import need
+from projects.vifi_clip.errors import need
 
 
 def test_labels(tmp_path, monkeypatch):

@@ -4,7 +4,7 @@ import argparse
 import pytest
 
 from projects.vifi_clip_tools.cli import inference_options
-from projects.vifi_clip_tools.cli.inference_options import (
+from projects.vifi_clip_tools.cli.options import (
     add_inference_arguments, inference_settings)
 from projects.vifi_clip.engine import inference
 

@@ -5,10 +5,7 @@ import argparse
 import copy
 import os
 import os.path as osp
-import sys
-from typing import TYPE_CHECKING, Callable, Optional, Sequence
-
-from projects.vifi_clip_tools.cli.exit_codes import DONE, WRONG_INPUT
+from typing import TYPE_CHECKING
 
 from ..errors import UserError
 from . import knobs
@@ -21,43 +18,6 @@ if TYPE_CHECKING:
 
 # Models that refuse a checkpoint which lacks a parameter.
 _STRICT = ('ViFiCLIP', 'ViFiCLIPRetriever')
-
-
-class DictAction(argparse.Action):
-    """MMEngine's DictAction, imported when there is something to read."""
-
-    def __call__(self, parser, namespace, values, option_string=None) -> None:
-        from mmengine.config import DictAction
-        real = DictAction(self.option_strings, self.dest, nargs=self.nargs)
-        real(parser, namespace, values, option_string)
-
-
-def add_common_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of MMAction2's tools that train and test have in common."""
-    parser.add_argument('--work-dir', help='folder for logs and results '
-                        '(default: work_dirs/<name of the config>, with the '
-                        'knobs that are turned)')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='override settings: key=value, nested keys with dots, lists as '
-        'key="[a,b]"')
-    parser.add_argument(
-        '--amp', action='store_true', help='bfloat16 autocast (CPU and GPU)')
-    parser.add_argument(
-        '--trust',
-        action='store_true',
-        help='let checkpoint files run code while they load; only for files '
-        'whose origin you trust')
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none',
-        help='job launcher; tools/dist_*.sh set it')
-    parser.add_argument(
-        '--local_rank', '--local-rank', type=int, default=0,
-        help=argparse.SUPPRESS)
 
 
 def load_config(args: argparse.Namespace) -> Config:
@@ -202,42 +162,3 @@ def _is_first() -> bool:
     """Whether what is said here is said once, not by every process."""
     environ = os.environ
     return environ.get('RANK', environ.get('SLURM_PROCID', '0')) == '0'
-
-
-def run_main(main: Callable, argv: Optional[Sequence[str]] = None) -> int:
-    """Turn expected errors into one message and an exit code.
-
-    A wrong setting, file or value is the user's to mend and needs no
-    traceback; set VIFI_TRACEBACK=1 to see one. Anything else passes: Ctrl-C,
-    a fault of ours, and ``SystemExit(1)``, by which a tool says that some of
-    its work failed.
-
-    Returns:
-        int: 0, or 2 after an error in what the user gave; all codes are in
-        ``projects/vifi_clip_cli/exit_codes.py``.
-    """
-    try:
-        main(argv)
-    except BrokenPipeError:  # an OSError, and nobody's mistake
-        raise
-    except (ValueError, OSError, KeyError, UserError) as error:
-        if os.environ.get('VIFI_TRACEBACK', '0') != '0':
-            raise
-        if _is_first():
-            # A terminal's line may hold half a progress bar.
-            start = '\n' if sys.stderr.isatty() else ''
-            print(f'{start}error: {_message(error)}', file=sys.stderr)
-        return WRONG_INPUT
-    finally:
-        torch = sys.modules.get('torch')
-        if torch and torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()
-    return DONE
-
-
-def _message(error: Exception) -> str:
-    said = error
-    if isinstance(error, KeyError) and error.args:
-        said = error.args[0]  # str(KeyError) would put it in quotes
-    # A data worker's error comes with its traceback in the text.
-    return str(said).rpartition('UserError: ')[2].strip()

@@ -1,21 +1,19 @@
-"""Optimizer wrapper, hooks and checkpoint files."""
-from ..checkpoints.files import (AtomicLocalBackend, load_checkpoint,
-                                 register_loader)
+"""Optimizer wrapper, hooks, loops and strategies."""
+from .fsdp2 import FSDP2Strategy
 from .hooks import (BadVideoHook, ClassListHook, EpochAccumulationHook,
                     EpochSeedHook, FiniteLossHook, PlainCheckpointHook,
                     ResumedValidationHook)
-from .precision import InferenceHook, apply_inference
 from .lr_schedule import WarmupCosineLR
 from .multi_set_loop import MultiSetTestLoop, MultiSetValLoop
 from .optim_wrapper import AutocastOptimWrapper
-from ..checkpoints.settings_hook import CheckpointSettingsHook
+from .precision import InferenceHook, apply_inference
+from .runner import SpreadRunner
 from .text_accumulation import TextAccumulationHook
 
 __all__ = [
-    'AtomicLocalBackend', 'AutocastOptimWrapper', 'BadVideoHook',
-    'CheckpointSettingsHook', 'ClassListHook', 'EpochAccumulationHook',
-    'EpochSeedHook', 'FiniteLossHook', 'InferenceHook', 'MultiSetTestLoop',
-    'MultiSetValLoop', 'PlainCheckpointHook', 'ResumedValidationHook',
-    'TextAccumulationHook', 'WarmupCosineLR', 'apply_inference',
-    'load_checkpoint', 'register_loader'
+    'AutocastOptimWrapper', 'BadVideoHook', 'ClassListHook',
+    'EpochAccumulationHook', 'EpochSeedHook', 'FSDP2Strategy',
+    'FiniteLossHook', 'InferenceHook', 'MultiSetTestLoop', 'MultiSetValLoop',
+    'PlainCheckpointHook', 'ResumedValidationHook', 'SpreadRunner',
+    'TextAccumulationHook', 'WarmupCosineLR', 'apply_inference'
 ]

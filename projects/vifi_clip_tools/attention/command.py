@@ -4,8 +4,8 @@ import io
 import os.path as osp
 from typing import List, Optional, Sequence
 
-from ..cli.help_text import HelpFormatter
-from ..cli.inference_options import inference_settings
+from ..cli.options import HelpFormatter
+from ..cli.options import inference_settings
 from projects.vifi_clip.apis.labels import read_labels
 from ..cli.options import add_model_arguments, inferencers_from_args
 from ..cli.outputs import check_target

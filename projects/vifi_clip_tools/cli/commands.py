@@ -1,8 +1,7 @@
 """The commands: what each is for, and where its code is."""
 from typing import Dict, NamedTuple
 
-USE, FIGURES, RUNS, DATA, SPEED = (
-    'Use', 'Figures', 'Train and evaluate', 'Data', 'Measure')
+USE, FIGURES, RUNS, DATA = 'Use', 'Figures', 'Train and evaluate', 'Data'
 
 
 class Command(NamedTuple):
@@ -11,73 +10,73 @@ class Command(NamedTuple):
     Attributes:
         group (str): Its heading.
         summary (str): One line, up to 62 characters.
-        module (str): Below ``projects.vifi_clip``.
-        fill (bool): It needs MMAction2's registries, which take seconds to
-            fill. Defaults to True.
-        alone (bool): It needs neither torch nor MMAction2, reads its own
-            options and returns its exit code. Defaults to False.
+        module (str): Below ``projects.vifi_clip_tools``. It imports quickly,
+            and has ``parse_args(argv)``, which returns the options, and
+            ``run(options)``, which imports what takes seconds, does the work
+            and may return an exit code.
     """
 
     group: str
     summary: str
     module: str
-    fill: bool = True
-    alone: bool = False
 
 
 COMMANDS: Dict[str, Command] = {
     'predict': Command(
-        USE, 'recognise videos, with any labels', 'apis.predict'),
+        USE, 'recognise videos, with any labels',
+        'predict.command'),
     'demo': Command(
-        USE, 'a web page: drop a video, type labels', 'apis.demo'),
+        USE, 'a web page: drop a video, type labels',
+        'demo.command'),
     'index': Command(
-        USE, 'embed a folder of videos, to be searched', 'apis.index'),
+        USE, 'embed a folder of videos, to be searched',
+        'search.index_command'),
     'search': Command(
-        USE, 'find videos by words', 'apis.search'),
+        USE, 'find videos by words',
+        'search.search_command'),
     'export': Command(
-        USE, 'write a model as ONNX or torch.export files', 'apis.export'),
+        USE, 'write a model as ONNX or torch.export files',
+        'export.command'),
     'attention': Command(
         FIGURES, 'where the class token looks, over the frames',
-        'apis.attention'),
+        'attention.command'),
     'embed': Command(
-        FIGURES, 'embeddings of videos, as .npz or .parquet', 'apis.embed'),
+        FIGURES, 'embeddings of videos, as .npz or .parquet',
+        'embeddings.command'),
     'tsne': Command(
         FIGURES, 't-SNE or UMAP of embeddings, with scores of clusters',
-        'apis.tsne'),
+        'tsne.command'),
     'complexity': Command(
         FIGURES, 'GFLOPs, parameters, speed and memory of configs',
-        'apis.complexity'),
+        'complexity.command'),
     'quickstart': Command(
-        RUNS, 'all of it on the small world, in minutes', 'apis.quickstart'),
+        RUNS, 'all of it on the small world, in minutes',
+        'paper.quickstart'),
     'train': Command(
-        RUNS, 'train a config', 'apis.train'),
+        RUNS, 'train a config',
+        'run.train'),
     'test': Command(
-        RUNS, 'test a checkpoint', 'apis.test'),
+        RUNS, 'test a checkpoint',
+        'run.test'),
     'convert': Command(
         RUNS, 'checkpoints to and from OpenAI, OpenCLIP, transformers',
-        'apis.convert'),
+        'convert.command'),
     'matrix': Command(
-        RUNS, "run the paper's tables, cell by cell", 'apis.run_matrix'),
+        RUNS, "run the paper's tables, cell by cell",
+        'paper.matrix_command'),
     'report': Command(
-        RUNS, "print the paper's tables from finished runs", 'apis.report'),
+        RUNS, "print the paper's tables from finished runs",
+        'paper.report_command'),
     'splits': Command(
         DATA, 'lists of every protocol, from official annotations',
-        'datasets.splits.cli', alone=True),
+        'splits.command'),
     'check-data': Command(
         DATA, 'missing, broken and duplicate videos; leakage; counts',
-        'datasets.doctor.cli', alone=True),
+        'doctor.command'),
     'mini-world': Command(
         DATA, 'render the small world, a data set to try things on',
-        'datasets.mini_world.cli', alone=True),
+        'mini_world.command'),
     'cache-frames': Command(
         DATA, 'embed frames once, to train the text side on',
-        'apis.cache_frames'),
-    'benchmark': Command(
-        SPEED, 'speed and memory of evaluation and training',
-        'apis.benchmark'),
-    'bench-decode': Command(
-        SPEED, 'which video reader suits these videos', 'apis.bench_decode'),
-    'scale': Command(
-        SPEED, 'the cost of a training step, on paper', 'apis.scale_model',
-        fill=False),
+        'embeddings.frames_command'),
 }

@@ -1,13 +1,23 @@
-"""The first word of the command line."""
+"""``vifi-clip``: the first word of the command line, and how commands end."""
 import difflib
 import importlib
+import importlib.metadata
+import importlib.util
+import os
+import select
 import sys
-from typing import Dict, List, Optional, Sequence
+from typing import Callable, Dict, List, Optional, Sequence, TextIO
 
+from . import environment
 from .commands import COMMANDS
-from .exit_codes import EXPLAINED, WRONG_INPUT, guarded
-from .start import PACKAGE, bare, start
 
+DONE = 0
+FAILED = 1  # Python's own, after a traceback; or some of the work failed
+WRONG_INPUT = 2  # argparse's own; one line says what is to be mended
+INTERRUPTED = 130  # as a shell counts: 128 + SIGINT
+CLOSED_PIPE = 141  # 128 + SIGPIPE
+# Where one of these is missing, so is the environment.
+_NEEDED = ('torch', 'mmengine', 'mmaction', 'open_clip', 'cv2')
 _HEAD = """\
 usage: vifi-clip COMMAND [options]
        vifi-clip COMMAND --help
@@ -31,18 +41,22 @@ A config is a file, or the name of one in configs/. Knobs of configs are set
 in the environment: SHOTS=4 vifi-clip train vifi_few_shot
 
 exit codes
-"""
+  0    done
+  1    something failed; the messages say what
+  2    wrong input: one line says what to mend (VIFI_TRACEBACK=1 shows where)
+  130  interrupted with Ctrl-C
+  141  the reader of the output closed it, as head does"""
 
 
 def usage() -> str:
-    """What ``vifi-clip --help`` prints; 80 columns suffice."""
+    """Return the text of ``vifi-clip --help``; it fits 80 columns."""
     groups: Dict[str, List[str]] = {}
     for name, command in COMMANDS.items():
         groups.setdefault(command.group, []).append(
             f'  {name:<14}{command.summary}')
     parts = [f'\n{group}\n' + '\n'.join(lines) + '\n'
              for group, lines in groups.items()]
-    return _HEAD + ''.join(parts) + _TAIL + EXPLAINED
+    return _HEAD + ''.join(parts) + _TAIL
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -52,31 +66,125 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         argv (Sequence[str], optional): Defaults to ``sys.argv[1:]``.
 
     Returns:
-        int: Exit code; see ``exit_codes``.
+        int: Exit code, as ``vifi-clip --help`` explains it.
     """
     first, *rest = list(sys.argv[1:] if argv is None else argv) or ['--help']
     if first in COMMANDS:
-        # argparse names the program by it, and reads the rest
-        sys.argv = [f'vifi-clip {first}', *rest]
-        return start(first)
-    return guarded(lambda: _answer(first))
+        return _guarded(lambda: _run_command(first, rest))
+    return _guarded(lambda: _answer(first))
+
+
+def _run_command(name: str, argv: List[str]) -> Optional[int]:
+    sys.argv = [f'vifi-clip {name}', *argv]  # argparse names the program by it
+    module = importlib.import_module(
+        f'projects.vifi_clip_tools.{COMMANDS[name].module}')
+    if not hasattr(module, 'run'):  # REBUILD: until every command has run()
+        module.parse_args()
+        return module.main()
+    options = module.parse_args(argv)  # leaves here for --help
+    missing = [name for name in _NEEDED if not importlib.util.find_spec(name)]
+    if missing:
+        print(f'error: {sys.executable} has no {", ".join(missing)}. Activate '
+              'the environment that you installed into, or install: pip '
+              'install -c constraints.txt -e . (in a checkout; bash '
+              'tools/quickstart.sh does both)', file=sys.stderr)
+        return WRONG_INPUT
+    environment.prepare()
+    return module.run(options)
 
 
 def _answer(word: str) -> int:
-    """To what is no command."""
+    """Answer a first word that is no command."""
     if word in ('-h', '--help'):
         print(usage())
     elif word == '--version':
-        bare(PACKAGE)
-        version = importlib.import_module(f'{PACKAGE}.version')
-        print(f'vifi-clip {version.__version__}')
+        print(f'vifi-clip {importlib.metadata.version("vifi_clip")}')
     elif word == '--root':
-        bare(PACKAGE)
-        print(importlib.import_module(f'{PACKAGE}.resources').root())
+        from projects.vifi_clip.resources import root
+        print(root())
     else:
         near = difflib.get_close_matches(word.replace('_', '-'), COMMANDS, 1)
         hint = f'did you mean {near[0]!r}? ' if near else ''
         print(f'error: there is no command {word!r}; {hint}'
               'vifi-clip --help lists them', file=sys.stderr)
         return WRONG_INPUT
-    return 0
+    return DONE
+
+
+def _guarded(run: Callable[[], Optional[int]]) -> int:
+    """Turn expected errors into one line and an exit code.
+
+    A wrong setting, file or value is the user's to mend and needs no
+    traceback. Anything else passes: a fault of ours keeps its traceback.
+    """
+    try:
+        try:
+            return run() or DONE
+        finally:
+            _leave_group()
+            # At the very end Python would only complain, with exit code 120.
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        print('\ninterrupted', file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        if not _close_broken():  # another pipe, to a process of ours
+            raise
+        return CLOSED_PIPE
+    except Exception as error:
+        if (not _is_users(error)
+                or os.environ.get('VIFI_TRACEBACK', '0') != '0'):
+            raise
+        if os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0')) == '0':
+            # A terminal's line may hold half a progress bar.
+            start = '\n' if sys.stderr.isatty() else ''
+            print(f'{start}error: {_message(error)}', file=sys.stderr)
+        return WRONG_INPUT
+
+
+def _is_users(error: Exception) -> bool:
+    if isinstance(error, (ValueError, OSError, KeyError)):
+        return True
+    errors = sys.modules.get('projects.vifi_clip.errors')
+    return errors is not None and isinstance(error, errors.UserError)
+
+
+def _message(error: Exception) -> str:
+    said = error
+    if isinstance(error, KeyError) and error.args:
+        said = error.args[0]  # str(KeyError) would put it in quotes
+    # A data worker's error comes with its traceback in the text.
+    return str(said).rpartition('UserError: ')[2].strip()
+
+
+def _leave_group() -> None:
+    """End the process group of a distributed run."""
+    torch = sys.modules.get('torch')
+    if torch and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def _close_broken() -> bool:
+    """Send output that nobody reads any more to nowhere.
+
+    Returns:
+        bool: Whether there was any.
+    """
+    broken = [stream for stream in (sys.stdout, sys.stderr)
+              if _is_broken(stream)]
+    for stream in broken:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+    return bool(broken)
+
+
+def _is_broken(stream: TextIO) -> bool:
+    try:
+        stream.flush()  # what could not be written is still there,
+    except BrokenPipeError:
+        return True
+    # unless PYTHONUNBUFFERED is set
+    poll = select.poll()
+    poll.register(stream.fileno(), 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))

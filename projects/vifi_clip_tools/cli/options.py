@@ -1,26 +1,123 @@
-"""Command line of tools that use a model; imports nothing heavy."""
+"""Options that several commands share, and types of their values.
+
+Imports nothing heavy: a command's options are read before torch is imported.
+"""
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, List
-
-from .inference_options import add_inference_arguments, inference_settings
-from projects.vifi_clip.apis.config import DictAction
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 
 if TYPE_CHECKING:
     from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
 
 CONFIG = 'vifi_zero_shot'
+_PRECISIONS = ('fp32', 'autocast', 'bf16')
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Keep examples as they are written, and fill a text of one line.
+
+    argparse's own formatters do either to both of description and epilog.
+    """
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if '\n' in text.strip():
+            return super()._fill_text(text, width, indent)
+        return argparse.HelpFormatter._fill_text(self, text, width, indent)
+
+
+class DictAction(argparse.Action):
+    """MMEngine's DictAction, imported when there is something to read."""
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        from mmengine.config import DictAction
+        real = DictAction(self.option_strings, self.dest, nargs=self.nargs)
+        real(parser, namespace, values, option_string)
+
+
+def number(kind: Callable, low: float, high: float = float('inf'),
+           open_low: bool = False) -> Callable[[str], Any]:
+    """Make an argparse type of numbers in a range.
+
+    Args:
+        kind (Callable): ``int`` or ``float``.
+        low (float): Smallest value.
+        high (float): Largest value. Defaults to infinity, which itself is
+            refused.
+        open_low (bool): ``low`` itself is refused. Defaults to False.
+
+    Returns:
+        Callable: From the text to the number; argparse names the option and
+        ends with exit code 2 where it raises.
+    """
+    word = 'a whole number' if kind is int else 'a number'
+    bounds = f'above {low:g}' if open_low else f'of at least {low:g}'
+    if high != float('inf'):
+        bounds += f' and at most {high:g}'
+
+    def read(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = float('nan')
+        inside = low < value if open_low else low <= value
+        if not (inside and value <= high and value != float('inf')):
+            raise argparse.ArgumentTypeError(
+                f'takes {word} {bounds}, got {text!r}')
+        return value
+
+    return read
+
+
+positive_int = number(int, 1)
+natural_int = number(int, 0)
+probability = number(float, 0, 1)
+seconds = number(float, 0, open_low=True)
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """The model that a command line names.
+
+    Attributes:
+        config (str): A file, or the name of an entry config.
+        checkpoint (str, optional): A file or a web address; None for the
+            weights that the config names.
+        device (str): 'auto', 'cpu', 'cuda:0' ...
+        cfg_options (dict, optional): Settings that override the config's.
+        trust (bool): Let checkpoint files run code while they load.
+        inference (dict): Of ``apply_inference``, what is not the default.
+    """
+
+    config: str = CONFIG
+    checkpoint: Optional[str] = None
+    device: str = 'auto'
+    cfg_options: Optional[Dict[str, Any]] = None
+    trust: bool = False
+    inference: Dict[str, Any] = None  # type: ignore[assignment]
+
+    def load(self, **kwargs) -> ViFiCLIPInferencer:
+        """Load the model; MMEngine's messages go to standard error.
+
+        Args:
+            kwargs: Of :class:`ViFiCLIPInferencer`, such as ``labels``.
+        """
+        quiet_logs()
+        from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
+        return ViFiCLIPInferencer(
+            self.config, self.checkpoint, self.device, self.trust,
+            self.cfg_options, **kwargs, **(self.inference or {}))
 
 
 def add_model_arguments(parser: argparse.ArgumentParser,
                         several: bool = False) -> None:
-    """Which model, and where it runs.
+    """Add the options of :class:`ModelOptions`.
 
     Args:
         parser (ArgumentParser): Gets the options.
         several (bool): ``--config`` and ``--checkpoint`` take several, for
-            tools that put models side by side. Defaults to False.
+            commands that put models side by side. Defaults to False.
     """
     group = parser.add_argument_group('model')
     many = dict(nargs='+') if several else {}
@@ -35,34 +132,116 @@ def add_model_arguments(parser: argparse.ArgumentParser,
         'the config names)', **many)
     group.add_argument('--device', default='auto', help='cpu, cuda:0 ... '
                        '(default: a GPU if there is one)')
-    group.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
-        help='override settings of the config')
-    group.add_argument(
-        '--trust', action='store_true', help='let checkpoint files run code '
-        'while they load; only for files whose origin you trust')
+    add_config_arguments(group)
     add_inference_arguments(parser)
 
 
-def inferencer_from_args(args: argparse.Namespace,
-                         **kwargs) -> ViFiCLIPInferencer:
-    """The model that the command line names.
+def add_config_arguments(parser: Any) -> None:
+    """Add ``--cfg-options`` and ``--trust`` to a parser or a group."""
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+        help='override settings of the config: nested keys with dots, lists '
+        'as KEY="[a,b]"')
+    parser.add_argument(
+        '--trust', action='store_true', help='let checkpoint files run code '
+        'while they load; only for files whose origin you trust')
 
-    Args:
-        args (Namespace): Of :func:`add_model_arguments`.
-        kwargs: Of :class:`ViFiCLIPInferencer`, such as ``labels``.
+
+def add_inference_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``apply_inference``, all off by default."""
+    group = parser.add_argument_group(
+        'faster for a tolerance', 'docs/performance.md has the cost of each')
+    group.add_argument(
+        '--precision', choices=_PRECISIONS, default='fp32',
+        help='numbers of the image tower (default: fp32)')
+    group.add_argument(
+        '--compile', action='store_true',
+        help='torch.compile the image tower for the shape of the first batch')
+    group.add_argument(
+        '--text-bf16', action='store_true',
+        help='the text tower in bfloat16, for very many classes')
+
+
+def inference_settings(args: argparse.Namespace) -> Dict[str, Any]:
+    """Return the arguments of ``apply_inference`` that are not its defaults.
     """
-    settings = inference_settings(args)
-    quiet_logs()
-    from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
-    return ViFiCLIPInferencer(args.config, args.checkpoint, args.device,
-                              args.trust, args.cfg_options, **kwargs,
-                              **settings)
+    settings = dict(precision=args.precision, compile=args.compile,
+                    text_bf16=args.text_bf16)
+    off = dict(precision='fp32', compile=False, text_bf16=False)
+    return {name: value for name, value in settings.items()
+            if value != off[name]}
+
+
+def model_options(args: argparse.Namespace) -> ModelOptions:
+    """Collect the options of :func:`add_model_arguments`."""
+    return ModelOptions(args.config, args.checkpoint, args.device,
+                        args.cfg_options, args.trust,
+                        inference_settings(args))
+
+
+def several_model_options(args: argparse.Namespace,
+                          parser: argparse.ArgumentParser
+                          ) -> List[ModelOptions]:
+    """Collect one model for each checkpoint (``several=True``).
+
+    Several configs and another number of checkpoints end the parser with
+    exit code 2.
+    """
+    configs, checkpoints = list(args.config), list(args.checkpoint)
+    if len(configs) == 1:
+        configs *= len(checkpoints)
+    elif checkpoints == [None]:
+        checkpoints *= len(configs)
+    if len(configs) != len(checkpoints):
+        parser.error(
+            f'--config names {len(configs)} configs and --checkpoint '
+            f'{len(checkpoints)} checkpoints: give one config, or one for '
+            "each checkpoint ('none' for a config's own weights)")
+    shared = model_options(args)
+    return [replace(shared, config=config, checkpoint=checkpoint)
+            for config, checkpoint in zip(configs, checkpoints)]
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that MMAction2's train.py and test.py share."""
+    parser.add_argument('--work-dir', help='folder for logs and results '
+                        '(default: work_dirs/<name of the config>, with the '
+                        'knobs that are turned)')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override settings: key=value, nested keys with dots, lists as '
+        'key="[a,b]"')
+    parser.add_argument(
+        '--amp', action='store_true', help='bfloat16 autocast (CPU and GPU)')
+    parser.add_argument(
+        '--trust',
+        action='store_true',
+        help='let checkpoint files run code while they load; only for files '
+        'whose origin you trust')
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='job launcher; tools/dist_*.sh set it')
+    parser.add_argument(
+        '--local_rank', '--local-rank', type=int, default=0,
+        help=argparse.SUPPRESS)
+
+
+def inferencer_from_args(args, **kwargs):  # REBUILD
+    return model_options(args).load(**kwargs)
+
+
+def inferencers_from_args(args, **kwargs):  # REBUILD
+    return [options.load(**kwargs) for options in
+            several_model_options(args, argparse.ArgumentParser())]
 
 
 def quiet_logs() -> None:
-    """MMEngine's messages to standard error, and only warnings: standard
-    output is the command's, for people and for pipes."""
+    """Send MMEngine's warnings to standard error, and nothing else of it:
+    standard output is the command's, for people and for pipes."""
     import logging
     import sys
 
@@ -74,28 +253,3 @@ def quiet_logs() -> None:
             # setStream would flush the old one, which may be closed
             handler.stream = sys.stderr
             handler.setLevel(logging.WARNING)
-
-
-def inferencers_from_args(args: argparse.Namespace,
-                          **kwargs) -> List[ViFiCLIPInferencer]:
-    """One model for each checkpoint (``several=True``).
-
-    Raises:
-        ValueError: Several configs and another number of checkpoints.
-    """
-    configs, checkpoints = list(args.config), list(args.checkpoint)
-    if len(configs) == 1:
-        configs *= len(checkpoints)
-    elif checkpoints == [None]:
-        checkpoints *= len(configs)
-    if len(configs) != len(checkpoints):
-        raise ValueError(
-            f'{len(configs)} configs and {len(checkpoints)} checkpoints: give '
-            "one config, or one for each checkpoint ('none' for a config's "
-            'own weights)')
-    models = []
-    for config, checkpoint in zip(configs, checkpoints):
-        one = argparse.Namespace(**{
-            **vars(args), 'config': config, 'checkpoint': checkpoint})
-        models.append(inferencer_from_args(one, **kwargs))
-    return models

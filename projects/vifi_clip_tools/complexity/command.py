@@ -6,7 +6,7 @@ import os
 from typing import Optional, Sequence
 
 from ..cli.environment import prepare
-from ..cli.help_text import HelpFormatter
+from ..cli.options import HelpFormatter
 
 _SUFFIXES = dict(json=('.json', ), markdown=('.md', ))
 

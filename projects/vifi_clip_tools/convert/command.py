@@ -8,7 +8,7 @@ import os.path as osp
 import tempfile
 from typing import TYPE_CHECKING, Optional, Sequence
 
-from ..cli.help_text import HelpFormatter
+from ..cli.options import HelpFormatter
 
 if TYPE_CHECKING:
     from .report import Report

@@ -67,7 +67,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     auth = server.read_auth()
     port = server.check_address(args.host, args.port)
     with server.workplace() as folder:
-        from projects.vifi_clip.extras import need
+        from projects.vifi_clip.errors import need
         need('gradio', 'demo')
         index = _index(args)
         page, theme, recogniser = _build(args, limits, labels, index, folder)

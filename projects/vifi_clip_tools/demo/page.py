@@ -1,7 +1,7 @@
 """The page: what stands where, and which function it calls."""
 from typing import Any, Callable, List, Optional, Sequence, Tuple
 
-from projects.vifi_clip.extras import need
+from projects.vifi_clip.errors import need
 from .examples import Example
 from .handlers import ATTENTION, FIRST, TIMELINE, Handlers
 from .markup import note

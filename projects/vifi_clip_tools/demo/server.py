@@ -10,7 +10,7 @@ from typing import Any, Iterator, Optional, Tuple
 
 from ..cli.signals import ended_by_signals
 from projects.vifi_clip.errors import UserError
-from projects.vifi_clip.extras import need
+from projects.vifi_clip.errors import need
 from .style import CSS
 
 AUTH = 'VIFI_DEMO_AUTH'

@@ -4,8 +4,8 @@ import os
 import sys
 from typing import Optional, Sequence
 
-from ..cli.help_text import HelpFormatter
-from ..cli.inference_options import inference_settings
+from ..cli.options import HelpFormatter
+from ..cli.options import inference_settings
 from ..cli.options import add_model_arguments, inferencer_from_args
 from ..cli.outputs import check_target
 
@@ -69,7 +69,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     check_target('--out', args.out, SUFFIXES)
     from .embed_list import read_videos
     from .file import read_embeddings
-    from projects.vifi_clip.extras import need
+    from projects.vifi_clip.errors import need
     from projects.vifi_clip.apis.pipeline import parse_views
     if args.out.lower().endswith('.parquet'):
         need('pyarrow', 'search')

@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Optional
 
 import numpy as np
 
-from projects.vifi_clip.extras import need
+from projects.vifi_clip.errors import need
 
 SUFFIXES = ('.npz', '.parquet')
 _NEEDED = ('names', 'embeddings')

@@ -3,7 +3,7 @@ import argparse
 import os.path as osp
 from typing import List, Optional, Sequence
 
-from ..cli.help_text import HelpFormatter
+from ..cli.options import HelpFormatter
 from ..cli.options import add_model_arguments, inferencer_from_args
 from ..cli.outputs import check_target
 
@@ -94,7 +94,7 @@ def check_args(args: argparse.Namespace) -> List[str]:
     if args.device not in ('auto', 'cpu'):
         raise ValueError(f'--device {args.device}: export traces and checks '
                          'on CPU, and the files run anywhere; leave it out')
-    from ..cli.inference_options import inference_settings
+    from ..cli.options import inference_settings
     if inference_settings(args):
         raise ValueError('export starts from the trained float32 model: '
                          'leave out --precision, --token-merging, --compile '

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from projects.vifi_clip.errors import UserError
-from projects.vifi_clip.extras import need
+from projects.vifi_clip.errors import need
 
 FORMATS = ('onnx', 'torch-export')
 SUFFIXES = {'onnx': '.onnx', 'torch-export': '.pt2'}

@@ -5,7 +5,7 @@ import tempfile
 from typing import Any, Dict, List
 
 from projects.vifi_clip.errors import UserError
-from projects.vifi_clip.extras import need
+from projects.vifi_clip.errors import need
 
 
 def quantize_file(source: str, target: str) -> Dict[str, int]:

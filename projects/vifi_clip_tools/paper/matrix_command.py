@@ -11,7 +11,7 @@ from .mini_tables import mini_tables
 from .paper_tables import paper_tables
 from .runs import Run, Table, by_name, with_needed
 from projects.vifi_clip.apis import knobs
-from ..cli.help_text import HelpFormatter
+from ..cli.options import HelpFormatter
 
 # Knobs that mean one data set or run, where the matrix has many.
 _OF_ONE = {'LIST_DIR', 'VIDEO_DIR', 'CLASS_FILE', 'TRAIN_LIST', 'VAL_LIST',

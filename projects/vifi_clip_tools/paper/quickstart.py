@@ -13,7 +13,7 @@ from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.evaluation.predictions_file import read_predictions
 from projects.vifi_clip.resources import root
 from ..run import test, train
-from ..cli.help_text import HelpFormatter
+from ..cli.options import HelpFormatter
 from .quickstart_report import draw_picture, write_table
 from ..cli.processes import run_step
 

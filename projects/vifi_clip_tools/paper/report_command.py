@@ -11,7 +11,7 @@ from .mini_tables import mini_tables
 from .paper_tables import paper_tables
 from .results import Result, fill
 from .runs import Run, Table, by_name
-from ..cli.help_text import HelpFormatter
+from ..cli.options import HelpFormatter
 from .matrix_command import default_folder
 
 Filled = List[Tuple[Table, List[Result]]]

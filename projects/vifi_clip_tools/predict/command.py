@@ -4,8 +4,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, List, Optional, Sequence
 
-from ..cli.help_text import HelpFormatter
-from ..cli.inference_options import inference_settings
+from ..cli.options import HelpFormatter
+from ..cli.options import inference_settings
 from ..cli.options import add_model_arguments, inferencer_from_args
 from ..cli.outputs import check_target
 

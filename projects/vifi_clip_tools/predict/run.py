@@ -5,7 +5,7 @@ from typing import (TYPE_CHECKING, Any, Callable, Dict, Iterator, List,
                     Sequence, Tuple)
 
 from projects.vifi_clip.errors import UserError
-from ..cli.inference_options import inference_settings
+from ..cli.options import inference_settings
 from .results_file import PredictionFile
 from .predict_lines import reason_of
 from .text import failures, result_lines, said_views

@@ -6,9 +6,10 @@ import json
 import os.path as osp
 from typing import TYPE_CHECKING, Optional, Sequence
 
-from ..cli.help_text import HelpFormatter
-from ..cli.inference_options import add_inference_arguments, inference_settings
-from projects.vifi_clip.apis.config import (add_common_arguments, build_runner,
+from ..cli.options import HelpFormatter
+from ..cli.options import (add_common_arguments, add_inference_arguments,
+                           inference_settings)
+from projects.vifi_clip.apis.config import (build_runner,
                                             leave_out_pretrained, load_config,
                                             prepare_distributed)
 from ..cli.outputs import check_target

@@ -7,9 +7,10 @@ from glob import escape, glob
 from typing import TYPE_CHECKING, Optional, Sequence
 
 from projects.vifi_clip.apis.accumulate import auto_accumulate
-from ..cli.help_text import HelpFormatter
-from projects.vifi_clip.apis.config import (add_common_arguments, build_runner,
-                                            load_config, prepare_distributed)
+from ..cli.options import HelpFormatter
+from projects.vifi_clip.apis.config import (build_runner, load_config,
+                                            prepare_distributed)
+from ..cli.options import add_common_arguments
 from projects.vifi_clip.apis.precheck import check_lists
 from projects.vifi_clip.apis.strategy import apply_strategy
 

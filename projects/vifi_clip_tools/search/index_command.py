@@ -6,7 +6,7 @@ import os.path as osp
 import sys
 from typing import TYPE_CHECKING, Optional, Sequence
 
-from ..cli.help_text import HelpFormatter
+from ..cli.options import HelpFormatter
 from ..cli.options import CONFIG, add_model_arguments, inferencer_from_args
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
 
 def _check(args: argparse.Namespace) -> None:
     """What can be refused before a model is loaded."""
-    from projects.vifi_clip.extras import need
+    from projects.vifi_clip.errors import need
     from . import folder
     from .indexing import find_files
     from projects.vifi_clip.apis.pipeline import parse_views

@@ -6,7 +6,7 @@ import os.path as osp
 import time
 from typing import TYPE_CHECKING, List, Optional, Sequence
 
-from ..cli.help_text import HelpFormatter
+from ..cli.options import HelpFormatter
 from .index_command import INDEX, add_own_model, tolerances, use_model_of
 from ..cli.options import add_model_arguments, inferencer_from_args
 from ..cli.outputs import check_target

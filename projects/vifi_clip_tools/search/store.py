@@ -15,7 +15,7 @@ from typing import (Any, Callable, ContextManager, Dict, Iterator, List,
 import numpy as np
 
 from projects.vifi_clip.errors import UserError
-from projects.vifi_clip.extras import need
+from projects.vifi_clip.errors import need
 from . import folder, nearest
 from projects.vifi_clip.apis.identity import Identity
 from .rows import Entry, Hit, State, of_videos, to_table

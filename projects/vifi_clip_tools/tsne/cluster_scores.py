@@ -3,7 +3,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from projects.vifi_clip.extras import need
+from projects.vifi_clip.errors import need
 
 NUM_INITS = 10
 

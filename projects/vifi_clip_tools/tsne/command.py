@@ -5,7 +5,7 @@ import os.path as osp
 from typing import List, Optional, Sequence
 
 from ..embeddings.command import add_list_arguments, record_of
-from ..cli.help_text import HelpFormatter
+from ..cli.options import HelpFormatter
 from ..cli.options import add_model_arguments, inferencers_from_args
 from ..cli.outputs import check_target
 
@@ -70,7 +70,7 @@ def main(argv: Optional[Sequence[str]] = None) -> List[dict]:
         raise ValueError('--seed is a whole number from 0 to 2^32 - 1 and '
                          f'--dpi from 10 to 2400, got {args.seed} and '
                          f'{args.dpi}')
-    from projects.vifi_clip.extras import need
+    from projects.vifi_clip.errors import need
     need('sklearn', 'figures')
     if args.method == 'umap':
         need('umap', 'umap')

@@ -3,7 +3,7 @@ from typing import Optional
 
 import numpy as np
 
-from projects.vifi_clip.extras import need
+from projects.vifi_clip.errors import need
 from .cluster_scores import one_thread, unit_length
 
 METHODS = ('tsne', 'umap')

@@ -1,8 +1,9 @@
 """Whether a run's lists are the paper's."""
 from typing import Optional, Sequence
 
-from ..datasets.list_origin import CHANGED, FIXED, OFFICIAL, RELEASE
-from projects.vifi_clip_tools.splits.release_files import RELEASES
+from projects.vifi_clip.datasets.list_origin import (CHANGED, FIXED, OFFICIAL,
+                                                      RELEASE)
+from ..splits.release_files import RELEASES
 
 _WORDS = {
     OFFICIAL: 'from the official annotations',

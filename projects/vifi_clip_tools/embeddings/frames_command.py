@@ -6,9 +6,9 @@ import copy
 import os.path as osp
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence
 
-from ..cli.help_text import HelpFormatter
-from projects.vifi_clip.apis.config import (add_common_arguments,
-                                            leave_out_pretrained, load_config)
+from ..cli.options import HelpFormatter
+from projects.vifi_clip.apis.config import leave_out_pretrained, load_config
+from ..cli.options import add_common_arguments
 
 if TYPE_CHECKING:
     import torch

@@ -1,0 +1,1 @@
+"""``vifi-clip attention``: where a model looks."""

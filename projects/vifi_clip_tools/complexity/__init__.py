@@ -1,0 +1,1 @@
+"""``vifi-clip complexity``: operations, parameters, speed and memory."""

@@ -1,0 +1,1 @@
+"""``vifi-clip embed`` and ``cache-frames``: embeddings on disk."""

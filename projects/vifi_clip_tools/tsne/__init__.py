@@ -1,0 +1,1 @@
+"""``vifi-clip tsne``: pictures of embeddings and scores of their clusters."""
