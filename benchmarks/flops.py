@@ -18,9 +18,9 @@ def _counter(arch: str):
     """Functions that count one frame and one sentence of some length."""
     import ast
 
+    from projects.vifi_clip.architectures import get_arch_cfg
     from projects.vifi_clip.models.towers import (build_text_tower,
-                                                  build_vision_tower,
-                                                  get_arch_cfg)
+                                                  build_vision_tower)
     arch = get_arch_cfg(ast.literal_eval(arch))
     with torch.device('meta'):
         visual, text = build_vision_tower(arch), build_text_tower(arch)

@@ -9,7 +9,7 @@ import torch
 from mmaction.structures import ActionDataSample
 from torch import Tensor
 
-from projects.vifi_clip.models.towers import get_arch_cfg
+from projects.vifi_clip.architectures import get_arch_cfg
 from projects.vifi_clip.resources import root
 from .cases import Case
 

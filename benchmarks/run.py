@@ -59,7 +59,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 def _choose(args: argparse.Namespace) -> list:
     """The workloads to run."""
     from .cases import all_workloads
-    from projects.vifi_clip.models.towers import get_arch_cfg
+    from projects.vifi_clip.architectures import get_arch_cfg
     arch = args.arch
     if arch.endswith('.json'):
         arch = get_arch_cfg(arch)

@@ -9,7 +9,7 @@ from mmaction.registry import MODELS
 from torch import Tensor, nn
 
 from projects.vifi_clip.models.blocks import FusedBlock
-from projects.vifi_clip.models.towers import get_arch_cfg
+from projects.vifi_clip.architectures import get_arch_cfg
 from .cases import Case
 from .inputs import batch, class_names, frames_of, image_size, precision
 from .plain import PlainViFiCLIP, openclips_own

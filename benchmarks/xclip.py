@@ -4,7 +4,7 @@ from typing import Callable
 import torch
 from torch import Tensor
 
-from projects.vifi_clip.models.towers import get_arch_cfg
+from projects.vifi_clip.architectures import get_arch_cfg
 from .cases import Case
 from .inputs import class_names, frames_of, image_size, precision
 

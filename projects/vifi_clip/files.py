@@ -1,10 +1,12 @@
-"""JSON, YAML, CSV and plain text, with errors that name the place."""
+"""JSON, YAML, CSV and plain text, with errors that name the line; writing."""
 import csv
+import hashlib
 import io
 import json
+import os
 import unicodedata
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
 
 import yaml
 
@@ -148,3 +150,55 @@ def _unique_keys(pairs: List[Tuple[Any, Any]], where: str) -> Dict[Any, Any]:
         raise ValueError(f'{where}: key {repeated!r} stands there '
                          f'{keys.count(repeated)} times; join them into one')
     return result
+
+
+def write_bytes(path: Union[str, Path], data: Union[bytes, memoryview]
+                ) -> None:
+    """Write a file so that it appears whole or not at all.
+
+    A process that is killed while it writes leaves the previous file as it
+    was. Folders that are missing are made.
+
+    Args:
+        path (str | Path): File to write or to replace.
+        data (bytes | memoryview): Its content.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Always the same name, so that the next run replaces what a killed run
+    # left; one process at a time writes a file.
+    temporary = path.with_name(f'.{path.name}.tmp')
+    try:
+        with temporary.open('wb') as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Union[str, Path], text: str) -> None:
+    """Write text as UTF-8, as :func:`write_bytes` does."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Union[str, Path], value: Any) -> None:
+    """Write a value as indented JSON with a line end, as
+    :func:`write_bytes` does. Text that UTF-8 cannot hold (the name of a file
+    in another encoding) is escaped."""
+    try:
+        data = json.dumps(value, indent=1, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        data = json.dumps(value, indent=1).encode()
+    write_bytes(path, data + b'\n')
+
+
+def sha256_of(path: Union[str, Path]) -> str:
+    """Return the SHA-256 digest of a file's content, in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -7,7 +7,8 @@ from mmaction.registry import MODELS
 from tiny import NAMES, build_classifier, timm_arch, tiny_arch
 from transformers import CLIPConfig, CLIPModel
 
-from projects.vifi_clip.models.towers import build_text_tower, get_arch_cfg
+from projects.vifi_clip.architectures import get_arch_cfg
+from projects.vifi_clip.models.towers import build_text_tower
 
 
 def hf_clip() -> CLIPModel:

@@ -4,6 +4,8 @@ from typing import Optional, Union
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
+from ..architectures import build_tokenizer
+
 
 @TRANSFORMS.register_module()
 class OpenCLIPTokenize(BaseTransform):
@@ -19,7 +21,7 @@ class OpenCLIPTokenize(BaseTransform):
         arch (str | dict): OpenCLIP model name, architecture dict or JSON
             file, the same as the model's.
         tokenizer (str, optional): Folder or hub name of a Hugging Face
-            tokenizer; see :func:`~..models.towers.build_tokenizer`. Defaults
+            tokenizer; see :func:`~..architectures.build_tokenizer`. Defaults
             to None: the one that the architecture names.
         context_length (int, optional): L. Defaults to None: the
             architecture's.
@@ -33,9 +35,6 @@ class OpenCLIPTokenize(BaseTransform):
                  arch: Union[str, dict],
                  tokenizer: Optional[str] = None,
                  context_length: Optional[int] = None) -> None:
-        # Not at the top of the file: models import datasets, and the package
-        # is whole only when a pipeline is built.
-        from ..models.towers import build_tokenizer
         if context_length is not None and (not isinstance(context_length, int)
                                            or context_length < 3):
             raise ValueError('context_length must be an integer from 3 (a '

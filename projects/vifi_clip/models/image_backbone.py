@@ -12,9 +12,10 @@ from open_clip.timm_model import TimmModel
 from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 
+from ..architectures import Arch, get_arch_cfg
 from .frame_reuse import unique_frames
 from .prompts import DeepPrompts, check_prompt_cfg, run_blocks
-from .towers import Arch, build_vision_tower, get_arch_cfg, resize_timm_tower
+from .towers import build_vision_tower, resize_timm_tower
 from .pretrained import load_pretrained
 
 _CPU_CHUNK = 16  # frames; 8 to 16 of 224 x 224 pixels were fastest

@@ -11,11 +11,11 @@ from open_clip.pretrained import (download_pretrained, get_pretrained_cfg,
                                   list_pretrained_tags_by_model)
 from torch import nn
 
+from ..architectures import Arch, get_arch_cfg
 from ..checkpoints.assets import ASSET
 from ..checkpoints.files import load_weights
 from ..errors import UserError
 from ..checkpoints.layouts import detect_layout, read_layout, tensors_of
-from .towers import Arch, get_arch_cfg
 
 StateDict = Dict[str, torch.Tensor]
 _MOST_LISTED = 8

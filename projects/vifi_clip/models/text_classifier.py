@@ -13,6 +13,7 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from ..architectures import Arch, build_tokenizer, get_arch_cfg
 from ..datasets.class_list import (check_class_names, read_class_descriptions,
                                    read_class_list)
 from .class_accumulation import ClassAccumulation
@@ -21,7 +22,7 @@ from .class_sharding import check_scale, encode_shared
 from .class_embeddings import EmbeddingCache
 from .prompts import DeepPrompts, check_prompt_cfg
 from .text_tower import context_words, encode_tokens, is_causal, tokenize
-from .towers import Arch, build_text_tower, build_tokenizer, get_arch_cfg
+from .towers import build_text_tower
 from .pretrained import load_pretrained
 
 

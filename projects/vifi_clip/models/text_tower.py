@@ -10,10 +10,10 @@ from open_clip.transformer import TextTransformer
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from ..architectures import prompt_length
 from .class_chunks import (padded_tokens, plan_buckets, restore_order,
                            split_chunks)
 from .prompts import DeepPrompts, run_blocks
-from .towers import prompt_length
 
 # Without gradient, pieces of this many tokens stay in the processor's caches.
 NO_GRAD_TOKENS = 4096

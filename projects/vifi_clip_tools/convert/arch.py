@@ -11,8 +11,9 @@ from typing import Dict, List, Optional, Tuple
 import open_clip
 import torch
 
-from projects.vifi_clip.models.towers import (Arch, build_text_tower,
-                                              build_vision_tower, get_arch_cfg)
+from projects.vifi_clip.architectures import Arch, get_arch_cfg
+from projects.vifi_clip.models.towers import (build_text_tower,
+                                              build_vision_tower)
 from projects.vifi_clip.models.pretrained import compare
 from projects.vifi_clip.checkpoints.neutral import (TEXT_PROMPTS, TOKENS,
                                                     VISUAL_PROMPTS, StateDict)

@@ -2,7 +2,7 @@
 from typing import Any, Dict, Optional, Tuple
 
 from projects.vifi_clip.checkpoints.settings import KEY, VERSION, fingerprint
-from projects.vifi_clip.models.towers import Arch, get_arch_cfg
+from projects.vifi_clip.architectures import Arch, get_arch_cfg
 from .arch import check_arch, infer_arch, misfit, with_image_size
 from projects.vifi_clip.checkpoints.layouts import (OURS, write_open_clip,
                                                     write_vifi)

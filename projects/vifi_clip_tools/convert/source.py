@@ -8,7 +8,7 @@ import torch
 
 from projects.vifi_clip.checkpoints.files import load_weights
 from projects.vifi_clip.checkpoints.settings import KEY, VERSION, words_behind
-from projects.vifi_clip.models.towers import build_tokenizer
+from projects.vifi_clip.architectures import build_tokenizer
 from projects.vifi_clip.checkpoints import transformers_clip
 from projects.vifi_clip.checkpoints.layouts import (detect_layout, read_layout,
                                                     tensors_of)
