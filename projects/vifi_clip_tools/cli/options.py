@@ -111,21 +111,29 @@ class ModelOptions:
 
 
 def add_model_arguments(parser: argparse.ArgumentParser,
-                        several: bool = False) -> None:
+                        several: bool = False,
+                        default: Optional[str] = None) -> None:
     """Add the options of :class:`ModelOptions`.
 
     Args:
         parser (ArgumentParser): Gets the options.
         several (bool): ``--config`` and ``--checkpoint`` take several, for
             commands that put models side by side. Defaults to False.
+        default (str, optional): What the help says of a command that finds
+            its config itself; ``config`` is None then. Defaults to None:
+            the config is ``CONFIG``.
     """
     group = parser.add_argument_group('model')
     many = dict(nargs='+') if several else {}
-    group.add_argument(
-        '--config', default=[CONFIG] if several else CONFIG,
-        help="a config file, or the name of one that comes along; "
-        "'small_world' needs no download (default: vifi_zero_shot, which "
-        "without a checkpoint is OpenAI's CLIP ViT-B/16)", **many)
+    if default is None:
+        group.add_argument(
+            '--config', default=[CONFIG] if several else CONFIG,
+            help="a config file, or the name of one that comes along; "
+            "'small_world' needs no download (default: vifi_zero_shot, which "
+            "without a checkpoint is OpenAI's CLIP ViT-B/16)", **many)
+    else:
+        group.add_argument('--config', help='a config file, or the name of '
+                           f'one that comes along (default: {default})')
     group.add_argument(
         '--checkpoint', default=[None] if several else None,
         help='trained weights, a file or a web address (default: those that '
