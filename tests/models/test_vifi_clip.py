@@ -5,6 +5,8 @@ from mmaction.registry import MODELS
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from tiny import build_model, classifier_cfg, model_cfg, samples, tiny_arch
 
+from projects.vifi_clip.models.recognizer import embed_frames
+
 PROMPTS = dict(length=2, depth=2)
 TOKENS = 'cls_head.text_classifier.text.token_embedding.weight'
 
@@ -165,3 +167,20 @@ def test_gradient_checkpointing_changes_nothing(tune):
     assert len(grads[0]) == len(grads[1]) > 0
     for a, b in zip(*grads):
         torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize('views', [1, 3])
+def test_embed_frames_gives_every_frame_of_every_view(views):
+    model = MODELS.build(model_cfg()).eval()
+    frames = model.cls_head.num_frames
+    inputs = torch.randn(2, views * frames, 3, 32, 32)
+    with torch.no_grad():
+        embeddings = embed_frames(model, inputs)
+        expected = torch.stack([
+            model.backbone(video).unflatten(0, (views, frames))
+            for video in inputs
+        ])
+        other = embed_frames(model, inputs[:1, :1], num_frames=1)
+    torch.testing.assert_close(embeddings, expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(other[0, 0], expected[0].flatten(0, 1)[:1],
+                               atol=1e-5, rtol=1e-4)

@@ -8,6 +8,7 @@ from mmaction.models.recognizers import Recognizer2D
 from mmaction.registry import MODELS
 from mmaction.utils import ConfigType, OptConfigType
 from mmengine.logging import print_log
+from torch import Tensor, nn
 
 from ..checkpoints.settings import prompt_differences
 from .tuning import TUNES, parameter_groups, trained_groups
@@ -159,6 +160,36 @@ class ViFiCLIP(Recognizer2D):
         super()._load_from_state_dict(state_dict, prefix, local_metadata,
                                       strict, missing_keys, unexpected_keys,
                                       error_msgs)
+
+
+def embed_frames(model: nn.Module,
+                 inputs: Tensor,
+                 num_frames: Optional[int] = None) -> Tensor:
+    """Embed frames, each on its own, up to the head's fusion.
+
+    Letters: B videos, V views, T frames of a view, D embedding.
+
+    Args:
+        model (nn.Module): Any recognizer with
+            :class:`TemporalMeanPoolHead`: ViFiCLIP, Recognizer2D or
+            Recognizer3D.
+        inputs (Tensor): Normalised frames [B, V*T, 3, H, W], or clips
+            [B, V, 3, T, H, W] of a Recognizer3D.
+        num_frames (int, optional): T of 2D recognizers. Defaults to None:
+            the head's own.
+
+    Returns:
+        Tensor: [B, V, T, D], not normalised; ``head.fuse`` takes it to
+        [B, V, D]. A 3D backbone's time steps stand for the frames.
+
+    Raises:
+        ValueError: The frames of a video are no multiple of T.
+    """
+    feats, _ = model.extract_feat(inputs, test_mode=not model.training)
+    # [B*V*T, C], [B*V*T, C, h, w] or [B*V, C, T, h, w]
+    frames = model.cls_head.frame_embeddings(feats, num_frames)
+    # [B*V, T, D]
+    return frames.unflatten(0, (inputs.shape[0], -1))
 
 
 def _build_blending(cfg: dict, num_classes: int) -> object:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..errors import UserError
 from .text_tower import encode_tokens, end_positions
-from .recognizer import ViFiCLIP
+from .recognizer import ViFiCLIP, embed_frames
 
 Inputs = Dict[str, Tensor]
 
@@ -80,9 +80,8 @@ class ViFiCLIPRetriever(ViFiCLIP):
                 f'Retrieval takes videos [B, T, 3, H, W] of one view with T ='
                 f' num_frames = {num_frames}, got {tuple(imgs.shape)}: let '
                 'the pipeline and the head agree.')
-        feats, _ = self.extract_feat(imgs)
-        # [B*T, D]
-        return self.cls_head.video_embeddings(feats)
+        return self.cls_head.fuse(embed_frames(self, imgs))[:, 0]
+        # [B, 1, T, D] -> [B, 1, D] -> [B, D]
 
     def embed_text(self, tokens: Tensor) -> Tensor:
         """Caption embeddings of length 1.
