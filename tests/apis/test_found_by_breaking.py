@@ -85,7 +85,7 @@ def test_a_refused_threshold_leaves_the_labels(infer, video):
 def test_words_that_the_model_does_not_know(infer, video, monkeypatch):
     said = []
     monkeypatch.setattr(
-        'projects.vifi_clip.apis.video_model.print_log',
+        'projects.vifi_clip.apis.inferencer.print_log',
         lambda text, *args: said.append((text, args[-1])))
     infer(video, labels=['wrestling', 'a red ring', 'swimming'])
     infer(video)

@@ -157,7 +157,7 @@ def test_batches_tell_good_from_bad(small, clips, tmp_path):
         assert [e is None for e in errors] == [False, True, True, False, True,
                                                True]
         assert found[0] == dict(video=str(tmp_path / 'empty.mp4'))
-        assert 'empty.mp4 cannot be read: the file is empty' in errors[0]
+        assert 'the file is empty' in errors[0]
         good = [r for r in found if 'scores' in r]
         assert [r['video'] for r in good] == paths
         for one, other in zip(good, alone):

@@ -13,7 +13,7 @@ from tools_world import PIPELINES, PREPROCESSOR
 
 from projects.vifi_clip_tools.cli import options as model_arguments
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
-from projects.vifi_clip.apis.labels import read_labels
+from projects.vifi_clip.apis.inputs import read_labels
 from projects.vifi_clip.apis.loading import find_device, load_model
 from projects.vifi_clip_tools.cli.outputs import check_target
 from projects.vifi_clip.checkpoints import assets

@@ -6,7 +6,7 @@ from typing import Any, Callable, Iterable, Iterator, Optional, Sequence
 
 import numpy as np
 
-from ..errors import UserError
+from ..errors import UnreadableVideo, UserError
 from .pipeline import Views, check_views
 from .inputs import VideoInput, expand_inputs
 from .sampling import VideoSampler
@@ -68,10 +68,10 @@ def batches(sampler: VideoSampler,
     def attempt(video: VideoInput) -> tuple:
         try:
             return video, read(video), None
-        except UserError as error:
+        except UnreadableVideo as error:
             if on_error == 'raise':
                 raise
-            return video, None, str(error)
+            return video, None, ' '.join(error.reason.split())
 
     items = _ahead(attempt, videos, batch_size + _THREADS)
     if show_progress:

@@ -1,12 +1,12 @@
 """What tools/train.py and tools/test.py share."""
 from __future__ import annotations
 
-import argparse
 import copy
 import os
 import os.path as osp
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Optional
 
+from ..datasets.loader_settings import resolve_workers
 from ..errors import UserError
 from . import knobs
 from .strategy import check_name
@@ -20,24 +20,35 @@ if TYPE_CHECKING:
 _STRICT = ('ViFiCLIP', 'ViFiCLIPRetriever')
 
 
-def load_config(args: argparse.Namespace) -> Config:
-    """The config with the command line's common settings merged in.
+def load_config(config: str,
+                cfg_options: Optional[dict] = None,
+                work_dir: Optional[str] = None,
+                launcher: str = 'none',
+                trust: bool = False) -> Config:
+    """Read a config for a run: its folder, launcher and data workers set.
+
+    Args:
+        config (str): Path, or the name of an entry such as 'vifi_k400'.
+        cfg_options (dict, optional): Settings to override.
+        work_dir (str, optional): Defaults to ``work_dirs/<name>``, with the
+            knobs that are turned.
+        launcher (str): As MMEngine's. Defaults to 'none'.
+        trust (bool): See :func:`read_config`.
 
     Raises:
         FileNotFoundError: No such config.
         ValueError: A knob is misspelled or has a bad value.
     """
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    from ..datasets.loader_settings import resolve_workers
-    cfg = read_config(args.config, args.trust)
-    cfg.launcher = args.launcher
+    cfg = read_config(config, trust)
+    cfg.launcher = launcher
     chosen = resolve_workers(cfg)
-    if chosen and _is_first():
+    environ = os.environ
+    if chosen and environ.get('RANK', environ.get('SLURM_PROCID', '0')) == '0':
         print(chosen, flush=True)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
-    if args.work_dir:
-        cfg.work_dir = args.work_dir
+    if cfg_options:
+        cfg.merge_from_dict(cfg_options)
+    if work_dir:
+        cfg.work_dir = work_dir
     elif not cfg.get('work_dir'):
         name = osp.splitext(osp.basename(cfg.filename))[0]
         turned = knobs.experiment(knobs.read_knobs(cfg.filename))
@@ -156,9 +167,3 @@ def build_runner(cfg: Config) -> Runner:
         if not any(isinstance(h, hook) for h in runner.hooks):
             runner.register_hook(hook())
     return runner
-
-
-def _is_first() -> bool:
-    """Whether what is said here is said once, not by every process."""
-    environ = os.environ
-    return environ.get('RANK', environ.get('SLURM_PROCID', '0')) == '0'

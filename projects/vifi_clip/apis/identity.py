@@ -1,15 +1,38 @@
-"""Which model made the embeddings of an index."""
+"""Which model made a file, and whether another one would make it otherwise.
+
+Two formats are on disk, and stay as they are. An index holds
+:meth:`Identity.to_dict`. Files of embeddings and of predictions hold the flat
+:func:`record`, whose fingerprint is over parameters and the backbone's
+buffers, since a model changed for inference has no state dict. Frame caches
+are of an image tower alone and are compared below this package, see
+``datasets.frame_cache``.
+"""
 from __future__ import annotations
 
 import json
 import os.path as osp
 from dataclasses import asdict, dataclass, field
-from typing import Any, Dict, List, Mapping, Optional
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional
+
+from ..checkpoints.settings import collect_settings, fingerprint
+from ..datasets.frame_cache import pipeline_identity
+from ..version import __version__
+from .pipeline import Views, pipeline_cfg
+
+if TYPE_CHECKING:
+    from .inferencer import ViFiCLIPInferencer
 
 # What changes the sentences or the training, and not where a model puts a
 # given video or sentence.
 _NOT_THE_MODEL = ('version', 'templates', 'descriptions', 'arch', 'tune',
                   'num_frames')
+# Of the settings, those that a record of videos has.
+_OF_VIDEOS = ('pixel_mean', 'pixel_std', 'to_rgb', 'visual_prompts',
+              'visual_activation', 'visual_heads', 'num_frames', 'fusion')
+# In a record, but for people: they do not change a result.
+NOTES = ('version', 'config', 'checkpoint')
+_LONG = ('labels', 'pipeline')  # not shown where they differ
 
 
 @dataclass(frozen=True)
@@ -20,14 +43,14 @@ class Identity:
         config (str): Name of an entry config or path of a config file.
         checkpoint (str, optional): Absolute path of the weights; None where
             the config says where they come from.
-        cfg_options (dict): Settings that were overridden.
         fingerprint (str): SHA-256 over the model's float32 weights.
         embed_dim (int): D.
         num_frames (int): T frames per view.
         num_views (str): V views, whose embeddings are averaged, as
             ``--num-views`` takes them: '1', '4x3', 'config'.
-        inference (dict): Of :func:`apply_inference`, what is not as usual:
-            ``precision``, ``token_merging``, ``text_bf16``.
+        cfg_options (dict): Settings that were overridden.
+        inference (dict): Of :func:`apply_inference`, what is not the
+            default.
         settings (dict): What leaves no trace in the weights: pixel
             statistics, activation, fusion and so on.
     """
@@ -42,13 +65,46 @@ class Identity:
     inference: Dict[str, Any] = field(default_factory=dict)
     settings: Dict[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, inferencer: ViFiCLIPInferencer, num_views: str = '1',
+           config: Optional[str] = None,
+           cfg_options: Optional[Mapping] = None,
+           inference: Optional[Mapping] = None) -> Identity:
+        """Describe a loaded model; reads every weight once, about a second
+        for ViT-B.
+
+        Args:
+            inferencer (ViFiCLIPInferencer): The model.
+            num_views (str): V, for videos. Defaults to '1'.
+            config (str, optional): What it was loaded from. Defaults to
+                None: the config's file.
+            cfg_options (Mapping, optional): Settings that were overridden.
+            inference (Mapping, optional): What :func:`apply_inference`
+                changed.
+        """
+        model, cfg = inferencer.model, inferencer.cfg
+        settings = collect_settings(model, cfg.get('model'))
+        return cls(
+            config=_absolute(config or cfg.filename),
+            checkpoint=_absolute(inferencer.checkpoint),
+            fingerprint=fingerprint(
+                (name, value) for name, value in model.state_dict().items()
+                if value.is_floating_point()),
+            embed_dim=int(inferencer.embed_dim),
+            num_frames=int(inferencer.num_frames),
+            num_views=num_views,
+            cfg_options=dict(cfg_options or {}),
+            inference=dict(inference or {}),
+            settings=_plain({name: value for name, value in settings.items()
+                             if name not in _NOT_THE_MODEL}))
+
     def to_dict(self) -> Dict[str, Any]:
-        """Plain values, for JSON."""
+        """Return plain values, for JSON."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping) -> Identity:
-        """The inverse of :meth:`to_dict`."""
+        """Invert :meth:`to_dict`."""
         return cls(**values)
 
     def __str__(self) -> str:
@@ -57,66 +113,78 @@ class Identity:
                 f'{self.num_frames} frames, {self.num_views} view(s)')
 
     def differences(self, other: Identity) -> List[str]:
-        """Where another model would embed otherwise, each in words.
+        """Say in words where another model would embed otherwise.
 
         Names of files do not matter: a model that moved is the same model.
         """
-        found = []
-        for name in ('inference', 'fingerprint', 'embed_dim', 'num_frames',
-                     'num_views'):
-            mine, theirs = getattr(self, name), getattr(other, name)
-            if name == 'fingerprint':
-                mine, theirs = mine[:12], theirs[:12]
-                name = 'weights'
-            if mine != theirs:
-                found.append(f'{name}: {mine} and {theirs}')
-        for name in sorted(set(self.settings) | set(other.settings)):
-            mine = self.settings.get(name)
-            theirs = other.settings.get(name)
-            if mine != theirs:
-                found.append(f'{name}: {mine!r} and {theirs!r}')
-        return found
+        mine, theirs = (
+            dict(inference=identity.inference,
+                 weights=identity.fingerprint[:12],
+                 embed_dim=identity.embed_dim,
+                 num_frames=identity.num_frames,
+                 num_views=identity.num_views,
+                 **identity.settings)
+            for identity in (self, other))
+        return differences(mine, theirs)
 
 
-def identity_of(inferencer: Any,
-                config: Optional[str] = None,
-                cfg_options: Optional[Mapping] = None,
-                num_views: str = '1',
-                inference: Optional[Mapping] = None) -> Identity:
-    """Describe a loaded model.
+def record(inferencer: ViFiCLIPInferencer, num_views: Views = 1,
+           **more: Any) -> Dict[str, Any]:
+    """Describe a model, and how it reads videos, for a file of results.
 
     Args:
         inferencer (ViFiCLIPInferencer): The model.
-        config (str, optional): What to load it from. Defaults to None: the
-            config's file.
-        cfg_options (Mapping, optional): Settings that were overridden.
-        num_views (str): V, for videos. Defaults to '1'.
-        inference (Mapping, optional): What :func:`apply_inference` changed.
+        num_views: As of its ``embed``.
+        more: Further values, such as the config's name and the labels.
 
     Returns:
-        Identity: Reads every weight once, about a second for ViT-B.
+        dict: Plain values.
     """
-    from ..checkpoints.settings import collect_settings, fingerprint
     model, cfg = inferencer.model, inferencer.cfg
-    weights = [(name, value) for name, value in model.state_dict().items()
-               if value.is_floating_point()]
-    settings = {
-        name: value
-        for name, value in collect_settings(model, cfg.get('model')).items()
-        if name not in _NOT_THE_MODEL
-    }
-    return Identity(
-        config=_absolute(config or cfg.filename),
-        checkpoint=_absolute(inferencer.checkpoint),
-        fingerprint=fingerprint(weights),
-        embed_dim=int(inferencer.embed_dim),
-        num_frames=int(inferencer.num_frames),
+    settings = collect_settings(model, cfg.get('model'))
+    weights = chain(model.named_parameters(), (
+        (f'backbone.{name}', value)
+        for name, value in model.backbone.named_buffers()))
+    return _plain(dict(
+        version=__version__,
+        **more,
+        weights=fingerprint(weights),
+        **{k: settings[k] for k in _OF_VIDEOS if k in settings},
         num_views=num_views,
-        cfg_options=dict(cfg_options or {}),
-        inference=dict(inference or {}),
-        settings=json.loads(json.dumps(settings)))  # as the file gives it
+        pipeline=pipeline_identity(pipeline_cfg(cfg, num_views))))
+
+
+def differences(made: Mapping, wanted: Mapping,
+                notes: tuple = ()) -> List[str]:
+    """Say in words where two records differ.
+
+    Args:
+        made, wanted (Mapping): A record of what is there, and one of what is
+            asked for.
+        notes (tuple[str]): Keys that are not compared.
+    """
+    found = []
+    for name in dict.fromkeys([*wanted, *made]):
+        old, new = made.get(name), wanted.get(name)
+        if name in notes or old == new:
+            continue
+        if name == 'weights':
+            old, new = str(old)[:12], str(new)[:12]
+        found.append(f'other {name}' if name in _LONG else
+                     f'{name}: {old!r} there and {new!r} here')
+    return found
+
+
+def _plain(values: Mapping) -> Dict[str, Any]:
+    """Values as they come back from a JSON file."""
+    return json.loads(json.dumps(values))
 
 
 def _absolute(name: Optional[str]) -> Optional[str]:
     """A file by its full path; names of configs and addresses as they are."""
     return osp.abspath(name) if name and osp.isfile(name) else name
+
+
+def identity_of(inferencer, config=None, cfg_options=None, num_views='1',
+                inference=None):  # REBUILD: Identity.of
+    return Identity.of(inferencer, num_views, config, cfg_options, inference)

@@ -1,21 +1,36 @@
-"""What people call a video: files, folders, patterns, addresses, arrays."""
+"""Videos and labels as users give them.
+
+A video is a file, a folder, a pattern, a web address, a camera or an array.
+"""
 import glob
 import os
 import os.path as osp
+import tempfile
+import time
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Iterator, List, Optional
+from http.client import HTTPException
+from typing import Any, Iterator, List, Optional, Sequence, Tuple, Union
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote, urlparse, urlsplit
+from urllib.request import Request, url2pathname, urlopen
 
 import numpy as np
 
-from ..errors import UserError
-from .video_fetch import (MAX_MB, TIMEOUT, fetched, file_of, is_camera,
-                          parse_camera, record)
+from ..datasets.class_list import check_class_names, read_class_list
+from ..datasets.video_reading import BadVideoError
+from ..errors import UnreadableVideo, UserError
 
 # What PyAV and decord open, and people keep.
 SUFFIXES = ('.mp4', '.avi', '.mkv', '.mov', '.webm', '.m4v', '.mpg', '.mpeg',
             '.wmv', '.flv', '.ts', '.3gp', '.ogv', '.gif')
+CAMERA = 'camera:'
+MAX_MB, TIMEOUT = 2048., 30.  # of a download; seconds without any data
+_BLOCK = 2**18
+_SECONDS, _MOST_SECONDS = 4., 60.  # of a camera
+_CAMERAS = 100  # to OpenCV, larger numbers are of kinds of cameras
+_CLASS_FILES = ('.txt', '.csv', '.json', '.yaml', '.yml')
 
 
 @dataclass(frozen=True)
@@ -31,6 +46,7 @@ class VideoInput:
         max_mb (float): Most megabytes to fetch from a web address.
         timeout (float): Seconds to wait for more of it.
     """
+
     name: str
     path: Optional[str] = None
     frames: Optional[np.ndarray] = None
@@ -40,21 +56,29 @@ class VideoInput:
 
     @contextmanager
     def opened(self) -> Iterator['VideoInput']:
-        """The same with a file here, or frames; what had to be fetched is
-        removed after.
+        """Yield the same with a file here, or frames; what had to be fetched
+        is removed after.
 
         Raises:
-            BadVideoError: It cannot be fetched or recorded.
+            UnreadableVideo: It cannot be fetched or recorded, or what is
+                done with it meanwhile raises BadVideoError.
         """
         path = self.path or ''
-        if is_url(path):
-            with fetched(path, self.max_mb, self.timeout) as file:
-                yield replace(self, path=file)
-        elif is_camera(path):
-            frames, fps = record(path)
-            yield replace(self, path=None, frames=frames, fps=fps)
-        else:
-            yield self
+        try:
+            if is_url(path):
+                with tempfile.TemporaryDirectory(
+                        prefix='vifi_clip_') as folder:
+                    suffix = osp.splitext(url_path(path))[1]
+                    file = osp.join(folder, f'video{suffix}')
+                    fetch(path, file, self.max_mb, self.timeout)
+                    yield replace(self, path=file)
+            elif is_camera(path):
+                frames, fps = record(path)
+                yield replace(self, path=None, frames=frames, fps=fps)
+            else:
+                yield self
+        except BadVideoError as error:
+            raise UnreadableVideo(self.name, str(error)) from error
 
 
 def is_url(text: str) -> bool:
@@ -172,3 +196,170 @@ def _frames(array: Any) -> np.ndarray:
                         f'at least one frame, got {array.dtype} '
                         f'{list(array.shape)}')
     return array
+
+
+def fetch(address: str, path: str, max_mb: float = MAX_MB,
+          timeout: float = TIMEOUT) -> None:
+    """Save what a web address gives.
+
+    Args:
+        address (str): http, https or ftp.
+        path (str): File to write.
+        max_mb (float): More megabytes are refused.
+        timeout (float): Seconds to wait for more.
+
+    Raises:
+        BadVideoError: It cannot be fetched, or is too large.
+    """
+    most = int(max_mb * 2**20)
+
+    def check_size(size: int) -> None:
+        if size > most:
+            raise BadVideoError(
+                f'it is larger than the {most / 2**20:g} MB that may be '
+                'fetched (--max-download)')
+
+    try:
+        request = Request(_quoted(address),
+                          headers={'User-Agent': 'vifi_clip'})
+        with urlopen(request, timeout=timeout) as answer, \
+                open(path, 'wb') as file:
+            expected = int(answer.headers.get('Content-Length') or 0)
+            check_size(expected)
+            done = 0
+            while block := answer.read(_BLOCK):
+                done += len(block)
+                check_size(done)
+                file.write(block)
+    except (OSError, ValueError, HTTPException) as error:
+        reason = str(error) or type(error).__name__
+        if isinstance(error, HTTPError):
+            reason = f'{error.code} {error.reason}'
+        elif isinstance(error, URLError):
+            reason = str(error.reason)
+        raise BadVideoError(f'it cannot be fetched: {reason}') from error
+    if done < expected:
+        raise BadVideoError(f'it cannot be fetched: {done} of {expected} '
+                            'bytes came')
+
+
+def is_camera(text: str) -> bool:
+    """Whether a text names a camera: 'camera:0', 'camera:0:10'."""
+    return text.startswith(CAMERA) and not osp.exists(text)
+
+
+def parse_camera(text: str) -> Tuple[int, float]:
+    """The number of a camera, and how many seconds to record.
+
+    Raises:
+        ValueError: It is not like 'camera:0' or 'camera:0:10'.
+    """
+    number, _, seconds = text[len(CAMERA):].partition(':')
+    try:
+        index, length = int(number), float(seconds or _SECONDS)
+        if not 0 <= index < _CAMERAS or not 0 < length <= _MOST_SECONDS:
+            raise ValueError
+    except ValueError:
+        raise ValueError(
+            f'{text}: a camera is camera:0, or camera:0:10 for 10 seconds '
+            f'(up to {_MOST_SECONDS:g}; cameras up to {_CAMERAS - 1})') \
+            from None
+    return index, length
+
+
+def record(text: str) -> Tuple[np.ndarray, float]:
+    """Frames of a camera.
+
+    Args:
+        text (str): See :func:`parse_camera`.
+
+    Returns:
+        tuple: Frames uint8 RGB [T, H, W, 3], and how many came in a second.
+
+    Raises:
+        BadVideoError: There is no such camera, or it gives nothing.
+    """
+    import cv2
+    index, seconds = parse_camera(text)
+    log = cv2.utils.logging  # ten lines where there is no camera
+    level = log.setLogLevel(log.LOG_LEVEL_SILENT)
+    camera = cv2.VideoCapture(index)
+    log.setLogLevel(level)
+    try:
+        if not camera.isOpened():
+            raise BadVideoError(f'no camera {index}')
+        frames, start, end = [], None, None
+        while end is None or end - start < seconds:
+            good, frame = camera.read()
+            if not good:
+                break
+            end = time.monotonic()
+            start = end if start is None else start
+            frames.append(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
+    finally:
+        camera.release()
+    if not frames:
+        raise BadVideoError(f'camera {index} gives no pictures')
+    rate = (len(frames) - 1) / (end - start) if end > start else 25.
+    return np.stack(frames), rate
+
+
+def file_of(address: str) -> Optional[str]:
+    """The path of a file:// address; None for anything else."""
+    if not address.lower().startswith('file:'):
+        return None
+    return os.fspath(url2pathname(url_path(address))) or None
+
+
+def url_path(address: str) -> str:
+    """The path in an address; empty if there is none."""
+    try:
+        return urlparse(address).path
+    except ValueError:  # such as http://[
+        return ''
+
+
+def _quoted(address: str) -> str:
+    """An address in ASCII, as browsers send it.
+
+    Raises:
+        ValueError: It is no address.
+    """
+    parts = urlsplit(address)
+    host = parts.netloc
+    if not host.isascii():
+        host = host.encode('idna').decode()
+    # what is quoted already stays
+    path, query = (quote(text, "/%:=&?~+!$,;'@()*", errors='surrogateescape')
+                   for text in (parts.path, parts.query))
+    return parts._replace(netloc=host, path=path, query=query,
+                          fragment='').geturl()
+
+
+def read_labels(labels: Union[str, Sequence[str]],
+                source: str = '--labels') -> List[str]:
+    """Read class names from a list, a file, or a text with commas.
+
+    Args:
+        labels (str | Sequence[str]): Names; or the path of a .txt, .csv,
+            .json or .yaml file of them; or names with commas between.
+        source (str): Named in errors. Defaults to '--labels'.
+
+    Returns:
+        list[str]: The names.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: No names, empty or repeated ones, or another kind of file.
+    """
+    if isinstance(labels, os.PathLike):
+        return read_class_list(labels)
+    if not isinstance(labels, str):
+        return check_class_names(list(labels), source)
+    if osp.splitext(labels)[1] in _CLASS_FILES:
+        return read_class_list(labels)
+    if osp.exists(labels):
+        raise ValueError(f'{source} {labels} is no list of classes; give a '
+                         '.txt, .csv, .json or .yaml file, or names')
+    names = [name.strip() for name in labels.split(',')]
+    return check_class_names(names, source)

@@ -1,20 +1,40 @@
-"""What processes of torchrun ask when they share a list of videos."""
+"""Processes of torchrun that share a list of videos, without DDP."""
 import os
 from datetime import timedelta
 from typing import Tuple
 
-
-def rank_and_world() -> Tuple[int, int]:
-    """Which process of torchrun this is, of how many."""
-    return (int(os.environ.get('RANK', 0)),
-            int(os.environ.get('WORLD_SIZE', 1)))
+import torch
+from mmengine.dist import get_dist_info
+from torch import distributed
 
 
-def barrier(world: int) -> None:
-    """Wait for the other processes; days, as one may have longer videos."""
-    if world == 1:
-        return
-    import torch
-    if not torch.distributed.is_initialized():
-        torch.distributed.init_process_group('gloo', timeout=timedelta(7))
-    torch.distributed.barrier()
+def join_processes() -> Tuple[int, int]:
+    """Join the processes that torchrun started, each with a GPU of its own.
+
+    Call it before a model is loaded; alone, it does nothing.
+
+    Returns:
+        tuple[int, int]: Rank of this process, and how many there are, as
+        ``mmengine.dist.get_dist_info`` says from now on.
+    """
+    if (int(os.environ.get('WORLD_SIZE', 1)) > 1
+            and not distributed.is_initialized()):
+        # a week: one may have much longer videos than another
+        distributed.init_process_group('gloo', timeout=timedelta(7))
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ.get('LOCAL_RANK', 0))
+                                  % torch.cuda.device_count())
+    return get_dist_info()
+
+
+def wait_for_all() -> None:
+    """Wait until all processes are here."""
+    if get_dist_info()[1] > 1:
+        distributed.barrier()
+
+
+rank_and_world = join_processes  # REBUILD: until embeddings use the above
+
+
+def barrier(world: int) -> None:  # REBUILD
+    wait_for_all()

@@ -2,15 +2,14 @@
 
 Letters: T frames of a view, W windows, U frames that differ.
 """
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Callable, Iterator, List, Optional, Tuple
+from typing import Callable, List, Optional, Tuple
 
 import numpy as np
 from mmengine.config import Config
 
 from ..datasets.video_reading import BadVideoError, is_reader, run_pipeline
-from ..errors import UserError
+from ..errors import UnreadableVideo, UserError
 from .pipeline import Views, build_steps, pipeline_cfg
 from .inputs import VideoInput
 from ..datasets.video_reader import VideoReader
@@ -101,7 +100,8 @@ class VideoSampler:
         """Sliding windows, each sampled sparsely as a whole video is.
 
         Args:
-            video (VideoInput): The video, see :func:`opened`.
+            video (VideoInput): The video, as
+                :meth:`VideoInput.opened` gives it.
             window (float): Length, seconds.
             stride (float): From one to the next, seconds.
             num_frames (int): T, frames of each.
@@ -149,20 +149,6 @@ class VideoSampler:
                        places.reshape(frames.shape), read)
 
 
-@contextmanager
-def opened(video: VideoInput) -> Iterator[VideoInput]:
-    """:meth:`VideoInput.opened`, with its errors as the user's to mend.
-
-    Raises:
-        UserError: It cannot be fetched or recorded.
-    """
-    try:
-        with video.opened() as here:
-            yield here
-    except BadVideoError as error:
-        raise _named(video, error) from error
-
-
 def _info(video: VideoInput) -> dict:
     """What a pipeline starts from."""
     info = dict(label=-1, start_index=0, modality='RGB')
@@ -179,7 +165,7 @@ def _run(video: VideoInput,
     Returns:
         tuple: The video as it was opened, and what the last step returns.
     """
-    with opened(video) as here:
+    with video.opened() as here:
         return here, _apply(steps(here.frames is not None), here,
                             _info(here))
 
@@ -188,20 +174,16 @@ def _apply(steps: list, video: VideoInput, info: dict) -> dict:
     """Apply transforms to one video that is here.
 
     Raises:
-        UserError: It cannot be read; the text names it and says why.
+        UnreadableVideo: It cannot be read.
     """
     try:
         results = run_pipeline(steps, info)
     except (BadVideoError, OSError) as error:
-        raise _named(video, error) from error
+        reason = str(error).removeprefix(f'{BadVideoError.__name__}: ')
+        raise UnreadableVideo(video.name, reason) from error
     if results is None:
-        raise _named(video, 'the pipeline left it out')
+        raise UnreadableVideo(video.name, 'the pipeline left it out')
     return results
-
-
-def _named(video: VideoInput, error: object) -> UserError:
-    reason = str(error).removeprefix(f'{BadVideoError.__name__}: ')
-    return UserError(f'{video.name} cannot be read: {reason}')
 
 
 def _times(results: dict, total: int, fps: float) -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import List, Optional, Sequence
 
 from ..cli.options import HelpFormatter
 from ..cli.options import inference_settings
-from projects.vifi_clip.apis.labels import read_labels
+from projects.vifi_clip.apis.inputs import read_labels
 from ..cli.options import add_model_arguments, inferencers_from_args
 from ..cli.outputs import check_target
 

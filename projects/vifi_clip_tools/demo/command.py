@@ -4,7 +4,7 @@ import os.path as osp
 from typing import Any, Optional, Sequence
 
 from ..search.index_command import use_model_of
-from projects.vifi_clip.apis.labels import read_labels
+from projects.vifi_clip.apis.inputs import read_labels
 from ..cli.options import CONFIG, add_model_arguments, inferencer_from_args
 
 SMALL_WORLD = 'small_world'

@@ -73,7 +73,7 @@ def read_videos(inputs: Sequence[str],
 
 def _read_list(path: str, root: Optional[str],
                classes: Optional[str]) -> VideoSet:
-    from projects.vifi_clip.apis.labels import read_labels
+    from projects.vifi_clip.apis.inputs import read_labels
     from projects.vifi_clip.datasets.video_list import (find_missing,
                                                         read_video_list)
     if not osp.isfile(path):

@@ -65,7 +65,8 @@ def main(argv: Optional[Sequence[str]] = None) -> Dict[str, int]:
     if args.amp or args.launcher != 'none':
         raise ValueError('--amp and --launcher: embeddings are made in '
                          'float32 by one process; leave them out')
-    cfg = load_config(args)
+    cfg = load_config(args.config, args.cfg_options, args.work_dir,
+                      args.launcher, args.trust)
     from mmengine.registry import init_default_scope
 
     from projects.vifi_clip.apis.precheck import check_lists

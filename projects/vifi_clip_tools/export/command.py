@@ -128,7 +128,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     """
     args = parse_args(argv)
     parts = check_args(args)
-    from projects.vifi_clip.apis.labels import read_labels
+    from projects.vifi_clip.apis.inputs import read_labels
     labels = None if args.labels is None else read_labels(args.labels)
     from .formats import check_libraries
     check_libraries(args.format)

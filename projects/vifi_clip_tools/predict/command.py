@@ -147,7 +147,7 @@ def _check(args: argparse.Namespace) -> tuple:
     if args.out:
         _check_out(args)
     from projects.vifi_clip.apis.pipeline import parse_views
-    from projects.vifi_clip.apis.labels import read_labels
+    from projects.vifi_clip.apis.inputs import read_labels
     labels = None if args.labels is None else read_labels(args.labels)
     return parse_views(args.num_views), labels
 
@@ -196,7 +196,7 @@ def _videos(args: argparse.Namespace) -> List['VideoInput']:
 def _names(lines) -> list:
     """One video a line; one that is absent is reported with the others that
     cannot be read."""
-    from projects.vifi_clip.apis.video_fetch import file_of
+    from projects.vifi_clip.apis.inputs import file_of
     from projects.vifi_clip.apis.inputs import VideoInput
     names = (line.rstrip('\r\n').lstrip('\ufeff') for line in lines)
     return [VideoInput(name, file_of(name) or name) for name in names

@@ -10,7 +10,7 @@ from typing import (TYPE_CHECKING, Any, Container, Dict, Iterator, List,
 from urllib.parse import unquote
 
 from ..cli.outputs import check_target
-from projects.vifi_clip.apis.video_fetch import url_path
+from projects.vifi_clip.apis.inputs import url_path
 from projects.vifi_clip.apis.inputs import VideoInput, is_url
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from .results_file import PredictionFile
 from .predict_lines import reason_of
 from .text import failures, result_lines, said_views
 from projects.vifi_clip.apis.processes import barrier, rank_and_world
-from projects.vifi_clip.apis.video_fetch import is_camera
+from projects.vifi_clip.apis.inputs import is_camera
 
 if TYPE_CHECKING:
     from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
@@ -167,7 +167,6 @@ def record_cameras(videos: Sequence['VideoInput'],
         ValueError: Several processes would share a camera.
         UserError: No such camera.
     """
-    from projects.vifi_clip.apis.sampling import opened
     found = []
     for video in videos:
         if is_camera(video.path or ''):
@@ -175,7 +174,7 @@ def record_cameras(videos: Sequence['VideoInput'],
                 raise ValueError(f'{video.name}: several processes cannot '
                                  'share a camera')
             print(f'recording from {video.name}', file=sys.stderr)
-            with opened(video) as video:
+            with video.opened() as video:
                 pass
         found.append(video)
     return found

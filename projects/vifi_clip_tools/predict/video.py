@@ -18,7 +18,7 @@ from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.apis.inputs import VideoInput
 from projects.vifi_clip.datasets.video_reader import (check_whole,
                                                       open_container, upright)
-from projects.vifi_clip.apis.sampling import opened
+
 
 _SMALLEST = 240  # pixels of a shorter side that a text can stand on
 _SHARE = 20  # of the shorter side, the height of a letter
@@ -44,7 +44,7 @@ def save_video(video: VideoInput, result: Mapping[str, Any],
     Raises:
         UserError: It cannot be read, or this PyAV cannot write H.264.
     """
-    with opened(video) as here:
+    with video.opened() as here:
         if here.frames is not None:
             frames: Iterable[np.ndarray] = here.frames
             rate, times = Fraction(here.fps), None

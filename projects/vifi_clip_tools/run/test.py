@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import os.path as osp
 from typing import TYPE_CHECKING, Optional, Sequence
 
@@ -132,7 +133,10 @@ def main(argv: Optional[Sequence[str]] = None) -> dict:
     """Parse, build, test; returns the metrics."""
     args = parse_args(argv)
     from mmengine.dist import is_main_process
-    cfg = merge_args(load_config(args), args)
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    cfg = merge_args(load_config(
+        args.config, args.cfg_options, args.work_dir, args.launcher,
+        args.trust), args)
     check_lists(cfg, ('test', ))
     prepare_distributed(cfg)
     apply_strategy(cfg)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import os.path as osp
 from glob import escape, glob
 from typing import TYPE_CHECKING, Optional, Sequence
@@ -133,7 +134,10 @@ def _use_amp(cfg: Config) -> None:
 def main(argv: Optional[Sequence[str]] = None) -> None:
     """Parse, build, train."""
     args = parse_args(argv)
-    cfg = merge_args(load_config(args), args)
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    cfg = merge_args(load_config(
+        args.config, args.cfg_options, args.work_dir, args.launcher,
+        args.trust), args)
     if cfg.model.get('tune') == 'none':
         raise ValueError("TUNE=none (model.tune='none') is frozen CLIP, in "
                          'which nothing trains: test it with tools/test.py '

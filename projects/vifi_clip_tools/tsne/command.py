@@ -99,7 +99,7 @@ def _named(file, classes: Optional[str], path: str):
     """With the class names of --classes."""
     if classes is None or file.labels is None:
         return file
-    from projects.vifi_clip.apis.labels import read_labels
+    from projects.vifi_clip.apis.inputs import read_labels
     file.class_names = read_labels(classes, '--classes')
     if file.labels.max(initial=-1) >= len(file.class_names):
         raise ValueError(f'{path} has labels up to {file.labels.max()} and '
