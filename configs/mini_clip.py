@@ -1,5 +1,5 @@
 # The small world's "pretrained CLIP": a small CLIP trained on captioned still
-# frames with the contrastive loss. tools/quickstart.py runs it once.
+# frames with the contrastive loss. vifi-clip quickstart runs it once.
 #
 #   python tools/train.py configs/mini_clip.py
 _base_ = [

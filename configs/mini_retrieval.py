@@ -1,4 +1,4 @@
-# Text-video retrieval on the small world (tools/make_mini_dataset.py), for
+# Text-video retrieval on the small world (vifi-clip mini-world), for
 # two CPU cores.
 #
 #   python tools/train.py configs/mini_retrieval.py

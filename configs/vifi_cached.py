@@ -2,13 +2,13 @@
 # config ENTRY, behind a frozen image tower, without augmentation and without
 # decoding a video. Tests still read videos.
 #
-#   TUNE=text python tools/cache_frames.py configs/vifi_k400.py none \
+#   TUNE=text vifi-clip cache-frames configs/vifi_k400.py none \
 #       --out data/frame_cache
 #   TUNE=text python tools/train.py configs/vifi_cached.py
 #   python tools/test.py configs/vifi_k400.py CHECKPOINT          # videos
 #
 # Knobs (environment): ENTRY (vifi_k400, vifi_zero_shot, vifi_few_shot,
-# vifi_base2novel, vifi_mini), CACHE (folder of tools/cache_frames.py), TUNE
+# vifi_base2novel, vifi_mini), CACHE (folder of vifi-clip cache-frames), TUNE
 # (text, or prompts: on the text side alone), and those of the entry, as SEED.
 entry = '{{$ENTRY:vifi_k400}}'
 _base_ = ['./{{$ENTRY:vifi_k400}}.py']

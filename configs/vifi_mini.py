@@ -1,6 +1,6 @@
-# ViFi-CLIP on the small world (tools/make_mini_dataset.py), for two CPU
+# ViFi-CLIP on the small world (vifi-clip mini-world), for two CPU
 # cores: every protocol of the paper in miniature. `bash tools/quickstart.sh`
-# runs the first one, `python tools/run_matrix.py --mini` all of them.
+# runs the first one, `vifi-clip matrix --mini` all of them.
 #
 #   python tools/train.py configs/vifi_mini.py
 #   tools/dist_train.sh configs/vifi_mini.py 2

@@ -4,9 +4,12 @@ import signal
 
 import pytest
 
-# A shell's background job ignores SIGINT, and so would the tools that tests
-# interrupt; what a process handles itself, its children do not inherit.
-signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell's background job ignores SIGINT, and one under nohup SIGHUP; so
+# would the commands that tests end by a signal.
+for _number, _handler in ((signal.SIGINT, signal.default_int_handler),
+                          (signal.SIGHUP, signal.SIG_DFL),
+                          (signal.SIGTERM, signal.SIG_DFL)):
+    signal.signal(_number, _handler)
 # No test may wait for a download.
 os.environ.setdefault('HF_HUB_OFFLINE', '1')
 
@@ -16,6 +19,18 @@ torch.set_num_threads(1)  # tiny models run faster without a thread pool
 from tiny import tiny_arch  # noqa: E402
 
 import projects.vifi_clip  # noqa: E402,F401
+
+
+def pytest_addoption(parser) -> None:
+    parser.addoption('--fast', action='store_true',
+                     help='leave out the tests that are marked slow')
+
+
+def pytest_collection_modifyitems(config, items) -> None:
+    if config.getoption('--fast'):
+        for item in items:
+            if item.get_closest_marker('slow'):
+                item.add_marker(pytest.mark.skip(reason='slow: --fast'))
 
 
 @pytest.fixture(autouse=True)

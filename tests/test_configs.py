@@ -1,4 +1,5 @@
 """Every config parses and builds; its figures are the paper's."""
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from mmaction.registry import MODELS, TRANSFORMS
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
+from tiny import tiny_arch
 
 ROOT = Path(__file__).parents[1] / 'configs'
 ENTRIES = sorted(path for path in ROOT.rglob('*.py')
@@ -65,6 +67,7 @@ def test_every_test_takes_the_midpoints(path):
         assert sampler.get('mode', 'uniform') == 'uniform'
 
 
+@pytest.mark.slow
 def test_k400_model_builds(k400):
     # Not on the meta device: blending and tokens need real numbers.
     model = MODELS.build(k400.model)
@@ -176,8 +179,11 @@ def test_blending_follows_the_class_list(monkeypatch, tmp_path):
     """A config for data of one's own needs no number of classes."""
     names = tmp_path / 'names.txt'
     names.write_text('archery\narm wrestling\nzumba\n')
-    monkeypatch.setenv('PRETRAINED', 'none')
-    monkeypatch.setenv('CLASS_FILE', str(names))
+    arch = tmp_path / 'arch.json'
+    arch.write_text(json.dumps(tiny_arch(vision_cfg=dict(image_size=224))))
+    for name, value in dict(PRETRAINED='none', CLASS_FILE=names,
+                            ARCH=arch).items():
+        monkeypatch.setenv(name, str(value))
     model = MODELS.build(Config.fromfile(ROOT / 'vifi_k400.py').model)
     assert {augment.num_classes for augment in
             model.data_preprocessor.blending.augments if augment} == {3}

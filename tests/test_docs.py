@@ -8,17 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import vifi
 
 from projects.vifi_clip_tools.cli.commands import COMMANDS
 
 REPO = Path(__file__).parents[1]
-PAGES = sorted([REPO / 'README.md', *(REPO / 'docs').glob('*.md')])
-SCRIPTS = {
-    re.search(r"start\('([\w-]+)'\)", path.read_text())[1]: path.name
-    for path in (REPO / 'tools').glob('*.py')
-    if re.search(r"start\('([\w-]+)'\)", path.read_text())
-}
-BY_SCRIPT = {script: name for name, script in SCRIPTS.items()}
+PAGES = sorted([REPO / 'README.md', *(REPO / 'docs').glob('*.md'),
+                *(REPO / 'data_splits').rglob('README.md')])
 
 
 def _command_lines(text: str):
@@ -35,56 +31,46 @@ def _uses(words):
     while words and re.fullmatch(r'[A-Z_]+=\S*', words[0]):
         words = words[1:]  # knobs
     for i, word in enumerate(words):
-        if word == 'vifi-clip' and i + 1 < len(words):
+        if word in ('vifi-clip', 'projects.vifi_clip_tools') and words[i + 1:]:
             return words[i + 1], words[i + 2:]
-        if word == 'projects.vifi_clip_tools.cli':
-            return words[i + 1], words[i + 2:]
-        if word.startswith('tools/') and word.endswith('.py'):
-            return BY_SCRIPT[word[6:]], words[i + 1:]
+        if word in ('tools/train.py', 'tools/test.py'):
+            return word[6:-3], words[i + 1:]
     return None
 
 
-USES = [(page.name, *use) for page in PAGES
+USES = [(page, *use) for page in PAGES
         for words in _command_lines(page.read_text())
         if (use := _uses(words)) and not use[0].startswith('-')
         and use[0] != 'COMMAND']
 
 
-@pytest.fixture(scope='module')
-def help_of():
-    """Help texts by command, from the parsers that read the options."""
-    texts = {}
-
-    def get(name):
-        if name not in texts:
-            code = (f'import sys; sys.argv = ["vifi-clip", {name!r}, "--help"]'
-                    '; from projects.vifi_clip_tools.cli import main; main()')
-            texts[name] = subprocess.run(
-                [sys.executable, '-c', code], cwd=REPO, text=True,
-                capture_output=True).stdout
-        return texts[name]
-
-    return get
-
-
-def test_there_are_commands():
+def test_options_exist(capsys):
     assert len(USES) > 40 and len({name for _, name, _ in USES}) > 15
-
-
-@pytest.mark.parametrize('page, name, words', USES,
-                         ids=lambda value: str(value)[:40])
-def test_commands_exist(page, name, words, help_of):
-    assert name in COMMANDS
-    options = {word.partition('=')[0] for word in words
-               if word.startswith('--')}
-    known = set(re.findall(r'--[\w-]+', help_of(name)))
-    assert options <= known, f'{page}: vifi-clip {name}'
+    known, wrong = {}, []
+    for page, name, words in USES:
+        assert name in COMMANDS, page
+        if name not in known:
+            assert vifi(name, '--help') == 0
+            known[name] = set(re.findall(r'--[\w-]+',
+                                         capsys.readouterr().out))
+        options = {word.partition('=')[0] for word in words
+                   if word.startswith('--')}
+        wrong += [(page.name, name, option)
+                  for option in options - known[name]]
+    assert not wrong
 
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
-def test_links(page):
-    for target in re.findall(r'\]\(([^)#:]+)(?:#[^)]*)?\)', page.read_text()):
-        assert (page.parent / target).exists(), target
+def test_files_that_are_named_exist(page):
+    text = page.read_text()
+    links = re.findall(r'\]\(([^)#:]+)(?:#[^)]*)?\)', text)
+    missing = [link for link in links if not (page.parent / link).exists()]
+    # ours, from the root of the checkout
+    paths = re.findall(
+        r'(?<![\w/.])((?:projects|configs|tools|tests|benchmarks|docs)/'
+        r'[\w/.-]*\.(?:py|sh|md|ipynb))\b', text)
+    missing += [path for path in paths if not (REPO / path).exists()]
+    assert not missing
 
 
 def test_api_page_names_what_there_is():
@@ -96,6 +82,7 @@ def test_api_page_names_what_there_is():
         assert getattr(importlib.import_module(module), attribute).__doc__
 
 
+@pytest.mark.slow
 def test_site_builds(tmp_path):
     done = subprocess.run(
         [sys.executable, '-m', 'mkdocs', 'build', '--strict', '--site-dir',

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+import pytest
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from nbclient import NotebookClient
 
@@ -20,6 +21,7 @@ class _ThisPython(KernelSpecManager):
             display_name='Python 3', language='python')
 
 
+@pytest.mark.slow
 def test_video_to_model(tmp_path, monkeypatch):
     monkeypatch.setenv('TMPDIR', str(tmp_path))
     monkeypatch.setenv('PYTHONPATH', str(REPO))

@@ -1,8 +1,7 @@
 """A tiny small world for tests."""
 from pathlib import Path
 
-from projects.vifi_clip_tools.mini_world.build import WorldParams
-from projects.vifi_clip_tools.mini_world import build
+from projects.vifi_clip_tools.mini_world.build import WorldParams, build
 
 
 def build_tiny_world(out: Path) -> Path:

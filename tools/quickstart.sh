@@ -15,4 +15,4 @@ for argument in "$@"; do
     if [ -e "$start/$argument" ]; then argument="$start/$argument"; fi
     arguments+=("$argument")
 done
-exec "$PYTHON" tools/quickstart.py ${arguments[@]+"${arguments[@]}"}
+exec "$PYTHON" -m projects.vifi_clip_tools quickstart ${arguments[@]+"${arguments[@]}"}

@@ -1,4 +1,4 @@
-# The small world of tools/make_mini_dataset.py: 8 frames, 60 x 60
+# The small world of vifi-clip mini-world: 8 frames, 60 x 60
 # pixels of 64 x 64.
 # Knobs: DATA_ROOT, WORKERS.
 _base_ = ['../pipelines/mini.py']

@@ -1,7 +1,7 @@
 # MSR-VTT for retrieval: every (video, caption) pair of 9,000 videos to train
 # on, 1,000 videos with one caption each to test on. 16 frames, 224 x 224.
 # Knobs: DATA_ROOT and LIST_ROOT (hold a folder for each data set), or LIST_DIR
-# (holds train_9k.json and test_JSFUSION.json of tools/make_splits.py) and
+# (holds train_9k.json and test_JSFUSION.json of vifi-clip splits) and
 # VIDEO_DIR; WORKERS (see videos.py); ARCH.
 data_root = '{{$DATA_ROOT:data}}'
 list_root = '{{$LIST_ROOT:default}}'

@@ -1,4 +1,4 @@
-# Videos with labels, in lists of tools/make_splits.py. What is trained and
+# Videos with labels, in lists of vifi-clip splits. What is trained and
 # tested on, and through which pipelines, the entry says.
 # Knobs: DATA_ROOT (holds <data set>/videos), LIST_ROOT (holds the lists of
 # each data set); WORKERS, processes that read videos: a number, or 'auto', the
