@@ -47,7 +47,7 @@ _pack = [
     dict(type='PackActionInputs', collect_keys=('imgs', 'text'))
 ]
 train_pipeline = [
-    dict(type='DecordInit'),
+    dict(type='VideoReader'),
     # One random frame in each of 8 equal segments.
     dict(type='SampleFrames', clip_len=1, frame_interval=1, num_clips=8),
     dict(type='DecordDecode'),
@@ -55,7 +55,7 @@ train_pipeline = [
     *_pack
 ]
 val_pipeline = [
-    dict(type='DecordInit'),
+    dict(type='VideoReader'),
     dict(type='SparseSampleViews', num_frames=8, num_views=1),
     dict(type='DecordDecode'),
     dict(type='CenterCrop', crop_size=60),

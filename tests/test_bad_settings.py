@@ -3,7 +3,6 @@ import shutil
 
 import pytest
 import torch
-from helpers import write_mp4
 from mmaction.registry import METRICS, MODELS
 from mmengine.config import Config
 from tiny import (NAMES, build_classifier, classifier_cfg, samples,
@@ -11,8 +10,6 @@ from tiny import (NAMES, build_classifier, classifier_cfg, samples,
 from tools_world import REPO, write_world
 
 from projects.vifi_clip.datasets import CheckedVideoDataset
-from projects.vifi_clip.datasets.video_reading import (BadVideoError,
-                                                       check_avi_is_whole)
 from projects.vifi_clip.engine import ClassListHook
 from projects.vifi_clip.errors import UserError
 
@@ -59,21 +56,6 @@ def test_spaces_around_names_are_dropped():
     classifier = build_classifier()
     classifier.set_classes([' a', 'b '])
     assert classifier.class_names == ['a', 'b']
-
-
-@pytest.mark.parametrize('name', ['v.avi', 'v.mp4'])
-def test_cut_avi_is_told_by_its_content(tmp_path, name):
-    """decord would crash the process, whatever the file is called."""
-    whole = tmp_path / 'whole.avi'
-    write_mp4(whole, num_frames=40)
-    data = whole.read_bytes()
-    assert data[:4] == b'RIFF'
-    path = tmp_path / name
-    path.write_bytes(data)
-    check_avi_is_whole(str(path))
-    path.write_bytes(data[:len(data) // 2])
-    with pytest.raises(BadVideoError, match='cut short'):
-        check_avi_is_whole(str(path))
 
 
 def _dataset(root, text, encoding):

@@ -31,7 +31,7 @@ _PACK = [
 ]
 PIPELINES = dict(
     train=[
-        dict(type='DecordInit'),
+        dict(type='VideoReader'),
         dict(type='SampleFrames', clip_len=1, frame_interval=1,
              num_clips=NUM_FRAMES),
         dict(type='DecordDecode'),
@@ -42,14 +42,14 @@ PIPELINES = dict(
         dict(type='Flip', flip_ratio=0.5), *_PACK
     ],
     val=[
-        dict(type='DecordInit'),
+        dict(type='VideoReader'),
         dict(type='SparseSampleViews', num_frames=NUM_FRAMES),
         dict(type='DecordDecode'),
         dict(type='Resize', scale=(-1, 36)),
         dict(type='CenterCrop', crop_size=32), *_PACK
     ],
     test=[
-        dict(type='DecordInit'),
+        dict(type='VideoReader'),
         dict(type='SparseSampleViews', num_frames=NUM_FRAMES, num_views=4),
         dict(type='DecordDecode'),
         dict(type='Resize', scale=(-1, 32)),

@@ -44,7 +44,7 @@ optim_wrapper = dict(
 # The base's 25 frames in 10 crops are no views of 8 frames; 3 such views in
 # 10 crops are as many frames.
 test_pipeline = [
-    dict(type='DecordInit'),
+    dict(type='VideoReader'),
     dict(type='SparseSampleViews', num_frames=8, num_views=3),
     dict(type='DecordDecode'),
     dict(type='Resize', scale=(-1, 256)),

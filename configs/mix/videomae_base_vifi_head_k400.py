@@ -43,7 +43,7 @@ model = dict(
 # From here on, what the base, which is for testing only, leaves out.
 epochs = 30
 train_pipeline = [
-    dict(type='DecordInit'),
+    dict(type='VideoReader'),
     dict(type='SampleFrames', clip_len=16, frame_interval=4, num_clips=1),
     dict(type='DecordDecode'),
     dict(type='Resize', scale=(-1, 256)),
@@ -54,7 +54,7 @@ train_pipeline = [
     dict(type='PackActionInputs')
 ]
 val_pipeline = [
-    dict(type='DecordInit'),
+    dict(type='VideoReader'),
     dict(
         type='SampleFrames',
         clip_len=16,

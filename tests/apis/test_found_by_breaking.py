@@ -14,10 +14,9 @@ from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
 from projects.vifi_clip.apis.config import read_config
 from projects.vifi_clip.apis.loading import load_model
 from projects.vifi_clip.apis.inputs import VideoInput
-from projects.vifi_clip.datasets.video_reader import (VideoReader,
+from projects.vifi_clip.datasets.video_reader import (OpenedVideo,
                                                       open_container)
-from projects.vifi_clip.datasets.video_reading import BadVideoError
-from projects.vifi_clip.errors import UserError
+from projects.vifi_clip.errors import UnreadableVideo, UserError
 from projects.vifi_clip.models.pretrained import resolve_pretrained
 
 
@@ -39,7 +38,7 @@ def test_a_playlist_does_not_open_other_files(tmp_path, video, infer):
     playlist = tmp_path / 'list.m3u8'
     playlist.write_text('#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:2.0,\n'
                         f'{video}\n#EXT-X-ENDLIST\n')
-    with pytest.raises(BadVideoError):
+    with pytest.raises(UnreadableVideo):
         open_container(str(playlist))
     with pytest.raises(UserError, match='list.m3u8 cannot be read'):
         infer(str(playlist))
@@ -125,7 +124,7 @@ def test_windows_follow_the_frames_own_times(tmp_path, infer):
     [0, 1, 2e17], [0, 2, 1], [0, float('nan'), 2], [0, 0, 0]])
 def test_times_that_are_none(video, monkeypatch, ends):
     """decord makes some up for AVI files."""
-    reader = VideoReader(video)
+    reader = OpenedVideo(video)
     assert reader.frame_times()[-1] == pytest.approx(20 / reader.get_avg_fps())
     spans = np.array(list(zip(ends[:-1], ends[1:])))
     reader._reader = SimpleNamespace(get_frame_timestamp=lambda _: spans)

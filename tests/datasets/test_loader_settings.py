@@ -81,7 +81,7 @@ def test_auto_is_resolved(machine, entry):
     assert counts(cfg) == {(11, True)}
     assert '24 cores / 2 processes' in said and '11 data workers' in said
     first = cfg.train_dataloader.dataset.pipeline[0]
-    assert first.type == 'DecordInit' and 'num_threads' not in first
+    assert first.type == 'VideoReader' and 'num_threads' not in first
 
 
 def test_without_workers_decoding_takes_threads(machine, monkeypatch):

@@ -17,7 +17,7 @@ CAPTIONS = {
     'c d.mp4': ['two cars', 'cars', 'a race']
 }
 PIPELINE = [
-    dict(type='DecordInit'),
+    dict(type='VideoReader'),
     dict(type='SparseSampleViews', num_frames=2),
     dict(type='DecordDecode'),
     dict(type='FormatShape', input_format='NCHW'),

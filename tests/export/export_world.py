@@ -12,7 +12,7 @@ open_once = functools.cache(open_file)
 FRAMES = 3
 PIXELS = dict(mean=[120., 110., 100.], std=[60., 50., 55.])
 PIPELINE = [
-    dict(type='DecordInit'),
+    dict(type='VideoReader'),
     dict(type='SparseSampleViews', num_frames=FRAMES, num_views=1),
     dict(type='DecordDecodeOnce'),
     dict(type='Resize', scale=(-1, 40)),

@@ -22,7 +22,7 @@ _pack = [
     dict(type='PackActionInputs', collect_keys=('imgs', 'text'))
 ]
 train_pipeline = [
-    dict(type='DecordInit'),
+    dict(type='VideoReader'),
     # One random frame in each of 16 equal segments.
     dict(type='SampleFrames', clip_len=1, frame_interval=1, num_clips=16),
     dict(type='DecordDecodeOnce'),
@@ -32,7 +32,7 @@ train_pipeline = [
     *_pack
 ]
 val_pipeline = [
-    dict(type='DecordInit'),
+    dict(type='VideoReader'),
     dict(type='SparseSampleViews', num_frames=16, num_views=1),
     dict(type='DecordDecodeOnce'),
     dict(type='Resize', scale=(-1, 256)),

@@ -4,7 +4,7 @@
 num_frames = int('{{$NUM_FRAMES:32}}')
 
 train_pipeline = [
-    dict(type='DecordInit'),
+    dict(type='VideoReader'),
     # One random frame in each of num_frames equal segments.
     dict(
         type='SampleFrames',
@@ -42,7 +42,7 @@ train_pipeline = [
 # One view: segment midpoints, centre crop. Used in training and by
 # `tools/test.py --single-view`.
 val_pipeline = [
-    dict(type='DecordInit'),
+    dict(type='VideoReader'),
     dict(type='SparseSampleViews', num_frames=num_frames, num_views=1),
     dict(type='DecordDecodeOnce'),
     dict(type='Resize', scale=(-1, 256)),
@@ -54,7 +54,7 @@ val_pipeline = [
 # 4 temporal x 3 spatial views. mode='random' draws the temporal views as the
 # paper's release does; its frames differ from run to run, ours do not.
 views_pipeline = [
-    dict(type='DecordInit'),
+    dict(type='VideoReader'),
     dict(
         type='SparseSampleViews',
         num_frames=num_frames,

@@ -1,6 +1,6 @@
 # The small world's clips: 8 frames, 60 x 60 pixels of 64 x 64.
 train_pipeline = [
-    dict(type='DecordInit'),
+    dict(type='VideoReader'),
     # One random frame in each of 8 equal segments.
     dict(type='SampleFrames', clip_len=1, frame_interval=1, num_clips=8),
     dict(type='DecordDecodeOnce'),
@@ -12,7 +12,7 @@ train_pipeline = [
 ]
 # Clips of the small world have 64 pixels; other videos are made so.
 val_pipeline = [
-    dict(type='DecordInit'),
+    dict(type='VideoReader'),
     dict(type='SparseSampleViews', num_frames=8, num_views=1),
     dict(type='DecordDecodeOnce'),
     dict(type='Resize', scale=(-1, 64)),
@@ -24,7 +24,7 @@ val_pipeline = [
 # 4 temporal x 3 spatial views. The clips are square, so they are cut to a
 # height of 60 first: ThreeCrop takes left, middle and right of what is wide.
 test_pipeline = [
-    dict(type='DecordInit'),
+    dict(type='VideoReader'),
     dict(type='SparseSampleViews', num_frames=8, num_views=4),
     dict(type='DecordDecodeOnce'),
     dict(type='Resize', scale=(-1, 64)),

@@ -19,7 +19,6 @@ from urllib.request import Request, url2pathname, urlopen
 import numpy as np
 
 from ..datasets.class_list import check_class_names, read_class_list
-from ..datasets.video_reading import BadVideoError
 from ..errors import UnreadableVideo, UserError
 
 # What PyAV and decord open, and people keep.
@@ -60,8 +59,8 @@ class VideoInput:
         is removed after.
 
         Raises:
-            UnreadableVideo: It cannot be fetched or recorded, or what is
-                done with it meanwhile raises BadVideoError.
+            UnreadableVideo: It cannot be fetched or recorded; or what is
+                done with it meanwhile raises one, which gets its name.
         """
         path = self.path or ''
         try:
@@ -77,8 +76,8 @@ class VideoInput:
                 yield replace(self, path=None, frames=frames, fps=fps)
             else:
                 yield self
-        except BadVideoError as error:
-            raise UnreadableVideo(self.name, str(error)) from error
+        except UnreadableVideo as error:
+            raise UnreadableVideo(self.name, error.reason) from error
 
 
 def is_url(text: str) -> bool:
@@ -209,15 +208,15 @@ def fetch(address: str, path: str, max_mb: float = MAX_MB,
         timeout (float): Seconds to wait for more.
 
     Raises:
-        BadVideoError: It cannot be fetched, or is too large.
+        UnreadableVideo: It cannot be fetched, or is too large.
     """
     most = int(max_mb * 2**20)
 
     def check_size(size: int) -> None:
         if size > most:
-            raise BadVideoError(
-                f'it is larger than the {most / 2**20:g} MB that may be '
-                'fetched (--max-download)')
+            raise UnreadableVideo(
+                address, f'it is larger than the {most / 2**20:g} MB that '
+                'may be fetched (--max-download)')
 
     try:
         request = Request(_quoted(address),
@@ -237,10 +236,11 @@ def fetch(address: str, path: str, max_mb: float = MAX_MB,
             reason = f'{error.code} {error.reason}'
         elif isinstance(error, URLError):
             reason = str(error.reason)
-        raise BadVideoError(f'it cannot be fetched: {reason}') from error
+        raise UnreadableVideo(
+            address, f'it cannot be fetched: {reason}') from error
     if done < expected:
-        raise BadVideoError(f'it cannot be fetched: {done} of {expected} '
-                            'bytes came')
+        raise UnreadableVideo(address, f'it cannot be fetched: {done} of '
+                              f'{expected} bytes came')
 
 
 def is_camera(text: str) -> bool:
@@ -277,7 +277,7 @@ def record(text: str) -> Tuple[np.ndarray, float]:
         tuple: Frames uint8 RGB [T, H, W, 3], and how many came in a second.
 
     Raises:
-        BadVideoError: There is no such camera, or it gives nothing.
+        UnreadableVideo: There is no such camera, or it gives nothing.
     """
     import cv2
     index, seconds = parse_camera(text)
@@ -287,7 +287,7 @@ def record(text: str) -> Tuple[np.ndarray, float]:
     log.setLogLevel(level)
     try:
         if not camera.isOpened():
-            raise BadVideoError(f'no camera {index}')
+            raise UnreadableVideo(text, f'no camera {index}')
         frames, start, end = [], None, None
         while end is None or end - start < seconds:
             good, frame = camera.read()
@@ -299,7 +299,7 @@ def record(text: str) -> Tuple[np.ndarray, float]:
     finally:
         camera.release()
     if not frames:
-        raise BadVideoError(f'camera {index} gives no pictures')
+        raise UnreadableVideo(text, f'camera {index} gives no pictures')
     rate = (len(frames) - 1) / (end - start) if end > start else 25.
     return np.stack(frames), rate
 

@@ -9,9 +9,8 @@ from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 from mmengine.config import Config
 
-from ..datasets.video_reading import BadVideoError
-from ..errors import UserError
-from ..datasets.video_reader import OpenVideo
+from ..datasets.video_reader import OPENERS, VideoReader
+from ..errors import UnreadableVideo, UserError
 
 Views = Union[None, int, Tuple[int, int]]
 _MOST_VIEWS = 1000
@@ -38,7 +37,8 @@ class CheckSize(BaseTransform):
         height, width = results['imgs'][0].shape[:2]
         if (width, height) != self.size:
             height, width = results['original_shape']
-            raise BadVideoError(
+            raise UnreadableVideo(
+                results['filename'],
                 f'its pictures have {width} x {height} pixels, too few for a '
                 'model of {} x {} whose config does not enlarge them'.format(
                     *self.size))
@@ -169,7 +169,7 @@ def build_steps(steps: Sequence[dict],
         kind = step['type']
         if kind == 'FormatShape' and size:
             built.append(CheckSize(size))
-        if array and kind.endswith('Init'):
+        if array and issubclass(TRANSFORMS.get(kind), OPENERS):
             continue
         if array and 'Decode' in kind:
             step = dict(type='ArrayDecode')
@@ -179,7 +179,7 @@ def build_steps(steps: Sequence[dict],
         if pixels and kind == 'FormatShape':
             break
         if kind == 'DecordInit':
-            step = dict(step, type=OpenVideo)
+            step = dict(step, type=VideoReader)
         built.append(TRANSFORMS.build(step))
     return built
 

@@ -8,11 +8,10 @@ from typing import Callable, List, Optional, Tuple
 import numpy as np
 from mmengine.config import Config
 
-from ..datasets.video_reading import BadVideoError, is_reader, run_pipeline
+from ..datasets.video_reader import OPENERS, OpenedVideo, run_pipeline
 from ..errors import UnreadableVideo, UserError
 from .pipeline import Views, build_steps, pipeline_cfg
 from .inputs import VideoInput
-from ..datasets.video_reader import VideoReader
 
 _MOST_WINDOWS = 100_000
 
@@ -118,7 +117,7 @@ class VideoSampler:
             pipeline_cfg(self.cfg, 1), video.frames is not None, given=True,
             pixels=True)
         first = next((i for i, step in enumerate(steps, 1)
-                      if is_reader(step)), 0)
+                      if isinstance(step, OPENERS)), 0)
         results = _apply(steps[:first], video, _info(video))
         total, fps = results['total_frames'], _rate(results, video)
         times = _times(results, total, fps)
@@ -140,7 +139,7 @@ class VideoSampler:
         def read(wanted: np.ndarray) -> np.ndarray:
             # Ours is opened once, which reads an index of the whole file;
             # others cannot be asked twice.
-            ours = isinstance(results.get('video_reader'), VideoReader)
+            ours = isinstance(results.get('video_reader'), OpenedVideo)
             left = steps[first:] if ours else steps
             given = dict(results if ours else _info(video), wanted=wanted)
             return np.stack(_apply(left, video, given)['imgs'])
@@ -178,9 +177,10 @@ def _apply(steps: list, video: VideoInput, info: dict) -> dict:
     """
     try:
         results = run_pipeline(steps, info)
-    except (BadVideoError, OSError) as error:
-        reason = str(error).removeprefix(f'{BadVideoError.__name__}: ')
-        raise UnreadableVideo(video.name, reason) from error
+    except UnreadableVideo as error:
+        raise UnreadableVideo(video.name, error.reason) from error
+    except OSError as error:
+        raise UnreadableVideo(video.name, str(error)) from error
     if results is None:
         raise UnreadableVideo(video.name, 'the pipeline left it out')
     return results

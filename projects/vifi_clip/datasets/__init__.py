@@ -6,11 +6,13 @@ from .decoding import (DecordDecodeOnce, OpenCVDecodeOnce, PyAVDecodeOnce,
 from .text_transforms import OpenCLIPTokenize
 from .transforms import FrameColorJitter, SparseSampleViews
 from .video_dataset import CheckedVideoDataset
+from .video_reader import VideoReader
 from .video_text_dataset import CheckedVideoTextDataset
 
 __all__ = [
     'CachedVideoDataset', 'CheckedVideoDataset', 'CheckedVideoTextDataset',
     'DecordDecodeOnce', 'FrameColorJitter', 'OpenCLIPTokenize',
     'OpenCVDecodeOnce', 'PyAVDecodeOnce', 'RepeatFrames', 'SparseSampleViews',
-    'check_class_names', 'read_class_descriptions', 'read_class_list'
+    'VideoReader', 'check_class_names', 'read_class_descriptions',
+    'read_class_list'
 ]

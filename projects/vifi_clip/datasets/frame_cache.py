@@ -22,6 +22,7 @@ from ..files import read_json
 
 SETTINGS = 'cache.json'
 VERSION = 1
+_SAME = dict(VideoReader='DecordInit')  # steps of the same pixels
 _NOTES = ('made_with', )  # for people; not compared
 
 
@@ -39,11 +40,12 @@ def cache_key(filename: str, root: Optional[str]) -> str:
 
 def pipeline_identity(pipeline: Sequence[Mapping]) -> List[dict]:
     """What of a pipeline decides the pixels: without decoding once, which is
-    exact, and threads."""
+    exact, and threads. VideoReader gives the frames of DecordInit, whose name
+    older caches have."""
     steps = json.loads(json.dumps([dict(step) for step in pipeline]))
     return [
         dict({k: v for k, v in step.items() if k != 'num_threads'},
-             type=step['type'].removesuffix('Once'))
+             type=_SAME.get(step['type'], step['type'].removesuffix('Once')))
         for step in steps if step['type'] != 'RepeatFrames'
     ]
 

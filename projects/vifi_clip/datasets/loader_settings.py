@@ -111,7 +111,7 @@ def resolve_workers(cfg: Config, accelerator: Optional[bool] = None) -> str:
     Args:
         cfg (Config): Changed in place: ``num_workers`` and
             ``persistent_workers`` of the loaders and, without workers,
-            ``num_threads`` of a DecordInit that names none.
+            ``num_threads`` of readers that name none.
         accelerator (bool, optional): Defaults to whether CUDA is there.
 
     Returns:
@@ -133,7 +133,7 @@ def resolve_workers(cfg: Config, accelerator: Optional[bool] = None) -> str:
         loader.num_workers = workers
         loader.persistent_workers = workers > 0
         if threads > 1:
-            for step in _decord_steps(loader.get('dataset') or {}):
+            for step in _reader_steps(loader.get('dataset') or {}):
                 step.setdefault('num_threads', threads)
     where = 'beside an accelerator' if accelerator else 'on the CPU alone'
     return (f'WORKERS=auto: {workers} data workers a process ({cores} cores / '
@@ -141,13 +141,13 @@ def resolve_workers(cfg: Config, accelerator: Optional[bool] = None) -> str:
             'thread(s) each; WORKERS=N sets another number')
 
 
-def _decord_steps(dataset: dict) -> Iterator[dict]:
-    """DecordInit steps of a dataset's config and of those that it wraps."""
+def _reader_steps(dataset: dict) -> Iterator[dict]:
+    """Yield reader steps of a dataset's config and of those that it wraps."""
     inner = list(dataset.get('datasets') or [])
     if dataset.get('dataset'):
         inner.append(dataset['dataset'])
     for child in inner:
-        yield from _decord_steps(child)
+        yield from _reader_steps(child)
     for step in dataset.get('pipeline') or []:
-        if step.get('type') == 'DecordInit':
+        if step.get('type') in ('VideoReader', 'DecordInit'):
             yield step

@@ -7,14 +7,14 @@ import torch
 from mmaction.datasets import VideoDataset
 from mmaction.registry import DATASETS
 
-from ..errors import UserError
+from ..errors import UnreadableVideo, UserError
 from .bad_videos import BadVideos
 from .class_list import read_class_list
 from .list_protocol import check_protocol
 from .sample_rng import sample_rng
 from .video_list import (check_ann_file, check_video_root, find_missing,
                          read_video_list)
-from .video_reading import BadVideoError, reads_local_files, run_pipeline
+from .video_reader import reads_local_files, run_pipeline
 
 
 @DATASETS.register_module()
@@ -29,7 +29,7 @@ class CheckedVideoDataset(VideoDataset):
     - in test: an error, or counted as wrong (``on_bad_video``).
 
     Only what goes wrong in transforms that read the video
-    (:data:`~.video_reading.READER_TRANSFORMS`) makes a video bad; any other
+    (:data:`~.video_reader.READERS`) makes a video bad; any other
     error of the pipeline is raised as it is.
 
     Args:
@@ -214,8 +214,8 @@ class CheckedVideoDataset(VideoDataset):
         try:
             with self._rng(idx):
                 return self._run(idx)
-        except BadVideoError as error:
-            self._bad.add([idx], str(error))
+        except UnreadableVideo as error:
+            self._bad.add([idx], error.reason)
             self._check_bound()
             return None
 
@@ -228,10 +228,10 @@ class CheckedVideoDataset(VideoDataset):
             return self._run_or_stand_in(idx)
         try:
             return self._run(idx)
-        except BadVideoError as error:
+        except UnreadableVideo as error:
             raise UserError(
-                f'cannot read {self._filename(idx)}: {error}; replace the '
-                f'file, delete its line from {self.ann_file}, or set '
+                f'cannot read {self._filename(idx)}: {error.reason}; replace '
+                f'the file, delete its line from {self.ann_file}, or set '
                 "on_bad_video='count_as_wrong'") from error
 
     def _run_or_stand_in(self, idx: int) -> Any:
@@ -241,8 +241,8 @@ class CheckedVideoDataset(VideoDataset):
                 continue
             try:
                 data = self._run(idx, source=self._filename(donor))
-            except BadVideoError as error:
-                self._bad.add([donor], str(error))
+            except UnreadableVideo as error:
+                self._bad.add([donor], error.reason)
                 continue
             if donor != idx and data is not None:
                 data['data_samples'].set_metainfo(dict(bad_video=True))

@@ -155,6 +155,6 @@ def _is_file(entry: os.DirEntry) -> bool:
 
 def _is_in(path: str, names: Set[str]) -> bool:
     name = osp.basename(path)
-    # DecordInit adds '.mp4' to a path without extension.
+    # A reader takes a path without extension for one with '.mp4'.
     return name in names or (osp.splitext(name)[1] == ''
                              and f'{name}.mp4' in names)

@@ -1,18 +1,36 @@
-"""Open a file with decord, and with PyAV what decord 0.6 cannot read.
+"""Open videos: the one reader of training, test, prediction and all else.
 
-That is AV1, some narrow pictures, and names that are not UTF-8. decord's
-FFmpeg is of 2019; PyAV's is of today.
+decord decodes, and PyAV what decord 0.6 cannot read: AV1, some narrow
+pictures, and names that are not UTF-8 (decord's FFmpeg is of 2019).
+
+    VideoReader       the first step of a pipeline
+    OpenedVideo       what it opens: numbered frames
+    open_container    PyAV's container, with duration, frame_at and
+                      frames_with_times for frames by their times
+    run_pipeline      a pipeline whose errors tell a bad video from a bad step
 """
+import io
 import os
+import os.path as osp
 import stat
+from fractions import Fraction
 from types import SimpleNamespace
-from typing import Any, Iterator, List, Optional, Sequence
+from typing import (Any, BinaryIO, Callable, Iterator, Optional, Sequence,
+                    Tuple, Union)
 
 import numpy as np
-from mmaction.datasets.transforms import DecordInit
+from mmaction.datasets.transforms import (DecordDecode, DecordInit,
+                                          ImageDecode, OpenCVDecode,
+                                          OpenCVInit, PIMSDecode, PIMSInit,
+                                          PyAVDecode, PyAVInit)
+from mmaction.registry import TRANSFORMS
+from mmcv.transforms import BaseTransform
+from mmengine.fileio import FileClient
 
+from ..errors import UnreadableVideo
 from .video_list import is_local
-from .video_reading import BadVideoError
+
+Source = Union[str, bytes]  # a file on the local disk, or its content
 
 # Of the frames that the container promises; a few are often missing at the
 # end of files that play well.
@@ -28,53 +46,82 @@ CONTAINERS = ','.join((
     'wav', 'mp3', 'flac'))  # these to say that they have no pictures
 
 
-class OpenVideo(DecordInit):
-    """DecordInit from the file, not from a copy of it in memory.
+@TRANSFORMS.register_module()
+class VideoReader(BaseTransform):
+    """Open a video: the first step of a pipeline, before the sampling.
 
-    A long video may have gigabytes. MMAction2's also takes a name without an
-    ending for another, with '.mp4'.
-    """
-
-    def transform(self, results: dict) -> dict:
-        """Add ``video_reader``, ``total_frames``, ``avg_fps`` and
-        ``frame_times``, to be called."""
-        path = results['filename']
-        if not is_local(path) or self.io_backend != 'disk':
-            return super().transform(results)
-        reader = VideoReader(path, self.num_threads)
-        results.update(video_reader=reader, total_frames=len(reader),
-                       avg_fps=reader.get_avg_fps(),
-                       frame_times=reader.frame_times)
-        return results
-
-
-class VideoReader:
-    """decord's reader as long as that works, and then PyAV's.
+    MMAction2's decoders of decord's frames (DecordDecode, DecordDecodeOnce)
+    stand behind it. Required key is ``filename``; a name without an ending
+    may stand for one with '.mp4'. Added keys are ``video_reader``
+    (:class:`OpenedVideo`), ``total_frames``, ``avg_fps`` and
+    ``frame_times`` (its method).
 
     Args:
-        path (str): File on the local disk.
+        num_threads (int): Threads that decode one video. Defaults to 1.
+        io_backend (str): Where the files are: 'disk', or another of
+            MMEngine's storages, from which a file is fetched into memory.
+            Defaults to 'disk'.
+        **kwargs: Of that storage's client.
+
+    Raises:
+        UnreadableVideo: The video cannot be read.
+    """
+
+    def __init__(self, num_threads: int = 1, io_backend: str = 'disk',
+                 **kwargs) -> None:
+        self.num_threads = num_threads
+        self.io_backend = io_backend
+        self.kwargs = kwargs
+        self._client: Optional[FileClient] = None  # made where it is used
+
+    def transform(self, results: dict) -> dict:
+        """Open one video."""
+        path = results['filename']
+        source: Source = path
+        if self.io_backend not in ('disk', 'local') or not is_local(path):
+            if self._client is None:
+                self._client = FileClient(self.io_backend, **self.kwargs)
+            source = self._client.get(path)
+        elif (osp.splitext(path)[1] == '' and not osp.exists(path)
+              and osp.isfile(f'{path}.mp4')):
+            source = f'{path}.mp4'  # as DecordInit takes it
+        video = OpenedVideo(source, self.num_threads)
+        results.update(
+            video_reader=video,
+            total_frames=len(video),
+            avg_fps=video.get_avg_fps(),
+            frame_times=video.frame_times)
+        return results
+
+    def __repr__(self) -> str:
+        return (f'{self.__class__.__name__}(num_threads={self.num_threads}, '
+                f'io_backend={self.io_backend!r})')
+
+
+class OpenedVideo:
+    """The frames of a video, by their numbers.
+
+    Args:
+        source (str | bytes): File on the local disk, or its content.
         num_threads (int): Of decord. Defaults to 1.
 
     Raises:
-        BadVideoError: Neither can read it.
+        UnreadableVideo: Neither decord nor PyAV can read it.
     """
 
-    def __init__(self, path: str, num_threads: int = 1) -> None:
-        _check_file(path)
-        self._path = path
+    def __init__(self, source: Source, num_threads: int = 1) -> None:
+        check_file(source)
+        self._source = source
         try:
-            import decord
-            with open_container(path, quick=True):
+            with open_container(source, quick=True):
                 pass  # at no video decord would write to standard error
-            decord.logging.set_level(decord.logging.QUIET)
-            self._reader: Any = decord.VideoReader(
-                path, num_threads=num_threads)
+            self._reader: Any = open_with_decord(source, num_threads)
             self._total = len(self._reader)
         except Exception:  # decord's errors have no common class
             self._fall_back()
 
     def _fall_back(self) -> None:
-        self._reader = PyAVReader(self._path)
+        self._reader = PyAVReader(self._source)
         self._total = len(self._reader)
 
     def __len__(self) -> int:
@@ -83,7 +130,7 @@ class VideoReader:
     def __getattr__(self, name: str) -> Any:
         if name == '_reader':  # not there yet
             raise AttributeError(name)
-        return getattr(self._reader, name)  # seek, next, ...
+        return getattr(self._reader, name)  # get_avg_fps, seek, next, ...
 
     def frame_times(self) -> Optional[np.ndarray]:
         """Start of each frame in seconds after the first one's, and at last
@@ -93,14 +140,10 @@ class VideoReader:
             return None
         spans = np.asarray(self._reader.get_frame_timestamp(
             range(self._total)), dtype=np.float64)
-        times = np.append(spans[:, 0], spans[-1, 1]) - spans[0, 0]
-        # AVI has no times of its own: decord gives numbers like 2e17 then.
-        usable = (np.isfinite(times).all() and (np.diff(times) >= 0).all()
-                  and 0 < times[-1] < _LONGEST)
-        return times if usable else None
+        return usable_times(np.append(spans[:, 0], spans[-1, 1]))
 
     def get_batch(self, indices: Sequence[int]) -> Any:
-        """Frames, an object with ``asnumpy()``: uint8 [N, H, W, 3]."""
+        """Frames, an object with ``asnumpy()``: uint8 RGB [N, H, W, 3]."""
         try:
             return self._reader.get_batch(indices)
         except Exception:
@@ -110,51 +153,63 @@ class VideoReader:
         return self._reader.get_batch(indices)
 
 
+def usable_times(times: np.ndarray) -> Optional[np.ndarray]:
+    """Times of frames, from 0 on; None if they cannot be true.
+
+    AVI has no times of its own: decord gives numbers like 2e17 then.
+    """
+    times = times - times[0]
+    usable = (np.isfinite(times).all() and (np.diff(times) >= 0).all()
+              and 0 < times[-1] < _LONGEST)
+    return times if usable else None
+
+
+def open_with_decord(source: Source, num_threads: int = 1) -> Any:
+    """Open a video with decord, which may raise anything, or crash."""
+    import decord
+    decord.logging.set_level(decord.logging.QUIET)
+    file = io.BytesIO(source) if isinstance(source, bytes) else source
+    return decord.VideoReader(file, num_threads=num_threads)
+
+
 class PyAVReader:
-    """What :class:`VideoReader` uses of decord's reader, by PyAV.
+    """What :class:`OpenedVideo` uses of decord's reader, by PyAV.
 
     Ascending indices, over all calls, pass through the file once.
 
     Args:
-        path (str): File on the local disk.
+        source (str | bytes): File on the local disk, or its content.
 
     Raises:
-        BadVideoError: It cannot be read, or is cut short.
+        UnreadableVideo: It cannot be read, or is cut short.
     """
 
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._total, self._rate = self._look()
-        self._frames: Iterator[np.ndarray] = iter(())
-        self._next = self._total  # the first call starts anew
-
-    def _look(self) -> tuple:
-        """Frames that can be decoded, and how many are in a second."""
-        with open_container(self._path) as container:
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        with open_container(source) as container:
             stream = container.streams.video[0]
-            promised, rate = stream.frames, stream.average_rate
+            promised, self._rate = stream.frames, frame_rate(container)
             try:
-                total = sum(1 for _ in container.decode(stream))
+                self._total = sum(1 for _ in container.decode(stream))
             except Exception as error:
-                raise BadVideoError(_reason(error)) from error
-        check_whole(total, promised)
-        return total, float(rate or 25)
+                raise _unreadable(source, error) from error
+        check_whole(source, self._total, promised)
+        self._frames: Iterator[Any] = iter(())
+        self._next = self._total  # the first call starts anew
 
     def __len__(self) -> int:
         return self._total
 
     def get_avg_fps(self) -> float:
         """Frames in a second."""
-        return self._rate
+        return float(self._rate)
 
     def get_batch(self, indices: Sequence[int]) -> SimpleNamespace:
         """As decord's."""
-        wanted = np.asarray(indices).reshape(-1).tolist()
-        kept: dict = {}
-        for index in sorted(set(wanted)):
-            kept[index] = self._frame(index)
-        frames: List[np.ndarray] = [kept[index] for index in wanted]
-        return SimpleNamespace(asnumpy=lambda: np.stack(frames))
+        order = np.asarray(indices).reshape(-1).tolist()
+        frames = {index: self._frame(index) for index in sorted(set(order))}
+        return SimpleNamespace(
+            asnumpy=lambda: np.stack([frames[index] for index in order]))
 
     def _frame(self, index: int) -> np.ndarray:
         if index < self._next:
@@ -163,61 +218,152 @@ class PyAVReader:
         while self._next <= index:
             frame = next(self._frames, None)
             if frame is None:
-                raise BadVideoError(f'it has no frame {index}')
+                raise _unreadable(self._source, f'it has no frame {index}')
             self._next += 1
         return upright(frame)
 
     def _decode(self) -> Iterator[Any]:
-        with open_container(self._path) as container:
+        with open_container(self._source) as container:
             yield from container.decode(video=0)
 
 
-def open_container(path: str, quick: bool = False) -> Any:
-    """A file as PyAV's container, to be closed after.
+# Frames by their times, with PyAV alone
+
+
+def open_container(source: Source, quick: bool = False) -> Any:
+    """Open a file as PyAV's container, to be closed after.
 
     Args:
-        path (str): File on the local disk.
+        source (str | bytes): File on the local disk, or its content.
         quick (bool): Look at its head alone. Defaults to False.
 
     Raises:
-        BadVideoError: It cannot be read, or has no pictures.
+        UnreadableVideo: It cannot be read, or has no pictures.
     """
     import av
     options = dict(format_whitelist=CONTAINERS)
     if quick:
         options.update(probesize='65536', analyzeduration='0')
+    file = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
-        container = av.open(path, options=options)
+        container = av.open(file, options=options)
     except Exception as error:
-        raise BadVideoError(_reason(error)) from error
+        raise _unreadable(source, error) from error
     if quick:
         return container
     if not container.streams.video:
         container.close()
-        raise BadVideoError('it has no pictures, only sound')
+        raise _unreadable(source, 'it has no pictures, only sound')
     container.streams.video[0].thread_type = 'AUTO'
     return container
 
 
-def check_whole(total: int, promised: int) -> None:
-    """Refuse a file of which too few frames can be decoded.
+def frame_rate(container: Any) -> Fraction:
+    """Return the mean number of frames in a second; 25 if nothing tells."""
+    return Fraction(container.streams.video[0].average_rate or 25)
 
-    With several threads FFmpeg says nothing of it.
+
+def duration(container: Any) -> float:
+    """Return the length of a container's video in seconds.
+
+    Reads the whole file where its head does not say, as in what a browser's
+    camera records. 0 if nothing tells.
+    """
+    stream = container.streams.video[0]
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    if container.duration:
+        return container.duration / 1e6
+    last = max((packet.pts or 0 for packet in container.demux(stream)),
+               default=0)
+    return float(last * stream.time_base)
+
+
+def frame_at(container: Any, seconds: float) -> Optional[np.ndarray]:
+    """Return the frame that is shown at a time, uint8 RGB [H, W, 3].
 
     Args:
-        total (int): Frames that were decoded.
-        promised (int): Frames that the container says it has, or 0.
+        container (av.container.InputContainer): Of :func:`open_container`.
+        seconds (float): Time from the start of the video.
+
+    Returns:
+        np.ndarray, optional: The last frame, where the time is after the
+        end; None if there is none.
+    """
+    stream = container.streams.video[0]
+    first = stream.start_time or 0
+    container.seek(first + int(seconds / stream.time_base), stream=stream)
+    origin, shown = float(first * stream.time_base), None
+    for frame in container.decode(stream):
+        if shown is not None and frame.time is not None and (
+                frame.time - origin > seconds):
+            break
+        shown = frame
+    return None if shown is None else upright(shown)
+
+
+def frames_with_times(path: Source) -> Tuple[
+        Iterator[Tuple[np.ndarray, Fraction]], Fraction]:
+    """Decode a whole video, one frame at a time.
+
+    Args:
+        path (str | bytes): File on the local disk, or its content.
+
+    Returns:
+        tuple: Iterator over the frames (uint8 RGB [H, W, 3]) and the seconds
+        at which each is shown, ascending from 0; and the mean frame rate.
 
     Raises:
-        BadVideoError: It is cut short.
+        UnreadableVideo: It cannot be opened; from the iterator: it cannot be
+            decoded to its end.
     """
-    if total < _WHOLE * promised:
-        raise BadVideoError(f'the file is cut short: {total} of {promised} '
-                            'frames can be decoded')
+    container = open_container(path)
+    rate = frame_rate(container)
+
+    def frames() -> Iterator[Tuple[np.ndarray, Fraction]]:
+        # AVI says when a frame is decoded, not when it is shown
+        clock = _Clock(1 / rate, container.format.name != 'avi')
+        count = 0
+        with container:
+            stream = container.streams.video[0]
+            promised = stream.frames
+            try:
+                for count, frame in enumerate(container.decode(stream), 1):
+                    yield upright(frame), clock.time(frame)
+            except ValueError as error:  # FFmpeg's derive from it
+                raise _unreadable(path, error) from error
+        check_whole(path, count, promised)
+
+    return frames(), rate
+
+
+class _Clock:
+    """Times of frames from 0 on, ascending whatever the file says.
+
+    Args:
+        step (Fraction): Seconds from a frame to the next, where the file
+            does not say it.
+        said (bool): The file says it.
+    """
+
+    def __init__(self, step: Fraction, said: bool) -> None:
+        self._step, self._last, self._said = step, -step, said
+        self._shift: Optional[Fraction] = None
+
+    def time(self, frame: Any) -> Fraction:
+        """Seconds at which a frame of PyAV, the next, is shown."""
+        now = following = self._last + self._step
+        if self._said and frame.pts is not None:
+            said = frame.pts * frame.time_base
+            if self._shift is None or said + self._shift <= self._last:
+                self._shift = following - said  # the start, or a jump back
+            now = said + self._shift
+        self._last = now
+        return now
 
 
 def upright(frame: Any) -> np.ndarray:
-    """A frame of PyAV as it is to be seen, uint8 RGB [H, W, 3].
+    """Turn a frame of PyAV as it is to be seen, uint8 RGB [H, W, 3].
 
     Phones store what is filmed upright lying, with a note; decord turns such
     frames by itself.
@@ -226,20 +372,158 @@ def upright(frame: Any) -> np.ndarray:
     return np.rot90(picture, round(frame.rotation / 90) % 4)
 
 
-def _check_file(path: str) -> None:
+# Whether a file is whole
+
+
+def check_file(source: Source) -> None:
+    """Refuse what is no regular file, is empty, or is an AVI cut short.
+
+    Raises:
+        UnreadableVideo: With the reason.
+    """
+    if isinstance(source, str):
+        try:
+            # a pipe would be waited for
+            if not stat.S_ISREG(os.stat(source).st_mode):
+                raise _unreadable(source, 'it is no file')
+            with open(source, 'rb') as file:
+                size = os.fstat(file.fileno()).st_size
+                _check_avi(source, file, size)
+        except OSError as error:
+            raise _unreadable(source, error) from error
+    else:
+        size = len(source)
+        _check_avi(source, io.BytesIO(source), size)
+    if not size:
+        raise _unreadable(source, 'the file is empty')
+
+
+def _check_avi(source: Source, file: BinaryIO, size: int) -> None:
+    """Refuse an AVI file whose pictures run past the end of the file.
+
+    decord 0.6 does not fail on such a file, it crashes the process, and
+    HMDB-51 and UCF-101 come as AVI.
+    """
+    riff, form = file.read(4), file.read(8)[4:]
+    if riff != b'RIFF' or form != b'AVI ':
+        return
+    # Chunks: four-letter name, byte count, content padded to even length.
+    while len(header := file.read(12)) == 12:
+        name, kind = header[:4], header[8:]
+        end = file.tell() - 4 + int.from_bytes(header[4:8], 'little')
+        if name == b'LIST' and end > size:
+            raise _unreadable(source, f'the file is cut short: {size} bytes '
+                              f'of at least {end}')
+        if kind == b'movi':
+            return
+        file.seek(end + end % 2, os.SEEK_SET)
+
+
+def is_whole(total: int, promised: int) -> bool:
+    """Return whether enough of the frames that a container promises (0: it
+    does not say) could be decoded."""
+    return total >= _WHOLE * promised
+
+
+def check_whole(source: Source, total: int, promised: int) -> None:
+    """Refuse a file of which too few frames can be decoded.
+
+    With several threads FFmpeg says nothing of it.
+
+    Args:
+        source (str | bytes): The file, for the message.
+        total (int): Frames that were decoded.
+        promised (int): Frames that the container says it has, or 0.
+
+    Raises:
+        UnreadableVideo: It is cut short.
+    """
+    if not is_whole(total, promised):
+        raise _unreadable(source, f'the file is cut short: {total} of '
+                          f'{promised} frames can be decoded')
+
+
+def _unreadable(source: Source,
+                error: Union[str, Exception]) -> UnreadableVideo:
+    """Make the error of a file, with the short text of PyAV's or the system's.
+    """
+    name = source if isinstance(source, str) else 'the video'
+    if isinstance(error, UnreadableVideo):
+        return error
+    return UnreadableVideo(name, getattr(error, 'strerror', None)
+                           or str(error) or type(error).__name__)
+
+
+# Steps that read the video, ours and MMAction2's
+
+_MMACTION_OPENERS = (DecordInit, PyAVInit, PIMSInit, OpenCVInit)
+OPENERS = (VideoReader, *_MMACTION_OPENERS)
+READERS = (*OPENERS, DecordDecode, PyAVDecode, PIMSDecode, OpenCVDecode,
+           ImageDecode)
+# What goes wrong in READERS is the video's fault, except for these: a decoder
+# that is not installed, a key that an earlier transform should have set, a
+# wrong argument, a machine out of memory.
+_NOT_THE_VIDEO = (ImportError, KeyError, TypeError, AttributeError,
+                  MemoryError)
+
+
+def reads_local_files(transforms: Sequence[Callable]) -> bool:
+    """Return whether every step that opens the video reads the local disk."""
+    return all(
+        getattr(transform, 'io_backend', 'disk') in ('disk', 'local')
+        for transform in transforms if isinstance(transform, OPENERS))
+
+
+def run_pipeline(transforms: Sequence[Callable],
+                 results: dict,
+                 source: Optional[str] = None) -> Optional[dict]:
+    """Apply transforms in sequence.
+
+    Args:
+        transforms (Sequence[Callable]): Transforms of the pipeline.
+        results (dict): Sample information with ``filename``.
+        source (str, optional): Read the pixels of this video instead of
+            ``filename``'s; all else stays the sample's own.
+
+    Returns:
+        dict, optional: What the last transform returns; None as soon as one
+        that does not read the video returns None.
+
+    Raises:
+        UnreadableVideo: If the video cannot be opened or decoded, or has no
+            frames.
+    """
+    for transform in transforms:
+        if isinstance(transform, READERS):
+            own_name = results['filename']
+            results['filename'] = source or own_name
+            results = _read(transform, results)
+            results['filename'] = own_name
+        else:
+            results = transform(results)
+        if results is None:
+            return None
+    return results
+
+
+def _read(transform: Callable, results: dict) -> dict:
+    name = results['filename']
     try:
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
-            raise BadVideoError('it is no file')
-        with open(path, 'rb'):
-            pass
-    except OSError as error:
-        raise BadVideoError(error.strerror or str(error)) from error
-    if not status.st_size:
-        raise BadVideoError('the file is empty')
-
-
-def _reason(error: Exception) -> str:
-    """The short text of an error of PyAV."""
-    return (getattr(error, 'strerror', None) or str(error)
-            or type(error).__name__)
+        if isinstance(transform, _MMACTION_OPENERS) and osp.isfile(name):
+            check_file(name)  # decord would crash on some
+        results = transform(results)
+    except _NOT_THE_VIDEO:
+        raise
+    except UnreadableVideo as error:
+        raise UnreadableVideo(name, error.reason) from error
+    except Exception as error:
+        lines = str(error).strip().splitlines() or ['no message']
+        raise UnreadableVideo(
+            name, f'{type(error).__name__}: {lines[0]}') from error
+    if results is None:
+        raise UnreadableVideo(name, f'{type(transform).__name__} returned '
+                              'nothing')
+    if results.get('total_frames') == 0:
+        raise UnreadableVideo(name, 'it has no frames, or its container does '
+                              'not say how many')
+    return results

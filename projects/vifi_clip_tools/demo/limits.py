@@ -1,7 +1,7 @@
 """What the page takes from visitors."""
 import os.path as osp
 from dataclasses import dataclass
-from typing import Any, List, Optional
+from typing import List, Optional
 
 from projects.vifi_clip.errors import UserError
 
@@ -90,7 +90,7 @@ def check_video(path: Optional[str], limits: Limits) -> Facts:
 def _facts(path: str, name: str) -> Facts:
     import av
 
-    from projects.vifi_clip.datasets.video_reader import CONTAINERS
+    from projects.vifi_clip.datasets.video_reader import CONTAINERS, duration
     try:
         with av.open(path, options=dict(
                 format_whitelist=CONTAINERS)) as container:
@@ -99,25 +99,13 @@ def _facts(path: str, name: str) -> Facts:
                 raise UserError(f'{name} has no pictures: it is not a video.')
             stream = streams[0]
             codec = stream.codec_context
-            return Facts(_seconds(container, stream), codec.width,
+            return Facts(duration(container), codec.width,
                          codec.height, codec.name in _CODECS
                          and any(kind in container.format.name
                                  for kind in _CONTAINERS))
     except (av.FFmpegError, OSError, ValueError) as error:
         raise UserError(f'{name} cannot be read: it is not a video, or it is '
                         'damaged.') from error
-
-
-def _seconds(container: Any, stream: Any) -> float:
-    if stream.duration:
-        return float(stream.duration * stream.time_base)
-    if container.duration:
-        return container.duration / 1e6
-    # What a browser's camera records does not say.
-    last = 0
-    for packet in container.demux(stream):
-        last = max(last, packet.pts or 0)
-    return float(last * stream.time_base)
 
 
 def read_labels(text: Optional[str]) -> List[str]:

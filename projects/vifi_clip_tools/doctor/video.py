@@ -10,8 +10,8 @@ from typing import Dict, List, Optional, Tuple
 import cv2
 import numpy as np
 
-from projects.vifi_clip.datasets.video_reading import (BadVideoError,
-                                                       check_avi_is_whole)
+from projects.vifi_clip.datasets.video_reader import check_file
+from projects.vifi_clip.errors import UnreadableVideo
 from .fingerprint import fingerprint
 from .pool import Lost
 
@@ -84,18 +84,19 @@ def check_video(job: VideoJob) -> Facts:
             return Facts('unreadable', 'not a regular file')
         with open(job.path, 'rb') as file:
             data = file.read()
-        check_avi_is_whole(job.path)
     except (FileNotFoundError, NotADirectoryError):
         return Facts('missing', 'no such file')
     except OSError as error:
         return Facts('unreadable', error.strerror or str(error))
     except ValueError as error:  # a path that no file can have
         return Facts('unreadable', str(error))
-    except BadVideoError as error:
-        return Facts('cut_short', str(error), **_identity(data))
     if not data:
         return Facts('empty', '0 bytes', size=0)
     known = _identity(data)
+    try:
+        check_file(data)
+    except UnreadableVideo as error:
+        return Facts('cut_short', error.reason, **known)
     if job.spare_decord:
         return replace(_second_opinion(data), **known)
     try:

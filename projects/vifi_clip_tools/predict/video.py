@@ -7,18 +7,15 @@ import os.path as osp
 import tempfile
 from fractions import Fraction
 from itertools import tee
-from typing import Any, Iterable, Iterator, Mapping, Optional, Tuple
+from typing import Any, Iterable, Iterator, Mapping, Tuple
 
 import numpy as np
 
 from ..cli.font import dejavu
 from ..cli.h264 import write_h264
-from projects.vifi_clip.datasets.video_reading import BadVideoError
-from projects.vifi_clip.errors import UserError
+from projects.vifi_clip.datasets.video_reader import frames_with_times
+from projects.vifi_clip.errors import UnreadableVideo, UserError
 from projects.vifi_clip.apis.inputs import VideoInput
-from projects.vifi_clip.datasets.video_reader import (check_whole,
-                                                      open_container, upright)
-
 
 _SMALLEST = 240  # pixels of a shorter side that a text can stand on
 _SHARE = 20  # of the shorter side, the height of a letter
@@ -49,7 +46,7 @@ def save_video(video: VideoInput, result: Mapping[str, Any],
             frames: Iterable[np.ndarray] = here.frames
             rate, times = Fraction(here.fps), None
         else:
-            shown, rate = _decode(here)
+            shown, rate = frames_with_times(here.path)
             shown, again = tee(shown)  # in step: one frame is held
             frames = (frame for frame, _ in shown)
             times = (time for _, time in again)
@@ -60,9 +57,9 @@ def save_video(video: VideoInput, result: Mapping[str, Any],
             try:
                 write_h264(part, labelled(frames, result), rate, crf=20,
                            preset='veryfast', times=times)
-            except BadVideoError as error:
+            except UnreadableVideo as error:
                 raise UserError(f'{video.name} cannot be read to its end: '
-                                f'{error}') from error
+                                f'{error.reason}') from error
             mask = os.umask(0)
             os.umask(mask)
             os.chmod(part, 0o666 & ~mask)
@@ -70,58 +67,6 @@ def save_video(video: VideoInput, result: Mapping[str, Any],
         finally:
             if osp.exists(part):
                 os.remove(part)
-
-
-def _decode(video: VideoInput) -> Tuple[Iterator[tuple], Fraction]:
-    """Frames of a file with their seconds, one at a time, and the mean rate.
-    """
-    try:
-        container = open_container(video.path)
-    except Exception as error:
-        raise UserError(f'{video.name} cannot be read: {error}') from error
-    stream = container.streams.video[0]
-    rate = Fraction(stream.average_rate or 25)
-
-    def frames() -> Iterator[tuple]:
-        # AVI says when a frame is decoded, not when it is shown
-        clock = _Clock(1 / rate, container.format.name != 'avi')
-        count = 0
-        with container:
-            promised = stream.frames
-            try:
-                for count, frame in enumerate(container.decode(stream), 1):
-                    yield upright(frame), clock.time(frame)
-            except ValueError as error:  # FFmpeg's derive from it
-                raise BadVideoError(getattr(error, 'strerror', None)
-                                    or error) from error
-        check_whole(count, promised)
-
-    return frames(), rate
-
-
-class _Clock:
-    """Times of frames from 0 on, ascending whatever the file says.
-
-    Args:
-        step (Fraction): Seconds from a frame to the next, where the file
-            does not say it.
-        said (bool): The file says it.
-    """
-
-    def __init__(self, step: Fraction, said: bool) -> None:
-        self._step, self._last, self._said = step, -step, said
-        self._shift: Optional[Fraction] = None
-
-    def time(self, frame: Any) -> Fraction:
-        """Seconds at which a frame of PyAV, the next, is shown."""
-        now = following = self._last + self._step
-        if self._said and frame.pts is not None:
-            said = frame.pts * frame.time_base
-            if self._shift is None or said + self._shift <= self._last:
-                self._shift = following - said  # the start, or a jump back
-            now = said + self._shift
-        self._last = now
-        return now
 
 
 def labelled(frames: Iterable[np.ndarray],

@@ -108,46 +108,26 @@ def read_frames(path: str, start: Optional[float], end: Optional[float],
         tuple: PIL pictures, and what is wrong if there are none.
     """
     import av
+    from PIL import Image
 
-    from projects.vifi_clip.datasets.video_reader import open_container
-    from projects.vifi_clip.datasets.video_reading import BadVideoError
+    from projects.vifi_clip.datasets.video_reader import (duration, frame_at,
+                                                          open_container)
+    from projects.vifi_clip.errors import UnreadableVideo
     if not osp.exists(path):
         return [], 'the file is no longer there'
     try:
         with open_container(path) as container:
-            stream = container.streams.video[0]
             if start is None or end is None:
-                start, end = 0., _duration(container, stream)
+                start, end = 0., duration(container)
             step = (end - start) / count
-            times = [start + (i + 0.5) * step for i in range(count)]
-            frames = [_frame_at(container, stream, t) for t in times]
-    except (BadVideoError, av.FFmpegError) as error:
+            frames = [frame_at(container, start + (i + 0.5) * step)
+                      for i in range(count)]
+    except UnreadableVideo as error:
+        return [], f'cannot be read: {error.reason}'
+    except av.FFmpegError as error:
         return [], f'cannot be read: {error}'
-    frames = [frame for frame in frames if frame is not None]
+    frames = [Image.fromarray(frame) for frame in frames if frame is not None]
     return frames, '' if frames else 'no frame could be read'
-
-
-def _duration(container: Any, stream: Any) -> float:
-    """Seconds, 0 where the file does not say."""
-    if stream.duration:
-        return float(stream.duration * stream.time_base)
-    return (container.duration or 0) / 1e6
-
-
-def _frame_at(container: Any, stream: Any, seconds: float) -> Any:
-    """The frame that is shown at a time; the last one after the end."""
-    from PIL import Image
-
-    from projects.vifi_clip.datasets.video_reader import upright
-    first = stream.start_time or 0
-    container.seek(first + int(seconds / stream.time_base), stream=stream)
-    origin, shown = float(first * stream.time_base), None
-    for frame in container.decode(stream):
-        if shown is not None and frame.time is not None and (
-                frame.time - origin > seconds):
-            break
-        shown = frame
-    return None if shown is None else Image.fromarray(upright(shown))
 
 
 def _fitted(draw: Any, text: str, font: Any, width: float) -> str:

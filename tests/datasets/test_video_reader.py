@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from helpers import coded_frame, read_index, write_mp4
 
-from projects.vifi_clip.datasets.video_reader import (OpenVideo, PyAVReader,
-                                                      VideoReader)
-from projects.vifi_clip.datasets.video_reading import (BadVideoError,
-                                                       run_pipeline)
+from projects.vifi_clip.datasets.video_reader import (OpenedVideo, PyAVReader,
+                                                      VideoReader,
+                                                      check_file, run_pipeline)
+from projects.vifi_clip.errors import UnreadableVideo
 
 
 def encode(path, codec, count=12, size=(96, 64), sound=False) -> str:
@@ -50,7 +50,7 @@ def opened_by_decord(path) -> bool:
 
 def test_what_decord_reads_is_decords(tmp_path):
     path = write_mp4(tmp_path / 'a.mp4', 20, fps=10)
-    reader, theirs = VideoReader(path), decord.VideoReader(path)
+    reader, theirs = OpenedVideo(path), decord.VideoReader(path)
     assert len(reader) == 20 and reader.get_avg_fps() == 10
     wanted = [3, 19, 3, 0]
     np.testing.assert_array_equal(reader.get_batch(wanted).asnumpy(),
@@ -64,7 +64,7 @@ def test_what_decord_reads_is_decords(tmp_path):
 def test_narrow_pictures(tmp_path):
     path = write_mp4(tmp_path / 'narrow.mp4', 16, (48, 64))
     assert not opened_by_decord(path)
-    reader = VideoReader(path)
+    reader = OpenedVideo(path)
     assert len(reader) == 16
     assert numbers(reader, [5, 2, 15, 2]) == [5, 2, 15, 2]
     assert reader.get_batch([0]).asnumpy().shape == (1, 64, 48, 3)
@@ -79,7 +79,7 @@ def test_codecs(codec, name, tmp_path, capfd):
     path = encode(tmp_path / name, codec)
     if codec == 'libsvtav1':
         assert not opened_by_decord(path)
-    reader = VideoReader(path)
+    reader = OpenedVideo(path)
     assert len(reader) == 12 and reader.get_avg_fps() == 12.5
     assert numbers(reader, [0, 7, 11]) == [0, 7, 11]
 
@@ -122,7 +122,7 @@ def test_names(name, tmp_path):
     plain = write_mp4(tmp_path / 'plain.mp4', 6)
     path = os.path.join(tmp_path, os.fsdecode(name))
     os.rename(plain, path)
-    results = OpenVideo().transform(dict(filename=path))
+    results = VideoReader().transform(dict(filename=path))
     assert results['total_frames'] == 6 and results['avg_fps'] == 25
     assert numbers(results['video_reader'], [4, 1]) == [4, 1]
 
@@ -157,14 +157,14 @@ def test_bad_files(kind, message, tmp_path, capfd):
     path = make_bad(kind, tmp_path)
 
     def read() -> None:
-        VideoReader(path).get_batch(np.arange(0, 60, 7))
+        OpenedVideo(path).get_batch(np.arange(0, 60, 7))
 
-    with pytest.raises(BadVideoError, match=message):
+    with pytest.raises(UnreadableVideo, match=message):
         read()
     said = capfd.readouterr()
     assert 'ERROR' not in said.err and not said.out  # decord's own words
-    with pytest.raises(BadVideoError, match=message):
-        run_pipeline([OpenVideo(), lambda results: results[
+    with pytest.raises(UnreadableVideo, match=message):
+        run_pipeline([VideoReader(), lambda results: results[
             'video_reader'].get_batch(range(0, 60, 7)) and results],
             dict(filename=path))
 
@@ -176,13 +176,13 @@ def test_permission(tmp_path, monkeypatch):
         raise PermissionError(13, 'Permission denied', path)
 
     monkeypatch.setattr('builtins.open', refuse)
-    with pytest.raises(BadVideoError, match='Permission denied'):
-        VideoReader(path)
+    with pytest.raises(UnreadableVideo, match='Permission denied'):
+        OpenedVideo(path)
 
 
 def test_no_frame_beyond_the_end(tmp_path):
     reader = PyAVReader(write_mp4(tmp_path / 'a.mp4', 5))
-    with pytest.raises(BadVideoError, match='no frame 5'):
+    with pytest.raises(UnreadableVideo, match='no frame 5'):
         reader.get_batch([5])
     assert numbers(reader, [1]) == [1]
 
@@ -192,9 +192,24 @@ def test_readers_of_threads(tmp_path):
     paths = [write_mp4(tmp_path / f'{i}.mp4', 10, (48, 64)) for i in range(4)]
     found = {}
     threads = [threading.Thread(target=lambda p=p: found.update(
-        {p: numbers(VideoReader(p), range(10))})) for p in paths]
+        {p: numbers(OpenedVideo(p), range(10))})) for p in paths]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(30)
     assert found == {p: list(range(10)) for p in paths}
+
+
+@pytest.mark.parametrize('name', ['v.avi', 'v.mp4'])
+def test_cut_avi_is_told_by_its_content(tmp_path, name):
+    """decord would crash the process, whatever the file is called."""
+    whole = tmp_path / 'whole.avi'
+    write_mp4(whole, num_frames=40)
+    data = whole.read_bytes()
+    assert data[:4] == b'RIFF'
+    path = tmp_path / name
+    path.write_bytes(data)
+    check_file(str(path))
+    path.write_bytes(data[:len(data) // 2])
+    with pytest.raises(UnreadableVideo, match='cut short'):
+        check_file(str(path))
