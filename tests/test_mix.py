@@ -14,7 +14,7 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from tiny import classifier_cfg, model_cfg, samples, tiny_arch
 
-from projects.vifi_clip.apis.config import build_runner
+from projects.vifi_clip.apis.runs import build_runner
 
 MIX = Path(__file__).parents[1] / 'configs' / 'mix'
 VIDEOS, TESTED, BATCH, EPOCHS = 4, 2, 2, 4

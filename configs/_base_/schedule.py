@@ -1,7 +1,7 @@
 # AdamW as the paper sets it, and its learning rate: by iteration, up from 0
 # for 5 epochs, then what is left of a cosine over all epochs to lr / 100.
 # An entry adds lr, accumulation and the epochs.
-# STRATEGY (a knob): ddp, fsdp, deepspeed_zero2, deepspeed_zero3.
+# STRATEGY (a knob): ddp, fsdp.
 _base_ = ['./scale/{{$STRATEGY:ddp}}.py']
 
 optim_wrapper = dict(

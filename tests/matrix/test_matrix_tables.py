@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from projects.vifi_clip.apis.knobs import read_knobs
+from projects.vifi_clip.apis.config import read_knobs
 from projects.vifi_clip_tools.paper.mini_tables import mini_tables
 from projects.vifi_clip_tools.paper.paper_tables import paper_tables
 from projects.vifi_clip_tools.paper.runs import (Run, Table, by_name,

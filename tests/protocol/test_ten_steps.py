@@ -21,7 +21,7 @@ from mmengine.registry import init_default_scope
 from torch.distributions import Beta
 from torch.nn import functional as F
 
-from projects.vifi_clip.apis.config import build_runner
+from projects.vifi_clip.apis.runs import build_runner
 from projects.vifi_clip.models.recognizer import ViFiCLIP
 
 NAMES = ['archery', 'arm wrestling', 'zumba']

@@ -7,10 +7,11 @@ import pytest
 import torch
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.visualization import Visualizer
+from commands import vifi
 from tools_world import settings_of, start, stop_workers, write_world
 
 from projects.vifi_clip_tools.run import test, train
-from projects.vifi_clip.apis.config import run_main
+from projects.vifi_clip_tools.run.testing import test as run_test
 
 
 @pytest.fixture(autouse=True)
@@ -61,16 +62,16 @@ def tools(monkeypatch):
             for kind in MessageHub, MMLogger, Visualizer:
                 kind._instance_dict.clear()  # named by the second
             try:
-                return main([str(arg) for arg in args])
+                return main(*map(str, args))
             finally:
                 stop_workers()
 
         return call
 
     yield SimpleNamespace(
-        train=fresh(train.main),
-        test=fresh(test.main),
-        code_of_train=fresh(lambda argv: run_main(train.main, argv)),
-        code_of_test=fresh(lambda argv: run_main(test.main, argv)),
+        train=fresh(lambda *argv: train.run(train.parse_args(argv))),
+        test=fresh(lambda *argv: run_test(test.parse_args(argv))),
+        code_of_train=fresh(lambda *argv: vifi('train', *argv)),
+        code_of_test=fresh(lambda *argv: vifi('test', *argv)),
         start=start)
     torch.set_num_threads(threads)

@@ -5,9 +5,11 @@ import pytest
 from matrix_world import clear_knobs
 from mmengine.config import Config
 
-from projects.vifi_clip.apis.knobs import (check_knobs, experiment, is_place,
-                                           read_knobs, values)
-from projects.vifi_clip_tools.run.train import main as train
+from projects.vifi_clip.apis.config import (check_knobs, experiment, is_place,
+                                           read_knobs, knob_values)
+
+
+from projects.vifi_clip.apis.runs import train
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 ENTRIES = sorted(path.stem for path in CONFIGS.glob('*.py'))
@@ -79,7 +81,7 @@ def test_other_files_beside_a_config(tmp_path):
 
 def test_values(monkeypatch):
     monkeypatch.setenv('SHOTS', '4')
-    found = values(_known())
+    found = knob_values(_known())
     assert found['SHOTS'] == '4' and found['SEED'] == '1'
     assert list(found) == sorted(found)
 
@@ -170,7 +172,7 @@ def test_tools_check_before_anything_else(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv('SHOT', '4')
     with pytest.raises(ValueError, match='did you mean SHOTS'):
-        train([str(CONFIGS / 'vifi_few_shot.py')])
+        train(str(CONFIGS / 'vifi_few_shot.py'))
     assert not list(tmp_path.iterdir())
 
 

@@ -2,7 +2,7 @@
 import pytest
 from mmengine.config import Config
 
-from projects.vifi_clip.apis.precheck import check_lists
+from projects.vifi_clip.apis.config import check_lists
 
 
 def _config(tmp_path, **changes) -> Config:

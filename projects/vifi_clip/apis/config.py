@@ -1,23 +1,40 @@
-"""What tools/train.py and tools/test.py share."""
-from __future__ import annotations
+"""Configs: read by name or path, their knobs and files checked.
 
+A knob is a name that configs read from the environment, as
+``'{{$SHOTS:16}}'``.
+"""
+import ast
 import copy
+import difflib
 import os
 import os.path as osp
-from typing import TYPE_CHECKING, Optional
+import re
+from pathlib import Path
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence
 
+from mmengine.config import Config
+
+from ..checkpoints.files import register_loader
+from ..datasets.list_origin import list_origin
 from ..datasets.loader_settings import resolve_workers
+from ..datasets.video_list import check_ann_file, check_video_root, is_local
 from ..errors import UserError
-from . import knobs
-from .strategy import check_name
-
-if TYPE_CHECKING:
-    from mmengine.config import Config
-    from mmengine.runner import Runner
-
+from ..resources import find_config
 
 # Models that refuse a checkpoint which lacks a parameter.
 _STRICT = ('ViFiCLIP', 'ViFiCLIPRetriever')
+# MMEngine's own pattern for '{{$NAME:default}}'.
+_KNOB = re.compile(r'\{\{[\'"]?\s*\$(\w+)\s*\:\s*(\S*?)\s*[\'"]?\}\}')
+# Where things are, and how they are read: nothing about the experiment.
+# (TRAIN_LIST and VAL_LIST do: train_tiny.txt is another experiment.)
+_PLACES = re.compile(r'.*_(ROOT|DIR|FILE|CLIP)$|WORKERS$')
+# The same data, wherever they are.
+_SAME_DATA = ('DATA_ROOT', 'VIDEO_DIR', 'MINI_CLIP', 'WORKERS')
+_WHOLE = ('NUM_FRAMES', 'SEED', 'SHOTS', 'WORKERS')
+_CHOICES = dict(STRATEGY=('ddp', 'fsdp'))
+# A misspelling is at least this near to a knob: SHOT is, DISTDIR (LIST_DIR)
+# is not.
+_NEAR = 0.82
 
 
 def load_config(config: str,
@@ -41,24 +58,24 @@ def load_config(config: str,
     """
     cfg = read_config(config, trust)
     cfg.launcher = launcher
-    chosen = resolve_workers(cfg)
-    environ = os.environ
-    if chosen and environ.get('RANK', environ.get('SLURM_PROCID', '0')) == '0':
-        print(chosen, flush=True)
+    workers = resolve_workers(cfg)
+    rank = os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0'))
+    if workers and rank == '0':
+        print(workers, flush=True)
     if cfg_options:
         cfg.merge_from_dict(cfg_options)
     if work_dir:
         cfg.work_dir = work_dir
     elif not cfg.get('work_dir'):
         name = osp.splitext(osp.basename(cfg.filename))[0]
-        turned = knobs.experiment(knobs.read_knobs(cfg.filename))
-        cfg.work_dir = osp.join('work_dirs',
-                                f'{name}-{turned}' if turned else name)
+        turned = experiment(read_knobs(cfg.filename))
+        cfg.work_dir = osp.join(
+            'work_dirs', f'{name}-{turned}' if turned else name)
     return cfg
 
 
 def read_config(config: str, trust: bool = False) -> Config:
-    """A config file, its knobs checked and noted in ``cfg.knobs``.
+    """Read a config file; its knobs are checked, and noted in ``cfg.knobs``.
 
     Args:
         config (str): Path, or the name of an entry such as 'vifi_k400'.
@@ -67,17 +84,14 @@ def read_config(config: str, trust: bool = False) -> Config:
 
     Raises:
         FileNotFoundError: No such config.
-        ValueError: A knob is misspelled or has a bad value.
+        ValueError: A knob is misspelled or has a bad value, or the config
+            describes no model.
+        UserError: The config's own code fails.
     """
-    from mmengine.config import Config
-
-    from ..checkpoints.files import register_loader
-    from ..resources import find_config
     config = find_config(config)
     register_loader(trust=trust)
-    check_name()
-    known = knobs.read_knobs(config)
-    knobs.check_knobs(config, known)
+    knobs = read_knobs(config)
+    check_knobs(config, knobs)
     try:
         cfg = Config.fromfile(config)
     except (ValueError, OSError, KeyError, UserError):
@@ -86,13 +100,13 @@ def read_config(config: str, trust: bool = False) -> Config:
         raise UserError(f'{config} cannot be read: {type(error).__name__}: '
                         f'{error}'.splitlines()[0]) from error
     check_model(cfg)
-    if known:  # for the record in the work directory
-        cfg.knobs = knobs.values(known)
+    if knobs:  # for the record in the work directory
+        cfg.knobs = knob_values(knobs)
     return cfg
 
 
 def check_model(cfg: Config) -> None:
-    """Refuse a config that describes no model, or no pipeline where it should.
+    """Refuse a config that describes no model, or whose pipelines are none.
 
     Raises:
         ValueError: Naming the setting.
@@ -108,20 +122,18 @@ def check_model(cfg: Config) -> None:
 
 
 def leave_out_pretrained(cfg: Config) -> None:
-    """For a model that a checkpoint fills: do not load, or download, the
-    weights that it started from.
+    """Do not load, or download, weights that a checkpoint replaces.
 
-    Only where every parameter is in the checkpoint and a missing one would be
-    an error, which is so for ours unless they save what trains alone.
+    Only where a parameter that the checkpoint lacks would be an error: our
+    models, unless they save what trains alone.
     """
     model = cfg.model
-    if model.get('type') not in _STRICT or model.get('save_trainable_only'):
-        return
-    cfg.model = without_pretrained(model)
+    if model.get('type') in _STRICT and not model.get('save_trainable_only'):
+        cfg.model = without_pretrained(model)
 
 
-def without_pretrained(model: Config) -> Config:
-    """A copy of a model's config that loads no weights."""
+def without_pretrained(model: Mapping) -> Mapping:
+    """Return a copy of a model's config that loads no weights."""
     model = copy.deepcopy(model)
     head = model.get('cls_head') or {}
     for part in model.get('backbone'), head.get('text_classifier'):
@@ -130,40 +142,185 @@ def without_pretrained(model: Config) -> Config:
     return model
 
 
-def prepare_distributed(cfg: Config) -> None:
-    """Let several processes run on CPU.
+def read_knobs(config: str) -> Dict[str, str]:
+    """Find the knobs that a config and its bases read.
 
-    MMEngine's launcher calls ``torch.cuda.set_device`` whatever the backend,
-    and gives DDP a device id; so the process group is made here.
+    Args:
+        config (str): Config file. Knobs in the paths of its bases are
+            followed with their present values.
+
+    Returns:
+        dict[str, str]: Default by name. A config's own default goes before
+        that of its bases.
     """
-    import torch
-    if cfg.launcher == 'none' or torch.cuda.is_available():
-        return
-    if cfg.launcher != 'pytorch':
-        raise ValueError(f'--launcher {cfg.launcher} needs GPUs; on CPU use '
-                         'tools/dist_train.sh or tools/dist_test.sh.')
-    if not torch.distributed.is_initialized():
-        torch.distributed.init_process_group('gloo')
-    cfg.model_wrapper_cfg = dict(
-        type='MMDistributedDataParallel',
-        device_ids=None,
-        broadcast_buffers=False)
+    # What is not UTF-8, MMEngine reports; a file beside it may be anything.
+    with open(config, encoding='utf-8', errors='replace') as file:
+        text = file.read()
+    knobs = dict(_KNOB.findall(text))
+    for base in _bases(_KNOB.sub(lambda m: os.environ.get(m[1], m[2]), text)):
+        path = osp.join(osp.dirname(config), base)
+        if osp.isfile(path):  # if not, MMEngine says so
+            knobs = {**read_knobs(path), **knobs}
+    return knobs
 
 
-def build_runner(cfg: Config) -> Runner:
-    """The config's runner, as MMAction2's tools build it."""
-    from mmaction.registry import RUNNERS
-    from mmengine.runner import Runner
+def _bases(text: str) -> List[str]:
+    try:
+        for node in ast.parse(text).body:
+            if isinstance(node, ast.Assign) and getattr(
+                    node.targets[0], 'id', '') == '_base_':
+                bases = ast.literal_eval(node.value)
+                return [bases] if isinstance(bases, str) else list(bases)
+    except (SyntaxError, ValueError):  # MMEngine's to report
+        pass
+    return []
 
-    from ..checkpoints.settings_hook import CheckpointSettingsHook
-    from ..engine import ClassListHook, PlainCheckpointHook
-    if 'runner_type' in cfg:
-        runner = RUNNERS.build(cfg)
-    else:
-        runner = Runner.from_cfg(cfg)
-    # For configs that do not use our runtime: what is saved here can be
-    # loaded here, and labels mean to the model what they mean in the data.
-    for hook in PlainCheckpointHook, ClassListHook, CheckpointSettingsHook:
-        if not any(isinstance(h, hook) for h in runner.hooks):
-            runner.register_hook(hook())
-    return runner
+
+def check_knobs(config: str, knobs: Mapping[str, str],
+                environ: Mapping[str, str] = os.environ) -> None:
+    """Refuse a knob that is misspelled or that this config does not read.
+
+    Otherwise ``SHOT=4`` would train on 16 shots without a word. What else a
+    knob may be set to, the configs check themselves.
+
+    Args:
+        config (str): The config, for messages; the other entries beside it
+            say what else is a knob.
+        knobs (Mapping[str, str]): From :func:`read_knobs`.
+        environ (Mapping[str, str]): Defaults to the environment.
+
+    Raises:
+        ValueError: The environment has a near miss of a knob, a knob of
+            other configs that would change nothing here, or a value that
+            no knob can have.
+    """
+    for name in sorted(set(knobs) & set(environ)):
+        _check_value(name, environ[name])
+    beside = Path(config).absolute().parent.glob('*.py')
+    elsewhere = {name for path in beside if path.is_file()
+                 for name in read_knobs(str(path))}
+    for name in sorted(set(environ) - set(knobs)):
+        if name in elsewhere:
+            if not is_place(name):
+                raise ValueError(
+                    f'{name}={environ[name]} is set, but {config} has no such '
+                    f'knob (it has {", ".join(sorted(knobs)) or "none"}): '
+                    'unset it, or use the config that has it')
+            continue
+        upper = name.upper()  # seed=3
+        swapped = [upper[:i] + upper[i + 1] + upper[i] + upper[i + 2:]
+                   for i in range(len(name) - 1)]  # TNUE
+        near = [*(knob for knob in swapped if knob in knobs),
+                *difflib.get_close_matches(upper, knobs, 1, _NEAR)]
+        if near:
+            raise ValueError(
+                f'{name}={environ[name]} is set, but {config} has no such '
+                f'knob; did you mean {near[0]}? (If {name} is for something '
+                f'else, unset it for this command: env -u {name} ...)')
+
+
+def _check_value(name: str, value: str) -> None:
+    """Refuse what MMEngine's substitution would turn into something else."""
+    if not value:
+        raise ValueError(f'{name} is empty: give it a value or unset it')
+    if re.search(r'[\'"\\\n\r]', value):
+        raise ValueError(
+            f'{name}={value}: quotes, backslashes and line breaks cannot '
+            'stand in a knob, which becomes Python text; a link to the file '
+            'or folder under another name helps')
+    if (name in _WHOLE and not re.fullmatch('0|[1-9][0-9]*', value)
+            and not (name == 'WORKERS' and value == 'auto')):
+        raise ValueError(f'{name}={value}: give a whole number')
+    if value not in _CHOICES.get(name, value):
+        raise ValueError(f'{name}={value}: must be one of '
+                         f'{", ".join(_CHOICES[name])}')
+
+
+def is_place(name: str) -> bool:
+    """Tell whether a knob only says where something is."""
+    return _PLACES.match(name) is not None
+
+
+def knob_values(knobs: Mapping[str, str]) -> Dict[str, str]:
+    """Return what each knob is set to; its default where it is not."""
+    return {name: os.environ.get(name, default)
+            for name, default in sorted(knobs.items())}
+
+
+def experiment(knobs: Mapping[str, str]) -> str:
+    """Name what tells this experiment from others of its config.
+
+    Returns:
+        str: Fit for a folder's name, ``DATASET_ucf101-SHOTS_4``; empty if
+        no knob is turned. Where videos lie is left out.
+    """
+    parts = []
+    for name, value in knob_values(knobs).items():
+        if value != knobs[name] and name not in _SAME_DATA:
+            # of a path its last two parts: .../seed1/epoch_10.pth
+            words = osp.splitext(value)[0].strip(osp.sep).split(osp.sep)[-2:]
+            short = re.sub('[^A-Za-z0-9.]+', '_', '_'.join(words))
+            parts.append(f'{name}_{short}')
+    return '-'.join(parts)
+
+
+def check_lists(cfg: Config, parts: Sequence[str]) -> None:
+    """Check that lists of videos, class lists and video folders are there.
+
+    Args:
+        cfg (Config): Of any recognizer.
+        parts (Sequence[str]): Of ``'train'``, ``'val'`` and ``'test'``.
+
+    Raises:
+        FileNotFoundError: One is absent.
+    """
+    for dataset in (one for part in parts for one in _sets(cfg, part)):
+        if dataset.get('ann_file'):
+            check_ann_file(_ann_file(dataset))
+        videos = (dataset.get('data_prefix') or {}).get('video')
+        if videos and str(dataset.get('type', '')).startswith('Checked'):
+            check_video_root(osp.join(dataset.get('data_root') or '', videos))
+        classes = dataset.get('class_file')
+        if classes and not osp.isfile(classes):
+            raise FileNotFoundError(f'no class list {classes!r}; set class_'
+                                    'file=... to the file of class names')
+
+
+def list_origins(cfg: Config) -> List[Dict[str, str]]:
+    """Say which lists a config trains and tests on, and where they are from.
+
+    Args:
+        cfg (Config): Of any recognizer.
+
+    Returns:
+        list[dict]: :func:`list_origin` of each, and its ``part``, 'train'
+        (not of frozen CLIP) or 'test'.
+    """
+    frozen = cfg.model.get('tune') == 'none'
+    return [
+        dict(part=part, **list_origin(_ann_file(dataset)))
+        for part in (['test'] if frozen else ['train', 'test'])
+        for dataset in _sets(cfg, part) if dataset.get('ann_file')
+    ]
+
+
+def _sets(cfg: Config, part: str) -> Iterator[dict]:
+    """Settings of the datasets that a part of a run reads."""
+    loader = cfg.get(f'{part}_dataloader') or {}
+    sets = (cfg.get(f'{part}_cfg') or {}).get('sets') or [{}]
+    pending = [loader.get('dataset') or {}]
+    while pending:
+        dataset = pending.pop(0)
+        wrapped = dataset.get('datasets') or [
+            dataset[key] for key in ('dataset', ) if dataset.get(key)]
+        pending[:0] = wrapped
+        if not wrapped:
+            yield from ({**dataset, **changes} for changes in sets)
+
+
+def _ann_file(dataset: dict) -> str:
+    """Path of a dataset's list, below its ``data_root``."""
+    path, root = dataset['ann_file'], dataset.get('data_root')
+    if root and is_local(path) and not osp.isabs(path):
+        return osp.join(root, path)
+    return path

@@ -5,6 +5,7 @@ Imports nothing heavy: a command's options are read before torch is imported.
 from __future__ import annotations
 
 import argparse
+import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 
@@ -236,6 +237,16 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--local_rank', '--local-rank', type=int, default=0,
         help=argparse.SUPPRESS)
+
+
+def common_options(args: argparse.Namespace) -> Dict[str, Any]:
+    """Take the options of :func:`add_common_arguments` but ``--amp`` out, as
+    ``apis.config.load_config`` has them."""
+    # for MMEngine, where a launcher says it as an option
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    del args.local_rank
+    return {name: vars(args).pop(name)
+            for name in ('cfg_options', 'work_dir', 'launcher', 'trust')}
 
 
 def inferencer_from_args(args, **kwargs):  # REBUILD

@@ -87,7 +87,7 @@ def load_spec(spec: Spec) -> Config:
         ValueError: An unknown knob or setting, a bad value, or a config
             without a recognizer.
     """
-    from projects.vifi_clip.apis import knobs
+    from projects.vifi_clip.apis import config as knobs
     from projects.vifi_clip.apis.config import read_config, without_pretrained
     from projects.vifi_clip.resources import find_config
     known = knobs.read_knobs(find_config(spec.config))

@@ -69,7 +69,7 @@ def main(argv: Optional[Sequence[str]] = None) -> Dict[str, int]:
                       args.launcher, args.trust)
     from mmengine.registry import init_default_scope
 
-    from projects.vifi_clip.apis.precheck import check_lists
+    from projects.vifi_clip.apis.config import check_lists
     init_default_scope('mmaction')
     for part in {'val', *args.parts}:  # the pipeline is the validation's
         if not cfg.get(f'{part}_dataloader'):

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Dict, List, Mapping, Optional, Set
 
-from projects.vifi_clip.apis import knobs
+from projects.vifi_clip.apis import config as knobs
 from projects.vifi_clip.resources import root
 from .runs import Run
 
@@ -139,7 +139,7 @@ def wanted_knobs(run: Run) -> Dict[str, str]:
     """What decides the run's result, as its config will read it: all knobs
     but those that say where something is."""
     known = config_knobs(run.config)
-    found = {**knobs.values(known), **run.knobs}
+    found = {**knobs.knob_values(known), **run.knobs}
     return {name: value for name, value in found.items()
             if not knobs.is_place(name) and name != 'PRETRAINED'}
 

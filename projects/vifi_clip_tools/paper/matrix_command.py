@@ -10,7 +10,7 @@ from .layout import Layout, check_environ, config_knobs, shell_script
 from .mini_tables import mini_tables
 from .paper_tables import paper_tables
 from .runs import Run, Table, by_name, with_needed
-from projects.vifi_clip.apis import knobs
+from projects.vifi_clip.apis import config as knobs
 from ..cli.options import HelpFormatter
 
 # Knobs that mean one data set or run, where the matrix has many.

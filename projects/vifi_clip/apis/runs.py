@@ -1,0 +1,359 @@
+"""Train and test a config, as MMAction2's tools do."""
+from __future__ import annotations
+
+import copy
+import gc
+import os.path as osp
+from glob import escape, glob
+from pathlib import Path
+from typing import Any, Callable, List, Optional
+
+import torch
+from mmaction.registry import MODELS, RUNNERS
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.dist import (all_reduce, get_dist_info, get_world_size,
+                           init_dist, is_distributed)
+from mmengine.logging import print_log
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner, find_latest_checkpoint
+
+from ..checkpoints.settings_hook import CheckpointSettingsHook
+from ..datasets.loader_settings import processes_here
+from ..engine import ClassListHook, PlainCheckpointHook
+from ..errors import UserError
+from .config import check_lists, load_config, without_pretrained
+
+_RESERVE = 0.9  # of the free memory: a step does not always peak alike
+
+
+def train(config: str,
+          amp: bool = False,
+          resume: Optional[str] = None,
+          validate: bool = True,
+          auto_scale_lr: bool = False,
+          auto_accumulate: Optional[int] = None,
+          seed: Optional[int] = None,
+          diff_rank_seed: bool = False,
+          deterministic: bool = False,
+          **options: Any) -> None:
+    """Train a config.
+
+    Args:
+        config (str): Path, or the name of an entry.
+        amp (bool): bfloat16 autocast. Defaults to False.
+        resume (str, optional): Checkpoint to go on from, or 'auto' for the
+            latest of the work directory.
+        validate (bool): Evaluate during training. Defaults to True.
+        auto_scale_lr (bool): Scale the learning rate by the batch size.
+        auto_accumulate (int, optional): See :func:`accumulate`.
+        seed (int, optional): Random seed.
+        diff_rank_seed (bool): Another seed on every process.
+        deterministic (bool): Deterministic cuDNN.
+        options: ``cfg_options``, ``work_dir``, ``launcher`` and ``trust`` of
+            :func:`load_config`.
+
+    Raises:
+        FileNotFoundError: A config, list or checkpoint is absent.
+        ValueError: A setting that does not go with the config.
+    """
+    cfg = load_config(config, **options)
+    if cfg.model.get('tune') == 'none':
+        raise ValueError("TUNE=none (model.tune='none') is frozen CLIP, in "
+                         'which nothing trains: test it with tools/test.py '
+                         'CONFIG none')
+    if not cfg.get('train_dataloader'):
+        raise ValueError(f'{cfg.filename} has no train_dataloader: it only '
+                         'predicts; train with another config')
+    if not validate:
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+        if 'checkpoint' in cfg.get('default_hooks', {}):
+            cfg.default_hooks.checkpoint.save_best = None
+    if amp:
+        _use_amp(cfg)
+    if resume:
+        path = (latest_checkpoint(cfg.work_dir) if resume == 'auto' else
+                resume)
+        # With nothing to resume, the config's load_from still holds.
+        cfg.resume, cfg.load_from = bool(path), path or cfg.get('load_from')
+    if auto_scale_lr:
+        if auto_accumulate is not None:
+            raise ValueError(
+                '--auto-scale-lr scales by the micro-batch, which '
+                '--auto-accumulate may change while the batch of a step '
+                'stays: give one of them')
+        if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
+            raise ValueError(
+                f'--auto-scale-lr: {cfg.filename} does not say which batch '
+                'its learning rate is for; add '
+                'auto_scale_lr=dict(base_batch_size=...)')
+        cfg.auto_scale_lr.enable = True
+    given = dict(seed=seed, diff_rank_seed=diff_rank_seed or None,
+                 deterministic=deterministic or None)
+    cfg.randomness = dict(cfg.get('randomness') or {}, **{
+        k: v for k, v in given.items() if v is not None})
+    check_lists(cfg, ('train', 'val'))
+    prepare_distributed(cfg)
+    if auto_accumulate is not None:
+        accumulate(cfg, auto_accumulate)
+    runner = build_runner(cfg)
+    if resume and not cfg.resume:
+        runner.logger.warning(f'--resume: there is no checkpoint in '
+                              f'{cfg.work_dir}; training starts afresh')
+    runner.train()
+
+
+def build_runner(cfg: Config) -> Runner:
+    """Build the config's runner, as MMAction2's tools do."""
+    runner = (RUNNERS.build(cfg) if 'runner_type' in cfg else
+              Runner.from_cfg(cfg))
+    # For configs that do not use our runtime: what is saved here can be
+    # loaded here, and labels mean to the model what they mean in the data.
+    for hook in PlainCheckpointHook, ClassListHook, CheckpointSettingsHook:
+        if not any(isinstance(h, hook) for h in runner.hooks):
+            runner.register_hook(hook())
+    return runner
+
+
+def prepare_distributed(cfg: Config) -> None:
+    """Check a config's launcher, and let several processes run on CPU.
+
+    MMEngine's launcher calls ``torch.cuda.set_device`` whatever the backend,
+    and gives DDP a device id; so the process group is made here.
+
+    Raises:
+        ValueError: A launcher that needs GPUs, or a strategy without one.
+    """
+    launcher = cfg.get('launcher', 'none')
+    if cfg.get('strategy') and launcher == 'none':
+        raise ValueError(f'{cfg.strategy.type} spreads a model over processes'
+                         ': start them with tools/dist_train.sh CONFIG '
+                         'NUMBER, or leave STRATEGY out')
+    if launcher == 'none' or torch.cuda.is_available():
+        return
+    if launcher != 'pytorch':
+        raise ValueError(f'--launcher {launcher} needs GPUs; on CPU use '
+                         'tools/dist_train.sh or tools/dist_test.sh.')
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group('gloo')
+    cfg.model_wrapper_cfg = dict(
+        type='MMDistributedDataParallel',
+        device_ids=None,
+        broadcast_buffers=False)
+
+
+def latest_checkpoint(work_dir: str) -> Optional[str]:
+    """Return the checkpoint to resume from, None if there is none.
+
+    That is what MMEngine's ``last_checkpoint`` names. If that is not there,
+    for the folder was moved or the run was killed while it wrote the name,
+    it is the newest checkpoint of an epoch or iteration.
+    """
+    named = find_latest_checkpoint(work_dir)
+    if named and osp.isfile(named):
+        return named
+    files = [path for name in ('epoch_*.pth', 'iter_*.pth')
+             for path in glob(osp.join(escape(work_dir), name))]
+    return max(files, key=osp.getmtime, default=None)
+
+
+def _use_amp(cfg: Config) -> None:
+    kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
+    if kind == 'AmpOptimWrapper':
+        return
+    if kind not in ('OptimWrapper', 'AutocastOptimWrapper'):
+        raise ValueError(f'--amp does not go with optim_wrapper {kind!r}')
+    cfg.optim_wrapper.type = 'AutocastOptimWrapper'
+    cfg.optim_wrapper.dtype = 'bfloat16'
+
+
+def micro_batches(total: int, processes: int, batch_size: int) -> List[int]:
+    """List the micro-batches that make up a batch, the largest first.
+
+    Args:
+        total (int): Samples of an optimizer step, over all processes.
+        processes (int): Number of them.
+        batch_size (int): The most that a process may take at a time.
+
+    Raises:
+        ValueError: ``total`` is not a multiple of what the processes take at
+            a time.
+    """
+    step = processes * batch_size
+    if total < 1 or total % step:
+        below = max(total, 0) // step * step
+        near = f'{below} or {below + step}' if below else str(step)
+        raise ValueError(
+            f'--auto-accumulate {total} is no multiple of {step} = '
+            f'{processes} processes x train_dataloader.batch_size='
+            f'{batch_size}: give {near}, or another batch_size')
+    return [n for n in range(batch_size, 0, -1) if batch_size % n == 0]
+
+
+def accumulate(cfg: Config, total: int) -> None:
+    """Set batch size and accumulation of a config, after trying them.
+
+    processes x ``train_dataloader.batch_size`` x ``accumulative_counts``
+    becomes ``total``, with the largest micro-batch that fits in memory.
+
+    Args:
+        cfg (Config): Changed in place.
+        total (int): Samples of an optimizer step.
+
+    Raises:
+        ValueError: ``total`` does not divide.
+        UserError: Not even one sample fits, or only a smaller batch does and
+            the loss is over the batch.
+    """
+    if cfg.get('launcher', 'none') != 'none' and not is_distributed():
+        # as the runner would, which comes later
+        init_dist(cfg.launcher, **cfg.env_cfg.dist_cfg)
+    processes = get_dist_info()[1]
+    given = cfg.train_dataloader.batch_size
+    sizes = micro_batches(total, processes, given)
+    if cfg.get('strategy') or not MemoryTrial.possible():
+        tried, chosen = 'whether it fits was not tried', given
+    else:
+        with MemoryTrial(cfg) as trial:
+            chosen = largest(sizes, trial.fits)
+        tried = 'tried with a step of the model'
+    if chosen != given and _has_in_batch_loss(cfg.model):
+        raise UserError(
+            f'a batch of {given} does not fit in memory, {chosen} would; but '
+            'each sample of an in-batch loss is compared with the rest of '
+            'its micro-batch, so that a smaller one is another training. Set '
+            f'train_dataloader.batch_size={chosen} if that is what you want, '
+            'or take more processes or grad_checkpointing=True')
+    counts = total // (processes * chosen)
+    cfg.train_dataloader.batch_size = chosen
+    cfg.optim_wrapper.accumulative_counts = counts
+    print_log(
+        f'--auto-accumulate: {processes} processes x batch {chosen} x '
+        f'accumulation {counts} = {total} ({tried}; the config has batch '
+        f'{given})', 'current')
+
+
+def largest(sizes: List[int], fits: Callable[[int], bool]) -> int:
+    """Return the first size that fits on all processes.
+
+    Raises:
+        UserError: None does.
+    """
+    for size in sizes:
+        everywhere = torch.tensor(int(fits(size)))
+        if is_distributed() and torch.cuda.is_available():
+            everywhere = everywhere.cuda()
+        all_reduce(everywhere, op='min')
+        if everywhere.item():
+            return size
+    raise UserError(
+        'not even a batch of 1 fits in memory: use grad_checkpointing=True '
+        'in the backbone and the text_classifier, fewer frames, TUNE=prompts '
+        'or TUNE=image, or STRATEGY=fsdp')
+
+
+def _has_in_batch_loss(node: Any) -> bool:
+    """Look for an in-batch loss in a model's config."""
+    if isinstance(node, dict):
+        return node.get('type') == 'CLIPContrastiveLoss' or any(
+            map(_has_in_batch_loss, node.values()))
+    return isinstance(node, (list, tuple)) and any(
+        map(_has_in_batch_loss, node))
+
+
+class MemoryTrial:
+    """Steps of a throw-away model on one sample of the training data.
+
+    A GPU's memory is tried outright. Linux kills a process that asks for too
+    much of the machine's, so there the peaks of one and two samples are
+    measured, and what more would take is worked out from them.
+
+    Args:
+        cfg (Config): The run's config; not changed.
+    """
+
+    def __init__(self, cfg: Config) -> None:
+        self.cfg, self.device = copy.deepcopy(cfg), get_device()
+
+    @staticmethod
+    def possible() -> bool:
+        """Tell whether memory can be looked at: on a GPU, or under Linux."""
+        return get_device() != 'cpu' or Path('/proc/meminfo').exists()
+
+    def __enter__(self) -> MemoryTrial:
+        init_default_scope(self.cfg.get('default_scope', 'mmaction'))
+        # Weights of any value take the same room.
+        self.model = MODELS.build(without_pretrained(self.cfg.model))
+        self.model.to(self.device).train()
+        self.cfg.optim_wrapper.pop('accumulative_counts', None)
+        self.wrapper = build_optim_wrapper(self.model, self.cfg.optim_wrapper)
+        loader = dict(self.cfg.train_dataloader, num_workers=0)
+        for key in 'persistent_workers', 'prefetch_factor':
+            loader.pop(key, None)
+        loader = Runner.build_dataloader(loader)
+        self.sample, self.collate = loader.dataset[0], loader.collate_fn
+        # DDP keeps the gradients once more, in its buckets.
+        self.buckets = [
+            torch.zeros_like(p) for p in self.model.parameters()
+            if p.requires_grad and get_world_size() > 1
+        ]
+        if self.device == 'cpu':
+            self.free, start = free_memory() / processes_here(), _resident()
+            self.peaks = []
+            for count in 1, 2:
+                self.step(count)
+                self.peaks.append(_resident('VmHWM:') - start)
+        return self
+
+    def __exit__(self, *error) -> None:
+        del self.model, self.wrapper, self.sample, self.buckets
+        gc.collect()
+        if self.device == 'cuda':
+            torch.cuda.empty_cache()
+
+    def fits(self, size: int) -> bool:
+        """Tell whether a step on ``size`` samples fits beside what is there.
+        """
+        if self.device == 'cpu':
+            one, two = self.peaks
+            needed = one + (size - 1) * max(two - one, 0)
+            return needed <= _RESERVE * self.free
+        try:
+            self.step(size)
+            return True
+        except torch.OutOfMemoryError:
+            return False
+        finally:
+            self.wrapper.zero_grad()
+            gc.collect()
+            torch.cuda.empty_cache()
+
+    def step(self, size: int) -> None:
+        """Make one training step on the sample, ``size`` times over."""
+        data = self.collate([copy.deepcopy(self.sample) for _ in range(size)])
+        self.model.train_step(data, self.wrapper)
+
+
+def free_memory() -> int:
+    """Return the bytes that can be had on this machine or in its container.
+    """
+    free = _field('/proc/meminfo', 'MemAvailable:')
+    try:
+        limit, used = (
+            int(Path(f'/sys/fs/cgroup/memory.{name}').read_text())
+            for name in ('max', 'current'))
+    except (OSError, ValueError):  # no cgroup v2, or 'max'
+        return free
+    return min(free, limit - used)
+
+
+def _resident(name: str = 'VmRSS:') -> int:
+    """Bytes of memory that this process holds; at most held: VmHWM."""
+    return _field('/proc/self/status', name)
+
+
+def _field(path: str, name: str) -> int:
+    line = next(line for line in Path(path).read_text().splitlines()
+                if line.startswith(name))
+    return int(line.split()[1]) * 1024
