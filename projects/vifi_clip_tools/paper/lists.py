@@ -3,7 +3,7 @@ from typing import Optional, Sequence
 
 from projects.vifi_clip.datasets.list_origin import (CHANGED, FIXED, OFFICIAL,
                                                       RELEASE)
-from ..splits.release_files import RELEASES
+from ..splits.release import RELEASES
 
 _WORDS = {
     OFFICIAL: 'from the official annotations',

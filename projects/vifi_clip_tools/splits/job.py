@@ -1,159 +1,171 @@
-"""What ``tools/make_splits.py`` does, once its options are read."""
-import argparse
+"""The work of ``vifi-clip splits``."""
+import json
+import sys
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple
+from typing import Any, Dict, List, NamedTuple, Sequence
 
-from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.datasets.class_list import read_class_list
-from . import msrvtt
-from .catalogue import DATASETS
-from .class_index import published_index, published_lists
-from .list_folder import (ListFile, class_list, make_manifest, video_list,
-                          write_lists)
+from projects.vifi_clip.errors import UserError
+from . import list_folder
+from .classes import PUBLISHED, ClassIndex, published_lists
+from .list_folder import ListFile
+from .msrvtt import read_msrvtt
+from .official import READERS
+from .options import DATASETS, Options
 from .own import read_own
-from .partition import by_frequency, from_lists
-from .protocols import Plan, absent_classes, build
+from .protocols import (Plan, absent_classes, build, by_frequency,
+                        from_lists)
 from .records import Annotations
 from .release import import_release
 
 
 class Job(NamedTuple):
-    """What to write."""
+    """What to write: the files, the settings and sources that the manifest
+    tells, and warnings."""
+
     files: Dict[str, ListFile]
-    options: Dict[str, Any]
+    settings: Dict[str, Any]
     sources: List[Path]
-    warnings: List[str]
+    warnings: Sequence[str] = ()
 
 
-def run(args: argparse.Namespace) -> List[str]:
-    """Make the lists.
-
-    Args:
-        args (Namespace): The options of the tool.
-
-    Returns:
-        list[str]: What to tell the user.
-    """
-    if args.import_dir:
-        job = _import(args)
-    elif args.dataset == 'msrvtt':
-        job = _retrieval(args)
+def make(options: Options) -> None:
+    """Make the lists, and say what was written."""
+    if options.import_dir:
+        job = _release(options)
+    elif options.dataset == 'msrvtt':
+        job = _retrieval(options)
     else:
-        job = _recognition(args)
-    manifest = make_manifest(args.dataset, job.options, job.sources,
-                             job.files)
-    written = write_lists(args.out, job.files, manifest, args.force,
-                          job.sources)
-    said = [f'warning: {warning}' for warning in job.warnings]
+        job = _recognition(options)
+    out = folder_of(options)
+    manifest = list_folder.make_manifest(options.dataset, job.settings,
+                                         job.sources, job.files)
+    written = list_folder.write_lists(out, job.files, manifest, options.force,
+                                      job.sources)
+    for warning in job.warnings:
+        print(f'warning: {warning}', file=sys.stderr)
     if written.deleted:
-        said.append(f'{args.out}: deleted {len(written.deleted)} lists of '
-                    f'other settings: {", ".join(written.deleted)}')
-    if not written.files:
-        return said + [f'{args.out}: up to date, {len(job.files)} lists']
-    return said + [f'{args.out}: wrote {len(written.files)} files; '
-                   f'{len(job.files)} lists are there']
+        print(f'{out}: deleted {len(written.deleted)} lists of other '
+              f'settings: {", ".join(written.deleted)}')
+    if written.files:
+        print(f'{out}: wrote {len(written.files)} files; {len(job.files)} '
+              'lists are there')
+    else:
+        print(f'{out}: up to date, {len(job.files)} lists')
 
 
-def _import(args) -> Job:
-    imported = import_release(args.import_dir, args.dataset, args.pattern,
-                              args.fix_labels)
-    files = _class_files(published_lists(args.dataset))
-    files.update({n: video_list(r) for n, r in imported.lists.items()})
-    options = dict(
-        made_from='release', pattern=args.pattern, fix_labels=args.fix_labels)
-    return Job(files, options, imported.sources, imported.warnings)
+def check(options: Options) -> int:
+    """Compare lists with their manifest, and say what differs (exit code
+    2)."""
+    out = folder_of(options)
+    faults = list_folder.check_lists(out, options.dataset, options.videos)
+    for fault in faults:
+        print(f'error: {fault}', file=sys.stderr)
+    for name in list_folder.unknown_lists(out):
+        print(f'note: {out / name} is not in the manifest; it was not '
+              'checked')
+    if not faults:
+        print(f'{out}: all lists are as the manifest says'
+              + (', and all videos are there' if options.videos else ''))
+    return 2 if faults else 0
 
 
-def _retrieval(args) -> Job:
-    pattern = args.pattern or DATASETS['msrvtt'].pattern
-    lists, sources = msrvtt.read_msrvtt(args.annotations, pattern)
+def folder_of(options: Options) -> Path:
+    """The folder of the lists."""
+    return options.out or PUBLISHED / options.dataset
+
+
+def _release(options: Options) -> Job:
+    imported = import_release(options.import_dir, options.dataset,
+                              options.pattern, options.fix_labels)
+    files = _files(published_lists(options.dataset), imported.lists)
+    settings = dict(made_from='release', pattern=options.pattern,
+                    fix_labels=options.fix_labels)
+    return Job(files, settings, imported.sources, imported.warnings)
+
+
+def _retrieval(options: Options) -> Job:
+    pattern = options.pattern or DATASETS['msrvtt'].pattern
+    lists, sources = read_msrvtt(options.annotations, pattern)
+    # In ASCII: MMAction2's VideoTextDataset opens it without an encoding.
     files = {
-        name: ListFile(msrvtt.as_json(captions), dict(
-            videos=len(captions),
-            captions=sum(len(texts) for texts in captions.values())))
+        name: ListFile(json.dumps(captions, indent=1) + '\n', dict(
+            videos=len(captions), captions=sum(map(len, captions.values()))))
         for name, captions in lists.items()
     }
-    options = dict(made_from='annotations', pattern=pattern)
-    return Job(files, options, sources, [])
+    return Job(files, dict(made_from='annotations', pattern=pattern), sources)
 
 
-def _recognition(args) -> Job:
-    dataset = DATASETS.get(args.dataset)
-    options: Dict[str, Any] = dict(made_from='annotations')
-    plan = Plan(shots=args.shots, base_shots=args.base_shots,
-                seeds=args.seeds)
+def _recognition(options: Options) -> Job:
+    settings: Dict[str, Any] = dict(made_from='annotations')
+    plan = Plan(shots=options.shots, base_shots=options.base_shots,
+                seeds=options.seeds)
+    dataset = DATASETS.get(options.dataset)
     if dataset is None:
-        annotations = read_own(args.csv, args.classes, args.val_ratio)
-        options.update(val_ratio=args.val_ratio)
-        classes = {'classes.txt': annotations.classes}
+        source = read_own(options.csv, options.classes, options.val_ratio)
+        settings['val_ratio'] = options.val_ratio
+        classes = {'classes.txt': source.classes}
     else:
-        options['pattern'] = args.pattern or dataset.pattern
-        annotations = _read_published(args, options['pattern'], plan)
-        classes = published_lists(args.dataset)
+        settings['pattern'] = options.pattern or dataset.pattern
+        classes = published_lists(options.dataset)
+        index = ClassIndex(classes['classes.txt'],
+                           f'data_splits/{options.dataset}')
+        # zero_shot_from is val by default, so of Kinetics-400 too
+        parts = list(dict.fromkeys(('train', 'val', options.zero_shot_from)))
+        source = READERS[options.dataset](options.annotations, index,
+                                          settings['pattern'], parts)
         if not dataset.few_shot:
             plan.shots = ()
         if dataset.tiny:
-            plan.tiny = args.tiny
-            options['tiny'] = args.tiny
-    annotations.check()
+            plan.tiny = settings['tiny'] = options.tiny
+    source.check()
     if dataset is None or dataset.base_novel:
-        options['partition'] = 'lists' if args.halves else args.partition
-        _partition(args, annotations, classes, plan)
-    elif args.dataset == 'k600':
-        _zero_shot(annotations, classes, plan)
-        options['zero_shot_from'] = plan.zero_shot_part
-    files = _class_files(classes)
-    lists = build(annotations, plan)
-    files.update({name: video_list(rows) for name, rows in lists.items()})
-    return Job(files, options, annotations.sources + list(args.halves or ()),
-               absent_classes(annotations))
+        settings['partition'] = 'lists' if options.halves else \
+            options.partition
+        _partition(options, source, classes, plan)
+    elif options.dataset == 'k600':
+        plan.zero_shot_part = settings['zero_shot_from'] = \
+            options.zero_shot_from
+        labels = {name: i for i, name in enumerate(source.classes)}
+        plan.zero_shot = [
+            [labels[name] for name in classes[f'zero_shot_{n}_classes.txt']]
+            for n in (1, 2, 3)]
+    return Job(_files(classes, build(source, plan)), settings,
+               source.sources + list(options.halves or ()),
+               absent_classes(source))
 
 
-def _read_published(args, pattern: str, plan: Plan) -> Annotations:
-    read = DATASETS[args.dataset].read
-    index = published_index(args.dataset)
-    if args.dataset != 'k600':
-        return read(args.annotations, index, pattern)
-    plan.zero_shot_part = args.zero_shot_from
-    parts = dict.fromkeys(('train', 'val', args.zero_shot_from))
-    return read(args.annotations, index, pattern, tuple(parts))
-
-
-def _partition(args, annotations: Annotations, classes: Dict[str, List[str]],
-               plan: Plan) -> None:
-    """Settle the halves, and their class lists."""
-    names = annotations.classes
+def _partition(options: Options, source: Annotations,
+               classes: Dict[str, List[str]], plan: Plan) -> None:
+    """Settle the halves, and add their class lists to ``classes``."""
+    names = source.classes
     if len(names) < 2:
-        raise UserError(f'{annotations.sources[0]}: one class '
-                        f'({names[0]!r}); base and novel need two')
-    if args.halves:
-        base, novel = (read_class_list(path) for path in args.halves)
-        source = ' and '.join(str(path) for path in args.halves)
-        plan.halves = from_lists(names, base, novel, source)
-    elif args.partition == 'published':
+        raise UserError(f'{source.sources[0]}: one class ({names[0]!r}); base '
+                        'and novel need two')
+    if not options.halves and options.partition == 'published':
         plan.halves = from_lists(names, classes['base_classes.txt'],
                                  classes['novel_classes.txt'],
-                                 f'data_splits/{args.dataset}')
+                                 f'data_splits/{options.dataset}')
         return
+    if options.halves:
+        base, novel = (read_class_list(path) for path in options.halves)
+        plan.halves = from_lists(names, base, novel,
+                                 ' and '.join(map(str, options.halves)))
     else:
-        first = next(iter(annotations.folds.values()))
+        first = next(iter(source.folds.values()))
         plan.halves = by_frequency(first['train'], len(names))
     for kind in '', '_words':  # every form of the class text
         texts = classes.get(f'classes{kind}.txt')
         for half, labels in zip(('base', 'novel'), plan.halves):
             if texts:
                 classes[f'{half}_classes{kind}.txt'] = [
-                    texts[label] for label in labels
-                ]
+                    texts[label] for label in labels]
 
 
-def _zero_shot(annotations: Annotations, classes: Dict[str, List[str]],
-               plan: Plan) -> None:
-    labels = {name: i for i, name in enumerate(annotations.classes)}
-    plan.zero_shot = [[labels[name] for name in classes[file]]
-                      for file in (f'zero_shot_{n}_classes.txt'
-                                   for n in (1, 2, 3))]
-
-
-def _class_files(classes: Dict[str, List[str]]) -> Dict[str, ListFile]:
-    return {name: class_list(names) for name, names in classes.items()}
+def _files(classes: Dict[str, List[str]], lists: Dict[str, list]
+           ) -> Dict[str, ListFile]:
+    files = {name: list_folder.class_list(names)
+             for name, names in classes.items()}
+    files.update({name: list_folder.video_list(rows)
+                  for name, rows in lists.items()})
+    return files

@@ -1,21 +1,24 @@
-"""Writing the lists of a data set, all or none, and their manifest."""
+"""A folder of lists and its manifest: written all or none, and checked."""
+import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+from projects.vifi_clip.datasets.video_list import find_missing
 from projects.vifi_clip.errors import UserError
+from projects.vifi_clip.files import read_json, sha256_of
 from projects.vifi_clip.version import __version__
-from projects.vifi_clip.files import read_json
-from .class_index import is_committed
+from .classes import is_committed
 from .protocols import Rows
-from .reading import sha256
+from .records import read_lines
 
 MANIFEST = 'manifest.json'
 
 
 class ListFile(NamedTuple):
     """A file to write: its text, and counts for the manifest."""
+
     text: str
     counts: Dict[str, int]
 
@@ -49,60 +52,111 @@ def make_manifest(dataset: str, options: Dict[str, Any],
         makes the same.
     """
     return dict(
-        tool='make_splits',
-        version=__version__,
-        dataset=dataset,
+        tool='make_splits', version=__version__, dataset=dataset,
         options=options,
-        sources={
-            path.name: sha256(path.read_bytes())
-            for path in sorted(sources, key=lambda path: path.name)
-        },
-        lists={
-            name: dict(sha256=sha256(file.text.encode()), **file.counts)
-            for name, file in sorted(files.items())
-        })
+        sources={path.name: sha256_of(path)
+                 for path in sorted(sources, key=lambda path: path.name)},
+        lists={name: dict(sha256=hashlib.sha256(file.text.encode()
+                                                ).hexdigest(), **file.counts)
+               for name, file in sorted(files.items())})
 
 
 def read_manifest(folder: Path) -> Dict[str, Any]:
-    """Read the manifest of a list folder.
-
-    Raises:
-        FileNotFoundError: If there is none.
-        UserError: If it is not one of ours.
-    """
+    """Read the manifest of a list folder, if it is one of ours."""
     path = folder / MANIFEST
     if not path.is_file():
         raise FileNotFoundError(f'{path}: no manifest; make the lists with '
-                                'tools/make_splits.py first')
+                                'vifi-clip splits first')
     manifest = read_json(path)
     if (not isinstance(manifest, dict)
             or manifest.get('tool') != 'make_splits'
-            or not isinstance(manifest.get('lists'), dict)):
-        raise UserError(f'{path}: not a manifest of tools/make_splits.py; '
-                        'give another --out')
-    _check_entries(path, manifest['lists'])
+            or not isinstance(manifest.get('lists'), dict)
+            or not manifest['lists']):
+        raise UserError(f'{path}: not a manifest of vifi-clip splits, or one '
+                        'whose "lists" is empty; give another --out, or make '
+                        'the lists again')
+    for name, entry in manifest['lists'].items():
+        # A name may neither lead out of the folder nor be the manifest's.
+        if (Path(name).name != name or '\0' in name or name == MANIFEST
+                or Path(name).suffix not in ('.txt', '.json')
+                or not isinstance(entry, dict)
+                or not isinstance(entry.get('sha256'), str)):
+            raise UserError(f'{path}: {name!r} in "lists" is not the name of '
+                            f'a list, or its entry {entry!r}'[:300] + ' is no '
+                            'mapping with "sha256"; make the lists again')
     return manifest
 
 
-def _check_entries(path: Path, lists: Dict[str, Any]) -> None:
-    if not lists:
-        raise UserError(f'{path}: "lists" is empty: it lists nothing; make '
-                        'the lists again')
-    for name, entry in lists.items():
-        # A name may neither lead out of the folder nor be the manifest's.
-        if (Path(name).name != name or '\0' in name or name == MANIFEST
-                or Path(name).suffix not in ('.txt', '.json')):
-            raise UserError(f'{path}: {name!r} in "lists" is not the name of '
-                            'a list; make the lists again')
-        if not (isinstance(entry, dict)
-                and isinstance(entry.get('sha256'), str)):
-            raise UserError(f'{path}: the entry of {name!r} is {entry!r}'[:300]
-                            + ', not a mapping with "sha256"; make the lists '
-                            'again')
+def check_lists(folder: Path, dataset: str,
+                videos: Optional[Path]) -> List[str]:
+    """Compare the lists of a folder with its manifest.
+
+    Args:
+        folder (Path): The list folder.
+        dataset (str): Name of the data set that should be there.
+        videos (Path, optional): Folder of the videos, to look for them too.
+
+    Returns:
+        list[str]: One phrase for each fault.
+    """
+    if videos and not videos.is_dir():
+        raise UserError(f'--videos {videos}: no such folder; give the folder '
+                        'that the paths of the lists start from')
+    manifest = read_manifest(folder)
+    if manifest.get('dataset') != dataset:
+        raise UserError(f'{folder / MANIFEST}: made for '
+                        f'{manifest.get("dataset")!r}, not {dataset!r}; give '
+                        'the folder of that data set with --out')
+    faults = []
+    lists: Dict[str, str] = {}  # path of a video to a list that has it
+    for name, entry in manifest['lists'].items():
+        path = folder / name
+        if not path.is_file():
+            faults.append(f'{path} is missing')
+            continue
+        paths = _paths_of(path)
+        if sha256_of(path) != entry['sha256']:
+            expected = entry.get('videos', entry.get('classes'))
+            counts = '' if len(paths) == expected else \
+                f'; {len(paths)} lines, the manifest says {expected}'
+            faults.append(f'{path} was changed (SHA-256 differs{counts}); '
+                          'make the lists again')
+        if 'videos' in entry:
+            lists = {**dict.fromkeys(paths, name), **lists}
+    missing = find_missing([str(videos / path) for path in lists]
+                           ) if videos else []
+    if missing:
+        names = list(lists)
+        shown = [f'  {names[i]} ({lists[names[i]]})' for i in missing[:10]]
+        if len(missing) > len(shown):
+            shown.append(f'  ... and {len(missing) - len(shown)} more')
+        faults.append('\n'.join([f'{len(missing)} of {len(names)} videos are '
+                                 f'not below {videos}:', *shown]))
+    return faults
+
+
+def _paths_of(path: Path) -> List[str]:
+    """Lines or keys of a list; none of one that cannot be read."""
+    try:
+        if path.suffix == '.json':
+            data = read_json(path)
+            return list(data) if isinstance(data, dict) else []
+        return [line.rpartition(' ')[0] for _, line in read_lines(path)]
+    except (ValueError, UserError):  # reported as changed
+        return []
+
+
+def unknown_lists(folder: Path) -> List[str]:
+    """Names of the lists of a folder that its manifest does not know."""
+    known = {MANIFEST, *read_manifest(folder)['lists']}
+    return sorted(path.name for path in folder.iterdir()
+                  if path.suffix in ('.txt', '.json')
+                  and path.name not in known)
 
 
 class Written(NamedTuple):
     """Names of the files that were written, and of those deleted."""
+
     files: List[str]
     deleted: List[str]
 
@@ -131,27 +185,34 @@ def write_lists(folder: Path, files: Dict[str, ListFile],
         raise UserError(f'--out {folder}: a file of that name is there; give '
                         'a folder')
     manifest, stale = _with_earlier(folder, files, manifest, force)
-    new = {name: file.text.encode() for name, file in files.items()
-           if not _is_there(folder / name, file.text.encode())}
-    different = sorted(name for name in new if (folder / name).exists())
-    _spare(folder, different + stale, sources)
+    texts = {name: file.text for name, file in files.items()}
+    # Last, since it vouches for the others.
+    texts[MANIFEST] = json.dumps(manifest, indent=1, ensure_ascii=False) + '\n'
+    new = {}
+    for name, text in texts.items():
+        path = folder / name
+        if path.is_dir():
+            raise UserError(f'{path} is a folder; move it away')
+        if not path.exists() or path.read_bytes() != text.encode():
+            new[name] = text.encode()
+    different = sorted(name for name in new
+                       if name != MANIFEST and (folder / name).exists())
+    _spare([folder / name for name in different + stale], sources)
     if different and not force:
         raise UserError(
             f'{folder}: {len(different)} lists there differ from what would '
             f'be written: {_some(different)}; nothing was written. Give '
             'another --out, or --force to overwrite them')
-    text = json.dumps(manifest, indent=1, ensure_ascii=False) + '\n'
-    if not _is_there(folder / MANIFEST, text.encode()):
-        _spare(folder, [MANIFEST], sources)
-        new[MANIFEST] = text.encode()  # last: it vouches for the others
-    _replace_all(folder, new, stale)
+    if MANIFEST in new:
+        _spare([folder / MANIFEST], sources)
+    if new:
+        _replace_all(folder, new, stale)
     return Written(list(new), stale)
 
 
-def _spare(folder: Path, names: Sequence[str],
-           sources: Sequence[Path]) -> None:
+def _spare(paths: Sequence[Path], sources: Sequence[Path]) -> None:
     """Refuse to overwrite or delete what is not ours."""
-    for path in (folder / name for name in names):
+    for path in paths:
         if is_committed(path):
             raise UserError(
                 f'{path}: the committed class list of a published data set '
@@ -169,7 +230,8 @@ def _with_earlier(folder: Path, files, manifest,
     """Keep what an earlier run with the same settings made, other K say.
 
     Returns:
-        tuple: The manifest with it, and the names of lists to delete.
+        tuple: The manifest with it, and the names of lists to delete, which
+        may hold videos of the new test lists.
     """
     try:
         earlier = read_manifest(folder)
@@ -179,49 +241,33 @@ def _with_earlier(folder: Path, files, manifest,
         if force:
             return manifest, []
         raise UserError(f'{error}. --force replaces it') from error
-    kept = {
-        name: entry for name, entry in earlier['lists'].items()
-        if name not in files and (folder / name).is_file()
-    }
-    told = 'dataset', 'options', 'sources'
-    stale = []
-    if kept and any(earlier.get(key) != manifest[key] for key in told):
-        if not force:
-            raise UserError(
-                f'{folder}: holds lists that were made with other settings '
-                f'or annotations, and that this run does not make: '
-                f'{_some(sorted(kept))}; nothing was written. Give another '
-                '--out, or --force to delete them')
-        stale, kept = _stale(folder, kept), {}
-    lists = dict(sorted({**kept, **manifest['lists']}.items()))
-    return {**manifest, 'lists': lists}, stale
-
-
-def _stale(folder: Path, entries: Dict[str, Dict[str, Any]]) -> List[str]:
-    """Names of old lists, which may hold videos of the new test lists."""
-    for name, entry in sorted(entries.items()):
-        if sha256((folder / name).read_bytes()) != entry['sha256']:
+    kept = {name: entry for name, entry in sorted(earlier['lists'].items())
+            if name not in files and (folder / name).is_file()}
+    if all(earlier.get(key) == manifest[key]
+           for key in ('dataset', 'options', 'sources')):
+        lists = dict(sorted({**kept, **manifest['lists']}.items()))
+        return {**manifest, 'lists': lists}, []
+    if kept and not force:
+        raise UserError(
+            f'{folder}: holds lists that were made with other settings or '
+            f'annotations, and that this run does not make: '
+            f'{_some(list(kept))}; nothing was written. Give another --out, '
+            'or --force to delete them')
+    for name, entry in kept.items():
+        if sha256_of(folder / name) != entry['sha256']:
             raise UserError(
                 f'{folder / name}: made with other settings or annotations, '
                 'and changed since, so --force does not delete it; nothing '
                 'was written. Move it away, or give another --out')
-    return sorted(entries)
-
-
-def _is_there(path: Path, data: bytes) -> bool:
-    return path.is_file() and path.read_bytes() == data
+    return manifest, list(kept)
 
 
 def _replace_all(folder: Path, new: Dict[str, bytes],
                  stale: Sequence[str]) -> None:
-    if not new:
-        return
     folder.mkdir(parents=True, exist_ok=True)
     temporary = {name: folder / f'.{name}.{os.getpid()}.tmp' for name in new}
     try:
         for name, data in new.items():
-            if (folder / name).is_dir():
-                raise UserError(f'{folder / name} is a folder; move it away')
             temporary[name].write_bytes(data)
         for name in stale:
             (folder / name).unlink()

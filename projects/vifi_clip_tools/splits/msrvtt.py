@@ -1,14 +1,11 @@
 """MSR-VTT retrieval: 9,000 training videos, 1,000 captions to test."""
-import json
 import re
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
 from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.files import read_json
-from .layout import check_paths, video_path
-from .reading import find_file, read_source, read_table
-from .records import Video
+from .records import (Video, check_paths, find_file, read_table, video_path)
 
 TRAIN, TEST = 'train_9k.json', 'test_JSFUSION.json'
 Captions = Dict[str, List[str]]
@@ -30,27 +27,17 @@ def read_msrvtt(folder: Path,
     test_csv = find_file(folder, ['MSRVTT_JSFUSION_test.csv'], 'test list')
     data = find_file(folder, ['MSRVTT_data.json'], 'caption file')
     test = _read_test(test_csv)
-    train = _read_train(train_csv, test, _read_captions(data), data)
+    train = _read_train(train_csv, test, data)
     lists: Dict[str, Captions] = {}
     videos = []
     for name, split, captions in (TRAIN, 'train', train), (TEST, 'test', test):
         lists[name] = {}
-        for video in sorted(captions, key=_number):
+        for video in sorted(captions, key=lambda video: int(video[5:])):
             path = video_path(pattern, f'{video}.mp4', split, '')
             videos.append(Video(video, path, 0, f'{folder} ({split})'))
             lists[name][path] = captions[video]
     check_paths(videos)
     return lists, [train_csv, test_csv, data]
-
-
-def as_json(captions: Captions) -> str:
-    """Captions as MMAction2's ``VideoTextDataset`` reads them."""
-    # In ASCII, since that opens the file without naming an encoding.
-    return json.dumps(captions, indent=1) + '\n'
-
-
-def _number(video: str) -> int:
-    return int(video.removeprefix('video'))
 
 
 def _checked(video: Any, place: str) -> str:
@@ -75,15 +62,15 @@ def _read_test(path: Path) -> Captions:
     return captions
 
 
-def _read_captions(path: Path) -> Dict[str, List[Tuple[int, str]]]:
-    read_source(path)  # for its messages
-    data = read_json(path)
-    sentences = data.get('sentences') if isinstance(data, dict) else None
+def _read_train(path: Path, test: Captions, data: Path) -> Captions:
+    content = read_json(data)
+    sentences = (content.get('sentences') if isinstance(content, dict)
+                 else None)
     if not isinstance(sentences, list) or not sentences:
-        raise UserError(f'{path}: no list "sentences"; get the official file')
+        raise UserError(f'{data}: no list "sentences"; get the official file')
     captions: Dict[str, List[Tuple[int, str]]] = {}
     for i, item in enumerate(sentences):
-        place = f'{path}, sentence {i}'
+        place = f'{data}, sentence {i}'
         fields = item if isinstance(item, dict) else {}
         text, number = fields.get('caption'), fields.get('sen_id', i)
         if not isinstance(text, str) or not isinstance(number, int):
@@ -91,11 +78,6 @@ def _read_captions(path: Path) -> Dict[str, List[Tuple[int, str]]]:
                             '(text) and "sen_id" (a number)')
         video = _checked(fields.get('video_id'), place)
         captions.setdefault(video, []).append((number, text.strip()))
-    return captions
-
-
-def _read_train(path: Path, test: Captions, captions,
-                data: Path) -> Captions:
     train: Captions = {}
     for place, row in read_table(path, ('video_id', )):
         video = _checked(row['video_id'], place)

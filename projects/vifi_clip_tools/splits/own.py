@@ -3,14 +3,13 @@ from collections import defaultdict
 from pathlib import Path, PurePosixPath
 from typing import Dict, List, Optional
 
-from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.datasets.class_list import (check_class_name,
                                                     read_class_list)
-from .class_index import ClassIndex
-from .draw import draw
-from .layout import check_path
-from .reading import read_table
-from .records import Annotations, Video, check_unique
+from projects.vifi_clip.errors import UserError
+from .classes import ClassIndex
+from .protocols import draw
+from .records import (Annotations, Video, check_path, check_unique,
+                      read_table)
 
 
 def read_own(path: Path, classes: Optional[Path],
@@ -24,65 +23,48 @@ def read_own(path: Path, classes: Optional[Path],
             Defaults to the names of the file, sorted.
         val_ratio (float): Without a column split: the share of each class
             that goes to val, at least one video.
-
-    Returns:
-        Annotations: The videos.
-
-    Raises:
-        UserError: If a row is malformed, a video is repeated, or a class has
-            too few videos to be split.
     """
     rows = list(read_table(path, ('path', 'label'), ('split', )))
-    index = _classes_of(rows, classes, path)
-    sources = [path] + ([classes] if classes else [])
+    index = _index_of(rows, classes, path)
+    videos = []
+    for place, row in rows:
+        # './a.mp4' and 'a.mp4' are one video.
+        name = str(PurePosixPath(row['path']))
+        check_path(name, place)
+        videos.append(Video(name, name, index.label(row['label'], place),
+                            place))
     if 'split' not in rows[0][1]:
-        videos = [_video(place, row, index) for place, row in rows]
         parts = _split(videos, index, val_ratio, path)
     else:
         parts = {'train': [], 'val': []}
-        for place, row in rows:
+        for video, (place, row) in zip(videos, rows):
             if row['split'] not in parts:
                 raise UserError(f'{place}: split is {row["split"]!r}; write '
                                 'train or val, or leave the column out')
-            parts[row['split']].append(_video(place, row, index))
-        _check_parts(parts, path)
+            parts[row['split']].append(video)
+    for part, members in parts.items():
+        if not members:
+            raise UserError(
+                f'{path}: no {part} video: no row has {part!r} in the column '
+                '"split"; write it for some videos of every class, or leave '
+                'the column out (then --val-ratio divides them)')
+    sources = [path] + ([classes] if classes else [])
     return Annotations(index.names, {'': parts}, sources, index.source)
 
 
-def _check_parts(parts: Dict[str, List[Video]], path: Path) -> None:
-    for part, videos in parts.items():
-        if not videos:
-            raise UserError(
-                f'{path}: no {part} video: no row has {part!r} in the column '
-                f'"split"; write it for some videos of every class, or leave '
-                'the column out (then --val-ratio divides them)')
-
-
-def _classes_of(rows, classes: Optional[Path], path: Path) -> ClassIndex:
+def _index_of(rows, classes: Optional[Path], path: Path) -> ClassIndex:
     if classes:
         return ClassIndex(read_class_list(classes), str(classes))
     places: Dict[str, str] = {}
     for place, row in rows:
-        name = row['label']
-        if not name:
-            raise UserError(f'{place}: no label; write the class name')
-        check_class_name(name, place)
-        places.setdefault(name, place.rpartition(', ')[2])
+        check_class_name(row['label'], place)
+        places.setdefault(row['label'], place.rpartition(', ')[2])
     names = sorted(places)
     return ClassIndex(names, str(path), [places[name] for name in names])
 
 
-def _video(place: str, row: Dict[str, str], index: ClassIndex) -> Video:
-    # './a.mp4' and 'a.mp4' are one video.
-    path = str(PurePosixPath(row['path']))
-    check_path(path, place)
-    return Video(path, path, index.label(row['label'], place), place)
-
-
 def _split(videos: List[Video], index: ClassIndex, val_ratio: float,
            path: Path) -> Dict[str, List[Video]]:
-    if not 0 < val_ratio < 1:
-        raise UserError(f'--val-ratio {val_ratio}: must lie between 0 and 1')
     check_unique(videos, 'the file', {})
     by_label: Dict[int, List[Video]] = defaultdict(list)
     for video in videos:

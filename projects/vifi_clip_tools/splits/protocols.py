@@ -1,23 +1,77 @@
 """From the videos of a data set to the lists of every protocol."""
+import hashlib
 from collections import Counter
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple, TypeVar
 
 from projects.vifi_clip.errors import UserError
-from .draw import draw
-from .layout import check_paths
-from .records import Annotations, Video
+from .records import Annotations, Video, check_paths
 
+Item = TypeVar('Item')
 # Path and label of each video, in the order of the list.
 Rows = List[Tuple[str, int]]
-TINY_SHOTS = 150
+Halves = Tuple[List[int], List[int]]
+
+
+def draw(items: Sequence[Tuple[str, Item]], count: int,
+         seed: int) -> List[Item]:
+    """Draw ``count`` items; a smaller draw is part of a larger one.
+
+    Ordering by a hash needs no random generator, whose streams may change
+    from one release of a library to the next, and the order of the items
+    makes no difference. ``mini_world`` draws by the same rule.
+
+    Args:
+        items (Sequence[tuple[str, Item]]): Distinct keys, and what they
+            stand for.
+        count (int): How many to draw; all, if there are fewer.
+        seed (int): Draws of different seeds are independent.
+
+    Returns:
+        list[Item]: What was drawn, in the order of the keys.
+    """
+
+    def order(item):
+        return hashlib.sha256(f'{seed} {item[0]}'.encode()).digest()
+
+    drawn = sorted(items, key=order)[:count]
+    return [value for _, value in sorted(drawn, key=lambda item: item[0])]
+
+
+def by_frequency(videos: Sequence[Video], num_classes: int) -> Halves:
+    """Make the more frequent half of the classes, in training videos, base.
+
+    Of equally frequent classes, those of lower label are base; base has one
+    class more if their number is odd. Labels ascend.
+    """
+    counts = Counter(video.label for video in videos)
+    order = sorted(range(num_classes), key=lambda k: (-counts[k], k))
+    half = (num_classes + 1) // 2
+    return sorted(order[:half]), sorted(order[half:])
+
+
+def from_lists(classes: Sequence[str], base: Sequence[str],
+               novel: Sequence[str], source: str) -> Halves:
+    """Take the halves, in order, from lists of names; ``source`` is where
+    these come from."""
+    labels: Dict[str, int] = {name: i for i, name in enumerate(classes)}
+    for wrong, problem in (
+            (set(base) & set(novel), 'is a base and a novel class; take it '
+             'out of one list'),
+            ({*base, *novel} - set(classes), 'is in a half, but not in '
+             'classes.txt; correct the name'),
+            (set(classes) - set(base) - set(novel), 'is neither a base nor a '
+             'novel class; add it to one list')):
+        if wrong:
+            raise UserError(f'{source}: {min(wrong)!r} {problem}')
+    return [labels[name] for name in base], [labels[name] for name in novel]
 
 
 @dataclass
 class Plan:
     """What to make.
 
-    Args:
+    Attributes:
         halves (tuple, optional): Labels of the base and of the novel classes.
         zero_shot (Sequence): Labels of each zero-shot set.
         zero_shot_part (str): Part that zero-shot lists are made from.
@@ -26,7 +80,8 @@ class Plan:
         seeds (Sequence[int]): Seeds of the draws.
         tiny (int): Videos of each class in ``train_tiny.txt``; 0 for none.
     """
-    halves: Optional[Tuple[List[int], List[int]]] = None
+
+    halves: Optional[Halves] = None
     zero_shot: Sequence[List[int]] = ()
     zero_shot_part: str = 'val'
     shots: Sequence[int] = ()
@@ -35,97 +90,73 @@ class Plan:
     tiny: int = 0
 
 
-def build(annotations: Annotations, plan: Plan) -> Dict[str, Rows]:
+def build(source: Annotations, plan: Plan) -> Dict[str, Rows]:
     """Make the lists.
 
     Args:
-        annotations (Annotations): The videos; checked here.
+        source (Annotations): The videos, checked.
         plan (Plan): What to make. Protocols with labels of their own (base,
             novel, few-shot) use the first split.
 
     Returns:
         dict[str, list[tuple[str, int]]]: Path and label by file name.
-
-    Raises:
-        UserError: If videos are repeated or a class has too few for a draw.
     """
-    annotations.check()
     lists: Dict[str, Rows] = {}
-    for fold, parts in annotations.folds.items():
+    for fold, parts in source.folds.items():
         # Of all parts: one path must not be trained and tested on.
         check_paths(video for videos in parts.values() for video in videos)
         for part in 'train', 'val':
             lists[f'{part}{fold}.txt'] = _rows(parts[part])
-    first = next(iter(annotations.folds.values()))
-    lists.update(_few_shot(first['train'], annotations, plan))
+    parts = next(iter(source.folds.values()))
+    labels: Sequence[int] = range(len(source.classes))
+    if plan.tiny:
+        lists['train_tiny.txt'] = _draw_each(
+            parts['train'], labels, source, plan.tiny, 1,
+            f'--tiny {plan.tiny}')
+    draws = [('few_shot', '--shots', plan.shots, labels)]
+    classes = dict.fromkeys(lists, labels)  # that labels of a list count in
     if plan.halves:
-        lists.update(_base_to_novel(first, annotations, plan))
+        draws.append(('base', '--base-shots', plan.base_shots,
+                      plan.halves[0]))
+    for name, option, all_shots, labels in draws:
+        for shots in all_shots:
+            for seed in plan.seeds:
+                lists[f'{name}_train_{shots}shot_seed{seed}.txt'] = _draw_each(
+                    parts['train'], labels, source, shots, seed,
+                    f'{option} {shots}')
+    for half, labels in zip(('base', 'novel'), plan.halves or ()):
+        lists[f'{half}_val.txt'] = _relabelled(parts['val'], labels)
+        classes[f'{half}_val.txt'] = labels
     for number, labels in enumerate(plan.zero_shot, start=1):
-        lists[f'zero_shot_{number}_val.txt'] = _relabelled(
-            first[plan.zero_shot_part], labels)
+        name = f'zero_shot_{number}_val.txt'
+        lists[name] = _relabelled(parts[plan.zero_shot_part], labels)
+        classes[name] = labels
     for name, rows in lists.items():
         if not rows:
+            names = [repr(source.classes[label]) for label in classes[name]]
+            shown = ', '.join(names[:5]) + ', ...' * (len(names) > 5)
             raise UserError(
-                f'{annotations.names()}: {name} would be empty: no val video '
-                f'of {_classes_of(name, annotations.classes, plan)}; '
+                f'{source.names()}: {name} would be empty: no val video of '
+                f'its {len(names)} classes ({shown}); '
                 + ('move some of their videos to val (column "split"), or '
-                   'choose other halves' if annotations.class_source else
+                   'choose other halves' if source.class_source else
                    'give the complete official files'))
     return lists
 
 
 def absent_classes(annotations: Annotations) -> List[str]:
-    """One phrase for each part that lacks videos of some class."""
-    found = []
+    """Name each part that lacks videos of some class, one phrase each."""
+    phrases = []
     for fold, parts in annotations.folds.items():
         for part, videos in parts.items():
             there = {video.label for video in videos}
             lacking = [name for label, name in enumerate(annotations.classes)
                        if label not in there]
             if lacking:
-                found.append(f'{part}{fold}: {len(lacking)} of '
-                             f'{len(annotations.classes)} classes have no '
-                             f'video there, {lacking[0]!r} for one')
-    return found
-
-
-def _classes_of(name: str, names: Sequence[str], plan: Plan) -> str:
-    labels = range(len(names))
-    if plan.halves and name.startswith(('base', 'novel')):
-        labels = plan.halves[name.startswith('novel')]
-    elif name.startswith('zero_shot'):
-        labels = plan.zero_shot[int(name.split('_')[2]) - 1]
-    shown = ', '.join(repr(names[label]) for label in list(labels)[:5])
-    return f'its {len(labels)} classes ({shown}{", ..." * (len(labels) > 5)})'
-
-
-def _few_shot(train: List[Video], source: Annotations,
-              plan: Plan) -> Dict[str, Rows]:
-    labels = range(len(source.classes))
-    lists = {}
-    if plan.tiny:
-        lists['train_tiny.txt'] = _draw_each(train, labels, source,
-                                             plan.tiny, 1,
-                                             f'--tiny {plan.tiny}')
-    for shots in plan.shots:
-        for seed in plan.seeds:
-            lists[f'few_shot_train_{shots}shot_seed{seed}.txt'] = _draw_each(
-                train, labels, source, shots, seed, f'--shots {shots}')
-    return lists
-
-
-def _base_to_novel(parts: Dict[str, List[Video]], source: Annotations,
-                   plan: Plan) -> Dict[str, Rows]:
-    base, novel = plan.halves
-    lists = {}
-    for shots in plan.base_shots:
-        for seed in plan.seeds:
-            lists[f'base_train_{shots}shot_seed{seed}.txt'] = _draw_each(
-                parts['train'], base, source, shots, seed,
-                f'--base-shots {shots}')
-    lists['base_val.txt'] = _relabelled(parts['val'], base)
-    lists['novel_val.txt'] = _relabelled(parts['val'], novel)
-    return lists
+                phrases.append(f'{part}{fold}: {len(lacking)} of '
+                               f'{len(annotations.classes)} classes have no '
+                               f'video there, {lacking[0]!r} for one')
+    return phrases
 
 
 def _rows(videos: Sequence[Video]) -> Rows:
@@ -135,39 +166,36 @@ def _rows(videos: Sequence[Video]) -> Rows:
 
 
 def _relabelled(videos: Sequence[Video], labels: Sequence[int]) -> Rows:
+    """Rows of the videos of some classes; labels count within these."""
     new = {label: i for i, label in enumerate(labels)}
-    return _rows([
-        video._replace(label=new[video.label]) for video in videos
-        if video.label in new
-    ])
+    return _rows([video._replace(label=new[video.label]) for video in videos
+                  if video.label in new])
 
 
 def _draw_each(videos: Sequence[Video], labels: Sequence[int],
                source: Annotations, count: int, seed: int,
                option: str) -> Rows:
     """Draw ``count`` videos of each class; labels count within ``labels``."""
-    there = Counter(video.label for video in videos)
-    fewest = min(labels, key=lambda label: there[label])
-    if there[fewest] < count:
-        places = [v.place for v in videos if v.label == fewest]
-        short = sum(there[label] < count for label in labels)
-        if places:
-            remedy = (f'ask for at most {there[fewest]}, or give the complete '
-                      'annotations')
-        elif source.class_source:
-            remedy = ('add training videos of it, or take the class out of '
-                      f'{source.class_source}')
-        else:
-            remedy = 'give the complete official files'
-        raise UserError(
-            f'{places[0] if places else source.names()}: class '
-            f'{source.classes[fewest]!r} has {there[fewest]} training videos, '
-            f'but {option} needs {count} ({short} of {len(labels)} classes '
-            f'have fewer); {remedy}')
     members: Dict[int, List[Tuple[str, Video]]] = {k: [] for k in labels}
     for video in videos:
         if video.label in members:
             members[video.label].append((video.key, video))
+    fewest = min(labels, key=lambda label: len(members[label]))
+    there = len(members[fewest])
+    if there < count:
+        place, remedy = source.names(), 'give the complete official files'
+        if there:
+            place = members[fewest][0][1].place
+            remedy = f'ask for at most {there}, or give the complete ' \
+                'annotations'
+        elif source.class_source:
+            remedy = ('add training videos of it, or take the class out of '
+                      f'{source.class_source}')
+        short = sum(len(videos) < count for videos in members.values())
+        raise UserError(
+            f'{place}: class {source.classes[fewest]!r} has {there} training '
+            f'videos, but {option} needs {count} ({short} of {len(labels)} '
+            f'classes have fewer); {remedy}')
     drawn = [video for label in labels
              for video in draw(members[label], count, seed)]
     return _relabelled(drawn, labels)

@@ -1,32 +1,33 @@
-"""What the readers of annotations hand on."""
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Dict, List, NamedTuple, Sequence
+"""Videos, and the files of annotations that name them."""
+from pathlib import Path, PurePosixPath
+from typing import (Dict, Iterable, Iterator, List, NamedTuple, Sequence,
+                    Tuple)
 
 from projects.vifi_clip.errors import UserError
+from projects.vifi_clip.files import csv_rows, holds_control, read_text
 
 
 class Video(NamedTuple):
     """One video of a data set.
 
-    Args:
+    Attributes:
         key (str): Name that does not depend on how the user lays out the
             files; what is drawn and compared goes by it.
         path (str): Path relative to the folder of videos.
         label (int): Index of the class.
         place (str): Where the annotation stands, for messages.
     """
+
     key: str
     path: str
     label: int
     place: str
 
 
-@dataclass
-class Annotations:
+class Annotations(NamedTuple):
     """The videos of a data set.
 
-    Args:
+    Attributes:
         classes (list[str]): Class names in label order.
         folds (dict[str, dict[str, list[Video]]]): By the ending of the list's
             name ('' or '_split1', ...), the videos by part ('train', 'val',
@@ -35,18 +36,14 @@ class Annotations:
         class_source (str): The user's file that names the classes; empty for
             a published data set.
     """
+
     classes: List[str]
     folds: Dict[str, Dict[str, List[Video]]]
-    sources: List[Path] = field(default_factory=list)
+    sources: List[Path]
     class_source: str = ''
 
     def check(self) -> None:
-        """Check that no video is repeated and that every part has some.
-
-        Raises:
-            UserError: If a part is empty, a video stands twice in a part, or
-                in two parts.
-        """
+        """Refuse an empty part, and a video that stands in two places."""
         for fold, parts in self.folds.items():
             seen: Dict[str, tuple] = {}
             for part, videos in parts.items():
@@ -65,26 +62,113 @@ class Annotations:
 
 def check_unique(videos: Sequence[Video], part: str,
                  seen: Dict[str, tuple]) -> None:
-    """Add videos to those seen so far.
+    """Refuse a video of a part that was seen before; add to ``seen``, the
+    part and place of each key."""
+    for video in videos:
+        other, place = seen.setdefault(video.key, (part, video.place))
+        if place == video.place:
+            continue
+        where = ('stands there already' if other == part else f'is in {part} '
+                 f'and in {other}, but a test must not see training videos')
+        raise UserError(f'{video.place}: video {video.key!r} {where} '
+                        f'({place}); take one of the two lines out')
+
+
+def video_path(pattern: str, name: str, split: str, label: str) -> str:
+    """Fill a pattern: file name, the name without ending, official part,
+    class name, and class name with underscores."""
+    return pattern.format(
+        name=name, stem=name.rpartition('.')[0] or name, split=split,
+        label=label, label_=label.replace(' ', '_'))
+
+
+def check_paths(videos: Iterable[Video]) -> None:
+    """Check the paths of one list, or of lists that must not overlap.
+
+    Every path that is written passes through here.
+    """
+    first: Dict[str, Video] = {}
+    for video in videos:
+        check_path(video.path, video.place)
+        other = first.setdefault(video.path, video)
+        if (other.key, other.label) != (video.key, video.label):
+            raise UserError(
+                f'{video.place}: path {video.path!r} is that of another video '
+                f'already ({other.place}); each video needs its own path (see '
+                '--pattern)')
+
+
+def check_path(path: str, place: str) -> None:
+    """Check that a path lies below the folder of videos, and reads back."""
+    parts = PurePosixPath(path).parts
+    if not parts or parts[0] == '/' or '..' in parts:
+        raise UserError(f'{place}: path {path!r} must lie below the folder '
+                        'of videos; write it relative to that folder')
+    if path != path.strip() or holds_control(path):
+        raise UserError(f'{place}: path {path!r} has a blank at an end, or '
+                        'holds a line break or control character; rename the '
+                        'file (a quote is missing?)')
+
+
+def read_lines(path: Path) -> List[Tuple[str, str]]:
+    """Read the lines that are not blank: place ('FILE, line 3'), text."""
+    # Not splitlines(), which also splits inside names, at '\x85' say.
+    lines = enumerate(read_text(path).split('\n'), start=1)
+    found = [(f'{path}, line {number}', line.strip())
+             for number, line in lines if line.strip()]
+    if not found:
+        raise UserError(f'{path}: the file is empty; get a complete copy')
+    return found
+
+
+def read_table(path: Path, required: Sequence[str],
+               optional: Sequence[str] = ()
+               ) -> Iterator[Tuple[str, Dict[str, str]]]:
+    """Read a CSV file with a header: place of a row, fields by column.
 
     Args:
-        videos (Sequence[Video]): Videos of one part.
-        part (str): Its name.
-        seen (dict): Part and place of each key so far; added to.
-
-    Raises:
-        UserError: If a video was seen before.
+        path (Path): File to read.
+        required (Sequence[str]): Columns that must be there, in any order.
+        optional (Sequence[str]): Columns that may be there.
     """
-    for video in videos:
-        if video.key not in seen:
-            seen[video.key] = part, video.place
+    rows = csv_rows(read_text(path), path)
+    header = [column.strip() for column in next(rows, (1, []))[1]]
+    if (not set(required) <= set(header) <= {*required, *optional}
+            or len(set(header)) < len(header)):
+        may = f'; optional: {",".join(optional)}' if optional else ''
+        raise UserError(f'{path}, line 1: the columns are '
+                        f'{",".join(header)!r}; they must be '
+                        f'{",".join(required)!r}{may}')
+    empty = True
+    for number, row in rows:
+        if not ''.join(row).strip():
             continue
-        other, place = seen[video.key]
-        if other == part:
+        place = f'{path}, line {number}'
+        if len(row) != len(header):
             raise UserError(
-                f'{video.place}: video {video.key!r} stands there already '
-                f'({place}); take one of the two lines out')
-        raise UserError(
-            f'{video.place}: video {video.key!r} is in {part} and in {other} '
-            f'({place}); a test must not see training videos, so take one of '
-            'the two lines out')
+                f'{place}: {len(row)} fields in {",".join(row)!r}, but '
+                f'{len(header)} columns ({",".join(header)}); a value that '
+                'holds a comma must stand in "quotes"')
+        empty = False
+        yield place, dict(zip(header, (value.strip() for value in row)))
+    if empty:
+        raise UserError(f'{path}: a header but no row; get a complete copy')
+
+
+def find_file(folder: Path, patterns: Sequence[str], what: str) -> Path:
+    """Find the one file of a folder, not below it, that matches the first
+    glob pattern of which there is one."""
+    if not folder.is_dir():
+        raise UserError(f'--annotations {folder}: no such folder; give the '
+                        'folder that the official annotation files are in')
+    for pattern in patterns:
+        found = sorted(p for p in folder.glob(pattern) if p.is_file())
+        if len(found) > 1:
+            names = ', '.join(path.name for path in found)
+            raise UserError(f'{folder}: {names} could all be {what}; keep '
+                            'one of them there')
+        if found:
+            return found[0]
+    raise FileNotFoundError(f'{folder}: no {what} there (looked for '
+                            f'{", ".join(patterns)}); put the official file '
+                            'there under its own name')

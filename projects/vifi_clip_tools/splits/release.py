@@ -4,32 +4,102 @@ from collections import Counter
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
-from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.datasets.class_list import read_class_list
-from .class_index import ClassIndex, published_lists
-from .layout import check_paths, video_path
-from .partition import from_lists
-from .protocols import Rows
-from .reading import read_lines
-from .records import Video, check_unique
-from .release_files import RELEASES, ReleasedList
-from .video_names import MAX_MISNAMED, named_class
+from projects.vifi_clip.errors import UserError
+from .classes import (VIDEO_NAMES, ClassIndex, class_text, misnamed,
+                      published_lists)
+from .protocols import Rows, from_lists
+from .records import (Video, check_paths, check_unique, read_lines,
+                      video_path)
 
 _LISTS, _LABELS = 'datasets_splits', 'labels'
 
 
+class ReleasedList(NamedTuple):
+    """One released list.
+
+    Attributes:
+        source (str): Path below ``datasets_splits/``.
+        name (str): The name that we give it.
+        classes (str): Class list that its labels count in.
+        part (str): 'train' or 'val'.
+        shots (int): Videos of each class; 0 where that differs.
+    """
+
+    source: str
+    name: str
+    classes: str = 'classes.txt'
+    part: str = 'val'
+    shots: int = 0
+
+
+class Release(NamedTuple):
+    """What was released for a data set.
+
+    Attributes:
+        lists (list[ReleasedList]): Its lists.
+        labels (dict[str, str]): Our class list to the file in ``labels/``.
+    """
+
+    lists: List[ReleasedList]
+    labels: Dict[str, str]
+
+
+def _release(short: str, stem: str, full: str, few_shot: bool,
+             others: Dict[str, Tuple[str, str]]) -> Release:
+    """A release with base-to-novel lists.
+
+    Args:
+        short, stem (str): The data set in names of folders and class lists.
+        full (str): Name of the list of all classes.
+        others (dict): Further lists: our name to theirs and the part.
+    """
+    folder, own = f'base2novel_splits/{short}_splits', f'{short}_splits'
+    lists = [ReleasedList(f'{folder}/fs_base_s{seed}_train.txt',
+                          f'base_train_16shot_seed{seed}.txt',
+                          'base_classes.txt', 'train', 16)
+             for seed in (1, 2, 3)]
+    lists += [ReleasedList(f'{folder}/{half}_val.txt', f'{half}_val.txt',
+                           f'{half}_classes.txt')
+              for half in ('base', 'novel')]
+    if few_shot:  # one draw was released, without a seed
+        lists += [ReleasedList(f'{own}/train1_few_shot_{shots}.txt',
+                               f'few_shot_train_{shots}shot_seed1.txt',
+                               part='train', shots=shots)
+                  for shots in (2, 4, 8, 16)]
+    lists += [ReleasedList(f'{own}/{theirs}', ours, part=part)
+              for ours, (theirs, part) in others.items()]
+    labels = {f'{half}_classes.txt': f'{stem}_{half}_labels.csv'
+              for half in ('base', 'novel')}
+    return Release(lists, {**labels, 'classes.txt': full})
+
+
+_SPLITS = {f'val_split{n}.txt': (f'val{n}.txt', 'val') for n in (1, 2, 3)}
+_K600 = [f'zero_shot_{n}' for n in (1, 2, 3)]
+RELEASES = {
+    'k400': _release('k400', 'kinetics_400', 'kinetics_400_labels.csv', False,
+                     {'train_tiny.txt': ('train_tiny.txt', 'train'),
+                      'val.txt': ('val.txt', 'val')}),
+    'k600': Release(
+        [ReleasedList(f'k600_splits/ZS_split{n}_K600_eval.txt',
+                      f'{name}_val.txt', f'{name}_classes.txt')
+         for n, name in enumerate(_K600, start=1)],
+        {f'{name}_classes.txt': f'ZS_split{n}_K600.csv'
+         for n, name in enumerate(_K600, start=1)}),
+    'hmdb51': _release('hmdb', 'hmdb_51', 'hmdb_51_labels.csv', True,
+                       _SPLITS),
+    'ucf101': _release('ucf', 'ucf_101', 'ucf_101_labels.csv', True, _SPLITS),
+    'ssv2': _release('ssv2', 'ssv2_174', 'ssv2_labels.csv', True,
+                     {'val.txt': ('validation.txt', 'val')}),
+}
+
+
 class Imported(NamedTuple):
     """The lists by our names, the files read, and what is odd in them."""
+
     lists: Dict[str, Rows]
     sources: List[Path]
     warnings: List[str]
-
-
-class _Line(NamedTuple):
-    video: Video
-    # Label of the class in the file's name; -1 if it names none of these
-    # classes, None if videos of the data set are not named after classes.
-    named: Optional[int]
 
 
 def import_release(root: Path, dataset: str, pattern: Optional[str],
@@ -41,36 +111,8 @@ def import_release(root: Path, dataset: str, pattern: Optional[str],
         dataset (str): Name of the data set.
         pattern (str, optional): Path of a video; as released by default.
         fix_labels (bool): Where the name of a file tells another class than
-            its label, go by the name.
-
-    Returns:
-        Imported: The lists, with the labels of the release.
-
-    Raises:
-        UserError: If a list is of another kind or data set, or its training
-            videos are in its test list.
+            its label, go by the name. Else labels are the release's.
     """
-    _check_folder(root, dataset)
-    classes = published_lists(dataset)
-    release = RELEASES[dataset]
-    warnings, sources = _check_labels(root / _LABELS, dataset, classes)
-    lines = {}
-    for item in release.lists:
-        path = root / _LISTS / item.source
-        names = classes[item.classes]
-        lines[item.name] = _read_list(path, item, names, release.video)
-        sources.append(path)
-        warnings += _check_list(path, item, names, lines[item.name],
-                                fix_labels)
-    _check_leaks(release.lists, lines)
-    lists = {
-        item.name: _rows(lines[item.name], classes[item.classes], pattern,
-                         fix_labels) for item in release.lists
-    }
-    return Imported(lists, sources, warnings)
-
-
-def _check_folder(root: Path, dataset: str) -> None:
     if dataset not in RELEASES:
         raise UserError(f'--import: the release has no lists of {dataset!r} '
                         f'(only {", ".join(RELEASES)}); use --annotations')
@@ -78,162 +120,139 @@ def _check_folder(root: Path, dataset: str) -> None:
         if not (root / name).is_dir():
             raise UserError(f'--import {root}: no folder {name}/ there; give '
                             f'the folder that holds {_LISTS}/ and {_LABELS}/')
-
-
-def _check_labels(folder: Path, dataset: str,
-                  classes: Dict[str, List[str]]
-                  ) -> Tuple[List[str], List[Path]]:
-    warnings, sources = [], []
-    released = {}
-    for ours, name in RELEASES[dataset].labels.items():
-        path = folder / name
-        if not path.is_file():
-            warnings.append(f'{path} is missing; its names were not compared')
-            continue
+    classes = published_lists(dataset)
+    warnings, sources = _check_labels(root / _LABELS, dataset, classes)
+    videos: Dict[str, List[Video]] = {}
+    lists: Dict[str, Rows] = {}
+    for item in RELEASES[dataset].lists:
+        path = root / _LISTS / item.source
         sources.append(path)
-        released[ours] = read_class_list(path)
+        index = ClassIndex(classes[item.classes], item.classes)
+        videos[item.name] = _read_list(path, dataset, index)
+        phrases = _repeated(videos[item.name], item.part)
+        phrases += _too_few(path, videos[item.name], item, index.names)
+        odd = misnamed(videos[item.name], dataset, index)
+        phrases += _told(odd, index, fix_labels)
+        warnings += [f'{path}: {phrase}' for phrase in phrases]
+        lists[item.name] = _rows(videos[item.name], odd, index.names, pattern,
+                                 fix_labels)
+    _check_leaks(RELEASES[dataset].lists, videos)
+    return Imported(lists, sources, warnings)
+
+
+def _check_labels(folder: Path, dataset: str, classes: Dict[str, List[str]]
+                  ) -> Tuple[List[str], List[Path]]:
+    """Compare the released class lists with ours."""
+    warnings = []
+    released = {}
+    paths = {ours: folder / name
+             for ours, name in RELEASES[dataset].labels.items()}
+    for ours, path in paths.items():
+        if path.is_file():
+            released[ours] = read_class_list(path)
+        else:
+            warnings.append(f'{path} is missing; its names were not compared')
     if {'base_classes.txt', 'novel_classes.txt'} <= set(released):
         from_lists(classes['classes.txt'], released['base_classes.txt'],
                    released['novel_classes.txt'], str(folder))
     for ours, names in released.items():
-        path = folder / RELEASES[dataset].labels[ours]
         if len(names) != len(classes[ours]):
-            raise UserError(f'{path}: {len(names)} classes, expected '
+            raise UserError(f'{paths[ours]}: {len(names)} classes, expected '
                             f'{len(classes[ours])} as in {ours}')
         for label, (name, own) in enumerate(zip(names, classes[ours])):
             if name.split() != own.split():
-                raise UserError(f'{path}: id {label} is {name!r}, but {own!r} '
-                                f'in data_splits/{dataset}/{ours}; give the '
-                                'released file')
-    return warnings, sources
+                raise UserError(f'{paths[ours]}: id {label} is {name!r}, but '
+                                f'{own!r} in data_splits/{dataset}/{ours}; '
+                                'give the released file')
+    return warnings, [paths[ours] for ours in released]
 
 
-def _read_list(path: Path, item: ReleasedList, names: List[str],
-               pattern: str) -> List[_Line]:
-    index = ClassIndex(names, item.classes)
-    lines = []
+def _read_list(path: Path, dataset: str, index: ClassIndex) -> List[Video]:
+    videos = []
     for place, line in read_lines(path):
         name, _, label = line.rpartition(' ')
         if not name or not (label.isascii() and label.isdigit()):
             raise UserError(f'{place}: {line!r} is not "video label"; give '
                             'the released file')
-        found = re.fullmatch(pattern, name.rpartition('/')[2])
-        if not found:
+        key = name.rpartition('/')[2]
+        if not re.fullmatch(VIDEO_NAMES[dataset], key):
             raise UserError(f'{place}: {name!r} is not named like a video of '
                             'this data set; give the lists of the right one')
-        if int(label) >= len(names):
-            raise UserError(f'{place}: label {label}, but {item.classes} has '
-                            f'{len(names)} classes (0..{len(names) - 1}); is '
-                            'this the list of another protocol?')
-        key = name.rpartition('/')[2]
-        video = Video(key, name, int(label), place)
-        lines.append(_Line(video, named_class(found, index)))
-    return lines
+        if int(label) >= len(index.names):
+            raise UserError(f'{place}: label {label}, but {index.source} has '
+                            f'{len(index.names)} classes (0..'
+                            f'{len(index.names) - 1}); is this the list of '
+                            'another protocol?')
+        videos.append(Video(key, name, int(label), place))
+    return videos
 
 
-def _check_list(path: Path, item: ReleasedList, names: List[str],
-                lines: List[_Line], fix_labels: bool) -> List[str]:
-    """Phrases for what is odd; errors for what cannot be the right list."""
-    return [
-        f'{path}: {phrase}' for phrase in (
-            *_repeated(item, lines),
-            *_few(path, item, names, lines),
-            *_misnamed(item, names, lines, fix_labels),
-        )
-    ]
-
-
-def _repeated(item: ReleasedList, lines: List[_Line]) -> List[str]:
+def _repeated(videos: List[Video], part: str) -> List[str]:
     first: Dict[str, Video] = {}
     repeated = []
-    for video, _ in lines:
+    for video in videos:
         other = first.setdefault(video.key, video)
         if other.label != video.label:
-            check_unique([other, video], item.part, {})  # raises
+            check_unique([other, video], part, {})  # raises
         if other is not video:
             repeated.append(video.key)
-    if not repeated:
-        return []
     return [f'{len(repeated)} videos are repeated, {repeated[0]!r} for one; '
-            'kept as released']
+            'kept as released'] if repeated else []
 
 
-def _few(path: Path, item: ReleasedList, names: List[str],
-         lines: List[_Line]) -> List[str]:
-    counts = Counter(line.video.label for line in lines)
+def _too_few(path: Path, videos: List[Video], item: ReleasedList,
+             names: List[str]) -> List[str]:
+    counts = Counter(video.label for video in videos)
     if item.shots and max(counts.values()) != item.shots:
         raise UserError(f'{path}: up to {max(counts.values())} videos of a '
                         f'class, expected {item.shots}; is this the list of '
                         'another protocol?')
     least = item.shots or 1
     fewer = [k for k in range(len(names)) if counts[k] < least]
-    if not fewer:
-        return []
     return [f'{len(fewer)} classes have fewer than {least} videos, '
-            f'{names[fewer[0]]!r} ({counts[fewer[0]]}) for one']
+            f'{names[fewer[0]]!r} ({counts[fewer[0]]}) for one'
+            ] if fewer else []
 
 
-def _misnamed(item: ReleasedList, names: List[str], lines: List[_Line],
-              fix_labels: bool) -> List[str]:
-    odd = [line for line in lines if line.named not in (None,
-                                                        line.video.label)]
-
-    def told(line: _Line) -> str:
-        return repr(names[line.named]) if line.named >= 0 else 'another class'
-
-    if len(odd) > MAX_MISNAMED * len(lines):
-        video = odd[0].video
-        raise UserError(
-            f'{video.place}: label {video.label} is {names[video.label]!r} in '
-            f'{item.classes}, but {video.key!r} is named after '
-            f'{told(odd[0])}, and {len(odd)} of {len(lines)} lines are like '
-            'that; is this the list of another protocol?')
-    if not odd:
-        return []
-    pairs = sorted({f'{told(line)} as {names[line.video.label]!r}'
-                    for line in odd})
+def _told(odd: Dict[Video, int], index: ClassIndex,
+          fix_labels: bool) -> List[str]:
+    pairs = sorted({f'{class_text(index, label)} as '
+                    f'{index.names[video.label]!r}'
+                    for video, label in odd.items()})
     does = ('relabelled by --fix-labels' if fix_labels else
             'kept as released; --fix-labels goes by the names')
     return [f'{len(odd)} videos are labelled otherwise than they are named '
-            f'({", ".join(pairs[:5])}); {does}']
+            f'({", ".join(pairs[:5])}); {does}'] if odd else []
 
 
 def _check_leaks(items: List[ReleasedList],
-                 lines: Dict[str, List[_Line]]) -> None:
+                 videos: Dict[str, List[Video]]) -> None:
     """No training video may be in a list that its model is tested on."""
-    for train in (item for item in items if item.part == 'train'):
-        for val in (item for item in items if item.part == 'val'):
-            # Drawn from split 1, whose videos splits 2 and 3 test on.
-            if val.name in ('val_split2.txt', 'val_split3.txt'):
-                continue
-            _check_disjoint(train.name, val.name, lines)
-    if 'novel_val.txt' in lines:
-        _check_disjoint('base_val.txt', 'novel_val.txt', lines)
+    # Few-shot lists are drawn from split 1, whose videos splits 2 and 3 test.
+    pairs = [(train.name, val.name) for train in items for val in items
+             if (train.part, val.part) == ('train', 'val')
+             and val.name not in ('val_split2.txt', 'val_split3.txt')]
+    if 'novel_val.txt' in videos:
+        pairs.append(('base_val.txt', 'novel_val.txt'))
+    for pair in pairs:
+        seen: Dict[str, tuple] = {}
+        for name in pair:
+            once = {video.key: video for video in videos[name]}
+            check_unique(list(once.values()), name, seen)
 
 
-def _check_disjoint(one: str, other: str,
-                    lines: Dict[str, List[_Line]]) -> None:
-    seen: Dict[str, tuple] = {}
-    for name in one, other:
-        videos = {line.video.key: line.video for line in lines[name]}
-        check_unique(list(videos.values()), name, seen)
-
-
-def _rows(lines: List[_Line], names: List[str], pattern: Optional[str],
-          fix_labels: bool) -> Rows:
-    rows = [_row(line, names, pattern, fix_labels) for line in lines]
-    check_paths(line.video._replace(path=path, label=label)
-                for line, (path, label) in zip(lines, rows))
-    return rows
-
-
-def _row(line: _Line, names: List[str], pattern: Optional[str],
-         fix_labels: bool) -> Tuple[str, int]:
-    video = line.video
-    named = video.label if line.named in (None, -1) else line.named
-    label = named if fix_labels else video.label
-    if pattern is None:
-        return video.path, label
-    folder, _, name = video.path.rpartition('/')
-    # The folder of a class is where the video is, whatever its label.
-    return video_path(pattern, name, folder, names[named]), label
+def _rows(videos: List[Video], odd: Dict[Video, int], names: List[str],
+          pattern: Optional[str], fix_labels: bool) -> Rows:
+    relabelled = []
+    for video in videos:
+        named = odd.get(video, video.label)
+        named = video.label if named == -1 else named
+        path = video.path
+        if pattern is not None:
+            folder, _, name = path.rpartition('/')
+            # The folder of a class is where the video is, whatever its label.
+            path = video_path(pattern, name, folder, names[named])
+        label = named if fix_labels else video.label
+        relabelled.append(video._replace(path=path, label=label))
+    check_paths(relabelled)
+    return [(video.path, video.label) for video in relabelled]

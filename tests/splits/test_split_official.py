@@ -4,27 +4,24 @@ import json
 import random
 
 import pytest
-import split_files as files
-from split_files import names_of, rows_of
+from commands import vifi
+from mmaction.datasets import VideoTextDataset
+from split_files import (PUBLISHED, WRITERS, names_of, rows_of,
+                         write, write_hmdb51, write_kinetics, write_ssv2)
 
-from projects.vifi_clip_tools.splits.cli import main
-
-WRITERS = {
-    'k400': lambda d: files.write_kinetics(d, 'k400'),
-    'hmdb51': files.write_hmdb51,
-    'ucf101': files.write_ucf101,
-    'ssv2': files.write_ssv2,
-}
 FEW = ['--shots', '1', '2', '--base-shots', '2']
+RECOGNITION = 'k400', 'hmdb51', 'ucf101', 'ssv2'
+COUNTS = {'k400': (400, 200), 'hmdb51': (51, 26), 'ucf101': (101, 51),
+          'ssv2': (174, 87)}
 
 
 def make(dataset, source, out, *options):
-    return main([dataset, '--annotations', str(source), '--out', str(out),
-                 *(FEW if dataset in WRITERS else []),
-                 *(['--tiny', '2'] if dataset == 'k400' else []), *options])
+    return vifi('splits', dataset, '--annotations', source, '--out', out,
+                *(FEW if dataset in RECOGNITION else []),
+                *(['--tiny', '2'] if dataset == 'k400' else []), *options)
 
 
-@pytest.fixture(scope='module', params=WRITERS)
+@pytest.fixture(scope='module', params=RECOGNITION)
 def made(request, tmp_path_factory):
     """Data set, its annotations and its lists."""
     root = tmp_path_factory.mktemp(request.param)
@@ -51,7 +48,7 @@ def test_all_lists_are_there(made):
         expected.add('train_tiny.txt')
     assert {path.name for path in out.iterdir()} == expected
     for kind in 'classes', 'base_classes', 'novel_classes':
-        text = (files.PUBLISHED / dataset / f'{kind}.txt').read_text()
+        text = (PUBLISHED / dataset / f'{kind}.txt').read_text()
         assert (out / f'{kind}.txt').read_text() == text
 
 
@@ -143,7 +140,7 @@ def test_order_of_the_lines_does_not_matter(made, tmp_path):
             head = lines[:1] if path.suffix == '.csv' else []
             rest = lines[len(head):]
             text = '\n'.join(head + shuffler.sample(rest, len(rest))) + '\n'
-        files.write(tmp_path / 'official' / path.name, text)
+        write(tmp_path / 'official' / path.name, text)
     assert make(dataset, tmp_path / 'official', tmp_path / 'lists') == 0
     for path in out.glob('*.txt'):
         assert (tmp_path / 'lists' / path.name).read_bytes() == (
@@ -163,7 +160,7 @@ def test_paths(made):
 
 
 def test_pattern_moves_paths_and_keeps_the_draw(tmp_path):
-    source = files.write_ucf101(tmp_path / 'official')
+    source = WRITERS['ucf101'](tmp_path / 'official')
     assert make('ucf101', source, tmp_path / 'a') == 0
     assert make('ucf101', source, tmp_path / 'b', '--pattern',
                 '{split}/{label_}-{stem}.mkv') == 0
@@ -174,7 +171,7 @@ def test_pattern_moves_paths_and_keeps_the_draw(tmp_path):
 
 
 def test_hmdb51_splits_follow_the_numbers(tmp_path):
-    source = files.write_hmdb51(tmp_path / 'official')
+    source = write_hmdb51(tmp_path / 'official')
     assert make('hmdb51', source, tmp_path / 'lists') == 0
     used = {}
     for split in 1, 2, 3:
@@ -189,14 +186,14 @@ def test_hmdb51_splits_follow_the_numbers(tmp_path):
 
 
 def test_ssv2_under_its_older_names(tmp_path):
-    source = files.write_ssv2(tmp_path / 'a', prefix='something-something-v2-')
+    source = write_ssv2(tmp_path / 'a', prefix='something-something-v2-')
     assert make('ssv2', source, tmp_path / 'lists') == 0
     assert len(rows_of(tmp_path / 'lists' / 'val.txt')) == 2 * 174
 
 
 @pytest.mark.parametrize('part,per_class', [('val', 2), ('test', 4)])
 def test_k600_zero_shot_sets(tmp_path, part, per_class):
-    source = files.write_kinetics(tmp_path / 'official', 'k600', test=4)
+    source = write_kinetics(tmp_path / 'official', 'k600', test=4)
     out = tmp_path / 'lists'
     assert make('k600', source, out, '--zero-shot-from', part) == 0
     assert len(rows_of(out / 'train.txt')) == 1800
@@ -212,7 +209,7 @@ def test_k600_zero_shot_sets(tmp_path, part, per_class):
 
 
 def test_tiny_list(tmp_path):
-    source = files.write_kinetics(tmp_path / 'official', 'k400')
+    source = write_kinetics(tmp_path / 'official', 'k400')
     assert make('k400', source, tmp_path / 'lists') == 0
     tiny = rows_of(tmp_path / 'lists' / 'train_tiny.txt')
     assert sorted(k for _, k in tiny) == [k // 2 for k in range(800)]
@@ -222,13 +219,13 @@ def test_tiny_list(tmp_path):
 
 
 def test_frequency_makes_the_common_half_base(tmp_path):
-    source = files.write_ucf101(tmp_path / 'official')
+    source = WRITERS['ucf101'](tmp_path / 'official')
     # The last 50 classes get one training video more.
     path = source / 'trainlist01.txt'
     names = names_of('ucf101')
     more = ''.join(f'{name}/v_{name}_g25_c09.avi {k}\n'
                    for k, name in enumerate(names, start=1) if k > 51)
-    files.write(path, path.read_text() + more)
+    write(path, path.read_text() + more)
     out = tmp_path / 'lists'
     assert make('ucf101', source, out, '--partition', 'frequency') == 0
     base = (out / 'base_classes.txt').read_text().splitlines()
@@ -238,3 +235,61 @@ def test_frequency_makes_the_common_half_base(tmp_path):
     assert [text.replace(' ', '') for text in novel] == names[1:51]
     assert rows_of(out / 'base_val.txt')[0] == (
         'ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c00.avi', 0)
+
+
+def test_msrvtt_is_read_by_mmaction2(tmp_path):
+    source = WRITERS['msrvtt'](tmp_path / 'official')
+    out = tmp_path / 'lists'
+    assert make('msrvtt', source, out) == 0
+    assert json.loads((out / 'train_9k.json').read_text()) == {
+        'video9.mp4': ['first', 'second'], 'video10.mp4': ['na\u00efve']}
+    test = VideoTextDataset(ann_file=str(out / 'test_JSFUSION.json'),
+                            pipeline=[], data_prefix=dict(video='videos'))
+    assert [test.get_data_info(i)['text'] for i in range(len(test))] == [
+        'a caf\u00e9', 'one, two']
+    assert test.get_data_info(1)['filename'] == 'videos/video8.mp4'
+    manifest = json.loads((out / 'manifest.json').read_text())
+    assert manifest['lists']['train_9k.json']['captions'] == 3
+
+
+@pytest.mark.parametrize('dataset', COUNTS)
+def test_halves_part_the_published_classes(dataset):
+    classes, base, novel = (names_of(dataset, kind) for kind in
+                            ('classes', 'base_classes', 'novel_classes'))
+    count, count_base = COUNTS[dataset]
+    assert len(classes) == len(set(classes)) == count
+    assert len(base) == count_base and len(novel) == count - count_base
+    assert not set(base) & set(novel)
+    assert set(base) | set(novel) == set(classes)
+
+
+def test_k600_zero_shot_sets_hold_no_k400_class():
+    k600, k400 = set(names_of('k600')), set(names_of('k400'))
+    assert len(k600) == 600
+    for number in 1, 2, 3:
+        names = names_of('k600', f'zero_shot_{number}_classes')
+        assert len(names) == len(set(names)) == 160
+        assert set(names) <= k600 - k400
+
+
+def test_ucf101_words_are_the_names_split():
+    for kind in 'classes', 'base_classes', 'novel_classes':
+        words = names_of('ucf101', f'{kind}_words')
+        assert [text.replace(' ', '') for text in words] == names_of(
+            'ucf101', kind)
+        # Every capital starts a word, and nothing else does.
+        assert all(word[0].isupper() and word[1:].islower()
+                   for text in words for word in text.split(' '))
+
+
+def test_published_label_order():
+    assert names_of('k600')[0] == 'abseiling'
+    assert names_of('hmdb51')[20:22] == ['kick ball', 'kick']
+    # classInd.txt, which is not in alphabetical order
+    assert names_of('ucf101')[34:36] == ['Hammering', 'HammerThrow']
+    assert names_of('ssv2')[59] == 'Pouring something into something'
+    assert names_of('ssv2', 'base_classes')[0] == names_of('ssv2')[59]
+    # The list that checkpoints were trained with
+    data = (PUBLISHED / 'k400' / 'classes.txt').read_bytes()
+    assert hashlib.sha256(data).hexdigest() == (
+        'e9f2806fe9109b851a80a74841244f6f8c9d10917fa0229cd82bab67f2f8e28f')

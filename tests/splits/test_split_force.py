@@ -1,0 +1,195 @@
+"""What is checked, what --force must not overwrite or leave behind."""
+import hashlib
+import json
+import os
+
+import pytest
+from commands import refused, vifi
+from split_files import (OWN_ROWS, PUBLISHED, SMALL, WRITERS, contents,
+                         make_own, names_of, official_call, own_call, rows_of,
+                         write)
+
+from projects.vifi_clip_tools.splits import classes
+
+
+@pytest.fixture
+def published(tmp_path, monkeypatch):
+    """A copy of the committed class lists, in place of the true ones."""
+    copy = tmp_path / 'data_splits'
+    for dataset in 'ucf101', 'k600':
+        for path in (PUBLISHED / dataset).glob('*classes*.txt'):
+            write(copy / dataset / path.name, path.read_text())
+    monkeypatch.setattr(classes, 'PUBLISHED', copy)
+    return copy
+
+
+def test_committed_class_lists_are_never_overwritten(tmp_path, capsys,
+                                                     published):
+    source = WRITERS['ucf101'](tmp_path / 'official')
+    names = names_of('ucf101')
+    halves = [write(tmp_path / name, '\n'.join(part) + '\n')
+              for name, part in (('b.txt', names[60:]), ('n.txt', names[:60]))]
+    folder = published / 'ucf101'
+    before = contents(folder)
+    options = ['--force', '--halves', *halves]
+    refused(capsys, *official_call('ucf101', source, folder, *options),
+            names=['base_classes.txt', '--out'])
+    assert contents(folder) == before
+    assert vifi(*official_call('ucf101', source, tmp_path / 'mine',
+                               *options)) == 0
+
+
+@pytest.mark.parametrize('dataset, name', [
+    ('ucf101', 'novel_classes.txt'), ('ucf101', 'classes.txt'),
+    ('k600', 'zero_shot_2_classes.txt')])
+def test_a_missing_published_list(tmp_path, capsys, published, dataset, name):
+    source = WRITERS[dataset](tmp_path / 'official')
+    (published / dataset / name).unlink()
+    refused(capsys, *official_call(dataset, source, tmp_path / 'lists'),
+            names=[name, 'git checkout'])
+
+
+def test_different_lists_are_spared(tmp_path, capsys):
+    source = WRITERS['msrvtt'](tmp_path / 'official')
+    out = tmp_path / 'lists'
+    call = official_call('msrvtt', source, out)
+    mine = write(out / 'train_9k.json', '{"mine": ["x"]}\n')
+    refused(capsys, *call, names=['train_9k.json', '--force'])
+    assert os.listdir(out) == ['train_9k.json'] and 'mine' in mine.read_text()
+    assert vifi(*call, '--force') == 0
+    assert 'mine' not in mine.read_text()
+    assert sorted(os.listdir(out)) == ['manifest.json', 'test_JSFUSION.json',
+                                       'train_9k.json']
+
+
+def test_a_failed_write_leaves_nothing(tmp_path, capsys):
+    source = WRITERS['msrvtt'](tmp_path / 'official')
+    out = tmp_path / 'lists'
+    (out / 'train_9k.json').mkdir(parents=True)
+    refused(capsys, *official_call('msrvtt', source, out, '--force'),
+            names='train_9k.json')
+    assert os.listdir(out) == ['train_9k.json']
+
+
+def test_force_deletes_the_lists_of_other_annotations(tmp_path, capsys):
+    out = tmp_path / 'lists'
+    old = out / 'few_shot_train_2shot_seed1.txt'
+    assert make_own(tmp_path, '--shots', '2') == 0
+    mine = write(out / 'few_shot_train_9shot_seed9.txt', 'mine.mp4 0\n')
+    before = contents(out)
+    # What was trained on is tested on now.
+    rows = [OWN_ROWS[0]] + [
+        row.replace('/0.mp4', '/x.mp4').replace('/1.mp4', '/0.mp4').replace(
+            '/x.mp4', '/1.mp4') for row in OWN_ROWS[1:]]
+    refused(capsys, *own_call(tmp_path, rows=rows), names=[old.name,
+                                                           '--force'])
+    assert contents(out) == before
+    assert make_own(tmp_path, '--force', rows=rows) == 0
+    assert old.name in capsys.readouterr().out and not old.exists()
+    manifest = json.loads((out / 'manifest.json').read_text())
+    assert old.name not in manifest['lists']
+    assert mine.exists()  # no manifest vouches for it
+    val = {path for path, _ in rows_of(out / 'val.txt')}
+    for path in set(out.glob('*train*.txt')) - {mine}:
+        assert not val & {path for path, _ in rows_of(path)}
+
+
+def test_force_spares_an_old_list_that_was_changed(tmp_path, capsys):
+    out = tmp_path / 'lists'
+    assert make_own(tmp_path, '--shots', '2') == 0
+    write(out / 'few_shot_train_2shot_seed1.txt', 'mine.mp4 0\n')
+    before = contents(out)
+    rows = [*OWN_ROWS, 'stir/9.mp4,stir,val']
+    refused(capsys, *own_call(tmp_path, *SMALL, '--force', rows=rows),
+            names='few_shot_train_2shot_seed1.txt')
+    assert contents(out) == before
+
+
+def test_force_deletes_nothing_outside(tmp_path, capsys):
+    assert make_own(tmp_path) == 0
+    other = write(tmp_path / 'precious.txt', 'x')
+    path = tmp_path / 'lists/manifest.json'
+    manifest = json.loads(path.read_text())
+    manifest['lists']['../precious.txt'] = dict(
+        sha256=hashlib.sha256(b'x').hexdigest())
+    write(path, json.dumps(manifest))
+    rows = [*OWN_ROWS, 'stir/9.mp4,stir,val']
+    refused(capsys, *own_call(tmp_path, rows=rows), names='../precious.txt')
+    assert make_own(tmp_path, '--force', rows=rows) == 0
+    assert other.read_text() == 'x'
+
+
+def test_force_spares_the_sources(tmp_path, capsys):
+    out = tmp_path / 'lists'
+    source = write(out / 'classes.txt', 'stir\n chop\n')
+    link = tmp_path / 'linked.txt'
+    link.symlink_to(source)
+    for path in source, link:
+        refused(capsys, *own_call(tmp_path, *SMALL, '--force', '--classes',
+                                  path), names='classes.txt')
+    assert os.listdir(out) == ['classes.txt']
+    write(source, 'stir\nchop\n')  # as it would be written
+    assert make_own(tmp_path, '--force', '--classes', source) == 0
+
+
+def test_a_manifest_that_is_not_ours(tmp_path, capsys):
+    path = tmp_path / 'lists/manifest.json'
+    for text in '{', '[]', '{"tool": "mini_world"}':
+        write(path, text)
+        refused(capsys, *own_call(tmp_path), names=[path, '--force'])
+        assert contents(path.parent) == {'manifest.json': text.encode()}
+    assert make_own(tmp_path, '--force') == 0
+
+
+def test_check_finds_what_was_changed(tmp_path, capsys):
+    out = tmp_path / 'lists'
+    assert make_own(tmp_path) == 0
+    check = 'splits', 'kitchen', '--check', '--out', out
+    write(out / 'mine.txt', 'a.mp4 0\n')
+    capsys.readouterr()
+    assert vifi(*check) == 0
+    assert 'mine.txt' in capsys.readouterr().out
+    before = (out / 'train.txt').read_text()
+    for text in before.replace('chop/2.mp4 0', 'chop/2.mp4 1'), before + 'x 0':
+        write(out / 'train.txt', text)
+        refused(capsys, *check, names='train.txt')
+    (out / 'train.txt').unlink()
+    refused(capsys, *check, names='train.txt is missing')
+    refused(capsys, 'splits', 'ucf101', *check[2:], names="'kitchen'")
+
+
+def test_check_finds_a_missing_video(tmp_path, capsys):
+    assert make_own(tmp_path) == 0
+    videos = tmp_path / 'videos'
+    for row in OWN_ROWS[1:]:
+        write(videos / row.split(',')[0], '')
+    check = ['splits', 'kitchen', '--check', '--out', tmp_path / 'lists']
+    assert vifi(*check, '--videos', videos) == 0
+    (videos / 'stir/1.mp4').unlink()
+    refused(capsys, *check, '--videos', videos,
+            names=['1 of 8', 'stir/1.mp4'])
+    refused(capsys, *check, '--videos', tmp_path / 'x', names='--videos')
+
+
+@pytest.mark.parametrize('lists, name', [
+    ({'train.txt': 'abc'}, 'train.txt'), ({'train.txt': None}, 'train.txt'),
+    ({'train.txt': {'sha256': 5}}, 'train.txt'),
+    ({'../x.txt': {'sha256': 'x'}}, '../x.txt'), ({}, 'lists')])
+def test_check_of_a_damaged_manifest(tmp_path, capsys, lists, name):
+    assert make_own(tmp_path) == 0
+    path = tmp_path / 'lists/manifest.json'
+    write(path, json.dumps({**json.loads(path.read_text()), 'lists': lists}))
+    refused(capsys, 'splits', 'kitchen', '--check', '--out', path.parent,
+            names=[path, name])
+
+
+@pytest.mark.parametrize('name, text', [
+    ('manifest.json', '[' * 200000), ('train_9k.json', '5'),
+    ('train_9k.json', '[' * 200000)])
+def test_check_of_damaged_files(tmp_path, capsys, name, text):
+    source = WRITERS['msrvtt'](tmp_path / 'official')
+    out = tmp_path / 'lists'
+    assert vifi(*official_call('msrvtt', source, out)) == 0
+    write(out / name, text)
+    refused(capsys, 'splits', 'msrvtt', '--check', '--out', out, '--videos',
+            tmp_path, names=name)

@@ -1,0 +1,138 @@
+"""A user's own data set, from one CSV file; the draw of K videos."""
+import hashlib
+import json
+import random
+
+from commands import vifi
+from split_files import contents, own_call, rows_of, write
+
+from projects.vifi_clip_tools.mini_world.splits import video_annotations
+from projects.vifi_clip_tools.splits.protocols import draw
+
+COUNTS = {'stir': 6, 'chop': 9, 'pour tea': 4}
+KEYS = [f'clip_{i:02d}.mp4' for i in range(20)]
+PAIRS = [(key, key) for key in KEYS]
+
+
+def own_rows(split=True):
+    rows = ['path,label' + (',split' if split else '')]
+    for name, count in COUNTS.items():
+        for i in range(count):
+            part = ',val' if i == 0 else ',train'
+            rows.append(f'{name}/{i}.mp4,{name}{part if split else ""}')
+    return rows
+
+
+def make(tmp_path, rows, *options, out='lists'):
+    return vifi(*own_call(tmp_path, '--shots', '2', '--base-shots', '3',
+                          *options, rows=rows, out=out))
+
+
+def test_given_split(tmp_path):
+    assert make(tmp_path, own_rows()) == 0
+    out = tmp_path / 'lists'
+    assert (out / 'classes.txt').read_text() == 'chop\npour tea\nstir\n'
+    assert rows_of(out / 'val.txt') == [
+        ('chop/0.mp4', 0), ('pour tea/0.mp4', 1), ('stir/0.mp4', 2)]
+    # Training videos: chop 8, pour tea 3, stir 5; so base is chop and stir.
+    assert (out / 'base_classes.txt').read_text() == 'chop\nstir\n'
+    assert (out / 'novel_classes.txt').read_text() == 'pour tea\n'
+    assert rows_of(out / 'base_val.txt') == [('chop/0.mp4', 0),
+                                             ('stir/0.mp4', 1)]
+    assert rows_of(out / 'novel_val.txt') == [('pour tea/0.mp4', 0)]
+
+
+def test_golden_few_shot_list(tmp_path):
+    """The list of an independent few lines."""
+    assert make(tmp_path, own_rows()) == 0
+    expected = ''
+    for label, name in enumerate(sorted(COUNTS)):
+        paths = [f'{name}/{i}.mp4' for i in range(1, COUNTS[name])]
+        paths.sort(key=lambda p: hashlib.sha256(b'2 ' + p.encode()).digest())
+        expected += ''.join(f'{p} {label}\n' for p in sorted(paths[:2]))
+    made = tmp_path / 'lists' / 'few_shot_train_2shot_seed2.txt'
+    assert made.read_text() == expected
+    assert hashlib.sha256(made.read_bytes()).hexdigest() == (
+        '33eb712b546d39ad8d6abc9ebbd054c0396e65dc9943ec857a00f69dd9b28e47')
+
+
+def test_hash_split_holds_out_a_share_of_each_class(tmp_path):
+    rows, ratio = own_rows(split=False), ('--val-ratio', '0.25')
+    assert make(tmp_path, rows, *ratio) == 0
+    out = tmp_path / 'lists'
+    train, val = (rows_of(out / f'{part}.txt') for part in ('train', 'val'))
+    assert [sum(k == label for _, k in val) for label in (0, 1, 2)] == [
+        2, 1, 2]  # of 9, 4 and 6
+    assert len(train) + len(val) == 19 == len({p for p, _ in train + val})
+    assert vifi(*own_call(tmp_path, '--shots', '--base-shots', *ratio,
+                          rows=rows[:1] + rows[:0:-1], out='b')) == 0
+    for name in 'train.txt', 'val.txt':
+        assert contents(tmp_path / 'b')[name] == contents(out)[name]
+    assert not list((tmp_path / 'b').glob('*shot*'))
+
+
+def test_class_list_fixes_the_label_order(tmp_path):
+    classes = write(tmp_path / 'c.txt', 'stir\npour tea\nchop\n')
+    assert make(tmp_path, own_rows(), '--classes', classes) == 0
+    assert rows_of(tmp_path / 'lists' / 'val.txt')[0] == ('stir/0.mp4', 0)
+
+
+def test_byte_order_mark_and_windows_line_ends_are_fine(tmp_path):
+    assert make(tmp_path, own_rows()) == 0
+    call = own_call(tmp_path, '--shots', '2', '--base-shots', '3', out='b')
+    (tmp_path / 'own.csv').write_bytes(
+        b'\xef\xbb\xbf' + '\r\n'.join(own_rows()).encode())
+    assert vifi(*call) == 0
+    lists, others = contents(tmp_path / 'lists'), contents(tmp_path / 'b')
+    for files in lists, others:
+        files.pop('manifest.json')  # tells the SHA-256 of the CSV file
+    assert lists == others
+
+
+def test_halves_of_ones_own(tmp_path):
+    base = write(tmp_path / 'base.txt', 'pour tea\n')
+    novel = write(tmp_path / 'novel.txt', 'stir\nchop\n')
+    assert make(tmp_path, own_rows(), '--halves', base, novel) == 0
+    assert rows_of(tmp_path / 'lists' / 'novel_val.txt') == [
+        ('stir/0.mp4', 0), ('chop/0.mp4', 1)]
+
+
+def test_more_shots_join_the_manifest(tmp_path):
+    assert make(tmp_path, own_rows()) == 0
+    assert make(tmp_path, own_rows(), '--shots', '1') == 0
+    lists = json.loads((tmp_path / 'lists/manifest.json').read_text())['lists']
+    assert {'few_shot_train_1shot_seed1.txt',
+            'few_shot_train_2shot_seed1.txt'} < set(lists)
+    assert vifi('splits', 'kitchen', '--check', '--out',
+                tmp_path / 'lists') == 0
+
+
+def test_fewer_shots_are_part_of_more():
+    drawn = [set(draw(PAIRS, count, 1)) for count in (2, 4, 8, 16)]
+    assert [len(keys) for keys in drawn] == [2, 4, 8, 16]
+    assert drawn[0] < drawn[1] < drawn[2] < drawn[3]
+    assert draw(PAIRS, 4, 1) != draw(PAIRS, 4, 2)
+    shuffled = random.Random(0).sample(PAIRS, len(PAIRS))
+    assert draw(shuffled, 4, 1) == draw(PAIRS, 4, 1)
+
+
+def test_golden_draw():
+    """By hand: the keys of the smallest hashes of '<seed> <key>'."""
+    hashes = {hashlib.sha256(b'3 ' + key.encode()).hexdigest(): key
+              for key in KEYS}
+    expected = sorted(hashes[h] for h in sorted(hashes)[:4])
+    assert draw(PAIRS, 4, 3) == expected
+    digest = hashlib.sha256('\n'.join(expected).encode()).hexdigest()
+    # Must never change: lists of others would no longer be made again.
+    assert digest == (
+        '925722ac6a3b6cac7c477f9c8fc534a996178ba4bb110a4f2158f0cb9c7779cd')
+
+
+def test_same_rule_as_the_small_world():
+    lists = video_annotations(4, 1, 20)
+    of_class = [line for line in lists['target_train.txt']
+                if line.endswith(' 5')]
+    for seed in 1, 2, 3:
+        drawn = [line for line in lists[f'few_shot_train_4shot_seed{seed}.txt']
+                 if line.endswith(' 5')]
+        assert drawn == draw([(line[:-2], line) for line in of_class], 4, seed)
