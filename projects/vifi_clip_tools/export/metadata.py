@@ -1,34 +1,39 @@
-"""What an exported file says about itself, as plain data."""
+"""What an exported file says about itself, and the files beside it."""
+import json
 import os.path as osp
-from typing import Any, Dict, Optional
+from pathlib import Path
+from typing import Any, Dict, Optional, Sequence, Tuple
 
+import jinja2
 import torch
 from torch import nn
 
+from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
 from projects.vifi_clip.apis.pipeline import pipeline_cfg
 from projects.vifi_clip.checkpoints.settings import (collect_settings,
                                                      fingerprint)
+from projects.vifi_clip.files import write_json, write_text
 from projects.vifi_clip.version import __version__
+
 from .modules import image_size
+from .options import ExportOptions
 
 FORMAT_VERSION = 1
+_HERE = Path(__file__).parent
 
 
-def describe(model: nn.Module, cfg, checkpoint: Optional[str],
-             pixels: str) -> Dict[str, Any]:
-    """Metadata that all parts of a model share.
+def describe(infer: ViFiCLIPInferencer, pixels: str) -> Dict[str, Any]:
+    """Return the metadata that all parts of a model share.
 
     Args:
-        model (nn.Module): A ViFiCLIP.
-        cfg (Config): Its config.
-        checkpoint (str, optional): Where its weights came from.
+        infer (ViFiCLIPInferencer): The model.
         pixels (str): 'uint8' or 'float'; see :class:`VideoEncoder`.
 
     Returns:
         dict: Plain values, in which a program finds how to make the input
         and what the output means, and a person which weights these are.
     """
-    head = model.cls_head
+    model, cfg, head = infer.model, infer.cfg, infer.model.cls_head
     settings = collect_settings(model, cfg.model)
     height, width = image_size(model.backbone)
     channels = 'BGR' if settings.get('to_rgb') else 'RGB'
@@ -48,17 +53,18 @@ def describe(model: nn.Module, cfg, checkpoint: Optional[str],
         embed_dim=head.text_classifier.embed_dim,
         fusion=head.fusion,
         logit_scale=float(head.logit_scale.detach().exp()),
-        text=_text(head.text_classifier),
+        text=_describe_text(head.text_classifier),
         arch=settings.get('arch'),
         config=osp.basename(getattr(cfg, 'filename', None) or 'config'),
-        checkpoint=osp.basename(checkpoint) if checkpoint else None,
+        checkpoint=(osp.basename(infer.checkpoint)
+                    if infer.checkpoint else None),
         weights_sha256=fingerprint(model.state_dict().items()),
         versions=dict(vifi_clip=__version__, torch=torch.__version__))
 
 
 def _short_side(cfg) -> Optional[int]:
-    """Pixels that the pipeline of one view scales the shorter side to;
-    None where it does not."""
+    """Return the pixels that the pipeline of one view scales the shorter
+    side to; None where it does not."""
     for step in pipeline_cfg(cfg, 1):
         if step['type'] == 'Resize':
             scale = step.get('scale')
@@ -67,14 +73,12 @@ def _short_side(cfg) -> Optional[int]:
     return None
 
 
-def _text(classifier: nn.Module) -> Dict[str, Any]:
-    """How sentences and token ids are made."""
-    tokenizer = classifier.tokenizer
-    hub = getattr(tokenizer, 'tokenizer', None)  # OpenCLIP's HFTokenizer
-    name = getattr(hub, 'name_or_path', None) or (
-        "CLIP's byte-pair encoding (open_clip.SimpleTokenizer)")
+def _describe_text(classifier: nn.Module) -> Dict[str, Any]:
+    """Return how sentences and token ids are made."""
+    hub = getattr(classifier.tokenizer, 'tokenizer', None)  # HFTokenizer's
     return dict(
-        tokenizer=name,
+        tokenizer=getattr(hub, 'name_or_path', None) or (
+            "CLIP's byte-pair encoding (open_clip.SimpleTokenizer)"),
         context_length=classifier.text.context_length,
         vocab_size=classifier.text.token_embedding.num_embeddings,
         # Words in whose place learnt prompts stand; before each sentence.
@@ -83,20 +87,33 @@ def _text(classifier: nn.Module) -> Dict[str, Any]:
         descriptions=classifier.descriptions is not None)
 
 
-def describe_classes(model: nn.Module) -> Dict[str, Any]:
-    """Metadata of the classifier alone: its classes, in label order."""
-    return dict(class_names=list(model.cls_head.text_classifier.class_names))
+def write_companions(folder: str, options: ExportOptions,
+                     meta: Dict[str, Any], classifier: nn.Module,
+                     results: Sequence[Tuple[str, int, float]]) -> None:
+    """Write README.md, classes.json and, for ONNX, example.py.
 
-
-def sentences(model: nn.Module) -> Dict[str, Any]:
-    """The classes as the text encoder takes them.
-
-    Returns:
-        dict: ``tokens`` (S lists of ids of one length), ``owners`` (index of
-        each sentence's class) and ``class_names``.
+    Args:
+        folder (str): Where the models are.
+        options (ExportOptions): What was exported.
+        meta (dict): Of :func:`describe`.
+        classifier (nn.Module): The text classifier. Its classes are written
+            as the text encoder takes them: ``tokens`` (S lists of ids of one
+            length), ``owners`` (index of each sentence's class) and
+            ``class_names``.
+        results (Sequence[tuple]): Each model file, its bytes, and its
+            largest difference from the model.
     """
-    classifier = model.cls_head.text_classifier
-    return dict(
+    target = Path(folder)
+    write_json(target / 'classes.json', dict(
         class_names=list(classifier.class_names),
         owners=classifier.owners.tolist(),
-        tokens=classifier.tokens.tolist())
+        tokens=classifier.tokens.tolist()))
+    if options.form == 'onnx':
+        write_text(target / 'example.py',
+                   (_HERE / 'example.py').read_text(encoding='utf-8'))
+    template = jinja2.Environment(trim_blocks=True,
+                                  keep_trailing_newline=True).from_string(
+        (_HERE / 'readme.md').read_text(encoding='utf-8'))
+    write_text(target / 'README.md', template.render(
+        meta, form=options.form, results=results,
+        files={part: options.file_name(part) for part in options.parts}))
