@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
+from tqdm import tqdm
 
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
 from projects.vifi_clip.datasets.class_list import read_class_list
@@ -15,11 +16,11 @@ from projects.vifi_clip.errors import UserError
 Videos = List[Tuple[str, int]]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Accuracy:
-    """One file's predictions.
+    """Predictions of one file.
 
-    Args:
+    Attributes:
         file (str): Its name.
         top1 (float): Share of videos whose best class is right.
         changed (int): Videos whose best class is not that of the first file.
@@ -34,7 +35,7 @@ class Accuracy:
 
 def find_videos(evaluate: str, root: Optional[str],
                 infer: ViFiCLIPInferencer) -> Videos:
-    """Videos to run, with their labels.
+    """Return the videos to run, with their labels.
 
     Args:
         evaluate (str): A list of ``path label`` lines, or 'config' for the
@@ -50,9 +51,8 @@ def find_videos(evaluate: str, root: Optional[str],
     if evaluate == 'config':
         evaluate, root = _test_set(infer)
     check_video_root(root)
-    names = infer.class_names
     videos = [(osp.join(root or '', path), label) for path, label in
-              read_video_list(evaluate, num_classes=len(names))]
+              read_video_list(evaluate, num_classes=len(infer.class_names))]
     missing = find_missing([path for path, _ in videos])
     if missing:
         raise FileNotFoundError(
@@ -63,40 +63,42 @@ def find_videos(evaluate: str, root: Optional[str],
 
 
 def _test_set(infer: ViFiCLIPInferencer) -> Tuple[str, str]:
-    """List and folder of a config's test set."""
+    """Return the list and the folder of a config's test set."""
     dataset = (infer.cfg.get('test_dataloader') or {}).get('dataset') or {}
     if not dataset.get('ann_file'):
         raise UserError(f'{infer.cfg.filename} has no test set; give '
                         '--evaluate a list, and --root the videos\' folder')
-    base = dataset.get('data_root') or ''
     classes = dataset.get('class_file')
     if classes and read_class_list(classes) != infer.class_names:
         raise UserError(f'the labels of the test set count {classes}, and '
                         'the classifier has other classes; leave out '
                         '--labels, or give --evaluate a list')
+    base = dataset.get('data_root') or ''
     prefix = (dataset.get('data_prefix') or {}).get('video') or ''
     return osp.join(base, dataset.ann_file), osp.join(base, prefix)
 
 
 def evaluate_files(files: Dict[str, Callable[[np.ndarray], np.ndarray]],
                    videos: Videos,
-                   to_input: Callable[[np.ndarray], np.ndarray],
+                   pixels: str,
                    infer: ViFiCLIPInferencer) -> List[Accuracy]:
     """Run classifiers over videos, one view and one video at a time.
 
     Args:
         files (dict): Name and what runs it.
         videos (list[tuple[str, int]]): Paths and labels.
-        to_input (Callable): Frames uint8 [T, H, W, 3] to the files' input.
+        pixels (str): What the files take, 'uint8' or 'float'.
         infer (ViFiCLIPInferencer): Samples the videos' frames.
 
     Raises:
         UserError: A video cannot be read.
     """
-    from tqdm import tqdm
     scores: Dict[str, list] = {name: [] for name in files}
     for path, _ in tqdm(videos, desc='evaluate', unit='video'):
-        x = to_input(infer.sample(path).images)
+        x = infer.sample(path).images
+        # [T, H, W, 3]
+        if pixels == 'float':
+            x = infer.normalise(x).numpy()
         for name, run in files.items():
             scores[name].append(run(x[None])[0])
     return summarise({name: np.stack(rows) for name, rows in scores.items()},
@@ -105,18 +107,18 @@ def evaluate_files(files: Dict[str, Callable[[np.ndarray], np.ndarray]],
 
 def summarise(scores: Dict[str, np.ndarray],
               labels: np.ndarray) -> List[Accuracy]:
-    """Probabilities [N, K] of several files and labels [N] to a table."""
+    """Compare probabilities [N, K] of several files with labels [N]."""
     first = next(iter(scores.values()))
     return [
-        Accuracy(name, float((found.argmax(1) == labels).mean()),
-                 int((found.argmax(1) != first.argmax(1)).sum()),
-                 float(np.abs(found - first).max()))
-        for name, found in scores.items()
+        Accuracy(name, float((rows.argmax(1) == labels).mean()),
+                 int((rows.argmax(1) != first.argmax(1)).sum()),
+                 float(np.abs(rows - first).max()))
+        for name, rows in scores.items()
     ]
 
 
 def table(rows: Sequence[Accuracy], num_videos: int) -> str:
-    """Text of at most 80 columns."""
+    """Return text of at most 80 columns."""
     lines = [f'{"file":<24} {"top-1":>7} {"changed":>9} {"difference":>11}'
              f'   {num_videos} videos']
     for row in rows:

@@ -1,11 +1,15 @@
 """Dynamic quantisation of exported ONNX files to 8-bit integers."""
-import logging
 import os.path as osp
 import tempfile
-from typing import Any, Dict, List
+from typing import Dict, List
+
+import onnx
+from onnxruntime import GraphOptimizationLevel
+from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from projects.vifi_clip.errors import UserError
-from projects.vifi_clip.errors import need
+
+from .formats import open_session, quiet
 
 
 def quantize_file(source: str, target: str) -> Dict[str, int]:
@@ -31,14 +35,17 @@ def quantize_file(source: str, target: str) -> Dict[str, int]:
         UserError: The model is too large for onnxruntime's quantiser, or
             nothing in it can be quantised.
     """
-    need('onnxruntime', 'export')
     if osp.exists(f'{source}.data'):
         raise UserError(f'{osp.basename(source)} is near 2 GB, beyond what '
                         'int8 quantisation takes; leave out --int8')
     with tempfile.TemporaryDirectory(dir=osp.dirname(target)) as folder:
         folded = osp.join(folder, 'folded.onnx')
         _fold_constants(source, folded)
-        _quantize(folded, target)
+        with quiet():  # it warns of shapes that it did not infer
+            quantize_dynamic(
+                folded, target, op_types_to_quantize=['MatMul', 'Gemm'],
+                nodes_to_exclude=_last_products(folded), per_channel=True,
+                weight_type=QuantType.QInt8)
     counts = _finish(source, target)
     if not counts['quantised']:
         raise UserError(f'{osp.basename(source)} has no matrix product with '
@@ -46,35 +53,12 @@ def quantize_file(source: str, target: str) -> Dict[str, int]:
     return counts
 
 
-def _quantize(source: str, target: str) -> None:
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-    root = logging.getLogger()
-    level = root.level
-    root.setLevel(logging.ERROR)  # it warns there of shapes not inferred
-    try:
-        quantize_dynamic(
-            source,
-            target,
-            op_types_to_quantize=['MatMul', 'Gemm'],
-            nodes_to_exclude=_last_products(source),
-            per_channel=True,
-            weight_type=QuantType.QInt8)
-    finally:
-        root.setLevel(level)
-
-
 def _fold_constants(source: str, target: str) -> None:
-    """Weights that are transposed or cut as the file runs become plain
-    weights, which the quantiser takes."""
-    runtime = need('onnxruntime', 'export')
-    options = runtime.SessionOptions()
-    options.graph_optimization_level = (
-        runtime.GraphOptimizationLevel.ORT_ENABLE_BASIC)
-    options.optimized_model_filepath = target
-    options.log_severity_level = 3
-    runtime.InferenceSession(
-        source, options, providers=['CPUExecutionProvider'])
-    onnx = need('onnx', 'export')
+    """Make plain weights, which the quantiser takes, of those that are
+    transposed or cut as the file runs."""
+    open_session(
+        source, optimized_model_filepath=target,
+        graph_optimization_level=GraphOptimizationLevel.ORT_ENABLE_BASIC)
     model = onnx.load(target)
     # Shapes that it noted of weights, which the quantiser will transpose.
     del model.graph.value_info[:]
@@ -82,9 +66,8 @@ def _fold_constants(source: str, target: str) -> None:
 
 
 def _last_products(path: str) -> List[str]:
-    """Names of the products behind the last norm, or of the last one where
-    there is no norm, as the quantiser will see them."""
-    onnx = need('onnx', 'export')
+    """Return the names of the products behind the last norm, or of the last
+    one where there is no norm, as the quantiser will see them."""
     nodes = onnx.load(path).graph.node
     norms = [i for i, node in enumerate(nodes)
              if node.op_type == 'LayerNormalization']
@@ -97,9 +80,8 @@ def _last_products(path: str) -> List[str]:
 
 
 def _finish(source: str, target: str) -> Dict[str, int]:
-    """Carry the metadata over, and count."""
-    onnx = need('onnx', 'export')
-    model: Any = onnx.load(target)
+    """Carry the metadata over, and count the products."""
+    model = onnx.load(target)
     given = onnx.load(source, load_external_data=False)
     del model.metadata_props[:]
     model.metadata_props.extend(given.metadata_props)
@@ -108,5 +90,5 @@ def _finish(source: str, target: str) -> Dict[str, int]:
     kinds = [node.op_type for node in model.graph.node
              if node.op_type.startswith(('MatMul', 'Gemm'))
              and constants.intersection(node.input[1:2])]
-    done = sum(kind == 'MatMulInteger' for kind in kinds)
+    done = kinds.count('MatMulInteger')
     return dict(quantised=done, left=len(kinds) - done)

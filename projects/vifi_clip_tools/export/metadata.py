@@ -1,6 +1,7 @@
 """What an exported file says about itself, and the files beside it."""
 import json
 import os.path as osp
+import shutil
 from pathlib import Path
 from typing import Any, Dict, Optional, Sequence, Tuple
 
@@ -12,7 +13,6 @@ from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
 from projects.vifi_clip.apis.pipeline import pipeline_cfg
 from projects.vifi_clip.checkpoints.settings import (collect_settings,
                                                      fingerprint)
-from projects.vifi_clip.files import write_json, write_text
 from projects.vifi_clip.version import __version__
 
 from .modules import image_size
@@ -103,17 +103,19 @@ def write_companions(folder: str, options: ExportOptions,
         results (Sequence[tuple]): Each model file, its bytes, and its
             largest difference from the model.
     """
-    target = Path(folder)
-    write_json(target / 'classes.json', dict(
+    classes = dict(
         class_names=list(classifier.class_names),
         owners=classifier.owners.tolist(),
-        tokens=classifier.tokens.tolist()))
-    if options.form == 'onnx':
-        write_text(target / 'example.py',
-                   (_HERE / 'example.py').read_text(encoding='utf-8'))
-    template = jinja2.Environment(trim_blocks=True,
-                                  keep_trailing_newline=True).from_string(
-        (_HERE / 'readme.md').read_text(encoding='utf-8'))
-    write_text(target / 'README.md', template.render(
+        tokens=classifier.tokens.tolist())
+    template = jinja2.Environment(
+        trim_blocks=True, keep_trailing_newline=True).from_string(
+            (_HERE / 'readme.md').read_text(encoding='utf-8'))
+    readme = template.render(
         meta, form=options.form, results=results,
-        files={part: options.file_name(part) for part in options.parts}))
+        files={part: options.file_name(part) for part in options.parts})
+    for name, text in (
+            ('classes.json', json.dumps(classes, ensure_ascii=False)),
+            ('README.md', readme)):
+        Path(folder, name).write_text(text, encoding='utf-8')
+    if options.form == 'onnx':
+        shutil.copyfile(_HERE / 'example.py', Path(folder, 'example.py'))

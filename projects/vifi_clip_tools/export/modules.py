@@ -11,13 +11,10 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from projects.vifi_clip.errors import UserError
+from projects.vifi_clip.models.image_backbone import CLIPVisionBackbone
 from projects.vifi_clip.models.temporal_head import TemporalMeanPoolHead
 from projects.vifi_clip.models.text_tower import (encode_chunk, end_positions,
                                                   is_causal)
-from projects.vifi_clip.models.image_backbone import CLIPVisionBackbone
-
-PARTS = ('video', 'text', 'classifier')
-INPUTS = ('uint8', 'float')
 
 
 class VideoEncoder(nn.Module):
@@ -35,7 +32,8 @@ class VideoEncoder(nn.Module):
         super().__init__()
         head, preprocessor = model.cls_head, model.data_preprocessor
         self.backbone, self.projection = model.backbone, head.projection
-        self.by_frame = head.fusion != 'embedding'
+        # A method, so that the head's text side is no part of this module.
+        self.fuse = head.fuse
         self.pixels = pixels
         self.flip = bool(preprocessor.to_rgb)
         for name, default in ('mean', 0.), ('std', 1.):
@@ -61,15 +59,12 @@ class VideoEncoder(nn.Module):
             x = x.flip(-1) if self.flip else x
             x = ((x.float() - self.mean) / self.std).permute(0, 3, 1, 2)
             # [B*T, H, W, 3] -> [B*T, 3, H, W]
-        x = self.projection(self.backbone(x)).float()
-        x = x.view(batch, num_frames, x.shape[-1])
-        # [B*T, D] -> [B, T, D]
-        if self.by_frame:
-            return F.normalize(x, dim=-1).mean(1)
-        return F.normalize(x.mean(1), dim=-1)
+        x = self.projection(self.backbone(x))
+        return self.fuse(x.view(batch, num_frames, x.shape[-1]))
+        # [B*T, D] -> [B, T, D] -> [B, D]
 
     def example(self, batch: int, num_frames: int) -> Tensor:
-        """Random input of a size."""
+        """Return random input of a size."""
         height, width = image_size(self.backbone)
         if self.pixels == 'uint8':
             return torch.randint(0, 256, (batch, num_frames, height, width, 3),
@@ -77,8 +72,30 @@ class VideoEncoder(nn.Module):
         return torch.randn(batch, num_frames, 3, height, width)
 
     def dynamic(self) -> Dict[int, Dim]:
-        """Axes of the input that have no fixed size."""
+        """Return the axes of the input that have no fixed size."""
         return {0: Dim('batch'), 1: Dim('frames')}
+
+
+class Classifier(VideoEncoder):
+    """Clips to probabilities of the classes that are baked in.
+
+    Args:
+        model, pixels: As for :class:`VideoEncoder`; the model has its label
+            set.
+    """
+    output_name = 'probabilities'
+
+    def __init__(self, model: nn.Module, pixels: str = 'uint8') -> None:
+        super().__init__(model, pixels)
+        head = model.cls_head
+        with torch.no_grad():
+            weight = head.text_classifier() * head.logit_scale.exp()
+        # A plain copy: the model's own is a cache that it may drop.
+        self.register_buffer('weight', weight.float().clone())
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """[B, T, ...] as for :class:`VideoEncoder` to [B, K]."""
+        return (super().forward(frames) @ self.weight.T).softmax(dim=-1)
 
 
 class TextEncoder(nn.Module):
@@ -97,6 +114,11 @@ class TextEncoder(nn.Module):
         self.text, self.prompts = classifier.text, classifier.prompts
         self.vocab_size = self.text.token_embedding.num_embeddings
         self.context_length = self.text.context_length
+        # Of a sentence: begin, learnt prompts, a word, end.
+        self.shortest = 3 + (self.prompts.length if self.prompts else 0)
+        # CLIP's end of text has the highest id.
+        self.end_id = (self.text.eos_id if self.text.pool_type == 'eos' else
+                       self.vocab_size - 1)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Embed sentences.
@@ -112,102 +134,49 @@ class TextEncoder(nn.Module):
         return F.normalize(x.float(), dim=-1)
 
     def example(self, batch: int, length: int) -> Tensor:
-        """Random sentences of several lengths, the rest padded with 0."""
+        """Return random sentences of several lengths, padded with 0."""
         tokens = torch.zeros(batch, length, dtype=torch.long)
         for row in tokens:
-            end = int(torch.randint(self.shortest() - 1, length, ()))
+            end = int(torch.randint(self.shortest - 1, length, ()))
             row[:end] = torch.randint(1, self.vocab_size - 2, (end, ))
-            row[0], row[end] = self.vocab_size - 2, self.end_id()
+            row[0], row[end] = self.vocab_size - 2, self.end_id
         return tokens
 
-    def end_id(self) -> int:
-        """Id of the end-of-text token; CLIP's is the highest."""
-        if self.text.pool_type == 'eos':
-            return self.text.eos_id
-        return self.vocab_size - 1
-
-    def shortest(self) -> int:
-        """Fewest tokens of a sentence: begin, learnt prompts, a word, end."""
-        return 3 + (self.prompts.length if self.prompts else 0)
-
     def dynamic(self) -> Dict[int, Dim]:
-        """Axes without a fixed size. Only where nothing is seen behind the
-        end of the text may sentences be cut after the longest one."""
+        """Return the axes without a fixed size. Only where nothing is seen
+        behind the end of the text may sentences be cut after the longest."""
         axes = {0: Dim('sentences')}
         if is_causal(self.text):
-            axes[1] = Dim(
-                'length', min=self.shortest(), max=self.context_length)
+            axes[1] = Dim('length', min=self.shortest,
+                          max=self.context_length)
         return axes
 
 
-class Classifier(nn.Module):
-    """Clips to probabilities of the classes that are baked in.
-
-    Args:
-        model (nn.Module): A ViFiCLIP in eval mode, with its label set.
-        pixels (str): As for :class:`VideoEncoder`.
-    """
-    input_name = 'frames'
-    output_name = 'probabilities'
-
-    def __init__(self, model: nn.Module, pixels: str = 'uint8') -> None:
-        super().__init__()
-        head = model.cls_head
-        self.encoder = VideoEncoder(model, pixels)
-        with torch.no_grad():
-            weight = head.text_classifier() * head.logit_scale.exp()
-        # A plain copy: the model's own is a cache that it may drop.
-        self.register_buffer('weight', weight.float().clone())
-
-    def forward(self, frames: Tensor) -> Tensor:
-        """[B, T, ...] as for :class:`VideoEncoder` to [B, K]."""
-        return (self.encoder(frames) @ self.weight.T).softmax(dim=-1)
-
-    def example(self, batch: int, num_frames: int) -> Tensor:
-        """Random input of a size."""
-        return self.encoder.example(batch, num_frames)
-
-    def dynamic(self) -> Dict[int, Dim]:
-        """Axes of the input that have no fixed size."""
-        return self.encoder.dynamic()
-
-
 def image_size(backbone: CLIPVisionBackbone) -> Tuple[int, int]:
-    """Height and width in pixels that an image tower takes."""
+    """Return the height and width in pixels that an image tower takes."""
     size = backbone.visual.image_size
     return (size, size) if isinstance(size, int) else tuple(size)
 
 
-def check_model(model: nn.Module) -> None:
-    """Refuse a model that has no such parts.
+def build_parts(model: nn.Module, parts: Sequence[str],
+                pixels: str) -> Dict[str, nn.Module]:
+    """Make the modules to export, on the model's device and in eval mode.
+
+    Args:
+        model (nn.Module): A ViFiCLIP.
+        parts (Sequence[str]): Of ``options.PARTS``.
+        pixels (str): See :class:`VideoEncoder`.
 
     Raises:
         UserError: It is no ViFiCLIP with an image tower of CLIP's.
     """
-    head = getattr(model, 'cls_head', None)
-    backbone = getattr(model, 'backbone', None)
-    for part, kind in ((backbone, CLIPVisionBackbone),
-                       (head, TemporalMeanPoolHead)):
+    for part, kind in ((model.backbone, CLIPVisionBackbone),
+                       (model.cls_head, TemporalMeanPoolHead)):
         if not isinstance(part, kind):
             raise UserError(
-                f'export is for a model with CLIPVisionBackbone (or '
+                'export is for a model with CLIPVisionBackbone (or '
                 'VLDeepPromptBackbone) and TemporalMeanPoolHead; this one '
                 f'has {type(part).__name__} where {kind.__name__} should be')
-
-
-def build_parts(model: nn.Module, parts: Sequence[str],
-                pixels: str) -> Dict[str, nn.Module]:
-    """The parts that are wanted, on the model's device and in eval mode.
-
-    Args:
-        model (nn.Module): A ViFiCLIP.
-        parts (Sequence[str]): Of ``PARTS``.
-        pixels (str): Of ``INPUTS``.
-
-    Raises:
-        UserError: See :func:`check_model`.
-    """
-    check_model(model)
     model.eval()
     makers = dict(
         video=lambda: VideoEncoder(model, pixels),

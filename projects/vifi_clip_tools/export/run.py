@@ -16,6 +16,7 @@ from projects.vifi_clip.errors import UserError, need
 from ..cli.outputs import check_target
 from ..cli.signals import ended_by_signals
 from . import accuracy, checking, metadata
+from .accuracy import Accuracy, Videos
 from .checking import TOLERANCE, Check
 from .formats import open_file, write_part, written_files
 from .modules import build_parts
@@ -44,7 +45,7 @@ class Exported:
     checks: List[Check] = field(default_factory=list)
     sizes: Dict[str, int] = field(default_factory=dict)
     products: Dict[str, dict] = field(default_factory=dict)
-    accuracy: List[accuracy.Accuracy] = field(default_factory=list)
+    accuracy: List[Accuracy] = field(default_factory=list)
 
     def largest(self, name: str) -> float:
         """Return a file's largest difference from the model."""
@@ -85,7 +86,7 @@ def export(options: ExportOptions) -> Optional[int]:
 
 def export_model(infer: ViFiCLIPInferencer,
                  options: ExportOptions,
-                 videos: Optional[accuracy.Videos] = None) -> Exported:
+                 videos: Optional[Videos] = None) -> Exported:
     """Write a model's parts and check each against the model.
 
     The files appear in the folder when all are made and checked, and none
@@ -124,8 +125,8 @@ def export_model(infer: ViFiCLIPInferencer,
                 infer)
         metadata.write_companions(
             folder, options, meta, infer.classifier,
-            [(name, size, result.largest(name))
-             for name, size in result.sizes.items()])
+            [(name, result.sizes[name], result.largest(name))
+             for name in dict.fromkeys(c.file for c in result.checks)])
         for name in os.listdir(folder):
             os.replace(osp.join(folder, name), osp.join(options.out, name))
     return result
