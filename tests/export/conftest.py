@@ -1,46 +1,51 @@
 """Tiny models, exported once."""
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 from export_world import PROMPTS, TEMPLATES, build
 from helpers import write_mp4
 
-from projects.vifi_clip_tools.export.run import Options, export_model
+from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
+from projects.vifi_clip_tools.export.options import ExportOptions
+from projects.vifi_clip_tools.export.run import Exported, export_model
+
+
+class World(NamedTuple):
+    """A model, and the files made of it."""
+    infer: ViFiCLIPInferencer
+    options: ExportOptions
+    result: Exported
+
+    def path(self, part: str, int8: bool = False) -> str:
+        return f'{self.options.out}/{self.options.file_name(part, int8)}'
+
+
+def _world(infer, folder, **kwargs) -> World:
+    options = ExportOptions(str(folder), frames=(2, ), batches=(1, ),
+                            **kwargs)
+    return World(infer, options, export_model(infer, options))
 
 
 @pytest.fixture(scope='session')
-def prompted():
-    """Deep prompts in both towers."""
-    return build(prompts=PROMPTS)
+def onnx_files(tmp_path_factory):
+    """Deep prompts in both towers, as ONNX with int8 copies."""
+    return _world(build(prompts=PROMPTS), tmp_path_factory.mktemp('onnx'),
+                  int8=True)
 
 
 @pytest.fixture(scope='session')
-def by_frame():
-    """Decision fusion, and two templates."""
-    return build(fusion='decision', templates=TEMPLATES)
-
-
-@pytest.fixture(scope='session')
-def onnx_files(prompted, tmp_path_factory):
-    """The first one as ONNX, with int8 copies."""
-    options = Options(int8=True, frames=[2], batches=[1])
-    return export_model(
-        prompted, str(tmp_path_factory.mktemp('export') / 'onnx'), options)
-
-
-@pytest.fixture(scope='session')
-def pt2_files(by_frame, tmp_path_factory):
-    """The second one as torch.export programs."""
-    options = Options('torch-export', frames=[2], batches=[1])
-    return export_model(
-        by_frame, str(tmp_path_factory.mktemp('export') / 'pt2'), options)
+def pt2_files(tmp_path_factory):
+    """Decision fusion and two templates, as torch.export programs."""
+    return _world(build(fusion='decision', templates=TEMPLATES),
+                  tmp_path_factory.mktemp('pt2'), form='torch-export')
 
 
 @pytest.fixture
-def exported(request, prompted, by_frame):
-    """Model, its files and their ending, by the name of a format."""
-    if request.param == 'onnx':
-        return prompted, request.getfixturevalue('onnx_files'), '.onnx'
-    return by_frame, request.getfixturevalue('pt2_files'), '.pt2'
+def world(request):
+    """One of the two, by its format."""
+    return request.getfixturevalue(
+        'onnx_files' if request.param == 'onnx' else 'pt2_files')
 
 
 @pytest.fixture(scope='session')

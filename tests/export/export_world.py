@@ -1,12 +1,15 @@
 """Tiny models with weights of no special value."""
 import functools
+import json
+from typing import Any, Dict
 
+import onnx
 import torch
 from mmengine.config import Config
 from tiny import model_cfg
 
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
-from projects.vifi_clip_tools.export.formats import open_file
+from projects.vifi_clip_tools.export.formats import METADATA_FILE, open_file
 
 open_once = functools.cache(open_file)
 FRAMES = 3
@@ -43,3 +46,13 @@ def build(**kwargs) -> ViFiCLIPInferencer:
         for value in infer.model.parameters():
             value.add_(0.05 * torch.randn_like(value))
     return infer
+
+
+def read_metadata(path: str) -> Dict[str, Any]:
+    """What an exported file says about itself."""
+    if path.endswith('.pt2'):
+        extra = {METADATA_FILE: ''}
+        torch.export.load(path, extra_files=extra)
+        return json.loads(extra[METADATA_FILE])
+    return {entry.key: json.loads(entry.value)
+            for entry in onnx.load(path).metadata_props}

@@ -10,7 +10,7 @@ from torch import nn
 from tqdm import tqdm
 
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
-from projects.vifi_clip.apis.labels import read_labels
+from projects.vifi_clip.apis.inputs import read_labels
 from projects.vifi_clip.errors import UserError, need
 
 from ..cli.outputs import check_target

@@ -1,0 +1,225 @@
+"""The command: its files, its example, and what it refuses."""
+import json
+import os
+import os.path as osp
+import re
+import runpy
+import subprocess
+import sys
+from configparser import ConfigParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from commands import refused, vifi
+from export_world import PIPELINE, build, config, open_once
+from helpers import read_index, write_mp4
+
+from projects.vifi_clip.errors import UserError
+from projects.vifi_clip_tools.export import accuracy, run
+
+REPO = Path(__file__).parents[2]
+EXPORT = REPO / 'projects/vifi_clip_tools/export'
+# Neither torch nor this project can be imported.
+_ALONE = ("import sys, runpy; sys.modules['torch'] = None; "
+          "sys.modules['projects'] = None; sys.argv = sys.argv[1:]; "
+          "runpy.run_path(sys.argv[0], run_name='__main__')")
+
+
+def run_example(folder, *args):
+    return subprocess.run(
+        [sys.executable, '-c', _ALONE, osp.join(folder, 'example.py'), *args],
+        capture_output=True, text=True, timeout=120, cwd=folder)
+
+
+def read_scores(done):
+    """Classes and probabilities that the example prints."""
+    assert done.returncode == 0, done.stderr
+    return {name: float(score) / 100
+            for score, name in re.findall(r'([\d.]+)%  (.+)', done.stdout)}
+
+
+@pytest.mark.parametrize('total', [5, 23, 40])
+def test_the_example_takes_the_midpoints(tmp_path, total):
+    example = runpy.run_path(str(EXPORT / 'example.py'))
+    path = write_mp4(tmp_path / 'v.mp4', total, (64, 64))
+    frames = example['read_video'](path, dict(
+        num_frames=8, resize_short_side=None, image_size=(64, 64)))
+    assert [read_index(frame) for frame in frames] == [
+        int((i + .5) * total / 8) for i in range(8)]
+
+
+def test_the_example_runs_without_this_project(onnx_files, videos, tmp_path):
+    infer, folder = onnx_files.infer, onnx_files.options.out
+    path = str(videos / '0.mp4')
+    images = infer.sample(path).images
+    np.save(tmp_path / 'clip.npy', images)
+    expected = dict(zip(infer.class_names, infer.video_scores(images)))
+    done = run_example(folder, str(tmp_path / 'clip.npy'))
+    assert read_scores(done) == pytest.approx(expected, abs=1e-4)
+    same = re.search(r'embeddings: the same to (\S+)', done.stdout)
+    assert float(same.group(1)) < 1e-5
+    # The same video through OpenCV: the same frames, scaled and cut alike.
+    assert read_scores(run_example(folder, path)) == pytest.approx(
+        expected, abs=0.01)
+    small = read_scores(run_example(folder, path, 'classifier_int8.onnx'))
+    assert set(small) == set(expected)
+
+    np.save(tmp_path / 'large.npy', images.repeat(2, axis=1))
+    done = run_example(folder, str(tmp_path / 'large.npy'))
+    assert done.returncode == 1 and '[T, 32, 32, 3]' in done.stderr
+
+
+def test_what_lies_beside_the_files(onnx_files, pt2_files, monkeypatch):
+    for world in onnx_files, pt2_files:
+        assert set(os.listdir(world.options.out)) == set(
+            world.options.files())
+    assert 'example.py' in onnx_files.options.files()
+    folder, infer = Path(pt2_files.options.out), pt2_files.infer
+    classes = json.loads((folder / 'classes.json').read_text())
+    assert classes['class_names'] == infer.class_names
+    assert classes['owners'] == [0, 0, 1, 1, 2, 2, 3, 3]
+    text = (folder / 'README.md').read_text()
+    assert "Fusion 'decision'" in text
+    monkeypatch.chdir(folder)
+    space = {}
+    # What people copy must run.
+    exec(text.split('```python\n')[1].split('```')[0], space)
+    assert space['output'].shape == (1, 4)
+    extra = json.loads(space['extra']['vifi_clip.json'])
+    assert extra['class_names'] == infer.class_names
+
+
+def test_data_files_are_in_the_wheel():
+    setup = ConfigParser()
+    setup.read(REPO / 'setup.cfg')
+    patterns = setup['options.package_data']
+    for path in (REPO / 'projects/vifi_clip_tools').rglob('*'):
+        if path.is_file() and path.suffix not in ('.py', '.pyc'):
+            package = '.'.join(path.parent.relative_to(REPO).parts)
+            assert any(map(path.match, patterns[package].split())), path
+
+
+@pytest.fixture(scope='module')
+def command(tmp_path_factory):
+    """A config and a checkpoint of it, as a command line has them."""
+    folder = tmp_path_factory.mktemp('command')
+    cfg = config()
+    cfg.test_pipeline = PIPELINE
+    cfg.dump(folder / 'tiny.py')
+    torch.save(build().model.state_dict(), folder / 'tiny.pth')
+    return ['export', '--config', folder / 'tiny.py',
+            '--checkpoint', folder / 'tiny.pth',
+            '--check-frames', 2, '--check-batches', 1]
+
+
+def test_the_command(command, tmp_path, videos, capsys):
+    out = tmp_path / 'new' / 'folder'
+    args = [*command, '--out', out, '--format', 'torch-export', '--parts',
+            'classifier', '--labels', 'a cat, a dog, Öl', '--input', 'float',
+            '--evaluate', videos / 'list.txt', '--root', videos]
+    assert vifi(*args) == 0
+    printed = capsys.readouterr().out
+    assert 'classifier.pt2' in printed and '3 videos' in printed
+    assert max(map(len, printed.splitlines())) <= 80 + len(str(out))
+    assert sorted(os.listdir(out)) == ['README.md', 'classes.json',
+                                       'classifier.pt2']
+    scores = open_once(str(out / 'classifier.pt2'))(
+        np.zeros((2, 5, 3, 32, 32), np.float32))
+    assert scores.shape == (2, 3)
+    np.testing.assert_allclose(scores.sum(1), 1, atol=1e-5)
+    # again: refused, and nothing is touched
+    before = os.stat(out / 'classifier.pt2').st_mtime_ns
+    refused(capsys, *args, names='--overwrite')
+    assert os.stat(out / 'classifier.pt2').st_mtime_ns == before
+
+
+@pytest.mark.parametrize('options, names', [
+    (['--parts', 'video,sound'], '--parts'),
+    (['--parts', ','], '--parts'),
+    (['--parts', 'video,video'], '--parts'),
+    (['--labels', ''], 'labels'),
+    (['--labels', 'a,,b'], 'labels'),
+    (['--labels', 'absent.txt'], 'absent.txt'),
+    (['--format', 'tflite'], '--format'),
+    (['--check-frames', '0'], '--check-frames'),
+    (['--check-batches', '1', '-1'], '--check-batches'),
+    (['--format', 'torch-export', '--int8'], '--int8'),
+    (['--opset', '9'], '--opset'),
+    (['--device', 'cuda:0'], '--device'),
+    (['--precision', 'bf16'], '--precision'),
+    (['--root', '.'], '--evaluate'),
+    (['--evaluate', 'absent'], 'absent'),
+    (['--evaluate', 'config', '--parts', 'text'], '--parts'),
+    (['--evaluate', 'config', '--root', '.'], '--root'),
+    (['--config', 'no_such'], 'no_such')])
+def test_bad_options(tmp_path, options, names, capsys):
+    out = tmp_path / 'out'
+    refused(capsys, 'export', '--out', out, *options, names=names)
+    assert not out.exists() or not os.listdir(out)
+
+
+@pytest.mark.parametrize('name', ['file', 'file/under'])
+def test_a_folder_that_is_none(tmp_path, capsys, name):
+    (tmp_path / 'file').touch()
+    refused(capsys, 'export', '--out', tmp_path / name, names='--out')
+
+
+def test_a_library_that_is_not_there(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, 'onnxscript', None)
+    refused(capsys, 'export', '--out', tmp_path, names='vifi_clip[export]')
+
+
+def test_a_file_that_differs_is_not_kept(command, tmp_path, monkeypatch,
+                                         capsys):
+    real = run.open_file
+    monkeypatch.setattr(
+        run, 'open_file',
+        lambda path: lambda x: real(path)(x) + np.float32(2e-4))
+    (tmp_path / 'video_encoder.pt2').write_bytes(b'old')
+    code = vifi(*command, '--out', tmp_path, '--format', 'torch-export',
+                '--parts', 'video', '--overwrite')
+    printed = capsys.readouterr()
+    assert code == 1
+    assert 'too large' in printed.out and 'video_encoder.pt2' in printed.err
+    assert os.listdir(tmp_path) == ['video_encoder.pt2']
+    assert (tmp_path / 'video_encoder.pt2').read_bytes() == b'old'
+
+
+def test_accuracies_side_by_side():
+    first = np.array([[.9, .1], [.6, .4], [.2, .8], [.3, .7]])
+    second = np.array([[.8, .2], [.4, .6], [.2, .8], [.3, .7]])
+    rows = accuracy.summarise(dict(a=first, b=second),
+                              np.array([0, 0, 1, 0]))
+    assert [(row.file, row.top1, row.changed) for row in rows] == [
+        ('a', .75, 0), ('b', .5, 1)]
+    assert rows[1].difference == pytest.approx(.2)
+    assert accuracy.table(rows, 4).endswith('top-1 by -25.00 points')
+
+
+def test_videos_of_a_list_and_of_a_config(onnx_files, videos, monkeypatch):
+    infer, paths = onnx_files.infer, str(videos / 'list.txt')
+    given = accuracy.find_videos(paths, str(videos), infer)
+    assert given[2] == (str(videos / '2.mp4'), 2)
+    right = [infer.video_scores(infer.sample(path).images).argmax() == label
+             for path, label in given]
+    row, = accuracy.evaluate_files(
+        {'a': open_once(onnx_files.path('classifier'))}, given, 'uint8', infer)
+    assert row.top1 == pytest.approx(np.mean(right))
+
+    with pytest.raises(UserError):  # no test set
+        accuracy.find_videos('config', None, infer)
+    names = videos / 'names.txt'
+    cfg = infer.cfg.copy()
+    cfg.test_dataloader = dict(dataset=dict(
+        ann_file='list.txt', data_root=str(videos),
+        data_prefix=dict(video=''), class_file=str(names)))
+    monkeypatch.setattr(infer, 'cfg', cfg)
+    names.write_text('\n'.join(infer.class_names) + '\n')
+    assert accuracy.find_videos('config', None, infer) == given
+    names.write_text('one\ntwo\n')
+    with pytest.raises(UserError, match='names.txt'):
+        accuracy.find_videos('config', None, infer)
+    with pytest.raises(FileNotFoundError, match='3 of 3'):
+        accuracy.find_videos(paths, str(videos.parent), infer)
