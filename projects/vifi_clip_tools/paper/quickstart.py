@@ -145,7 +145,7 @@ def main(argv: Optional[Sequence[str]] = None) -> dict:
 
 def _predict(args: argparse.Namespace, checkpoint: str) -> None:
     """The user's own videos, or one that no training video is like."""
-    from ..predict.command import main as predict
+    from ..predict.command import parse_args, run
     videos = args.videos
     options = []
     if not videos:
@@ -159,5 +159,5 @@ def _predict(args: argparse.Namespace, checkpoint: str) -> None:
         print('Classes that no training video shows; folders tell the truth:')
         options = ['--topk', '2', '--labels', str(labels)]
         assert len(names) == len(videos)
-    predict([*videos, '--config', config('vifi_mini'), '--checkpoint',
-             checkpoint, *options])
+    run(parse_args([*videos, '--config', config('vifi_mini'),
+                    '--checkpoint', checkpoint, *options]))

@@ -3,18 +3,101 @@
 ``results.jsonl.meta.json`` beside it says what the predictions were made
 with; ``results.jsonl.part0``, ... are of several processes at work.
 """
-import fcntl
+import glob
+import json
 import os
 import os.path as osp
+import re
 import secrets
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from .predict_lines import Lines, Place
-from .predict_record import (check_ours, check_same, meta_path, part_paths,
-                             read_record, write_record)
+from filelock import FileLock, Timeout
+
+from projects.vifi_clip.apis.identity import NOTES, differences
+from projects.vifi_clip.files import write_json
+from ..cli.outputs import check_target
+from .lines import Lines, Place
+
+SUFFIXES = ('.jsonl', '.csv')
 
 
-class PredictionFile:
+def meta_path(out: str) -> str:
+    """Return where the settings of a file of predictions are."""
+    return f'{out}.meta.json'
+
+
+def check_out(out: str, overwrite: bool,
+              sources: Mapping[str, Optional[str]]) -> None:
+    """Refuse an output that cannot be written, or files that are not ours.
+
+    ``overwrite`` is for the file that was named, not for those beside it.
+
+    Args:
+        out (str): The file to be.
+        overwrite (bool): It may be replaced.
+        sources (Mapping[str, str | None]): Files that are read, by option.
+
+    Raises:
+        ValueError: Naming the file.
+    """
+    check_target('--out', out, SUFFIXES)
+    meta = meta_path(out)
+    for option, source in sources.items():
+        for path in out, meta:
+            if (source and osp.exists(source) and osp.exists(path)
+                    and osp.samefile(source, path)):
+                raise ValueError(f'--out {out} would write over {option} '
+                                 f'{source}; choose another name')
+    try:  # the longest name that is written
+        osp.lexists(meta) or os.lstat(f'{meta}.0123456789.tmp')
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise ValueError(f'--out {out} cannot be written, with .meta.json '
+                         f'beside it: {error.strerror}') from error
+    if osp.lexists(meta):
+        read_record(out)
+    elif osp.exists(out) and not overwrite:
+        raise ValueError(f'--out {out} exists and is no unfinished work of '
+                         f'this command (there is no {meta}); '
+                         'choose another name, or add --overwrite')
+    start = (b'video,label,score,error' if out.lower().endswith('.csv') else
+             b'{"video": ')
+    for part in _part_paths(out):
+        with open(part, 'rb') as file:  # cut, perhaps, before it could begin
+            ours = osp.exists(meta) and start.startswith(
+                file.read(len(start)))
+        if not ours:
+            raise ValueError(f'{part} is not of this command, which would '
+                             'write there; move it away, or choose another '
+                             '--out')
+
+
+def _part_paths(out: str) -> List[str]:
+    """Files that processes at work write beside the file."""
+    return sorted(path for path in glob.glob(f'{glob.escape(out)}.part*')
+                  if re.fullmatch(r'\d+', path[len(f'{out}.part'):]))
+
+
+def read_record(out: str) -> Dict[str, Any]:
+    """Read what a file of predictions was made with.
+
+    Raises:
+        ValueError: What is there is no record of this command.
+    """
+    meta = meta_path(out)
+    try:
+        with open(meta, encoding='utf-8') as file:
+            record = json.load(file)
+        if not isinstance(record, dict) or 'weights' not in record:
+            raise ValueError
+        return record
+    except (OSError, ValueError, RecursionError):
+        raise ValueError(f'{meta} is damaged, or not of this command; move '
+                         'it away, or choose another --out') from None
+
+
+class ResultsFile:
     """Predictions on disk.
 
     One process calls :meth:`prepare` and, when all have finished writing,
@@ -28,7 +111,7 @@ class PredictionFile:
     def __init__(self, out: str, topk: int) -> None:
         self.out = out
         self.lines = Lines(out.lower().endswith('.csv'), topk)
-        self._lock: Any = None
+        self._lock = FileLock(f'{out}.lock', timeout=0)
 
     def prepare(self, record: Mapping[str, Any], overwrite: bool) -> bool:
         """Make ready for more lines.
@@ -44,79 +127,83 @@ class PredictionFile:
             ValueError: What is there was made otherwise, or another process
                 is writing to it.
         """
-        meta = meta_path(self.out)
-        check_ours(self.out, overwrite)
-        if osp.exists(meta):
-            self._take_lock(meta)
-        found = [p for p in [self.out, *self._parts()] if osp.exists(p)]
+        try:
+            self._lock.acquire()
+        except Timeout:
+            raise ValueError(f'another process is writing to {self.out}; '
+                             'wait for it, or choose another name') from None
+        sources = self._sources()
         if overwrite:
-            for path in found:
+            for path in sources:
                 os.remove(path)
-            found = []
-        elif found:
-            check_same(self.out, record)
-        if not found:
-            write_record(self.out, record)
-            self._take_lock(meta)
+            sources = []
+        if sources:
+            self._check_same(record)
+        else:
+            write_json(meta_path(self.out), record)
         self._gather(None)
-        return bool(found)
+        return bool(sources)
+
+    def _check_same(self, record: Mapping[str, Any]) -> None:
+        made = read_record(self.out)
+        differs = differences(made, record, (*NOTES, 'stems', 'pictures'))
+        if made.get('pictures') != record.get('pictures'):
+            differs.append('--save-video, --timeline, --window or --stride '
+                           'differ')
+        if differs:
+            raise ValueError(f'--out {self.out} was made otherwise than asked '
+                             f'now ({"; ".join(differs)}); choose another '
+                             'name, or add --overwrite')
 
     def stems(self) -> Dict[str, str]:
-        """Names of the pictures of each video, by the video's name."""
+        """Return the names of the pictures of each video."""
         return read_record(self.out).get('stems', {})
 
     def keep_stems(self, stems: Mapping[str, str]) -> None:
         """Remember names of pictures: those files are ours from now on."""
         record = read_record(self.out)
-        if record.get('stems', {}) == stems:
-            return
-        write_record(self.out, dict(record, stems=dict(stems)))
-        self._take_lock(meta_path(self.out))
-
-    def _take_lock(self, path: str) -> None:
-        """The kernel's, which ends with the process, however that ends."""
-        self.close()
-        self._lock = open(path, 'rb')
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(f'another process is writing to {self.out}; '
-                             'wait for it, or choose another name') from None
-        except OSError:
-            pass  # a file system without locks
-
-    def close(self) -> None:
-        """Let other processes write."""
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
-
-    def __enter__(self) -> 'PredictionFile':
-        return self
-
-    def __exit__(self, *error) -> None:
-        self.close()
+        if record.get('stems', {}) != stems:
+            write_json(meta_path(self.out), dict(record, stems=dict(stems)))
 
     def done(self) -> set:
-        """Names of the videos that have a line without an error."""
+        """Return names of the videos that have a line without an error."""
         return {place.name for place in self.lines.places(self.out)
                 if not place.error}
 
-    def _parts(self) -> List[str]:
-        return part_paths(self.out)
+    def writer(self, rank: int, world: int) -> 'Writer':
+        """Open the file that a process adds its lines to."""
+        path = self.out if world == 1 else f'{self.out}.part{rank}'
+        return Writer(path, self.lines)
+
+    def merge(self, order: Sequence[str]) -> List[Tuple[str, str]]:
+        """Put all lines together, in the order of the inputs.
+
+        Args:
+            order (Sequence[str]): Names of the videos.
+
+        Returns:
+            list[tuple[str, str]]: Names and errors of those that failed.
+        """
+        self._gather(order)
+        names = set(order)
+        return [(place.name, place.error)
+                for place in self.lines.places(self.out)
+                if place.error and place.name in names]
+
+    def _sources(self) -> List[str]:
+        """The file, if it is there, and what processes wrote beside it."""
+        return [self.out][:osp.exists(self.out)] + _part_paths(self.out)
 
     def _gather(self, order: Optional[Sequence[str]]) -> None:
-        """Everything that is whole into one file, a line for each video.
+        """Put everything that is whole into one file, a line for each video.
 
         Args:
             order (Sequence[str], optional): Names in the order wanted; lines
                 of others come before. Defaults to None: lines with errors
                 are left out, since those videos are tried again.
         """
-        sources = [self.out] if osp.exists(self.out) else []
-        sources += self._parts()
         kept: Dict[str, Tuple[str, Place]] = {}
-        for source in sources:
+        for source in self._sources():
             for place in self.lines.places(source):
                 before = kept.get(place.name)
                 if before is None or before[1].error:
@@ -124,16 +211,17 @@ class PredictionFile:
         if order is None:
             names = [n for n, (_, place) in kept.items() if not place.error]
         else:
-            wanted = set(order)
-            names = [n for n in kept if n not in wanted]
-            names += [n for n in dict.fromkeys(order) if n in kept]
+            last = dict.fromkeys(order)
+            names = [n for n in kept if n not in last]
+            names += [n for n in last if n in kept]
         self._rewrite([kept[name] for name in names])
-        for part in self._parts():
+        for part in _part_paths(self.out):
             os.remove(part)
 
     def _rewrite(self, places: Sequence[Tuple[str, Place]]) -> None:
-        folder = osp.dirname(osp.abspath(self.out))
-        new = osp.join(folder, f'.vifi_clip_{secrets.token_hex(8)}.tmp')
+        """Copy lines one by one: there may be more than memory holds."""
+        new = osp.join(osp.dirname(osp.abspath(self.out)),
+                       f'.vifi_clip_{secrets.token_hex(8)}.tmp')
         files: Dict[str, Any] = {}
         try:
             with open(new, 'xb') as target:
@@ -150,25 +238,13 @@ class PredictionFile:
             if osp.exists(new):
                 os.remove(new)
 
-    def writer(self, rank: int, world: int) -> 'Writer':
-        """Where a process writes its lines."""
-        path = self.out if world == 1 else f'{self.out}.part{rank}'
-        return Writer(path, self.lines)
+    def __enter__(self) -> 'ResultsFile':
+        return self
 
-    def merge(self, order: Sequence[str]) -> List[Tuple[str, str]]:
-        """Put all lines together, in the order of the inputs.
-
-        Args:
-            order (Sequence[str]): Names of the videos.
-
-        Returns:
-            list[tuple[str, str]]: Names and errors of those that failed.
-        """
-        self._gather(order)
-        wanted = set(order)
-        return [(place.name, place.error)
-                for place in self.lines.places(self.out)
-                if place.error and place.name in wanted]
+    def __exit__(self, *error) -> None:
+        if self._lock.is_locked:
+            os.remove(self._lock.lock_file)
+            self._lock.release()
 
 
 class Writer:

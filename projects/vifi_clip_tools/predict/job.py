@@ -1,0 +1,205 @@
+"""Predict many videos: alone or beside other processes, and go on later."""
+import os
+import sys
+from dataclasses import replace
+from typing import Any, Dict, Iterable, Iterator, List, Sequence, Tuple
+
+from tqdm import tqdm
+
+from projects.vifi_clip.apis.identity import record
+from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
+from projects.vifi_clip.apis.inputs import (VideoInput, expand_inputs,
+                                            file_of, is_camera, read_labels)
+from projects.vifi_clip.apis.pipeline import Views, parse_views
+from projects.vifi_clip.apis.processes import join_processes, wait_for_all
+from projects.vifi_clip.errors import UnreadableVideo, UserError
+from .options import Options
+from .pictures import Pictures
+from .results_file import ResultsFile, check_out
+from .text import failures, result_lines, said_views
+
+Failures = List[Tuple[str, str]]
+
+
+def predict(options: Options) -> int:
+    """Print, or write, the labels of each video.
+
+    Returns:
+        int: Exit code: 1 if some videos could not be read, or drawn.
+
+    Raises:
+        FileNotFoundError: A video, list, config or checkpoint is absent.
+        ValueError: A bad option, or an output that cannot be written or is
+            of another model, label set or setting.
+        UserError: Not a single video could be read.
+    """
+    rank, world = join_processes()
+    labels = None if options.labels is None else read_labels(options.labels)
+    views = parse_views(options.num_views)
+    if options.out:
+        check_out(options.out, options.overwrite,
+                  {'--list': options.list, '--labels': options.labels})
+    videos = _videos(options, world)
+    pictures = Pictures(options, videos)
+    if not (options.out and os.path.exists(options.out)):
+        pictures.check(videos)  # else some may be ours
+    if options.save_video and rank == 0:
+        print('saved videos have no sound', file=sys.stderr)
+    inferencer = options.model.load(labels=labels)
+    if options.templates:
+        inferencer.set_labels(inferencer.class_names, options.templates)
+    # Processes have other numbers of batches, and must not wait in them.
+    if hasattr(inferencer.model.cls_head, 'text_classifier'):
+        inferencer.classifier.shard_classes = False
+    if rank == 0:
+        print(said_views(inferencer, views, videos), file=sys.stderr)
+    job = _Job(options, inferencer, views, pictures, rank, world)
+    try:
+        bad = job.to_file(videos) if options.out else job.to_screen(videos)
+    except KeyboardInterrupt:
+        if options.out:
+            print(f'\n{options.out}: the same command goes on from here',
+                  file=sys.stderr)
+        raise
+    if rank == 0 and len(bad) == len(videos):
+        first = UnreadableVideo(*bad[0])
+        raise first if len(bad) == 1 else UserError(
+            f'none of the {len(bad)} videos could be read; {first}')
+    if rank == 0:
+        for line in failures(bad, len(videos), options.out):
+            print(line, file=sys.stderr)
+    return 1 if bad or job.not_drawn else 0
+
+
+class _Job:
+    """Predictions of videos, with pictures and a bar.
+
+    Attributes:
+        not_drawn (list): Names of videos whose pictures failed.
+    """
+
+    def __init__(self, options: Options, inferencer: ViFiCLIPInferencer,
+                 views: Views, pictures: Pictures, rank: int,
+                 world: int) -> None:
+        self.options, self.inferencer = options, inferencer
+        self.views, self.pictures = views, pictures
+        self.rank, self.world = rank, world
+        self.not_drawn: List[str] = []
+
+    def to_screen(self, videos: Sequence[VideoInput]) -> Failures:
+        """Print results; return the names and reasons of what failed."""
+        bad: Failures = []
+        for result in self._results(videos, 0):
+            if 'error' in result:
+                bad.append((result['video'], result['error']))
+                continue
+            for line in result_lines(result):
+                print(line)
+            sys.stdout.flush()  # someone may be waiting behind a pipe
+        return bad
+
+    def to_file(self, videos: Sequence[VideoInput]) -> Failures:
+        """Write results, after those that are there already."""
+        options, pictures, first = self.options, self.pictures, self.rank == 0
+        topk = min(options.topk, self.inferencer.model.cls_head.num_classes)
+        with ResultsFile(options.out, topk) as file:
+            made_with = dict(self._record(), **pictures.settings())
+            resumed = first and file.prepare(made_with, options.overwrite)
+            wait_for_all()
+            stems, done = file.stems(), file.done()
+            pictures.go_on(stems)
+            left = [video for video in videos
+                    if video.name not in done or not pictures.complete(video)]
+            before = len(videos) - len(left)
+            wait_for_all()  # all have read before one writes
+            if first:
+                pictures.check(left, ours=stems)
+                file.keep_stems(pictures.stems)
+                if resumed:
+                    print(f'{options.out}: {before} of {len(videos)} were '
+                          'done before', file=sys.stderr)
+            wait_for_all()
+            with file.writer(self.rank, self.world) as writer:
+                for result in self._results(left[self.rank::self.world],
+                                            before):
+                    writer.add(result)
+            wait_for_all()
+            bad = file.merge([v.name for v in videos]) if first else []
+        if first:
+            print(f'{options.out}: {len(videos) - len(bad)} of {len(videos)} '
+                  'videos')
+        return bad
+
+    def _record(self) -> Dict[str, Any]:
+        """What decides the predictions."""
+        options, more = self.options, {}
+        if hasattr(self.inferencer.model.cls_head, 'text_classifier'):
+            text = self.inferencer.classifier
+            more = dict(labels=self.inferencer.class_names,
+                        templates=text.templates)
+            if text.descriptions:
+                more['descriptions'] = text.descriptions
+        model = options.model
+        return record(
+            self.inferencer, self.views, config=model.config,
+            checkpoint=model.checkpoint, inference=model.inference,
+            topk=options.topk, threshold=options.threshold, **more)
+
+    def _results(self, videos: Sequence[VideoInput],
+                 before: int) -> Iterator[dict]:
+        """Results of videos, drawn; ``before`` have been done already."""
+        if not videos:
+            return
+        options, alone = self.options, self.world == 1
+        results = self.inferencer.predict(
+            list(videos), num_views=self.views, batch_size=options.batch_size,
+            topk=options.topk, threshold=options.threshold,
+            on_error='report')
+        with tqdm(
+                total=before * alone + len(videos), initial=before * alone,
+                unit='video', desc='predict' if alone else
+                f'1 of {self.world} processes',
+                # between lines on a screen, it would only be in the way
+                disable=self.rank > 0 or not (
+                    options.out or self.pictures.wanted)) as bar:
+            for video, result in zip(videos, results):
+                try:
+                    if 'error' not in result:
+                        self.pictures.make(self.inferencer, video, result)
+                except UserError as error:
+                    self.not_drawn.append(video.name)
+                    print(f'not drawn: {error}', file=sys.stderr)
+                yield result
+                bar.update()
+
+
+def _videos(options: Options, world: int) -> List[VideoInput]:
+    """The videos; what a camera shows is recorded, so that what is recognised
+    is what is saved."""
+    inputs: list = []
+    for name in options.videos:
+        inputs += _names(sys.stdin) if name == '-' else [name]
+    if options.list:
+        with open(options.list, encoding='utf-8-sig',
+                  errors='surrogateescape') as file:
+            inputs += _names(file)
+    videos = [replace(video, **options.fetching)
+              for video in expand_inputs(inputs)]
+    for i, video in enumerate(videos):
+        if not is_camera(video.path or ''):
+            continue
+        if world > 1:
+            raise ValueError(f'{video.name}: several processes cannot share '
+                             'a camera')
+        print(f'recording from {video.name}', file=sys.stderr)
+        with video.opened() as videos[i]:
+            pass
+    return videos
+
+
+def _names(lines: Iterable[str]) -> List[VideoInput]:
+    """One video a line; one that is absent is reported with the others that
+    cannot be read."""
+    names = (line.rstrip('\r\n').lstrip('\ufeff') for line in lines)
+    return [VideoInput(name, file_of(name) or name) for name in names
+            if name.strip()]
