@@ -5,7 +5,7 @@ from typing import Dict, List
 import torch
 
 from projects.vifi_clip.models import CLIPTextClassifier
-from projects.vifi_clip.models.class_chunks import padded_tokens, plan_buckets
+from projects.vifi_clip.models.text_tower import padded_tokens, plan_buckets
 from .cases import Case
 from .flops import prompt_lengths
 

@@ -133,7 +133,7 @@ def _mmaction2_view(case: Case, device: str) -> Callable:
                 type='mmaction.ActionDataPreprocessor',
                 format_shape='NCHW', **_IMAGENET))).to(device).eval()
     model.backbone.visual = openclips_own(model.backbone.visual)
-    model.backbone._embed = model.backbone.visual
+    model.backbone.embed_chunk = model.backbone.visual
     assert not any(isinstance(m, FusedBlock) for m in model.modules())
     frames = frames_of(case, image_size(case))
     return tester(model, lambda: batch(frames), case, device)

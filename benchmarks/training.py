@@ -42,8 +42,7 @@ def _accumulation(model, wrapper) -> Callable[[], None]:
     """What the runner's hook does before each micro-batch."""
     from types import SimpleNamespace
 
-    from projects.vifi_clip.engine.text_accumulation import (
-        TextAccumulationHook)
+    from projects.vifi_clip.engine.hooks import TextAccumulationHook
     hook = TextAccumulationHook()
     runner = SimpleNamespace(model=model, optim_wrapper=wrapper)
     return lambda: hook.before_train_iter(runner, 0)

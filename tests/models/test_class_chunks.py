@@ -7,9 +7,7 @@ import torch.nn.functional as F
 from tiny import NAMES, build_classifier, classifier_cfg, tiny_arch
 
 from projects.vifi_clip.models import CLIPTextClassifier
-from projects.vifi_clip.models.class_chunks import (padded_tokens,
-                                                    plan_buckets,
-                                                    split_chunks)
+from projects.vifi_clip.models.text_tower import padded_tokens, plan_buckets
 
 WORDS = ('a bow', 'arm', 'playing cards with a friend', 'zumba', 'two red '
          'boats on a lake', 'ski', 'washing the dishes by hand')
@@ -142,15 +140,6 @@ def test_buckets_that_save_little_are_not_made():
     assert len(plan_buckets(lengths)) == 2
     assert len(plan_buckets(lengths, 'cuda')) == 2
     assert len(plan_buckets(lengths[400:600], 'cuda')) == 1  # launches cost
-
-
-def test_pieces_keep_to_the_bound():
-    lengths = torch.randint(1, 30, (200, ))
-    pieces = split_chunks(plan_buckets(lengths), lengths, 64)
-    assert torch.cat(pieces).sort().values.tolist() == list(range(200))
-    assert all(len(p) * int(lengths[p].max()) <= 64 for p in pieces)
-    # a sentence is not cut
-    assert len(split_chunks([torch.arange(3)], torch.full((3, ), 9), 4)) == 3
 
 
 def _peak_bytes(run) -> int:

@@ -7,7 +7,7 @@ import torch.multiprocessing as mp
 from tiny import NAMES, build_classifier
 from torch import nn
 
-from projects.vifi_clip.models.class_sharding import share_classes
+from projects.vifi_clip.models.class_embeddings import share_classes
 
 NINE = [*NAMES, 'a very long name of an action', 'run', 'ski', 'two words',
         'five']

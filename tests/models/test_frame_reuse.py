@@ -2,7 +2,7 @@
 import pytest
 import torch
 from mmaction.registry import MODELS
-from projects.vifi_clip.models.frame_reuse import unique_frames
+from projects.vifi_clip.models.image_backbone import unique_frames
 from tiny import tiny_arch
 
 
@@ -15,8 +15,8 @@ def _backbone(**kwargs):
 
 def _count(backbone):
     """Frames of each pass through the tower (a hook would be respected)."""
-    counts, embed = [], backbone._embed
-    backbone._embed = lambda x: counts.append(len(x)) or embed(x)
+    counts, embed = [], backbone.embed_chunk
+    backbone.embed_chunk = lambda x: counts.append(len(x)) or embed(x)
     return counts
 
 

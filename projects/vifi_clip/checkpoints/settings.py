@@ -91,7 +91,7 @@ def collect_settings(model: nn.Module,
     found['text_prompts'] = _prompts(classifier)
     if found['text_prompts']:
         found['text_prompts']['words'] = words_behind(
-            classifier._context, classifier.prompts.length,
+            classifier.context, classifier.prompts.length,
             classifier.tokenizer.encode)
     found['visual_prompts'] = _prompts(backbone)
     found.update(tower_traits('visual', getattr(backbone, 'visual', None)))

@@ -1,14 +1,12 @@
 """Optimizer wrapper, hooks, loops and strategies."""
-from .fsdp2 import FSDP2Strategy
+from .fsdp2 import FSDP2Strategy, SpreadRunner
 from .hooks import (BadVideoHook, ClassListHook, EpochAccumulationHook,
                     EpochSeedHook, FiniteLossHook, PlainCheckpointHook,
-                    ResumedValidationHook)
+                    ResumedValidationHook, TextAccumulationHook)
 from .lr_schedule import WarmupCosineLR
 from .multi_set_loop import MultiSetTestLoop, MultiSetValLoop
 from .optim_wrapper import AutocastOptimWrapper
 from .precision import InferenceHook, apply_inference
-from .runner import SpreadRunner
-from .text_accumulation import TextAccumulationHook
 
 __all__ = [
     'AutocastOptimWrapper', 'BadVideoHook', 'ClassListHook',

@@ -1,19 +1,21 @@
-"""FSDP2 (``torch.distributed.fsdp.fully_shard``) as an MMEngine strategy.
+"""FSDP2 (``fully_shard``) as a strategy of MMEngine, and its runner.
 
 MMEngine's own FSDPStrategy is FSDP1: it wraps the model, which hides
 ``train_step``, flattens its parameters and needs GPUs.
 """
 import io
 import time
-from typing import Any, Callable, Iterator, List, Optional, Set
+from typing import Any, Callable, Iterator, List, Optional, Sequence, Set
 
 import mmengine
 import torch
 from mmengine._strategy import DDPStrategy
 from mmengine.device import get_device
 from mmengine.dist import barrier, is_main_process
+from mmengine.fileio import join_path
 from mmengine.model import BaseDataPreprocessor
-from mmengine.registry import STRATEGIES
+from mmengine.registry import RUNNERS, STRATEGIES
+from mmengine.runner import FlexibleRunner
 from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
@@ -21,9 +23,9 @@ from torch.distributed.fsdp import (CPUOffloadPolicy, MixedPrecisionPolicy,
                                     OffloadPolicy, fully_shard)
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from ..checkpoints.files import AtomicLocalBackend
+from ..files import write_bytes
 from ..models.class_embeddings import EmbeddingCache
-from .sharded_cache import UntilModeChange
+from ..models.text_classifier import CLIPTextClassifier
 
 DTYPES = (None, 'bfloat16', 'float32')
 
@@ -90,7 +92,9 @@ class FSDP2Strategy(DDPStrategy):
                 mp_policy=policy,
                 offload_policy=offload)
         fully_shard(model, mesh=mesh, offload_policy=offload)
-        _share_caches(model)
+        for module in model.modules():
+            if isinstance(module, CLIPTextClassifier):
+                module.use_cache(UntilModeChange())
         return model
 
     def model_state_dict(self) -> dict:
@@ -106,24 +110,27 @@ class FSDP2Strategy(DDPStrategy):
 
     def load_model_state_dict(self, state_dict: dict, **kwargs) -> None:
         """Each process takes its shard of whole tensors."""
-        own = dict(self.model.named_parameters())
+        params = dict(self.model.named_parameters())
         super().load_model_state_dict(
             {
-                name: shard(value, own.get(name.removeprefix('module.')))
+                name: shard(value, params.get(name.removeprefix('module.')))
                 for name, value in state_dict.items()
             }, **kwargs)
 
     def optim_state_dict(self) -> dict:
         """The optimizer's state as of one process, on CPU."""
         state = super().optim_state_dict()
-        scalars = self._scalar_params()
-        params = self._optimized()
+        params, names = self._optimized(), self._scalars
+        scalars = {
+            param
+            for name, param in self.model.named_parameters() if name in names
+        }
         state['state'] = {
             i: {
                 key: _plain(value, params[i] in scalars and key != 'step')
-                for key, value in one.items()
+                for key, value in values.items()
             }
-            for i, one in state['state'].items()
+            for i, values in state['state'].items()
         }
         return state
 
@@ -133,9 +140,9 @@ class FSDP2Strategy(DDPStrategy):
         state_dict['state'] = {
             i: {
                 key: value if key == 'step' else shard(value, params[i])
-                for key, value in one.items()
+                for key, value in values.items()
             }
-            for i, one in state_dict['state'].items()
+            for i, values in state_dict['state'].items()
         }
         super().load_optim_state_dict(state_dict)
 
@@ -143,10 +150,6 @@ class FSDP2Strategy(DDPStrategy):
         """The optimizer's parameters, as its state numbers them."""
         groups = self.optim_wrapper.optimizer.param_groups
         return [param for group in groups for param in group['params']]
-
-    def _scalar_params(self) -> Set[nn.Parameter]:
-        params = dict(self.model.named_parameters())
-        return {params[name] for name in self._scalars}
 
     def save_checkpoint(self,
                         filename: str,
@@ -170,7 +173,7 @@ class FSDP2Strategy(DDPStrategy):
         if is_main_process():
             buffer = io.BytesIO()
             torch.save(content, buffer)
-            AtomicLocalBackend().put(buffer.getbuffer(), filename)
+            write_bytes(filename, buffer.getbuffer())
         barrier()
 
 
@@ -234,9 +237,68 @@ def shard(value: Tensor, like: Optional[Tensor]) -> Tensor:
         value.to(mesh.device_type), mesh, like.placements, src_data_rank=None)
 
 
-def _share_caches(model: nn.Module) -> None:
-    """Processes must agree on when to encode the classes anew."""
-    for module in model.modules():
-        for name, value in list(vars(module).items()):
-            if isinstance(value, EmbeddingCache):
-                setattr(module, name, UntilModeChange())
+class UntilModeChange(EmbeddingCache):
+    """Valid until ``model.train()``, ``model.eval()`` or new classes.
+
+    The usual cache looks at the weights. Of sharded weights, each process
+    sees a part, and gathering them to look would cost what is saved; and if
+    one process encoded anew and another did not, both would wait for ever.
+    """
+
+    suspect = EmbeddingCache.clear
+
+    def get(self, params: Sequence[nn.Parameter]) -> Optional[Tensor]:
+        """The tensor that is kept, if any."""
+        return self._value
+
+    def put(self, params: Sequence[nn.Parameter], value: Tensor) -> None:
+        """Keep a tensor."""
+        self._value = value
+
+
+@RUNNERS.register_module()
+class SpreadRunner(FlexibleRunner):
+    """FlexibleRunner for models that are spread over processes.
+
+    When CheckpointHook finds that an epoch was the best so far, it writes
+    that epoch's checkpoint once more and says which epoch it is of. Runner
+    takes its word; FlexibleRunner counts anew, one too many, and a resumed
+    run would leave out an epoch.
+    """
+
+    def save_checkpoint(self,
+                        out_dir: str,
+                        filename: str,
+                        file_client_args: Optional[dict] = None,
+                        save_optimizer: bool = True,
+                        save_param_scheduler: bool = True,
+                        meta: Optional[dict] = None,
+                        by_epoch: bool = True,
+                        backend_args: Optional[dict] = None) -> None:
+        """As FlexibleRunner's; the epoch and iteration in ``meta`` hold.
+
+        Raises:
+            ValueError: ``file_client_args``, which MMEngine has deprecated.
+        """
+        if file_client_args is not None:
+            raise ValueError('give CheckpointHook backend_args in place of '
+                             'file_client_args')
+        meta = dict(meta or {})
+        meta.setdefault('epoch', self.epoch + (1 if by_epoch else 0))
+        meta.setdefault('iter', self.iter + (0 if by_epoch else 1))
+        meta.update(
+            cfg=self.cfg.pretty_text, experiment_name=self.experiment_name)
+        dataset = self.train_dataloader.dataset
+        if hasattr(dataset, 'metainfo'):
+            meta.update(dataset_meta=dataset.metainfo)
+
+        def callback(checkpoint: dict) -> None:
+            self.call_hook('before_save_checkpoint', checkpoint=checkpoint)
+
+        self.strategy.save_checkpoint(
+            filename=join_path(out_dir, filename, backend_args=backend_args),
+            save_optimizer=save_optimizer,
+            save_param_scheduler=save_param_scheduler,
+            extra_ckpt=dict(
+                meta=meta, message_hub=self.message_hub.state_dict()),
+            callback=callback)

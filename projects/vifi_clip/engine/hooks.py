@@ -9,28 +9,35 @@ from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
 from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from ..errors import UserError
-from .text_accumulation import class_stores
+
+# What decides when MMEngine's wrapper scales, synchronises and steps.
+_RULES = ('update_params', 'should_update', 'should_sync', 'scale_loss',
+          'zero_grad')
 
 
-def _datasets(dataset) -> Iterator:
-    """A dataset and all that it wraps (Repeat, Concat, ClassBalanced)."""
-    yield dataset
-    inner = getattr(dataset, 'datasets', None) or [
-        getattr(dataset, 'dataset', None)
-    ]
-    for child in inner:
+def datasets_with(dataset, attribute: str) -> Iterator:
+    """Yield what has an attribute: a dataset, or any that it wraps (Repeat,
+    Concat, ClassBalanced)."""
+    if hasattr(dataset, attribute):
+        yield dataset
+    for child in getattr(dataset, 'datasets', None) or [
+            getattr(dataset, 'dataset', None)
+    ]:
         if child is not None:
-            yield from _datasets(child)
+            yield from datasets_with(child, attribute)
 
 
-def _epoch_aware(runner: Runner) -> list:
-    return [
-        dataset for dataset in _datasets(runner.train_dataloader.dataset)
-        if hasattr(dataset, 'set_epoch')
-    ]
+def text_classifier_of(model: nn.Module) -> Optional[nn.Module]:
+    """The text classifier of a model or a wrapped one, or None."""
+    model = model.module if is_model_wrapper(model) else model
+    head = getattr(model, 'cls_head', None)
+    return getattr(head, 'text_classifier', None)
 
 
 @HOOKS.register_module()
@@ -48,18 +55,18 @@ class EpochSeedHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Give datasets without a seed of their own the runner's, before
         workers copy them."""
-        for dataset in _epoch_aware(runner):
+        for dataset in datasets_with(runner.train_dataloader.dataset,
+                                     'set_epoch'):
             if dataset.seed is None:
                 dataset.seed = runner.seed
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Tell the datasets the epoch."""
-        for dataset in _epoch_aware(runner):
+        for dataset in datasets_with(runner.train_dataloader.dataset,
+                                     'set_epoch'):
             dataset.set_epoch(runner.epoch)
 
-    def before_train_iter(self,
-                          runner: Runner,
-                          batch_idx: int,
+    def before_train_iter(self, runner: Runner, batch_idx: int,
                           data_batch=None) -> None:
         """Seed the main process, at an epoch's first iteration: starting
         workers draws a number, and persistent ones start only once."""
@@ -93,26 +100,26 @@ class EpochAccumulationHook(Hook):
         """
         if not self._counts(runner):
             return
-        loader, wrapper = runner.train_dataloader, runner.optim_wrapper
-        batches, needed = len(loader), wrapper._accumulative_counts
-        videos, processes = len(loader.dataset), get_world_size()
-        size = loader.batch_size
-        said = (f'{videos} videos / ({processes} processes x batch {size}) = '
-                f'{batches} micro-batches in an epoch')
+        loader = runner.train_dataloader
+        batches = len(loader)
+        needed = runner.optim_wrapper._accumulative_counts
+        epoch = (f'{len(loader.dataset)} videos / ({get_world_size()} '
+                 f'processes x batch {loader.batch_size}) = {batches} '
+                 'micro-batches in an epoch')
         if not isinstance(needed, int):
             raise UserError('optim_wrapper.accumulative_counts must be a '
                             f'whole number from 1, got {needed!r}')
         if not batches:
-            raise UserError(f'{said}: set a smaller '
+            raise UserError(f'{epoch}: set a smaller '
                             'train_dataloader.batch_size')
         if batches < needed:
             raise UserError(
-                f'{said}, fewer than the {needed} of an optimizer step '
+                f'{epoch}, fewer than the {needed} of an optimizer step '
                 f'(optim_wrapper.accumulative_counts={needed}), so that no '
                 'step would be taken: set '
                 f'optim_wrapper.accumulative_counts={batches}, or less')
         runner.logger.info(
-            f'{said}, {batches // needed} optimizer steps of {needed}; '
+            f'{epoch}, {batches // needed} optimizer steps of {needed}; '
             'what does not fill a step is left out, other videos each epoch')
 
     def before_train_epoch(self, runner: Runner) -> None:
@@ -127,15 +134,66 @@ class EpochAccumulationHook(Hook):
         """Discard the gradients of micro-batches that fill no step."""
         if self._counts(runner):
             runner.optim_wrapper.zero_grad()
-            for store in class_stores(runner.model):
-                store.drop()
+            classifier = text_classifier_of(runner.model)
+            if classifier is not None:
+                classifier.class_accumulation.drop()
 
     @staticmethod
     def _counts(runner: Runner) -> bool:
-        """Whether epochs are trained by a wrapper that counts. (DeepSpeed's
-        engine accumulates by itself, through epochs.)"""
+        """Whether epochs are trained by a wrapper that counts."""
         return isinstance(runner.train_loop, EpochBasedTrainLoop) and hasattr(
             runner.optim_wrapper, '_accumulative_counts')
+
+
+@HOOKS.register_module()
+class TextAccumulationHook(Hook):
+    """Tells the text classifier which micro-batch of a step comes.
+
+    With ``accumulative_counts`` n > 1 and a text side that trains, classes
+    are then encoded, and run backward, once a step and not n times, with the
+    same gradients; see
+    :class:`projects.vifi_clip.models.class_embeddings.ClassAccumulation`.
+
+    It stays out of the way of what it cannot know: optimizer wrappers with
+    rules of their own (OptimWrapperDict), model wrappers other than DDP, a
+    static graph, parameters that FSDP shards. In-batch losses, which encode
+    the texts of each micro-batch, are not concerned.
+    """
+
+    def before_train_iter(self, runner: Runner, batch_idx: int,
+                          data_batch=None) -> None:
+        """Announce the micro-batch."""
+        wrapper, model = runner.optim_wrapper, runner.model
+        classifier = text_classifier_of(model)
+        if classifier is None:
+            return
+        if _accumulates(wrapper) and _is_plain(model):
+            count = wrapper._inner_count % wrapper._accumulative_counts
+            classifier.class_accumulation.begin(
+                first=count == 0, last=wrapper.should_sync())
+        else:
+            classifier.class_accumulation.end()
+
+    def after_train_iter(self, runner: Runner, batch_idx: int,
+                         data_batch=None, outputs=None) -> None:
+        """Let other calls of the model encode in the plain way."""
+        classifier = text_classifier_of(runner.model)
+        if classifier is not None:
+            classifier.class_accumulation.end()
+
+
+def _accumulates(wrapper) -> bool:
+    return (isinstance(wrapper, OptimWrapper) and all(
+        getattr(type(wrapper), name) is getattr(OptimWrapper, name)
+        for name in _RULES) and wrapper._accumulative_counts > 1)
+
+
+def _is_plain(model: nn.Module) -> bool:
+    if is_model_wrapper(model) and (
+            not isinstance(model, DistributedDataParallel)
+            or model.static_graph):
+        return False
+    return not any(hasattr(p, 'to_local') for p in model.parameters())
 
 
 @HOOKS.register_module()
@@ -172,52 +230,50 @@ class BadVideoHook(Hook):
         """Log what training skipped.
 
         Raises:
-            RuntimeError: All processes together found more bad videos than
-                a dataset's ``max_bad_ratio`` allows. Each sees the bound
-                for itself, too, but reads its own share of the data only.
+            UserError: All processes together found more bad videos than a
+                dataset's ``max_bad_ratio`` allows. Each sees the bound for
+                itself, too, but reads its own share of the data only.
         """
-        self._report(runner.train_dataloader.dataset, runner,
-                     'skipped in training')
-        for dataset in _datasets(runner.train_dataloader.dataset):
-            limit = getattr(dataset, 'max_bad_ratio', None)
-            if limit is not None:
-                bad = _bad_videos(dataset)
-                if len(bad) > limit * len(dataset):
-                    raise UserError(
-                        f'{len(bad)} of the {len(dataset)} videos of '
-                        f'{dataset.ann_file} are bad, more than '
-                        f'max_bad_ratio={limit} allows: {_listed(bad)}; '
-                        'replace the files, delete their lines or raise '
-                        'max_bad_ratio')
+        whole = runner.train_dataloader.dataset
+        _report_bad(runner, whole, 'skipped in training')
+        for dataset in datasets_with(whole, 'max_bad_ratio'):
+            limit, bad = dataset.max_bad_ratio, _bad_videos(dataset)
+            if len(bad) > limit * len(dataset):
+                raise UserError(
+                    f'{len(bad)} of the {len(dataset)} videos of '
+                    f'{dataset.ann_file} are bad, more than max_bad_ratio='
+                    f'{limit} allows: {_listed(bad)}; replace the files, '
+                    'delete their lines or raise max_bad_ratio')
 
     def after_test_epoch(self, runner: Runner, metrics=None) -> None:
         """Log what the test counted as wrong."""
-        self._report_loop(runner, runner.test_loop)
+        self._report(runner, runner.test_loop)
 
     def after_val_epoch(self, runner: Runner, metrics=None) -> None:
         """Log what the validation counted as wrong."""
-        self._report_loop(runner, runner.val_loop)
-
-    def _report_loop(self, runner: Runner, loop) -> None:
-        for loader in getattr(loop, 'dataloaders', [loop.dataloader]):
-            self._report(loader.dataset, runner, 'counted as wrong')
+        self._report(runner, runner.val_loop)
 
     @staticmethod
-    def _report(dataset, runner: Runner, what: str) -> None:
-        bad = _bad_videos(dataset)
-        if bad:
-            runner.logger.warning(
-                f'{len(bad)} of {len(dataset)} videos could not be read and '
-                f'were {what}: {_listed(bad)}')
+    def _report(runner: Runner, loop) -> None:
+        for loader in getattr(loop, 'dataloaders', [loop.dataloader]):
+            _report_bad(runner, loader.dataset, 'counted as wrong')
+
+
+def _report_bad(runner: Runner, dataset, treatment: str) -> None:
+    bad = _bad_videos(dataset)
+    if bad:
+        runner.logger.warning(
+            f'{len(bad)} of {len(dataset)} videos could not be read and were '
+            f'{treatment}: {_listed(bad)}')
 
 
 def _bad_videos(dataset) -> list:
     """File names that any process found bad; all processes must ask."""
-    own = [
-        name for part in _datasets(dataset)
-        for name in getattr(part, 'bad_videos', ())
+    names = [
+        name for part in datasets_with(dataset, 'bad_videos')
+        for name in part.bad_videos
     ]
-    return sorted(set().union(*all_gather_object(own)))
+    return sorted(set().union(*all_gather_object(names)))
 
 
 def _listed(names: list, most: int = 10) -> str:
@@ -293,17 +349,14 @@ class ClassListHook(Hook):
 
     @staticmethod
     def _check(runner: Runner, dataloader) -> None:
-        model = runner.model
-        model = model.module if is_model_wrapper(model) else model
-        head = getattr(model, 'cls_head', None)
-        classifier = getattr(head, 'text_classifier', None)
+        classifier = text_classifier_of(runner.model)
         if classifier is None:
             return
-        for dataset in _datasets(dataloader.dataset):
-            names = getattr(dataset, 'class_names', None)
-            if not names or names == classifier.class_names:
+        ours = classifier.class_names
+        for dataset in datasets_with(dataloader.dataset, 'class_names'):
+            names = dataset.class_names
+            if not names or names == ours:
                 continue
-            ours = classifier.class_names
             first = next((i for i, pair in enumerate(zip(names, ours))
                           if pair[0] != pair[1]), min(len(names), len(ours)))
             raise UserError(
@@ -328,9 +381,7 @@ class FiniteLossHook(Hook):
     def __init__(self, interval: int = 50) -> None:
         self.interval = interval
 
-    def after_train_iter(self,
-                         runner: Runner,
-                         batch_idx: int,
+    def after_train_iter(self, runner: Runner, batch_idx: int,
                          data_batch=None,
                          outputs: Optional[dict] = None) -> None:
         """Look at the loss.

@@ -1,56 +1,39 @@
-"""Faster inference for a tolerance: one function, and a hook for the tools."""
+"""Faster inference for a tolerance: bfloat16, autocast, torch.compile.
+
+Letters: N frames, D the embedding.
+"""
+import contextlib
+from typing import Callable, Optional
+
 import torch
 from mmaction.registry import HOOKS
 from mmengine.hooks import EMAHook, Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from torch import nn
+from open_clip.transformer import TextTransformer
+from torch import Tensor, nn
 
 from ..errors import UserError
 
-PRECISIONS = ('fp32', 'autocast', 'bf16', 'int8')
-
-
-def check_inference(precision: str, token_merging: int,
-                    compile: bool, text_bf16: bool = False) -> None:
-    """Refuse bad settings before any long work.
-
-    Raises:
-        ValueError: Naming the value and what is allowed.
-    """
-    if precision not in PRECISIONS:
-        raise ValueError(f'precision must be one of {PRECISIONS}, got '
-                         f'{precision!r}')
-    if not isinstance(token_merging, int) or isinstance(
-            token_merging, bool) or token_merging < 0:
-        raise ValueError('token_merging must be a whole number of tokens a '
-                         f'layer, 0 for none, got {token_merging!r}')
-    for name, value in dict(compile=compile, text_bf16=text_bf16).items():
-        if not isinstance(value, bool):
-            raise ValueError(f'{name} must be True or False, got {value!r}')
+PRECISIONS = ('fp32', 'autocast', 'bf16')
 
 
 def apply_inference(model: nn.Module,
                     precision: str = 'fp32',
-                    token_merging: int = 0,
                     compile: bool = False,
                     text_bf16: bool = False) -> nn.Module:
     """Make a trained model faster, at some cost in accuracy.
 
     docs/performance.md has the cost of each setting. Call it when the
-    checkpoint is loaded and the model on its device.
+    checkpoint is loaded and the model is on its device.
 
     Args:
         model (nn.Module): A recognizer or retriever with ``backbone``;
             changed in place. It can neither be trained nor saved after.
         precision (str): Of the image tower; embeddings and logits stay
             float32. ``'fp32'``; ``'autocast'``, bfloat16 where PyTorch's
-            autocast deems it safe; ``'bf16'``, weights and all;
-            ``'int8'`` (CPU with VNNI or AMX), linear layers in 8 bits, the
-            rest in bfloat16, faster than ``'bf16'`` only with ``compile``.
-            Defaults to 'fp32'.
-        token_merging (int): r, how many tokens each layer of the image tower
-            merges; at most half of them do. Defaults to 0.
+            autocast deems it safe; ``'bf16'``, weights and all. Defaults to
+            'fp32'.
         compile (bool): ``torch.compile`` the image tower for the shape of
             the first batch; others, such as a smaller last one, run as they
             are. Defaults to False.
@@ -62,19 +45,19 @@ def apply_inference(model: nn.Module,
         nn.Module: The model.
 
     Raises:
-        ValueError: A bad value, or a backbone or machine that does not
-            allow it.
+        ValueError: A bad value, a model without backbone, or one that was
+            changed already.
     """
-    check_inference(precision, token_merging, compile, text_bf16)
-    from open_clip.transformer import TextTransformer
-
-    from .inference_backbone import InferenceBackbone
-    if not isinstance(getattr(model, 'backbone', None), nn.Module):
+    check_inference(precision, compile, text_bf16)
+    backbone = getattr(model, 'backbone', None)
+    if not isinstance(backbone, nn.Module):
         raise ValueError('apply_inference needs a model with a backbone, got '
                          f'{type(model).__name__}')
+    if isinstance(backbone, InferenceBackbone):
+        raise ValueError('apply_inference was called on this model already; '
+                         'build it again to use other settings')
     model.eval()
-    model.backbone = InferenceBackbone(model.backbone, precision,
-                                       token_merging, compile)
+    model.backbone = InferenceBackbone(backbone, precision, compile)
     if text_bf16:
         for module in model.modules():
             if isinstance(module, TextTransformer):
@@ -82,15 +65,116 @@ def apply_inference(model: nn.Module,
     return model
 
 
+def check_inference(precision: str, compile: bool, text_bf16: bool) -> None:
+    """Refuse bad settings of :func:`apply_inference` before any long work.
+
+    Raises:
+        ValueError: Names the setting, its value and what is allowed.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f'precision must be one of {PRECISIONS}, got '
+                         f'{precision!r}')
+    for name, value in dict(compile=compile, text_bf16=text_bf16).items():
+        if not isinstance(value, bool):
+            raise ValueError(f'{name} must be True or False, got {value!r}')
+
+
+class InferenceBackbone(nn.Module):
+    """A backbone in a precision of its own; float32 goes in and out.
+
+    The weights inside are no longer what was trained: there is no way back,
+    no training and no saving.
+
+    Args:
+        backbone (nn.Module): Changed in place.
+        precision (str): See :func:`apply_inference`.
+        compile (bool): Likewise.
+    """
+
+    def __init__(self, backbone: nn.Module, precision: str,
+                 compile: bool = False) -> None:
+        super().__init__()
+        self.precision = precision
+        self.dtype = torch.bfloat16 if precision == 'bf16' else torch.float32
+        self.backbone = backbone.to(self.dtype).eval()
+        if compile:
+            _compile(backbone)
+        self.register_state_dict_pre_hook(_refuse_saving)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features of frames, in float32."""
+        autocast = contextlib.nullcontext()
+        if self.precision == 'autocast':
+            autocast = torch.autocast(x.device.type, dtype=torch.bfloat16)
+        with autocast:
+            return self.backbone(x.to(self.dtype)).float()
+
+    def train(self, mode: bool = True) -> 'InferenceBackbone':
+        """Set the mode; eval mode is the only one left.
+
+        Raises:
+            RuntimeError: For training.
+        """
+        if mode:
+            raise RuntimeError(
+                f'This model was changed for inference (precision='
+                f'{self.precision!r}, see apply_inference) and cannot be '
+                'trained: build it again from its config and checkpoint.')
+        return super().train(mode)
+
+
+def _refuse_saving(module: InferenceBackbone, prefix: str,
+                   keep_vars: bool) -> None:
+    raise RuntimeError(
+        f'This model was changed for inference (precision='
+        f'{module.precision!r}, see apply_inference): its weights can be '
+        'neither saved nor loaded. Load the checkpoint first, and save from '
+        'a model that was not changed.')
+
+
+def _compile(backbone: nn.Module) -> None:
+    """Let a backbone run compiled, its parameters and name unchanged."""
+    if hasattr(backbone, 'embed_chunk'):
+        # The backbone calls this for several chunks of a batch. Without
+        # repeated frames the number of frames would vary.
+        backbone.reuse_frames = False
+        backbone.embed_chunk = FixedShape(backbone.embed_chunk)
+    else:
+        backbone.forward = FixedShape(backbone.forward)
+
+
+class FixedShape:
+    """A function compiled for the first shape of its argument.
+
+    Other shapes, such as a last, smaller batch, run as they are: compiling
+    takes longer than that. So do calls with gradient, since the weights are
+    folded into the compiled code.
+
+    Args:
+        function (Callable): Tensor to tensor.
+    """
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        self.function = function
+        self.shape: Optional[torch.Size] = None
+        self._compiled = torch.compile(
+            function, dynamic=False, options=dict(freezing=True))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if torch.is_grad_enabled():
+            return self.function(x)
+        if self.shape is None:
+            self.shape = x.shape
+        run = self._compiled if x.shape == self.shape else self.function
+        return run(x)
+
+
 @HOOKS.register_module()
 class InferenceHook(Hook):
     """:func:`apply_inference` before a test or a validation.
 
     Args:
-        precision (str): Defaults to 'fp32'.
-        token_merging (int): Defaults to 0.
-        compile (bool): Defaults to False.
-        text_bf16 (bool): Defaults to False.
+        settings: ``precision``, ``compile`` and ``text_bf16``; see there.
 
     Raises:
         ValueError: A bad value.
@@ -100,15 +184,11 @@ class InferenceHook(Hook):
 
     def __init__(self,
                  precision: str = 'fp32',
-                 token_merging: int = 0,
                  compile: bool = False,
                  text_bf16: bool = False) -> None:
+        check_inference(precision, compile, text_bf16)
         self.settings = dict(
-            precision=precision,
-            token_merging=token_merging,
-            compile=compile,
-            text_bf16=text_bf16)
-        check_inference(**self.settings)
+            precision=precision, compile=compile, text_bf16=text_bf16)
         self._done = False
 
     def before_train(self, runner: Runner) -> None:
@@ -121,14 +201,11 @@ class InferenceHook(Hook):
                         'out of custom_hooks to train')
 
     def before_test(self, runner: Runner) -> None:
-        """The checkpoint is loaded: change the model."""
-        self._apply(runner)
+        """Change the model, now that the checkpoint is loaded.
 
-    def before_val(self, runner: Runner) -> None:
-        """As before a test; of ``runner.val()`` on its own."""
-        self._apply(runner)
-
-    def _apply(self, runner: Runner) -> None:
+        Raises:
+            UserError: EMAHook is there, too.
+        """
         if self._done:
             return
         if any(isinstance(hook, EMAHook) for hook in runner.hooks):
@@ -136,8 +213,9 @@ class InferenceHook(Hook):
                             'together: EMAHook exchanges the weights, which '
                             'InferenceHook has changed')
         model = runner.model
-        if is_model_wrapper(model):
-            model = model.module
-        apply_inference(model, **self.settings)
+        apply_inference(model.module if is_model_wrapper(model) else model,
+                        **self.settings)
         self._done = True
         runner.logger.info(f'Changed for inference: {self.settings}')
+
+    before_val = before_test  # of ``runner.val()`` on its own

@@ -1,14 +1,15 @@
-"""The residual block of OpenCLIP's towers, computed in fewer passes.
+"""The layers of OpenCLIP's towers: one block in fewer passes, and the loop.
 
 Letters: N sequences, L tokens, W the tower's width, h heads.
 """
-from typing import Optional
+from typing import Optional, Sequence
 
 import torch
 import torch.nn.functional as F
 from open_clip.transformer import QuickGELU, ResidualAttentionBlock
 from torch import Tensor, nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
+from torch.utils.checkpoint import checkpoint
 
 QUICK_GELU = 1.702  # x * sigmoid(1.702 x), CLIP's activation
 _LINEARS = (nn.Linear, NonDynamicallyQuantizableLinear)
@@ -68,7 +69,7 @@ class FusedBlock(ResidualAttentionBlock):
             y = self._attend_from(self.ln_1(q_x), only, is_causal)
             q_x = pick(q_x, only)
         x = q_x + self.ls_1(y)
-        y = self.ls_2(self._mlp(self.ln_2(x)))
+        y = self.ls_2(quick_gelu_mlp(self.mlp, self.ln_2(x)))
         # x is new and nobody else's; its values are needed for a gradient
         # of ln_2 only.
         return x + y if grad else x.add_(y)
@@ -128,22 +129,23 @@ class FusedBlock(ResidualAttentionBlock):
         # [N, h, 1, W/h] -> [N, W]
         return F.linear(y, attn.out_proj.weight, attn.out_proj.bias)
 
-    def _mlp(self, x: Tensor) -> Tensor:
-        fc, act, proj = self.mlp
-        if (type(act) is not QuickGELU or fc.bias is None
-                or proj.bias is None or torch.compiler.is_exporting()):
-            # Whoever runs an exported graph fuses it in his own way, and
-            # quantises plain products alone.
-            return self.mlp(x)
-        shape = x.shape
-        x = x.reshape(-1, shape[-1])
-        # [N, L, W] -> [N*L, W]
-        x = torch.addmm(
-            fc.bias, x, fc.weight.t(), beta=QUICK_GELU, alpha=QUICK_GELU)
-        x = F.silu(x, inplace=not torch.is_grad_enabled())
-        # silu(1.702 x) / 1.702 = x * sigmoid(1.702 x)
-        x = torch.addmm(proj.bias, x, proj.weight.t(), alpha=1 / QUICK_GELU)
-        return x.view(shape)
+
+def quick_gelu_mlp(mlp: nn.Sequential, x: Tensor) -> Tensor:
+    """A block's MLP, [..., W] to [..., W], with QuickGELU in one pass."""
+    fc, act, proj = mlp
+    if (type(act) is not QuickGELU or fc.bias is None or proj.bias is None
+            or torch.compiler.is_exporting()):
+        # Export plain operators: the runtime fuses and quantises them itself.
+        return mlp(x)
+    shape = x.shape
+    x = x.reshape(-1, shape[-1])
+    # [N, L, W] -> [N*L, W]
+    x = torch.addmm(
+        fc.bias, x, fc.weight.t(), beta=QUICK_GELU, alpha=QUICK_GELU)
+    x = F.silu(x, inplace=not torch.is_grad_enabled())
+    # silu(1.702 x) / 1.702 = x * sigmoid(1.702 x)
+    x = torch.addmm(proj.bias, x, proj.weight.t(), alpha=1 / QUICK_GELU)
+    return x.view(shape)
 
 
 def _is_watched(part: nn.Module) -> bool:
@@ -151,6 +153,53 @@ def _is_watched(part: nn.Module) -> bool:
     return bool(part._forward_hooks or part._forward_pre_hooks
                 or part._backward_hooks or part._backward_pre_hooks
                 or 'forward' in part.__dict__)
+
+
+def run_blocks(blocks: Sequence[nn.Module],
+               x: Tensor,
+               prompts: Optional[nn.Module] = None,
+               grad_checkpointing: bool = False,
+               causal: bool = False,
+               only: Optional[Tensor] = None) -> Tensor:
+    """Run a tower's layers one by one, with prompts in between.
+
+    OpenCLIP has no hook per layer. Without prompts this equals its own
+    forward; checkpointing has to be called here since its loop is not used.
+
+    Args:
+        blocks (Sequence): The residual blocks.
+        x (Tensor): [N, L, width].
+        prompts (DeepPrompts, optional): Defaults to None.
+        grad_checkpointing (bool): Recompute activations in the backward pass.
+            Defaults to False.
+        causal (bool): No token sees a later one. Defaults to False.
+        only (Tensor, optional): Position [N] of the one token of each
+            sequence that is wanted of the last layer. Defaults to None: all.
+
+    Returns:
+        Tensor: [N, L, width], or [N, width] with ``only``.
+    """
+    for layer, block in enumerate(blocks):
+        if prompts is not None:
+            x = prompts.replace(layer, x)
+        last = only is not None and layer == len(blocks) - 1
+        # A hook on the last layer is there to see all of its tokens.
+        cut = last and isinstance(block, FusedBlock) and not (
+            block._forward_hooks)
+        options = {}
+        if causal and isinstance(block, FusedBlock):
+            options['is_causal'] = True
+        elif causal:
+            options['attn_mask'] = causal_mask(x)
+        if cut:
+            options['only'] = only
+        if grad_checkpointing and torch.is_grad_enabled():
+            x = checkpoint(block, x, use_reentrant=False, **options)
+        else:
+            x = block(x, **options)
+        if last and not cut:
+            x = pick(x, only)
+    return x
 
 
 def pick(x: Tensor, only: Tensor) -> Tensor:

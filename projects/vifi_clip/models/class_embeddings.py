@@ -1,11 +1,24 @@
-"""Class embeddings kept for as long as they are right, and no longer."""
-from typing import Callable, Iterable, List, Optional, Sequence
+"""Class embeddings: kept while they are right, and encoded no more often.
+
+- :class:`EmbeddingCache` keeps those of weights that rest;
+- :class:`ClassAccumulation` encodes those of weights that train once for all
+  micro-batches of an optimizer step;
+- :func:`share_classes` and :func:`gather_classes` spread them over processes,
+  of which each encodes its part.
+
+Letters: K classes, R processes, P places per process, D the embedding.
+"""
+import logging
+from typing import List, Optional, Sequence, Tuple
 
 import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from mmengine.dist import get_world_size
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
-# Values of each parameter that are compared each time.
-SAMPLED = 1024
+SAMPLED = 1024  # values of each parameter that are compared each time
 
 
 class Snapshot:
@@ -79,36 +92,26 @@ class EmbeddingCache:
         in ways autograd cannot see (EMA) do so when the mode changes."""
         self._suspected = True
 
-    def get(self, params: Iterable[nn.Parameter],
-            compute: Callable[[], Tensor]) -> Tensor:
-        """The cached tensor, computed anew without gradient if out of date.
-
-        A plain tensor comes back even under ``inference_mode``, so that it
-        can take part in a later training step.
-
-        Args:
-            params (Iterable[nn.Parameter]): All that the tensor depends on.
-            compute (Callable): Makes the tensor.
-        """
-        params = list(params)
-        if not self._is_valid(params):
-            self.clear()
-            autocast = _autocast(params)
-            snapshot, norms = Snapshot(params), _norms(params)
-            with torch.inference_mode(False), torch.no_grad():
-                self._value = compute()
-            self._snapshot, self._norms = snapshot, norms
-            self._autocast = autocast
+    def get(self, params: Sequence[nn.Parameter]) -> Optional[Tensor]:
+        """The tensor if it is valid for these parameters, or None."""
+        if (self._value is None or self._autocast != _autocast(params)
+                or not self._snapshot.matches(params)
+                or self._suspected and _norms(params) != self._norms):
+            return None
+        self._suspected = False
         return self._value
 
-    def _is_valid(self, params: List[nn.Parameter]) -> bool:
-        if (self._value is None or self._autocast != _autocast(params)
-                or not self._snapshot.matches(params)):
-            return False
-        if self._suspected and _norms(params) != self._norms:
-            return False
-        self._suspected = False
-        return True
+    def put(self, params: Sequence[nn.Parameter], value: Tensor) -> None:
+        """Keep the tensor that these parameters give.
+
+        Args:
+            params (Sequence[Parameter]): All that the tensor depends on.
+            value (Tensor): No tensor of ``inference_mode``, so that it can
+                take part in a later training step.
+        """
+        self._value, self._suspected = value, False
+        self._snapshot, self._norms = Snapshot(params), _norms(params)
+        self._autocast = _autocast(params)
 
 
 def _autocast(params: Sequence[nn.Parameter]):
@@ -125,3 +128,211 @@ def _norms(params: Sequence[nn.Parameter]) -> list:
                 p.detach(), dtype=torch.promote_types(p.dtype, torch.float32))
             for p in map(_local, params)
         ]).tolist()
+
+
+class ClassAccumulation:
+    """Class embeddings encoded once for the micro-batches of a step.
+
+    Under gradient accumulation the weights rest between two optimizer steps,
+    and so do the class embeddings. The text side is encoded with its graph at
+    the first micro-batch. That one and the following get a leaf in its place,
+    at which their gradients add up. The last gets the embeddings themselves,
+    and hands the sum to their graph together with its own gradient. Since
+    gradients are linear, the text side's are those of the plain way; its
+    backward pass runs once, inside the last micro-batch's, where DDP expects
+    it. Its saved activations stay until then; the peak is that of one plain
+    micro-batch.
+
+    It does nothing until :meth:`begin` says which micro-batch comes
+    (:class:`TextAccumulationHook` does), and nothing after :meth:`end`: any
+    other call of the classifier encodes in the plain way.
+
+    - A micro-batch may call the classifier many times, or never, and a loss
+      may be dropped: what is not run backward adds no gradient.
+    - In the last micro-batch, the first call takes the graph that was kept
+      and any further one encodes anew; whichever runs backward first hands
+      over the sum.
+    - Gradients that wait when a step is begun anew, since the one before
+      came to no end, are added to the parameters' then, as if they had been
+      there all the time.
+    - The step has to be taken after the last micro-batch. Gradients that
+      wait are out of the optimizer's sight: ``zero_grad`` in the middle of a
+      step does not reach them (:meth:`drop` does).
+    """
+
+    def __init__(self) -> None:
+        self._mode: Optional[str] = None
+        self.drop()
+
+    def __reduce__(self) -> tuple:
+        """A copy, or a pickle, of a model has no step under way."""
+        return ClassAccumulation, ()
+
+    def drop(self) -> None:
+        """Forget the embeddings and the gradients that wait."""
+        self._classes: Optional[Tensor] = None
+        self._leaf: Optional[Tensor] = None
+        self._snapshot: Optional[Snapshot] = None
+        self._params: List[nn.Parameter] = []
+        self._taken = False
+
+    def begin(self, first: bool, last: bool) -> None:
+        """Announce a micro-batch.
+
+        Args:
+            first (bool): It begins an optimizer step.
+            last (bool): It ends one, and DDP synchronises in it.
+        """
+        if first:
+            self.flush()
+        self._mode = 'last' if last else 'wait'
+
+    def end(self) -> None:
+        """The micro-batch is over."""
+        self._mode = None
+
+    def flush(self) -> None:
+        """Run gradients that wait backward now, outside of any DDP step."""
+        if self._waiting():
+            unchanged = self._snapshot.matches(self._params)
+            if unchanged:
+                torch.autograd.backward([self._classes], [self._leaf.grad])
+            print_log(
+                'An optimizer step was interrupted (by other classes, or '
+                'begun anew). The text side\'s gradients so far ' +
+                ('stay, as all others do.' if unchanged else
+                 'are dropped, since its weights have changed.'),
+                'current',
+                level=logging.WARNING)
+        self.drop()
+
+    def kept(self, params: List[nn.Parameter]) -> Optional[Tensor]:
+        """Embeddings of this step that serve once more, or None: encode.
+
+        Args:
+            params (list[Parameter]): All that the embeddings depend on.
+
+        Raises:
+            RuntimeError: Weights changed while gradients were waiting.
+        """
+        if self._mode is None or self._leaf is None:
+            return None
+        if not self._snapshot.matches(params):
+            if self._waiting():
+                raise RuntimeError(
+                    'The text side\'s weights changed between the '
+                    'micro-batches of one optimizer step, so that gradients '
+                    'from before cannot be added to those from after. Take '
+                    'TextAccumulationHook out of custom_hooks, which then '
+                    'encodes the classes at each micro-batch.')
+            self.drop()
+        # A graph serves one backward pass.
+        return None if self._taken else self._classes
+
+    def connect(self, classes: Tensor, params: List[nn.Parameter]) -> Tensor:
+        """What the micro-batch under way is to compute with.
+
+        Args:
+            classes (Tensor): [K, D] with their graph: :meth:`kept` or new.
+            params (list[Parameter]): As of :meth:`kept`.
+
+        Returns:
+            Tensor: [K, D].
+        """
+        if self._mode is None or self._mode == 'last' and self._leaf is None:
+            return classes
+        if self._mode == 'last':
+            self._taken = True
+            return _HandOver.apply(classes, self)
+        if self._leaf is None:
+            self._params, self._snapshot = params, Snapshot(params)
+            self._classes = classes
+            self._leaf = classes.detach().requires_grad_()
+        return self._leaf
+
+    def take(self) -> Optional[Tensor]:
+        """The gradients that wait, [K, D]; the second time None."""
+        grad = self._leaf.grad if self._waiting() else None
+        self.drop()
+        return grad
+
+    def _waiting(self) -> bool:
+        return self._leaf is not None and self._leaf.grad is not None
+
+
+class _HandOver(torch.autograd.Function):
+    """Identity; backward adds the gradients that wait."""
+
+    @staticmethod
+    def forward(ctx, classes: Tensor, store: ClassAccumulation) -> Tensor:
+        ctx.store = store
+        return classes.view_as(classes)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):
+        waiting = ctx.store.take()
+        return grad if waiting is None else grad + waiting, None
+
+
+def share_classes(costs: Tensor, rank: int,
+                  world_size: int) -> Tuple[Tensor, Tensor]:
+    """Deal classes out, by cost, so that all processes have like work.
+
+    Args:
+        costs (Tensor): Tokens of each class, [K] on CPU, the same in all
+            processes.
+        rank (int): This process.
+        world_size (int): R.
+
+    Returns:
+        tuple[Tensor, Tensor]: This process' classes in ascending order, at
+        least one, and for each class its row among the [R * P, D] gathered
+        ones, [K], with P = ceil(K / R).
+    """
+    order = costs.argsort(stable=True)
+    places = -(-len(order) // world_size)
+    rows = torch.empty_like(order)
+    for r in range(world_size):
+        share = order[r::world_size].sort().values
+        rows[share] = r * places + torch.arange(len(share))
+    share = order[rank::world_size].sort().values
+    # A process without a class of its own encodes one whose row no class
+    # takes: DDP waits for a gradient, if only of zeros, from every process.
+    return share if len(share) else order[:1], rows
+
+
+def gather_classes(share: Tensor, rows: Tensor) -> Tensor:
+    """All processes' embeddings from each one's share; all must call.
+
+    Gradients of all processes are summed at the process that encoded a
+    class. DDP's mean over processes then gives each parameter the gradient
+    that it has when every process encodes every class.
+
+    Args:
+        share (Tensor): Embeddings of this process' classes, [M, D].
+        rows (Tensor): From :func:`share_classes`, [K].
+
+    Returns:
+        Tensor: [K, D].
+    """
+    places = -(-len(rows) // get_world_size())
+    x = _AllGather.apply(F.pad(share, (0, 0, 0, places - len(share))))
+    # [M, D] -> [P, D] -> [R * P, D]
+    return x.index_select(0, rows.to(x.device))
+
+
+class _AllGather(torch.autograd.Function):
+    """Rows of all processes; backward sums over processes and cuts out."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        ctx.rows = len(x)
+        whole = x.new_empty(get_world_size() * len(x), *x.shape[1:])
+        dist.all_gather_into_tensor(whole, x.contiguous())
+        return whole
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):
+        share = grad.new_empty(ctx.rows, *grad.shape[1:])
+        dist.reduce_scatter_tensor(share, grad.contiguous())
+        return share

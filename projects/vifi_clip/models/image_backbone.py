@@ -1,7 +1,7 @@
 """CLIP's image tower as an MMAction2 backbone, plain and with deep prompts.
 
 Letters: N frames of all videos and views together, L tokens of a frame,
-W the tower's width, D the embedding, H x W pixels.
+W the tower's width, D the embedding, H x W pixels; U different frames.
 """
 from typing import Iterator, Optional, Tuple, Union
 
@@ -13,12 +13,13 @@ from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ..architectures import Arch, get_arch_cfg
-from .frame_reuse import unique_frames
-from .prompts import DeepPrompts, check_prompt_cfg, run_blocks
+from .blocks import run_blocks
+from .prompts import DeepPrompts, check_prompt_cfg
 from .towers import build_vision_tower, resize_timm_tower
 from .pretrained import load_pretrained
 
 _CPU_CHUNK = 16  # frames; 8 to 16 of 224 x 224 pixels were fastest
+_STRIDE = 997  # prime, so that a sample of pixels covers rows and columns
 
 
 @MODELS.register_module()
@@ -94,50 +95,54 @@ class CLIPVisionBackbone(BaseModule):
         Returns:
             Tensor: [N, D], not normalised.
         """
-        rows = None
         if not self._may_regroup(x):
-            return self._embed(x)
-        if self.reuse_frames:
-            x, rows = unique_frames(x)
-        x = self._embed_all(x)
-        return x if rows is None else x[rows]
+            return self.embed_chunk(x)
+        if not self.reuse_frames:
+            return self._embed_in_chunks(x)
+        frames, index = unique_frames(x)
+        embeddings = self._embed_in_chunks(frames)
+        return embeddings if index is None else embeddings[index]
 
     def _may_regroup(self, x: Tensor) -> bool:
-        """Whether frames may be left out, or go through in parts. Not where
-        somebody looks: at the gradient of each pixel, or with hooks at the
-        layers (FSDP's count the calls), or a tracer that records them."""
-        watched = (x.requires_grad and torch.is_grad_enabled()
-                   or torch.jit.is_tracing() or torch.compiler.is_compiling()
-                   or torch.compiler.is_exporting()
-                   or any(m._forward_hooks or m._forward_pre_hooks
-                          for m in self.visual.modules()))
-        return not watched and self._frames_are_independent()
+        """Whether frames may be left out, or go through in parts.
 
-    def _embed_all(self, x: Tensor) -> Tensor:
+        They may not where something follows the whole batch: a gradient with
+        respect to pixels, hooks at the layers (FSDP's count the calls), a
+        tracer that records the operators. Nor where an embedding depends on
+        other frames (batch norm in training) or on chance.
+        """
+        tower = self.visual
+        if (x.requires_grad and torch.is_grad_enabled()
+                or torch.jit.is_tracing() or torch.compiler.is_compiling()
+                or torch.compiler.is_exporting()
+                or any(m._forward_hooks or m._forward_pre_hooks
+                       for m in tower.modules())):
+            return False
+        return not tower.training or (isinstance(tower, VisionTransformer)
+                                      and isinstance(tower.patch_dropout,
+                                                     nn.Identity))
+
+    def _embed_in_chunks(self, x: Tensor) -> Tensor:
         """Without gradient, a CPU takes a few frames at a time: what lies
         between the layers stays in its cache, and the many views of a test
         need no more memory than one."""
         if (torch.is_grad_enabled() or x.device.type != 'cpu'
                 or len(x) <= _CPU_CHUNK):
-            return self._embed(x)
-        return torch.cat([self._embed(part) for part in x.split(_CPU_CHUNK)])
+            return self.embed_chunk(x)
+        return torch.cat(
+            [self.embed_chunk(part) for part in x.split(_CPU_CHUNK)])
 
-    def _frames_are_independent(self) -> bool:
-        """Whether a frame's embedding depends on nothing but the frame:
-        neither on its batch (batch norm in training) nor on chance."""
-        tower = self.visual
-        return not tower.training or (isinstance(tower, VisionTransformer)
-                                      and isinstance(tower.patch_dropout,
-                                                     nn.Identity))
-
-    def _embed(self, x: Tensor) -> Tensor:
+    def embed_chunk(self, x: Tensor) -> Tensor:
+        """Embed frames that run together, [N, 3, H, W] to [N, D]."""
         tower = self.visual
         if not isinstance(tower, VisionTransformer):
             return tower(x)
-        x = tower._embeds(x)
-        # [N, L, W], ln_pre done
-        return self._pool(self._run(x, tower.ln_pre,
-                                    tower.transformer.resblocks))
+        x = self._run(tower._embeds(x), tower.ln_pre,
+                      tower.transformer.resblocks)
+        # [N, L, W], or [N, W] of the class token alone
+        x = tower._pool(x)[0] if x.ndim == 3 else tower.ln_post(x)
+        # [N, W]
+        return x if tower.proj is None else x @ tower.proj
 
     def _run(self, x: Tensor, norm_pre: nn.Module, blocks) -> Tensor:
         """Layers with prompts at the end of [N, L, W]; returns [N, L, W], or
@@ -148,20 +153,13 @@ class CLIPVisionBackbone(BaseModule):
             x = torch.cat([x, norm_pre(self.prompts.at(0, x))], dim=1)
             # [N, L + n, W]
         only = None
-        if _reads_class_token(self.visual):
+        if reads_class_token(self.visual):
             # Not len(x), which would fix the batch size of an exported graph.
             only = x.new_zeros(x.shape[0], dtype=torch.long)
         x = run_blocks(
             blocks, x, self.prompts, self.grad_checkpointing, only=only)
         # Pooling must not see the prompts (it matters for average pooling).
         return x if only is not None else x[:, :num_tokens]
-
-    def _pool(self, x: Tensor) -> Tensor:
-        """Layers' output to embeddings [N, D]."""
-        tower = self.visual
-        x = tower._pool(x)[0] if x.ndim == 3 else tower.ln_post(x)
-        # [N, W]
-        return x if tower.proj is None else x @ tower.proj
 
     def train(self, mode: bool = True) -> 'CLIPVisionBackbone':
         """A frozen tower stays in eval mode."""
@@ -223,9 +221,10 @@ class VLDeepPromptBackbone(CLIPVisionBackbone):
             return iter(())
         return self.prompts.parameters()
 
-    def _embed(self, x: Tensor) -> Tensor:
+    def embed_chunk(self, x: Tensor) -> Tensor:
+        """Embed frames that run together, [N, 3, H, W] to [N, D]."""
         if not isinstance(self.visual, TimmModel):
-            return super()._embed(x)
+            return super().embed_chunk(x)
         trunk = self.visual.trunk
         x = trunk.patch_drop(trunk._pos_embed(trunk.patch_embed(x)))
         x = self._run(trunk.norm_pre(x), trunk.norm_pre, trunk.blocks)
@@ -233,7 +232,39 @@ class VLDeepPromptBackbone(CLIPVisionBackbone):
         return self.visual.head(x)
 
 
-def _reads_class_token(tower: nn.Module) -> bool:
+def reads_class_token(tower: nn.Module) -> bool:
     """Whether the embedding is made of the class token alone."""
     return (isinstance(tower, VisionTransformer) and tower.attn_pool is None
             and tower.pool_type == 'tok')
+
+
+@torch.no_grad()
+def unique_frames(x: Tensor) -> Tuple[Tensor, Optional[Tensor]]:
+    """The different frames of a batch.
+
+    A video with fewer frames than a view samples repeats some, as do still
+    pictures. Exact: frames are grouped by a sample of their pixels, and then
+    compared in full with the first of their group.
+
+    Args:
+        x (Tensor): [N, 3, H, W].
+
+    Returns:
+        tuple: The U frames [U, 3, H, W] and, for each of the N, the index of
+        its equal among them; ``x`` itself and None if all differ.
+    """
+    num = len(x)
+    sample = x.flatten(1)[:, ::_STRIDE]
+    # [N, 3, H, W] -> [N, about 3HW / 997]
+    groups, group = torch.unique(sample, dim=0, return_inverse=True)
+    if len(groups) == num:
+        return x, None
+    index = torch.arange(num, device=x.device)
+    first = torch.full((len(groups), ), num, device=x.device)
+    first = first.scatter_reduce(0, group, index, 'amin')[group]
+    # [N]: the first frame of each one's group
+    repeats = (first != index).nonzero().flatten()
+    equal = (x[repeats] == x[first[repeats]]).flatten(1).all(1)
+    first[repeats] = torch.where(equal, first[repeats], repeats)
+    kept, inverse = first.unique(return_inverse=True)
+    return (x, None) if len(kept) == num else (x[kept], inverse)

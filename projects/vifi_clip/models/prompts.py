@@ -1,4 +1,4 @@
-"""Deep prompt tokens and the layer loop that carries them.
+"""Deep prompt tokens.
 
 ViFi-CLIP section 5, "bridge and prompt": n learnt tokens enter the sequence
 at the first layer, and each of the next ``depth - 1`` layers puts its own n
@@ -8,9 +8,6 @@ from typing import Optional, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
-
-from .blocks import FusedBlock, causal_mask, pick
 
 
 class DeepPrompts(nn.Module):
@@ -84,50 +81,3 @@ def check_prompt_cfg(prompts: dict, known: Sequence[str]) -> dict:
         raise ValueError(f'prompts={dict(prompts)} has unknown keys {unknown} '
                          f'and lacks {lacking}; it takes {list(known)}.')
     return dict(prompts)
-
-
-def run_blocks(blocks: Sequence[nn.Module],
-               x: Tensor,
-               prompts: Optional[DeepPrompts] = None,
-               grad_checkpointing: bool = False,
-               causal: bool = False,
-               only: Optional[Tensor] = None) -> Tensor:
-    """Run a tower's layers one by one, with prompts in between.
-
-    OpenCLIP has no hook per layer. Without prompts this equals its own
-    forward; checkpointing has to be called here since its loop is not used.
-
-    Args:
-        blocks (Sequence): The residual blocks.
-        x (Tensor): [N, L, width].
-        prompts (DeepPrompts, optional): Defaults to None.
-        grad_checkpointing (bool): Recompute activations in the backward pass.
-            Defaults to False.
-        causal (bool): No token sees a later one. Defaults to False.
-        only (Tensor, optional): Position [N] of the one token of each
-            sequence that is wanted of the last layer. Defaults to None: all.
-
-    Returns:
-        Tensor: [N, L, width], or [N, width] with ``only``.
-    """
-    for layer, block in enumerate(blocks):
-        if prompts is not None:
-            x = prompts.replace(layer, x)
-        last = only is not None and layer == len(blocks) - 1
-        # A hook on the last layer is there to see all of its tokens.
-        cut = last and isinstance(block, FusedBlock) and not (
-            block._forward_hooks)
-        options = {}
-        if causal and isinstance(block, FusedBlock):
-            options['is_causal'] = True
-        elif causal:
-            options['attn_mask'] = causal_mask(x)
-        if cut:
-            options['only'] = only
-        if grad_checkpointing and torch.is_grad_enabled():
-            x = checkpoint(block, x, use_reentrant=False, **options)
-        else:
-            x = block(x, **options)
-        if last and not cut:
-            x = pick(x, only)
-    return x

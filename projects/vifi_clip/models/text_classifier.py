@@ -3,12 +3,12 @@
 Letters: K classes, S sentences (K times the number of templates, or as many
 as the descriptions have), D the embedding.
 """
-from typing import Dict, Iterator, List, Optional, Sequence
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
 from mmaction.registry import MODELS
-from mmengine.dist import get_world_size
+from mmengine.dist import get_rank, get_world_size
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn
@@ -16,14 +16,14 @@ from torch import Tensor, nn
 from ..architectures import Arch, build_tokenizer, get_arch_cfg
 from ..datasets.class_list import (check_class_names, read_class_descriptions,
                                    read_class_list)
-from .class_accumulation import ClassAccumulation
-from .class_sentences import Templates, check_templates, class_sentences
-from .class_sharding import check_scale, encode_shared
-from .class_embeddings import EmbeddingCache
+from .class_embeddings import (ClassAccumulation, EmbeddingCache,
+                               gather_classes, share_classes)
 from .prompts import DeepPrompts, check_prompt_cfg
 from .text_tower import context_words, encode_tokens, is_causal, tokenize
 from .towers import build_text_tower
 from .pretrained import load_pretrained
+
+Templates = Union[str, Sequence[str]]
 
 
 @MODELS.register_module()
@@ -83,7 +83,14 @@ class CLIPTextClassifier(BaseModule):
         super().__init__(init_cfg=init_cfg)
         if (class_names is None) == (class_file is None):
             raise ValueError('Give class_names or class_file, and not both.')
-        check_scale(max_graph_tokens, shard_classes)
+        if max_graph_tokens is not None and (
+                type(max_graph_tokens) is not int or max_graph_tokens < 1):
+            raise ValueError('max_graph_tokens must be a whole number of at '
+                             'least 1, or None for no bound; got '
+                             f'{max_graph_tokens!r}')
+        if shard_classes not in (True, False, None):
+            raise ValueError('shard_classes must be True, False or None; got '
+                             f'{shard_classes!r}')
         names = read_class_list(class_file) if class_file else class_names
         self.embed_dim = get_arch_cfg(arch)['embed_dim']
         self.frozen = frozen
@@ -96,7 +103,7 @@ class CLIPTextClassifier(BaseModule):
         # CLIP's start value, for random weights: 1 / 0.07
         self.init_logit_scale = 2.6592600 if scale is None else scale
         self.tokenizer = build_tokenizer(arch, tokenizer)
-        self.prompts, self._context = self._build_prompts(prompts)
+        self.prompts, self.context = self._build_prompts(prompts)
         self.templates = check_templates(
             templates, '{}.' if self.prompts else 'a photo of a {}.')
         self.descriptions = (
@@ -104,7 +111,7 @@ class CLIPTextClassifier(BaseModule):
             if description_file else None)
         if frozen:
             self.requires_grad_(False)
-        self._cache = EmbeddingCache()
+        self.use_cache(EmbeddingCache())
         self.set_classes(names, source=class_file or 'class_names')
 
     def init_weights(self) -> None:
@@ -184,10 +191,14 @@ class CLIPTextClassifier(BaseModule):
             0, owners, ends + 1)
         self._cache.clear()
 
+    def use_cache(self, cache: EmbeddingCache) -> None:
+        """Keep class embeddings by other rules, as sharded weights ask."""
+        self._cache = cache
+
     def _tokens(self, names: Sequence[str], templates: Templates,
                 descriptions: Optional[Dict[str, List[str]]]) -> tuple:
         """Of S sentences: tokens [S, L], ends [S], and their classes [S]."""
-        sentences, owners = class_sentences(names, templates, self._context,
+        sentences, owners = class_sentences(names, templates, self.context,
                                             descriptions)
         tokens, ends = tokenize(self.text, self.tokenizer, sentences,
                                 [names[owner] for owner in owners])
@@ -245,35 +256,43 @@ class CLIPTextClassifier(BaseModule):
         params = list(self.parameters())
         if torch.is_grad_enabled() and self.trains:
             if labels is not None:  # of this batch alone: not shared
-                wanted, rows = labels.unique(return_inverse=True)
-                return self._encode(wanted)[rows]
-            accumulation = self.class_accumulation
-            return accumulation.embeddings(self._encode_all, params)
-        embeddings = self._cache.get(params, self._encode_all)
-        return embeddings if labels is None else embeddings[labels]
+                subset, rows = labels.unique(return_inverse=True)
+                return self._encode(subset)[rows]
+            classes = self.class_accumulation.kept(params)
+            if classes is None:
+                classes = self._encode_all()
+            return self.class_accumulation.connect(classes, params)
+        classes = self._cache.get(params)
+        if classes is None:
+            with torch.inference_mode(False), torch.no_grad():
+                classes = self._encode_all()
+            self._cache.put(params, classes)
+        return classes if labels is None else classes[labels]
 
     def _encode_all(self) -> Tensor:
         """[K, D], encoded here or by all processes together."""
-        grad, shard = torch.is_grad_enabled(), self.shard_classes
+        shard, world_size = self.shard_classes, get_world_size()
+        if shard is None:
+            shard = torch.is_grad_enabled()
         # FSDP gathers weights at each call of a block, and all processes
         # must make the same calls.
         same_calls = any(hasattr(p, 'to_local') for p in self.parameters())
-        if ((grad if shard is None else shard) and get_world_size() > 1
-                and not same_calls):
-            return encode_shared(self._encode, self._costs)
-        return self._encode()
+        if not shard or world_size == 1 or same_calls:
+            return self._encode()
+        share, rows = share_classes(self._costs, get_rank(), world_size)
+        return gather_classes(self._encode(share), rows)
 
-    def _encode(self, wanted: Optional[Tensor] = None) -> Tensor:
+    def _encode(self, subset: Optional[Tensor] = None) -> Tensor:
         """All classes, or those of ascending indices [M] without repeats."""
         tokens, ends, owners = self.tokens, self.ends, self.owners
-        num_classes = self.num_classes
-        if wanted is not None:
-            wanted = wanted.to(owners.device)
-            chosen = torch.isin(owners, wanted)
-            tokens, ends = tokens[chosen], ends[chosen]
-            owners = torch.searchsorted(wanted, owners[chosen])
-            num_classes = len(wanted)
-        return self._encode_sentences(tokens, ends, owners, num_classes)
+        if subset is None:
+            return self._encode_sentences(tokens, ends, owners,
+                                          self.num_classes)
+        subset = subset.to(owners.device)
+        chosen = torch.isin(owners, subset)
+        owners = torch.searchsorted(subset, owners[chosen])
+        return self._encode_sentences(tokens[chosen], ends[chosen], owners,
+                                      len(subset))
 
     def _encode_sentences(self, tokens: Tensor, ends: Tensor, owners: Tensor,
                           num_classes: int) -> Tensor:
@@ -296,3 +315,59 @@ class CLIPTextClassifier(BaseModule):
         if self.frozen:
             self.text.eval()
         return self
+
+
+def check_templates(templates: Optional[Templates],
+                    default: str) -> List[str]:
+    """A list of templates with ``{}`` where the class goes.
+
+    Args:
+        templates (str | Sequence[str], optional): As the user gave them.
+        default (str): Where they are None.
+
+    Raises:
+        ValueError: None at all, or one without its place for the class.
+    """
+    if templates is None:
+        templates = default
+    if isinstance(templates, str):
+        templates = [templates]
+    templates = [t.replace('{class}', '{}') for t in templates]
+    bad = [t for t in templates if t.count('{}') != 1]
+    if bad or not templates:
+        raise ValueError(f'Each template needs "{{}}" once, where the '
+                         f'class goes; got {bad or templates}.')
+    return templates
+
+
+def class_sentences(
+    names: Sequence[str],
+    templates: Sequence[str],
+    context: str = '',
+    descriptions: Optional[Dict[str, List[str]]] = None
+) -> Tuple[List[str], List[int]]:
+    """All sentences and the class index of each.
+
+    Args:
+        names (Sequence[str]): K class names.
+        templates (Sequence[str]): Filled in with each name.
+        context (str): Put in front of every sentence. Defaults to ''.
+        descriptions (dict[str, list[str]], optional): Sentences of each
+            class in place of templates.
+
+    Raises:
+        ValueError: A class without description.
+    """
+    sentences, owners = [], []
+    for label, name in enumerate(names):
+        if descriptions is None:
+            text = name.replace('_', ' ')
+            lines = [t.replace('{}', text) for t in templates]
+        elif not descriptions.get(name):
+            raise ValueError(f'No description for class {name!r}; the '
+                             f'file has {len(descriptions)} classes.')
+        else:
+            lines = descriptions[name]
+        sentences += [context + line for line in lines]
+        owners += [label] * len(lines)
+    return sentences, owners

@@ -1,7 +1,12 @@
-"""Running OpenCLIP's text tower only as far as its result depends on it.
+"""OpenCLIP's text tower, run only as far as its result depends on it.
+
+For a causal tower, no position behind the end-of-text token can reach it, so
+that tokens may be cut there. Work and memory grow with the length to which
+sentences that run together are padded, so those of like length go together.
 
 Letters: S sentences, L tokens, W the tower's width, D the embedding.
 """
+from itertools import accumulate
 from typing import Callable, List, Optional, Sequence, Tuple
 
 import torch
@@ -11,12 +16,16 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from ..architectures import prompt_length
-from .class_chunks import (padded_tokens, plan_buckets, restore_order,
-                           split_chunks)
-from .prompts import DeepPrompts, run_blocks
+from .blocks import run_blocks
+from .prompts import DeepPrompts
 
 # Without gradient, pieces of this many tokens stay in the processor's caches.
 NO_GRAD_TOKENS = 4096
+MOST_BUCKETS = 4
+# A further bucket has to pay for its kernel launches, in tokens.
+BUCKET_COST = dict(cpu=64)
+BUCKET_COST_ELSEWHERE = 4096
+WORTH = 0.1  # of all tokens is the least that buckets have to save
 
 
 def is_causal(text: TextTransformer) -> bool:
@@ -51,26 +60,22 @@ def tokenize(text: TextTransformer, tokenizer: Callable,
         ValueError: A prompt has more tokens than the context.
     """
     tokens = tokenizer(list(sentences), context_length=text.context_length)
-    for i in _maybe_cut(tokenizer, tokens):
-        sentence, owner = sentences[i], owners[i]
-        length = prompt_length(tokenizer, sentence)
+    suspects = range(len(tokens))
+    if isinstance(tokenizer, SimpleTokenizer):
+        # It fills the places behind a shorter sentence with zeros.
+        suspects = tokens[:, -1].nonzero().flatten().tolist()
+    for i in suspects:
+        length = prompt_length(tokenizer, sentences[i])
         if length > text.context_length:
             raise ValueError(
-                f'The prompt of class {owner!r} has {length} tokens, the '
+                f'The prompt of class {owners[i]!r} has {length} tokens, the '
                 f'context {text.context_length}: shorten the class text, the '
-                f'template or the learnt prompts. It reads: {sentence!r}')
+                'template or the learnt prompts. It reads: '
+                f'{sentences[i]!r}')
     ends = end_positions(text, tokens)
     if is_causal(text) and len(tokens):
         tokens = tokens[:, :int(ends.max()) + 1].contiguous()
     return tokens, ends
-
-
-def _maybe_cut(tokenizer: Callable, tokens: Tensor) -> List[int]:
-    """Sentences that may be longer than the context. CLIP's own tokenizer
-    fills the places behind a shorter one with zeros."""
-    if isinstance(tokenizer, SimpleTokenizer):
-        return tokens[:, -1].nonzero().flatten().tolist()
-    return list(range(len(tokens)))
 
 
 def encode_tokens(text: TextTransformer,
@@ -81,9 +86,8 @@ def encode_tokens(text: TextTransformer,
                   max_graph_tokens: Optional[int] = None) -> Tensor:
     """Embed sentences, [S, L] to [S, D], not normalised.
 
-    For a causal tower, no position behind the end-of-text token can reach
-    it. So L may be shorter than the context, and sentences run in chunks of
-    like length that are cut after their own longest one; the result is the
+    L may be shorter than the context of a causal tower. Its sentences run in
+    chunks of like length, cut after their own longest one; the result is the
     same.
 
     Args:
@@ -114,23 +118,81 @@ def encode_tokens(text: TextTransformer,
                 checkpoint(encode_chunk, *args, use_reentrant=False,
                            preserve_rng_state=False)
                 if recompute else encode_chunk(*args))
-        return restore_order(torch.cat(embedded), chunks)
+        order = torch.cat(list(chunks)).argsort().to(tokens.device)
+        return torch.cat(embedded).index_select(0, order)
 
 
 def plan_chunks(
         text: TextTransformer, tokens: Tensor, ends: Tensor, grad: bool,
         max_graph_tokens: Optional[int]) -> Tuple[list, Tensor, bool]:
-    """Chunks, the length of each sentence, and whether chunks are to be
-    recomputed in the backward pass."""
+    """Chunks (indices of the sentences of each), the length of each sentence,
+    and whether chunks are to be recomputed in the backward pass."""
     lengths = ends.cpu() + 1 if is_causal(text) else torch.full(
         (len(tokens), ), tokens.shape[1])
     chunks = plan_buckets(lengths, tokens.device.type)
     recompute = grad and max_graph_tokens is not None and (
         padded_tokens(chunks, lengths) > max_graph_tokens)
     if recompute or not grad:
-        most = max_graph_tokens or 4 * NO_GRAD_TOKENS
-        chunks = split_chunks(chunks, lengths, max(1, most // 4))
+        most = max(1, (max_graph_tokens or 4 * NO_GRAD_TOKENS) // 4)
+        # A piece has one sentence at least.
+        chunks = [
+            piece for rows in chunks
+            for piece in rows.split(max(1, most // int(lengths[rows].max())))
+        ]
     return chunks, lengths, recompute
+
+
+def plan_buckets(lengths: Tensor, device_type: str = 'cpu') -> List[Tensor]:
+    """Sort sentences into at most four buckets of like length.
+
+    Args:
+        lengths (Tensor): Tokens of each sentence, [S] on CPU.
+        device_type (str): Where the tower is. Defaults to 'cpu'.
+
+    Returns:
+        list[Tensor]: Indices of the sentences of each bucket, by length; one
+        bucket where several would save less than a tenth of the tokens.
+    """
+    order = lengths.argsort(stable=True)
+    sizes, counts = lengths.unique(return_counts=True)
+    sizes, counts = sizes.tolist(), counts.tolist()
+    cost = BUCKET_COST.get(device_type, BUCKET_COST_ELSEWHERE)
+    cuts, padded = _best_cuts(sizes, counts, cost)
+    if padded > (1 - WORTH) * len(order) * sizes[-1]:
+        return [order]
+    return list(order.split(cuts))
+
+
+def _best_cuts(sizes: Sequence[int], counts: Sequence[int],
+               cost: int) -> Tuple[List[int], int]:
+    """Sentences in each bucket, and the tokens they are padded to.
+
+    Exact, over the number of distinct sizes: best[j] is the cheapest way to
+    put the j shortest sizes into as many buckets as there were rounds.
+    """
+    upto = list(accumulate(counts, initial=0))
+    best, solutions = {0: (0, 0, [])}, []
+    for _ in range(min(MOST_BUCKETS, len(sizes))):
+        longer = {}
+        for j in range(1, len(sizes) + 1):
+            ways = []
+            for i, (total, padded, cuts) in best.items():
+                if i < j:
+                    rows = upto[j] - upto[i]
+                    tokens = rows * sizes[j - 1]
+                    ways.append((total + tokens + cost, padded + tokens,
+                                 cuts + [rows]))
+            if ways:
+                longer[j] = min(ways)
+        best = longer
+        solutions.append(best[len(sizes)])
+    _, padded, cuts = min(solutions)
+    return cuts, padded
+
+
+def padded_tokens(chunks: Sequence[Tensor], lengths: Tensor) -> int:
+    """Tokens of all chunks, each padded to its longest sentence."""
+    return sum(len(rows) * int(lengths[rows].max()) for rows in chunks)
 
 
 def encode_chunk(text: TextTransformer, tokens: Tensor, ends: Tensor,

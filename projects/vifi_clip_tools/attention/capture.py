@@ -16,6 +16,7 @@ from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
 
 from projects.vifi_clip.errors import UserError
+from projects.vifi_clip.models.image_backbone import reads_class_token
 from projects.vifi_clip.models.prompts import DeepPrompts
 
 _SUPPORTED = ('attention maps need CLIPVisionBackbone or VLDeepPromptBackbone '
@@ -108,10 +109,10 @@ def token_layout(backbone: nn.Module) -> Tokens:
     tower = getattr(backbone, 'visual', None)
     prompts = getattr(backbone, 'prompts', None)
     if isinstance(tower, VisionTransformer):
-        if (tower.attn_pool is not None or tower.pool_type != 'tok' or any(
+        if not reads_class_token(tower) or any(
                 not isinstance(block, ResidualAttentionBlock)
                 or not isinstance(block.attn, nn.MultiheadAttention)
-                for block in tower.transformer.resblocks)):
+                for block in tower.transformer.resblocks):
             raise UserError(f'{_SUPPORTED}; this tower pools or attends in '
                             'another way')
         return Tokens(tuple(tower.grid_size), 1, tuple(tower.image_size),

@@ -82,7 +82,7 @@ def _describe_text(classifier: nn.Module) -> Dict[str, Any]:
         context_length=classifier.text.context_length,
         vocab_size=classifier.text.token_embedding.num_embeddings,
         # Words in whose place learnt prompts stand; before each sentence.
-        context_words=classifier._context,
+        context_words=classifier.context,
         templates=list(classifier.templates),
         descriptions=classifier.descriptions is not None)
 
