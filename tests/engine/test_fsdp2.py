@@ -1,0 +1,105 @@
+"""Two FSDP2 processes train as one process does, and swap checkpoints."""
+import re
+
+import pytest
+import torch
+from commands import vifi
+from mmengine.config import Config
+from mmengine.registry import RUNNERS, STRATEGIES
+from tools_world import REPO, settings_of, start, stop_workers, write_world
+from torch import nn
+
+from projects.vifi_clip.engine.fsdp2 import UntilModeChange
+
+FSDP = ['--cfg-options', 'train_dataloader.batch_size=2',
+        'runner_type=SpreadRunner', 'strategy.type=FSDP2Strategy']
+
+
+@pytest.fixture
+def config(tmp_path):
+    """Three epochs of two steps, by SGD with momentum."""
+    settings = settings_of(write_world(tmp_path / 'world'))
+    settings.update(
+        train_dataloader=dict(settings['train_dataloader'], batch_size=4),
+        train_cfg=dict(type='EpochBasedTrainLoop', max_epochs=3),
+        default_hooks=dict(checkpoint=dict(max_keep_ckpts=3)),
+        optim_wrapper=dict(
+            type='AutocastOptimWrapper',
+            dtype='float32',
+            clip_grad=dict(max_norm=5.0),
+            optimizer=dict(type='SGD', lr=0.05, momentum=0.9)))
+    path = tmp_path / 'config.py'
+    path.write_text('\n'.join(f'{k} = {v!r}' for k, v in settings.items()))
+    return path
+
+
+def _accuracies(folder) -> list:
+    """Of the second and third epoch."""
+    path, = folder.glob('*/*.log')
+    return re.findall(r'Epoch\(val\) *\[[23]\].*acc/top1: ([\d.]+)',
+                      path.read_text())
+
+
+def _assert_alike(path, other) -> None:
+    """Weights and momentum."""
+    ends = [torch.load(p, weights_only=True) for p in (path, other)]
+    assert ends[0]['state_dict'].keys() == ends[1]['state_dict'].keys()
+    for name, value in ends[0]['state_dict'].items():
+        torch.testing.assert_close(
+            ends[1]['state_dict'][name], value, rtol=1e-4, atol=1e-6)
+    states = [end['optimizer']['state'] for end in ends]
+    assert states[0].keys() == states[1].keys()
+    for i, state in states[0].items():
+        torch.testing.assert_close(
+            states[1][i]['momentum_buffer'], state['momentum_buffer'],
+            rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_two_shards_train_as_one_process(config, tmp_path):
+    """Each goes on from a checkpoint of the other."""
+    one, two, again = (tmp_path / name for name in ('one', 'two', 'again'))
+    assert vifi('train', config, '--work-dir', one) == 0
+    process = start('bash', REPO / 'tools/dist_train.sh', config, 2,
+                    '--resume', one / 'epoch_1.pth', '--work-dir', two, *FSDP,
+                    cwd=tmp_path)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    assert 'FSDP2Strategy' in next(two.glob('*.py')).read_text(), output
+    assert vifi('train', config, '--resume', two / 'epoch_2.pth',
+                '--work-dir', again) == 0
+    stop_workers()
+    begun, end = (torch.load(one / f'epoch_{i}.pth')['state_dict']
+                  for i in (1, 3))
+    assert sum(not torch.allclose(begun[n], v) for n, v in end.items()) > 20
+    for folder in two, again:
+        _assert_alike(one / 'epoch_3.pth', folder / 'epoch_3.pth')
+    assert len(_accuracies(one)) == 2 and _accuracies(one) == _accuracies(two)
+
+
+def test_embeddings_are_kept_until_the_mode_changes():
+    """Weights that trained since make others."""
+    cache, params = UntilModeChange(), [nn.Parameter(torch.ones(2))]
+    assert cache.get(params) is None
+    cache.put(params, torch.zeros(3))
+    assert len(cache.get(params)) == 3
+    cache.suspect()
+    assert cache.get(params) is None
+
+
+@pytest.mark.parametrize('name', ['ddp', 'fsdp'])
+def test_the_knob_of_strategies(monkeypatch, name):
+    monkeypatch.setenv('STRATEGY', name)
+    cfg = Config.fromfile(REPO / 'configs/vifi_k400.py')
+    if name == 'ddp':
+        assert 'strategy' not in cfg and 'runner_type' not in cfg
+    else:
+        assert RUNNERS.get(cfg.runner_type)
+        assert STRATEGIES.get(cfg.strategy.type)
+
+
+@pytest.mark.parametrize('dtype', ['float16', 'bf16', 16])
+def test_other_dtypes_are_refused(dtype):
+    strategy = STRATEGIES.get('FSDP2Strategy')
+    with pytest.raises(ValueError, match='param_dtype'):
+        strategy(param_dtype=dtype)
