@@ -8,7 +8,8 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 
-from projects.vifi_clip_tools.mini_world.build import WorldParams, build
+from projects.vifi_clip_tools.mini_world.build import build
+from projects.vifi_clip_tools.mini_world.world import WorldParams
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 

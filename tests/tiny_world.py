@@ -1,7 +1,8 @@
 """A tiny small world for tests."""
 from pathlib import Path
 
-from projects.vifi_clip_tools.mini_world.build import WorldParams, build
+from projects.vifi_clip_tools.mini_world.build import build
+from projects.vifi_clip_tools.mini_world.world import WorldParams
 
 
 def build_tiny_world(out: Path) -> Path:

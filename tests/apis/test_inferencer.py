@@ -309,10 +309,12 @@ def test_the_small_world_is_recognised():
     """Weights that ship with the package are trained ones."""
     from projects.vifi_clip_tools.mini_world.clips import (list_jobs,
                                                            render_clip)
+    from projects.vifi_clip_tools.mini_world.world import WorldParams
     infer = ViFiCLIPInferencer('small_world', device='cpu')
     names = infer.class_names
     right, count = 0, 0
-    for job in list_jobs(0, 64, 0, 1, 0, 0):
+    params = WorldParams(train_per_class=0, test_per_class=1, num_stills=0)
+    for job in list_jobs(params):
         colour, shape, motion = job.cls[:3]
         article = 'an' if colour == 'orange' else 'a'
         name = f'{article} {colour} {shape} {motion}'

@@ -41,7 +41,7 @@ def _write(path: str, scenes: Tuple[Tuple[str, int], ...]) -> str:
     import numpy as np
 
     from ..mini_world.clips import Job, render_clip
-    from ..mini_world.encoding import write_video
+    from ..mini_world.clips import write_video
     from ..mini_world.world import VideoClass
     path = path.replace(' ', '_').lower()
     clips = [

@@ -7,11 +7,8 @@ from .motions import Poses
 from .world import with_article
 
 _ON_BACKGROUND = dict(
-    plain='on a plain background',
-    gradient='on a shaded background',
-    stripes='on stripes',
-    checks='on checks',
-    clouds='in front of clouds')
+    plain='on a plain background', gradient='on a shaded background',
+    stripes='on stripes', checks='on checks', clouds='in front of clouds')
 
 
 def _size_word(radius):
@@ -40,34 +37,18 @@ def _tilt_words(tilt):
 
 def describe(colour: str, shape: str, poses: Poses, background: str,
              rng: np.random.Generator) -> str:
-    """Caption one still frame.
+    """Caption one still frame, as 'a photo of a large red ring at the top'.
 
-    Args:
-        colour (str): The object's colour.
-        shape (str): The object's shape.
-        poses (Poses): The object's pose (T = 1).
-        background (str): One of ``scene.BACKGROUNDS``.
-        rng (np.random.Generator): Source of the choice of words.
-
-    Returns:
-        str: A caption true of the frame, 'a photo of a large red ring at the
-        top'. It tells one or two of size, faintness, place, tilt and
-        background, or none.
+    The caption is true of the frame (T = 1). It tells one or two of size,
+    faintness, place, tilt and background, or none.
     """
     sized = f'{_size_word(poses.radius[0])} {colour}'
     faint = f'faint {colour}' if poses.opacity[0] <= 0.5 else sized
     place = _place_words(poses.x[0], poses.y[0])
-    forms = [
-        (colour, ''),
-        (sized, ''),
-        (faint, ''),
-        (colour, place),
-        (faint, place),
-        (sized, place),
-        (colour, _tilt_words(poses.tilt[0])),
-        (sized, _tilt_words(poses.tilt[0])),
-        (colour, _ON_BACKGROUND[background]),
-    ]
+    tilt = _tilt_words(poses.tilt[0])
+    forms = [(colour, ''), (sized, ''), (faint, ''), (colour, place),
+             (faint, place), (sized, place), (colour, tilt), (sized, tilt),
+             (colour, _ON_BACKGROUND[background])]
     look, rest = forms[rng.integers(len(forms))]
     opening = rng.choice(['', 'a photo of ', 'a picture of '])
     return f'{opening}{with_article(look)} {shape} {rest}'.strip()
@@ -83,20 +64,11 @@ def _steady(values: np.ndarray) -> Optional[float]:
 
 def describe_clip(colour: str, shape: str, motion: str, poses: Poses,
                   background: str, rng: np.random.Generator) -> str:
-    """Caption one clip.
+    """Caption one clip, as 'a video of a small red ring bouncing upright on
+    stripes on the right'.
 
-    Args:
-        colour (str): The object's colour.
-        shape (str): The object's shape.
-        motion (str): What it does.
-        poses (Poses): The object's T poses.
-        background (str): One of ``scene.BACKGROUNDS``.
-        rng (np.random.Generator): Source of the choice of words.
-
-    Returns:
-        str: A caption true of the clip, 'a video of a small red ring
-        bouncing upright on stripes on the right'. It tells the background,
-        and the size, tilt and place as far as the motion leaves them alone.
+    The caption is true of the clip. It tells the background, and the size,
+    tilt and place as far as the motion leaves them alone.
     """
     x, y, radius, tilt = map(
         _steady, (poses.x, poses.y, poses.radius, poses.tilt))

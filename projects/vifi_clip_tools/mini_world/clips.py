@@ -1,19 +1,24 @@
 """One clip or still frame, from its seed to its file."""
 import hashlib
+import signal
 from pathlib import Path
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
+import av
+import cv2
 import numpy as np
 
 from .captions import describe, describe_clip
-from .encoding import write_still, write_video
 from .motions import Poses, moving_poses, still_pose
 from .scene import Scene, draw_scene, render
 from .splits import clip_path, still_path
-from .world import (COLOURS, SHAPES, VideoClass, target_classes, train_classes,
-                    zero_shot_classes)
+from .world import (COLOURS, SHAPES, VideoClass, WorldParams, target_classes,
+                    train_classes, zero_shot_classes)
 
 _FRAME_RATES = (12, 15, 24, 25, 30)
+# x264's macroblock tree is not repeatable, not even in one thread: with it
+# about one clip in three differed between runs (PyAV 18), without it none.
+_X264 = {'crf': '18', 'preset': 'veryfast', 'x264-params': 'mbtree=0'}
 
 
 class Job(NamedTuple):
@@ -33,21 +38,19 @@ class Job(NamedTuple):
     cls: Optional[VideoClass] = None
 
 
-def list_jobs(seed: int, size: int, train_per_class: int,
-              test_per_class: int, target_train_per_class: int,
-              num_stills: int) -> List[Job]:
+def list_jobs(params: WorldParams) -> List[Job]:
     """All files of a data set, stills last and in order."""
     known = train_classes()
-    target = target_classes() if target_train_per_class else []
-    splits = [(cls, 'train', train_per_class) for cls in known]
-    splits += [(cls, 'train', target_train_per_class) for cls in target]
-    splits += [(cls, 'val', test_per_class)
+    target = target_classes() if params.target_train_per_class else []
+    splits = [(cls, 'train', params.train_per_class) for cls in known]
+    splits += [(cls, 'train', params.target_train_per_class)
+               for cls in target]
+    splits += [(cls, 'val', params.test_per_class)
                for cls in known + target + zero_shot_classes()]
-    jobs = [
-        Job(clip_path(cls, split, i), seed, size, cls)
-        for cls, split, count in splits for i in range(count)
-    ]
-    return jobs + [Job(still_path(i), seed, size) for i in range(num_stills)]
+    jobs = [Job(clip_path(cls, split, i), params.seed, params.size, cls)
+            for cls, split, count in splits for i in range(count)]
+    return jobs + [Job(still_path(i), params.seed, params.size)
+                   for i in range(params.num_stills)]
 
 
 def _rng(job: Job, purpose: str = '') -> np.random.Generator:
@@ -59,15 +62,8 @@ def _rng(job: Job, purpose: str = '') -> np.random.Generator:
 
 
 def stage_clip(job: Job) -> Tuple[Scene, Poses, np.random.Generator]:
-    """Draw all that a clip shows, but no frames yet.
-
-    Args:
-        job (Job): A job with a class.
-
-    Returns:
-        Tuple[Scene, Poses, np.random.Generator]: Scene, T poses from 24 to
-        48, and the source of what is still to be drawn.
-    """
+    """Draw all that a clip shows, but no frames yet: the scene, from 24 to 48
+    poses, and the source of what is still to be drawn."""
     rng = _rng(job)
     scene = draw_scene(job.cls.colour, job.cls.shape, job.size, rng)
     poses = moving_poses(job.cls.motion, int(rng.integers(24, 49)), rng)
@@ -75,14 +71,7 @@ def stage_clip(job: Job) -> Tuple[Scene, Poses, np.random.Generator]:
 
 
 def caption_clip(job: Job) -> str:
-    """Say in words what a clip shows.
-
-    Args:
-        job (Job): A job with a class.
-
-    Returns:
-        str: The caption, see :func:`captions.describe_clip`.
-    """
+    """Say in words what a clip shows."""
     scene, poses, _ = stage_clip(job)
     # A generator of its own, so that captions leave the clips as they are.
     return describe_clip(*job.cls, poses, scene.background_kind,
@@ -96,7 +85,7 @@ def render_clip(job: Job) -> Tuple[np.ndarray, int]:
         job (Job): A job with a class.
 
     Returns:
-        Tuple[np.ndarray, int]: Frames [T, S, S, 3], RGB, uint8, T from 24 to
+        tuple[np.ndarray, int]: Frames [T, S, S, 3], RGB, uint8, T from 24 to
         48, and frames per second.
     """
     scene, poses, rng = stage_clip(job)
@@ -104,40 +93,58 @@ def render_clip(job: Job) -> Tuple[np.ndarray, int]:
 
 
 def render_still(job: Job) -> Tuple[np.ndarray, str]:
-    """Draw a still frame.
-
-    Args:
-        job (Job): A job without a class.
-
-    Returns:
-        Tuple[np.ndarray, str]: Frames [1, S, S, 3], RGB, uint8, and caption.
-    """
+    """Draw a still frame [S, S, 3], RGB, uint8, and caption it."""
     rng = _rng(job)
     colour, shape = str(rng.choice(COLOURS)), str(rng.choice(SHAPES))
     scene = draw_scene(colour, shape, job.size, rng)
     pose = still_pose(rng)
     caption = describe(colour, shape, pose, scene.background_kind, rng)
-    return render(scene, pose, rng), caption
+    return render(scene, pose, rng)[0], caption
 
 
-def make_files(jobs: Sequence[Job], root: str) -> List[Optional[str]]:
-    """Draw and encode a batch of files.
+def write_video(path: str, frames: np.ndarray, fps: int) -> None:
+    """Encode frames as H.264 in an mp4 file; the same frames give the same
+    bytes.
+
+    Args:
+        path (str): File to write.
+        frames (np.ndarray): Frames [T, H, W, 3], RGB, uint8, H and W even.
+        fps (int): Frames per second.
+    """
+    with av.open(path, 'w', options=dict(fflags='+bitexact')) as container:
+        stream = container.add_stream('libx264', rate=fps, options=_X264)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = 'yuv420p'
+        stream.thread_count = 1
+        for frame in frames:
+            picture = av.VideoFrame.from_ndarray(frame, format='rgb24')
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+
+
+def start_worker() -> None:
+    """Set up a process that makes files."""
+    cv2.setNumThreads(1)
+    # Ctrl-C is for the parent, which cleans up; workers end with it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def make_files(jobs: Sequence[Job], root: str) -> List[str]:
+    """Draw and encode a batch of files; captions of its still frames.
 
     Args:
         jobs (Sequence[Job]): The files; their folders must exist.
         root (str): The data set's folder.
-
-    Returns:
-        List[Optional[str]]: Each still frame's caption, None for clips.
     """
     captions = []
     for job in jobs:
         path = str(Path(root) / job.path)
-        if job.cls is None:
-            frames, caption = render_still(job)
-            write_still(path, frames[0])
-        else:
-            (frames, fps), caption = render_clip(job), None
-            write_video(path, frames, fps)
+        if job.cls:
+            write_video(path, *render_clip(job))
+            continue
+        frame, caption = render_still(job)
+        picture = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
+        if not cv2.imwrite(path, picture, [cv2.IMWRITE_JPEG_QUALITY, 95]):
+            raise OSError(f'cannot write {path}')
         captions.append(caption)
     return captions

@@ -1,7 +1,10 @@
-"""``vifi-clip mini-world``, ``tools/make_mini_dataset.py``."""
+"""``vifi-clip mini-world``."""
 import argparse
-import sys
+from dataclasses import dataclass
 from typing import Optional, Sequence
+
+from ..cli.options import natural_int, number, positive_int
+from .world import WorldParams
 
 _EXAMPLES = """\
 examples:
@@ -13,72 +16,53 @@ examples:
 """
 
 
-def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
-    """Command line of the small world."""
+@dataclass(frozen=True)
+class Options:
+    """The options of the command; see ``build.build``."""
+
+    out: str
+    params: WorldParams
+    workers: Optional[int]
+    force: bool
+
+
+def parse_args(argv: Optional[Sequence[str]] = None) -> Options:
+    """Read the command line."""
     parser = argparse.ArgumentParser(
         description='Render a small video data set: a training set and a '
         'target set of 24\nclasses each, 8 zero-shot classes and captioned '
         'still frames, with splits for\nevery protocol.',
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--out', required=True, help='folder to make')
-    parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument(
-        '--workers',
-        type=int,
-        help='processes to render with; they do not change the result '
-        '(default: one for each CPU)')
-    parser.add_argument(
-        '--train-per-class',
-        type=int,
-        default=32,
-        help='training clips of each class of the training set '
-        '(default: %(default)s)')
-    parser.add_argument(
-        '--target-train-per-class',
-        type=int,
+    add = parser.add_argument
+    add('--out', required=True, help='folder to make')
+    add('--seed', type=natural_int, default=0)
+    add('--workers', type=positive_int, help='processes to render with; they '
+        'do not change the result (default: one for each CPU)')
+    add('--train-per-class', type=positive_int, default=32,
+        help='training clips of each class of the training set (default: '
+        '%(default)s)')
+    add('--target-train-per-class', type=natural_int,
         help='training clips of each class of the target set; K-shot lists '
         'need K of them, 0 leaves the target set out (default: 24, or '
         '--train-per-class if that is less)')
-    parser.add_argument(
-        '--test-per-class',
-        type=int,
-        default=42,
+    add('--test-per-class', type=positive_int, default=42,
         help='validation clips of each class; 42 x 24 classes can tell a '
         'difference of 3 points (default: %(default)s)')
-    parser.add_argument(
-        '--num-stills',
-        type=int,
-        default=3000,
+    add('--num-stills', type=positive_int, default=3000,
         help='captioned still frames (default: %(default)s)')
-    parser.add_argument(
-        '--size',
-        type=int,
-        default=64,
+    add('--size', type=number(int, 32, 1024), default=64,
         help='side of the frames in pixels (default: %(default)s)')
-    parser.add_argument(
-        '--force',
-        action='store_true',
+    add('--force', action='store_true',
         help='replace a data set made with other options')
-    return parser.parse_args(argv)
+    args = vars(parser.parse_args(argv))
+    if args['size'] % 2:
+        parser.error('--size must be even (H.264)')
+    rest = {name: args.pop(name) for name in ('out', 'workers', 'force')}
+    return Options(params=WorldParams(**args), **rest)
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Make the data set.
-
-    Returns:
-        int: 0; 2 after an error in what the user gave, 130 after Ctrl-C.
-    """
-    args = vars(parse_args(argv))
-    from .build import WorldParams, build
-    from .folder import MiniWorldError
-    run = {key: args.pop(key) for key in ('out', 'workers', 'force')}
-    try:
-        build(params=WorldParams(**args), **run)
-    except (MiniWorldError, OSError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print('interrupted; nothing was left behind', file=sys.stderr)
-        return 130
-    return 0
+def run(options: Options) -> None:
+    """Make the data set."""
+    from .build import build
+    build(options.out, options.params, options.workers, options.force)

@@ -1,6 +1,5 @@
 """Guards the output folder: what is in it, and whether it may be replaced."""
 import glob
-import hashlib
 import json
 import os
 import shutil
@@ -9,35 +8,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterator, List
 
+from projects.vifi_clip.files import sha256_of
+
 MANIFEST = 'manifest.json'
 _ENTRIES = {'annotations', 'stills', 'videos', MANIFEST}
 
 
-class MiniWorldError(ValueError):
-    """Something the user can put right: the message says what and how."""
-
-
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file in hexadecimal digits."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def read_manifest(folder: Path) -> dict:
-    """Read the manifest of a data set.
-
-    Args:
-        folder (Path): The data set's folder.
-
-    Returns:
-        dict: The manifest; empty if there is none or it is not ours.
+    """The manifest of a data set; empty if there is none or it is not ours.
     """
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
     except (OSError, ValueError):
         return {}
-    ours = (
-        isinstance(manifest, dict) and 'mini_world' in manifest
-        and isinstance(manifest.get('annotations'), dict))
+    ours = (isinstance(manifest, dict) and 'mini_world' in manifest
+            and isinstance(manifest.get('annotations'), dict))
     return manifest if ours else {}
 
 
@@ -47,10 +32,10 @@ def damages(folder: Path, manifest: dict, paths: List[str]) -> List[str]:
     Args:
         folder (Path): The data set's folder.
         manifest (dict): Its manifest.
-        paths (List[str]): Paths of all its videos, relative to the folder.
+        paths (list[str]): Paths of all its videos, relative to the folder.
 
     Returns:
-        List[str]: One phrase for each file, such as 'stills/0001.jpg is
+        list[str]: One phrase for each file, such as 'stills/0001.jpg is
         missing'. Videos are only looked for, annotations are read.
     """
     present = {
@@ -58,37 +43,27 @@ def damages(folder: Path, manifest: dict, paths: List[str]) -> List[str]:
         for top in ('videos', 'stills')
         for root, _, names in os.walk(folder / top) for name in names
     }
-    found = [f'{path} is missing' for path in paths if path not in present]
+    faults = [f'{path} is missing' for path in paths if path not in present]
     for name, digest in manifest['annotations'].items():
         path = folder / 'annotations' / name
         if not path.is_file():
-            found.append(f'annotations/{name} is missing')
-        elif sha256(path) != digest:
-            found.append(f'annotations/{name} was changed')
-    return found
+            faults.append(f'annotations/{name} is missing')
+        elif sha256_of(path) != digest:
+            faults.append(f'annotations/{name} was changed')
+    return faults
 
 
 def foreign_entries(folder: Path) -> List[str]:
-    """List what lies in a folder and was not put there by us.
-
-    Args:
-        folder (Path): A folder, with or without a data set.
-
-    Returns:
-        List[str]: Relative paths; all entries if there is no manifest.
-    """
+    """List what lies in a folder and was not put there by us; all of it if
+    there is no manifest."""
     manifest = read_manifest(folder)
     if not manifest:
         return sorted(os.listdir(folder))
     foreign = set(os.listdir(folder)) - _ENTRIES
     annotations = folder / 'annotations'
-    if annotations.is_dir():
-        foreign |= {
-            f'annotations/{name}'
-            for name in os.listdir(annotations)
-            if name not in manifest['annotations']
-        }
-    return sorted(foreign)
+    names = os.listdir(annotations) if annotations.is_dir() else []
+    return sorted(foreign | {f'annotations/{name}' for name in names
+                             if name not in manifest['annotations']})
 
 
 @contextmanager

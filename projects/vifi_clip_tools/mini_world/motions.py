@@ -67,13 +67,8 @@ def _orbiting(poses, phase, rng):
     poses.y = 0.5 + reach * np.sin(angle)
 
 
-_MOTIONS = dict(
-    bouncing=_bouncing,
-    sliding=_sliding,
-    spinning=_spinning,
-    pulsing=_pulsing,
-    blinking=_blinking,
-    orbiting=_orbiting)
+_MOTIONS = dict(bouncing=_bouncing, sliding=_sliding, spinning=_spinning,
+                pulsing=_pulsing, blinking=_blinking, orbiting=_orbiting)
 
 
 def _resting(num_frames, rng):
@@ -95,16 +90,7 @@ def _resting(num_frames, rng):
 
 def moving_poses(motion: str, num_frames: int,
                  rng: np.random.Generator) -> Poses:
-    """Draw the course of one clip.
-
-    Args:
-        motion (str): A name of ``world.MOTIONS``.
-        num_frames (int): Length T of the clip.
-        rng (np.random.Generator): Source of the start, speed and phase.
-
-    Returns:
-        Poses: T poses; between one and two and a half rounds of the motion.
-    """
+    """Draw T poses: between one and two and a half rounds of a motion."""
     poses = _resting(num_frames, rng)
     rounds = rng.uniform(1.0, 2.5)
     phase = rng.uniform() + rounds * np.arange(num_frames) / num_frames
@@ -113,14 +99,8 @@ def moving_poses(motion: str, num_frames: int,
 
 
 def still_pose(rng: np.random.Generator) -> Poses:
-    """Draw one pose from everything that any motion visits.
-
-    Args:
-        rng (np.random.Generator): Source of the pose.
-
-    Returns:
-        Poses: One pose (T = 1), one in five faint.
-    """
+    """Draw one pose (T = 1) from all that motions visit; one in five is
+    faint."""
     faint = rng.uniform() < 0.2
     draws = dict(
         x=rng.uniform(0.16, 0.84),

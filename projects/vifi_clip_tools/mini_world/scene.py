@@ -1,7 +1,7 @@
 """Draws a scene: background, a distractor now and then, and the object."""
 import colorsys
 from dataclasses import dataclass
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -11,47 +11,28 @@ from .shapes import outline
 from .world import COLOURS, SHAPES
 
 # Hue in degrees and how far it may stray; neighbours never meet.
-_HUES = dict(
-    red=(-4, 6),
-    orange=(27, 5),
-    yellow=(55, 5),
-    green=(125, 15),
-    blue=(222, 12),
-    purple=(288, 12))
+_HUES = dict(red=(-4, 6), orange=(27, 5), yellow=(55, 5), green=(125, 15),
+             blue=(222, 12), purple=(288, 12))
 BACKGROUNDS = ('plain', 'gradient', 'stripes', 'checks', 'clouds')
 _SUBPIXEL_BITS = 8
 
 
 class Sprite(NamedTuple):
-    """Something to draw.
+    """Something to draw."""
 
-    Attributes:
-        rgb (np.ndarray): Colour [3], from 0 to 1.
-        points (np.ndarray): Outline [N, 2], see :func:`shapes.outline`.
-    """
-
-    rgb: np.ndarray
-    points: np.ndarray
+    rgb: np.ndarray  # [3], from 0 to 1
+    points: np.ndarray  # [N, 2], see shapes.outline
 
 
 @dataclass
 class Scene:
-    """All that stays the same throughout a clip.
-
-    Attributes:
-        object (Sprite): What the clip is about.
-        background_kind (str): One of :data:`BACKGROUNDS`.
-        backdrop (np.ndarray): Background and distractor [S, S, 3], from 0 to
-            1, for frames of S x S pixels.
-        brightness (float): Factor on all pixels.
-        noise (float): Standard deviation of the sensor noise, of 255 levels.
-    """
+    """All that stays the same throughout a clip."""
 
     object: Sprite
     background_kind: str
-    backdrop: np.ndarray
-    brightness: float
-    noise: float
+    backdrop: np.ndarray  # with the distractor, [S, S, 3], from 0 to 1
+    brightness: float  # factor on all pixels
+    noise: float  # standard deviation, of 255 levels
 
 
 def _tone(colour: str, rng) -> np.ndarray:
@@ -67,8 +48,8 @@ def _pattern(kind: str, size: int, rng) -> np.ndarray:
         return np.zeros((size, size))
     if kind == 'clouds':
         coarse = rng.uniform(-0.3, 1.3, (6, 6)).astype(np.float32)
-        clouds = cv2.resize(
-            coarse, (size, size), interpolation=cv2.INTER_CUBIC)
+        clouds = cv2.resize(coarse, (size, size),
+                            interpolation=cv2.INTER_CUBIC)
         return np.clip(clouds, 0, 1)
     steps = np.arange(size) / size
     angle, phase = rng.uniform(0, 2 * np.pi), rng.uniform()
@@ -111,63 +92,30 @@ def _paint(image: np.ndarray, sprite: Sprite, x, y, radius, tilt, opacity):
     image += alpha * (sprite.rgb - image)
 
 
-def _distractor(colour: str, shape: str, rng) -> Sprite:
-    other_colour = rng.choice([c for c in COLOURS if c != colour])
-    other_shape = rng.choice([s for s in SHAPES if s != shape])
-    return Sprite(_tone(other_colour, rng), outline(other_shape))
-
-
-def draw_scene(colour: str,
-               shape: str,
-               size: int,
-               rng: np.random.Generator,
-               background: Optional[str] = None,
-               distractor: Optional[bool] = None) -> Scene:
+def draw_scene(colour: str, shape: str, size: int,
+               rng: np.random.Generator) -> Scene:
     """Draw everything about a clip but the object's movement.
 
-    Args:
-        colour (str): A name of ``world.COLOURS``.
-        shape (str): A name of ``world.SHAPES``.
-        size (int): Side S of the frame in pixels.
-        rng (np.random.Generator): Source of all variation.
-        background (str, optional): One of :data:`BACKGROUNDS`. Defaults to
-            None, drawn.
-        distractor (bool, optional): Whether a small, faint other object
-            stands about. Defaults to None, drawn: one scene in three.
-
-    Returns:
-        Scene: The scene.
+    In one scene of three a small, faint other object stands about.
     """
     sprite = Sprite(_tone(colour, rng), outline(shape))
-    background = background or str(rng.choice(BACKGROUNDS))
+    background = str(rng.choice(BACKGROUNDS))
     backdrop = _background(background, size, rng)
-    if distractor is None:
-        distractor = rng.uniform() < 1 / 3
-    if distractor:
-        _paint(
-            backdrop,
-            _distractor(colour, shape, rng),
-            x=rng.uniform(0.1, 0.9),
-            y=rng.uniform(0.1, 0.9),
-            radius=rng.uniform(0.06, 0.09),
-            tilt=rng.uniform(-0.2, 0.2),
-            opacity=rng.uniform(0.4, 0.65))
+    if rng.uniform() < 1 / 3:
+        other_colour = rng.choice([c for c in COLOURS if c != colour])
+        other_shape = rng.choice([s for s in SHAPES if s != shape])
+        other = Sprite(_tone(other_colour, rng), outline(other_shape))
+        _paint(backdrop, other, x=rng.uniform(0.1, 0.9),
+               y=rng.uniform(0.1, 0.9), radius=rng.uniform(0.06, 0.09),
+               tilt=rng.uniform(-0.2, 0.2), opacity=rng.uniform(0.4, 0.65))
     return Scene(sprite, background, backdrop, rng.uniform(0.75, 1.1),
                  rng.uniform(1, 7))
 
 
 def render(scene: Scene, poses: Poses,
            rng: np.random.Generator) -> np.ndarray:
-    """Draw the frames of a clip.
-
-    Args:
-        scene (Scene): What stays the same.
-        poses (Poses): T poses of the object.
-        rng (np.random.Generator): Source of the sensor noise.
-
-    Returns:
-        np.ndarray: Frames [T, S, S, 3], RGB, uint8.
-    """
+    """Draw the frames of a clip, with sensor noise: [T, S, S, 3], RGB,
+    uint8."""
     shape = (len(poses.x), ) + scene.backdrop.shape
     frames = rng.standard_normal(shape, dtype=np.float32) * scene.noise
     for t, frame in enumerate(frames):

@@ -61,24 +61,13 @@ def _cross():
     return np.array(right + left)
 
 
-_OUTLINES = dict(
-    ring=_ring,
-    star=_star,
-    heart=_heart,
-    arrow=_arrow,
-    moon=_moon,
-    cross=_cross)
+_OUTLINES = dict(ring=_ring, star=_star, heart=_heart, arrow=_arrow,
+                 moon=_moon, cross=_cross)
 
 
 def outline(shape: str) -> np.ndarray:
-    """The outline of a shape, upright and around the origin.
-
-    Args:
-        shape (str): A name of ``world.SHAPES``.
-
-    Returns:
-        np.ndarray: Corners [N, 2] as (x, y), in units of the object's radius.
-    """
+    """The corners of a shape [N, 2] as (x, y), upright and around the origin,
+    in units of the object's radius."""
     points = _OUTLINES[shape]()
     # Around the middle of the area, so that spinning leaves the place alone.
     x, y = points.T

@@ -23,11 +23,7 @@ def still_path(index: int) -> str:
 
 
 def _draw(paths: Sequence[str], shots: int, seed: int) -> List[str]:
-    """Draw K clips; the draw for fewer shots is part of that for more.
-
-    Ordering by a hash needs no random generator, whose streams may change
-    from one release of a library to the next.
-    """
+    """Draw K clips, by the rule of ``splits.protocols.draw``."""
 
     def key(path):
         return hashlib.sha256(f'{seed} {path}'.encode()).digest()
@@ -59,15 +55,8 @@ def video_annotations(train_per_class: int, test_per_class: int,
     files count within their half. A K-shot file is there only if a class has
     K training clips.
 
-    Args:
-        train_per_class (int): Training clips of each class of the training
-            set.
-        test_per_class (int): Validation clips of each class of every set.
-        target_train_per_class (int): Training clips of each class of the
-            target set; with 0 none of its files is there.
-
     Returns:
-        Dict[str, List[str]]: File name to lines.
+        dict[str, list[str]]: File name to lines.
     """
     base, target = base_classes(), target_classes()
     groups = {'': train_classes(), 'zero_shot_': zero_shot_classes()}
@@ -91,15 +80,12 @@ def video_annotations(train_per_class: int, test_per_class: int,
 
 def retrieval_annotations(
         captions: Dict[str, str]) -> Dict[str, Dict[str, List[str]]]:
-    """The captioned clips, for MMAction2's VideoTextDataset.
+    """The captioned clips, for MMAction2's VideoTextDataset: by file name,
+    the captions of each clip, one of each.
 
     Args:
-        captions (Dict[str, str]): The caption of each clip of the training
+        captions (dict[str, str]): The caption of each clip of the training
             set by the clip's path, in order.
-
-    Returns:
-        Dict[str, Dict[str, List[str]]]: File name to the captions of each
-        clip; one of each.
     """
     parts = dict(train={}, test={})
     for path, caption in captions.items():
@@ -112,14 +98,7 @@ def retrieval_annotations(
 
 
 def still_annotations(captions: Sequence[str]) -> Dict[str, List[str]]:
-    """The caption list and the still frames with their caption's index.
-
-    Args:
-        captions (Sequence[str]): The caption of each still frame.
-
-    Returns:
-        Dict[str, List[str]]: File name to lines.
-    """
+    """The caption list and the still frames with their caption's index."""
     distinct = sorted(set(captions))
     index = {caption: i for i, caption in enumerate(distinct)}
     return {

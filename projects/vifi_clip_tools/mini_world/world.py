@@ -1,5 +1,6 @@
 """The vocabulary of the small world: what exists, and who does what."""
-from typing import List, NamedTuple
+from dataclasses import dataclass
+from typing import List, NamedTuple, Optional
 
 COLOURS = ('red', 'orange', 'yellow', 'green', 'blue', 'purple')
 SHAPES = ('ring', 'star', 'heart', 'arrow', 'moon', 'cross')
@@ -47,19 +48,45 @@ _ZERO_SHOT = (
 )
 
 
+@dataclass(frozen=True)
+class WorldParams:
+    """What the data set depends on.
+
+    Attributes:
+        seed (int): Seed of every draw, from 0.
+        train_per_class (int): Training clips of each of the training set's
+            24 classes.
+        test_per_class (int): Validation clips of each of these, of the
+            target set's 24 classes and of the 8 zero-shot classes.
+        target_train_per_class (int, optional): Training clips of each of the
+            target set's classes; 0 leaves the target set out. Defaults to
+            None: ``train_per_class``, 24 at most (more than the 16 of the
+            largest draw, so that the draws differ).
+        num_stills (int): Captioned still frames.
+        size (int): Side of the frames in pixels, even, from 32 to 1024.
+    """
+
+    seed: int = 0
+    train_per_class: int = 32
+    test_per_class: int = 42
+    target_train_per_class: Optional[int] = None
+    num_stills: int = 3000
+    size: int = 64
+
+    def __post_init__(self):
+        if self.target_train_per_class is None:
+            # Frozen; the manifest tells the number.
+            object.__setattr__(self, 'target_train_per_class',
+                               min(self.train_per_class, 24))
+
+
 def with_article(noun: str) -> str:
     """Put the indefinite article before ``noun``: 'an orange moon'."""
     return f'{"an" if noun[0] in "aeiou" else "a"} {noun}'
 
 
 class VideoClass(NamedTuple):
-    """One class of the data set.
-
-    Attributes:
-        colour (str): One of :data:`COLOURS`.
-        shape (str): One of :data:`SHAPES`.
-        motion (str): One of :data:`MOTIONS`.
-    """
+    """One class of the data set."""
 
     colour: str
     shape: str
@@ -67,12 +94,12 @@ class VideoClass(NamedTuple):
 
     @property
     def name(self) -> str:
-        """str: The class name in natural words, 'a red ring bouncing'."""
+        """The class name in natural words, 'a red ring bouncing'."""
         return f'{with_article(self.colour)} {self.shape} {self.motion}'
 
     @property
     def slug(self) -> str:
-        """str: The name of the class's folder, 'red-ring-bouncing'."""
+        """The name of the class's folder, 'red-ring-bouncing'."""
         return '-'.join(self)
 
 

@@ -1,23 +1,57 @@
-"""The small world's clips: what is named is what can be measured."""
+"""The small world's clips: what is named is what can be measured.
+
+Results that were published for the training set stay comparable only if later
+versions add clips and never change one. So some are pinned: grey levels of
+4 x 4 tiles, means over all frames, taken from version 1. A file's hash would
+tell encoders apart as well, and these compare whatever the machine.
+"""
 import cv2
 import decord
 import numpy as np
 import pytest
 
-from projects.vifi_clip_tools.mini_world.clips import Job, render_clip
-from projects.vifi_clip_tools.mini_world.encoding import write_video
+from projects.vifi_clip_tools.mini_world.clips import (Job, render_clip,
+                                                       render_still,
+                                                       write_video)
 from projects.vifi_clip_tools.mini_world.motions import moving_poses
 from projects.vifi_clip_tools.mini_world.world import MOTIONS, VideoClass
+
+
+def tiles(frames):
+    return frames.reshape(-1, 4, 16, 4, 16, 3).mean(axis=(0, 2, 4, 5)).ravel()
+
+
+@pytest.mark.parametrize('path, length, rate, expected', [
+    ('videos/red-ring-bouncing/train_000.mp4', 26, 15, [
+        94.5, 96.1, 97.5, 95.7, 99.1, 88.9, 89.2, 97.6, 94.8, 90.4, 95.6, 96.5,
+        98.5, 97.8, 94.1, 96.7]),
+    ('videos/purple-arrow-orbiting/val_009.mp4', 46, 25, [
+        72.9, 76.0, 68.7, 62.9, 74.6, 75.7, 71.3, 71.9, 71.9, 67.9, 68.2, 76.0,
+        72.7, 66.6, 67.3, 70.5])])
+def test_clips_stay(path, length, rate, expected):
+    cls = VideoClass(*path.split('/')[1].split('-'))
+    frames, fps = render_clip(Job(path, 0, 64, cls))
+    assert (len(frames), fps) == (length, rate)
+    np.testing.assert_allclose(tiles(frames), expected, atol=0.2)
+
+
+def test_stills_stay():
+    frame, caption = render_still(Job('stills/0007.jpg', 0, 64))
+    assert caption == 'a medium-sized red cross in the middle'
+    np.testing.assert_allclose(
+        tiles(frame), [
+            125.9, 127.7, 125.2, 128.0, 128.2, 120.9, 124.4, 124.4, 124.6,
+            109.4, 106.0, 127.1, 127.3, 124.1, 125.3, 127.3], atol=0.2)
 
 
 @pytest.mark.parametrize('size', [32, 64])
 def test_encoding_repeats_to_the_byte(tmp_path, size):
     """With x264's defaults it does not, even in one thread."""
-    for index in range(12):
+    for index in range(6):
         cls = VideoClass('red', 'star', 'bouncing')
         frames, fps = render_clip(Job(f'clip/{index}', 0, size, cls))
         written = set()
-        for attempt in range(4):
+        for attempt in range(3):
             path = tmp_path / f'{attempt}.mp4'
             write_video(str(path), frames, fps)
             written.add(path.read_bytes())
@@ -71,40 +105,23 @@ def measured(tmp_path_factory):
     return table
 
 
-def test_bouncing_goes_up_and_down(measured):
-    assert measured['bouncing']['y'] > 25
-    assert measured['bouncing']['x'] < measured['bouncing']['y'] / 5
-
-
-def test_sliding_goes_sideways(measured):
-    assert measured['sliding']['x'] > 25
-    assert measured['sliding']['y'] < measured['sliding']['x'] / 5
-
-
-def test_orbiting_goes_both_ways_alike(measured):
+def test_motions_are_what_their_names_say(measured):
+    bouncing, sliding = measured['bouncing'], measured['sliding']
+    assert bouncing['y'] > 25 and bouncing['x'] < bouncing['y'] / 5
+    assert sliding['x'] > 25 and sliding['y'] < sliding['x'] / 5
     x, y = measured['orbiting']['x'], measured['orbiting']['y']
     assert min(x, y) > 25 and 0.8 < x / y < 1.25
-
-
-def test_spinning_turns_on_the_spot(measured):
     spinning = measured['spinning']
     assert spinning['turn'] > 0.5
     assert max(spinning['x'], spinning['y']) < 8
-    others = [row['turn'] for name, row in measured.items() if name in
-              ('bouncing', 'sliding', 'pulsing', 'orbiting')]
-    assert max(others) < 0.2
-
-
-def test_pulsing_grows_and_shrinks(measured):
     assert measured['pulsing']['area'] > 8
-    for name in ('bouncing', 'sliding', 'spinning', 'orbiting'):
-        assert measured[name]['area'] < 2
-
-
-def test_blinking_comes_and_goes(measured):
     assert measured['blinking']['strength'] < 0.25
-    for name in ('bouncing', 'sliding', 'spinning', 'orbiting'):
+    for name in 'bouncing', 'sliding', 'orbiting':
+        assert measured[name]['turn'] < 0.2
+    for name in 'bouncing', 'sliding', 'spinning', 'orbiting':
+        assert measured[name]['area'] < 2
         assert measured[name]['strength'] > 0.6
+    assert measured['pulsing']['turn'] < 0.2
 
 
 @pytest.mark.parametrize('motion', ['sliding', 'spinning', 'orbiting'])

@@ -1,0 +1,249 @@
+"""The small world: files and labels; what is made, refused and spared."""
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import decord
+import pytest
+from commands import refused, vifi
+from mmaction.registry import DATASETS
+
+from projects.vifi_clip_tools.mini_world.build import build
+from projects.vifi_clip_tools.mini_world.clips import Job, caption_clip
+from projects.vifi_clip_tools.mini_world.world import VideoClass, WorldParams
+
+ROOT = Path(__file__).parents[2]
+TINY = dict(train_per_class=2, test_per_class=1, num_stills=40, size=32)
+LEAST = dict(train_per_class=1, test_per_class=1, target_train_per_class=0,
+             num_stills=3, size=32)
+
+
+def call(out, *flags, **changes):
+    """Command line of the least world."""
+    options = {**LEAST, 'workers': 1, **changes}
+    return ['mini-world', '--out', out, *flags, *(
+        word for key, value in options.items()
+        for word in (f'--{key.replace("_", "-")}', value))]
+
+
+def digests(folder):
+    return {
+        path.relative_to(folder).as_posix():
+        hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob('*') if path.is_file()
+    }
+
+
+@pytest.fixture(scope='module')
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('world') / 'mini'
+    assert build(folder, WorldParams(**TINY), workers=2)
+    return folder
+
+
+@pytest.fixture
+def least(tmp_path):
+    build(tmp_path / 'mini', WorldParams(**LEAST), workers=1)
+    return tmp_path / 'mini'
+
+
+def lines(folder, name):
+    return (folder / 'annotations' / name).read_text().splitlines()
+
+
+def pairs(rows):
+    return [(row.split(' ')[0], int(row.split(' ')[1])) for row in rows]
+
+
+def test_files_decode_at_the_promised_size_and_length(world):
+    lengths = set()
+    for path in world.glob('videos/*/*.mp4'):
+        video = decord.VideoReader(str(path))
+        assert video[0].shape == (32, 32, 3)
+        assert 24 <= len(video) <= 48
+        lengths.add(len(video))
+    assert len(lengths) > 5
+    paths = sorted(world.glob('stills/*.jpg'))
+    assert [path.stem for path in paths] == [f'{i:04d}' for i in range(40)]
+    for path in paths:
+        assert cv2.imread(str(path)).shape == (32, 32, 3)
+
+
+@pytest.mark.parametrize('rows, classes, count', [
+    ('train', 'classes', 48), ('val', 'classes', 24),
+    ('target_train', 'target_classes', 48),
+    ('target_val', 'target_classes', 24), ('base_val', 'base_classes', 12),
+    ('novel_val', 'novel_classes', 12),
+    ('zero_shot_val', 'zero_shot_classes', 8),
+    ('few_shot_train_2shot_seed1', 'target_classes', 48)])
+def test_labels_name_the_folder_of_their_file(world, rows, classes, count):
+    names = lines(world, f'{classes}.txt')
+    listed = pairs(lines(world, f'{rows}.txt'))
+    assert len(listed) == count
+    for path, label in listed:
+        # 'a red ring bouncing' is in 'red-ring-bouncing'
+        assert Path(path).parent.name.split('-') == names[label].split()[1:]
+        assert (world / path).is_file()
+
+
+def test_captions_belong_to_their_still_and_tell_no_motion(world):
+    captions = lines(world, 'captions.txt')
+    rows = pairs(lines(world, 'stills.txt'))
+    assert len(rows) == 40 and len(set(captions)) == len(captions)
+    assert {index for _, index in rows} == set(range(len(captions)))
+    motions = {name.split()[-1] for name in lines(world, 'classes.txt')}
+    assert len(motions) == 6
+    for caption in captions:
+        assert not motions & set(caption.split())
+
+
+def test_every_object_has_captions(tmp_path):
+    build(tmp_path / 'mini', WorldParams(**{
+        **TINY, 'train_per_class': 1, 'num_stills': 700}), workers=2)
+    captions = ' '.join(lines(tmp_path / 'mini', 'captions.txt'))
+    for names in '', 'target_', 'zero_shot_':
+        for name in lines(tmp_path / 'mini', f'{names}classes.txt'):
+            _, colour, shape, _ = name.split(' ')
+            assert f'{colour} {shape}' in captions
+
+
+def test_captioned_clips_are_read_by_mmaction(world):
+    for part, split, count in (('train', 'train', 48), ('test', 'val', 24)):
+        dataset = DATASETS.build(dict(
+            type='VideoTextDataset', pipeline=[],
+            ann_file=f'annotations/retrieval_{part}.json',
+            data_root=str(world), data_prefix=dict(video='')))
+        rows = [dataset.get_data_info(i) for i in range(len(dataset))]
+        assert len(rows) == count
+        assert [Path(row['filename']).relative_to(world).as_posix()
+                for row in rows] == [
+                    path for path, _ in pairs(lines(world, f'{split}.txt'))]
+    texts = json.loads((world / 'annotations/retrieval_test.json').read_text())
+    job = Job('videos/red-ring-sliding/val_000.mp4', 0, 32,
+              VideoClass('red', 'ring', 'sliding'))
+    assert texts[job.path] == [caption_clip(job)]
+
+
+def test_workers_do_not_change_a_byte(world, tmp_path):
+    build(tmp_path / 'mini', WorldParams(**TINY), workers=1)
+    assert digests(tmp_path / 'mini') == digests(world)
+
+
+def test_clips_do_not_depend_on_how_many_there_are(world, least):
+    videos = {path: digest for path, digest in digests(least).items()
+              if path.endswith('.mp4')}
+    assert len(videos) == 24 * 2 + 8  # the target set is left out
+    assert videos.items() <= digests(world).items()
+
+
+@pytest.mark.parametrize('asked, count', [
+    (dict(), 24), (dict(train_per_class=3), 3),
+    (dict(train_per_class=3, target_train_per_class=5), 5),
+    (dict(target_train_per_class=0), 0)])
+def test_target_set_is_small_where_the_training_set_is(asked, count):
+    assert WorldParams(**asked).target_train_per_class == count
+
+
+def test_manifest_tells_what_was_made(world):
+    manifest = json.loads((world / 'manifest.json').read_text())
+    assert manifest['params'] == dict(
+        TINY, seed=0, target_train_per_class=2)
+    assert manifest['counts']['train'] == 48
+    assert manifest['counts']['target_train'] == 48
+    assert manifest['counts']['retrieval_test'] == 24
+    written = {f'annotations/{name}': digest
+               for name, digest in manifest['annotations'].items()}
+    assert written == {path: digest for path, digest in digests(world).items()
+                       if path.startswith('annotations/')}
+
+
+def test_command_makes_once_and_replaces_only_by_force(tmp_path, capsys):
+    out = tmp_path / 'deep' / 'mini'
+    assert vifi(*call(out)) == 0
+    before, times = digests(out), out.stat().st_mtime_ns
+    capsys.readouterr()
+    assert vifi(*call(out)) == 0
+    assert 'rendering' not in capsys.readouterr().out
+    refused(capsys, *call(out, seed=3), names='--force')
+    assert digests(out) == before and out.stat().st_mtime_ns == times
+    assert vifi(*call(out, '--force', seed=3)) == 0
+    after = digests(out)
+    assert after.keys() == before.keys()
+    assert all(after[path] != before[path] for path in after
+               if path.endswith('.mp4'))
+    assert [path.name for path in out.parent.iterdir()] == ['mini']
+
+
+@pytest.mark.parametrize('flags', [[], ['--force']])
+@pytest.mark.parametrize('name', ['thesis.txt', 'manifest.json'])
+def test_foreign_files_are_never_removed(tmp_path, capsys, flags, name):
+    (tmp_path / name).write_text('{"years": 5}')
+    refused(capsys, *call(tmp_path, *flags), names=[name, '--out'])
+    assert (tmp_path / name).read_text() == '{"years": 5}'
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize('folder', ['.', 'annotations'])
+def test_force_spares_what_was_added_to_a_data_set(least, capsys, folder):
+    added = least / folder / 'mine.txt'
+    added.write_text('x')
+    refused(capsys, *call(least, '--force', seed=1), names='mine.txt')
+    assert added.exists()
+    # It is no reason to doubt what is there, though.
+    assert vifi(*call(least)) == 0
+
+
+def test_damage_is_found(least, capsys):
+    listing = least / 'annotations' / 'train.txt'
+    kept = listing.read_text()
+    listing.write_text(kept.replace(' 3', ' 4'))
+    refused(capsys, *call(least), names='train.txt')
+    listing.write_text(kept)
+    (least / 'stills' / '0000.jpg').unlink()
+    refused(capsys, *call(least), names='stills/0000.jpg')
+    assert vifi(*call(least, '--force')) == 0
+
+
+@pytest.mark.parametrize('name, value', [
+    ('size', 33), ('size', 30), ('num_stills', 0), ('train_per_class', 0),
+    ('target_train_per_class', -1), ('test_per_class', -2), ('seed', -1),
+    ('workers', 0)])
+def test_wrong_options(tmp_path, capsys, name, value):
+    refused(capsys, *call(tmp_path / 'mini', **{name: value}),
+            names=f'--{name.replace("_", "-")}')
+    assert not list(tmp_path.iterdir())
+
+
+def test_unwritable_folder(tmp_path, capsys):
+    (tmp_path / 'file').write_text('')
+    for out in (tmp_path / 'file', tmp_path / 'file' / 'mini'):
+        refused(capsys, *call(out), names=str(tmp_path / 'file'))
+
+
+def test_what_a_killed_run_left_is_told(tmp_path, capsys):
+    (tmp_path / '.mini.0123abcd.partial').mkdir()
+    assert vifi(*call(tmp_path / 'mini')) == 0
+    assert '.mini.0123abcd.partial' in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_interrupted_run_leaves_nothing_half_made(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, '-m', 'projects.vifi_clip_tools', 'mini-world',
+         '--out', tmp_path / 'mini', '--workers', '1'], cwd=ROOT, text=True,
+        env={**os.environ, 'PYTHONPATH': str(ROOT)},
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob('.mini.*/videos/*/*.mp4')):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130 and 'Traceback' not in stderr
+    assert not list(tmp_path.iterdir())
