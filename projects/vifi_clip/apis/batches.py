@@ -2,13 +2,14 @@
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from numbers import Integral, Real
-from typing import Any, Callable, Iterable, Iterator, Optional, Sequence
+from typing import Any, Callable, Iterable, Iterator, List, Optional, Sequence
 
 import numpy as np
+from tqdm import tqdm
 
-from ..errors import UnreadableVideo, UserError
-from .pipeline import Views, check_views
+from ..errors import UnreadableVideo
 from .inputs import VideoInput, expand_inputs
+from .pipeline import Views
 from .sampling import VideoSampler
 
 NONE = 'none of these'
@@ -42,16 +43,18 @@ def check_arguments(batch_size: int,
                          f'{on_error!r}')
 
 
-def batches(sampler: VideoSampler,
-            videos: Any,
-            num_views: Views,
-            batch_size: int,
-            on_error: str,
-            show_progress: bool = False) -> Iterator[tuple]:
-    """Read videos, and gather them.
+def run_in_batches(run: Callable[[List[dict]], Iterable[dict]],
+                   sampler: VideoSampler,
+                   videos: Any,
+                   num_views: Views,
+                   batch_size: int,
+                   on_error: str,
+                   show_progress: bool = False) -> Iterator[dict]:
+    """Read videos, and put those that can be read through a model.
 
     Args:
-        sampler (VideoSampler): Reads one.
+        run (Callable): From the samples of a batch to the result of each.
+        sampler (VideoSampler): Reads a video.
         videos: See :func:`expand_inputs`; looked at before this returns.
         num_views: See :class:`ViFiCLIPInferencer`.
         batch_size (int): Videos of a batch.
@@ -59,34 +62,34 @@ def batches(sampler: VideoSampler,
         show_progress (bool): A bar on standard error. Defaults to False.
 
     Returns:
-        Iterator[tuple]: Of each batch the videos, the samples of those that
-        could be read, and for each video None or what is wrong with it.
+        Iterator[dict]: ``video`` (its name) with the items of its result, or
+        with ``error``: why it cannot be read.
     """
-    read = sampler.reader(check_views(num_views))
-    videos = expand_inputs(videos)
+    read, inputs = sampler.reader(num_views), expand_inputs(videos)
 
     def attempt(video: VideoInput) -> tuple:
         try:
-            return video, read(video), None
+            return video.name, read(video), None
         except UnreadableVideo as error:
             if on_error == 'raise':
                 raise
-            return video, None, ' '.join(error.reason.split())
+            return video.name, None, ' '.join(error.reason.split())
 
-    items = _ahead(attempt, videos, batch_size + _THREADS)
-    if show_progress:
-        from tqdm import tqdm
-        items = tqdm(items, total=len(videos), unit='video')
-    return _gathered(iter(items), batch_size)
+    def results() -> Iterator[dict]:
+        items = iter(tqdm(
+            _ahead(attempt, inputs, batch_size + _THREADS), unit='video',
+            total=len(inputs), disable=not show_progress))
+        while batch := list(islice(items, batch_size)):
+            samples = [sample for _, sample, error in batch if error is None]
+            done = iter(run(samples) if samples else ())
+            for name, _, error in batch:
+                yield (dict(video=name, **next(done)) if error is None else
+                       dict(video=name, error=error))
+
+    return results()
 
 
-def _gathered(items: Iterator[tuple], batch_size: int) -> Iterator[tuple]:
-    while batch := list(islice(items, batch_size)):
-        videos, samples, errors = zip(*batch)
-        yield videos, [s for s in samples if s is not None], errors
-
-
-def _ahead(function: Callable, items: Sequence, ahead: int) -> Iterable:
+def _ahead(function: Callable, items: Sequence, ahead: int) -> Iterator:
     """``map`` whose next results are made while the last one is used."""
     with ThreadPoolExecutor(_THREADS) as pool:
         waiting = [pool.submit(function, item) for item in items[:ahead]]
@@ -102,7 +105,8 @@ def _ahead(function: Callable, items: Sequence, ahead: int) -> Iterable:
 
 def ranked(scores: np.ndarray, names: Optional[Sequence[str]],
            topk: Optional[int], threshold: Optional[float]) -> dict:
-    """Scores [K] as ``label``, ``labels`` and ``scores``, best first."""
+    """Turn scores [K] into ``label``, ``labels`` and ``scores``, best first.
+    """
     order = np.argsort(-scores, kind='stable')[:topk]
     labels = [names[i] if names else int(i) for i in order]
     best = labels[0]
@@ -110,15 +114,3 @@ def ranked(scores: np.ndarray, names: Optional[Sequence[str]],
         best = NONE
     return dict(label=best, labels=labels,
                 scores=[float(scores[i]) for i in order])
-
-
-def one_video(video: Any) -> VideoInput:
-    """The only video of what was given.
-
-    Raises:
-        UserError: None, or several.
-    """
-    found = expand_inputs(video)
-    if len(found) != 1:
-        raise UserError(f'One video is wanted, {video} are {len(found)}')
-    return found[0]

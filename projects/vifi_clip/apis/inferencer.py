@@ -5,9 +5,7 @@ W windows.
 """
 import logging
 from dataclasses import dataclass
-from functools import partial
-from typing import (Any, Callable, Dict, Iterator, List, Optional, Sequence,
-                    Tuple, Union)
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
@@ -18,8 +16,9 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from ..errors import UserError
-from .batches import batches, check_arguments, one_video, ranked
-from .inputs import read_labels
+from ..models.recognizer import embed_frames
+from .batches import check_arguments, ranked, run_in_batches
+from .inputs import one_video, read_labels
 from .loading import load_model
 from .pipeline import Views
 from .sampling import Sampled, Timeline, VideoSampler
@@ -224,8 +223,8 @@ class ViFiCLIPInferencer:
         if self.model.data_preprocessor.format_shape != 'NCHW':
             raise UserError(f'The backbone of {self.cfg.filename} takes clips '
                             'and not frames on their own')
-        return self.model.cls_head.frame_embeddings(
-            self.model.backbone(self.normalise(images)), len(images))[0]
+        return embed_frames(self.model, self.normalise(images)[None],
+                            len(images))[0, 0]
 
     def normalise(self, images: np.ndarray) -> Tensor:
         """Frames uint8 [T, h, w, 3] to the model's input, [T, 3, h, w]."""
@@ -320,21 +319,20 @@ class ViFiCLIPInferencer:
         if labels is not None or templates is not None:
             self.set_labels(names, templates)
         self.warn_of_equal_labels()
-        parts = batches(self.sampler, videos, num_views, batch_size, on_error,
-                        show_progress)
-        run = partial(self._scores, self._label_state())
-        return (dict(video=name, error=error) if error else dict(
-            video=name, **ranked(scores, names, topk, threshold))
-                for name, scores, error in _joined(parts, run))
+        state = self._label_state()
 
-    @torch.no_grad()
-    def _scores(self, state: Optional[tuple],
-                samples: List[dict]) -> List[np.ndarray]:
-        if state != self._label_state():
-            raise UserError('The labels were changed while predictions with '
-                            'others were still being read; read those first')
-        done = self.model.test_step(pseudo_collate(samples))
-        return [sample.pred_score.float().cpu().numpy() for sample in done]
+        def run(samples: List[dict]) -> List[dict]:
+            if state != self._label_state():
+                raise UserError(
+                    'The labels were changed while predictions with others '
+                    'were still being read; read those first')
+            with torch.no_grad():
+                done = self.model.test_step(pseudo_collate(samples))
+            return [ranked(sample.pred_score.float().cpu().numpy(), names,
+                           topk, threshold) for sample in done]
+
+        return run_in_batches(run, self.sampler, videos, num_views,
+                              batch_size, on_error, show_progress)
 
     def embed(self,
               videos: Any,
@@ -352,28 +350,22 @@ class ViFiCLIPInferencer:
         """
         check_arguments(batch_size, on_error=on_error)
         self.classifier  # says what is missing
-        parts = batches(self.sampler, videos, num_views, batch_size, on_error)
-        return (dict(video=name, error=error) if error else dict(
-            video=name, embedding=embedding)
-                for name, embedding, error in _joined(parts,
-                                                      self._embeddings))
+        return run_in_batches(self._embeddings, self.sampler, videos,
+                              num_views, batch_size, on_error)
 
     @torch.no_grad()
-    def _embeddings(self, samples: List[dict]) -> np.ndarray:
+    def _embeddings(self, samples: List[dict]) -> List[dict]:
         data = self.model.data_preprocessor(pseudo_collate(samples), False)
-        inputs, head = data['inputs'], self.model.cls_head
-        feats = self.model.backbone(inputs.flatten(0, 1))
-        # [B, V*T, 3, H, W] -> [B*V*T, D]
-        views = head.fuse(head.frame_embeddings(feats))
-        views = views.unflatten(0, (len(inputs), -1)).mean(1)
-        # [B*V, D] -> [B, D]
-        return F.normalize(views, dim=-1).cpu().numpy()
+        frames = embed_frames(self.model, data['inputs'])
+        views = self.model.cls_head.fuse(frames).mean(1)
+        # [B, V, T, D] -> [B, V, D] -> [B, D]
+        rows = F.normalize(views, dim=-1).cpu().numpy()
+        return [dict(embedding=row) for row in rows]
 
     def window_embeddings(self, video: Any, window: float,
                           stride: float) -> WindowEmbeddings:
-        """Embed each window of a long video as a video of its own.
-
-        A frame that several windows share is decoded and encoded once.
+        """Embed windows of a long video; a frame that several share is decoded
+        and encoded once.
 
         Args:
             video: One video; see :func:`expand_inputs`.
@@ -410,13 +402,3 @@ class ViFiCLIPInferencer:
         windows = self.window_embeddings(video, window, stride)
         return Timeline(windows.times, self._softmax(windows.embeddings),
                         self.class_names, windows.window)
-
-
-def _joined(parts: Iterator[tuple],
-            run: Callable) -> Iterator[Tuple[str, Any, Optional[str]]]:
-    """Name, result and error of each video; ``run`` has what could be read.
-    """
-    for videos, samples, errors in parts:
-        results = iter(run(samples) if samples else ())
-        for video, error in zip(videos, errors):
-            yield video.name, None if error else next(results), error

@@ -120,6 +120,18 @@ def expand_inputs(inputs: Any) -> List[VideoInput]:
     return found
 
 
+def one_video(video: Any) -> VideoInput:
+    """Expand what must be one video.
+
+    Raises:
+        UserError: None, or several.
+    """
+    videos = expand_inputs(video)
+    if len(videos) != 1:
+        raise UserError(f'One video is wanted, {video} are {len(videos)}')
+    return videos[0]
+
+
 def _expand_one(item: Any, name: str) -> List[VideoInput]:
     if isinstance(item, VideoInput):
         return [item]

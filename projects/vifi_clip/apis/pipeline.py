@@ -3,6 +3,7 @@
 Letters: V temporal views, C crops, T frames of a view.
 """
 import copy
+import re
 from typing import List, Optional, Sequence, Tuple, Union
 
 from mmaction.registry import TRANSFORMS
@@ -46,8 +47,7 @@ class CheckSize(BaseTransform):
 
 
 class GivenFrames(BaseTransform):
-    """Take the frames that ``results['wanted']`` names, in place of sampling.
-    """
+    """Take frames ``results['wanted']`` in place of sampling."""
 
     def transform(self, results: dict) -> dict:
         """Set what a sampling transform sets, for one view."""
@@ -58,23 +58,22 @@ class GivenFrames(BaseTransform):
 
 
 def parse_views(text: str) -> Views:
-    """'1', '4', '4x3' or 'config' as ``num_views``.
+    """Read '1', '4', '4x3' or 'config' as ``num_views``.
 
     Raises:
-        ValueError: Anything else.
+        ValueError: It is something else.
     """
     if text == 'config':
         return None
-    parts = text.lower().split('x')
-    if len(parts) <= 2 and all(part.isascii() and part.isdecimal()
-                               for part in parts):
-        views = tuple(int(part) for part in parts)
-        if 1 <= views[0] <= _MOST_VIEWS and (len(views) == 1
-                                             or views[1] in (1, 3)):
-            return views if len(views) == 2 else views[0]
-    raise ValueError(f'--num-views {text}: give a number of temporal views '
-                     f'up to {_MOST_VIEWS} (4), with 1 or 3 crops (4x3), or '
-                     "'config'")
+    match = re.fullmatch('([0-9]+)(?:[xX]([0-9]+))?', text)
+    numbers = tuple(int(n) for n in match.groups() if n) if match else ()
+    try:
+        return check_views(numbers if len(numbers) == 2 else numbers[0])
+    except (ValueError, IndexError):
+        raise ValueError(
+            f'--num-views {text}: give a number of temporal views up to '
+            f"{_MOST_VIEWS} (4), with 1 or 3 crops (4x3), or 'config'"
+        ) from None
 
 
 def check_views(views: Views) -> Views:
@@ -83,12 +82,10 @@ def check_views(views: Views) -> Views:
     Raises:
         ValueError: Naming the value and what is allowed.
     """
-    if views is None:
-        return views
     pair = views if isinstance(views, tuple) else (views, 1)
-    if (len(pair) != 2 or not isinstance(pair[0], int)
-            or isinstance(pair[0], bool)
-            or not 1 <= pair[0] <= _MOST_VIEWS or pair[1] not in (1, 3)):
+    if views is not None and not (
+            len(pair) == 2 and type(pair[0]) is int
+            and 1 <= pair[0] <= _MOST_VIEWS and pair[1] in (1, 3)):
         raise ValueError('num_views must be a number of temporal views, a '
                          'pair (temporal, crops) with 1 or 3 crops, or None '
                          f"for the config's own; got {views!r}")
@@ -97,7 +94,7 @@ def check_views(views: Views) -> Views:
 
 def pipeline_cfg(cfg: Config, views: Views = 1,
                  num_frames: Optional[int] = None) -> List[dict]:
-    """Transforms for a number of views.
+    """Return the transforms for a number of views.
 
     Args:
         cfg (Config): With ``val_pipeline`` (one view) or a test set.
@@ -111,50 +108,40 @@ def pipeline_cfg(cfg: Config, views: Views = 1,
         UserError: The config has no such pipeline, or samples otherwise.
     """
     temporal, crops = views if isinstance(views, tuple) else (views, 1)
-    steps = copy.deepcopy(_base(cfg, temporal, crops))
+    dataset = (cfg.get('test_dataloader') or {}).get('dataset') or {}
+    own = dataset.get('pipeline') or cfg.get('test_pipeline')
+    if temporal is None:
+        base = own
+    elif crops == 1:
+        base = cfg.get('val_pipeline', own)
+    else:
+        base = next((steps for steps in (cfg.get('views_pipeline'), own)
+                     if steps and any(step['type'] == 'ThreeCrop'
+                                      for step in steps)), None)
+    if not base:
+        what = 'three crops' if crops == 3 else 'one view (val_pipeline)'
+        raise UserError(f'{cfg.filename} has no pipeline of {what}')
+    steps = copy.deepcopy(base)
+    samplers = [step for step in steps if step['type'] == _SAMPLER]
     if temporal is None or (temporal == 1 and num_frames is None
-                            and not _samplers(steps)):
+                            and not samplers):
         return steps
-    if not _samplers(steps):
+    if not samplers:
         raise UserError(
             f'{cfg.filename} does not sample with {_SAMPLER}, so that its '
             'views cannot be chosen; use its own (num_views=None; '
             '--num-views config)')
-    for step in _samplers(steps):
+    for step in samplers:
         step['num_views'] = temporal
-        if num_frames:
-            step['num_frames'] = num_frames
+        step['num_frames'] = num_frames or step['num_frames']
     return steps
-
-
-def _base(cfg: Config, temporal: Optional[int], crops: int) -> Sequence[dict]:
-    """The config's pipeline that comes nearest."""
-    loader = cfg.get('test_dataloader') or {}
-    own = (loader.get('dataset') or {}).get('pipeline')
-    own = own or cfg.get('test_pipeline')
-    if temporal is None or (crops == 1 and 'val_pipeline' not in cfg):
-        found = own
-    elif crops == 1:
-        found = cfg.val_pipeline
-    else:
-        found = next((steps for steps in (cfg.get('views_pipeline'), own)
-                      if steps and any(step['type'] == 'ThreeCrop'
-                                       for step in steps)), None)
-    if not found:
-        what = 'three crops' if crops == 3 else 'one view (val_pipeline)'
-        raise UserError(f'{cfg.filename} has no pipeline of {what}')
-    return found
-
-
-def _samplers(steps: Sequence[dict]) -> List[dict]:
-    return [step for step in steps if step['type'] == _SAMPLER]
 
 
 def build_steps(steps: Sequence[dict],
                 array: bool = False,
                 given: bool = False,
                 pixels: bool = False) -> list:
-    """Transforms from their settings.
+    """Build transforms from their settings.
 
     Args:
         steps (Sequence[dict]): From :func:`pipeline_cfg`.
@@ -199,7 +186,7 @@ def _final_size(steps: Sequence[dict]) -> Optional[Tuple[int, int]]:
 
 def count_views(steps: Sequence[dict],
                 num_frames: Optional[int]) -> Tuple[int, int]:
-    """How much of a video a pipeline takes.
+    """Count how much of a video a pipeline takes.
 
     Args:
         steps (Sequence[dict]): From :func:`pipeline_cfg`.

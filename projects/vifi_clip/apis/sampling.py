@@ -10,8 +10,8 @@ from mmengine.config import Config
 
 from ..datasets.video_reader import OPENERS, OpenedVideo, run_pipeline
 from ..errors import UnreadableVideo, UserError
-from .pipeline import Views, build_steps, pipeline_cfg
 from .inputs import VideoInput
+from .pipeline import Views, build_steps, check_views, pipeline_cfg
 
 _MOST_WINDOWS = 100_000
 
@@ -78,25 +78,33 @@ class VideoSampler:
         self.cfg = cfg
 
     def reader(self, num_views: Views) -> Callable[[VideoInput], dict]:
-        """What turns a video into a sample of the model."""
-        steps = pipeline_cfg(self.cfg, num_views)
-        kinds = {array: build_steps(steps, array) for array in (False, True)}
-        return lambda video: _run(video, kinds.__getitem__)[1]
+        """Return the function from a video to a sample of the model."""
+        steps = pipeline_cfg(self.cfg, check_views(num_views))
+        of_file, of_array = build_steps(steps), build_steps(steps, array=True)
+
+        def read(video: VideoInput) -> dict:
+            with video.opened() as here:
+                return _apply(of_file if here.frames is None else of_array,
+                              here, _info(here))
+
+        return read
 
     def sample(self, video: VideoInput,
                num_frames: Optional[int] = None) -> Sampled:
-        """One view up to its pixels."""
+        """Read one view up to its pixels."""
         steps = pipeline_cfg(self.cfg, 1, num_frames)
-        video, results = _run(
-            video, lambda array: build_steps(steps, array, pixels=True))
-        fps = _rate(results, video)
+        with video.opened() as here:
+            results = _apply(
+                build_steps(steps, here.frames is not None, pixels=True),
+                here, _info(here))
         indices = np.asarray(results['frame_inds']).reshape(-1)
-        times = _times(results, results['total_frames'], fps)[indices]
-        return Sampled(np.stack(results['imgs']), indices, times, fps)
+        times, fps = _times(results, here)
+        return Sampled(np.stack(results['imgs']), indices, times[indices],
+                       fps)
 
     def windows(self, video: VideoInput, window: float, stride: float,
                 num_frames: int) -> Windows:
-        """Sliding windows, each sampled sparsely as a whole video is.
+        """Plan windows, each sampled sparsely as a whole video is.
 
         Args:
             video (VideoInput): The video, as
@@ -119,8 +127,7 @@ class VideoSampler:
         first = next((i for i, step in enumerate(steps, 1)
                       if isinstance(step, OPENERS)), 0)
         results = _apply(steps[:first], video, _info(video))
-        total, fps = results['total_frames'], _rate(results, video)
-        times = _times(results, total, fps)
+        times, fps = _times(results, video)
         window = min(window, times[-1])
         count = np.ceil((times[-1] - window) / stride - 1e-9) + 1
         if count > _MOST_WINDOWS:
@@ -132,7 +139,7 @@ class VideoSampler:
         # the frame that is on the screen then
         frames = np.searchsorted(
             times, starts[:, None] + offsets + 1e-6 / fps, 'right') - 1
-        frames = np.clip(frames, 0, total - 1)
+        frames = np.clip(frames, 0, results['total_frames'] - 1)
         # [W, T]
         unique, places = np.unique(frames, return_inverse=True)
 
@@ -157,18 +164,6 @@ def _info(video: VideoInput) -> dict:
                 total_frames=len(video.frames))
 
 
-def _run(video: VideoInput,
-         steps: Callable[[bool], list]) -> Tuple[VideoInput, dict]:
-    """Apply transforms, of a file or of an array, to one video.
-
-    Returns:
-        tuple: The video as it was opened, and what the last step returns.
-    """
-    with video.opened() as here:
-        return here, _apply(steps(here.frames is not None), here,
-                            _info(here))
-
-
 def _apply(steps: list, video: VideoInput, info: dict) -> dict:
     """Apply transforms to one video that is here.
 
@@ -186,16 +181,15 @@ def _apply(steps: list, video: VideoInput, info: dict) -> dict:
     return results
 
 
-def _times(results: dict, total: int, fps: float) -> np.ndarray:
-    """Start of each frame, and the end, in seconds [total + 1]."""
-    times = results['frame_times']() if 'frame_times' in results else None
-    return np.arange(total + 1) / fps if times is None else times
-
-
-def _rate(results: dict, video: VideoInput) -> float:
-    """Frames in a second."""
+def _times(results: dict, video: VideoInput) -> Tuple[np.ndarray, float]:
+    """Start of each frame, and the end, in seconds [total + 1]; frames in a
+    second."""
     fps = results.get('avg_fps')
     if video.frames is None and not fps:
         reader = results.get('video_reader')
         fps = reader.get_avg_fps() if hasattr(reader, 'get_avg_fps') else None
-    return float(fps or video.fps)
+    fps = float(fps or video.fps)
+    times = results['frame_times']() if 'frame_times' in results else None
+    if times is None:
+        times = np.arange(results['total_frames'] + 1) / fps
+    return times, fps

@@ -186,7 +186,7 @@ def _check(args: argparse.Namespace) -> None:
 
 def _check_video(args: argparse.Namespace) -> None:
     """Read the video once before weights are loaded, or downloaded."""
-    from projects.vifi_clip.apis.batches import one_video
+    from projects.vifi_clip.apis.inputs import one_video
     clip = one_video(args.clip)
     args.clip = clip.path
 
