@@ -50,13 +50,11 @@ exit codes
 
 def usage() -> str:
     """Return the text of ``vifi-clip --help``; it fits 80 columns."""
-    groups: Dict[str, List[str]] = {}
+    groups: Dict[str, str] = {}
     for name, command in COMMANDS.items():
-        groups.setdefault(command.group, []).append(
-            f'  {name:<14}{command.summary}')
-    parts = [f'\n{group}\n' + '\n'.join(lines) + '\n'
-             for group, lines in groups.items()]
-    return _HEAD + ''.join(parts) + _TAIL
+        heading = groups.setdefault(command.group, f'\n{command.group}\n')
+        groups[command.group] = f'{heading}  {name:<14}{command.summary}\n'
+    return _HEAD + ''.join(groups.values()) + _TAIL
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:

@@ -8,7 +8,7 @@ import threading
 from contextlib import contextmanager
 from typing import Any, Iterator, Optional, Tuple
 
-from ..cli.signals import ended_by_signals
+from ..cli.processes import ended_by_signals
 from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.errors import need
 from .style import CSS

@@ -14,7 +14,7 @@ from projects.vifi_clip.apis.inputs import read_labels
 from projects.vifi_clip.errors import UserError, need
 
 from ..cli.outputs import check_target
-from ..cli.signals import ended_by_signals
+from ..cli.processes import ended_by_signals
 from . import accuracy, checking, metadata
 from .accuracy import Accuracy, Videos
 from .checking import TOLERANCE, Check

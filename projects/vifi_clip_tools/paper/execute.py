@@ -10,7 +10,7 @@ from typing import Dict, Iterable, List, Optional, Sequence
 import torch
 
 from ..run import test, train
-from ..cli.processes import Step, interruptible
+from ..cli.processes import Step, ended_by_signals
 from projects.vifi_clip.errors import UserError
 from .layout import Layout, ShellText, shell_script
 from .runs import Run
@@ -75,7 +75,7 @@ class Executor:
         """
         self.total, self.begin = len(runs), time.time()
         active: Dict[str, Step] = {}
-        with interruptible():
+        with ended_by_signals():
             try:
                 self._work(list(runs), active)
             except BaseException:  # interrupted: leave no orphan behind
