@@ -1,19 +1,17 @@
 """What happens when something on the page is touched."""
 import os.path as osp
 from dataclasses import dataclass, field, replace
-from functools import wraps
-from typing import Any, Callable, FrozenSet, List, Optional, Tuple
+from typing import FrozenSet, List, Optional, Tuple
 
 from projects.vifi_clip.errors import UserError
+
 from . import markup
-from .answers import Request
-from .chart import chart
 from .limits import check_video
-from .service import Recogniser, auto_window
+from .service import Recogniser, Request, auto_window
 
 ATTENTION, TIMELINE = 'attention', 'timeline'
 FIRST = 'Recognise a video first.'
-# Whoever wrote them had visitors in mind; others are ours, and go to the log.
+# Errors with a text for visitors; others are ours, and go to the log.
 _EXPECTED = (UserError, ValueError, OSError)
 
 
@@ -32,36 +30,12 @@ class Shown:
     done: FrozenSet[str] = frozenset()
 
 
-def _told(count: int) -> Callable:
-    """Turn errors that a visitor can mend into text in the first output.
-
-    Args:
-        count (int): Outputs; the others are emptied.
-    """
-
-    def decorate(function: Callable) -> Callable:
-
-        @wraps(function)
-        def run(self: 'Handlers', *args) -> Any:
-            try:
-                return function(self, *args)
-            except _EXPECTED as error:
-                text = markup.alert(_readable(error, args))
-                return (text, *[None] * (count - 1)) if count > 1 else text
-
-        return run
-
-    return decorate
-
-
-def _readable(error: Exception, args: Tuple) -> str:
-    """The message, without the server's folders."""
+def _alert(error: Exception, path: Optional[str] = None) -> str:
+    """Return the message of an error, without the server's folders."""
     text = str(error)
-    for arg in args:
-        path = arg.request.path if isinstance(arg, Shown) else arg
-        if isinstance(path, str) and osp.isabs(path):
-            text = text.replace(path, osp.basename(path))
-    return text
+    if path:
+        text = text.replace(osp.join(osp.dirname(path), ''), '')
+    return markup.alert(text)
 
 
 class Handlers:
@@ -90,7 +64,6 @@ class Handlers:
             text = markup.alert(str(error))
         return text, '', markup.note(FIRST), markup.note(FIRST), None
 
-    @_told(3)
     def recognise(self, path: Optional[str], labels: str, template: str,
                   threshold: float, num_views: int) -> Tuple:
         """Rank the labels.
@@ -98,14 +71,16 @@ class Handlers:
         Returns:
             tuple: The answer, the frames, what is shown.
         """
-        request = self.recogniser.check(path, labels, template, threshold,
-                                        num_views)
-        result = self.recogniser.recognise(request)
+        try:
+            request = self.recogniser.check(path, labels, template, threshold,
+                                            num_views)
+            result = self.recogniser.recognise(request)
+        except _EXPECTED as error:
+            return _alert(error, path), None, None
         return (markup.verdict(request, result),
                 markup.frames(result.frames, 'The frame'),
                 Shown(request, [label for label, _ in result.ranking]))
 
-    @_told(2)
     def attention(self, shown: Optional[Shown], method: str,
                   text: Optional[str]) -> Tuple:
         """Lay attention over the frames.
@@ -115,18 +90,18 @@ class Handlers:
         """
         if shown is None:
             return markup.note(FIRST), None
+        # Also after an error: a tower without attention says it once.
+        done = replace(shown, done=shown.done | {ATTENTION})
         text = text if text in shown.labels else shown.labels[0]
         try:
             frames = self.recogniser.attention(shown.request, method, text)
-        except _EXPECTED as error:  # said once, as a tower without any would
-            return (markup.alert(_readable(error, (shown, ))),
-                    _done(shown, ATTENTION))
+        except _EXPECTED as error:
+            return _alert(error, shown.request.path), done
         remark = 'Blue to red: more; each frame has a scale of its own.'
         if method == 'gradient':
             remark = f'What speaks for "{text}". ' + remark
         return (markup.note(remark)
-                + markup.frames(frames, 'Attention over the frame'),
-                _done(shown, ATTENTION))
+                + markup.frames(frames, 'Attention over the frame'), done)
 
     def timeline(self, shown: Optional[Shown], window: Optional[float],
                  stride: Optional[float]) -> Tuple:
@@ -142,21 +117,19 @@ class Handlers:
         """
         if shown is None:
             return markup.note(FIRST), None
+        done = replace(shown, done=shown.done | {TIMELINE})
         automatic = auto_window(shown.request.seconds)
+        window = window or automatic[0]
         try:
             result = self.recogniser.timeline(
-                shown.request, window or automatic[0],
-                stride or min(automatic[1], (window or automatic[0]) / 2))
+                shown.request, window, stride or min(automatic[1], window / 2))
         except _EXPECTED as error:
-            return (markup.alert(_readable(error, (shown, ))),
-                    _done(shown, TIMELINE))
-        return chart(result), _done(shown, TIMELINE)
+            return _alert(error, shown.request.path), done
+        return markup.chart(result), done
 
-    @_told(1)
     def search(self, query: str, topk: float) -> str:
         """Search the index."""
-        return markup.hits(self.recogniser.search(query, int(topk)))
-
-
-def _done(shown: Shown, tab: str) -> Shown:
-    return replace(shown, done=shown.done | {tab})
+        try:
+            return markup.hits(self.recogniser.search(query, int(topk)))
+        except _EXPECTED as error:
+            return _alert(error)

@@ -3,7 +3,10 @@ import os.path as osp
 from dataclasses import dataclass
 from typing import List, Optional
 
-from projects.vifi_clip.errors import UserError
+from projects.vifi_clip.datasets.video_reader import duration, open_container
+from projects.vifi_clip.errors import UnreadableVideo, UserError
+
+from .options import Limits
 
 MOST_LABELS = 200  # each is a pass through the text tower
 _MOST_CHARACTERS = 200  # of a label or a query
@@ -14,53 +17,16 @@ _CONTAINERS = ('mp4', 'webm')
 
 
 @dataclass(frozen=True)
-class Limits:
-    """Limits of one visit.
-
-    Args:
-        upload_mb (float): Size of a video, in 10^6 bytes.
-        seconds (float): Time that one request may take.
-        video_seconds (float): Length of a video.
-
-    Raises:
-        ValueError: One that is not above 0.
-    """
-    upload_mb: float = 200
-    seconds: float = 60
-    video_seconds: float = 600
-
-    def __post_init__(self) -> None:
-        for option, value in (('--max-upload-mb', self.upload_mb),
-                              ('--timeout', self.seconds),
-                              ('--max-seconds', self.video_seconds)):
-            if not 0 < value < float('inf'):
-                raise ValueError(f'{option} {value:g}: above 0')
-
-
-@dataclass(frozen=True)
 class Facts:
-    """What a video file says of itself.
-
-    Attributes:
-        seconds (float): Length; 0 where nothing tells.
-        width, height (int): Pixels.
-        plays (bool): Browsers can show it.
-    """
-    seconds: float
+    """What a video file says of itself."""
+    seconds: float  # 0 where nothing tells
     width: int
     height: int
-    plays: bool = True
+    plays: bool  # browsers can show it
 
 
 def check_video(path: Optional[str], limits: Limits) -> Facts:
-    """Look into a video file without decoding it.
-
-    Args:
-        path (str, optional): What the visitor gave.
-        limits (Limits): What may be given.
-
-    Returns:
-        Facts: Of the video.
+    """Look into the file of a visitor without decoding it.
 
     Raises:
         UserError: No video, or one that is unreadable, too large or too
@@ -76,7 +42,17 @@ def check_video(path: Optional[str], limits: Limits) -> Facts:
     if megabytes > limits.upload_mb:
         raise UserError(f'{name} has {megabytes:.0f} MB; at most '
                         f'{limits.upload_mb:g} MB are taken.')
-    facts = _facts(path, name)
+    try:
+        with open_container(path) as container:
+            codec = container.streams.video[0].codec_context
+            plays = codec.name in _CODECS and any(
+                kind in container.format.name for kind in _CONTAINERS)
+            facts = Facts(duration(container), codec.width, codec.height,
+                          plays)
+    except UnreadableVideo as error:
+        raise UnreadableVideo(name, error.reason) from error
+    except (OSError, ValueError) as error:  # FFmpeg's, from the packets
+        raise UnreadableVideo(name, 'it is damaged') from error
     if facts.seconds > limits.video_seconds:
         raise UserError(f'{name} is {facts.seconds:.0f} s long; at most '
                         f'{limits.video_seconds:g} s are taken. Cut out the '
@@ -87,36 +63,11 @@ def check_video(path: Optional[str], limits: Limits) -> Facts:
     return facts
 
 
-def _facts(path: str, name: str) -> Facts:
-    import av
+def split_labels(text: Optional[str]) -> List[str]:
+    """Split the labels of a text box at commas and line breaks.
 
-    from projects.vifi_clip.datasets.video_reader import CONTAINERS, duration
-    try:
-        with av.open(path, options=dict(
-                format_whitelist=CONTAINERS)) as container:
-            streams = container.streams.video
-            if not streams:
-                raise UserError(f'{name} has no pictures: it is not a video.')
-            stream = streams[0]
-            codec = stream.codec_context
-            return Facts(duration(container), codec.width,
-                         codec.height, codec.name in _CODECS
-                         and any(kind in container.format.name
-                                 for kind in _CONTAINERS))
-    except (av.FFmpegError, OSError, ValueError) as error:
-        raise UserError(f'{name} cannot be read: it is not a video, or it is '
-                        'damaged.') from error
-
-
-def read_labels(text: Optional[str]) -> List[str]:
-    """Labels out of a text box.
-
-    Args:
-        text (str, optional): With commas or line breaks between.
-
-    Returns:
-        list[str]: Each once. Never read from a file, which would let
-        visitors look at the server's.
+    They are never read from a file, which would let visitors look at the
+    server's.
 
     Raises:
         UserError: None, too many, or a very long one.
@@ -134,12 +85,8 @@ def read_labels(text: Optional[str]) -> List[str]:
     return labels
 
 
-def check_text(text: str, what: str) -> None:
-    """Refuse a very long text.
-
-    Raises:
-        UserError: Naming how long it may be.
-    """
+def check_text(text: str, kind: str) -> None:
+    """Refuse a very long text; ``kind`` says what it is."""
     if len(text) > _MOST_CHARACTERS:
-        raise UserError(f'The {what} "{text[:30]}…" has {len(text)} '
+        raise UserError(f'The {kind} "{text[:30]}…" has {len(text)} '
                         f'characters; at most {_MOST_CHARACTERS} are taken.')

@@ -1,34 +1,42 @@
 """Answers as HTML: readable at any width, light or dark, and by a reader.
 
 Pictures are in the page itself, so that nothing is left on disk.
+Letters: T frames, W windows, K classes.
 """
 import base64
 import io
 import os.path as osp
 from html import escape
-from typing import Any, Sequence, Tuple
+from typing import Sequence, Tuple
 
 import numpy as np
+from PIL import Image
 
-from .answers import Found, Frames, Recognition, Request
+from projects.vifi_clip.apis.sampling import Timeline
+
 from .limits import Facts
+from .service import Found, Frames, Recognition, Request
 
 _SHOWN = 10  # labels; the rest is folded
 _SIDE = 240  # pixels of a picture's shorter side
+_LINES = 5  # labels of a chart
+# Okabe and Ito's, which the colour-blind can tell apart.
+_COLOURS = ('#0072b2', '#e69f00', '#009e73', '#cc79a7', '#56b4e9')
+_MARKS = 5  # times on a chart's axis
 
 
 def note(text: str) -> str:
-    """A remark."""
+    """Make a remark."""
     return f'<p class="vifi-note">{escape(text)}</p>'
 
 
 def alert(text: str) -> str:
-    """What is wrong; screen readers say it at once."""
+    """Say what is wrong; screen readers read it at once."""
     return f'<p class="vifi-alert" role="alert">{escape(text)}</p>'
 
 
 def about_video(name: str, facts: Facts) -> str:
-    """What was uploaded."""
+    """Say what was uploaded."""
     text = (f'{name}: {facts.seconds:.1f} s, {facts.width} x {facts.height} '
             'pixels.')
     if not facts.plays:
@@ -38,68 +46,21 @@ def about_video(name: str, facts: Facts) -> str:
 
 
 def verdict(request: Request, result: Recognition) -> str:
-    """The best label, and all of them as bars."""
+    """Show the best label, and all of them as bars."""
     best, score = result.ranking[0]
     head = f'<strong>{escape(best)}</strong> {percent(score)}'
     if result.label != best:
         head = (f'<strong>{escape(result.label.capitalize())}</strong> '
                 f'The best, {escape(best)}, has {percent(score)}, below '
                 f'{percent(request.threshold)}.')
-    count = len(result.ranking)
-    remark = 'Probabilities among these labels only.' if count > 1 else (
-        'One label always has 100%: add others to compare with.')
+    remark = ('Probabilities among these labels only.'
+              if len(result.ranking) > 1 else
+              'One label always has 100%: add others to compare with.')
+    bars, folded = result.ranking[:_SHOWN], result.ranking[_SHOWN:]
+    more = folded and (f'<details><summary>{len(folded)} more</summary>'
+                       f'{_bars(folded)}</details>')
     return (f'<div class="vifi-answer" role="status"><p class="vifi-verdict">'
-            f'{head}</p>{_bars(result.ranking[:_SHOWN])}'
-            f'{_folded(result.ranking[_SHOWN:])}{note(remark)}</div>')
-
-
-def percent(score: float) -> str:
-    """A probability for people; no more digits than tell something."""
-    if 0 < score < 0.001:
-        return '&lt;0.1%'
-    return f'{100 * score:.1f}%'
-
-
-def frames(shown: Frames, what: str) -> str:
-    """Frames in a grid, each with its time and its own label.
-
-    Args:
-        shown (Frames): T frames.
-        what (str): Of the pictures, for those who do not see them.
-    """
-    cells = []
-    for i, (image, seconds) in enumerate(zip(shown.images, shown.times)):
-        text = ''
-        if shown.captions:
-            label, score = shown.captions[i]
-            text = (f'<span class="vifi-own" title="{escape(label)}">'
-                    f'{escape(label)}</span> <b>{percent(score)}</b>')
-        cells.append(
-            f'<figure><img src="{_inline(image)}" alt="{escape(what)} at '
-            f'{seconds:.2f} s"><figcaption><span class="vifi-time">'
-            f'{seconds:.2f} s</span> {text}</figcaption></figure>')
-    return f'<div class="vifi-frames">{"".join(cells)}</div>'
-
-
-def hits(found: Sequence[Found]) -> str:
-    """What a search found, best first."""
-    from ..search.table import format_span
-    if not found:
-        return note('Nothing was found.')
-    rows = []
-    for rank, item in enumerate(found, 1):
-        hit = item.hit
-        name = escape(osp.basename(hit.path))
-        span = '' if hit.start is None else format_span(hit.start, hit.end)
-        pictures = ''.join(
-            f'<img src="{_inline(np.asarray(picture))}" alt="{name}">'
-            for picture in item.pictures)
-        rows.append(
-            f'<li><p><b>{rank}. {name}</b> {escape(span)} <span '
-            f'class="vifi-time">cosine {hit.similarity:.3f}</span></p>'
-            f'{note(item.problem) if item.problem else ""}'
-            f'<div class="vifi-strip">{pictures}</div></li>')
-    return f'<ol class="vifi-hits">{"".join(rows)}</ol>'
+            f'{head}</p>{_bars(bars)}{more or ""}{note(remark)}</div>')
 
 
 def _bars(ranking: Sequence[Tuple[str, float]]) -> str:
@@ -112,16 +73,57 @@ def _bars(ranking: Sequence[Tuple[str, float]]) -> str:
     return f'<ol class="vifi-bars">{rows}</ol>'
 
 
-def _folded(ranking: Sequence[Tuple[str, float]]) -> str:
-    if not ranking:
-        return ''
-    return (f'<details><summary>{len(ranking)} more</summary>'
-            f'{_bars(ranking)}</details>')
+def percent(score: float) -> str:
+    """Format a probability, with no more digits than tell something."""
+    if 0 < score < 0.001:
+        return '&lt;0.1%'
+    return f'{100 * score:.1f}%'
 
 
-def _inline(image: Any) -> str:
-    """A picture [H, W, 3] as a data address."""
-    from PIL import Image
+def frames(shown: Frames, kind: str) -> str:
+    """Show frames in a grid, each with its time and its own label.
+
+    Args:
+        shown (Frames): T frames.
+        kind (str): What the pictures are, for those who do not see them.
+    """
+    cells = []
+    for i, (image, seconds) in enumerate(zip(shown.images, shown.times)):
+        text = ''
+        if shown.captions:
+            label, score = shown.captions[i]
+            text = (f'<span class="vifi-own" title="{escape(label)}">'
+                    f'{escape(label)}</span> <b>{percent(score)}</b>')
+        cells.append(
+            f'<figure><img src="{_inline(image)}" alt="{escape(kind)} at '
+            f'{seconds:.2f} s"><figcaption><span class="vifi-time">'
+            f'{seconds:.2f} s</span> {text}</figcaption></figure>')
+    return f'<div class="vifi-frames">{"".join(cells)}</div>'
+
+
+def hits(videos: Sequence[Found]) -> str:
+    """Show what a search found, best first."""
+    from ..search.sheet import format_span
+    if not videos:
+        return note('Nothing was found.')
+    rows = []
+    for rank, video in enumerate(videos, 1):
+        hit = video.hit
+        name = escape(osp.basename(hit.path))
+        span = '' if hit.start is None else format_span(hit.start, hit.end)
+        pictures = ''.join(
+            f'<img src="{_inline(np.asarray(picture))}" alt="{name}">'
+            for picture in video.pictures)
+        rows.append(
+            f'<li><p><b>{rank}. {name}</b> {escape(span)} <span '
+            f'class="vifi-time">cosine {hit.similarity:.3f}</span></p>'
+            f'{note(video.problem) if video.problem else ""}'
+            f'<div class="vifi-strip">{pictures}</div></li>')
+    return f'<ol class="vifi-hits">{"".join(rows)}</ol>'
+
+
+def _inline(image: np.ndarray) -> str:
+    """Return a picture [H, W, 3] as a data address."""
     picture = Image.fromarray(np.ascontiguousarray(image))
     factor = _SIDE / min(picture.size)
     size = [max(round(side * factor), 1) for side in picture.size]
@@ -133,3 +135,54 @@ def _inline(image: Any) -> str:
     picture.convert('RGB').save(data, 'JPEG', quality=85)
     return 'data:image/jpeg;base64,' + base64.b64encode(
         data.getvalue()).decode()
+
+
+def chart(timeline: Timeline) -> str:
+    """Draw lines of the labels that matter, and say the course in words.
+
+    The lines are stretched to the width, and the text beside them is not, so
+    that it stays readable on a telephone.
+
+    Args:
+        timeline (Timeline): W windows, K labels.
+    """
+    end = float(timeline.times[-1] + timeline.window / 2)
+    x = 100 * timeline.times / end
+    best = np.argsort(-timeline.scores.max(0), kind='stable')[:_LINES]
+    lines = legend = ''
+    for label, colour in zip(best, _COLOURS):
+        # In percent of the picture, from edge to edge.
+        y = 100 * (1 - timeline.scores[:, label].astype(float))
+        points = ' '.join(f'{a:.2f},{b:.2f}' for a, b in (
+            (0., y[0]), *zip(x, y), (100., y[-1])))
+        lines += f'<polyline points="{points}" stroke="{colour}"/>'
+        legend += (f'<li><span style="background:{colour}"></span>'
+                   f'{escape(timeline.labels[label])}</li>')
+    marks = ''.join(f'<span>{seconds:.1f} s</span>'
+                    for seconds in np.linspace(0, end, _MARKS))
+    words, count = escape(course(timeline)), len(timeline.times)
+    return (
+        f'<p>{words}</p><div class="vifi-chart">'
+        '<div class="vifi-y" aria-hidden="true"><span>100%</span>'
+        '<span>50%</span><span>0%</span></div>'
+        '<svg viewBox="0 0 100 100" preserveAspectRatio="none" role="img" '
+        f'aria-label="{words}">'
+        '<path class="vifi-grid" d="M0 0H100M0 25H100M0 50H100M0 75H100'
+        f'M0 100H100"/>{lines}</svg>'
+        f'<div class="vifi-x" aria-hidden="true">{marks}</div></div>'
+        f'<ul class="vifi-legend">{legend}</ul>'
+        f'<p class="vifi-note">{count} window{"s" if count > 1 else ""} of '
+        f'{timeline.window:.3g} s; each point is the middle of one.</p>')
+
+
+def course(timeline: Timeline) -> str:
+    """Say which label is the best from when on."""
+    first, parts = timeline.scores.argmax(1), []
+    for i, (seconds, label) in enumerate(zip(timeline.times, first)):
+        if i == 0 or label != first[i - 1]:
+            when = f'from {seconds:.1f} s' if i else 'at the start'
+            parts.append(f'{timeline.labels[label]} {when}')
+    if len(parts) == 1:
+        return f'Best label: {timeline.labels[first[0]]} throughout.'
+    return ('Best label: ' + ', '.join(parts[:8])
+            + (', …' if len(parts) > 8 else '.'))

@@ -1,16 +1,21 @@
-"""The page: what stands where, and which function it calls."""
-from typing import Any, Callable, List, Optional, Sequence, Tuple
+"""The page: what stands where, and which function it calls.
 
-from projects.vifi_clip.errors import need
-from .examples import Example
+Gradio reads its settings when it is imported, so it is not before
+:func:`.server.workplace` made them.
+"""
+from pathlib import Path
+from typing import Any, Callable, Mapping, Sequence, Tuple
+
 from .handlers import ATTENTION, FIRST, TIMELINE, Handlers
 from .markup import note
 from .service import MOST_VIEWS
-from .style import SHOW_ANSWER
 
+# On a telephone the answer is below the fold.
+_SHOW_ANSWER = Path(__file__).with_name('page.js').read_text()
 # One request at a time, the others wait in Gradio's queue.
 _MODEL = dict(concurrency_id='model', concurrency_limit=1,
               api_visibility='private')
+_AT_ONCE = dict(api_visibility='private', show_progress='hidden')
 # More pixels would be thrown away, after they were sent.
 _CAMERA = dict(video=dict(width=dict(ideal=640), height=dict(ideal=480)))
 _METHODS = [('Rollout: through all layers', 'rollout'),
@@ -22,7 +27,7 @@ def build_page(handlers: Handlers,
                title: str,
                about: str,
                labels: Sequence[str] = (),
-               examples: Sequence[Example] = ()) -> Any:
+               examples: Mapping[str, str] = {}) -> Any:
     """Put the page together.
 
     Args:
@@ -30,12 +35,13 @@ def build_page(handlers: Handlers,
         title (str): Of the browser's tab and the page.
         about (str): Which model this is, Markdown.
         labels (Sequence[str]): What stands in the text box at first.
-        examples (Sequence[Example]): Videos to choose from.
+        examples (Mapping[str, str]): Videos to choose from, by their names.
 
     Returns:
         gradio.Blocks: To be launched.
     """
-    gr = need('gradio', 'demo')
+    import gradio as gr
+
     # Uploads older than half an hour go while the page is served.
     with gr.Blocks(title=title, analytics_enabled=False,
                    delete_cache=(60, 1800)) as page:
@@ -52,7 +58,7 @@ def build_page(handlers: Handlers,
 
 
 def _recognise_part(gr: Any, handlers: Handlers, labels: Sequence[str],
-                    examples: Sequence[Example]) -> None:
+                    examples: Mapping[str, str]) -> None:
     limits = handlers.recogniser.limits
     shown, tab = gr.State(None), gr.State('frames')
     with gr.Row():
@@ -68,10 +74,29 @@ def _recognise_part(gr: Any, handlers: Handlers, labels: Sequence[str],
                 max_lines=10, elem_id='vifi-labels',
                 info='What it could be, with commas or line breaks between',
                 placeholder='arm wrestling, playing cards, cooking')
-            options = _options(gr)
+            with gr.Accordion('Options', open=False):
+                template = gr.Textbox(
+                    label='Sentence', elem_id='vifi-template',
+                    info='With {} where the label goes; empty for the '
+                    "model's own", placeholder='a video of {}')
+                threshold = gr.Slider(
+                    0, 0.95, 0, step=0.05, elem_id='vifi-threshold',
+                    label='None of these below', info='The best label must '
+                    'have this probability; 0 is off')
+                views = gr.Slider(
+                    1, MOST_VIEWS, 1, step=1, elem_id='vifi-views',
+                    label='Views', info='Samplings of the video, averaged: '
+                    'more is slower')
             start = gr.Button('Recognise', variant='primary',
                               elem_id='vifi-start')
-            chosen = _examples(gr, examples, video)
+            triggers = [start.click]
+            if examples:
+                gr.Markdown('Or try an example:')
+            with gr.Row(visible=bool(examples)):
+                for name, path in examples.items():
+                    button = gr.Button(name, size='sm', min_width=90)
+                    triggers.append(button.click(
+                        lambda path=path: path, None, video, **_AT_ONCE).then)
         with gr.Column(scale=7, min_width=320):
             answer = gr.HTML(note('The answer comes here.'),
                              elem_id='vifi-answer', container=True,
@@ -81,58 +106,24 @@ def _recognise_part(gr: Any, handlers: Handlers, labels: Sequence[str],
                     frames = gr.HTML(elem_id='vifi-frames')
                 maps, attention = _attention_tab(gr, handlers, shown, tab)
                 chart, timeline = _timeline_tab(gr, handlers, shown, tab)
-    frames_tab.select(lambda: 'frames', None, tab, queue=False,
-                      api_visibility='private', show_progress='hidden')
-    outputs = [answer, frames, shown]
+    frames_tab.select(lambda: 'frames', None, tab, queue=False, **_AT_ONCE)
     # Not video.change: an example's would race with its own answer.
     gr.on([video.upload, video.clear, video.stop_recording],
           handlers.video_changed, video, [answer, frames, maps, chart, shown],
           show_progress='hidden', **_MODEL)
-    for trigger in start.click, *chosen:
-        event = trigger(handlers.recognise, [video, words, *options], outputs,
-                        show_progress_on=answer, **_MODEL)
-        event = event.then(None, js=SHOW_ANSWER)
+    for trigger in triggers:
+        event = trigger(
+            handlers.recognise, [video, words, template, threshold, views],
+            [answer, frames, shown], show_progress_on=answer, **_MODEL)
+        event = event.then(None, js=_SHOW_ANSWER)
         for fill in attention, timeline:
             event = fill(event.then)
 
 
-def _options(gr: Any) -> List[Any]:
-    """Template, threshold, views."""
-    with gr.Accordion('Options', open=False):
-        return [
-            gr.Textbox(label='Sentence', elem_id='vifi-template',
-                       info='With {} where the label goes; empty for the '
-                       "model's own", placeholder='a video of {}'),
-            gr.Slider(0, 0.95, 0, step=0.05, elem_id='vifi-threshold',
-                      label='None of these below',
-                      info='The best label must have this probability; 0 is '
-                      'off'),
-            gr.Slider(1, MOST_VIEWS, 1, step=1, label='Views',
-                      elem_id='vifi-views',
-                      info='Samplings of the video, averaged: more is '
-                      'slower')
-        ]
-
-
-def _examples(gr: Any, examples: Sequence[Example], video: Any) -> List[Any]:
-    """Buttons; what each sets off when the video is there."""
-    if not examples:
-        return []
-    gr.Markdown('Or try an example:')
-    events = []
-    with gr.Row():
-        for example in examples:
-            button = gr.Button(example.name, size='sm', min_width=90)
-            event = button.click(
-                lambda path=example.path: path, None, video,
-                api_visibility='private', show_progress='hidden')
-            events.append(event.then)
-    return events
-
-
 def _attention_tab(gr: Any, handlers: Handlers, shown: Any,
                    tab: Any) -> Tuple[Any, Callable]:
-    """The tab's picture; what fills it after an event if it is in view."""
+    """Return the tab's picture, and what fills it after an event if it is in
+    view."""
     with gr.Tab('Attention') as here:
         with gr.Row():
             method = gr.Dropdown(_METHODS, value='rollout', label='Method',
@@ -141,37 +132,25 @@ def _attention_tab(gr: Any, handlers: Handlers, shown: Any,
                                min_width=200)
         picture = gr.HTML(note(FIRST), elem_id='vifi-attention')
 
-    def attend(shown, method, text):
-        return handlers.attention(shown, method, text)
-
-    def fill(shown, tab, method, text):
-        if tab != ATTENTION or (shown and ATTENTION in shown.done):
-            return gr.skip(), gr.skip()
-        return handlers.attention(shown, method, text)
-
-    def select(shown, method, text):
-        return (ATTENTION, *fill(shown, ATTENTION, method, text))
-
     def offer(shown, method, text):
         labels = shown.labels if shown else []
         return gr.Dropdown(labels, visible=method == 'gradient',
                            value=text if text in labels else
                            labels[0] if labels else None)
 
-    inputs = [shown, method, text]
-    here.select(select, inputs, [tab, picture, shown], **_MODEL)
+    inputs, outputs = [shown, method, text], [picture, shown]
+    fill = _fill_in_view(gr, handlers.attention, ATTENTION, here, tab, inputs,
+                         outputs)
     method.input(offer, inputs, text, api_visibility='private').then(
-        attend, inputs, [picture, shown], **_MODEL)
-    text.input(attend, inputs, [picture, shown], **_MODEL)
-    return picture, lambda then: then(
-        offer, inputs, text, api_visibility='private',
-        show_progress='hidden').then(
-            fill, [shown, tab, method, text], [picture, shown], **_MODEL)
+        handlers.attention, inputs, outputs, **_MODEL)
+    text.input(handlers.attention, inputs, outputs, **_MODEL)
+    return picture, lambda then: fill(
+        then(offer, inputs, text, **_AT_ONCE).then)
 
 
 def _timeline_tab(gr: Any, handlers: Handlers, shown: Any,
                   tab: Any) -> Tuple[Any, Callable]:
-    """The tab's picture; what fills it after an event if it is in view."""
+    """As :func:`_attention_tab`."""
     with gr.Tab('Over time') as here:
         with gr.Row():
             window, stride = (
@@ -181,23 +160,38 @@ def _timeline_tab(gr: Any, handlers: Handlers, shown: Any,
                 for name in ('Window', 'Stride'))
         again = gr.Button('Score again', size='sm', elem_id='vifi-again')
         chart = gr.HTML(note(FIRST), elem_id='vifi-timeline')
-
-    def score(shown, window, stride):
-        return handlers.timeline(shown, window, stride)
-
-    def fill(shown, tab, window, stride):
-        if tab != TIMELINE or (shown and TIMELINE in shown.done):
-            return gr.skip(), gr.skip()
-        return score(shown, window, stride)
-
-    def select(shown, window, stride):
-        return (TIMELINE, *fill(shown, TIMELINE, window, stride))
-
     inputs, outputs = [shown, window, stride], [chart, shown]
+    again.click(handlers.timeline, inputs, outputs, **_MODEL)
+    return chart, _fill_in_view(gr, handlers.timeline, TIMELINE, here, tab,
+                                inputs, outputs)
+
+
+def _fill_in_view(gr: Any, handler: Callable, name: str, here: Any, tab: Any,
+                  inputs: Sequence[Any], outputs: Sequence[Any]) -> Callable:
+    """Fill a tab when it comes into view, unless it is filled already.
+
+    Args:
+        handler (Callable): Fills it.
+        name (str): Of the tab, in ``tab`` and in what is shown.
+        here (gradio.Tab): The tab.
+        tab (gradio.State): Which tab is in view.
+        inputs, outputs (Sequence): Of the handler.
+
+    Returns:
+        Callable: Takes an event's ``then``, and fills the tab after it if
+        the tab is in view.
+    """
+
+    def fill(tab, shown, first, second):
+        if tab != name or (shown and name in shown.done):
+            return gr.skip(), gr.skip()
+        return handler(shown, first, second)
+
+    def select(shown, first, second):
+        return (name, *fill(name, shown, first, second))
+
     here.select(select, inputs, [tab, *outputs], **_MODEL)
-    again.click(score, inputs, outputs, **_MODEL)
-    return chart, lambda then: then(fill, [shown, tab, window, stride],
-                                    outputs, **_MODEL)
+    return lambda then: then(fill, [tab, *inputs], outputs, **_MODEL)
 
 
 def _search_part(gr: Any, handlers: Handlers) -> None:
@@ -210,14 +204,15 @@ def _search_part(gr: Any, handlers: Handlers) -> None:
         topk = gr.Slider(1, 24, 6, step=1, label='Results', scale=2,
                          min_width=160)
     start = gr.Button('Search', variant='primary', elem_id='vifi-find')
-    found = gr.HTML(elem_id='vifi-hits')
+    hits = gr.HTML(elem_id='vifi-hits')
     for trigger in start.click, query.submit:
-        trigger(handlers.search, [query, topk], found, **_MODEL)
+        trigger(handlers.search, [query, topk], hits, **_MODEL)
 
 
 def theme() -> Any:
-    """Gradio's own, in fonts that the visitor's machine has."""
-    gr = need('gradio', 'demo')
+    """Return Gradio's own theme, in fonts that the visitor's machine has."""
+    import gradio as gr
+
     subdued = dict.fromkeys(
         ('body_text_color_subdued', 'block_info_text_color'), '*neutral_500')
     dark = {f'{name}_dark': '*neutral_400' for name in subdued}
@@ -225,16 +220,3 @@ def theme() -> Any:
         primary_hue='blue', font=['system-ui', 'sans-serif'],
         font_mono=['ui-monospace', 'monospace']
     ).set(**subdued, **dark)  # as it is, too pale to read
-
-
-def visible_labels(names: Sequence[str],
-                   given: Optional[Sequence[str]] = None) -> List[str]:
-    """What the text box starts with.
-
-    Args:
-        names (Sequence[str]): The model's classes.
-        given (Sequence[str], optional): In place of them.
-    """
-    if given is not None:
-        return list(given)
-    return list(names) if len(names) <= 30 else []  # no wall of text

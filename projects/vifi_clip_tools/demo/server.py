@@ -1,37 +1,123 @@
 """Serving the page on one port, until it is stopped, without leftovers."""
 import ipaddress
 import os
+import os.path as osp
 import socket
 import sys
 import tempfile
 import threading
+import webbrowser
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Iterator, Optional, Tuple
 
+from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
+from projects.vifi_clip.apis.inputs import read_labels
+from projects.vifi_clip.errors import UserError, need
+
+from ..cli.options import CONFIG, ModelOptions
 from ..cli.processes import ended_by_signals
-from projects.vifi_clip.errors import UserError
-from projects.vifi_clip.errors import need
-from .style import CSS
+from .examples import LABELS, write_examples
+from .handlers import Handlers
+from .options import DemoOptions
+from .page import build_page, theme
+from .service import Recogniser
 
 AUTH = 'VIFI_DEMO_AUTH'
+SMALL_WORLD = 'small_world'
+_MOST_LABELS = 30  # that the text box starts with: no wall of text
+
+
+def serve(options: DemoOptions) -> None:
+    """Serve the page until Ctrl-C or SIGTERM.
+
+    Raises:
+        FileNotFoundError: A config, checkpoint or index is absent.
+        ValueError: A bad option.
+        UserError: Gradio is not installed, the port is in use, or the model
+            is not that of the index or takes no labels.
+    """
+    labels = None if options.labels is None else read_labels(options.labels)
+    auth = read_auth()
+    port = check_address(options.host, options.port)
+    with workplace() as folder:
+        need('gradio', 'demo')
+        index, model = _find_model(options)
+        print(f'Loading {model.config} ...', flush=True)
+        inferencer = model.load(labels=labels)
+        if index is not None:
+            index.check(inferencer, model)
+        examples = {}
+        if is_small_world(inferencer):
+            examples = write_examples(folder)
+            labels = labels or LABELS
+        if labels is None:
+            names = inferencer.class_names
+            labels = names if len(names) <= _MOST_LABELS else ()
+        recogniser = Recogniser(inferencer, options.limits, index)
+        page = build_page(Handlers(recogniser), 'ViFi-CLIP',
+                          _about(model, inferencer), labels, examples)
+        try:
+            with served(page, options.host, port, options.limits.upload_mb,
+                        auth) as address:
+                warn_if_open(options.host, auth)
+                print(f'The page is at {address} (Ctrl-C ends it)',
+                      flush=True)
+                if options.open and not webbrowser.open(address):
+                    print('There is no browser to open here; use the address '
+                          'above.', flush=True)
+                threading.Event().wait()  # until a signal
+        finally:
+            recogniser.close()
+
+
+def _find_model(options: DemoOptions) -> Tuple[Any, ModelOptions]:
+    """Return the index, if there is one, and the model to load."""
+    model = options.model
+    if not options.index:
+        config = CONFIG if model.checkpoint else SMALL_WORLD
+        return None, replace(model, config=model.config or config)
+    from ..search.store import VideoIndex
+    index = VideoIndex(options.index)
+    if not len(index):
+        raise ValueError(f'the index {options.index} is empty; add videos '
+                         'with: vifi-clip index FOLDER --index '
+                         f'{options.index}')
+    return index, index.model_options(model)
+
+
+def is_small_world(inferencer: ViFiCLIPInferencer) -> bool:
+    """Return whether a model has the weights that come with the package."""
+    weights = inferencer.checkpoint or inferencer.cfg.get('load_from')
+    return weights == f'vifi-clip://{SMALL_WORLD}'
+
+
+def _about(model: ModelOptions, inferencer: ViFiCLIPInferencer) -> str:
+    if is_small_world(inferencer):
+        return ('This small model knows **coloured shapes** and how they '
+                'move, and nothing of real videos. For those, start the page '
+                f'with CLIP: `vifi-clip demo --config {CONFIG}`')
+    name = osp.splitext(osp.basename(model.config))[0]
+    weights = osp.basename(inferencer.checkpoint or '')
+    return (f'Model `{name}`' + (f' with `{weights}`' if weights else '')
+            + f', {inferencer.num_frames} frames of a video.')
 
 
 def check_address(host: str, port: int) -> int:
-    """See that a port is free, before any long work.
+    """Check that a port is free, before any long work.
 
     Args:
         host (str): Name or address of this machine.
-        port (int): From 0; 0 takes one that is free.
+        port (int): 0 takes one that is free.
 
     Returns:
         int: The port.
 
     Raises:
-        ValueError: No port, or no address of this machine.
+        ValueError: No address of this machine.
         UserError: The port is in use, or not allowed.
     """
-    if not 0 <= port <= 65535:
-        raise ValueError(f'--port {port}: from 0 to 65535')
     try:
         family, kind, proto, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM,
@@ -51,16 +137,9 @@ def check_address(host: str, port: int) -> int:
                         'choose another --port or --host') from error
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address."""
-    try:
-        return ipaddress.ip_address(host.strip('[]')).is_loopback
-    except ValueError:
-        return host == 'localhost'
-
-
 def read_auth() -> Optional[Tuple[str, str]]:
-    """User and password out of the environment, where ps does not show them.
+    """Read user and password from the environment, where ps does not show
+    them.
 
     Raises:
         ValueError: Not of the form USER:PASSWORD.
@@ -76,41 +155,28 @@ def read_auth() -> Optional[Tuple[str, str]]:
 
 @contextmanager
 def workplace() -> Iterator[str]:
-    """A temporary folder for everything, gone at the end, whatever ends it.
-
-    Gradio reads the environment when it is imported, so it must not be
-    before this.
-    """
+    """Make a temporary folder for everything, gone at the end, whatever ends
+    it, and the settings of Gradio, which reads them when it is imported."""
     with ended_by_signals(), tempfile.TemporaryDirectory(
             prefix='vifi_clip_demo_', ignore_cleanup_errors=True) as folder:
-        settings = dict(
-            GRADIO_TEMP_DIR=os.path.join(folder, 'uploads'),
+        os.environ.update(
+            GRADIO_TEMP_DIR=osp.join(folder, 'uploads'),
             GRADIO_ANALYTICS_ENABLED='False', HF_HUB_DISABLE_TELEMETRY='1')
         # Gradio asks itself whether it can be reached.
         for name in 'no_proxy', 'NO_PROXY':
-            listed = os.environ.get(name)
-            settings[name] = ','.join(filter(None, (
-                listed, 'localhost,127.0.0.1,::1')))
-        before = {name: os.environ.get(name) for name in settings}
-        os.makedirs(settings['GRADIO_TEMP_DIR'])
-        os.environ.update(settings)
-        try:
-            yield folder
-        finally:
-            for name, value in before.items():
-                os.environ.pop(name, None)
-                if value is not None:
-                    os.environ[name] = value
+            os.environ[name] = ','.join(filter(None, (
+                os.environ.get(name), 'localhost,127.0.0.1,::1')))
+        os.makedirs(os.environ['GRADIO_TEMP_DIR'])
+        yield folder
 
 
 @contextmanager
-def served(page: Any, theme: Any, host: str, port: int, upload_mb: float,
+def served(page: Any, host: str, port: int, upload_mb: float,
            auth: Optional[Tuple[str, str]] = None) -> Iterator[str]:
     """Serve a page while the context is open.
 
     Args:
         page (gradio.Blocks): The page.
-        theme (gradio.Theme): How it looks.
         host (str): Address to listen at.
         port (int): From :func:`check_address`.
         upload_mb (float): Most of a file, 10^6 bytes.
@@ -118,21 +184,15 @@ def served(page: Any, theme: Any, host: str, port: int, upload_mb: float,
 
     Yields:
         str: The page's address.
-
-    Raises:
-        UserError: The port was taken meanwhile.
     """
-    need('gradio', 'demo')
-    try:
-        page.launch(
-            server_name=host, server_port=port, auth=auth, quiet=True,
-            prevent_thread_lock=True, share=False, inline=False,
-            inbrowser=False, ssr_mode=False, pwa=False, mcp_server=False,
-            enable_monitoring=False, run_history=False, show_error=False,
-            max_file_size=int(upload_mb * 1e6), state_session_capacity=200,
-            footer_links=[], theme=theme, css=CSS)
-    except OSError as error:
-        raise UserError(f'{host}:{port} cannot be used: {error}') from error
+    page.launch(
+        server_name=host, server_port=port, auth=auth, quiet=True,
+        prevent_thread_lock=True, share=False, inline=False, inbrowser=False,
+        ssr_mode=False, pwa=False, mcp_server=False, enable_monitoring=False,
+        run_history=False, show_error=False,
+        max_file_size=int(upload_mb * 1e6), state_session_capacity=200,
+        footer_links=[], theme=theme(),
+        css=Path(__file__).with_name('page.css').read_text())
     try:
         name = 'localhost' if host in ('0.0.0.0', '::') else host
         yield f'http://{f"[{name}]" if ":" in name else name}:{port}'
@@ -142,15 +202,14 @@ def served(page: Any, theme: Any, host: str, port: int, upload_mb: float,
 
 def warn_if_open(host: str, auth: Any) -> None:
     """Say that others can reach the page, if so."""
-    if is_loopback(host):
+    try:
+        alone = ipaddress.ip_address(host.strip('[]')).is_loopback
+    except ValueError:
+        alone = host == 'localhost'
+    if alone:
         return
     secret = ('and has no encryption' if auth else
               f'and has no password;\n{AUTH}=USER:PASSWORD sets one')
     print(f'warning: {host} is open to other machines {secret}. Browsers\n'
           'give a camera to http://localhost and to https:// only.',
           file=sys.stderr)
-
-
-def wait() -> None:
-    """Until a signal."""
-    threading.Event().wait()

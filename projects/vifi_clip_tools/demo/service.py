@@ -1,19 +1,135 @@
 """What is computed for the page, without the page.
 
-Letters: T frames, K classes.
+Letters: T frames, K classes, H x W pixels.
 """
-from typing import Any, List, Optional, Tuple
+import os.path as osp
+import time
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NotDone
+from dataclasses import dataclass
+from threading import Event
+from typing import Any, Callable, List, Optional, Sequence, Tuple, TypeVar
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 
 from projects.vifi_clip.apis.batches import ranked
+from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
+from projects.vifi_clip.apis.inputs import VideoInput
+from projects.vifi_clip.apis.sampling import Timeline
 from projects.vifi_clip.errors import UserError
-from .answers import Found, Frames, Recognition, Request
-from .limits import Limits, check_text, check_video, read_labels
-from .worker import Worker
+
+from ..attention.maps import attention_maps
+from ..attention.overlay import enlarge, overlay
+from .limits import check_text, check_video, split_labels
+from .options import Limits
 
 MOST_VIEWS = 8
 _MOST_WINDOWS = 300
+Result = TypeVar('Result')
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a visitor asks."""
+    path: str  # the uploaded video
+    labels: Tuple[str, ...]
+    template: Optional[str] = None  # None for the model's own
+    threshold: float = 0.  # below it, the best label does not count
+    num_views: int = 1
+    seconds: float = 0.  # length of the video
+
+    @property
+    def video(self) -> VideoInput:
+        """The file under its own name, which messages show."""
+        return VideoInput(osp.basename(self.path), self.path)
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Frames of a video, and what to say of each."""
+    images: np.ndarray  # uint8 [T, H, W, 3]
+    times: np.ndarray  # [T], seconds
+    captions: Sequence[Tuple[str, float]] = ()  # T labels and probabilities
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """The answer."""
+    label: str  # the best one, or 'none of these'
+    ranking: List[Tuple[str, float]]  # K labels and probabilities, best first
+    frames: Frames  # one view, each frame on its own
+
+
+@dataclass(frozen=True)
+class Found:
+    """A video of the index."""
+    hit: Any  # of search.store
+    pictures: List[Any]  # of PIL
+    problem: str  # why there are none
+
+
+class Worker:
+    """The one thread that uses the model: one job after the other, each for
+    a limited time.
+
+    All visitors share a model, whose label set is a part of its state: a job
+    sets labels and uses them with nobody in between. A thread cannot be
+    ended from outside: a job that runs out of time is given up by the
+    visitor at once, and ends itself at its next :meth:`check`.
+
+    Args:
+        seconds (float): Time of a job, waiting for the one before included.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix='model')
+        self._deadline = float('inf')
+
+    def run(self, job: Callable[[], Result]) -> Result:
+        """Do something with the model.
+
+        Raises:
+            UserError: It takes too long; or what the job raises.
+        """
+        deadline = time.monotonic() + self.seconds
+        started = Event()
+
+        def timed() -> Result:
+            started.set()
+            self._deadline = deadline
+            try:
+                self.check()
+                return job()
+            finally:
+                self._deadline = float('inf')
+
+        future = self._pool.submit(timed)
+        try:
+            return future.result(self.seconds)
+        except NotDone:
+            future.cancel()
+            if not started.is_set():
+                raise UserError('The model is busy; try again in a '
+                                'moment.') from None
+            raise self._too_long() from None
+
+    def check(self) -> None:
+        """End the job that runs in this thread if its time is over."""
+        if time.monotonic() > self._deadline:
+            raise self._too_long()
+
+    def close(self) -> None:
+        """Take no more jobs."""
+        self._deadline = 0.
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _too_long(self) -> UserError:
+        return UserError(
+            f'This took longer than {self.seconds:g} s and was stopped. Take '
+            'a shorter video, fewer views or labels, or a longer stride.')
 
 
 class Recogniser:
@@ -29,7 +145,7 @@ class Recogniser:
     """
 
     def __init__(self,
-                 inferencer: Any,
+                 inferencer: ViFiCLIPInferencer,
                  limits: Limits = Limits(),
                  index: Any = None) -> None:
         inferencer.classifier
@@ -47,13 +163,13 @@ class Recogniser:
     def check(self, path: Optional[str], labels: Optional[str],
               template: Optional[str] = None, threshold: float = 0.,
               num_views: int = 1) -> Request:
-        """A request out of what stands on the page.
+        """Make a request out of what stands on the page.
 
         Raises:
             UserError: Something is missing or not allowed.
         """
         facts = check_video(path, self.limits)
-        names = read_labels(labels)
+        names = split_labels(labels)
         template = (template or '').strip() or None
         if template is not None:
             check_text(template, 'template')
@@ -74,16 +190,31 @@ class Recogniser:
             UserError: An unreadable video, or out of time.
             ValueError: A label that the text tower does not take.
         """
-        return self.worker.run(lambda: self._recognise(request))
+        return self._run(request, lambda: self._recognise(request))
 
+    def _run(self, request: Request, job: Callable[[], Result]) -> Result:
+        """Run a job with the labels of a request."""
+
+        def with_labels() -> Result:
+            self.inferencer.set_labels(list(request.labels), request.template)
+            return job()
+
+        return self.worker.run(with_labels)
+
+    @torch.no_grad()
     def _recognise(self, request: Request) -> Recognition:
-        self._set_labels(request)
+        head = self.inferencer.model.cls_head
         sample = self.inferencer.sample(request.video)
-        video, frames = self._scores(sample.images)
+        embeddings = self.inferencer.frame_embeddings(sample.images)
+        # [T, D]; one pass through the tower for the video and its frames
+        video, frames = (
+            head.class_logits(x).softmax(-1).cpu().numpy() for x in (
+                head.fuse(embeddings), F.normalize(embeddings.float(),
+                                                   dim=-1)))
+        # [K], [T, K]
         threshold = request.threshold or None
         # These frames are all there is, unless pictures are averaged first.
-        if (request.num_views == 1
-                and self.inferencer.model.cls_head.fusion != 'image'):
+        if request.num_views == 1 and head.fusion != 'image':
             result = ranked(video, request.labels, None, threshold)
         else:
             result, = self.inferencer.predict(
@@ -95,41 +226,21 @@ class Recogniser:
             result['label'], list(zip(result['labels'], result['scores'])),
             Frames(sample.images, sample.times, best))
 
-    def _scores(self, images: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-        """Probabilities of a view, [K], and of its frames, [T, K].
-
-        One pass through the tower, where ``video_scores`` and
-        ``frame_scores`` would be two.
-        """
-        import torch
-        head = self.inferencer.model.cls_head
-        with torch.no_grad():
-            embeddings = self.inferencer.frame_embeddings(images)
-            # [T, D]
-            alone = torch.nn.functional.normalize(embeddings.float(), dim=-1)
-            video, frames = (
-                head.class_logits(x).softmax(-1).cpu().numpy()
-                for x in (head.fuse(embeddings), alone))
-        return video, frames
-
     def attention(self, request: Request, method: str,
                   text: Optional[str] = None) -> Frames:
-        """Frames with what the class token looks at laid over.
+        """Lay over the frames what the class token looks at.
 
         Args:
             request (Request): The video, and the labels.
-            method (str): See :func:`analysis.attention.attention_maps`.
+            method (str): See :func:`attention.maps.attention_maps`.
             text (str, optional): For 'gradient'. Defaults to None: the first
                 label.
 
         Raises:
             UserError: A tower without attention; or see :meth:`recognise`.
         """
-        from ..attention.maps import attention_maps
-        from ..attention.overlay import enlarge, overlay
 
         def job() -> Frames:
-            self._set_labels(request)
             sample = self.inferencer.sample(request.video)
             maps = attention_maps(
                 self.inferencer.model, sample.images, method,
@@ -139,21 +250,19 @@ class Recogniser:
             return Frames(overlay(enlarge(sample.images, 180), maps,
                                   per_frame=True), sample.times)
 
-        return self.worker.run(job)
+        return self._run(request, job)
 
-    def timeline(self, request: Request, window: float, stride: float) -> Any:
-        """Scores of windows that slide over the video.
+    def timeline(self, request: Request, window: float,
+                 stride: float) -> Timeline:
+        """Score windows that slide over the video.
 
         Args:
             request (Request): The video, and the labels.
             window, stride (float): Seconds.
 
-        Returns:
-            Timeline: See :class:`apis.video_samples.Timeline`.
-
         Raises:
-            UserError: Too many windows; or see :meth:`recognise`.
-            ValueError: A length that is not above 0.
+            UserError: A length that is not above 0, or too many windows; or
+                see :meth:`recognise`.
         """
         for name, value in dict(window=window, stride=stride).items():
             if not value or value <= 0:
@@ -164,15 +273,11 @@ class Recogniser:
                             f'{_MOST_WINDOWS} are taken. Take a stride of '
                             f'{request.seconds / _MOST_WINDOWS:.1f} s or '
                             'more.')
-
-        def job() -> Any:
-            self._set_labels(request)
-            return self.inferencer.timeline(request.video, window, stride)
-
-        return self.worker.run(job)
+        return self._run(request, lambda: self.inferencer.timeline(
+            request.video, window, stride))
 
     def search(self, query: Optional[str], topk: int = 6) -> List[Found]:
-        """The videos of the index that fit best to a text.
+        """Find the videos of the index that fit best to a text.
 
         Raises:
             UserError: No text, or a very long one.
@@ -186,27 +291,18 @@ class Recogniser:
 
         def job() -> List[Found]:
             hits, = search_texts(self.index, self.inferencer, [query], topk)
-            found = []
+            videos = []
             for hit in hits:
                 self.worker.check()
-                found.append(Found(hit, *read_frames(hit.path, hit.start,
-                                                     hit.end)))
-            return found
+                videos.append(Found(hit, *read_frames(hit.path, hit.start,
+                                                      hit.end)))
+            return videos
 
         return self.worker.run(job)
 
-    def _set_labels(self, request: Request) -> None:
-        self.inferencer.set_labels(list(request.labels), request.template)
-
 
 def auto_window(seconds: float) -> Tuple[float, float]:
-    """A window and stride that suit a video's length.
-
-    Args:
-        seconds (float): Length of the video.
-
-    Returns:
-        tuple[float, float]: A fifth of it, and half of that: nine windows.
-    """
+    """Return a window and stride that suit a video's length: a fifth of it,
+    and half of that, which make nine windows."""
     window = max(round(seconds / 5, 1), 0.2)
     return window, round(window / 2, 2)
