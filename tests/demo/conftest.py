@@ -3,7 +3,6 @@ import pytest
 
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
 from projects.vifi_clip_tools.demo.examples import write_examples
-from projects.vifi_clip_tools.demo.limits import Limits
 from projects.vifi_clip_tools.demo.service import Recogniser
 
 
@@ -14,13 +13,12 @@ def inferencer():
 
 @pytest.fixture
 def recogniser(inferencer):
-    found = Recogniser(inferencer, Limits(seconds=60))
-    yield found
-    found.close()
+    recogniser = Recogniser(inferencer)
+    yield recogniser
+    recogniser.close()
 
 
 @pytest.fixture(scope='package')
 def examples(tmp_path_factory):
     """Path of each example by its name."""
-    folder = tmp_path_factory.mktemp('examples')
-    return {e.name: e.path for e in write_examples(str(folder))}
+    return write_examples(str(tmp_path_factory.mktemp('examples')))

@@ -1,0 +1,259 @@
+"""What the page computes and shows, without Gradio."""
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import write_mp4
+
+from projects.vifi_clip.errors import UserError
+from projects.vifi_clip_tools.demo.examples import LABELS
+from projects.vifi_clip_tools.demo.handlers import (ATTENTION, FIRST, TIMELINE,
+                                                    Handlers)
+from projects.vifi_clip_tools.demo.options import Limits
+from projects.vifi_clip_tools.demo.service import (Recogniser, Worker,
+                                                   auto_window)
+
+WORDS = '\n'.join(LABELS)
+
+
+@pytest.fixture
+def handlers(recogniser):
+    return Handlers(recogniser)
+
+
+@pytest.fixture
+def shown(handlers, examples):
+    return handlers.recognise(examples['Blue star'], WORDS, '', 0, 1)[2]
+
+
+@pytest.mark.parametrize('num_views', [1, 2])
+def test_scores_are_those_of_the_inferencer(recogniser, inferencer, examples,
+                                            num_views):
+    path = examples['Three scenes']
+    result = recogniser.recognise(
+        recogniser.check(path, WORDS, num_views=num_views))
+    expected, = inferencer(path, labels=LABELS,
+                           num_views=num_views)['predictions']
+    assert result.label == expected['label']
+    assert result.ranking == [
+        (label, pytest.approx(score, abs=1e-5)) for label, score in
+        zip(expected['labels'], expected['scores'])]
+
+
+def test_frames_have_their_own_scores(recogniser, inferencer, examples):
+    request = recogniser.check(examples['Three scenes'], WORDS)
+    frames = recogniser.recognise(request).frames
+    assert len(frames.images) == len(frames.times) == inferencer.num_frames
+    # Each frame as a video of its own, through the whole model.
+    for image, (label, score) in zip(frames.images, frames.captions):
+        alone = inferencer.video_scores(np.repeat(image[None], 8, 0))
+        assert LABELS[alone.argmax()] == label
+        assert alone.max() == pytest.approx(score, abs=1e-4)
+    names = [label for label, _ in frames.captions]
+    assert names[0] == 'a red ring spinning'
+    assert names[-1] == 'an orange cross pulsing'
+
+
+def test_threshold_and_template(recogniser, examples):
+    path = examples['Blue star']
+    even = 'a blue star orbiting, a blue star spinning'
+    request = recogniser.check(path, even, threshold=0.95)
+    result = recogniser.recognise(request)
+    assert result.ranking[0][1] < 0.95  # else this tests nothing
+    assert result.label == 'none of these'
+    low = recogniser.recognise(replace(request, threshold=0.05))
+    assert low.label == result.ranking[0][0]
+    odd = recogniser.recognise(replace(request, template='green, not {}'))
+    assert dict(odd.ranking) != pytest.approx(dict(result.ranking), abs=1e-3)
+    again = recogniser.recognise(request)
+    assert dict(again.ranking) == pytest.approx(dict(result.ranking))
+
+
+def test_label_sets_of_visitors_do_not_mix(recogniser, examples):
+    requests = [recogniser.check(examples[name], words) for name, words in (
+        ('Blue star', 'a blue star, a red ring'),
+        ('Purple moon', 'a cat, a purple moon, a dog'))]
+    alone = [recogniser.recognise(request).ranking for request in requests]
+    together = {}
+
+    def visit(number):
+        for turn in range(6):
+            together[number, turn] = recogniser.recognise(
+                requests[number]).ranking
+
+    threads = [threading.Thread(target=visit, args=(i, )) for i in (0, 1)]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    assert len(together) == 12
+    for (number, _), ranking in together.items():
+        assert dict(ranking) == pytest.approx(dict(alone[number]))
+
+
+@pytest.mark.parametrize('method', ['rollout', 'last', 'gradient'])
+def test_attention(recogniser, examples, method):
+    request = recogniser.check(examples['Blue star'], WORDS)
+    frames = recogniser.attention(request, method)
+    assert frames.images.dtype == np.uint8 and len(frames.images) == 8
+    plain = recogniser.recognise(request).frames
+    assert np.array_equal(frames.times, plain.times)
+    assert frames.images.shape[1] >= 180  # laid over, not the frame itself
+
+
+def test_timeline_finds_the_scenes(recogniser, examples):
+    request = recogniser.check(examples['Three scenes'], WORDS)
+    result = recogniser.timeline(request, *auto_window(request.seconds))
+    best = [LABELS[i] for i in result.scores.argmax(1)]
+    assert best[0] == 'a red ring spinning'
+    assert 'a green heart blinking' in best
+    assert best[-1] == 'an orange cross pulsing'
+    for window, stride in (0, 1), (1, -1), (0.1, 0.001):
+        with pytest.raises(UserError, match='window|stride'):
+            recogniser.timeline(request, window, stride)
+
+
+@pytest.mark.parametrize('seconds', [0.5, 3, 9.6, 599])
+def test_automatic_windows(seconds):
+    window, stride = auto_window(seconds)
+    assert 0 < stride <= window <= max(seconds, 0.2)
+    assert (seconds - window) / stride < 12
+
+
+def test_long_work_is_stopped_between_its_parts(inferencer, examples):
+    recogniser = Recogniser(inferencer, Limits(seconds=1e-3))
+    try:
+        request = recogniser.check(examples['Three scenes'], WORDS)
+        with pytest.raises(UserError):
+            recogniser.timeline(request, 1, 0.1)
+    finally:
+        recogniser.close()
+    # The limit went with the page that set it.
+    assert inferencer.frame_scores(
+        inferencer.sample(examples['Blue star']).images).shape[0] == 8
+
+
+# The thread of the model
+
+
+@pytest.fixture
+def worker():
+    worker = Worker(0.1)
+    yield worker
+    worker.close()
+
+
+def test_jobs_never_overlap_and_errors_come_back():
+    worker, inside, seen = Worker(60), [], []
+
+    def job():
+        inside.append(1)
+        seen.append(len(inside))
+        time.sleep(0.01)
+        inside.pop()
+
+    threads = [threading.Thread(target=worker.run, args=(job, ))
+               for _ in range(8)]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    assert seen == [1] * 8
+    with pytest.raises(ZeroDivisionError):
+        worker.run(lambda: 1 / 0)
+    worker.check()  # outside of a job there is no limit
+    assert worker.run(lambda: 42) == 42
+    worker.close()
+
+
+def test_a_job_that_checks_ends_itself(worker):
+    ended = threading.Event()
+
+    def long_job():
+        try:
+            while True:
+                worker.check()
+        finally:
+            ended.set()
+
+    with pytest.raises(UserError, match='longer than'):
+        worker.run(long_job)
+    assert ended.wait(60)
+
+
+def test_who_waits_for_a_job_that_does_not_end_is_told(worker):
+    leave, ran = threading.Event(), []
+    with pytest.raises(UserError, match='longer than'):
+        worker.run(leave.wait)
+    with pytest.raises(UserError, match='busy'):
+        worker.run(lambda: ran.append(1))
+    leave.set()
+    worker.close()
+    assert not ran  # nobody waits for it any more
+
+
+# What the page shows after each touch
+
+
+def test_recognise(handlers, examples):
+    answer, frames, shown = handlers.recognise(
+        examples['Blue star'], WORDS, '', 0, 2)
+    assert '<strong>a blue star blinking</strong>' in answer
+    assert frames.count('<figure>') == 8
+    assert shown.labels[0] == 'a blue star blinking'
+    assert shown.request.num_views == 2 and not shown.done
+
+
+@pytest.mark.parametrize('values, told', [
+    (dict(path=None), 'no video yet'),
+    (dict(labels=' '), 'no labels'),
+    (dict(labels='one', threshold=0.5), 'at least two labels'),
+    (dict(template='x'), '{} once'),
+    (dict(template='{} and {}'), '{} once'),
+    (dict(labels='a, ' + 'b ' * 95), 'b b b'),  # does not fit the tower
+])
+def test_errors_are_on_the_page(handlers, examples, values, told):
+    given = dict(path=examples['Blue star'], labels=WORDS, template='',
+                 threshold=0, num_views=1)
+    answer, frames, shown = handlers.recognise(*{**given, **values}.values())
+    assert 'role="alert"' in answer and told in answer
+    assert frames is None and shown is None
+
+
+def test_a_video_that_breaks_off_names_no_folder(handlers, tmp_path):
+    path = Path(write_mp4(tmp_path / 'half.mp4', 60, faststart=True))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:len(whole) * 2 // 3])
+    answer, _, shown = handlers.recognise(str(path), WORDS, '', 0, 1)
+    assert shown is None and 'role="alert"' in answer
+    assert 'half.mp4' in answer and str(tmp_path) not in answer
+
+
+def test_a_new_video_takes_the_old_answer_away(handlers, examples, tmp_path):
+    outputs = handlers.video_changed(examples['Blue star'])
+    assert 'blue_star.mp4' in outputs[0] and '64 x 64' in outputs[0]
+    assert outputs[1] == '' and outputs[4] is None
+    assert FIRST in outputs[2] and FIRST in outputs[3]
+    bad = tmp_path / 'bad.mp4'
+    bad.write_text('no video')
+    answer = handlers.video_changed(str(bad))[0]
+    assert 'role="alert"' in answer and 'bad.mp4' in answer
+    assert 'role="alert"' not in handlers.video_changed(None)[0]
+
+
+def test_tabs(handlers, shown, tmp_path):
+    assert FIRST in handlers.attention(None, 'rollout', None)[0]
+    assert FIRST in handlers.timeline(None, 0, 0)[0]
+    picture, after = handlers.attention(shown, 'gradient', 'not a label')
+    assert picture.count('<figure>') == 8
+    assert '&quot;a blue star blinking&quot;' in picture
+    assert after.done == {ATTENTION} and after.request is shown.request
+    text, after = handlers.timeline(shown, 0, None)
+    assert 'Best label: a blue star blinking' in text and '<svg' in text
+    assert after.done == {TIMELINE}
+    assert '1 window of' in handlers.timeline(shown, 99, 1)[0]
+    gone = replace(shown, request=replace(
+        shown.request, path=str(tmp_path / 'gone.mp4')))
+    for text, after in (handlers.attention(gone, 'rollout', None),
+                        handlers.timeline(gone, 0, 0)):
+        assert 'role="alert"' in text and 'gone.mp4' in text
+        assert after.done  # not asked again at each visit

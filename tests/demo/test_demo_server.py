@@ -1,0 +1,174 @@
+"""The command, and the page served over HTTP."""
+import os
+import re
+import signal
+import socket
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from commands import refused
+
+from projects.vifi_clip.errors import UserError
+from projects.vifi_clip_tools.cli.signals import ended_by_signals
+from projects.vifi_clip_tools.demo import server
+from projects.vifi_clip_tools.demo.handlers import Handlers
+from projects.vifi_clip_tools.demo.options import Limits
+from projects.vifi_clip_tools.demo.service import Recogniser
+
+requests = pytest.importorskip('requests')
+# Not imported: it would read its settings before they are made.
+needs_gradio = pytest.mark.skipif(not find_spec('gradio'), reason='no gradio')
+
+
+@pytest.fixture
+def environment(monkeypatch):
+    """What the page sets goes with the test."""
+    for name in ('GRADIO_TEMP_DIR', 'GRADIO_ANALYTICS_ENABLED',
+                 'HF_HUB_DISABLE_TELEMETRY', 'no_proxy', 'NO_PROXY'):
+        monkeypatch.setenv(name, 'before')
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def taken():
+    with socket.socket() as listener:
+        listener.bind(('127.0.0.1', 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+def test_ports(taken, environment, capsys):
+    port = server.check_address('127.0.0.1', 0)
+    assert 1024 <= port <= 65535
+    assert server.check_address('127.0.0.1', port) == port
+    with pytest.raises(UserError, match=str(taken)):
+        server.check_address('127.0.0.1', taken)
+    refused(capsys, 'demo', '--port', taken, names='--port')
+
+
+@pytest.mark.parametrize('argv, names', [
+    (['--port', 70000], '--port'),
+    (['--host', 'nowhere.invalid'], '--host'),
+    (['--host', '192.0.2.1'], '192.0.2.1'),
+    (['--timeout', 0], '--timeout'),
+    (['--max-upload-mb', 0], '--max-upload-mb'),
+    (['--max-seconds', 'nan'], '--max-seconds'),
+    (['--labels', ','], '--labels'),
+    (['--index', '/nowhere/index', '--port', 0], '/nowhere/index'),
+    (['--config', 'small_wrld', '--port', 0], 'small_world')])
+def test_wrong_input_is_refused(argv, names, environment, capsys):
+    refused(capsys, 'demo', *argv, names=names)
+
+
+def test_gradio_is_not_installed(monkeypatch, environment, capsys):
+    monkeypatch.setitem(sys.modules, 'gradio', None)
+    refused(capsys, 'demo', '--port', 0, names='vifi_clip[demo]')
+
+
+@pytest.mark.parametrize('host, alone', [
+    ('127.0.0.1', True), ('localhost', True), ('::1', True),
+    ('0.0.0.0', False), ('192.168.1.5', False), ('example.org', False)])
+def test_a_warning_where_others_can_come_in(host, alone, capsys):
+    server.warn_if_open(host, None)
+    assert ('no password' in capsys.readouterr().err) is not alone
+
+
+def test_password_out_of_the_environment(monkeypatch):
+    monkeypatch.setenv(server.AUTH, 'me:a:b')
+    assert server.read_auth() == ('me', 'a:b')
+    for bad in ('me', 'me:', ':secret'):
+        monkeypatch.setenv(server.AUTH, bad)
+        with pytest.raises(ValueError, match=server.AUTH) as caught:
+            server.read_auth()
+        assert 'secret' not in str(caught.value)
+    monkeypatch.delenv(server.AUTH)
+    assert server.read_auth() is None
+
+
+@pytest.mark.parametrize('end', [None, KeyboardInterrupt, signal.SIGTERM])
+def test_the_folder_goes_however_it_ends(end, environment):
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises((KeyboardInterrupt, SystemExit, ZeroDivisionError)):
+        with server.workplace() as folder:
+            uploads = Path(os.environ['GRADIO_TEMP_DIR'])
+            assert Path(folder) in uploads.parents
+            assert os.environ['NO_PROXY'] == 'localhost,127.0.0.1,::1'
+            (uploads / 'left.mp4').touch()
+            if end is signal.SIGTERM:
+                signal.raise_signal(end)
+            raise end() if end is KeyboardInterrupt else ZeroDivisionError
+    assert not os.path.exists(folder)
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.parametrize('ignored', [True, False])
+def test_a_terminal_that_closes(ignored):
+    before = signal.signal(
+        signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    try:
+        if ignored:  # by nohup
+            with ended_by_signals():
+                signal.raise_signal(signal.SIGHUP)
+        else:
+            with pytest.raises(SystemExit) as ended, ended_by_signals():
+                signal.raise_signal(signal.SIGHUP)
+            assert ended.value.code == 128 + signal.SIGHUP
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.fixture(scope='module')
+def page(inferencer):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, 'environ', os.environ.copy())
+        recogniser = Recogniser(inferencer, Limits(upload_mb=0.5))
+        with server.workplace() as folder:
+            built = server.build_page(Handlers(recogniser), 'Title', 'About',
+                                      ['a', 'b'])
+            port = server.check_address('127.0.0.1', 0)
+            with server.served(built, '127.0.0.1', port, 0.5) as url:
+                yield url, Path(folder)
+        recogniser.close()
+        assert not os.path.exists(folder)
+
+
+def files_in(folder):
+    return sorted(p.name for p in folder.rglob('*') if p.is_file())
+
+
+@needs_gradio
+def test_uploads_are_limited(page):
+    url, folder = page
+    before = files_in(folder)
+
+    def upload(size):
+        return requests.post(
+            f'{url}/gradio_api/upload', timeout=30,
+            files=dict(files=('a.mp4', b'x' * size))).status_code
+
+    assert upload(600_000) == 413
+    assert files_in(folder) == before  # nothing of it is left
+    assert upload(400_000) == 200
+    assert files_in(folder) == sorted([*before, 'a.mp4'])
+
+
+@needs_gradio
+def test_the_page(page):
+    url, _ = page
+    config = requests.get(f'{url}/config', timeout=30).json()
+    assert config['analytics_enabled'] is False
+    assert config['run_history'] is False
+    kinds = {'textbox', 'slider', 'number', 'dropdown', 'video'}
+    labels = [c['props'].get('label') for c in config['components']
+              if c['type'] in kinds]
+    assert len(labels) == 9 and all(labels)
+    # It asks no other site, and gives none of the server's files.
+    style = requests.get(f'{url}/theme.css', timeout=30).text
+    assert 'system-ui' in style and '@import' not in style
+    assert not [name for name in re.findall(r'url\(([^)]*)\)', style)
+                if not name.strip('"\'').startswith('data:')]
+    for path in ('/etc/passwd', os.path.abspath('setup.cfg')):
+        answer = requests.get(f'{url}/gradio_api/file={path}', timeout=30)
+        assert answer.status_code in (403, 404)
