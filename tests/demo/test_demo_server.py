@@ -11,7 +11,7 @@ import pytest
 from commands import refused
 
 from projects.vifi_clip.errors import UserError
-from projects.vifi_clip_tools.cli.signals import ended_by_signals
+from projects.vifi_clip_tools.cli.processes import ended_by_signals
 from projects.vifi_clip_tools.demo import server
 from projects.vifi_clip_tools.demo.handlers import Handlers
 from projects.vifi_clip_tools.demo.options import Limits
