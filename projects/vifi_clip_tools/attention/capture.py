@@ -27,7 +27,7 @@ _SUPPORTED = ('attention maps need CLIPVisionBackbone or VLDeepPromptBackbone '
 
 @dataclass
 class Tokens:
-    """What the tokens of a frame are: class token, perhaps registers, then
+    """The order of a frame's tokens: class token, perhaps registers, then
     patches row by row, then perhaps prompts.
 
     Attributes:
@@ -48,14 +48,11 @@ class Tokens:
 
 
 class ExplicitAttention(nn.Module):
-    """Self-attention with the parameters of an ``nn.MultiheadAttention``,
-    whose weights are there to be seen.
+    """Self-attention with the parameters of an ``nn.MultiheadAttention`` that
+    also returns its weights.
 
-    Its own ``need_weights=True`` gives a view of them that no score depends
+    ``need_weights=True`` of the original returns a view that no score depends
     on, so that there is no gradient with respect to it.
-
-    Args:
-        attn (nn.MultiheadAttention): Not changed.
     """
 
     def __init__(self, attn: nn.MultiheadAttention) -> None:
@@ -67,15 +64,8 @@ class ExplicitAttention(nn.Module):
 
     def forward(self, q: Tensor, *args, attn_mask: Optional[Tensor] = None,
                 **kwargs) -> Tuple[Tensor, Tensor]:
-        """As OpenCLIP's blocks call it.
-
-        Args:
-            q (Tensor): Tokens [N, L, W]; keys and values are the same.
-
-        Returns:
-            tuple: [N, L, W] and weights [N, h, L, L], whose gradient can be
-            taken if gradients are on.
-        """
+        """Attend as OpenCLIP's blocks call it, q [N, L, W] being keys and
+        values, too; returns [N, L, W] and weights [N, h, L, L]."""
         num, length, width = q.shape
         qkv = F.linear(q, self.in_proj_weight, self.in_proj_bias)
         qkv = qkv.view(num, length, 3, self.num_heads, -1)
@@ -91,17 +81,14 @@ class ExplicitAttention(nn.Module):
 
 
 def _differentiable(weights: Tensor) -> Tensor:
-    """Weights that a gradient can be taken of, even if all is frozen."""
+    """Let gradients be taken of weights, even if all is frozen."""
     if torch.is_grad_enabled() and not weights.requires_grad:
         weights.requires_grad_()
     return weights
 
 
 def token_layout(backbone: nn.Module) -> Tokens:
-    """Where the patches are.
-
-    Args:
-        backbone (nn.Module): A model's image side.
+    """Find the patches among the tokens of a model's image side.
 
     Raises:
         UserError: It has no class token that attends to patches.

@@ -2,9 +2,8 @@
 
 Letters: T frames, H x W pixels, h x w patches, L tokens, D embedding.
 """
-from typing import List, Optional, Tuple
+from typing import List, Optional
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -58,9 +57,21 @@ def attention_maps(model: nn.Module,
         ValueError: An unknown method, no text for 'gradient', frames of
             another shape than the tower takes.
     """
-    check_method(method, text is not None or class_index is not None)
+    if method not in METHODS:
+        raise ValueError(f'method must be one of {", ".join(METHODS)}, got '
+                         f'{method!r}')
+    if method == 'gradient' and text is None and class_index is None:
+        raise ValueError("method 'gradient' explains the score of a text: "
+                         'give text or class_index')
     tokens = token_layout(model.backbone)
-    _check_frames(inputs, tokens)
+    shape = (*tokens.image_size, 3)
+    if (getattr(inputs, 'dtype', None) != np.uint8 or inputs.ndim != 4
+            or not len(inputs) or inputs.shape[1:] != shape):
+        raise ValueError(
+            'frames must be uint8 [T, H, W, 3] with (H, W) = '
+            f'{tokens.image_size}, the size that the tower takes; got '
+            f'{getattr(inputs, "dtype", type(inputs).__name__)} '
+            f'{list(np.shape(inputs))}')
     # Its tensors could be in no graph, should the caller be in this mode.
     with torch.inference_mode(False), torch.autocast(
             next(model.parameters()).device.type, enabled=False):
@@ -75,41 +86,8 @@ def attention_maps(model: nn.Module,
     # [T, hw] -> [T, h, w]
 
 
-def check_method(method: str, has_text: bool) -> None:
-    """Refuse a method that is unknown, or lacks its text."""
-    if method not in METHODS:
-        raise ValueError(f'method must be one of {", ".join(METHODS)}, got '
-                         f'{method!r}')
-    if method == 'gradient' and not has_text:
-        raise ValueError("method 'gradient' explains the score of a text: "
-                         'give text or class_index')
-
-
-def upsample_maps(maps: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
-    """Bilinear interpolation of maps, [T, h, w] to [T, H, W].
-
-    Args:
-        maps (np.ndarray): As :func:`attention_maps` returns.
-        size (tuple[int, int]): H and W, pixels.
-    """
-    maps = np.asarray(maps, dtype=np.float32)
-    height, width = size
-    return np.stack([cv2.resize(m, (width, height)) for m in maps])
-
-
-def _check_frames(inputs: np.ndarray, tokens: Tokens) -> None:
-    size = (*tokens.image_size, 3)
-    if (getattr(inputs, 'dtype', None) != np.uint8 or inputs.ndim != 4
-            or not len(inputs) or inputs.shape[1:] != size):
-        raise ValueError(
-            'frames must be uint8 [T, H, W, 3] with (H, W) = '
-            f'{tokens.image_size}, the size that the tower takes; got '
-            f'{getattr(inputs, "dtype", type(inputs).__name__)} '
-            f'{list(np.shape(inputs))}')
-
-
 def _normalised(model: nn.Module, frames: np.ndarray) -> Tensor:
-    """Frames as the tower takes them, uint8 [T, H, W, 3] to [T, 3, H, W]."""
+    """Normalise frames, uint8 [T, H, W, 3] to [T, 3, H, W]."""
     frames = torch.from_numpy(np.ascontiguousarray(frames))
     data = dict(inputs=[frames.permute(0, 3, 1, 2)],
                 data_samples=[ActionDataSample()])
@@ -119,7 +97,7 @@ def _normalised(model: nn.Module, frames: np.ndarray) -> Tensor:
 
 def _maps(model: nn.Module, x: Tensor, method: str, tokens: Tokens,
           target: Optional[Tensor]) -> np.ndarray:
-    """Maps of a few frames, [T, h*w]."""
+    """Make the maps of a few frames, [T, h*w]."""
     if method == 'gradient':
         layers = _relevances(model, x, target)
         row = _class_row(layers, tokens, residual=1.)
@@ -135,7 +113,7 @@ def _maps(model: nn.Module, x: Tensor, method: str, tokens: Tokens,
 
 
 def _relevances(model: nn.Module, x: Tensor, target: Tensor) -> List[Tensor]:
-    """E[(dy/dA * A)+] of each layer, [T, L, L]."""
+    """Compute E[(dy/dA * A)+] of each layer, [T, L, L]."""
     head = model.cls_head
     with torch.enable_grad():
         with recorded_attention(model.backbone) as layers:
@@ -150,16 +128,8 @@ def _relevances(model: nn.Module, x: Tensor, target: Tensor) -> List[Tensor]:
 
 def _class_row(layers: List[Tensor], tokens: Tokens,
                residual: float) -> Tensor:
-    """First row of the product of (residual * I + A), last layer first.
-
-    Args:
-        layers (list[Tensor]): A of each layer, [T, L, L].
-        tokens (Tokens): Says which tokens are prompts.
-        residual (float): Weight of the path around the attention.
-
-    Returns:
-        Tensor: [T, L].
-    """
+    """Compute the first row [T, L] of the product of (residual * I + A), last
+    layer first; A of each layer is [T, L, L]."""
     row = torch.zeros_like(layers[0][:, 0])
     row[:, 0] = 1
     for number in reversed(range(len(layers))):
@@ -172,7 +142,7 @@ def _class_row(layers: List[Tensor], tokens: Tokens,
 
 def _text_embedding(model: nn.Module, text: Optional[str],
                     class_index: Optional[int]) -> Tensor:
-    """A text or class as the classifier embeds it, [D] of length 1."""
+    """Embed a text or class as the classifier does, [D] of length 1."""
     classifier = getattr(model.cls_head, 'text_classifier', None)
     if classifier is None:
         raise UserError("method 'gradient' needs a head with a "

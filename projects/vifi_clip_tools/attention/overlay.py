@@ -1,8 +1,9 @@
-"""Heat maps over frames.
+"""Heat maps over frames, and the rows that pictures are made of.
 
 Letters: T frames, H x W pixels, h x w cells of a map.
 """
-from typing import Optional, Tuple
+from dataclasses import dataclass
+from typing import List, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -14,14 +15,11 @@ _TOP = 99.5  # percentile; a few patches of a ViT can draw most attention
 
 
 def value_range(maps: np.ndarray) -> Tuple[float, float]:
-    """The scale of a video: its lowest value and its 99.5th percentile.
+    """Return the scale of a video: the values of the lowest and the highest
+    colour, which are the lowest value and the 99.5th percentile.
 
     Args:
         maps (np.ndarray): [T, h, w].
-
-    Returns:
-        tuple[float, float]: The values that get the lowest and the highest
-        colour.
     """
     return float(np.min(maps)), float(np.percentile(maps, _TOP))
 
@@ -56,20 +54,17 @@ def overlay(images: np.ndarray,
     if not np.isfinite(maps).all():
         raise ValueError('the maps have values that are not finite: the '
                          'weights are broken, or their training diverged')
-    if value_limits is None:
-        value_limits = value_range(maps)
+    limits = value_limits or value_range(maps)
     return np.stack([
-        _blend(image, values,
-               value_range(values) if per_frame else value_limits)
+        _blend(image, values, *(value_range(values) if per_frame else limits))
         for image, values in zip(images, maps)
     ])
 
 
-def _blend(image: np.ndarray, values: np.ndarray,
-           limits: Tuple[float, float]) -> np.ndarray:
-    """One frame [H, W, 3] and its map [h, w] to uint8 [H, W, 3]."""
+def _blend(image: np.ndarray, values: np.ndarray, low: float,
+           high: float) -> np.ndarray:
+    """Blend one frame [H, W, 3] and its map [h, w] to uint8 [H, W, 3]."""
     from matplotlib import colormaps
-    low, high = limits
     # Smooth; what it overshoots is clipped.
     values = cv2.resize(values, image.shape[1::-1],
                         interpolation=cv2.INTER_CUBIC)
@@ -84,7 +79,7 @@ def _blend(image: np.ndarray, values: np.ndarray,
 
 
 def enlarge(images: np.ndarray, size: int) -> np.ndarray:
-    """Frames whose shorter side has at least so many pixels.
+    """Enlarge frames until the shorter side has at least so many pixels.
 
     Args:
         images (np.ndarray): uint8 [T, H, W, 3].
@@ -100,3 +95,74 @@ def enlarge(images: np.ndarray, size: int) -> np.ndarray:
     new = round(width * factor), round(height * factor)
     return np.stack(
         [cv2.resize(i, new, interpolation=cv2.INTER_CUBIC) for i in images])
+
+
+@dataclass
+class Row:
+    """Maps of one model by one method.
+
+    Attributes:
+        model (str): Name of the model.
+        method (str): One of ``maps.METHODS``.
+        text (str, optional): Of 'gradient'.
+        images (np.ndarray): Frames uint8 [T, H, W, 3] as the model sees them.
+        maps (np.ndarray): float32 [T, h, w].
+        per_frame (bool): Each frame has a scale of its own.
+    """
+    model: str
+    method: str
+    text: Optional[str]
+    images: np.ndarray
+    maps: np.ndarray
+    per_frame: bool = False
+
+    @property
+    def title(self) -> str:
+        """The method, with its text."""
+        return self.method + (f' of “{self.text}”' if self.text else '')
+
+    @property
+    def scale(self) -> str:
+        """The values of the lowest and the highest colour, in words."""
+        if self.per_frame:
+            return 'own scale in each frame'
+        low, high = value_range(self.maps)
+        if low < high / 100:
+            low = 0
+        if self.method == 'gradient':  # has no unit
+            return f'{low:.2g} to {high:.2g}'
+        return f'{100 * low:.2g}% to {100 * high:.2g}%'
+
+    def pictures(self, size: int, chosen: Sequence[int]) -> np.ndarray:
+        """Overlay some frames, of at least ``size`` pixels; the scale is that
+        of all frames."""
+        return overlay(
+            enlarge(self.images[chosen], size), self.maps[chosen],
+            value_range(self.maps), self.per_frame)
+
+
+@dataclass
+class Scores:
+    """What one model takes the video for.
+
+    Attributes:
+        model (str): Name of the model.
+        labels (list[str]): Best first.
+        values (list[float]): Probabilities, as many.
+    """
+    model: str
+    labels: List[str]
+    values: List[float]
+
+    @classmethod
+    def of(cls, model: str, labels: Sequence[str],
+           values: np.ndarray) -> 'Scores':
+        """Sort K labels by their probabilities [K]."""
+        order = np.argsort(-values, kind='stable')
+        return cls(model, [labels[i] for i in order],
+                   [float(values[i]) for i in order])
+
+    def line(self, count: int = 3) -> str:
+        """The best labels in one line."""
+        return '   '.join(f'{label} {100 * value:.0f}%' for label, value in
+                          list(zip(self.labels, self.values))[:count])

@@ -1,0 +1,172 @@
+"""From a video and models to pictures of where the models look."""
+import io
+import os.path as osp
+from typing import List, Optional, Sequence
+
+import numpy as np
+
+from projects.vifi_clip.apis.batches import one_video
+from projects.vifi_clip.apis.config import read_config
+from projects.vifi_clip.apis.labels import read_labels
+from projects.vifi_clip.apis.sampling import Sampled, VideoSampler
+from projects.vifi_clip.files import write_bytes
+from ..cli.h264 import write_h264
+from ..cli.options import ModelOptions
+from ..cli.outputs import check_target
+from .capture import token_layout
+from .grid import draw_grid
+from .maps import attention_maps
+from .overlay import Row, Scores
+from .video import draw_video, video_rate
+
+
+def write_figures(clip: str, models: Sequence[ModelOptions],
+                  names: Sequence[str], labels: Optional[str],
+                  methods: Sequence[str], text: Optional[str],
+                  per_frame: bool, grid: Optional[str], columns: int,
+                  video: Optional[str], video_frames: int,
+                  npz: Optional[str], overwrite: bool) -> None:
+    """Write pictures, and print what the models take the video for.
+
+    Args:
+        clip (str): The video, a file or a web address.
+        models (Sequence[ModelOptions]): M models.
+        names (Sequence[str]): Their names.
+        labels (str, optional): Class names; None for each config's.
+        methods (Sequence[str]): Of ``maps.METHODS``.
+        text (str, optional): What gradient maps speak for; None for the
+            label that each model puts first.
+        per_frame (bool): Each frame has a scale of its own.
+        grid (str, optional): A .png file to write: frames and maps.
+        columns (int): Frames of the grid at most.
+        video (str, optional): An .mp4 file to write: the clip beside its
+            overlays.
+        video_frames (int): Frames of that video at most.
+        npz (str, optional): An .npz file to write: what the grid shows.
+        overwrite (bool): Files may be replaced.
+
+    Raises:
+        FileNotFoundError: A config or checkpoint is absent.
+        UserError: The video cannot be read, or a model has no attention to
+            show.
+        ValueError: Bad labels, an unwritable output, or models that sample
+            other frames.
+    """
+    for option, path, suffix in (('--out', grid, '.png'),
+                                 ('--video', video, '.mp4'),
+                                 ('--npz', npz, '.npz')):
+        if path:
+            check_target(option, path, (suffix, ), overwrite)
+            if osp.exists(path) and osp.exists(clip) and osp.samefile(
+                    path, clip):
+                raise ValueError(f'{option} {path} is the video itself; '
+                                 'choose another name')
+    class_names = None if labels is None else read_labels(labels)
+    clip = _local(clip, models[0])
+    inferencers = [model.load(labels=class_names) for model in models]
+    for inferencer in inferencers:
+        token_layout(inferencer.model.backbone)
+    samples = _samples(clip, inferencers, inferencers[0].num_frames)
+    times = samples[0].times
+    scores = [Scores.of(name, i.class_names, i.video_scores(sample.images))
+              for name, i, sample in zip(names, inferencers, samples)]
+    print(f'{clip}: {len(times)} frames, {times[0]:.2f} s to '
+          f'{times[-1]:.2f} s')
+    for score in scores:
+        print(f'  {score.model}')
+        for label, value in list(zip(score.labels, score.values))[:3]:
+            print(f'    {100 * value:5.1f}%  {label}')
+
+    def rows_of(images: Sequence[np.ndarray]) -> List[Row]:
+        return make_rows([i.model for i in inferencers], scores, images,
+                         methods, text, per_frame)
+
+    if grid or npz:
+        rows = rows_of([sample.images for sample in samples])
+        if grid:
+            _write(grid, draw_grid(osp.basename(clip), rows, scores, times,
+                                   columns))
+        if npz:
+            _write(npz, _pack(rows, scores, samples[0]))
+    if video:
+        samples = _samples(clip, inferencers, video_frames)
+        # A shorter clip has frames that are sampled twice.
+        _, first = np.unique(samples[0].indices, return_index=True)
+        times = samples[0].times[first]
+        rows = rows_of([sample.images[first] for sample in samples])
+        content = io.BytesIO()
+        write_h264(content, draw_video(rows, scores, times),
+                   video_rate(times))
+        _write(video, content.getvalue())
+
+
+def make_rows(models: Sequence, scores: Sequence[Scores],
+              images: Sequence[np.ndarray], methods: Sequence[str],
+              text: Optional[str], per_frame: bool) -> List[Row]:
+    """Make maps by each method, of each model; a bar shows how far it is.
+
+    Args:
+        models (Sequence): M recognizers.
+        scores (Sequence[Scores]): Of each model, with its name.
+        images (Sequence[np.ndarray]): The frames that each of them sees,
+            uint8 [T, H, W, 3].
+        methods (Sequence[str]): Of ``maps.METHODS``.
+        text (str, optional): For 'gradient'; None for each model's first
+            label.
+        per_frame (bool): See :class:`Row`.
+
+    Returns:
+        list[Row]: For each method, the models one below the other.
+    """
+    from tqdm import tqdm
+    jobs = [(method, *model) for method in methods
+            for model in zip(models, scores, images)]
+    rows = []
+    for method, model, score, frames in tqdm(jobs, unit='map', leave=False):
+        target = (text or score.labels[0]) if method == 'gradient' else None
+        maps = attention_maps(model, frames, method, text=target)
+        rows.append(Row(score.model, method, target, frames, maps, per_frame))
+    return rows
+
+
+def _local(clip: str, model: ModelOptions) -> str:
+    """Return the video's file, which is read once before weights are loaded
+    or downloaded."""
+    video = one_video(clip)
+    cfg = read_config(model.config, model.trust)
+    cfg.merge_from_dict(model.cfg_options or {})
+    VideoSampler(cfg).sample(video, 1)
+    return video.path
+
+
+def _samples(clip: str, inferencers: Sequence, count: int) -> List[Sampled]:
+    """Read the same frames as each model sees them."""
+    samples = [i.sample(clip, count) for i in inferencers]
+    for sample in samples[1:]:
+        if sample.indices.tolist() != samples[0].indices.tolist():
+            raise ValueError('the configs sample other frames of a video '
+                             '(their test pipelines differ), which cannot be '
+                             'shown side by side')
+    return samples
+
+
+def _pack(rows: Sequence[Row], scores: Sequence[Scores],
+          sample: Sampled) -> bytes:
+    """Pack what the grid shows as an .npz file."""
+    arrays = dict(times=sample.times, indices=sample.indices)
+    for row in rows:
+        arrays[f'maps/{row.model}/{row.method}'] = row.maps  # [T, h, w]
+        arrays[f'images/{row.model}'] = row.images  # [T, H, W, 3]
+        if row.text:
+            arrays[f'text/{row.model}'] = np.array(row.text)
+    for score in scores:
+        arrays[f'labels/{score.model}'] = np.array(score.labels)
+        arrays[f'scores/{score.model}'] = np.array(score.values)
+    out = io.BytesIO()
+    np.savez_compressed(out, **arrays)
+    return out.getvalue()
+
+
+def _write(path: str, content: bytes) -> None:
+    write_bytes(path, content)
+    print(f'{path}: {len(content) / 1e6:.2f} MB')
