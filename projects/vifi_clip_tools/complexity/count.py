@@ -4,22 +4,24 @@ The model is built on nothing: no weights are loaded, and the operations are
 counted on PyTorch's meta device. Letters: T frames of a view, K classes, S
 sentences, L tokens, D the embedding, H x W pixels.
 """
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
+from typing import Callable, Dict, List, Optional, Tuple
 
+import projects.vifi_clip  # noqa: F401  before mmaction.models, see compat
 import torch
+from mmaction.models.recognizers import Recognizer2D, Recognizer3D
+from mmaction.registry import MODELS
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.flops import count
 from projects.vifi_clip.models.blocks import FusedBlock
-from projects.vifi_clip.models.text_tower import plan_chunks, encode_chunk
-from .complexity_view import view_shape
+from projects.vifi_clip.models.text_tower import encode_chunk, plan_chunks
 
-if TYPE_CHECKING:
-    from mmengine.config import Config
+# Settings that name a size; of a pipeline the last one counts.
+_SIZES = ('crop_size', 'size', 'scale', 'input_size')
 
 
 @dataclass
@@ -56,6 +58,24 @@ class Complexity:
     trained: int
 
 
+def count(call: Callable[[], object]) -> int:
+    """Count the FLOP of a call's products, forward: linear layers,
+    convolutions and attention, 2 for each multiply-add.
+
+    Args:
+        call (Callable): On any device; 'meta' counts without computing.
+    """
+    fast = torch.backends.mha.get_fastpath_enabled()
+    # In eval mode nn.MultiheadAttention is one operator that is not counted.
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            call()
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+    return counter.get_total_flops()
+
+
 class _NoFill(TorchFunctionMode):
     """Leaves out the random start of parameters: it takes seconds and
     touches memory, where nobody looks at the values."""
@@ -69,15 +89,12 @@ class _NoFill(TorchFunctionMode):
 
 
 def build(cfg: Config) -> nn.Module:
-    """A config's recognizer as it is built, in train mode.
+    """Build a config's recognizer, in train mode.
 
     Raises:
         ValueError: The model cannot be built, or is no recognizer that takes
             frames.
     """
-    from mmaction.models.recognizers import Recognizer2D, Recognizer3D
-    from mmaction.registry import MODELS
-    from mmengine.registry import init_default_scope
     init_default_scope(cfg.get('default_scope', 'mmaction'))
     try:
         model = MODELS.build(cfg.model)
@@ -106,7 +123,7 @@ def complexity(cfg: Config, title: List[str]) -> Complexity:
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     frames, size = view_shape(cfg, model)
     text = getattr(model.cls_head, 'text_classifier', None)
-    sentences = None if text is None else _sentences(model)
+    sentences = {} if text is None else _sentences(model)
     # FlopCounterMode follows gradients, which there are none of.
     model.requires_grad_(False).eval().to('meta')
     if hasattr(model.backbone, 'reuse_frames'):
@@ -117,16 +134,16 @@ def complexity(cfg: Config, title: List[str]) -> Complexity:
             # With a hook the last layer runs for all tokens, as written.
             module.register_forward_hook(lambda *_: None)
     context = text.text.context_length if text is not None else 0
-    if sentences is not None:
-        sentences = {context: sum(sentences.values())}
+    total = sum(sentences.values())
     return Complexity(
         title=list(title),
         frames=frames,
         size=size,
-        classes=_num_classes(model),
-        sentences=sum((sentences or {}).values()),
+        classes=getattr(model.cls_head, 'num_classes', 0),
+        sentences=total,
         context=context,
-        asked=_both_sides(model, frames, size, sentences),
+        asked=_both_sides(model, frames, size,
+                          {context: total} if total else {}),
         run=run,
         parameters=sum(p.numel() for p in model.parameters()),
         token_parameters=0 if text is None else sum(
@@ -134,12 +151,8 @@ def complexity(cfg: Config, title: List[str]) -> Complexity:
         trained=trained)
 
 
-def _num_classes(model: nn.Module) -> int:
-    return getattr(model.cls_head, 'num_classes', 0)
-
-
 def _sentences(model: nn.Module) -> Dict[int, int]:
-    """How many sentences are encoded to each length, as a CPU does it."""
+    """Count the sentences encoded to each length, as a CPU does it."""
     classifier = model.cls_head.text_classifier
     if hasattr(model, 'embed_text'):
         # A caption may be as long as the context.
@@ -154,31 +167,80 @@ def _sentences(model: nn.Module) -> Dict[int, int]:
 
 
 def _both_sides(model: nn.Module, frames: int, size: Tuple[int, int],
-                sentences: Optional[Dict[int, int]]) -> Dict[str, int]:
-    """MACs of a view and of all sentences."""
-    text = sum(num * _sentence(model, length)
-               for length, num in (sentences or {}).items())
-    return dict(image=_view(model, frames, size), text=text)
-
-
-def _view(model: nn.Module, frames: int, size: Tuple[int, int]) -> int:
-    """T frames to scores, of a model on the meta device."""
-    from mmaction.models.recognizers import Recognizer3D
+                sentences: Dict[int, int]) -> Dict[str, int]:
+    """Count the MACs of a view to scores and of all sentences (how many, by
+    length), of a model on the meta device."""
+    head = model.cls_head
     shape = (1, 1, 3, frames, *size) if isinstance(
         model, Recognizer3D) else (1, frames, 3, *size)
     x = torch.empty(shape, device='meta')
-    head = model.cls_head
     if not hasattr(head, 'text_classifier'):
-        return count(lambda: model.extract_feat(x, stage='head')) // 2
-    macs = count(lambda: head.video_embeddings(model.extract_feat(x)[0])) // 2
+        image = count(lambda: model.extract_feat(x, stage='head')) // 2
+        return dict(image=image, text=0)
+    image = count(lambda: head.video_embeddings(model.extract_feat(x)[0])) // 2
     # Similarity to each class: autocast, which the head calls there, knows
     # no meta device.
-    return macs + _num_classes(model) * head.text_classifier.embed_dim
+    classifier = head.text_classifier
+    image += getattr(head, 'num_classes', 0) * classifier.embed_dim
+
+    def sentence(length: int) -> int:
+        tokens = torch.zeros(1, length, dtype=torch.long, device='meta')
+        return count(lambda: encode_chunk(
+            classifier.text, tokens, tokens[:, 0], classifier.prompts,
+            False)) // 2
+
+    return dict(image=image, text=sum(
+        num * sentence(length) for length, num in sentences.items()))
 
 
-def _sentence(model: nn.Module, length: int) -> int:
-    """One sentence of L tokens, of a model on the meta device."""
-    classifier = model.cls_head.text_classifier
-    tokens = torch.zeros(1, length, dtype=torch.long, device='meta')
-    return count(lambda: encode_chunk(classifier.text, tokens, tokens[:, 0],
-                                      classifier.prompts, False)) // 2
+def view_shape(cfg: Config, model: nn.Module) -> Tuple[int, Tuple[int, int]]:
+    """Find frames T and pixels (H, W) of one view.
+
+    CLIP's towers know their size, and our head under a 2D recognizer its
+    frames; for others the pipelines say it: validation's before training's,
+    the test's, with its many views, last.
+
+    Raises:
+        ValueError: Nothing says it.
+    """
+    is_3d = isinstance(model, Recognizer3D)
+    frames = None if is_3d else getattr(model.cls_head, 'num_frames', None)
+    size = _pair(getattr(getattr(model.backbone, 'visual', None),
+                         'image_size', None))
+    for part in 'val', 'train', 'test':
+        dataset = (cfg.get(f'{part}_dataloader') or {}).get('dataset') or {}
+        pipeline = dataset.get('pipeline') or cfg.get(
+            f'{part}_pipeline') or []
+        clips = [step['clip_len'] * (1 if is_3d else step.get('num_clips', 1))
+                 for step in pipeline if 'clip_len' in step]
+        frames = frames or next(iter(clips), None)
+        size = size or _size(pipeline)
+    if frames and size:
+        return frames, size
+    missing = 'pixels a frame has' if frames else 'frames a view has'
+    raise ValueError(f'{cfg.filename}: neither the model nor the pipelines '
+                     f'(SampleFrames, CenterCrop, Resize) say how many '
+                     f'{missing}')
+
+
+def _size(pipeline: List[dict]) -> Optional[Tuple[int, int]]:
+    """Find the last size that is fixed; -1 in one keeps the ratio."""
+    size = None
+    for step in pipeline:
+        if step.get('type') == 'Resize' and step.get('keep_ratio', True):
+            continue
+        for name in _SIZES:
+            pair = _pair(step.get(name))
+            # MMAction2 writes (width, height) in `scale`.
+            if pair and min(pair) > 0:
+                size = pair[::-1] if name == 'scale' else pair
+    return size
+
+
+def _pair(value: object) -> Optional[Tuple[int, int]]:
+    if isinstance(value, int):
+        return value, value
+    if isinstance(value, (tuple, list)) and len(value) == 2 and all(
+            isinstance(part, int) for part in value):
+        return tuple(value)
+    return None

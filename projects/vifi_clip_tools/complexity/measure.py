@@ -1,16 +1,25 @@
 """Throughput and peak memory of configs, each in a process of its own.
 
 Weights are random, pixels are noise, and the class embeddings are encoded
-before the clock starts, as they are once for a whole test.
+before the clock starts, as they are once for a whole test. Only the standard
+library is imported at once: new processes start with this file.
 """
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import ctypes.util
+import os
+import platform
+import resource
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from statistics import median
-from typing import Callable, Dict, List
+from time import perf_counter
+from typing import Any, Callable, Dict, List, Optional
 
 from .specs import Spec
 
@@ -18,42 +27,82 @@ _WARM_UP = 2  # calls; the first encodes the classes
 
 
 @dataclass(frozen=True)
-class Job:
-    """What to measure, and how.
+class Conditions:
+    """How to measure.
 
     Attributes:
-        spec (Spec): The config.
-        device (str): 'cpu' or 'cuda'.
+        device (str): 'cpu' or 'cuda'; of the command line 'auto', too.
         batch (int): B, views of one call.
         repeats (int): Timed calls.
-        threads (int): Of torch.
+        threads (int, optional): Of torch; None for the usable cores.
         precision (str): 'fp32' or 'bf16' (autocast).
     """
-    spec: Spec
     device: str = 'cpu'
     batch: int = 1
     repeats: int = 5
-    threads: int = 1
+    threads: Optional[int] = 1
     precision: str = 'fp32'
 
 
-def measure(job: Job) -> Dict[str, object]:
-    """Measure in a new process.
+@dataclass
+class Failure(Exception):
+    """A call in another process that failed; ``reason`` is one line."""
+    reason: str
+
+
+class Child:
+    """A new process that makes calls, so that peaks of memory are its own.
+
+    Functions and arguments are pickled; what a function leaves in its module
+    is there at the next call.
+    """
+
+    def __init__(self) -> None:
+        self._pool = ProcessPoolExecutor(
+            1, get_context('spawn'), initializer=_die_first)
+
+    def call(self, function: Callable, *args: Any) -> Any:
+        """Call a function there.
+
+        Raises:
+            Failure: It raised, or the process ended.
+        """
+        try:
+            return self._pool.submit(function, *args).result()
+        except BrokenProcessPool:
+            raise Failure('its process was ended, most likely for want of '
+                          'memory') from None
+        except Exception as error:  # of any library that a model uses
+            said = str(error).strip().splitlines() or ['']
+            raise Failure(f'{type(error).__name__}: {said[0]}') from error
+
+    def close(self) -> None:
+        """End the process."""
+        self._pool.shutdown()
+
+
+def _die_first() -> None:
+    """Where memory runs out, let Linux kill this process and no other."""
+    with contextlib.suppress(OSError):
+        with open('/proc/self/oom_score_adj', 'w') as file:
+            file.write('1000')
+
+
+def measure(spec: Spec, conditions: Conditions) -> Dict[str, Any]:
+    """Measure a config in a new process.
 
     Returns:
         dict: ``seconds`` of each call, ``views_per_second`` (``median``,
         ``min``, ``max``) and ``peak_bytes``; or ``error``, one line.
     """
-    with ProcessPoolExecutor(1, get_context('spawn')) as pool:
-        try:
-            seconds, peak = pool.submit(_measure_here, job).result()
-        except BrokenProcessPool:
-            return dict(error='its process was ended, most likely for want '
-                        'of memory')
-        except Exception as error:  # of any library that a model uses
-            said = str(error).strip().splitlines() or ['']
-            return dict(error=f'{type(error).__name__}: {said[0]}')
-    rates = [job.batch / s for s in seconds]
+    child = Child()
+    try:
+        seconds, peak = child.call(_measure_here, spec, conditions)
+    except Failure as failure:
+        return dict(error=failure.reason)
+    finally:
+        child.close()
+    rates = [conditions.batch / s for s in seconds]
     return dict(
         seconds=seconds,
         views_per_second=dict(
@@ -61,8 +110,8 @@ def measure(job: Job) -> Dict[str, object]:
         peak_bytes=peak)
 
 
-def _measure_here(job: Job) -> tuple:
-    """Seconds of each call, and the peak of this process in bytes."""
+def _measure_here(spec: Spec, conditions: Conditions) -> tuple:
+    """Return seconds of each call, and the peak of this process in bytes."""
     import logging
     import warnings
 
@@ -70,71 +119,125 @@ def _measure_here(job: Job) -> tuple:
     from tqdm import tqdm
     logging.disable(logging.WARNING)
     warnings.simplefilter('ignore')
-    from .machine import time_calls
-    from .memory import peak_bytes, reset_peak
-    from .count import build
+    from .count import Recognizer3D, build, view_shape
     from .specs import load_spec
-    torch.set_num_threads(job.threads)
+    device = conditions.device
+    torch.set_num_threads(conditions.threads)
     torch.manual_seed(0)
-    cfg = load_spec(job.spec)
-    model = build(cfg).eval().to(job.device)
-    call = _call(model, cfg, job)
-    reset_peak(job.device)
-    with tqdm(total=_WARM_UP + job.repeats, unit='call',
-              desc=' '.join(job.spec.title)) as bar:
-
-        def shown() -> None:
-            call()
-            bar.update()
-
-        for _ in range(_WARM_UP - 1):
-            shown()
-        # leaves its first call out
-        seconds = time_calls(shown, job.device, job.repeats)
-    return seconds, peak_bytes(job.device)
-
-
-def _call(model, cfg, job: Job) -> Callable[[], object]:
-    """A test step on views in memory, from uint8 pixels to scores."""
-    import torch
-    from mmaction.models.recognizers import Recognizer3D
-
-    from benchmarks.inputs import batch, precision
-    from .complexity_view import view_shape
+    cfg = load_spec(spec)
+    model = build(cfg).eval().to(device)
     frames, size = view_shape(cfg, model)
     shape = (1, 3, frames, *size) if isinstance(
         model, Recognizer3D) else (frames, 3, *size)
-    views = torch.randint(0, 256, (job.batch, *shape), dtype=torch.uint8)
+    views = torch.randint(
+        0, 256, (conditions.batch, *shape), dtype=torch.uint8)
+    reset_peak(device)
+    calls = _WARM_UP + conditions.repeats
+    with tqdm(total=calls, unit='call', desc=' '.join(spec.title)) as bar:
 
-    def step():
-        if hasattr(model, 'embed_video'):  # retrieval: no captions
-            imgs = model.data_preprocessor.preprocessors['imgs'](
-                batch(views))['inputs']
-            return model.embed_video(imgs)
-        return model.test_step(batch(views))
+        def call() -> None:
+            """A test step, from uint8 pixels to scores."""
+            with torch.no_grad(), precision(conditions.precision, device):
+                if hasattr(model, 'embed_video'):  # retrieval: no captions
+                    model.embed_video(
+                        model.data_preprocessor.preprocessors['imgs'](
+                            batch(views))['inputs'])
+                else:
+                    model.test_step(batch(views))
+            bar.update()
 
-    def call():
-        with torch.no_grad(), precision(job, job.device):
-            return step()
+        for _ in range(_WARM_UP - 1):
+            call()
+        # leaves its first call out
+        seconds = time_calls(call, device, conditions.repeats)
+    return seconds, peak_bytes(device)
 
-    return call
+
+def batch(frames: Any, labels: Any = None) -> dict:
+    """Pack frames, uint8 [B, ...], as a data loader hands them over."""
+    from mmaction.structures import ActionDataSample
+    labels = [0] * len(frames) if labels is None else labels
+    return dict(inputs=list(frames), data_samples=[
+        ActionDataSample().set_gt_label(int(label)) for label in labels])
 
 
-def machine(job: Job) -> str:
-    """What was measured on, in one line."""
-    import os
-
+def precision(name: str, device: str) -> contextlib.AbstractContextManager:
+    """Return the context to compute in: autocast for 'bf16'."""
     import torch
-
-    from .machine import cpu_name
-    name = torch.cuda.get_device_name() if job.device == 'cuda' else (
-        f'{cpu_name()}, {job.threads} thread'
-        f'{"s" if job.threads > 1 else ""}')
-    return (f'{name}; PyTorch {torch.__version__}, {job.precision}, batch '
-            f'{job.batch}, {job.repeats} calls after {_WARM_UP} of warm-up; '
-            f'load average {os.getloadavg()[0]:.1f}')
+    if name == 'bf16':
+        return torch.autocast(device, torch.bfloat16)
+    return contextlib.nullcontext()
 
 
-def measure_all(jobs: List[Job]) -> List[Dict[str, object]]:
-    """Measure one after another, so that none disturbs the next."""
-    return [measure(job) for job in jobs]
+def synchronize(device: str) -> None:
+    """Wait for the device, so that a clock tells the truth."""
+    if device == 'cuda':
+        import torch
+        torch.cuda.synchronize()
+
+
+def time_calls(call: Callable[[], object], device: str,
+               repeats: int) -> List[float]:
+    """Return seconds of each call, after one that is not counted."""
+    call()
+    seconds = []
+    for _ in range(repeats):
+        synchronize(device)
+        start = perf_counter()
+        call()
+        synchronize(device)
+        seconds.append(perf_counter() - start)
+    return seconds
+
+
+def reset_peak(device: str) -> None:
+    """Start a new peak of memory, as far as the system can.
+
+    Free memory that the allocator keeps is given back first. Where the
+    kernel does not let a process reset its peak, the peak is the process's
+    whole life's.
+    """
+    if device == 'cuda':
+        import torch
+        torch.cuda.reset_peak_memory_stats()
+    elif sys.platform.startswith('linux'):
+        libc = ctypes.CDLL(ctypes.util.find_library('c') or None)
+        if hasattr(libc, 'malloc_trim'):
+            libc.malloc_trim(0)
+        with contextlib.suppress(OSError):
+            with open('/proc/self/clear_refs', 'w') as file:
+                file.write('5')  # resets VmHWM, see proc(5)
+
+
+def peak_bytes(device: str) -> int:
+    """Return the peak since :func:`reset_peak`: of GPU memory allocated, or
+    of the process's resident memory, interpreter and libraries included."""
+    if device == 'cuda':
+        import torch
+        return torch.cuda.max_memory_allocated()
+    with contextlib.suppress(OSError), open('/proc/self/status') as file:
+        for line in file:
+            if line.startswith('VmHWM:'):
+                return int(line.split()[1]) * 1024
+    unit = 1 if sys.platform == 'darwin' else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def cpu_name() -> str:
+    """Return the processor's name, as the system has it."""
+    with contextlib.suppress(OSError), open('/proc/cpuinfo') as file:
+        for line in file:
+            if line.startswith('model name'):
+                return line.split(':', 1)[1].strip()
+    return platform.processor()
+
+
+def machine(conditions: Conditions) -> str:
+    """Describe what was measured on, in one line."""
+    import torch
+    threads = conditions.threads
+    name = torch.cuda.get_device_name() if conditions.device == 'cuda' else (
+        f'{cpu_name()}, {threads} thread{"s" if threads > 1 else ""}')
+    return (f'{name}; PyTorch {torch.__version__}, {conditions.precision}, '
+            f'batch {conditions.batch}, {conditions.repeats} calls after '
+            f'{_WARM_UP} of warm-up; load average {os.getloadavg()[0]:.1f}')

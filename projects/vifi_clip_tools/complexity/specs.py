@@ -6,12 +6,13 @@ their name as ``--cfg-options`` would.
 """
 from __future__ import annotations
 
-import contextlib
+import argparse
+import ast
 import difflib
 import os
 import os.path as osp
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Dict, Iterator, List, Mapping
+from typing import TYPE_CHECKING, Dict, List, Mapping
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -51,7 +52,7 @@ def parse_spec(text: str) -> Spec:
             ``'vifi_k400:model.tune=image'``. Values hold no comma.
 
     Raises:
-        ValueError: A part that is not NAME=VALUE.
+        ArgumentTypeError: A part that is not NAME=VALUE.
     """
     if osp.isfile(text):  # a path may hold a colon
         return Spec(text, text)
@@ -60,27 +61,21 @@ def parse_spec(text: str) -> Spec:
     for part in changes.split(',') if colon else ():
         name, equals, value = part.partition('=')
         if not config or not name or not equals:
-            raise ValueError(
+            raise argparse.ArgumentTypeError(
                 f'{text!r}: write CONFIG:NAME=VALUE,NAME=VALUE, such as '
                 'vifi_k400:TUNE=image,NUM_FRAMES=8')
-        if '.' in name:
-            settings[name] = _literal(value)
-        else:
+        if '.' not in name:
             knobs[name] = value
+            continue
+        try:
+            settings[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            settings[name] = value
     return Spec(text, config, knobs, settings)
 
 
-def _literal(value: str) -> object:
-    """A number, True, False or None where it is one; else text."""
-    import ast
-    try:
-        return ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return value
-
-
 def load_spec(spec: Spec) -> Config:
-    """The config, with its changes made and no weights to load.
+    """Load the config, with its changes made and no weights to load.
 
     Raises:
         FileNotFoundError: No such config.
@@ -100,41 +95,25 @@ def load_spec(spec: Spec) -> Config:
                f' (it has {", ".join(sorted(known)) or "none"})'))
     given = {name: 'none' for name in _WEIGHTS
              if name in known and name not in os.environ}
-    with _environ({**given, **spec.knobs}):
+    before = dict(os.environ)
+    os.environ.update({**given, **spec.knobs})
+    try:
         cfg = read_config(spec.config)
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
     if not isinstance(cfg.get('model'), dict) or not (
             cfg.model.get('backbone')):
         raise ValueError(f'{spec.text}: the config has no model with a '
                          'backbone, so there is nothing to count')
     for name in spec.settings:
-        _check_setting(spec, cfg, name)
+        # A misspelled part would make a new key and change nothing.
+        node = cfg
+        for parent in name.split('.')[:-1]:
+            node = node.get(parent) if isinstance(node, Mapping) or (
+                node is cfg) else None
+            if node is None:
+                raise ValueError(f'{spec.text}: the config has no {name}')
     cfg.merge_from_dict(spec.settings)
     cfg.model = without_pretrained(cfg.model)
     return cfg
-
-
-def _check_setting(spec: Spec, cfg: Config, name: str) -> None:
-    """Only ``--cfg-options`` of parts that exist: a misspelled one would
-    make a new key and change nothing."""
-    *parents, _ = name.split('.')
-    node = cfg
-    for parent in parents:
-        node = node.get(parent) if isinstance(node, Mapping) or (
-            node is cfg) else None
-        if node is None:
-            raise ValueError(f'{spec.text}: the config has no {name}')
-
-
-@contextlib.contextmanager
-def _environ(changes: Mapping[str, str]) -> Iterator[None]:
-    """The environment with changes, for a while."""
-    before = {name: os.environ.get(name) for name in changes}
-    os.environ.update(changes)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

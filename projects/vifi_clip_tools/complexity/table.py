@@ -2,12 +2,21 @@
 
 Up to three configs are columns; more are rows. Everything fits in 80 columns.
 """
-from __future__ import annotations
-
+import json
+import logging
 import textwrap
+import warnings
+from dataclasses import asdict, replace
 from typing import Dict, List, Optional, Sequence, Tuple
 
-from .count import Complexity
+from projects.vifi_clip.apis.loading import find_device
+from projects.vifi_clip.datasets.loader_settings import usable_cores
+from projects.vifi_clip.files import write_text
+from ..cli.outputs import check_target
+from ..cli.tables import markdown_table
+from .count import Complexity, complexity
+from .measure import Conditions, machine, measure
+from .specs import Spec, load_spec
 
 WIDTH = 80
 _LABEL = 26
@@ -33,147 +42,208 @@ _PROMPTS = (
     'with 16 frames asks for 286.9 with 4 prompts, and for 295.8 and 304.7 '
     'with the 10 and 16 of the released settings.')
 Row = Tuple[str, List[str]]
-Measured = Sequence[Optional[dict]]
+Measured = Sequence[dict]
+
+
+def compare(specs: Sequence[Spec], conditions: Optional[Conditions],
+            convention: str, json_file: Optional[str],
+            markdown_file: Optional[str], overwrite: bool) -> int:
+    """Count, measure where asked to, and print and write the table.
+
+    Args:
+        specs (Sequence[Spec]): Configs with what is turned in them.
+        conditions (Conditions, optional): How to measure; None for counting
+            alone.
+        convention (str): Key of :data:`CONVENTIONS`.
+        json_file (str, optional): A .json file to write.
+        markdown_file (str, optional): A .md file to write.
+        overwrite (bool): Files may be replaced.
+
+    Returns:
+        int: 1 if a config could not be measured (the notes say why), else 0.
+
+    Raises:
+        FileNotFoundError: A config is absent.
+        ValueError: A bad knob, setting, model, device or output.
+    """
+    for option, path, suffix in (('--json', json_file, '.json'),
+                                 ('--markdown', markdown_file, '.md')):
+        if path:
+            check_target(option, path, (suffix, ), overwrite)
+    if conditions:
+        device = find_device(conditions.device)
+        conditions = replace(
+            conditions, device='cuda' if device.startswith('cuda') else 'cpu',
+            threads=conditions.threads or usable_cores())
+    figures = _count(specs)
+    # One after another, so that none disturbs the next.
+    measured = [measure(spec, conditions) for spec in specs
+                ] if conditions else []
+    # Afterwards, with the load that there was.
+    about = machine(conditions) if conditions else ''
+    print(terminal(figures, measured, convention, about))
+    if markdown_file:
+        write_text(markdown_file,
+                   markdown(figures, measured, convention, about))
+        print(f'Written: {markdown_file}')
+    if json_file:
+        record = dict(
+            convention=convention, operations=_header(convention),
+            machine=about or None,
+            configs=_records(figures, measured, convention), paper=PAPER)
+        write_text(json_file, json.dumps(record, indent=1))
+        print(f'Written: {json_file}')
+    return int(any('error' in one for one in measured))
+
+
+def _count(specs: Sequence[Spec]) -> List[Complexity]:
+    """Count each spec, without the chatter of building models."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            return [complexity(load_spec(spec), spec.title)
+                    for spec in specs]
+    finally:
+        logging.disable(before)
+
+
+def _records(figures: Sequence[Complexity], measured: Measured,
+             convention: str) -> List[dict]:
+    factor, _ = CONVENTIONS[convention]
+    records = [asdict(figure) for figure in figures]
+    for i, record in enumerate(records):
+        for part in 'asked', 'run':
+            record[part] = {k: factor * v for k, v in record[part].items()}
+        if measured:
+            record['measured'] = measured[i]
+    return records
 
 
 def number(value: float) -> str:
-    """Four digits or so: 1191.9, 281.0, 32.71, 0.1536."""
+    """Write four digits or so: 1191.9, 281.0, 32.71, 0.1536."""
     for limit, digits in ((100, 1), (1, 2), (0.1, 3)):
         if abs(value) >= limit:
             return f'{value:.{digits}f}'
     return f'{value:.3g}'
 
 
-def rows(figures: Sequence[Complexity], measured: Measured = (),
-         convention: str = 'macs') -> List[Row]:
-    """A label and a cell for each config; empty cells make a heading.
+def _rows(figures: Sequence[Complexity], measured: Measured,
+          convention: str) -> List[Row]:
+    """Make a label and a cell for each config; a heading has no cells."""
+    factor, _ = CONVENTIONS[convention]
+
+    def gigas(values: Sequence[int]) -> List[str]:
+        return [number(factor * value / 1e9) if value else '-'
+                for value in values]
+
+    rows: List[Row] = [
+        ('frames x pixels', ['{} x {} x {}'.format(c.frames, *c.size)
+                             for c in figures]),
+        ('classes', [str(c.classes) for c in figures])
+    ]
+    for title, part in ('asked for', 'asked'), ('run here', 'run'):
+        counts: List[Dict[str, int]] = [getattr(c, part) for c in figures]
+        rows += [
+            (f'GFLOPs {title}', []),
+            ('  image side, a view', gigas([c['image'] for c in counts])),
+            ('  text side, once', gigas([c['text'] for c in counts])),
+            ('  total', gigas([sum(c.values()) for c in counts]))
+        ]
+    rows += [
+        (label, [number(value / 1e6) for value in values])
+        for label, values in (
+            ('parameters, M', [c.parameters for c in figures]),
+            ('  less token embeddings',
+             [c.parameters - c.token_parameters for c in figures]),
+            ('  trained', [c.trained for c in figures]))]
+    if measured:
+        rates = [one.get('views_per_second') for one in measured]
+        rows += [
+            ('measured', []),
+            ('  views/s, median',
+             [number(r['median']) if r else 'failed' for r in rates]),
+            ('    slowest to fastest',
+             [f'{number(r["min"])} to {number(r["max"])}' if r else '-'
+              for r in rates]),
+            ('  peak memory, GiB',
+             [number(one['peak_bytes'] / 2**30) if 'peak_bytes' in one
+              else '-' for one in measured])
+        ]
+    return rows
+
+
+def _header(convention: str) -> str:
+    return f'GFLOPs: {CONVENTIONS[convention][1]}'
+
+
+def _notes(figures: Sequence[Complexity], measured: Measured) -> List[str]:
+    """Say what a reader must know, the paper's figures, and what failed."""
+    prompts = any('TUNE=prompt' in part for c in figures for part in c.title)
+    return [*_NOTES, *([_PROMPTS] if prompts else []),
+            *(f'{" ".join(c.title)} was not measured: {one["error"]}'
+              for c, one in zip(figures, measured) if 'error' in one)]
+
+
+def terminal(figures: Sequence[Complexity], measured: Measured = (),
+             convention: str = 'macs', machine: str = '') -> str:
+    """Write the table and its notes as plain text.
 
     Args:
         figures (Sequence[Complexity]): One for each config.
         measured (Sequence[dict], optional): As :func:`measure` returns, in
             the same order. Defaults to (): nothing was measured.
         convention (str): Key of :data:`CONVENTIONS`. Defaults to 'macs'.
+        machine (str): What was measured on. Defaults to ''.
     """
-    factor, _ = CONVENTIONS[convention]
-    found = [
-        ('frames x pixels', ['{} x {} x {}'.format(c.frames, *c.size)
-                             for c in figures]),
-        ('classes', [str(c.classes) for c in figures])
-    ]
-    for title, part in ('asked for', 'asked'), ('run here', 'run'):
-        found += _operations(title, [getattr(c, part) for c in figures],
-                             factor)
-    found += [
-        ('parameters, M', [number(c.parameters / 1e6) for c in figures]),
-        ('  less token embeddings',
-         [number((c.parameters - c.token_parameters) / 1e6)
-          for c in figures]),
-        ('  trained', [number(c.trained / 1e6) for c in figures])
-    ]
-    return found + (_measured(measured) if measured else [])
-
-
-def _operations(title: str, counts: List[Dict[str, int]],
-                factor: int) -> List[Row]:
-    def cells(values) -> List[str]:
-        return [number(factor * value / 1e9) if value else '-'
-                for value in values]
-
-    return [
-        (f'GFLOPs {title}', []),
-        ('  image side, a view', cells(c['image'] for c in counts)),
-        ('  text side, once', cells(c['text'] for c in counts)),
-        ('  total', cells(sum(c.values()) for c in counts))
-    ]
-
-
-def _measured(measured: Measured) -> List[Row]:
-    rates = [m.get('views_per_second') for m in measured]
-    return [
-        ('measured', []),
-        ('  views/s, median', [number(r['median']) if r else 'failed'
-                               for r in rates]),
-        ('    slowest to fastest',
-         [f'{number(r["min"])} to {number(r["max"])}' if r else '-'
-          for r in rates]),
-        ('  peak memory, GiB',
-         [number(m['peak_bytes'] / 2**30) if 'peak_bytes' in m else '-'
-          for m in measured])
-    ]
-
-
-def header(convention: str) -> str:
-    """Names the convention; above every table."""
-    return f'GFLOPs: {CONVENTIONS[convention][1]}'
-
-
-def notes(figures: Sequence[Complexity]) -> List[str]:
-    """What a reader must know, and the paper's figures."""
-    prompts = any('TUNE=prompt' in part for c in figures for part in c.title)
-    return [*_NOTES, *([_PROMPTS] if prompts else [])]
-
-
-def terminal(figures: Sequence[Complexity], measured: Measured = (),
-             convention: str = 'macs', machine: str = '') -> str:
-    """The table and its notes as plain text."""
     draw = _columns if len(figures) <= 3 else _lines
-    said = [*notes(figures), *_failures(figures, measured)]
+    notes = _notes(figures, measured)
     if machine:
-        said.insert(0, f'Measured on {machine}. Peak memory is the '
-                    'process\'s (of a GPU: its tensors\'), weights included.')
-    text = draw(figures, rows(figures, measured, convention))
-    return '\n'.join([header(convention), '', *text, '',
-                      *(textwrap.fill(note, WIDTH) for note in said)])
-
-
-def _failures(figures: Sequence[Complexity],
-              measured: Measured) -> List[str]:
-    return [f'{" ".join(c.title)} was not measured: {m["error"]}'
-            for c, m in zip(figures, measured) if 'error' in m]
+        notes.insert(0, f'Measured on {machine}. Peak memory is the '
+                     'process\'s (of a GPU: its tensors\'), weights included.')
+    text = draw(figures, _rows(figures, measured, convention))
+    return '\n'.join([_header(convention), '', *text, '',
+                      *(textwrap.fill(note, WIDTH) for note in notes)])
 
 
 def _wrap(title: Sequence[str], width: int) -> List[str]:
     return [line for part in title for line in textwrap.wrap(part, width)]
 
 
-def _columns(figures: Sequence[Complexity], found: List[Row]) -> List[str]:
-    """A column for each config."""
+def _columns(figures: Sequence[Complexity], rows: List[Row]) -> List[str]:
+    """Draw a column for each config."""
     width = (WIDTH - _LABEL) // len(figures) if len(figures) > 1 else 27
     heads = [_wrap(c.title, width - 2) for c in figures]
-    lines = []
-    for i in range(max(map(len, heads))):
-        cells = [head[i] if i < len(head) else '' for head in heads]
-        lines.append(_line('', cells, width))
-    lines.append('-' * (_LABEL + width * len(figures)))
-    return lines + [_line(label, cells, width) for label, cells in found]
+    titles = [('', [head[i] if i < len(head) else '' for head in heads])
+              for i in range(max(map(len, heads)))]
+    lines = [(label.ljust(_LABEL) + ''.join(c.rjust(width) for c in cells)
+              ).rstrip() for label, cells in titles + rows]
+    lines.insert(len(titles), '-' * (_LABEL + width * len(figures)))
+    return lines
 
 
-def _line(label: str, cells: Sequence[str], width: int) -> str:
-    text = label.ljust(_LABEL) + ''.join(cell.rjust(width) for cell in cells)
-    return text.rstrip()
-
-
-def _lines(figures: Sequence[Complexity], found: List[Row]) -> List[str]:
-    """A row for each config, with the figures that compare them."""
-    wanted = [(7, 'image', '  image side, a view'),
-              (7, 'text', '  text side, once'),
-              (8, 'param. M', 'parameters, M'), (8, 'train. M', '  trained'),
-              (7, 'views/s', '  views/s, median'),
-              (5, 'GiB', '  peak memory, GiB')]
-    # The first of a name: as asked for.
-    cells = {label: values for label, values in reversed(found)}
-    run = dict(found)['  image side, a view']
-    chosen = [(width, head, cells[label]) for width, head, label in wanted
-              if label in cells]
-    chosen.insert(1, (8, 'run here', run))
-    left = WIDTH - sum(width + 1 for width, _, _ in chosen)
-    lines = [' ' * left + ''.join(head.rjust(width + 1)
-                                  for width, head, _ in chosen)]
-    lines.append('-' * WIDTH)
+def _lines(figures: Sequence[Complexity], rows: List[Row]) -> List[str]:
+    """Draw a row for each config, with the figures that compare them."""
+    asked = dict(reversed(rows))  # of equal labels the first
+    run = dict(rows)  # the last
+    columns = [
+        (width, title, source[label]) for width, title, source, label in (
+            (7, 'image', asked, '  image side, a view'),
+            (8, 'run here', run, '  image side, a view'),
+            (7, 'text', asked, '  text side, once'),
+            (8, 'param. M', asked, 'parameters, M'),
+            (8, 'train. M', asked, '  trained'),
+            (7, 'views/s', asked, '  views/s, median'),
+            (5, 'GiB', asked, '  peak memory, GiB')) if label in source]
+    left = WIDTH - sum(width + 1 for width, _, _ in columns)
+    lines = [' ' * left + ''.join(title.rjust(width + 1)
+                                  for width, title, _ in columns),
+             '-' * WIDTH]
     for i, figure in enumerate(figures):
         first, *more = _wrap(figure.title[:1], left - 1)
         lines.append(first.ljust(left) + ''.join(
-            values[i].rjust(width + 1) for width, _, values in chosen))
+            cells[i].rjust(width + 1) for width, _, cells in columns))
         more += _wrap(figure.title[1:], left - 3)
         lines += [f'  {name}' for name in more]
     return lines
@@ -181,15 +251,15 @@ def _lines(figures: Sequence[Complexity], found: List[Row]) -> List[str]:
 
 def markdown(figures: Sequence[Complexity], measured: Measured = (),
              convention: str = 'macs', machine: str = '') -> str:
-    """The table and its notes as Markdown, a column for each config."""
-    titles = [' '.join(c.title) for c in figures]
-    lines = [f'{header(convention)}.', '', '| | ' + ' | '.join(titles) + ' |',
-             '| --- |' + ' ---: |' * len(figures)]
-    for label, cells in rows(figures, measured, convention):
-        cells = cells or [''] * len(figures)
-        lines.append(f'| {label.strip()} | ' + ' | '.join(cells) + ' |')
-    if machine:
-        lines += ['', f'Measured on {machine}.']
-    for note in [*notes(figures), *_failures(figures, measured)]:
-        lines += ['', note]
-    return '\n'.join(lines) + '\n'
+    """Write the table and its notes as Markdown, a column for each config;
+    arguments as of :func:`terminal`."""
+    empty = [''] * len(figures)
+    table = markdown_table(
+        ['', *(' '.join(c.title) for c in figures)],
+        [[label.strip(), *(cells or empty)]
+         for label, cells in _rows(figures, measured, convention)],
+        'l' + 'r' * len(figures))
+    parts = [f'{_header(convention)}.', table,
+             *([f'Measured on {machine}.'] if machine else []),
+             *_notes(figures, measured)]
+    return '\n\n'.join(parts) + '\n'
