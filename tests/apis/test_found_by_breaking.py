@@ -155,16 +155,6 @@ def test_weights_that_cannot_be_fetched(monkeypatch):
         e.value)
 
 
-def test_a_video_is_not_its_own_attention_video(video, tmp_path):
-    from projects.vifi_clip_tools.attention import command as attention
-    before = open(video, 'rb').read()
-    with pytest.raises(ValueError, match='is the video itself'):
-        attention.main([video, '--config', 'small_world', '--device', 'cpu',
-                        '--out', str(tmp_path / 'a.png'), '--video', video,
-                        '--overwrite'])
-    assert open(video, 'rb').read() == before
-
-
 @pytest.mark.parametrize('record', ['{"a": 1}', None])
 def test_a_damaged_index(infer, video, tmp_path, record):
     from projects.vifi_clip_tools.search.store import VideoIndex

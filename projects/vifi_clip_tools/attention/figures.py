@@ -7,7 +7,7 @@ import numpy as np
 
 from projects.vifi_clip.apis.batches import one_video
 from projects.vifi_clip.apis.config import read_config
-from projects.vifi_clip.apis.labels import read_labels
+from projects.vifi_clip.apis.inputs import read_labels
 from projects.vifi_clip.apis.sampling import Sampled, VideoSampler
 from projects.vifi_clip.files import write_bytes
 from ..cli.h264 import write_h264

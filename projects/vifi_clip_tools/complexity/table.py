@@ -187,7 +187,7 @@ def _notes(figures: Sequence[Complexity], measured: Measured) -> List[str]:
 
 
 def terminal(figures: Sequence[Complexity], measured: Measured = (),
-             convention: str = 'macs', machine: str = '') -> str:
+             convention: str = 'macs', about: str = '') -> str:
     """Write the table and its notes as plain text.
 
     Args:
@@ -195,12 +195,12 @@ def terminal(figures: Sequence[Complexity], measured: Measured = (),
         measured (Sequence[dict], optional): As :func:`measure` returns, in
             the same order. Defaults to (): nothing was measured.
         convention (str): Key of :data:`CONVENTIONS`. Defaults to 'macs'.
-        machine (str): What was measured on. Defaults to ''.
+        about (str): The machine that measured. Defaults to ''.
     """
     draw = _columns if len(figures) <= 3 else _lines
     notes = _notes(figures, measured)
-    if machine:
-        notes.insert(0, f'Measured on {machine}. Peak memory is the '
+    if about:
+        notes.insert(0, f'Measured on {about}. Peak memory is the '
                      'process\'s (of a GPU: its tensors\'), weights included.')
     text = draw(figures, _rows(figures, measured, convention))
     return '\n'.join([_header(convention), '', *text, '',
@@ -250,7 +250,7 @@ def _lines(figures: Sequence[Complexity], rows: List[Row]) -> List[str]:
 
 
 def markdown(figures: Sequence[Complexity], measured: Measured = (),
-             convention: str = 'macs', machine: str = '') -> str:
+             convention: str = 'macs', about: str = '') -> str:
     """Write the table and its notes as Markdown, a column for each config;
     arguments as of :func:`terminal`."""
     empty = [''] * len(figures)
@@ -260,6 +260,6 @@ def markdown(figures: Sequence[Complexity], measured: Measured = (),
          for label, cells in _rows(figures, measured, convention)],
         'l' + 'r' * len(figures))
     parts = [f'{_header(convention)}.', table,
-             *([f'Measured on {machine}.'] if machine else []),
+             *([f'Measured on {about}.'] if about else []),
              *_notes(figures, measured)]
     return '\n\n'.join(parts) + '\n'

@@ -7,10 +7,10 @@ from mmengine.config import Config
 from open_clip.tokenizer import SimpleTokenizer
 from tiny import model_cfg, timm_arch, tiny_arch
 
-from projects.vifi_clip_tools.complexity.count import complexity
-from projects.vifi_clip_tools.complexity.specs import load_spec, parse_spec
 from projects.vifi_clip.datasets import read_class_list
 from projects.vifi_clip.resources import root
+from projects.vifi_clip_tools.complexity.count import complexity
+from projects.vifi_clip_tools.complexity.specs import load_spec, parse_spec
 
 # ViT-B/16 and its text tower: width, layers, embedding
 W, TEXT, LAYERS, D, PATCHES = 768, 512, 12, 512, 196

@@ -5,10 +5,10 @@ from mmaction.registry import MODELS
 from tiny import build_model, timm_arch, tiny_arch
 from torch import nn
 
-from projects.vifi_clip_tools.attention.capture import (recorded_attention,
-                                                        token_layout)
 from projects.vifi_clip.engine.precision import apply_inference
 from projects.vifi_clip.errors import UserError
+from projects.vifi_clip_tools.attention.capture import (recorded_attention,
+                                                        token_layout)
 
 TIMM = dict(
     vit=timm_arch('vit_tiny_patch16_224', timm_pool='token'),
@@ -106,33 +106,26 @@ def test_all_is_put_back_after_an_error():
     assert _state(backbone) == before and backbone.grad_checkpointing
 
 
-def _changed():
-    model = build_model().eval()
-    return apply_inference(model, precision='bf16').backbone
-
-
-@pytest.mark.parametrize('build, message', [
+@pytest.mark.parametrize('build, name', [
     (lambda: _backbone(tiny_arch(vision_cfg=dict(
         layers=[1, 1, 1, 1], width=16, patch_size=None))),
-     'CLIPVisionBackbone with ModifiedResNet'),
-    (lambda: _backbone(tiny_arch(vision_cfg=dict(pool_type='avg'))),
-     'pools or attends in another way'),
+     'ModifiedResNet'),
+    (lambda: _backbone(tiny_arch(vision_cfg=dict(pool_type='avg'))), ''),
     (lambda: _backbone(tiny_arch(vision_cfg=dict(attentional_pool=True))),
-     'pools or attends in another way'),
+     ''),
     (lambda: _backbone(tiny_arch(vision_cfg=dict(
-        block_type='custom', qk_norm=True))),
-     'pools or attends in another way'),
+        block_type='custom', qk_norm=True))), ''),
     (lambda: _backbone(timm_arch('vit_tiny_patch16_224', timm_pool='avg')),
-     'with VisionTransformer'),
+     'VisionTransformer'),
     (lambda: _backbone(timm_arch('convnext_atto', timm_pool='avg')),
-     'with ConvNeXt'),
-    (lambda: nn.Conv2d(3, 3, 1), 'this model has Conv2d'),
-    (_changed, 'InferenceBackbone')])
-def test_other_towers_are_refused(build, message):
-    with pytest.raises(UserError, match=message) as error:
+     'ConvNeXt'),
+    (lambda: nn.Conv2d(3, 3, 1), 'Conv2d'),
+    (lambda: apply_inference(build_model().eval(), precision='bf16').backbone,
+     'InferenceBackbone')])
+def test_other_towers_are_refused(build, name):
+    with pytest.raises(UserError, match=name or 'class token'):
         with recorded_attention(build()):
             pass
-    assert 'ViT that reads its class token' in str(error.value)
 
 
 def test_hooks_of_others_stay():

@@ -2,17 +2,14 @@
 import io
 from fractions import Fraction
 
-import av
 import numpy as np
 import pytest
 from PIL import Image
 
-from projects.vifi_clip_tools.attention.rows import Row, Scores, choose
-from projects.vifi_clip_tools.attention.video import (draw_video, encode_mp4,
-                                                      video_rate)
-from projects.vifi_clip_tools.attention.grid import draw_grid
-from projects.vifi_clip_tools.attention.overlay import (enlarge, overlay,
-                                                        value_range)
+from projects.vifi_clip_tools.attention.grid import choose, draw_grid
+from projects.vifi_clip_tools.attention.overlay import (Row, Scores, enlarge,
+                                                        overlay, value_range)
+from projects.vifi_clip_tools.attention.video import draw_video, video_rate
 
 
 def _grey(count=2, size=(40, 60)):
@@ -66,13 +63,11 @@ def test_one_patch_does_not_take_the_whole_scale():
     assert low == maps.min() and 0.9 < high <= 1
 
 
-@pytest.mark.parametrize('images, maps, message', [
-    (_grey(3), _peak(1, 4), r'\[3, 40, 60, 3\] and \[2, 4, 6\]'),
-    (_grey().astype(float), _peak(1, 4), 'float64'),
-    (_grey(), _peak(1, 4)[0], r'\[4, 6\]'),
-    (_grey(), _peak(1, 4) * np.nan, 'not finite')])
-def test_bad_overlays(images, maps, message):
-    with pytest.raises(ValueError, match=message):
+@pytest.mark.parametrize('images, maps', [
+    (_grey(3), _peak(1, 4)), (_grey().astype(float), _peak(1, 4)),
+    (_grey(), _peak(1, 4)[0]), (_grey(), _peak(1, 4) * np.nan)])
+def test_bad_overlays(images, maps):
+    with pytest.raises(ValueError):
         overlay(images, maps)
 
 
@@ -139,25 +134,15 @@ def test_long_names_stay_in_the_picture():
     assert _area(picture, COLOURS[0]) == pytest.approx(3 * 180**2, rel=0.05)
 
 
-def test_video_plays_and_shows_each_frame():
+def test_video_shows_each_frame():
     times = [0., 0.2, 0.4, 0.6, 0.8]
-    frames = list(draw_video(_rows(size=(61, 61)), _scores(), times))
-    assert video_rate(times) == 5
-    content = encode_mp4(frames, video_rate(times))
-    with av.open(io.BytesIO(content)) as container:
-        stream = container.streams.video[0]
-        assert stream.codec_context.name == 'h264'
-        assert stream.average_rate == 5
-        assert stream.codec_context.pix_fmt == 'yuv420p'
-        shown = [f.to_ndarray(format='rgb24')
-                 for f in container.decode(stream)]
+    shown = list(draw_video(_rows(size=(61, 61)), _scores(), times))
     assert len(shown) == 5
     for picture, colour in zip(shown, COLOURS):
         height, width = picture.shape[:2]
         assert height % 2 == 0 and width % 2 == 0
         # 2 models, each with its frame and 2 overlays
-        found = np.abs(picture.astype(int) - colour).max(-1) < 30
-        assert found.sum() / 256**2 == pytest.approx(6, abs=0.2)
+        assert _area(picture, colour) / 256**2 == pytest.approx(6, abs=0.2)
 
 
 def test_rate_is_the_clips_within_bounds():
@@ -174,4 +159,4 @@ def test_scale_and_scores_in_words():
     row.per_frame = True
     assert row.scale == 'own scale in each frame'
     assert _scores()[0].line() == 'dog 75%   cat 25%'
-    assert _rows()[2].what == 'gradient of “a text”'
+    assert _rows()[2].title == 'gradient of “a text”'
