@@ -1,1 +1,1 @@
-"""What ``tools/benchmark.py`` measures, and against what."""
+"""Scripts that make our published figures: docs/performance.md."""

@@ -10,6 +10,7 @@ clip. "reading" is all that stands before it in the training pipeline of
 configs/vifi_k400.py.
 """
 import argparse
+import os
 import statistics
 import sys
 import time
@@ -19,11 +20,12 @@ import cv2
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
 
 
 def subjects(pipeline: list, path: str) -> dict:
-    """Functions to time by name; all but reading take the same frames."""
+    """Return what to time, by name; all but reading take the same frames."""
     from mmaction.datasets.transforms import ColorJitter as MMActionJitter
     from mmengine.dataset import Compose
     from PIL import Image
@@ -60,7 +62,6 @@ def main() -> None:
     parser.add_argument('--frames', type=int, default=16)
     parser.add_argument('--repeats', type=int, default=20)
     args = parser.parse_args()
-    import os
     os.environ.update(PRETRAINED='none', NUM_FRAMES=str(args.frames))
     from mmengine.config import Config
     from mmengine.registry import init_default_scope
@@ -69,8 +70,7 @@ def main() -> None:
     init_default_scope('mmaction')
     cv2.setNumThreads(0)  # as a data worker
     torch.set_num_threads(1)
-    root = Path(__file__).resolve().parents[1]
-    cfg = Config.fromfile(root / 'configs/vifi_k400.py')
+    cfg = Config.fromfile(ROOT / 'configs/vifi_k400.py')
     functions = subjects(cfg.train_pipeline, args.video)
     times: dict = {name: [] for name in functions}
     for _ in range(args.repeats):
@@ -80,10 +80,10 @@ def main() -> None:
             times[name].append(1000 * (time.perf_counter() - start))
     ours = statistics.median(times['ours'])
     print(f'{args.frames} frames, ms: median (min to max), in turns')
-    for name, found in times.items():
-        middle = statistics.median(found)
-        print(f'{name:24} {middle:7.1f} ({min(found):.1f} to '
-              f'{max(found):.1f})  {middle / ours:5.2f} of ours')
+    for name, runs in times.items():
+        middle = statistics.median(runs)
+        print(f'{name:24} {middle:7.1f} ({min(runs):.1f} to '
+              f'{max(runs):.1f})  {middle / ours:5.2f} of ours')
 
 
 if __name__ == '__main__':

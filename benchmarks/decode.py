@@ -1,255 +1,192 @@
-"""``tools/bench_decode.py``: which reader suits these videos and machine."""
+#!/usr/bin/env python
+"""Time sparse reading of your videos by each reader that is installed, in
+turns, and check that they agree with ours.
+
+    python benchmarks/decode.py videos/*.mp4
+    python benchmarks/decode.py data/k400/val.txt --root data/k400/videos
+
+A clip costs a data worker the CPU time of one thread. MMAction2 has
+transforms for decord, pyav and opencv; vifi is what our configs use.
+"""
 import argparse
-import json
-import os
 import os.path as osp
-import subprocess
 import sys
-import tempfile
+import time
 from pathlib import Path
 from statistics import median
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
-from projects.vifi_clip_tools.cli.options import HelpFormatter
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-READERS = ('decord', 'decord2', 'pyav', 'torchcodec', 'opencv')
-_OWN_THREADS = ('opencv', )  # chooses itself how many
-_VIDEO_LISTS = ('.txt', )
+from projects.vifi_clip_tools.cli.options import (number,  # noqa: E402
+                                                  positive_int)
+from projects.vifi_clip_tools.complexity.measure import (  # noqa: E402
+    Child, Failure)
 
 
-def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
-    """Command line of the decode benchmark."""
-    parser = argparse.ArgumentParser(
-        description='Read sparse frames of your videos with every reader '
-        'that is installed, taking turns; check that they agree; recommend '
-        'one.',
-        epilog='examples:\n  vifi-clip bench-decode videos/*.mp4\n'
-        '  vifi-clip bench-decode data/k400/val.txt --root data/k400/videos',
-        formatter_class=HelpFormatter)
-    parser.add_argument('videos', nargs='+', help='video files, or one '
-                        'list (.txt) of "path label" lines')
-    parser.add_argument('--root', help="folder that a list's paths start "
-                        "from (default: the list's)")
-    parser.add_argument('--num-frames', type=int, default=16,
-                        help='frames of a clip (default: 16)')
-    parser.add_argument('--max-videos', type=int, default=8, help='how many '
-                        'of a list to read, evenly spaced (default: 8)')
-    parser.add_argument('--repeats', type=int, default=5,
-                        help='times that each is read (default: 5)')
-    parser.add_argument('--readers', nargs='+', choices=READERS,
-                        metavar='READER', default=list(READERS),
-                        help=f'among {", ".join(READERS)} (default: all)')
-    parser.add_argument('--threads', type=int, nargs='+', default=[1, 2],
-                        help='decoding threads to try; PyAV takes as many as '
-                        'it likes for any number above 1 (default: 1 2)')
-    parser.add_argument('--tolerance', type=float, default=2., help='mean '
-                        'difference of grey levels up to which readers agree '
-                        '(default: 2)')
-    parser.add_argument('--path', nargs='+', default=[], metavar='READER=DIR',
-                        help='folder where a reader is installed (pip '
-                        'install --target DIR), for decord2 beside decord')
-    parser.add_argument('--out', help='write the figures to this .json file')
-    return parser.parse_args(argv)
+def count(path: str) -> int:
+    """Count the frames of a video as our reader does."""
+    from projects.vifi_clip.datasets.video_reader import OpenedVideo
+    return len(OpenedVideo(path))
+
+
+def _vifi(path: str, indices: List[int], threads: int) -> Any:
+    from projects.vifi_clip.datasets.video_reader import OpenedVideo
+    return OpenedVideo(path, threads).get_batch(indices).asnumpy()
+
+
+def _decord(path: str, indices: List[int], threads: int) -> Any:
+    import decord
+    return decord.VideoReader(path, num_threads=threads).get_batch(
+        indices).asnumpy()
+
+
+def _pyav(path: str, indices: List[int], threads: int) -> Any:
+    import av
+    import numpy as np
+    frames = []
+    with av.open(path) as container:
+        stream = container.streams.video[0]
+        if threads > 1:  # as many as FFmpeg likes
+            stream.thread_type = 'AUTO'
+        for index, frame in enumerate(container.decode(stream)):
+            if index in indices:
+                frames.append(frame.to_rgb().to_ndarray())
+            if index == indices[-1]:
+                break
+    return np.stack(frames)
+
+
+def _opencv(path: str, indices: List[int], threads: int) -> Any:
+    """Go to frames as mmcv's VideoReader does; OpenCV chooses its threads."""
+    import cv2
+    import numpy as np
+    video, frames = cv2.VideoCapture(path), []
+    for index in indices:
+        if round(video.get(cv2.CAP_PROP_POS_FRAMES)) != index:
+            video.set(cv2.CAP_PROP_POS_FRAMES, index)
+        good, frame = video.read()
+        if not good:
+            raise OSError(f'OpenCV cannot read frame {index}')
+        frames.append(frame[..., ::-1])  # BGR to RGB
+    return np.stack(frames)
+
+
+def _torchcodec(path: str, indices: List[int], threads: int) -> Any:
+    from torchcodec.decoders import VideoDecoder
+    return VideoDecoder(
+        path, dimension_order='NHWC', num_ffmpeg_threads=threads,
+        seek_mode='exact').get_frames_at(indices).data.numpy()
+
+
+READERS: Dict[str, Callable] = dict(
+    vifi=_vifi, decord=_decord, pyav=_pyav, opencv=_opencv,
+    torchcodec=_torchcodec)
+
+
+def read(name: str, path: str, indices: List[int], threads: int = 1,
+         keep: bool = False) -> Dict[str, Any]:
+    """Read frames [T, H, W, 3] in this process; returns ``seconds``, ``cpu``
+    (seconds of all threads) and, if they are to be kept, ``frames``."""
+    start, cpu = time.perf_counter(), time.process_time()
+    frames = READERS[name](path, indices, threads)
+    return dict(seconds=time.perf_counter() - start,
+                cpu=time.process_time() - cpu,
+                frames=frames if keep else None)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> Dict[str, Any]:
-    """Measure, print a table and a recommendation; returns the figures.
-
-    Raises:
-        FileNotFoundError: A video or list is absent.
-        ValueError: An option is out of range, or no reader is installed.
-        UserError: No reader can read a video.
-    """
-    from .bench_decode_report import describe_machine, recommend, table
-    args = parse_args(argv)
-    paths = _check(args)
-    videos = _videos(args)
-    readers: Dict[str, '_Child'] = {}
-    absent: Dict[str, str] = {}
+    """Measure, and print a table; returns the figures."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument('videos', nargs='+', help='video files, or one list '
+                        '(.txt) of "path label" lines')
+    parser.add_argument('--root', help="folder that a list's paths start from")
+    parser.add_argument('--num-frames', type=positive_int, default=16)
+    parser.add_argument('--max-videos', type=positive_int, default=8,
+                        help='of a list, evenly spaced')
+    parser.add_argument('--repeats', type=positive_int, default=5)
+    parser.add_argument('--readers', nargs='+', choices=READERS,
+                        default=list(READERS))
+    parser.add_argument('--threads', type=positive_int, nargs='+',
+                        default=[1, 2])
+    parser.add_argument('--tolerance', type=number(float, 0), default=2.,
+                        help='mean difference in grey levels that is none')
+    parser.add_argument('--out', help='a .json file for the figures')
+    args = parser.parse_args(argv)
+    videos = args.videos
+    if videos[0].endswith('.txt'):
+        from projects.vifi_clip.datasets.video_list import read_video_list
+        root = args.root or osp.dirname(videos[0])
+        listed = [osp.join(root, path) for path, _ in read_video_list(
+            videos[0], allow_unlabelled=True)]
+        count = min(args.max_videos, len(listed))
+        videos = [listed[i * len(listed) // count] for i in range(count)]
+    missing = [path for path in videos if not osp.isfile(path)]
+    if missing:
+        parser.error(f'no such video: {missing[0]}')
+    # ours first: the others are compared with it
+    names = dict.fromkeys(['vifi', *args.readers])
+    children = {name: Child() for name in names}
     try:
-        for name in dict.fromkeys(args.readers):
-            child = _Child(name, paths.get(name))
-            readers[name] = child
-            if child.problem:
-                absent[name] = child.problem
-                readers.pop(name).close()
-        if not readers:
-            raise ValueError('no reader is installed: ' + '; '.join(
-                f'{name}: {why}' for name, why in absent.items()))
-        figures = _measure(readers, videos, args)
+        figures = measure(children, videos, args.num_frames, args.repeats,
+                          args.threads, args.tolerance)
     finally:
-        for child in readers.values():
+        for child in children.values():
             child.close()
-    figures.update(
-        machine=describe_machine(), num_frames=args.num_frames,
-        videos=videos, absent=absent, tolerance=args.tolerance,
-        readers={name: child.version for name, child in readers.items()})
-    figures['recommended'] = recommend(figures)
-    print(table(figures))
+    print(f'{"reader":<12}{"threads":>8}{"ms a clip":>12}{"of CPU":>9}')
+    for row in figures['rows']:
+        print('{reader:<12}{threads:>8}{seconds:>12.1f}{cpu:>9.1f}'.format(
+            **row))
+    for name, why in figures['left_out'].items():
+        print(f'{name:<12} left out: {why}')
     if args.out:
-        from projects.vifi_clip.datasets.frame_cache import write_json
-        write_json(Path(args.out), figures)
+        from projects.vifi_clip.files import write_json
+        write_json(args.out, figures)
     return figures
 
 
-def _check(args: argparse.Namespace) -> Dict[str, str]:
-    """Check options before any work; returns the folders of ``--path``."""
-    for name in 'num_frames', 'max_videos', 'repeats':
-        if getattr(args, name) < 1:
-            raise ValueError(f'--{name.replace("_", "-")} '
-                             f'{getattr(args, name)}: at least 1')
-    if min(args.threads) < 1:
-        raise ValueError(f'--threads {min(args.threads)}: at least 1')
-    if args.out and not args.out.endswith('.json'):
-        raise ValueError(f'--out {args.out}: name a .json file')
-    if args.out and osp.isdir(args.out):
-        raise ValueError(f'--out {args.out} is a folder: name a file')
-    if args.out and not osp.isdir(osp.dirname(args.out) or '.'):
-        raise FileNotFoundError(f'--out {args.out}: no such folder')
-    paths = {}
-    for pair in args.path:
-        name, _, folder = pair.partition('=')
-        if name not in READERS or not osp.isdir(folder):
-            raise ValueError(f'--path {pair}: give READER=FOLDER, a reader '
-                             f'of {READERS} and a folder that is there')
-        paths[name] = osp.abspath(folder)
-    return paths
-
-
-def _videos(args: argparse.Namespace) -> List[str]:
-    """Files to read: those given, or some of a list."""
-    videos = args.videos
-    if osp.splitext(videos[0])[1] in _VIDEO_LISTS:
-        from projects.vifi_clip.datasets.video_list import read_video_list
-        if len(videos) > 1:
-            raise ValueError(f'{videos[0]} is a list; give it alone')
-        root = args.root or osp.dirname(videos[0])
-        listed = [osp.join(root, path) for path, _ in
-                  read_video_list(videos[0], allow_unlabelled=True)]
-        count = min(args.max_videos, len(listed))
-        videos = [listed[i * len(listed) // count] for i in range(count)]
-    folders = [path for path in videos if osp.isdir(path)]
-    if folders:
-        raise ValueError(f'{folders[0]} is a folder: give its videos, e.g. '
-                         f'{folders[0]}/*.mp4, or a list of videos')
-    missing = [path for path in videos if not osp.isfile(path)]
-    if missing:
-        raise FileNotFoundError('No such video: ' + ', '.join(missing[:5]) +
-                                ('; is --root right?' if args.root else ''))
-    return [osp.abspath(path) for path in videos]
-
-
-class _Child:
-    """A reader in a process of its own; see ``decode_child.py``."""
-
-    def __init__(self, name: str, folder: Optional[str]) -> None:
-        script = Path(__file__).with_name('decode_child.py')
-        command = [sys.executable, str(script), name]
-        self.name = name
-        self._process = subprocess.Popen(
-            command + ([folder] if folder else []), text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL)
-        hello = self._answer()
-        self.version = hello.get('version', '')
-        self.problem = hello.get('error', '')
-
-    def _answer(self) -> dict:
-        line = self._process.stdout.readline()
-        if line:
-            return json.loads(line)
-        return dict(error=f'{self.name} crashed (exit code '
-                    f'{self._process.wait()})')
-
-    def read(self, path: str, indices: Sequence[int], threads: int = 1,
-             save: Optional[str] = None) -> dict:
-        """One request; the answer has ``error`` if it failed."""
-        request = dict(path=path, indices=list(indices), threads=threads,
-                       save=save)
-        try:
-            self._process.stdin.write(json.dumps(request) + '\n')
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            pass  # it crashed; there is no answer
-        return self._answer()
-
-    def close(self) -> None:
-        """End the process."""
-        try:
-            self._process.stdin.close()
-        except BrokenPipeError:
-            pass
-        self._process.wait()
-        self._process.stdout.close()
-
-
-def _measure(readers: Dict[str, _Child], videos: List[str],
-             args: argparse.Namespace) -> Dict[str, Any]:
+def measure(children: Dict[str, Child], videos: List[str], num_frames: int,
+            repeats: int, threads: Sequence[int], tolerance: float
+            ) -> Dict[str, Any]:
     """Check agreement, which also warms the page cache, then take turns."""
-    jobs, agreement = [], {name: [] for name in readers}
-    with tempfile.TemporaryDirectory() as folder:
-        for video in videos:
-            indices = _indices(readers, video, args.num_frames)
-            jobs.append((video, indices))
-            _compare(readers, video, indices, folder, agreement)
-    bad = {name for name, found in agreement.items()
-           if any('error' in one for one in found)}
-    variants = [(name, threads) for name in readers if name not in bad
-                for threads in sorted(set(args.threads))
-                if name not in _OWN_THREADS or threads == min(args.threads)]
-    times: Dict[Tuple[str, int], List[dict]] = {v: [] for v in variants}
-    for _ in range(args.repeats):
-        for video, indices in jobs:
-            for name, threads in variants:
-                found = readers[name].read(video, indices, threads)
-                times[name, threads].append(found)
-    rows = [_row(name, threads, found)
-            for (name, threads), found in times.items()]
-    return dict(rows=rows, agreement=agreement)
-
-
-def _indices(readers: Dict[str, _Child], video: str, num: int) -> List[int]:
-    """Middles of equal segments, as the single view takes them."""
-    from projects.vifi_clip.errors import UserError
-    counts = {name: child.read(video, []) for name, child in readers.items()}
-    known = [one['count'] for one in counts.values() if one.get('count')]
-    if not known:
-        raise UserError(f'{video}: no reader can read it: ' + '; '.join(
-            f'{name}: {one.get("error", "it has no frames")}'
-            for name, one in counts.items()))
-    total = min(known)
-    # ascending and different, as DecordDecodeOnce asks
-    return sorted({(2 * i + 1) * total // (2 * num) for i in range(num)})
-
-
-def _compare(readers: Dict[str, _Child], video: str, indices: List[int],
-             folder: str, agreement: Dict[str, List[dict]]) -> None:
-    """Add how far each reader's frames are from the first's."""
     import numpy as np
-    reference = None
-    for name, child in readers.items():
-        file = os.path.join(folder, f'{name}.npy')
-        found = child.read(video, indices, save=file)
-        if 'error' in found:
-            agreement[name].append(dict(video=video, error=found['error']))
-            continue
-        frames = np.load(file).astype(np.int16)
-        reference = frames if reference is None else reference
-        one = dict(video=video, count=found['count'],
-                   shape=list(frames.shape))
-        if frames.shape == reference.shape:
-            apart = np.abs(frames - reference)
-            one.update(mean=float(apart.mean()), most=int(apart.max()))
-        agreement[name].append(one)
+    jobs, left_out = [], {}
+    for video in videos:
+        total = children['vifi'].call(count, video)
+        # Middles of equal segments, as the single view takes them.
+        indices = sorted({(2 * i + 1) * total // (2 * num_frames)
+                          for i in range(num_frames)})
+        jobs.append((video, indices))
+        expected = None
+        for name in [name for name in children if name not in left_out]:
+            try:
+                frames = children[name].call(
+                    read, name, video, indices, 1, True)['frames']
+            except Failure as failure:
+                left_out[name] = f'{video}: {failure.reason}'
+                continue
+            frames = frames.astype(np.int16)
+            expected = frames if expected is None else expected
+            if frames.shape != expected.shape:
+                left_out[name] = f'{video}: frames of another size'
+            elif (apart := np.abs(frames - expected).mean()) > tolerance:
+                left_out[name] = f'{video}: {apart:.1f} grey levels apart'
+    times: Dict[tuple, List[dict]] = {
+        (name, n): [] for name in children if name not in left_out
+        for n in sorted(set(threads))}
+    for _ in range(repeats):
+        for video, indices in jobs:
+            for (name, n), runs in times.items():
+                runs.append(children[name].call(
+                    read, name, video, indices, n))
+    rows = [dict(reader=name, threads=n, **{
+        key: 1e3 * median(run[key] for run in runs)
+        for key in ('seconds', 'cpu')})
+        for (name, n), runs in times.items()]
+    return dict(rows=rows, left_out=left_out, num_frames=num_frames,
+                videos=videos)
 
 
-def _row(name: str, threads: int, found: List[dict]) -> dict:
-    """Milliseconds a clip: median, least and most."""
-    good = [one for one in found if 'error' not in one]
-    row: Dict[str, Any] = dict(reader=name, threads=threads,
-                               failed=len(found) - len(good))
-    for key in ('seconds', 'cpu') if good else ():
-        values = [1e3 * one[key] for one in good]
-        row[key] = dict(median=median(values), min=min(values),
-                        max=max(values))
-    return row
+if __name__ == '__main__':
+    main()

@@ -44,7 +44,7 @@ class PlainViFiCLIP(nn.Module):
         # [C, 77]
 
     def forward(self, frames: Tensor, labels: Optional[Tensor] = None):
-        """Class probabilities, or the loss where labels are given.
+        """Return class probabilities, or the loss where labels are given.
 
         Args:
             frames (Tensor): uint8 [B, T, 3, H, W].
@@ -66,11 +66,7 @@ class PlainViFiCLIP(nn.Module):
 
 
 def openclips_own(tower: nn.Module) -> nn.Module:
-    """A copy of a tower in which no block is ours.
-
-    Args:
-        tower (nn.Module): An image or text tower.
-    """
+    """Copy an image or text tower so that no block is ours."""
     tower = copy.deepcopy(tower)
     for module in tower.modules():
         if type(module) is FusedBlock:

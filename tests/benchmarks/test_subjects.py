@@ -4,13 +4,12 @@ import itertools
 import pytest
 import torch
 from open_clip.transformer import ResidualAttentionBlock
-from benchmarks.cases import Case, all_workloads
-from benchmarks.flops import work_of
-from benchmarks.inputs import class_names, frames_of, image_size
-from benchmarks.plain import PlainViFiCLIP
-from benchmarks.subjects import build, build_recognizer
-from projects.vifi_clip.models.blocks import FusedBlock
 from tiny import tiny_arch
+
+from benchmarks.plain import PlainViFiCLIP
+from benchmarks.subjects import build, build_recognizer, frames_of
+from benchmarks.workloads import Case, all_workloads, class_names, flop_of
+from projects.vifi_clip.models.blocks import FusedBlock
 
 ARCH = tiny_arch(text_cfg=dict(context_length=77))
 
@@ -42,7 +41,7 @@ def test_plain_is_openclips_and_equals_ours():
     kinds = {type(m) for m in plain.modules()}
     assert ResidualAttentionBlock in kinds and FusedBlock not in kinds
     assert plain.tokens.shape == (5, 77)
-    expected = plain(frames_of(case, image_size(case)))
+    expected = plain(frames_of(case))
     torch.testing.assert_close(
         build(case, 'cpu')(), expected, atol=1e-5, rtol=1e-5)
     # not because all scores are alike
@@ -63,10 +62,7 @@ def test_first_loss_of_a_step_equals_the_plain_one(tune, accumulate):
 
 @pytest.mark.parametrize('subject', ['vifi', 'plain'])
 def test_a_file(subject, tmp_path, monkeypatch):
-    from benchmarks import video_file
-    path = tmp_path / 'a.mp4'
-    video_file._write_video(path)
-    monkeypatch.setenv(video_file.VIDEO, str(path))
+    monkeypatch.setattr('tempfile.tempdir', str(tmp_path))
     arch = tiny_arch(
         vision_cfg=dict(image_size=224, patch_size=56),
         text_cfg=dict(context_length=77))
@@ -76,16 +72,20 @@ def test_a_file(subject, tmp_path, monkeypatch):
     assert float(scores.sum()) == pytest.approx(1, abs=1e-4)
 
 
-def test_work_is_the_papers():
-    """Issue 4: 562 and 2,384 GFLOP, 2 for each multiply-add."""
-    encoder, plain = work_of(Case('encoder')), work_of(Case('plain'))
+def test_operations_are_the_papers():
+    """562 and 2,384 GFLOP, 2 for each multiply-add."""
+    encoder, plain = flop_of(Case('encoder')), flop_of(Case('plain'))
     assert encoder / 1e9 == pytest.approx(562, abs=0.5)
     assert (plain - encoder) / 1e9 == pytest.approx(2384, abs=0.5)
-    assert work_of(Case('vifi')) == encoder
-    assert work_of(Case('vifi', 'file')) == 12 * encoder
-    assert work_of(Case('plain', 'step', frames=16)) == 3 * plain
-    text = work_of(Case('vifi', 'step', frames=16)) - 3 * encoder
+    assert flop_of(Case('vifi')) == encoder
+    assert flop_of(Case('vifi', 'file')) == 12 * encoder
+    assert flop_of(Case('plain', 'step', frames=16)) == 3 * plain
+    text = flop_of(Case('vifi', 'step', frames=16)) - 3 * encoder
     assert 3 * 2384e9 * 8 / 77 < text < 3 * 2384e9 * 13 / 77
+    eight = Case('vifi', 'step', accumulate=8)
+    assert flop_of(eight) - text == 24 * encoder
+    image = Case('vifi', 'step', accumulate=8, tune='image')
+    assert flop_of(image) == 24 * encoder
 
 
 @pytest.mark.parametrize('num', [3, 51, 400, 1000])

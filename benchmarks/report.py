@@ -1,0 +1,152 @@
+"""Measurements as tables and bars."""
+import io
+from pathlib import Path
+from typing import Dict, List, Optional
+
+import matplotlib
+import matplotlib.pyplot as plt
+
+from projects.vifi_clip.files import write_bytes, write_json, write_text
+from projects.vifi_clip_tools.cli.tables import markdown_table
+from .workloads import BASELINE, Workload
+
+Record = Dict[str, object]
+matplotlib.use('Agg')
+_COLOURS = dict(
+    vifi='C0', plain='C3', encoder='C7', mmaction2='C1', xclip='C2')
+_ABOUT = (
+    "vifi is this package; plain the paper's computation as described, every "
+    'class encoded at 77 tokens in every step; encoder our image tower alone; '
+    "mmaction2 its recognizer and head over OpenCLIP's tower, without text; "
+    "xclip transformers' XCLIPModel. \"Of the peak\" is FLOP/s over the "
+    'matrix-multiply peak: small towers are far from it.')
+
+
+def ratio(record: Record, records: List[Record]) -> Optional[float]:
+    """Return how many times faster than the plain computation in fp32 at the
+    same work, None where that was not run."""
+    for other in records:
+        if (other['subject'] == BASELINE and other['precision'] == 'fp32'
+                and other['seconds'] and record['seconds']):
+            return other['seconds'] / record['seconds']
+    return None
+
+
+def difference(records: List[Record]) -> Optional[float]:
+    """Return the largest difference between our fp32 result and the plain
+    one's, as a share of the largest value."""
+    results = {r['subject']: r['result'] for r in records
+               if r['precision'] == 'fp32' and r.get('result')}
+    if 'vifi' not in results or BASELINE not in results:
+        return None
+    plain = results[BASELINE]
+    return max(abs(a - b) for a, b in zip(results['vifi'], plain)) / max(
+        map(abs, plain))
+
+
+def share(record: Record, peaks: Dict[str, float]) -> Optional[float]:
+    """Return FLOP/s as a share of the machine's matrix-multiply peak."""
+    peak = peaks.get(str(record['precision']).rpartition('-')[2])
+    if not record.get('flop') or not record['seconds'] or not peak:
+        return None
+    return record['flop'] / record['seconds'] / peak
+
+
+def label(record: Record, records: List[Record]) -> str:
+    """Return a case's name with what sets it apart from the others."""
+    name = str(record['name'])
+    for key, text in (('frames', '{:,} frames'), ('batch', 'batch {}'),
+                      ('classes', '{:,} classes'), ('tune', 'tune={}')):
+        if len({str(r[key]) for r in records}) > 1:
+            name += ', ' + text.format(record[key])
+    return name
+
+
+def workload_table(workload: Workload, records: List[Record],
+                   peaks: Dict[str, float]) -> str:
+    """Write a title and a row for each case."""
+    rows = []
+    for record in records:
+        name, runs = label(record, records), record['runs']
+        if record['error']:
+            rows.append([name, f'not measured: {record["error"]}', '', '', ''])
+            continue
+        spread = (f'{min(runs):.3f} to {max(runs):.3f}' if len(runs) > 1
+                  else 'one run')
+        times, part = ratio(record, records), share(record, peaks)
+        rows.append([
+            name, f'{record["seconds"]:.3f} ({spread})',
+            '' if times is None else f'{times:.2f}',
+            '' if part is None else f'{100 * part:.0f}%',
+            f'{record["peak_bytes"] / 2**30:.2f}'])
+    text = f'### {workload.title}\n\n' + markdown_table(
+        ['what', 'seconds: median (min to max)',
+         'times as fast as plain fp32', 'of the peak', 'memory, GiB'], rows,
+        'lllll')
+    apart = difference(records)
+    if apart is not None:
+        text += ('\n\nLargest difference of the results of vifi and plain, '
+                 f'fp32, relative to the largest: {apart:.1e}.')
+    return text
+
+
+def write(folder: Path, about: dict, peaks: Dict[str, float],
+          workloads: List[Workload], records: List[Record]) -> None:
+    """Write performance.json, .md and .png, as far as things have come.
+
+    Args:
+        folder (Path): Where to.
+        about (dict): The machine.
+        peaks (dict): FLOP/s by precision.
+        workloads (list): In order.
+        records (list): Of all workloads that were run.
+    """
+    panels = [(w, own) for w in workloads
+              if (own := [r for r in records if r['workload'] == w.key])]
+    said = ', '.join(f'{name} {value / 1e9:,.0f} GFLOP/s'
+                     for name, value in peaks.items())
+    write_text(folder / 'performance.md', '\n\n'.join([
+        markdown_table(['machine', ''], about.items(), 'll'),
+        f'Matrix-multiply peak: {said}.', _ABOUT,
+        *(workload_table(w, own, peaks) for w, own in panels)]) + '\n')
+    write_json(folder / 'performance.json', dict(
+        machine=about, peaks=peaks, records=[
+            {k: v for k, v in r.items() if k != 'result'} for r in records]))
+    measured = [(w.title, timed) for w, own in panels
+                if (timed := [r for r in own if r['seconds']])]
+    if measured:
+        write_bytes(folder / 'performance.png', _picture(measured))
+
+
+def _picture(panels: list) -> bytes:
+    """Draw a panel for each workload: seconds as bars, the fastest on top."""
+    columns = min(3, len(panels))
+    rows = -(-len(panels) // columns)
+    figure, axes = plt.subplots(
+        rows, columns, squeeze=False, figsize=(5.2 * columns, 2.6 * rows),
+        layout='constrained')
+    for axis in axes.flat[len(panels):]:
+        axis.set_axis_off()
+    for (title, records), axis in zip(panels, axes.flat):
+        records = sorted(records, key=lambda r: -r['seconds'])
+        for y, record in enumerate(records):
+            seconds, runs = record['seconds'], record['runs']
+            axis.barh(y, seconds, color=_COLOURS[record['subject']],
+                      xerr=[[seconds - min(runs)], [max(runs) - seconds]],
+                      error_kw=dict(lw=1))
+            times = ratio(record, records)
+            axis.text(max(runs), y, f' {seconds:.2f} s' + (
+                f' ({times:.1f}x)' if times else '') +
+                f', {record["peak_bytes"] / 2**30:.1f} GiB', va='center',
+                fontsize=7)
+        axis.set_yticks(
+            range(len(records)), [label(r, records).replace(', ', '\n')
+                                  for r in records], fontsize=7)
+        axis.set_title(title, fontsize=8)
+        axis.set_xlim(0, 1.6 * max(max(r['runs']) for r in records))
+        axis.set_xlabel('seconds', fontsize=7)
+        axis.tick_params(axis='x', labelsize=7)
+    out = io.BytesIO()
+    figure.savefig(out, format='png', dpi=90)
+    plt.close(figure)
+    return out.getvalue()
