@@ -71,7 +71,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     workloads = [w for w in workloads if w.key in (args.only or keys)]
     threads = args.threads or usable_cores()
     child = measure.Child()
-    about, peaks = child.call(survey, args.arch, args.device, threads)
+    about, peaks = child.call(survey, args.arch, args.device, threads,
+                               args.repeats)
     child.close()
     records: List[dict] = []
     for number, workload in enumerate(workloads, 1):
@@ -85,9 +86,9 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     print(f'Written: {args.out}/performance.md, .json, .png')
 
 
-def survey(arch: str, device: str, threads: int) -> tuple:
+def survey(arch: str, device: str, threads: int, repeats: int) -> tuple:
     """Describe the machine, and measure its matrix-multiply peaks in FLOP/s
-    by precision: the best of several products, by median of 7."""
+    by precision: the best of several products, by median."""
     import open_clip
     import torch
     import transformers
@@ -116,7 +117,8 @@ def survey(arch: str, device: str, threads: int) -> tuple:
         for m, k, n in _SIZES[device]:
             a = torch.randn(m, k, device=device, dtype=dtype)
             b = torch.randn(n, k, device=device, dtype=dtype)
-            seconds = measure.time_calls(lambda: torch.mm(a, b.T), device, 7)
+            seconds = measure.time_calls(lambda: torch.mm(a, b.T), device,
+                                         repeats)
             peaks[name] = max(peaks.get(name, 0.),
                               2 * m * k * n / median(seconds))
     return about, peaks
