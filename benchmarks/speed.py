@@ -72,7 +72,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     threads = args.threads or usable_cores()
     child = measure.Child()
     about, peaks = child.call(survey, args.arch, args.device, threads,
-                               args.repeats)
+                              args.repeats)
     child.close()
     records: List[dict] = []
     for number, workload in enumerate(workloads, 1):

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from projects.vifi_clip.architectures import get_arch_cfg
 from projects.vifi_clip.engine.precision import apply_inference
-from projects.vifi_clip.engine.text_accumulation import TextAccumulationHook
+from projects.vifi_clip.engine.hooks import TextAccumulationHook
 from projects.vifi_clip.resources import root
 from projects.vifi_clip_tools.complexity.measure import (batch, peak_bytes,
                                                          precision,

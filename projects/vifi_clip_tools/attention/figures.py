@@ -5,7 +5,7 @@ from typing import List, Optional, Sequence
 
 import numpy as np
 
-from projects.vifi_clip.apis.batches import one_video
+from projects.vifi_clip.apis.inputs import one_video
 from projects.vifi_clip.apis.config import read_config
 from projects.vifi_clip.apis.inputs import read_labels
 from projects.vifi_clip.apis.sampling import Sampled, VideoSampler

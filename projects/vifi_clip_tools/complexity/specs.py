@@ -82,10 +82,10 @@ def load_spec(spec: Spec) -> Config:
         ValueError: An unknown knob or setting, a bad value, or a config
             without a recognizer.
     """
-    from projects.vifi_clip.apis import config as knobs
-    from projects.vifi_clip.apis.config import read_config, without_pretrained
+    from projects.vifi_clip.apis.config import (read_config, read_knobs,
+                                                without_pretrained)
     from projects.vifi_clip.resources import find_config
-    known = knobs.read_knobs(find_config(spec.config))
+    known = read_knobs(find_config(spec.config))
     unknown = sorted(set(spec.knobs) - set(known))
     if unknown:
         near = difflib.get_close_matches(unknown[0].upper(), known, 1)
