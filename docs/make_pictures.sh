@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Make the pictures of README and docs/ anew, from the small world:
 #   bash tools/quickstart.sh && bash docs/make_pictures.sh [CHECKPOINT]
-# quickstart.png, mini.png, performance.png and scale.png come from
-# tools/quickstart.sh, `report.py --mini`, benchmark.py and scale_model.py.
+# quickstart.png, mini.png and performance.png come from tools/quickstart.sh,
+# `vifi-clip report --mini` and `python benchmarks/speed.py`.
 # The screenshots of the web page need chromium and chromium-driver.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -17,7 +17,7 @@ for file in "$world/annotations/target_val.txt" "$tuned"; do
 done
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
-vifi() { "$python" -m projects.vifi_clip_cli "$@"; }
+vifi() { "$python" -m projects.vifi_clip_tools "$@"; }
 both=(--config vifi_mini --checkpoint none "$tuned" --names)
 
 vifi attention "$world/videos/red-star-orbiting/val_003.mp4" "${both[@]}" \
@@ -30,7 +30,7 @@ vifi index "$world/videos/*/val_*.mp4" --config small_world --index "$work/index
 vifi search "a red ring spinning" --index "$work/index" --template model \
     --topk 8 --sheet "$work/search.jpg"
 (cd "$work" && PYTHONPATH="$OLDPWD" "$python" -c \
-    "from projects.vifi_clip.demo.examples import write_examples; write_examples('.')")
+    "from projects.vifi_clip_tools.demo.examples import write_examples; write_examples('.')")
 vifi predict "$work/three_scenes.mp4" --config small_world \
     --labels "a red ring spinning, a green heart blinking, an orange cross pulsing" \
     --timeline "$work/timeline.png" --window 2 --stride 0.25

@@ -21,19 +21,19 @@ SECONDS = 120
 
 
 def start_page() -> tuple:
-    """The process, and the page's address."""
+    """Start the page; returns its process and its address."""
     process = subprocess.Popen(
-        [sys.executable, '-m', 'projects.vifi_clip_tools.cli', 'demo', '--port',
+        [sys.executable, '-m', 'projects.vifi_clip_tools', 'demo', '--port',
          '0'], stdout=subprocess.PIPE, text=True)
     for line in process.stdout:
-        _, found, rest = line.partition('The page is at ')
-        if found:
+        _, said, rest = line.partition('The page is at ')
+        if said:
             return process, rest.split(' (')[0].strip()
     raise SystemExit('error: the page did not start; see above')
 
 
 def open_browser(profile: str) -> webdriver.Chrome:
-    """Chromium without a screen."""
+    """Start Chromium without a screen."""
     options = webdriver.ChromeOptions()
     options.binary_location = '/usr/bin/chromium'
     for flag in (*FLAGS, f'--user-data-dir={profile}'):
@@ -44,7 +44,7 @@ def open_browser(profile: str) -> webdriver.Chrome:
 
 def shoot(driver: webdriver.Chrome, address: str, size: tuple,
           path: Path) -> None:
-    """The page with the example's answer, at one size."""
+    """Take the page with the example's answer, at one size."""
     driver.execute_cdp_cmd('Emulation.setDeviceMetricsOverride', dict(
         width=size[0], height=size[1], deviceScaleFactor=1,
         mobile=size[0] < 600))
