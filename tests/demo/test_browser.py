@@ -54,7 +54,7 @@ def place(tmp_path_factory):
 def server(index, place):
     """The page's address; at the end SIGTERM must leave nothing."""
     env = dict(os.environ, TMPDIR=str(place / 'temp'), OMP_NUM_THREADS='1')
-    command = [sys.executable, str(REPO / 'tools' / 'demo.py'), '--device',
+    command = [sys.executable, '-m', 'projects.vifi_clip_tools', 'demo', '--device',
                'cpu', '--port', '0', '--max-upload-mb', '2', '--index',
                index]
     with open(place / 'log', 'w') as log:

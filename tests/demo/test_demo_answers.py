@@ -10,8 +10,8 @@ from helpers import write_mp4
 
 from projects.vifi_clip.errors import UserError
 from projects.vifi_clip_tools.demo.examples import LABELS
-from projects.vifi_clip_tools.demo.handlers import (ATTENTION, FIRST, TIMELINE,
-                                                    Handlers)
+from projects.vifi_clip_tools.demo.page import (ATTENTION, FIRST, TIMELINE,
+                                                Handlers)
 from projects.vifi_clip_tools.demo.options import Limits
 from projects.vifi_clip_tools.demo.service import (Recogniser, Worker,
                                                    auto_window)

@@ -13,7 +13,7 @@ from commands import refused
 from projects.vifi_clip.errors import UserError
 from projects.vifi_clip_tools.cli.processes import ended_by_signals
 from projects.vifi_clip_tools.demo import server
-from projects.vifi_clip_tools.demo.handlers import Handlers
+from projects.vifi_clip_tools.demo.page import Handlers
 from projects.vifi_clip_tools.demo.options import Limits
 from projects.vifi_clip_tools.demo.service import Recogniser
 
@@ -125,7 +125,7 @@ def page(inferencer):
         patch.setattr(os, 'environ', os.environ.copy())
         recogniser = Recogniser(inferencer, Limits(upload_mb=0.5))
         with server.workplace() as folder:
-            built = server.build_page(Handlers(recogniser), 'Title', 'About',
+            built = server.build_page(Handlers(recogniser), 'About',
                                       ['a', 'b'])
             port = server.check_address('127.0.0.1', 0)
             with server.served(built, '127.0.0.1', port, 0.5) as url:

@@ -17,7 +17,7 @@ from export_world import PIPELINE, build, config, open_once
 from helpers import read_index, write_mp4
 
 from projects.vifi_clip.errors import UserError
-from projects.vifi_clip_tools.export import accuracy, run
+from projects.vifi_clip_tools.export import checking, run
 
 REPO = Path(__file__).parents[2]
 EXPORT = REPO / 'projects/vifi_clip_tools/export'
@@ -190,26 +190,26 @@ def test_a_file_that_differs_is_not_kept(command, tmp_path, monkeypatch,
 def test_accuracies_side_by_side():
     first = np.array([[.9, .1], [.6, .4], [.2, .8], [.3, .7]])
     second = np.array([[.8, .2], [.4, .6], [.2, .8], [.3, .7]])
-    rows = accuracy.summarise(dict(a=first, b=second),
+    rows = checking.summarise(dict(a=first, b=second),
                               np.array([0, 0, 1, 0]))
     assert [(row.file, row.top1, row.changed) for row in rows] == [
         ('a', .75, 0), ('b', .5, 1)]
     assert rows[1].difference == pytest.approx(.2)
-    assert accuracy.table(rows, 4).endswith('top-1 by -25.00 points')
+    assert checking.accuracy_table(rows, 4).endswith('top-1 by -25.00 points')
 
 
 def test_videos_of_a_list_and_of_a_config(onnx_files, videos, monkeypatch):
     infer, paths = onnx_files.infer, str(videos / 'list.txt')
-    given = accuracy.find_videos(paths, str(videos), infer)
+    given = checking.find_videos(paths, str(videos), infer)
     assert given[2] == (str(videos / '2.mp4'), 2)
     right = [infer.video_scores(infer.sample(path).images).argmax() == label
              for path, label in given]
-    row, = accuracy.evaluate_files(
+    row, = checking.evaluate_files(
         {'a': open_once(onnx_files.path('classifier'))}, given, 'uint8', infer)
     assert row.top1 == pytest.approx(np.mean(right))
 
     with pytest.raises(UserError):  # no test set
-        accuracy.find_videos('config', None, infer)
+        checking.find_videos('config', None, infer)
     names = videos / 'names.txt'
     cfg = infer.cfg.copy()
     cfg.test_dataloader = dict(dataset=dict(
@@ -217,9 +217,9 @@ def test_videos_of_a_list_and_of_a_config(onnx_files, videos, monkeypatch):
         data_prefix=dict(video=''), class_file=str(names)))
     monkeypatch.setattr(infer, 'cfg', cfg)
     names.write_text('\n'.join(infer.class_names) + '\n')
-    assert accuracy.find_videos('config', None, infer) == given
+    assert checking.find_videos('config', None, infer) == given
     names.write_text('one\ntwo\n')
     with pytest.raises(UserError, match='names.txt'):
-        accuracy.find_videos('config', None, infer)
+        checking.find_videos('config', None, infer)
     with pytest.raises(FileNotFoundError, match='3 of 3'):
-        accuracy.find_videos(paths, str(videos.parent), infer)
+        checking.find_videos(paths, str(videos.parent), infer)

@@ -29,8 +29,7 @@ def check_video(path: Optional[str], limits: Limits) -> Facts:
     """Look into the file of a visitor without decoding it.
 
     Raises:
-        UserError: No video, or one that is unreadable, too large or too
-            long; the text is for the visitor.
+        UserError: Why it is not taken, for the visitor.
     """
     if not path:
         raise UserError('There is no video yet: drop one, or record one with '
@@ -68,9 +67,6 @@ def split_labels(text: Optional[str]) -> List[str]:
 
     They are never read from a file, which would let visitors look at the
     server's.
-
-    Raises:
-        UserError: None, too many, or a very long one.
     """
     parts = (text or '').replace('\n', ',').split(',')
     labels = list(dict.fromkeys(filter(None, map(str.strip, parts))))

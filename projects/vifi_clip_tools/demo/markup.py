@@ -15,7 +15,7 @@ from PIL import Image
 from projects.vifi_clip.apis.sampling import Timeline
 
 from .limits import Facts
-from .service import Found, Frames, Recognition, Request
+from .service import Frames, Recognition, Request
 
 _SHOWN = 10  # labels; the rest is folded
 _SIDE = 240  # pixels of a picture's shorter side
@@ -81,12 +81,8 @@ def percent(score: float) -> str:
 
 
 def frames(shown: Frames, kind: str) -> str:
-    """Show frames in a grid, each with its time and its own label.
-
-    Args:
-        shown (Frames): T frames.
-        kind (str): What the pictures are, for those who do not see them.
-    """
+    """Show frames in a grid, each with its time and its own label; ``kind``
+    says what they are to those who do not see them."""
     cells = []
     for i, (image, seconds) in enumerate(zip(shown.images, shown.times)):
         text = ''
@@ -101,24 +97,23 @@ def frames(shown: Frames, kind: str) -> str:
     return f'<div class="vifi-frames">{"".join(cells)}</div>'
 
 
-def hits(videos: Sequence[Found]) -> str:
-    """Show what a search found, best first."""
+def hits(videos: Sequence[tuple]) -> str:
+    """Show what :meth:`Recogniser.search` found, best first."""
     from ..search.sheet import format_span
     if not videos:
         return note('Nothing was found.')
     rows = []
-    for rank, video in enumerate(videos, 1):
-        hit = video.hit
+    for rank, (hit, pictures, problem) in enumerate(videos, 1):
         name = escape(osp.basename(hit.path))
         span = '' if hit.start is None else format_span(hit.start, hit.end)
-        pictures = ''.join(
+        images = ''.join(
             f'<img src="{_inline(np.asarray(picture))}" alt="{name}">'
-            for picture in video.pictures)
+            for picture in pictures)
         rows.append(
             f'<li><p><b>{rank}. {name}</b> {escape(span)} <span '
             f'class="vifi-time">cosine {hit.similarity:.3f}</span></p>'
-            f'{note(video.problem) if video.problem else ""}'
-            f'<div class="vifi-strip">{pictures}</div></li>')
+            f'{note(problem) if problem else ""}'
+            f'<div class="vifi-strip">{images}</div></li>')
     return f'<ol class="vifi-hits">{"".join(rows)}</ol>'
 
 
@@ -142,9 +137,6 @@ def chart(timeline: Timeline) -> str:
 
     The lines are stretched to the width, and the text beside them is not, so
     that it stays readable on a telephone.
-
-    Args:
-        timeline (Timeline): W windows, K labels.
     """
     end = float(timeline.times[-1] + timeline.window / 2)
     x = 100 * timeline.times / end

@@ -1,15 +1,25 @@
-"""The page: what stands where, and which function it calls.
+"""The page: what stands where, and what happens when it is touched.
 
 Gradio reads its settings when it is imported, so it is not before
 :func:`.server.workplace` made them.
 """
+import os.path as osp
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Callable, Mapping, Sequence, Tuple
+from typing import (Any, Callable, FrozenSet, List, Mapping, Optional,
+                    Sequence, Tuple)
 
-from .handlers import ATTENTION, FIRST, TIMELINE, Handlers
+from projects.vifi_clip.errors import UserError
+
+from . import markup
+from .limits import check_video
 from .markup import note
-from .service import MOST_VIEWS
+from .service import MOST_VIEWS, Recogniser, Request, auto_window
 
+ATTENTION, TIMELINE = 'attention', 'timeline'
+FIRST = 'Recognise a video first.'
+# Errors with a text for visitors; others are ours, and go to the log.
+_EXPECTED = (UserError, ValueError, OSError)
 # On a telephone the answer is below the fold.
 _SHOW_ANSWER = Path(__file__).with_name('page.js').read_text()
 # One request at a time, the others wait in Gradio's queue.
@@ -23,16 +33,104 @@ _METHODS = [('Rollout: through all layers', 'rollout'),
             ('What speaks for a label', 'gradient')]
 
 
-def build_page(handlers: Handlers,
-               title: str,
-               about: str,
-               labels: Sequence[str] = (),
+@dataclass(frozen=True)
+class Shown:
+    """What one visitor's page shows."""
+    request: Request  # the answered one; the boxes may have changed since
+    labels: List[str]  # best first
+    done: FrozenSet[str] = frozenset()  # tabs that are filled
+
+
+def _alert(error: Exception, path: Optional[str] = None) -> str:
+    """Return the message of an error, without the server's folders."""
+    text = str(error)
+    if path:
+        text = text.replace(osp.join(osp.dirname(path), ''), '')
+    return markup.alert(text)
+
+
+class Handlers:
+    """Functions behind the page, from plain values to HTML.
+
+    Where a visitor can mend an error, its message takes the answer's place.
+    """
+
+    def __init__(self, recogniser: Recogniser) -> None:
+        self.recogniser = recogniser
+
+    def video_changed(self, path: Optional[str]) -> Tuple:
+        """Look at a video as it comes, and take the old answers away: the
+        answer, the frames, attention, over time, what is shown."""
+        text = note('The answer comes here.')
+        try:
+            if path:
+                facts = check_video(path, self.recogniser.limits)
+                text = markup.about_video(osp.basename(path), facts)
+        except UserError as error:
+            text = markup.alert(str(error))
+        return text, '', note(FIRST), note(FIRST), None
+
+    def recognise(self, path: Optional[str], labels: str, template: str,
+                  threshold: float, num_views: int) -> Tuple:
+        """Rank the labels: the answer, the frames, what is shown."""
+        try:
+            request = self.recogniser.check(path, labels, template, threshold,
+                                            num_views)
+            result = self.recogniser.recognise(request)
+        except _EXPECTED as error:
+            return _alert(error, path), None, None
+        return (markup.verdict(request, result),
+                markup.frames(result.frames, 'The frame'),
+                Shown(request, [label for label, _ in result.ranking]))
+
+    def attention(self, shown: Optional[Shown], method: str,
+                  text: Optional[str]) -> Tuple:
+        """Lay attention over the frames: the frames, what is shown."""
+        if shown is None:
+            return note(FIRST), None
+        # Also after an error: a tower without attention says it once.
+        done = replace(shown, done=shown.done | {ATTENTION})
+        text = text if text in shown.labels else shown.labels[0]
+        try:
+            frames = self.recogniser.attention(shown.request, method, text)
+        except _EXPECTED as error:
+            return _alert(error, shown.request.path), done
+        remark = 'Blue to red: more; each frame has a scale of its own.'
+        if method == 'gradient':
+            remark = f'What speaks for "{text}". ' + remark
+        return (note(remark)
+                + markup.frames(frames, 'Attention over the frame'), done)
+
+    def timeline(self, shown: Optional[Shown], window: Optional[float],
+                 stride: Optional[float]) -> Tuple:
+        """Score sliding windows: the chart, what is shown. Window and stride
+        are seconds; None or 0 stand for what suits the video."""
+        if shown is None:
+            return note(FIRST), None
+        done = replace(shown, done=shown.done | {TIMELINE})
+        automatic = auto_window(shown.request.seconds)
+        window = window or automatic[0]
+        try:
+            result = self.recogniser.timeline(
+                shown.request, window, stride or min(automatic[1], window / 2))
+        except _EXPECTED as error:
+            return _alert(error, shown.request.path), done
+        return markup.chart(result), done
+
+    def search(self, query: str, topk: float) -> str:
+        """Search the index."""
+        try:
+            return markup.hits(self.recogniser.search(query, int(topk)))
+        except _EXPECTED as error:
+            return _alert(error)
+
+
+def build_page(handlers: Handlers, about: str, labels: Sequence[str],
                examples: Mapping[str, str] = {}) -> Any:
     """Put the page together.
 
     Args:
         handlers (Handlers): Functions behind it.
-        title (str): Of the browser's tab and the page.
         about (str): Which model this is, Markdown.
         labels (Sequence[str]): What stands in the text box at first.
         examples (Mapping[str, str]): Videos to choose from, by their names.
@@ -43,9 +141,9 @@ def build_page(handlers: Handlers,
     import gradio as gr
 
     # Uploads older than half an hour go while the page is served.
-    with gr.Blocks(title=title, analytics_enabled=False,
+    with gr.Blocks(title='ViFi-CLIP', analytics_enabled=False,
                    delete_cache=(60, 1800)) as page:
-        gr.Markdown(f'# {title}\n{about}', elem_classes='vifi-head')
+        gr.Markdown(f'# ViFi-CLIP\n{about}', elem_classes='vifi-head')
         if handlers.recogniser.index is None:
             _recognise_part(gr, handlers, labels, examples)
         else:
@@ -168,14 +266,7 @@ def _timeline_tab(gr: Any, handlers: Handlers, shown: Any,
 
 def _fill_in_view(gr: Any, handler: Callable, name: str, here: Any, tab: Any,
                   inputs: Sequence[Any], outputs: Sequence[Any]) -> Callable:
-    """Fill a tab when it comes into view, unless it is filled already.
-
-    Args:
-        handler (Callable): Fills it.
-        name (str): Of the tab, in ``tab`` and in what is shown.
-        here (gradio.Tab): The tab.
-        tab (gradio.State): Which tab is in view.
-        inputs, outputs (Sequence): Of the handler.
+    """Let a handler fill a tab when it comes into view, unless it is filled.
 
     Returns:
         Callable: Takes an event's ``then``, and fills the tab after it if

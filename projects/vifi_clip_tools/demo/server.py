@@ -10,34 +10,28 @@ import webbrowser
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Iterator, Optional, Tuple
+from typing import Any, Iterator, List, Optional, Sequence, Tuple
 
-from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
 from projects.vifi_clip.apis.inputs import read_labels
 from projects.vifi_clip.errors import UserError, need
 
 from ..cli.options import CONFIG, ModelOptions
 from ..cli.processes import ended_by_signals
 from .examples import LABELS, write_examples
-from .handlers import Handlers
 from .options import DemoOptions
-from .page import build_page, theme
+from .page import Handlers, build_page, theme
 from .service import Recogniser
 
 AUTH = 'VIFI_DEMO_AUTH'
 SMALL_WORLD = 'small_world'
 _MOST_LABELS = 30  # that the text box starts with: no wall of text
+_SMALL = ('This small model knows **coloured shapes** and how they move, and '
+          'nothing of real videos. For those, start the page with CLIP: '
+          f'`vifi-clip demo --config {CONFIG}`')
 
 
 def serve(options: DemoOptions) -> None:
-    """Serve the page until Ctrl-C or SIGTERM.
-
-    Raises:
-        FileNotFoundError: A config, checkpoint or index is absent.
-        ValueError: A bad option.
-        UserError: Gradio is not installed, the port is in use, or the model
-            is not that of the index or takes no labels.
-    """
+    """Serve the page until Ctrl-C or SIGTERM."""
     labels = None if options.labels is None else read_labels(options.labels)
     auth = read_auth()
     port = check_address(options.host, options.port)
@@ -48,16 +42,8 @@ def serve(options: DemoOptions) -> None:
         inferencer = model.load(labels=labels)
         if index is not None:
             index.check(inferencer, model)
-        examples = {}
-        if is_small_world(inferencer):
-            examples = write_examples(folder)
-            labels = labels or LABELS
-        if labels is None:
-            names = inferencer.class_names
-            labels = names if len(names) <= _MOST_LABELS else ()
         recogniser = Recogniser(inferencer, options.limits, index)
-        page = build_page(Handlers(recogniser), 'ViFi-CLIP',
-                          _about(model, inferencer), labels, examples)
+        page = _build(model, recogniser, labels, folder)
         try:
             with served(page, options.host, port, options.limits.upload_mb,
                         auth) as address:
@@ -87,32 +73,26 @@ def _find_model(options: DemoOptions) -> Tuple[Any, ModelOptions]:
     return index, index.model_options(model)
 
 
-def is_small_world(inferencer: ViFiCLIPInferencer) -> bool:
-    """Return whether a model has the weights that come with the package."""
+def _build(model: ModelOptions, recogniser: Recogniser,
+           labels: Optional[List[str]], folder: str) -> Any:
+    """Build the page, with what suits the model."""
+    inferencer, examples = recogniser.inferencer, {}
+    names: Sequence[str] = inferencer.class_names
     weights = inferencer.checkpoint or inferencer.cfg.get('load_from')
-    return weights == f'vifi-clip://{SMALL_WORLD}'
-
-
-def _about(model: ModelOptions, inferencer: ViFiCLIPInferencer) -> str:
-    if is_small_world(inferencer):
-        return ('This small model knows **coloured shapes** and how they '
-                'move, and nothing of real videos. For those, start the page '
-                f'with CLIP: `vifi-clip demo --config {CONFIG}`')
-    name = osp.splitext(osp.basename(model.config))[0]
-    weights = osp.basename(inferencer.checkpoint or '')
-    return (f'Model `{name}`' + (f' with `{weights}`' if weights else '')
-            + f', {inferencer.num_frames} frames of a video.')
+    if weights == f'vifi-clip://{SMALL_WORLD}':  # those of the package
+        examples, names, about = write_examples(folder), LABELS, _SMALL
+    else:
+        about = 'Model `' + osp.splitext(osp.basename(model.config))[0]
+        if inferencer.checkpoint:
+            about += f'` with `{osp.basename(inferencer.checkpoint)}'
+        about += f'`, {inferencer.num_frames} frames of a video.'
+    if labels is None:
+        labels = names if len(names) <= _MOST_LABELS else []
+    return build_page(Handlers(recogniser), about, labels, examples)
 
 
 def check_address(host: str, port: int) -> int:
-    """Check that a port is free, before any long work.
-
-    Args:
-        host (str): Name or address of this machine.
-        port (int): 0 takes one that is free.
-
-    Returns:
-        int: The port.
+    """Return a port that is free, before any long work; 0 takes any.
 
     Raises:
         ValueError: No address of this machine.
@@ -138,11 +118,7 @@ def check_address(host: str, port: int) -> int:
 
 
 def read_auth() -> Optional[Tuple[str, str]]:
-    """Read user and password from the environment, where ps does not show
-    them.
-
-    Raises:
-        ValueError: Not of the form USER:PASSWORD.
+    """Read user and password from the environment: ps does not show them.
     """
     text = os.environ.get(AUTH)
     if not text:
@@ -173,17 +149,7 @@ def workplace() -> Iterator[str]:
 @contextmanager
 def served(page: Any, host: str, port: int, upload_mb: float,
            auth: Optional[Tuple[str, str]] = None) -> Iterator[str]:
-    """Serve a page while the context is open.
-
-    Args:
-        page (gradio.Blocks): The page.
-        host (str): Address to listen at.
-        port (int): From :func:`check_address`.
-        upload_mb (float): Most of a file, 10^6 bytes.
-        auth (tuple[str, str], optional): User and password.
-
-    Yields:
-        str: The page's address.
+    """Serve a page at a port of :func:`check_address`, and yield its address.
     """
     page.launch(
         server_name=host, server_port=port, auth=auth, quiet=True,

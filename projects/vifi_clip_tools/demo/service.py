@@ -62,25 +62,14 @@ class Recognition:
     frames: Frames  # one view, each frame on its own
 
 
-@dataclass(frozen=True)
-class Found:
-    """A video of the index."""
-    hit: Any  # of search.store
-    pictures: List[Any]  # of PIL
-    problem: str  # why there are none
-
-
 class Worker:
     """The one thread that uses the model: one job after the other, each for
-    a limited time.
+    a limited time, waiting included.
 
     All visitors share a model, whose label set is a part of its state: a job
     sets labels and uses them with nobody in between. A thread cannot be
     ended from outside: a job that runs out of time is given up by the
     visitor at once, and ends itself at its next :meth:`check`.
-
-    Args:
-        seconds (float): Time of a job, waiting for the one before included.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -89,11 +78,7 @@ class Worker:
         self._deadline = float('inf')
 
     def run(self, job: Callable[[], Result]) -> Result:
-        """Do something with the model.
-
-        Raises:
-            UserError: It takes too long; or what the job raises.
-        """
+        """Run a job; a UserError says that it takes too long."""
         deadline = time.monotonic() + self.seconds
         started = Event()
 
@@ -133,22 +118,16 @@ class Worker:
 
 
 class Recogniser:
-    """A model for many visitors.
-
-    Args:
-        inferencer (ViFiCLIPInferencer): The model.
-        limits (Limits): What visitors may ask.
-        index (VideoIndex, optional): To search, made with this model.
+    """A model for many visitors, and an index of videos made with it.
 
     Raises:
-        UserError: The model has a fixed set of classes.
+        UserError: The model has a fixed set of classes; from the methods,
+            what a visitor has to mend.
     """
 
-    def __init__(self,
-                 inferencer: ViFiCLIPInferencer,
-                 limits: Limits = Limits(),
-                 index: Any = None) -> None:
-        inferencer.classifier
+    def __init__(self, inferencer: ViFiCLIPInferencer,
+                 limits: Limits = Limits(), index: Any = None) -> None:
+        inferencer.classifier  # says what is missing
         self.inferencer, self.limits, self.index = inferencer, limits, index
         self.worker = Worker(limits.seconds)
         # Long work comes in parts, each through the tower.
@@ -163,11 +142,7 @@ class Recogniser:
     def check(self, path: Optional[str], labels: Optional[str],
               template: Optional[str] = None, threshold: float = 0.,
               num_views: int = 1) -> Request:
-        """Make a request out of what stands on the page.
-
-        Raises:
-            UserError: Something is missing or not allowed.
-        """
+        """Make a request out of what stands on the page."""
         facts = check_video(path, self.limits)
         names = split_labels(labels)
         template = (template or '').strip() or None
@@ -187,10 +162,37 @@ class Recogniser:
         """Rank the labels, for the video and for each frame on its own.
 
         Raises:
-            UserError: An unreadable video, or out of time.
             ValueError: A label that the text tower does not take.
         """
-        return self._run(request, lambda: self._recognise(request))
+        head = self.inferencer.model.cls_head
+
+        @torch.no_grad()
+        def job() -> Recognition:
+            sample = self.inferencer.sample(request.video)
+            embeddings = self.inferencer.frame_embeddings(sample.images)
+            # [T, D]; one pass through the tower for the video and its frames
+            video, frames = (
+                head.class_logits(x).softmax(-1).cpu().numpy() for x in (
+                    head.fuse(embeddings),
+                    F.normalize(embeddings.float(), dim=-1)))
+            # [K], [T, K]
+            threshold = request.threshold or None
+            # These frames are all there is, unless pictures are averaged
+            # first.
+            if request.num_views == 1 and head.fusion != 'image':
+                result = ranked(video, request.labels, None, threshold)
+            else:
+                result, = self.inferencer.predict(
+                    request.video, num_views=request.num_views,
+                    threshold=threshold)
+            best = [(request.labels[i], float(row[i]))
+                    for row, i in zip(frames, frames.argmax(1))]
+            return Recognition(
+                result['label'],
+                list(zip(result['labels'], result['scores'])),
+                Frames(sample.images, sample.times, best))
+
+        return self._run(request, job)
 
     def _run(self, request: Request, job: Callable[[], Result]) -> Result:
         """Run a job with the labels of a request."""
@@ -201,44 +203,11 @@ class Recogniser:
 
         return self.worker.run(with_labels)
 
-    @torch.no_grad()
-    def _recognise(self, request: Request) -> Recognition:
-        head = self.inferencer.model.cls_head
-        sample = self.inferencer.sample(request.video)
-        embeddings = self.inferencer.frame_embeddings(sample.images)
-        # [T, D]; one pass through the tower for the video and its frames
-        video, frames = (
-            head.class_logits(x).softmax(-1).cpu().numpy() for x in (
-                head.fuse(embeddings), F.normalize(embeddings.float(),
-                                                   dim=-1)))
-        # [K], [T, K]
-        threshold = request.threshold or None
-        # These frames are all there is, unless pictures are averaged first.
-        if request.num_views == 1 and head.fusion != 'image':
-            result = ranked(video, request.labels, None, threshold)
-        else:
-            result, = self.inferencer.predict(
-                request.video, num_views=request.num_views,
-                threshold=threshold)
-        best = [(request.labels[i], float(row[i]))
-                for row, i in zip(frames, frames.argmax(1))]
-        return Recognition(
-            result['label'], list(zip(result['labels'], result['scores'])),
-            Frames(sample.images, sample.times, best))
-
     def attention(self, request: Request, method: str,
                   text: Optional[str] = None) -> Frames:
-        """Lay over the frames what the class token looks at.
-
-        Args:
-            request (Request): The video, and the labels.
-            method (str): See :func:`attention.maps.attention_maps`.
-            text (str, optional): For 'gradient'. Defaults to None: the first
-                label.
-
-        Raises:
-            UserError: A tower without attention; or see :meth:`recognise`.
-        """
+        """Lay over the frames what the class token looks at, by a method of
+        :func:`attention_maps`; 'gradient' is of a text, by default the first
+        label."""
 
         def job() -> Frames:
             sample = self.inferencer.sample(request.video)
@@ -254,16 +223,7 @@ class Recogniser:
 
     def timeline(self, request: Request, window: float,
                  stride: float) -> Timeline:
-        """Score windows that slide over the video.
-
-        Args:
-            request (Request): The video, and the labels.
-            window, stride (float): Seconds.
-
-        Raises:
-            UserError: A length that is not above 0, or too many windows; or
-                see :meth:`recognise`.
-        """
+        """Score windows that slide over the video, in seconds."""
         for name, value in dict(window=window, stride=stride).items():
             if not value or value <= 0:
                 raise UserError(f'The {name} is a time in seconds, above 0.')
@@ -276,12 +236,9 @@ class Recogniser:
         return self._run(request, lambda: self.inferencer.timeline(
             request.video, window, stride))
 
-    def search(self, query: Optional[str], topk: int = 6) -> List[Found]:
-        """Find the videos of the index that fit best to a text.
-
-        Raises:
-            UserError: No text, or a very long one.
-        """
+    def search(self, query: Optional[str], topk: int = 6) -> List[tuple]:
+        """Find the videos of the index that fit best to a text: of each the
+        Hit, pictures of PIL, and why there are none."""
         from ..search.querying import search_texts
         from ..search.sheet import read_frames
         query = (query or '').strip()
@@ -289,13 +246,13 @@ class Recogniser:
             raise UserError('Say in words what to look for.')
         check_text(query, 'text')
 
-        def job() -> List[Found]:
+        def job() -> List[tuple]:
             hits, = search_texts(self.index, self.inferencer, [query], topk)
             videos = []
             for hit in hits:
                 self.worker.check()
-                videos.append(Found(hit, *read_frames(hit.path, hit.start,
-                                                      hit.end)))
+                videos.append((hit, *read_frames(hit.path, hit.start,
+                                                 hit.end)))
             return videos
 
         return self.worker.run(job)

@@ -1,35 +1,39 @@
-"""Exported files against the model that they were made of.
+"""Exported files against the model that they were made of, and on videos.
 
-Letters: B clips, T frames, M sentences, L tokens, K classes, D embedding.
+Letters: B clips, T frames, M sentences, L tokens, K classes, D embedding,
+N videos.
 """
+import os.path as osp
 from dataclasses import dataclass
-from typing import Callable, List, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from tqdm import tqdm
 
+from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
+from projects.vifi_clip.datasets.class_list import read_class_list
+from projects.vifi_clip.datasets.video_list import (check_video_root,
+                                                    find_missing,
+                                                    read_video_list)
+from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.models.recognizer import embed_frames
 from projects.vifi_clip.models.text_tower import encode_tokens, end_positions
 
 TOLERANCE = 1e-4
+Run = Callable[[np.ndarray], np.ndarray]  # an exported file's
+Videos = List[Tuple[str, int]]
 
 
 @dataclass(frozen=True)
 class Check:
-    """One run of an exported file on random input.
-
-    Attributes:
-        file (str): Name of the file.
-        batch (int): B or M.
-        length (int): T or L.
-        difference (float): Largest absolute difference from the model.
-    """
+    """One run of an exported file on random input."""
     file: str
-    batch: int
-    length: int
-    difference: float
+    batch: int  # B or M
+    length: int  # T or L
+    difference: float  # largest absolute one from the model
 
     @property
     def passed(self) -> bool:
@@ -39,19 +43,12 @@ class Check:
 
 @torch.no_grad()
 def model_output(model: nn.Module, module: nn.Module, x: Tensor) -> Tensor:
-    """Compute what the model itself makes of an exported part's input.
+    """Compute what the model itself makes of an exported part's input: [B, D],
+    [B, K] or [M, D].
 
     Clips go through its data preprocessor, backbone and head as a test does,
     sentences through the text tower as class names do: not through the
     module that was exported.
-
-    Args:
-        model (nn.Module): A ViFiCLIP.
-        module (nn.Module): The part, which says what ``x`` is.
-        x (Tensor): Its input.
-
-    Returns:
-        Tensor: [B, D], [B, K] or [M, D].
     """
     if module.input_name == 'tokens':
         classifier = model.cls_head.text_classifier
@@ -84,20 +81,10 @@ def check_sizes(module: nn.Module, frames: Sequence[int],
     return [(batch, length) for batch in batches for length in lengths]
 
 
-def check_file(name: str,
-               run: Callable[[np.ndarray], np.ndarray],
-               model: nn.Module,
-               module: nn.Module,
+def check_file(name: str, run: Run, model: nn.Module, module: nn.Module,
                sizes: Sequence[Tuple[int, int]]) -> List[Check]:
-    """Run an exported file and the model on the same random input.
-
-    Args:
-        name (str): For the results.
-        run (Callable): Runs the file.
-        model (nn.Module): A ViFiCLIP on CPU.
-        module (nn.Module): The part that was exported.
-        sizes (Sequence[tuple[int, int]]): See :func:`check_sizes`.
-    """
+    """Run an exported file and the model on the same random input of each
+    of the sizes; ``run`` runs the file, ``module`` is what was exported."""
     checks = []
     for batch, length in sizes:
         with torch.random.fork_rng(devices=[]):
@@ -119,4 +106,93 @@ def table(checks: Sequence[Check]) -> str:
         lines.append(f'{check.file:<24} {check.batch:>6} {check.length:>7} '
                      f'{check.difference:>11.1e}'
                      f'{"" if check.passed else "  too large"}')
+    return '\n'.join(lines)
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Predictions of one file, beside those of the first."""
+    file: str
+    top1: float  # share of videos whose best class is right
+    changed: int  # videos whose best class is another
+    difference: float  # largest one of a probability
+
+
+def find_videos(evaluate: str, root: Optional[str],
+                infer: ViFiCLIPInferencer) -> Videos:
+    """Return the videos to run, with their labels: those of a list of ``path
+    label`` lines below a root, or with 'config' the test set of the config.
+
+    Raises:
+        FileNotFoundError: A list, folder or video is absent.
+        ValueError: A malformed list, or a label beyond the classes.
+        UserError: The config has no test set, or one with other classes.
+    """
+    if evaluate == 'config':
+        evaluate, root = _test_set(infer)
+    check_video_root(root)
+    videos = [(osp.join(root or '', path), label) for path, label in
+              read_video_list(evaluate, num_classes=len(infer.class_names))]
+    missing = find_missing([path for path, _ in videos])
+    if missing:
+        raise FileNotFoundError(
+            f'{evaluate}: {len(missing)} of {len(videos)} videos are absent, '
+            f'the first is {videos[missing[0]][0]}; give their folder with '
+            '--root')
+    return videos
+
+
+def _test_set(infer: ViFiCLIPInferencer) -> Tuple[str, str]:
+    """Return the list and the folder of a config's test set."""
+    dataset = (infer.cfg.get('test_dataloader') or {}).get('dataset') or {}
+    if not dataset.get('ann_file'):
+        raise UserError(f'{infer.cfg.filename} has no test set; give '
+                        '--evaluate a list, and --root the videos\' folder')
+    classes = dataset.get('class_file')
+    if classes and read_class_list(classes) != infer.class_names:
+        raise UserError(f'the labels of the test set count {classes}, and '
+                        'the classifier has other classes; leave out '
+                        '--labels, or give --evaluate a list')
+    base = dataset.get('data_root') or ''
+    prefix = (dataset.get('data_prefix') or {}).get('video') or ''
+    return osp.join(base, dataset.ann_file), osp.join(base, prefix)
+
+
+def evaluate_files(files: Dict[str, Run], videos: Videos, pixels: str,
+                   infer: ViFiCLIPInferencer) -> List[Accuracy]:
+    """Run classifiers over videos, one view and one video at a time."""
+    scores: Dict[str, list] = {name: [] for name in files}
+    for path, _ in tqdm(videos, desc='evaluate', unit='video'):
+        x = infer.sample(path).images
+        # [T, H, W, 3]
+        if pixels == 'float':
+            x = infer.normalise(x).numpy()
+        for name, run in files.items():
+            scores[name].append(run(x[None])[0])
+    return summarise({name: np.stack(rows) for name, rows in scores.items()},
+                     np.array([label for _, label in videos]))
+
+
+def summarise(scores: Dict[str, np.ndarray],
+              labels: np.ndarray) -> List[Accuracy]:
+    """Compare probabilities [N, K] of several files with labels [N]."""
+    first = next(iter(scores.values()))
+    return [
+        Accuracy(name, float((rows.argmax(1) == labels).mean()),
+                 int((rows.argmax(1) != first.argmax(1)).sum()),
+                 float(np.abs(rows - first).max()))
+        for name, rows in scores.items()
+    ]
+
+
+def accuracy_table(rows: Sequence[Accuracy], num_videos: int) -> str:
+    """Return text of at most 80 columns."""
+    lines = [f'{"file":<24} {"top-1":>7} {"changed":>9} {"difference":>11}'
+             f'   {num_videos} videos']
+    for row in rows:
+        lines.append(f'{row.file:<24} {100 * row.top1:>6.2f}% '
+                     f'{row.changed:>9} {row.difference:>11.1e}')
+    if len(rows) == 2:
+        change = 100 * (rows[1].top1 - rows[0].top1)
+        lines.append(f'int8 changes top-1 by {change:+.2f} points')
     return '\n'.join(lines)

@@ -3,10 +3,9 @@ import contextlib
 import io
 import json
 import logging
-import os
 import os.path as osp
 import warnings
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from typing import Any, Callable, Dict, Iterator, Optional
 
 import numpy as np
 import torch
@@ -19,26 +18,22 @@ METADATA_FILE = 'vifi_clip.json'  # in a .pt2 archive
 _LARGE = 1.8e9
 
 
-def write_part(module: nn.Module,
-               path: str,
-               form: str,
-               metadata: Dict[str, Any],
-               opset: Optional[int] = None) -> None:
-    """Trace a part and write it.
+def write_part(module: nn.Module, path: str, form: str,
+               metadata: Dict[str, Any], opset: Optional[int] = None) -> None:
+    """Trace a part of :mod:`.modules` and write it, its metadata inside.
 
-    Args:
-        module (nn.Module): Of :mod:`.modules`, on CPU.
-        path (str): File to write; an ONNX model near 2 GB gets its weights
-            in ``<path>.data``.
-        form (str): 'onnx' or 'torch-export'.
-        metadata (dict): Goes into the file.
-        opset (int, optional): Of ONNX; None leaves it to torch.
+    An ONNX model near 2 GB gets its weights in ``<path>.data``.
 
     Raises:
         UserError: The part cannot be traced; the message has the cause.
     """
-    example = (_example(module), )
-    axes = (module.dynamic(), )
+    # An input of two sizes that no other axis has: a tracer takes equal sizes
+    # for one, and 1 for a constant.
+    length = 5 if 1 in module.dynamic() else None
+    if module.input_name == 'tokens':
+        length = module.context_length if length is None else max(
+            length, module.shortest + 1)
+    example, axes = (module.example(3, length), ), (module.dynamic(), )
     with torch.no_grad(), quiet():
         try:
             if form == 'onnx':
@@ -70,16 +65,6 @@ def write_part(module: nn.Module,
                 f'{form}: {type(error).__name__}: {cause}') from error
 
 
-def _example(module: nn.Module) -> torch.Tensor:
-    """Return an input of two sizes that no other axis has: a tracer takes
-    equal sizes for one, and 1 for a constant."""
-    length = 5 if 1 in module.dynamic() else None
-    if module.input_name == 'tokens':
-        length = module.context_length if length is None else max(
-            length, module.shortest + 1)
-    return module.example(3, length)
-
-
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Hold back the exporters' notes to their own authors."""
@@ -95,9 +80,6 @@ def quiet() -> Iterator[None]:
 
 def open_file(path: str) -> Callable[[np.ndarray], np.ndarray]:
     """Return a function that runs an exported file on CPU, array to array.
-
-    Args:
-        path (str): ``.onnx`` or ``.pt2``.
     """
     if path.endswith('.pt2'):
         module = torch.export.load(path).module()
@@ -114,15 +96,7 @@ def open_file(path: str) -> Callable[[np.ndarray], np.ndarray]:
 
 def open_session(path: str, **settings):
     """Open an onnxruntime session on CPU that takes no more threads than
-    torch.
-
-    Args:
-        path (str): ONNX file.
-        settings: Attributes of onnxruntime's ``SessionOptions``.
-
-    Raises:
-        UserError: onnxruntime does not take the file.
-    """
+    torch; ``settings`` are those of its ``SessionOptions``."""
     import onnxruntime
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
@@ -136,8 +110,3 @@ def open_session(path: str, **settings):
         reason = ' '.join(str(error).split())
         raise UserError('onnxruntime does not take the file (another '
                         f'--opset?): {reason[:300]}') from error
-
-
-def written_files(path: str) -> List[str]:
-    """Return a file and the one that holds its weights, if there is one."""
-    return [p for p in (path, f'{path}.data') if os.path.exists(p)]

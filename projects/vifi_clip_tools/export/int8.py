@@ -23,17 +23,12 @@ def quantize_file(source: str, target: str) -> Dict[str, int]:
     and what they lose is not averaged out any more. onnxruntime runs it on
     CPU; with VNNI or AMX fast, elsewhere seldom faster than float32.
 
-    Args:
-        source (str): A float32 file of ours.
-        target (str): File to write.
-
     Returns:
         dict: ``quantised`` and ``left``, numbers of matrix products with
         constant weights.
 
     Raises:
-        UserError: The model is too large for onnxruntime's quantiser, or
-            nothing in it can be quantised.
+        UserError: The model is too large, or has nothing to quantise.
     """
     if osp.exists(f'{source}.data'):
         raise UserError(f'{osp.basename(source)} is near 2 GB, beyond what '

@@ -18,27 +18,21 @@ from projects.vifi_clip.version import __version__
 from .modules import image_size
 from .options import ExportOptions
 
-FORMAT_VERSION = 1
 _HERE = Path(__file__).parent
 
 
 def describe(infer: ViFiCLIPInferencer, pixels: str) -> Dict[str, Any]:
     """Return the metadata that all parts of a model share.
 
-    Args:
-        infer (ViFiCLIPInferencer): The model.
-        pixels (str): 'uint8' or 'float'; see :class:`VideoEncoder`.
-
-    Returns:
-        dict: Plain values, in which a program finds how to make the input
-        and what the output means, and a person which weights these are.
+    They are plain values, in which a program finds how to make the input and
+    what the output means, and a person which weights these are.
     """
     model, cfg, head = infer.model, infer.cfg, infer.model.cls_head
     settings = collect_settings(model, cfg.model)
     height, width = image_size(model.backbone)
     channels = 'BGR' if settings.get('to_rgb') else 'RGB'
     return dict(
-        format_version=FORMAT_VERSION,
+        format_version=1,
         image_size=[height, width],
         resize_short_side=_short_side(cfg),
         num_frames=head.num_frames,
@@ -92,16 +86,9 @@ def write_companions(folder: str, options: ExportOptions,
                      results: Sequence[Tuple[str, int, float]]) -> None:
     """Write README.md, classes.json and, for ONNX, example.py.
 
-    Args:
-        folder (str): Where the models are.
-        options (ExportOptions): What was exported.
-        meta (dict): Of :func:`describe`.
-        classifier (nn.Module): The text classifier. Its classes are written
-            as the text encoder takes them: ``tokens`` (S lists of ids of one
-            length), ``owners`` (index of each sentence's class) and
-            ``class_names``.
-        results (Sequence[tuple]): Each model file, its bytes, and its
-            largest difference from the model.
+    ``results`` are each model file, its bytes, and its largest difference
+    from the model. The classes' sentences are written as the text encoder
+    takes them: S lists of ids of one length, and the class of each.
     """
     classes = dict(
         class_names=list(classifier.class_names),

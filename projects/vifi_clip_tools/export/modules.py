@@ -77,12 +77,7 @@ class VideoEncoder(nn.Module):
 
 
 class Classifier(VideoEncoder):
-    """Clips to probabilities of the classes that are baked in.
-
-    Args:
-        model, pixels: As for :class:`VideoEncoder`; the model has its label
-            set.
-    """
+    """Clips to probabilities of the model's classes, which are baked in."""
     output_name = 'probabilities'
 
     def __init__(self, model: nn.Module, pixels: str = 'uint8') -> None:
@@ -100,9 +95,6 @@ class Classifier(VideoEncoder):
 
 class TextEncoder(nn.Module):
     """Token ids to embeddings of unit length, read at the end of the text.
-
-    Args:
-        model (nn.Module): A ViFiCLIP in eval mode.
     """
     input_name = 'tokens'
     # Not 'embedding', which is the name of an operator in the graph.
@@ -121,13 +113,7 @@ class TextEncoder(nn.Module):
                        self.vocab_size - 1)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Embed sentences.
-
-        Args:
-            tokens (Tensor): int64 [M, L], begin and end of text included.
-
-        Returns:
-            Tensor: [M, D].
+        """Embed sentences, int64 [M, L] with begin and end of text, as [M, D].
         """
         ends = end_positions(self.text, tokens)
         x = encode_chunk(self.text, tokens, ends, self.prompts, False)
@@ -160,12 +146,7 @@ def image_size(backbone: CLIPVisionBackbone) -> Tuple[int, int]:
 
 def build_parts(model: nn.Module, parts: Sequence[str],
                 pixels: str) -> Dict[str, nn.Module]:
-    """Make the modules to export, on the model's device and in eval mode.
-
-    Args:
-        model (nn.Module): A ViFiCLIP.
-        parts (Sequence[str]): Of ``options.PARTS``.
-        pixels (str): See :class:`VideoEncoder`.
+    """Make the modules to export, in eval mode, by the names of the parts.
 
     Raises:
         UserError: It is no ViFiCLIP with an image tower of CLIP's.

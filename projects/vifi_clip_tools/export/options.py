@@ -12,34 +12,18 @@ _STEMS = dict(
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What to export, and how to check it.
-
-    Attributes:
-        out (str): Folder; existing files of these names are replaced.
-        form (str): 'onnx' or 'torch-export'.
-        parts (tuple[str]): Of ``PARTS``.
-        pixels (str): 'uint8' frames, or normalised 'float' ones.
-        opset (int, optional): Of ONNX; None leaves it to torch.
-        int8 (bool): Also write quantised copies (ONNX).
-        frames (tuple[int]): Frame counts to check at.
-        batches (tuple[int]): Batch sizes to check at.
-        labels (str, optional): Classes of the classifier, or a file of them.
-        evaluate (str, optional): List of videos with labels, or 'config'.
-        root (str, optional): Folder that the list's paths start from.
-        overwrite (bool): The command may replace files.
-        model (ModelOptions): The model.
-    """
-    out: str
-    form: str = 'onnx'
+    """What to export, and how to check it."""
+    out: str  # folder
+    form: str = 'onnx'  # of SUFFIXES
     parts: Tuple[str, ...] = PARTS
-    pixels: str = 'uint8'
-    opset: Optional[int] = None
-    int8: bool = False
-    frames: Tuple[int, ...] = (1, 4, 8, 16)
+    pixels: str = 'uint8'  # frames as they are; normalised ones are 'float'
+    opset: Optional[int] = None  # of ONNX; None leaves it to torch
+    int8: bool = False  # also write quantised copies
+    frames: Tuple[int, ...] = (1, 4, 8, 16)  # to check at
     batches: Tuple[int, ...] = (1, 3)
-    labels: Optional[str] = None
-    evaluate: Optional[str] = None
-    root: Optional[str] = None
+    labels: Optional[str] = None  # of the classifier
+    evaluate: Optional[str] = None  # list of videos with labels, or 'config'
+    root: Optional[str] = None  # folder that the list's paths start from
     overwrite: bool = False
     model: ModelOptions = ModelOptions()
 

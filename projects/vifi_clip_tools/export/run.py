@@ -4,6 +4,7 @@ import os.path as osp
 import sys
 import tempfile
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Dict, List, Optional
 
 from torch import nn
@@ -11,39 +12,24 @@ from tqdm import tqdm
 
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
 from projects.vifi_clip.apis.inputs import read_labels
-from projects.vifi_clip.errors import UserError, need
+from projects.vifi_clip.errors import need
 
 from ..cli.outputs import check_target
 from ..cli.processes import ended_by_signals
-from . import accuracy, checking, metadata
-from .accuracy import Accuracy, Videos
-from .checking import TOLERANCE, Check
-from .formats import open_file, write_part, written_files
+from . import checking, metadata
+from .checking import TOLERANCE, Accuracy, Check, Videos
+from .formats import open_file, write_part
 from .modules import build_parts
 from .options import ExportOptions
 
 
-class CheckError(UserError):
-    """An exported file does not give what the model gives."""
-
-    def __init__(self, message: str, checks: List[Check]) -> None:
-        super().__init__(message)
-        self.checks = checks
-
-
 @dataclass
 class Exported:
-    """What was written and measured.
-
-    Attributes:
-        checks (list[Check]): Of each file, at each size.
-        sizes (dict[str, int]): Bytes of each model file.
-        products (dict[str, dict]): Of each int8 file, how many matrix
-            products were quantised and left.
-        accuracy (list[Accuracy]): Of the classifiers, if videos were given.
-    """
+    """What was written and measured."""
     checks: List[Check] = field(default_factory=list)
-    sizes: Dict[str, int] = field(default_factory=dict)
+    failed: Optional[str] = None  # file that differs; nothing was written
+    sizes: Dict[str, int] = field(default_factory=dict)  # bytes by file
+    # Of each int8 file, how many matrix products were quantised and left.
     products: Dict[str, dict] = field(default_factory=dict)
     accuracy: List[Accuracy] = field(default_factory=list)
 
@@ -53,16 +39,7 @@ class Exported:
 
 
 def export(options: ExportOptions) -> Optional[int]:
-    """Export, check and report.
-
-    Returns:
-        int, optional: 1 where a file differs from the model.
-
-    Raises:
-        FileNotFoundError: A config, checkpoint, list or video is absent.
-        ValueError: Bad labels or outputs.
-        UserError: A library is missing, or the model cannot be exported.
-    """
+    """Export, check and report; return 1 where a file differs."""
     labels = None if options.labels is None else read_labels(options.labels)
     if options.form == 'onnx':
         for library in ('onnx', 'onnxscript', 'onnxruntime'):
@@ -73,12 +50,12 @@ def export(options: ExportOptions) -> Optional[int]:
     infer = options.model.load(labels=labels)
     videos = None
     if options.evaluate:
-        videos = accuracy.find_videos(options.evaluate, options.root, infer)
-    try:
-        result = export_model(infer, options, videos)
-    except CheckError as error:
-        print(checking.table(error.checks))
-        print(f'error: {error}', file=sys.stderr)
+        videos = checking.find_videos(options.evaluate, options.root, infer)
+    result = export_model(infer, options, videos)
+    if result.failed:
+        print(checking.table(result.checks))
+        print(f'error: {result.failed} differs from the model by more than '
+              f'{TOLERANCE:g}; nothing was written', file=sys.stderr)
         return 1
     _report(result, options.out, len(videos or ()))
     return None
@@ -90,16 +67,15 @@ def export_model(infer: ViFiCLIPInferencer,
     """Write a model's parts and check each against the model.
 
     The files appear in the folder when all are made and checked, and none
-    of them if one fails.
+    of them if one fails. Existing files of these names are replaced.
 
     Args:
         infer (ViFiCLIPInferencer): The model, on CPU, with its label set.
         options (ExportOptions): What to export.
         videos (list, optional): To compare the classifiers on; see
-            :func:`.accuracy.find_videos`.
+            :func:`.checking.find_videos`.
 
     Raises:
-        CheckError: A file differs from the model by more than 1e-4.
         UserError: The model cannot be exported.
     """
     result = Exported()
@@ -114,11 +90,13 @@ def export_model(infer: ViFiCLIPInferencer,
             for part, module in modules.items():
                 _export_part(infer, part, module, folder, meta, options,
                              result, bar)
-        for name in options.models():
+                if result.failed:
+                    return result
+        for name in options.models():  # with NAME.data of a large one
             result.sizes[name] = sum(
-                map(osp.getsize, written_files(osp.join(folder, name))))
+                path.stat().st_size for path in Path(folder).glob(f'{name}*'))
         if videos:
-            result.accuracy = accuracy.evaluate_files(
+            result.accuracy = checking.evaluate_files(
                 {name: open_file(osp.join(folder, name))
                  for name in options.models()
                  if name.startswith('classifier')}, videos, options.pixels,
@@ -138,12 +116,14 @@ def _export_part(infer: ViFiCLIPInferencer, part: str, module: nn.Module,
     """Write and check a part, and its int8 copy."""
     sizes = checking.check_sizes(module, options.frames, options.batches)
 
-    def check(name: str) -> None:
+    def check(name: str) -> bool:
         bar.set_postfix_str(f'checking {name}')
-        result.checks += checking.check_file(
+        checks = checking.check_file(
             name, open_file(osp.join(folder, name)), infer.model, module,
             sizes)
+        result.checks += checks
         bar.update()
+        return all(c.passed for c in checks)
 
     name = options.file_name(part)
     path = osp.join(folder, name)
@@ -153,12 +133,9 @@ def _export_part(infer: ViFiCLIPInferencer, part: str, module: nn.Module,
         own['class_names'] = infer.class_names
     write_part(module, path, options.form, {**meta, **own}, options.opset)
     bar.update()
-    check(name)
-    if not all(c.passed for c in result.checks if c.file == name):
-        raise CheckError(
-            f'{name} differs from the model by more than {TOLERANCE:g}; '
-            'nothing was written', result.checks)
-    if options.int8:
+    if not check(name):
+        result.failed = name
+    elif options.int8:
         from .int8 import quantize_file
         small = options.file_name(part, int8=True)
         result.products[small] = quantize_file(path, osp.join(folder, small))
@@ -179,4 +156,4 @@ def _report(result: Exported, folder: str, num_videos: int) -> None:
                      f'{result.largest(name):.0e}')
         print(line)
     if result.accuracy:
-        print(f'\n{accuracy.table(result.accuracy, num_videos)}')
+        print(f'\n{checking.accuracy_table(result.accuracy, num_videos)}')
