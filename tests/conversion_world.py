@@ -1,11 +1,15 @@
 """What the tests of conversion share: models, files, results."""
+import copy
+import json
+from pathlib import Path
+
 import open_clip
 import torch
+from commands import vifi
 from mmaction.registry import MODELS
 from release_file import NAMES, ReleaseModel
 from tiny import model_cfg
 
-from projects.vifi_clip_tools.convert.command import main
 from projects.vifi_clip.checkpoints.files import load_checkpoint
 
 PROMPTS = dict(plain={}, deep=dict(length=4, vision_depth=3, text_depth=2),
@@ -21,8 +25,11 @@ def randomise(model):
     return model.eval()
 
 
-def convert(*args):
-    return main([str(arg) for arg in args])
+def convert(src, dst, source, target, *args) -> dict:
+    """Run ``vifi-clip convert``; return its report."""
+    assert vifi('convert', src, dst, f'--source={source}',
+                f'--target={target}', *args) == 0
+    return json.loads(Path(f'{dst}.report.json').read_text())
 
 
 def ours(path, **changes):
@@ -71,3 +78,28 @@ def release_model(clip, kind) -> ReleaseModel:
     torch.manual_seed(2)
     tokens = clip.token_embedding.weight.detach()
     return ReleaseModel(tokens, **PROMPTS[kind]).eval()
+
+
+class OpenAIModel(torch.nn.Module):
+    """As OpenAI's archives are: constants beside the weights."""
+
+    def __init__(self, model) -> None:
+        super().__init__()
+        for name, child in model.named_children():
+            setattr(self, name, child)
+        for name in ('positional_embedding', 'text_projection', 'logit_scale'):
+            setattr(self, name, getattr(model, name))
+        self.register_buffer('attn_mask', model.attn_mask)
+        for name, value in dict(input_resolution=32, context_length=24,
+                                vocab_size=49408).items():
+            self.register_buffer(name, torch.tensor(value))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.visual(x)
+
+
+def save_openai(model, path) -> None:
+    """Save a CLIP as a TorchScript archive in half precision."""
+    traced = torch.jit.trace(OpenAIModel(copy.deepcopy(model)),
+                             torch.zeros(1, 3, 32, 32), check_trace=False)
+    torch.jit.save(traced.half(), path)

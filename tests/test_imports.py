@@ -8,8 +8,8 @@ REPO = Path(__file__).parents[1]
 PLUGIN, TOOLS = 'projects.vifi_clip', 'projects.vifi_clip_tools'
 # Each may use what stands in a row above it; those in one row know nothing of
 # each other.
-ROWS = [['errors', 'files', 'resources', 'compat', 'architectures',
-         'version'],
+ROWS = [['errors', 'files', 'resources', 'compat', 'version'],
+        ['architectures'],
         ['checkpoints', 'evaluation'], ['datasets'], ['models'], ['engine'],
         ['apis']]
 # Among the commands, by folder: who may use whom.

@@ -15,7 +15,7 @@ _REQUIRED = ('embed_dim', 'vision_cfg', 'text_cfg')
 
 
 def get_arch_cfg(arch: Arch) -> dict:
-    """Architecture as data.
+    """Return an architecture as data.
 
     Args:
         arch (str | dict): An OpenCLIP model name
@@ -37,31 +37,25 @@ def get_arch_cfg(arch: Arch) -> dict:
     if isinstance(arch, str):
         cfg = open_clip.get_model_config(arch)
         if cfg is None:
+            near = difflib.get_close_matches(arch, open_clip.list_models())
             raise ValueError(
                 f'Unknown arch {arch!r}. Use one of open_clip.list_models() '
-                f'({_similar(arch)}) or a dict shaped like OpenCLIP\'s '
-                'model_configs/*.json.')
+                f'(close: {", ".join(near) or "none"}) or a dict shaped like '
+                'OpenCLIP\'s model_configs/*.json.')
         return copy.deepcopy(cfg)
     if not isinstance(arch, dict):
         raise ValueError(f'arch must be an OpenCLIP model name or a dict, got '
                          f'{type(arch).__name__}: {arch!r}')
     missing = [key for key in _REQUIRED if key not in arch]
     if missing:
-        raise ValueError(f'arch dict lacks {missing}; it has {sorted(arch)}. '
-                         f'It needs {list(_REQUIRED)}, as in OpenCLIP\'s '
-                         'model_configs/*.json.')
+        raise ValueError(f'arch dict lacks {missing}, which OpenCLIP\'s '
+                         f'model_configs/*.json have; it has {sorted(arch)}')
     cfg = arch.to_dict() if isinstance(arch, ConfigDict) else arch
     return copy.deepcopy(dict(cfg))
 
 
-def _similar(name: str) -> str:
-    """Close names, to make a typo obvious."""
-    names = difflib.get_close_matches(name, open_clip.list_models(), n=3)
-    return 'close: ' + ', '.join(names) if names else 'none is close'
-
-
 def build_tokenizer(arch: Arch, tokenizer: Optional[str] = None) -> Callable:
-    """The architecture's tokenizer.
+    """Build the architecture's tokenizer.
 
     Args:
         arch (str | dict): See :func:`get_arch_cfg`.
@@ -92,7 +86,7 @@ def build_tokenizer(arch: Arch, tokenizer: Optional[str] = None) -> Callable:
 
 
 def prompt_length(tokenizer: Callable, sentence: str) -> int:
-    """Number of tokens of a sentence before any truncation."""
+    """Return the number of tokens of a sentence before any truncation."""
     if isinstance(tokenizer, HFTokenizer):
         return len(tokenizer.tokenizer(tokenizer.clean_fn(sentence)).input_ids)
     return len(tokenizer.encode(sentence)) + 2  # start and end of text

@@ -1,7 +1,7 @@
 """Gaps of the pinned stack, each closed only where the gap is there.
 
 Nothing else in the package works around a dependency; see also
-``engine/checkpoint.py`` (safe loading) and ``apis/launch.py`` (gloo on CPU).
+``checkpoints/files.py`` (safe loading) and ``apis/config.py`` (gloo on CPU).
 """
 import gc
 import importlib
@@ -22,32 +22,26 @@ def quick_imports() -> Iterator[None]:
     """Import MMAction2 and what it needs in three quarters of the time.
 
     A quarter goes into collecting garbage, of which imports make none, and
-    into ``scipy.stats``, for one function of the pose transforms.
+    into ``scipy.stats``, of which the pose transforms need ``mode``: it is
+    loaded when that is called.
     """
     collecting = gc.isenabled()
     gc.disable()
     try:
-        with _late_scipy_stats():
-            yield
+        if 'scipy.stats' not in sys.modules:
+            _import_transforms()
+        yield
     finally:
         if collecting:
             gc.enable()
 
 
-@contextmanager
-def _late_scipy_stats() -> Iterator[None]:
-    """While MMAction2's transforms are imported, ``scipy.stats`` has only
-    its ``mode``, which loads the real one when it is called."""
+def _import_transforms() -> None:
+    """Import MMAction2's transforms with a stand-in for ``scipy.stats``."""
     name = 'scipy.stats'
-    if name in sys.modules or 'mmaction.datasets.transforms' in sys.modules:
-        yield
-        return
-
-    def mode(*args, **kwargs):
-        return importlib.import_module(name).mode(*args, **kwargs)
-
     stand_in = types.ModuleType(name)
-    stand_in.mode = mode
+    stand_in.mode = lambda *args, **kwargs: importlib.import_module(
+        name).mode(*args, **kwargs)
     sys.modules[name] = stand_in
     try:
         from mmaction.datasets import transforms  # noqa: F401
@@ -55,26 +49,21 @@ def _late_scipy_stats() -> Iterator[None]:
         del sys.modules[name]
         # the import system's doing; scipy then looks the real one up again
         vars(sys.modules.get('scipy', stand_in)).pop('stats', None)
-    yield
 
 
 def apply() -> None:
     """Close every gap. Safe to call any number of times."""
-    _quiet_mmcv_lite()
+    # mmcv-lite warns at import of compiled ops that nothing here needs.
+    warnings.filterwarnings(
+        'ignore', message='Fail to import ``MultiScaleDeformableAttention``')
     _stand_in_for_drn()
     _leave_out_vindlu()
     _let_hue_go_down()
 
 
-def _quiet_mmcv_lite() -> None:
-    """mmcv-lite warns at import of compiled ops that nothing here needs."""
-    warnings.filterwarnings(
-        'ignore', message='Fail to import ``MultiScaleDeformableAttention``')
-
-
 def _stand_in_for_drn() -> None:
-    """The mmaction2 1.2.0 wheel imports ``localizers.drn`` without shipping it
-    (mmaction2 issue 2714), so that ``import mmaction.models`` fails."""
+    """Fill in ``localizers.drn``, which the mmaction2 1.2.0 wheel imports and
+    does not ship (mmaction2 issue 2714): ``import mmaction.models`` fails."""
     name = 'mmaction.models.localizers.drn'
     spec = importlib.util.find_spec('mmaction')
     if spec is None or name in sys.modules:
@@ -99,9 +88,9 @@ def _stand_in_for_drn() -> None:
 
 
 def _leave_out_vindlu() -> None:
-    """MMAction2's VindLU models import names that transformers 5 no longer
-    has, and take ``mmaction.models`` down with them; MMAction2's own switch
-    for a machine without transformers leaves them out."""
+    """Leave out MMAction2's VindLU models, which import names that
+    transformers 5 no longer has, by the switch that MMAction2 has for a
+    machine without transformers."""
     spec = importlib.util.find_spec('transformers')
     if spec is None or spec.origin is None:
         return
@@ -113,8 +102,8 @@ def _leave_out_vindlu() -> None:
 
 
 def _let_hue_go_down() -> None:
-    """MMAction2's ColorJitter adds the hue's change to a uint8 array, and
-    numpy >= 2 refuses a negative one (OverflowError)."""
+    """Let MMAction2's ColorJitter lower the hue: it adds the change to a
+    uint8 array, and numpy >= 2 refuses a negative one (OverflowError)."""
     from mmaction.datasets.transforms import ColorJitter
     try:
         ColorJitter.adjust_hue(np.zeros((1, 1, 3), np.float32), -0.1)

@@ -19,12 +19,9 @@ def read_text(path: Path, newline: Optional[str] = None) -> str:
         newline (str, optional): As of ``open``; by default every kind of line
             end becomes ``\\n``.
 
-    Returns:
-        str: Its text.
-
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is not UTF-8.
+        FileNotFoundError: There is no such file.
+        ValueError: It is not UTF-8.
     """
     if not path.is_file():
         raise FileNotFoundError(f'no such file: {path}; correct the path '
@@ -38,7 +35,7 @@ def read_text(path: Path, newline: Optional[str] = None) -> str:
 
 
 def holds_control(text: str) -> bool:
-    """Whether a name or path holds a line break or control character.
+    """Return whether a name or path holds a line break or control character.
 
     Readers disagree on which of them end a line, and labels are line numbers.
     """
@@ -58,7 +55,7 @@ def csv_rows(text: str, path: Path) -> Iterator[Tuple[int, List[str]]]:
         its fields.
 
     Raises:
-        ValueError: If a quote is not closed or followed by more text.
+        ValueError: A quote is not closed or followed by more text.
     """
     reader = csv.reader(io.StringIO(text), strict=True)
     while True:
@@ -76,24 +73,16 @@ def csv_rows(text: str, path: Path) -> Iterator[Tuple[int, List[str]]]:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file; a key that is repeated is an error.
-
-    Args:
-        path (Path): File to read.
-
-    Returns:
-        Any: Its content.
+    """Read a JSON file.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is not JSON or repeats a key.
+        FileNotFoundError: There is no such file.
+        ValueError: It is not JSON or repeats a key.
     """
-
-    def unique(pairs):
-        return _unique_keys(pairs, str(path))
-
     try:
-        return json.loads(read_text(path), object_pairs_hook=unique)
+        return json.loads(
+            read_text(path),
+            object_pairs_hook=lambda pairs: _unique_keys(pairs, str(path)))
     except json.JSONDecodeError as error:
         raise ValueError(f'{path}, line {error.lineno}: not valid JSON: '
                          f'{error.msg}') from error
@@ -115,17 +104,11 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 
 
 def read_yaml(path: Path) -> Any:
-    """Read a YAML file of plain data; a key that is repeated is an error.
-
-    Args:
-        path (Path): File to read.
-
-    Returns:
-        Any: Its content.
+    """Read a YAML file of plain data.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is not YAML, not plain data, or repeats a key.
+        FileNotFoundError: There is no such file.
+        ValueError: It is not YAML, not plain data, or repeats a key.
     """
     loader = _UniqueKeyLoader(read_text(path))
     loader.name = str(path)
@@ -158,10 +141,6 @@ def write_bytes(path: Union[str, Path], data: Union[bytes, memoryview]
 
     A process that is killed while it writes leaves the previous file as it
     was. Folders that are missing are made.
-
-    Args:
-        path (str | Path): File to write or to replace.
-        data (bytes | memoryview): Its content.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,11 +13,8 @@ _OURS = ('configs/vifi_k400.py', 'tools/train.py')
 
 
 def root() -> Path:
-    """The folder that holds ``configs/``, ``tools/`` and ``data_splits/``.
-
-    Returns:
-        Path: The checkout that the package lies in; ``.mim`` of an installed
-        package.
+    """Return the folder that holds ``configs/``, ``tools/`` and
+    ``data_splits/``: the checkout, or ``.mim`` of an installed package.
 
     Raises:
         FileNotFoundError: The package was copied without them.
@@ -31,7 +28,7 @@ def root() -> Path:
 
 
 def config_names() -> List[str]:
-    """Names of the entry configs: ``'vifi_k400'``, ``'mix/tsn_...'``."""
+    """List the entry configs: ``'vifi_k400'``, ``'mix/tsn_...'``."""
     configs = root() / 'configs'
     paths = (path.relative_to(configs) for path in configs.rglob('*.py'))
     return sorted((path.with_suffix('').as_posix() for path in paths
@@ -40,7 +37,7 @@ def config_names() -> List[str]:
 
 
 def find_config(name: str) -> str:
-    """The path of a config.
+    """Return the path of a config.
 
     Args:
         name (str): An existing file, or the name of an entry in ``configs/``

@@ -16,7 +16,6 @@ from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
 from projects.vifi_clip.apis.inputs import read_labels
 from projects.vifi_clip.apis.loading import find_device, load_model
 from projects.vifi_clip_tools.cli.outputs import check_target
-from projects.vifi_clip.checkpoints import assets
 from projects.vifi_clip.checkpoints.files import load_checkpoint
 from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.errors import need
@@ -118,46 +117,6 @@ def test_options_reach_the_model(capsys):
     print_log('mind this', 'current', 30)
     said = capsys.readouterr()
     assert 'mind this' in said.err and not said.out
-
-
-def test_shipped_weights(tmp_path):
-    with pytest.raises(UserError, match='moon ship.*vifi-clip://small_world'):
-        assets.load_asset('moon')
-    content = assets.load_asset('small_world')
-    table = content['state_dict'][assets._TABLE]
-    assert table.shape[0] == 49408 and table.dtype == torch.float32
-    known = table.abs().sum(1) > 0
-    from open_clip.tokenizer import SimpleTokenizer
-    tokenizer = SimpleTokenizer()
-    for word in 'red', 'ring', 'spinning', 'photo', 'of', 'a', '.':
-        assert known[tokenizer.encode(word)].all()
-    assert known.sum() < 2000 and not known[tokenizer.encode('banana')].all()
-    assert os.path.getsize(
-        assets.FOLDER / 'small_world.pth.xz') < 1.5 * 2**20
-
-
-def test_pack_keeps_the_weights(tmp_path, monkeypatch):
-    table = torch.randn(49408, 2)
-    checkpoint = dict(
-        state_dict={assets._TABLE: table, 'w': torch.randn(3, 4)},
-        meta=dict(vifi_clip=dict(num_frames=8), mmengine_version='x'))
-    torch.save(checkpoint, tmp_path / 'c.pth')
-    (tmp_path / 'texts').write_text('a red ring\na star\n')
-    monkeypatch.setattr(assets, 'FOLDER', tmp_path)
-    assets.main(str(tmp_path / 'c.pth'), str(tmp_path / 'texts'),
-                str(tmp_path / 'mine.pth.xz'))
-    found = assets.load_asset('mine', 'cpu')
-    assert found['meta'] == dict(vifi_clip=dict(num_frames=8))
-    torch.testing.assert_close(found['state_dict']['w'],
-                               checkpoint['state_dict']['w'], atol=1e-3,
-                               rtol=1e-3)
-    from open_clip.tokenizer import SimpleTokenizer
-    rows = SimpleTokenizer().encode('a red ring star') + [49406, 49407]
-    back = found['state_dict'][assets._TABLE]
-    torch.testing.assert_close(back[rows], table[rows], atol=1e-3, rtol=1e-3)
-    others = torch.ones(49408, dtype=bool)
-    others[rows] = False
-    assert back.shape == table.shape and not back[others].any()
 
 
 def frozen_config(folder: Path) -> Config:

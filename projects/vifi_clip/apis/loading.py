@@ -69,9 +69,9 @@ def load_model(config: Union[str, Config],
     from mmaction.registry import MODELS
     model = MODELS.build(cfg.model)
     if checkpoint:
+        check_file(checkpoint, model, cfg)
         load_checkpoint(model, checkpoint, map_location='cpu',
                         logger=MMLogger.get_current_instance())
-        check_file(checkpoint, model, cfg)
     return model.to(device).eval(), cfg
 
 

@@ -1,10 +1,22 @@
-"""Loading checkpoints without running code, and writing them atomically."""
+"""Checkpoint files: loaded without running code, written atomically.
+
+A pickle is a program: it names functions and classes and calls them.
+:func:`load_checkpoint` refuses a file that names more than tensors and plain
+values. :func:`load_weights` reads such a file all the same, with stand-ins
+that do nothing for what it names.
+"""
+import io
+import lzma
 import os
 import os.path as osp
 import pickle
 import textwrap
 import zipfile
-from typing import Any, Mapping, Union
+from collections import OrderedDict
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Dict, Mapping, Union
 from urllib.parse import urlparse
 
 import numpy as np
@@ -15,12 +27,17 @@ from mmengine.runner import CheckpointLoader
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from .assets import ASSET, load_asset
-from .inert_pickle import load_inert
+from ..errors import UserError
+from ..files import write_bytes
+
+# Weights that ship with the package: vifi-clip://small_world.
+ASSET = 'vifi-clip://'
+ASSETS = Path(__file__).parents[1] / 'assets'
+TOKEN_TABLE = 'cls_head.text_classifier.text.token_embedding.weight'
 
 # numpy scalars and arrays stand in metrics (best_score) and meta data. All are
 # inert: unpickling them only allocates and copies.
-_INERT = [
+_SAFE = [
     np.ndarray, np.dtype,
     type(np.dtype('int64')),
     type(np.dtype('float32')),
@@ -30,7 +47,8 @@ _INERT = [
 # What torch and zipfile raise on a file that is cut short or overwritten.
 _DAMAGE = (EOFError, OSError, RuntimeError, SafetensorError,
            pickle.UnpicklingError, zipfile.BadZipFile)
-_PICKLE_STARTS = tuple(b'\x80' + bytes([i]) for i in range(2, 6))
+# Zip archives, and pickles from protocol 2; safetensors has no such mark.
+_STARTS = (b'PK', *(b'\x80' + bytes([i]) for i in range(2, 6)))
 
 
 class ForeignObjectError(ValueError):
@@ -59,7 +77,6 @@ def load_checkpoint(path: str,
     path = osp.expanduser(path)
     if not osp.isfile(path):
         raise FileNotFoundError(f'Checkpoint {path!r} does not exist.')
-    _check_magic(path)
     try:
         return _read(path, map_location, trust)
     except torch.OutOfMemoryError:
@@ -68,25 +85,53 @@ def load_checkpoint(path: str,
         # A trusted pickle runs its own code, whose errors are not ours.
         if trust and not isinstance(error, _DAMAGE):
             raise
-        if not trust and isinstance(error, pickle.UnpicklingError):
-            raise ForeignObjectError(
-                f'{path} holds more than weights and plain values '
-                f'({_culprit(error)}) and was not loaded, since a pickle can '
-                'run code. If you trust where it comes from, say so with '
-                '--trust.') from error
-        raise ValueError(f'{path} is damaged or no checkpoint: '
-                         f'{_first_line(error)}') from error
+        if trust or not isinstance(error, pickle.UnpicklingError):
+            raise _damaged(path, error) from error
+        # The part of torch's long message that names what is refused.
+        names = [line.strip().split('. ')[0].rstrip('.')
+                 for line in str(error).splitlines()
+                 if 'GLOBAL' in line or 'Unsupported' in line]
+        raise ForeignObjectError(
+            f'{path} holds more than weights and plain values '
+            f'({(names or [str(error)])[0]}) and was not loaded, since a '
+            'pickle can run code. If you trust where it comes from, say so '
+            'with --trust.') from error
+
+
+def _damaged(path: str, error: Exception) -> ValueError:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return ValueError(f'{path} is damaged or no checkpoint: '
+                      f'{textwrap.shorten(lines[0], 160)}')
+
+
+def _read(path: str, map_location: Union[str, torch.device, None],
+          trust: bool) -> Any:
+    if path.endswith('.safetensors'):
+        return load_file(path, device=str(map_location or 'cpu'))
+    with open(path, 'rb') as file:
+        start = file.read(2)
+    if start not in _STARTS:  # torch would ask for trust
+        raise EOFError(f'it starts with {start!r}' if start else 'it is empty')
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            # torch.jit.save writes code/ beside the data.pkl of torch.save.
+            if any('/code/' in name for name in archive.namelist()):
+                return torch.jit.load(
+                    path, map_location=map_location).state_dict()
+    with torch.serialization.safe_globals(_SAFE):
+        return torch.load(
+            path, map_location=map_location, weights_only=not trust)
 
 
 def load_weights(path: str) -> Any:
     """Read a checkpoint for its tensors and plain values alone.
 
     Files of other projects hold objects too, a config for example. These
-    become placeholders (:class:`~.inert_pickle.Inert`); nothing of the file
-    is run, whatever it asks for.
+    become stand-ins (:class:`Inert`); nothing of the file is run, whatever it
+    asks for.
 
     Args:
-        path (str): A file or web address; see :func:`load_checkpoint`.
+        path (str): A file or web address.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -95,62 +140,138 @@ def load_weights(path: str) -> Any:
     try:
         return CheckpointLoader.load_checkpoint(path, map_location='cpu')
     except ForeignObjectError as refused:
-        if '://' in path:
-            path = _download(path)
+        path = _download(path) if '://' in path else osp.expanduser(path)
         try:
-            return load_inert(osp.expanduser(path))
+            return torch.load(path, map_location='cpu', weights_only=False,
+                              pickle_module=_INERT_PICKLE)
         except Exception as error:
-            raise ValueError(f'{path} is damaged or no checkpoint: '
-                             f'{_first_line(error)}') from refused
+            raise _damaged(path, error) from refused
 
 
-def _check_magic(path: str) -> None:
-    """Refuse what torch's unpickler would stumble over in odd ways."""
-    with open(path, 'rb') as file:
-        start = file.read(2)
-    # zip archives and pickles from protocol 2; safetensors has no magic
-    if not start:
-        raise ValueError(f'{path} is damaged or no checkpoint: it is empty')
-    known = start == b'PK' or start in _PICKLE_STARTS
-    if not known and not path.endswith('.safetensors'):
-        raise ValueError(f'{path} is damaged or no checkpoint: it starts '
-                         f'with {start!r}')
+def tensors_of(content: Any, path: str) -> Dict[str, torch.Tensor]:
+    """Find the weights in a loaded file.
+
+    Args:
+        content (Any): A dict of tensors and other things, or one that holds a
+            dict of tensors as ``state_dict`` or ``model``.
+        path (str): The file, for the message.
+
+    Returns:
+        dict[str, Tensor]: Names, without the ``module.`` of a training loop,
+        to tensors.
+
+    Raises:
+        ValueError: There is no dict of named tensors.
+    """
+    state, part = content, ''
+    if isinstance(content, Mapping) and 'state_dict' in content:
+        state, part = content['state_dict'], ' as its state_dict'
+    elif isinstance(content, Mapping) and isinstance(
+            content.get('model'), Mapping):
+        state, part = content['model'], ' as its model'
+    if not isinstance(state, Mapping):
+        raise ValueError(f'{path} holds a {type(state).__name__}{part}, not '
+                         'a dict of weights')
+    for key, value in state.items():
+        if not isinstance(key, str) or (part and not torch.is_tensor(value)):
+            raise ValueError(f'{path} holds a dict{part} with {key!r}, a '
+                             f'{type(value).__name__}: no weights by name')
+    return {k.removeprefix('module.'): v
+            for k, v in state.items() if torch.is_tensor(v)}
 
 
-def _read(path: str, map_location: Union[str, torch.device, None],
-          trust: bool) -> Any:
-    if path.endswith('.safetensors'):
-        return load_file(path, device=str(map_location or 'cpu'))
-    if _is_torchscript(path):
-        return torch.jit.load(path, map_location=map_location).state_dict()
-    with torch.serialization.safe_globals(_INERT):
-        return torch.load(
-            path, map_location=map_location, weights_only=not trust)
+class Inert(dict):
+    """Stand-in for an object whose class, whose name it has, is not run.
+
+    What the pickle puts into a mapping is kept, so that a config whose class
+    derives from dict can be read; all else is dropped.
+    """
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__()
+
+    def __call__(self, *args, **kwargs) -> 'Inert':
+        return Inert()
+
+    def __setstate__(self, state: Any) -> None:
+        """The object's attributes are of no use without its class."""
+
+    def append(self, item: Any) -> None:
+        """As for lists and sets, whose items are dropped."""
+
+    extend = add = append
+    # A dict has neither, but the object may have been a key.
+    __hash__, __eq__ = object.__hash__, object.__eq__
 
 
-def _is_torchscript(path: str) -> bool:
-    """torch.save writes ``data.pkl``; torch.jit.save ``code/`` beside it."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any('/code/' in name for name in archive.namelist())
+def _tensor(storage, offset, size, stride, *hooks) -> torch.Tensor:
+    return torch._utils._rebuild_tensor(storage, offset, tuple(size), stride)
 
 
-def _culprit(error: Exception) -> str:
-    """The part of torch's long message that names what is not allowed."""
-    for line in str(error).splitlines():
-        if 'GLOBAL' in line or 'Unsupported' in line:
-            return line.strip().split('. ')[0].rstrip('.')
-    return _first_line(error)
+_REBUILDERS = {
+    'torch._utils._rebuild_tensor': _tensor,
+    'torch._utils._rebuild_tensor_v2': _tensor,
+    'torch._utils._rebuild_parameter': lambda data, *rest: data,
+    'torch.Size': torch.Size,
+    'torch.device': torch.device,
+    'collections.OrderedDict': OrderedDict,
+    # bytes under protocol 2
+    '_codecs.encode': lambda text, *rest: text.encode('latin1'),
+    **{f'{module}.{kind.__name__}': kind
+       for module in ('builtins', '__builtin__')  # Python 3's and 2's name
+       for kind in (set, frozenset, list, dict, tuple, int, float, str)},
+}
 
 
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return textwrap.shorten(lines[0], 160)
+class InertUnpickler(pickle.Unpickler):
+    """Unpickler that calls nothing but what rebuilds tensors and plain
+    containers; torch itself rebuilds their storages."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        path = f'{module}.{name}'
+        if path in _REBUILDERS:
+            # A new one each time: a pickle can set what it names.
+            return partial(_REBUILDERS[path])
+        value = vars(torch).get(name) if module == 'torch' else None
+        return value if isinstance(value, torch.dtype) else type(
+            path, (Inert, ), {})
+
+
+# What torch.load asks of the pickle module that it is given.
+_INERT_PICKLE = SimpleNamespace(
+    __name__='inert',
+    Unpickler=InertUnpickler,
+    load=lambda file, **kwargs: InertUnpickler(file, **kwargs).load())
+
+
+def _load_asset(url: str, map_location: Union[str, torch.device, None] = None
+                ) -> dict:
+    """Read weights that ship with the package.
+
+    Their numbers have 16 bits, and the table of token embeddings only the
+    rows of words that its training used; the others are zero. See
+    benchmarks/pack_weights.py.
+    """
+    path = ASSETS / f'{url.removeprefix(ASSET)}.pth.xz'
+    if not path.is_file():
+        names = ', '.join(ASSET + p.name.partition('.')[0]
+                          for p in ASSETS.glob('*.pth.xz'))
+        raise UserError(f'No weights {url} ship with the package; there are: '
+                        f'{names or "none"}')
+    content = torch.load(
+        io.BytesIO(lzma.decompress(path.read_bytes())),
+        map_location=map_location, weights_only=True)
+    state = {k: v.float() for k, v in content['state_dict'].items()}
+    table = state[TOKEN_TABLE].new_zeros(content['vocabulary'],
+                                         state[TOKEN_TABLE].shape[1])
+    if table.device.type != 'meta':
+        table[content['token_rows']] = state[TOKEN_TABLE]
+    state[TOKEN_TABLE] = table
+    return dict(state_dict=state, meta=content['meta'])
 
 
 def register_loader(trust: bool = False) -> None:
-    """Make MMEngine load files and web addresses as
+    """Make MMEngine load files, web addresses and shipped weights as
     :func:`load_checkpoint` does.
 
     torch >= 2.6 loads with ``weights_only=True``, under which MMEngine's own
@@ -161,80 +282,40 @@ def register_loader(trust: bool = False) -> None:
         trust (bool): Allow pickles to run code, for this process.
     """
 
-    # MMEngine logs what follows 'load_from_' in these names.
     def load_from_file(filename, map_location=None, logger=None):
-        return _checked(
-            load_checkpoint(filename, map_location, trust), filename)
+        if filename.startswith(ASSET):
+            return _load_asset(filename, map_location)
+        path = _download(filename) if '://' in filename else filename
+        content = load_checkpoint(path, map_location, trust)
+        tensors_of(content, filename)  # as MMEngine takes for granted
+        return content
 
-    def load_from_web(filename, map_location=None, logger=None):
-        return _checked(
-            load_checkpoint(_download(filename), map_location, trust),
-            filename)
-
-    def load_from_package(filename, map_location=None, logger=None):
-        return load_asset(filename[len(ASSET):], map_location)
-
-    register = CheckpointLoader.register_scheme
-    register(prefixes=ASSET, loader=load_from_package, force=True)
-    register(prefixes='', loader=load_from_file, force=True)
-    register(
-        prefixes=('http://', 'https://'), loader=load_from_web, force=True)
-
-
-def _checked(content: Any, path: str) -> Any:
-    """What MMEngine takes for granted of a checkpoint."""
-    state, place = content, ''
-    if isinstance(content, dict) and 'state_dict' in content:
-        state, place = content['state_dict'], ' as its state_dict'
-    if not isinstance(state, Mapping):
-        raise ValueError(f'{path} holds a {type(state).__name__}{place}, not '
-                         'a dict of weights.')
-    odd = next((key for key in state if not isinstance(key, str)), None)
-    if odd is not None:
-        raise ValueError(f'{path} holds a dict{place} with the key {odd!r}; '
-                         'names of weights are text.')
-    if place and state and not any(map(torch.is_tensor, state.values())):
-        kind = type(next(iter(state.values()))).__name__
-        raise ValueError(f'{path} holds no weight{place}, but a {kind}.')
-    return content
+    for prefix in '', 'http://', 'https://', ASSET:
+        CheckpointLoader.register_scheme(prefix, load_from_file, force=True)
 
 
 def _download(url: str) -> str:
-    """The file of a web address, kept in torch's cache."""
-    folder = osp.join(torch.hub.get_dir(), 'checkpoints')
-    path = osp.join(folder, osp.basename(urlparse(url).path))
+    """Fetch the file of a web address into torch's cache."""
+    path = osp.join(torch.hub.get_dir(), 'checkpoints',
+                    osp.basename(urlparse(url).path))
     if get_local_rank() == 0 and not osp.exists(path):
-        os.makedirs(folder, exist_ok=True)
+        os.makedirs(osp.dirname(path), exist_ok=True)
         torch.hub.download_url_to_file(url, path)
     barrier()
     return path
 
 
 class AtomicLocalBackend(LocalBackend):
-    """Files appear whole or not at all.
+    """Files appear whole or not at all; a run that is killed while it writes
+    leaves the previous file as it was.
 
     Use it for checkpoints: ``CheckpointHook(backend_args=dict(
-    backend='AtomicLocalBackend'))``. A run that is killed while it writes
-    leaves the previous file as it was.
+    backend='AtomicLocalBackend'))``.
     """
 
     def put(self, obj: Union[bytes, memoryview], filepath: str) -> None:
-        """Write bytes beside ``filepath``, then move them there."""
-        folder, name = osp.split(osp.abspath(filepath))
-        os.makedirs(folder, exist_ok=True)
-        # One name, so that what a killed run left is written over. Only one
-        # process writes checkpoints.
-        temporary = osp.join(folder, f'.{name}.tmp')
-        try:
-            with open(temporary, 'wb') as file:
-                file.write(obj)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, filepath)
-        except BaseException:
-            if osp.exists(temporary):
-                os.remove(temporary)
-            raise
+        """Write bytes; see :func:`projects.vifi_clip.files.write_bytes`."""
+        write_bytes(filepath, obj)
 
 
 register_backend('AtomicLocalBackend', AtomicLocalBackend, force=True)

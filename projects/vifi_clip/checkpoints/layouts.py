@@ -1,56 +1,128 @@
-"""Telling the layouts apart; OpenAI's, OpenCLIP's and our own."""
-from typing import Callable, Dict, Optional
+"""Layouts of CLIP checkpoints: told apart, read and written.
+
+Pure functions from names and tensors to names and tensors. In between stands
+one neutral layout: float32 tensors as OpenCLIP's CustomTextCLIP names them
+(``visual.*``, ``text.*``, ``logit_scale`` []), and learnt prompts
+[depth, length, width] as ``prompts.visual`` and ``prompts.text``.
+
+A file of the ViFi-CLIP release holds ``image_encoder.*``, ``text_encoder.*``
+and ``logit_scale`` under DistributedDataParallel's ``module.``. Of the token
+embeddings it has only the sentences of its training classes, as buffers.
+Prompts of the first layer are ``image_encoder.VPT`` [length, width] and
+``prompt_learner.ctx``; those of a later layer N of either tower are
+``transformer.resblocks.N.VPT_shallow``, for N = 1 .. depth - 1.
+"""
+import re
+from dataclasses import dataclass, field
+from typing import Callable, Dict, List, Tuple
 
 import torch
 from open_clip.model import convert_to_custom_text_state_dict
 
-from .neutral import TEXT_PROMPTS, VISUAL_PROMPTS, Neutral, StateDict, Written
-from .release import is_release, read_release
-from .transformers_clip import is_transformers, read_transformers
+StateDict = Dict[str, torch.Tensor]
+VISUAL_PROMPTS, TEXT_PROMPTS = 'prompts.visual', 'prompts.text'
+TOKENS = 'text.token_embedding.weight'
+# Of the release: the sentences of its training classes.
+BUFFERS = ('prompt_learner.complete_text_embeddings',
+           'prompt_learner.token_prefix', 'prompt_learner.token_suffix')
 
-# What OpenAI's TorchScript archives and old state dicts hold beside weights.
-_NOT_WEIGHTS = ('input_resolution', 'context_length', 'vocab_size',
-                'attn_mask', 'text.attn_mask')
-# Where our own recognizer keeps what the neutral layout names.
-OURS = {
+# Starts of names in a layout to those of the neutral one.
+_VIFI = {
     'backbone.visual.': 'visual.',
     'cls_head.text_classifier.text.': 'text.',
     'cls_head.logit_scale': 'logit_scale',
     'backbone.prompts.tokens': VISUAL_PROMPTS,
     'cls_head.text_classifier.prompts.tokens': TEXT_PROMPTS,
 }
+_RELEASE = {
+    'image_encoder.': 'visual.',
+    'text_encoder.': 'text.',
+    'logit_scale': 'logit_scale',
+}
+# First layer's key, tower of the later layers', neutral name.
+_RELEASE_PROMPTS = (('image_encoder.VPT', 'image_encoder', VISUAL_PROMPTS),
+                    ('prompt_learner.ctx', 'text_encoder', TEXT_PROMPTS))
+_TRANSFORMERS = {
+    'vision_model.embeddings.class_embedding': 'visual.class_embedding',
+    'vision_model.embeddings.patch_embedding.': 'visual.conv1.',
+    'vision_model.embeddings.position_embedding.weight':
+    'visual.positional_embedding',
+    'vision_model.pre_layrnorm.': 'visual.ln_pre.',  # so spelt there
+    'vision_model.post_layernorm.': 'visual.ln_post.',
+    'text_model.embeddings.token_embedding.': 'text.token_embedding.',
+    'text_model.embeddings.position_embedding.weight':
+    'text.positional_embedding',
+    'text_model.final_layer_norm.': 'text.ln_final.',
+    # linear layers there, right-hand matrices in CLIP
+    'visual_projection.weight': 'visual.proj',
+    'text_projection.weight': 'text.text_projection',
+    'logit_scale': 'logit_scale',
+}
+_TRANSFORMERS_LAYER = re.compile(
+    r'((vision|text)_model\.encoder\.layers\.(\d+)\.)'
+    r'(?:self_attn\.[qkv]_proj\.(weight|bias)$)?')
+_TRANSFORMERS_BLOCK = {
+    'layer_norm1.': 'ln_1.',
+    'layer_norm2.': 'ln_2.',
+    'mlp.fc1.': 'mlp.c_fc.',
+    'mlp.fc2.': 'mlp.c_proj.',
+    'self_attn.out_proj.': 'attn.out_proj.',
+}
+# What OpenAI's TorchScript archives and old state dicts hold beside weights.
+_NOT_WEIGHTS = ('input_resolution', 'context_length', 'vocab_size',
+                'attn_mask', 'text.attn_mask')
+# Whole numbers of a ResNet and of a Swin Transformer that are no weights.
+_COUNTS = ('num_batches_tracked', 'relative_position_index')
 
 
-def tensors_of(loaded: object, path: str) -> StateDict:
-    """The weights in a loaded file, without a training loop's wrapping.
+@dataclass
+class Renamed:
+    """Tensors under new names, and what became of each old one.
 
-    Raises:
-        ValueError: There is no dict of tensors.
+    Attributes:
+        weights (dict[str, Tensor]): By their new names.
+        pairs (list[tuple[str, str]]): Old and new name. Several tensors may
+            become one, and one become several.
+        dropped (dict[str, str]): Old name to the reason.
     """
-    for key in ('state_dict', 'model'):
-        if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
-            loaded = loaded[key]
-            break
-    if not isinstance(loaded, dict):
-        raise ValueError(f'{path} holds a {type(loaded).__name__}, not a '
-                         'dict of weights.')
-    return {
-        k.removeprefix('module.'): v
-        for k, v in loaded.items() if isinstance(k, str) and torch.is_tensor(v)
-    }
+    weights: StateDict = field(default_factory=dict)
+    pairs: List[Tuple[str, str]] = field(default_factory=list)
+    dropped: Dict[str, str] = field(default_factory=dict)
+
+    def take(self, olds: List[str], new: str, value: torch.Tensor) -> None:
+        """Keep a tensor that came from the old names."""
+        self.weights[new] = value.contiguous()
+        self.pairs += [(old, new) for old in olds]
+
+    def take_by_prefix(self, state: StateDict, prefixes: Dict[str, str],
+                       reason: str) -> 'Renamed':
+        """Rename tensors by the starts of their names, and drop, with a
+        reason, those that start with none."""
+        for key, value in state.items():
+            old = next((old for old in prefixes if key.startswith(old)), None)
+            if old is None:
+                self.dropped.setdefault(key, reason)
+            else:
+                self.take([key], prefixes[old] + key[len(old):], value)
+        return self
 
 
 def detect_layout(state: StateDict, path: str) -> str:
-    """Which of :data:`_READERS` a state dict is for.
+    """Tell the layout: 'vifi', 'release', 'transformers' or 'clip'.
+
+    Args:
+        state (dict[str, Tensor]): From :func:`~.files.tensors_of`.
+        path (str): For the message.
 
     Raises:
-        ValueError: None of them.
+        ValueError: It is none of them.
     """
     if any(k.startswith(('backbone.', 'cls_head.')) for k in state):
         return 'vifi'
-    if is_release(state):
+    if any(k.startswith('image_encoder.') for k in state) and any(
+            k.startswith(('text_encoder.', 'prompt_learner.')) for k in state):
         return 'release'
-    if is_transformers(state):
+    if any(k.startswith('vision_model.embeddings.') for k in state):
         return 'transformers'
     if any('.visual.' in f'.{k}' for k in state):
         return 'clip'
@@ -61,122 +133,183 @@ def detect_layout(state: StateDict, path: str) -> str:
         f'{list(state)[:3]}.')
 
 
-def read_vifi(state: StateDict) -> Neutral:
-    """A checkpoint of our own recognizer."""
-    neutral = Neutral()
+def read_layout(state: StateDict, layout: str, path: str) -> Renamed:
+    """Convert to the neutral layout.
+
+    Args:
+        state (dict[str, Tensor]): From :func:`~.files.tensors_of`.
+        layout (str): From :func:`detect_layout`.
+        path (str): For messages.
+
+    Raises:
+        ValueError: A weight that is used is none to compute with (not
+            finite, not floating, sparse, without values), or learnt prompts
+            make no sense together.
+    """
     for key, value in state.items():
-        old = next((old for old in OURS if key.startswith(old)), None)
-        if old is None:
-            neutral.drop(key, 'belongs to neither tower')
+        if value.is_meta or value.layout != torch.strided:
+            raise ValueError(f'{path} holds weights that cannot be used: {key}'
+                             ' has no values, or is a sparse tensor')
+    renamed = _READERS[layout]({
+        key: value.float() if value.is_floating_point() else value
+        for key, value in state.items()
+    })
+    for key, _ in renamed.pairs:
+        value = state[key]
+        if not value.is_floating_point():
+            fault = f'is of {value.dtype}, not of a floating type'
         else:
-            neutral.take(key, OURS[old] + key[len(old):], value)
-    return neutral
+            fault = ('has values that are not finite'
+                     if not value.float().isfinite().all() else '')
+        if fault and not key.endswith(_COUNTS):
+            raise ValueError(f'{path} holds weights that cannot be used: '
+                             f'{key} {fault}')
+    scale = renamed.weights.get('logit_scale')
+    if scale is not None:
+        if scale.numel() != 1:
+            raise ValueError(f'{path}: logit_scale has the shape '
+                             f'{tuple(scale.shape)}; it must be one number')
+        renamed.weights['logit_scale'] = scale.reshape(())
+    return renamed
 
 
-def read_clip(state: StateDict) -> Neutral:
-    """OpenAI's and OpenCLIP's layouts, under any prefix (``model.``)."""
-    neutral = Neutral()
+def _read_vifi(state: StateDict) -> Renamed:
+    return Renamed().take_by_prefix(state, _VIFI, 'belongs to neither tower')
+
+
+def _read_clip(state: StateDict) -> Renamed:
+    """Read OpenAI's and OpenCLIP's layouts, under any prefix (``model.``)."""
+    renamed = Renamed()
     inner = next(k for k in state if '.visual.' in f'.{k}')
     prefix = inner[:f'.{inner}'.find('.visual.')]
-    names = {}
+    keys = {}
     for key in state:
         if not key.startswith(prefix):
-            neutral.drop(key, f'is not part of {prefix.rstrip(".")}')
+            renamed.dropped[key] = f'is not part of {prefix.rstrip(".")}'
         elif key[len(prefix):] in _NOT_WEIGHTS:
-            neutral.drop(key, 'is no weight (a constant of the architecture)')
+            renamed.dropped[key] = ('is no weight (a constant of the '
+                                    'architecture)')
         else:
-            names[key[len(prefix):]] = key
+            keys[key[len(prefix):]] = key
     # It renames keys whatever the values are: here, the original names.
-    for name, key in convert_to_custom_text_state_dict(names).items():
-        neutral.take(key, name, state[key])
-    return neutral
+    for name, key in convert_to_custom_text_state_dict(keys).items():
+        renamed.take([key], name, state[key])
+    return renamed
 
 
-def write_vifi(neutral: StateDict) -> Written:
-    """The ``state_dict`` of a checkpoint of ours."""
-    written = Written()
-    for name, value in neutral.items():
-        ours = next((o for o, new in OURS.items() if name.startswith(new)),
-                    None)
-        if ours is None:
-            written.drop(name, 'is not known to our recognizer')
-        elif name == 'logit_scale':
-            written.put(ours, name, value.reshape(()))
+def _read_release(state: StateDict) -> Renamed:
+    renamed = Renamed()
+    rest = dict(state)
+    for first, tower, name in _RELEASE_PROMPTS:
+        later = re.compile(tower + r'\.transformer\.resblocks\.(\d+)'
+                           r'\.VPT_shallow')
+        layers = {int(match[1]): key for key in state
+                  if (match := later.fullmatch(key))}
+        if first in state:
+            layers[0] = first
+        if not layers:
+            continue
+        if sorted(layers) != list(range(len(layers))):
+            raise ValueError(
+                f'The prompts of {tower} are in layers {sorted(layers)}; they '
+                f'must start with {first} (layer 0) and leave no layer out.')
+        keys = [layers[i] for i in range(len(layers))]
+        tokens = [rest.pop(key) for key in keys]  # each [length, width]
+        shapes = {key: tuple(t.shape) for key, t in zip(keys, tokens)}
+        if len(set(shapes.values())) > 1 or tokens[0].ndim != 2:
+            raise ValueError('Each layer must have prompts [n, width] of one '
+                             f'shape: {shapes}')
+        if len(tokens[0]):
+            renamed.take(keys, name, torch.stack(tokens))
         else:
-            written.put(ours + name[len(OURS[ours]):], name, value)
-    return written
+            renamed.dropped.update({key: 'has no tokens' for key in keys})
+    for key in BUFFERS:
+        if rest.pop(key, None) is not None:
+            renamed.dropped[key] = ('is no weight: the class sentences of '
+                                    'training')
+    return renamed.take_by_prefix(rest, _RELEASE,
+                                  'is not known in a released file')
 
 
-def write_open_clip(neutral: StateDict, custom_text: bool) -> Written:
-    """A state dict for ``open_clip.create_model``.
+def _read_transformers(state: StateDict) -> Renamed:
+    renamed, rest, prefixes = Renamed(), dict(state), dict(_TRANSFORMERS)
+    joined = {}  # query, key and value are one matrix in CLIP
+    for match in filter(None, map(_TRANSFORMERS_LAYER.match, state)):
+        layer, tower, number, kind = match.groups()
+        block = (f'{"visual" if tower == "vision" else "text"}.transformer.'
+                 f'resblocks.{number}.')
+        if kind:
+            joined[f'{block}attn.in_proj_{kind}'] = [
+                f'{layer}self_attn.{part}_proj.{kind}' for part in 'qkv']
+        else:
+            prefixes.update((layer + old, block + new)
+                            for old, new in _TRANSFORMERS_BLOCK.items())
+    for key in state:
+        if key.endswith('.position_ids'):
+            renamed.dropped[key] = 'is no weight (0, 1, 2 ...)'
+            del rest[key]
+        elif key in ('visual_projection.weight', 'text_projection.weight'):
+            rest[key] = state[key].T
+    renamed.take_by_prefix(rest, prefixes, 'is not known in a CLIPModel')
+    for name, keys in joined.items():
+        if all(key in state for key in keys):
+            for key in keys:
+                del renamed.dropped[key]
+            renamed.take(keys, name, torch.cat([state[key] for key in keys]))
+    return renamed
+
+
+_READERS: Dict[str, Callable[[StateDict], Renamed]] = dict(
+    vifi=_read_vifi, clip=_read_clip, release=_read_release,
+    transformers=_read_transformers)
+
+
+def write_vifi(neutral: StateDict) -> Renamed:
+    """Convert to the ``state_dict`` of our recognizer."""
+    return Renamed().take_by_prefix(
+        neutral, {new: old for old, new in _VIFI.items()},
+        'is not known to our recognizer')
+
+
+def write_open_clip(neutral: StateDict, custom_text: bool) -> Renamed:
+    """Convert to a state dict for ``open_clip.create_model``.
 
     Args:
         neutral (dict[str, Tensor]): Learnt prompts are dropped.
         custom_text (bool): Whether the architecture keeps its text tower
             apart (OpenCLIP's CustomTextCLIP).
     """
-    written = Written()
-    for name, value in neutral.items():
-        if name.startswith('prompts.'):
-            written.drop(name, 'is a learnt prompt, left out on request')
-        elif custom_text:
-            written.put(name, name, value)
-        else:
-            written.put(name.removeprefix('text.'), name, value)
-    return written
+    return Renamed().take_by_prefix(
+        neutral, {
+            'visual.': 'visual.',
+            'text.': 'text.' if custom_text else '',
+            'logit_': 'logit_'
+        }, 'is a learnt prompt, left out on request')
 
 
-_READERS: Dict[str, Callable[[StateDict], Neutral]] = dict(
-    vifi=read_vifi,
-    release=read_release,
-    transformers=read_transformers,
-    clip=read_clip)
-# Buffers that count, and are no weights.
-_COUNTS = ('num_batches_tracked', 'relative_position_index')
-
-
-def read_layout(state: StateDict, layout: str, path: str) -> Neutral:
-    """To the neutral layout.
-
-    Args:
-        state (dict[str, Tensor]): From :func:`tensors_of`.
-        layout (str): From :func:`detect_layout`.
-        path (str): For messages.
+def write_release(neutral: StateDict) -> Renamed:
+    """Convert to the ``model`` of a file of the release.
 
     Raises:
-        ValueError: A weight that is used is none to compute with: not
-            finite, not floating, sparse, without values.
+        ValueError: The towers are none that the release's code builds.
     """
-    bad = {key: _fault(key, value) for key, value in state.items()}
-    bad = {key: fault for key, fault in bad.items() if fault}
-    # Stand-ins, so that readers tell by their names which are used.
-    neutral = _READERS[layout]({
-        key: torch.zeros(()).expand(value.shape) if key in bad else value
-        for key, value in state.items()
-    })
-    wrong = [f'{key} {bad[key]}' for key in bad if key in neutral.used]
-    if wrong:
-        more = f'; and {len(wrong) - 3} more' if len(wrong) > 3 else ''
-        raise ValueError(f'{path} holds weights that cannot be used: '
-                         f'{"; ".join(wrong[:3])}{more}.')
-    scale = neutral.weights.get('logit_scale')
-    if scale is not None and scale.numel() != 1:
-        raise ValueError(f'{path}: logit_scale has the shape '
-                         f'{tuple(scale.shape)}; it must be one number.')
-    return neutral
-
-
-def _fault(key: str, value: torch.Tensor) -> Optional[str]:
-    if value.is_meta:
-        return 'has no values (device meta)'
-    if value.layout != torch.strided:
-        return f'is not dense ({value.layout})'
-    if key.endswith(_COUNTS):
-        return None
-    if not value.is_floating_point():
-        return f'is of {value.dtype}, not of a floating type'
-    finite = value.float().isfinite()
-    if not finite.all():
-        return (f'has {int((~finite).sum())} of {value.numel()} values that '
-                'are not finite')
-    return None
+    needed = ('visual.conv1.weight', 'visual.ln_pre.weight', 'visual.proj',
+              'visual.class_embedding', 'text.text_projection')
+    lacking = [key for key in needed if key not in neutral]
+    if lacking:
+        raise ValueError('The release\'s code builds OpenAI\'s ViT models '
+                         f'alone; these weights have no {lacking}.')
+    renamed, rest = Renamed(), dict(neutral)
+    if rest.pop(TOKENS, None) is not None:
+        renamed.dropped[TOKENS] = ('has no place in a released file, whose '
+                                   'code takes those of OpenAI\'s CLIP')
+    prompts = {name: rest.pop(name, ()) for *_, name in _RELEASE_PROMPTS}
+    renamed.take_by_prefix(
+        rest, {new: f'module.{old}' for old, new in _RELEASE.items()},
+        'is not known in a released file')
+    for first, tower, name in _RELEASE_PROMPTS:
+        for layer, tokens in enumerate(prompts[name]):
+            key = (f'{tower}.transformer.resblocks.{layer}.VPT_shallow'
+                   if layer else first)
+            renamed.take([name], f'module.{key}', tokens.clone())
+    return renamed

@@ -6,7 +6,7 @@ with others gives worse results and no error. So these settings travel in
 ``checkpoint['meta']['vifi_clip']``.
 """
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import (Any, Callable, Dict, Iterable, List, Mapping, Optional,
                     Sequence)
@@ -55,10 +55,6 @@ class Mismatch:
     config_key: str
     serious: bool
 
-    def moved(self, old: str, new: str) -> 'Mismatch':
-        """The same, where a model has the setting at another place."""
-        return replace(self, config_key=self.config_key.replace(old, new))
-
     def __str__(self) -> str:
         return (f'{self.name}: {self.saved!r} when the weights were made, '
                 f'{self.current!r} in this config ({self.config_key})')
@@ -66,43 +62,45 @@ class Mismatch:
 
 def collect_settings(model: nn.Module,
                      cfg: Optional[Mapping] = None) -> Dict[str, Any]:
-    """What a model was built with, as far as it has such settings.
+    """Return what a model was built with, as far as it has such settings.
 
     Args:
         model (nn.Module): A recognizer; any of MMAction2's will do.
-        cfg (Mapping, optional): Its config, which knows the architecture's
-            name. Defaults to None.
+        cfg (Mapping, optional): The model's config, which knows the name of
+            the architecture. Defaults to None.
 
     Returns:
-        dict: Plain values. ``visual_prompts`` and ``text_prompts`` are None
-        where there are none.
+        dict: Plain values; {} of a model without a text classifier.
+        ``visual_prompts`` and ``text_prompts`` are None where there are none.
     """
     head = getattr(model, 'cls_head', None)
     backbone = getattr(model, 'backbone', None)
     classifier = getattr(head, 'text_classifier', None)
     if classifier is None:
         return {}
-    found: Dict[str, Any] = dict(version=VERSION)
-    found.update(_pixels(getattr(model, 'data_preprocessor', None)))
+    settings: Dict[str, Any] = dict(
+        version=VERSION, **_pixels(getattr(model, 'data_preprocessor', None)))
     if not hasattr(model, 'embed_text'):  # a retriever's captions stand alone
-        found['descriptions'] = classifier.descriptions is not None
-    if not found.get('descriptions', True):
-        found['templates'] = [str(t) for t in classifier.templates]
-    found['text_prompts'] = _prompts(classifier)
-    if found['text_prompts']:
-        found['text_prompts']['words'] = words_behind(
+        settings['descriptions'] = classifier.descriptions is not None
+        if not settings['descriptions']:
+            settings['templates'] = [str(t) for t in classifier.templates]
+    for part, owner in ('text', classifier), ('visual', backbone):
+        prompts = getattr(owner, 'prompts', None)
+        settings[f'{part}_prompts'] = None if prompts is None else dict(
+            length=prompts.length, depth=prompts.depth)
+    if settings['text_prompts']:
+        settings['text_prompts']['words'] = words_behind(
             classifier.context, classifier.prompts.length,
             classifier.tokenizer.encode)
-    found['visual_prompts'] = _prompts(backbone)
-    found.update(tower_traits('visual', getattr(backbone, 'visual', None)))
-    found.update(tower_traits('text', classifier.text))
+    settings.update(tower_traits('visual', getattr(backbone, 'visual', None)))
+    settings.update(tower_traits('text', classifier.text))
     for owner, name in (head, 'num_frames'), (head, 'fusion'), (model, 'tune'):
         if hasattr(owner, name):
-            found[name] = getattr(owner, name)
+            settings[name] = getattr(owner, name)
     arch = _arch((cfg or {}).get('backbone') or {})
     if arch is not None:
-        found['arch'] = arch
-    return found
+        settings['arch'] = arch
+    return settings
 
 
 def _pixels(preprocessor: Optional[nn.Module]) -> Dict[str, Any]:
@@ -110,28 +108,21 @@ def _pixels(preprocessor: Optional[nn.Module]) -> Dict[str, Any]:
     parts = getattr(preprocessor, 'preprocessors', None)
     if parts is not None:  # of videos and texts
         preprocessor = dict(parts).get('imgs')
-    found = dict(to_rgb=bool(getattr(preprocessor, 'to_rgb', False)))
+    pixels = dict(to_rgb=bool(getattr(preprocessor, 'to_rgb', False)))
     for name in 'mean', 'std':
         value = getattr(preprocessor, name, None)
-        found[f'pixel_{name}'] = [
+        pixels[f'pixel_{name}'] = [
             round(v, 4) for v in value.flatten().tolist()
         ] if torch.is_tensor(value) else None
-    return found
-
-
-def _prompts(owner: Optional[nn.Module]) -> Optional[Dict[str, Any]]:
-    prompts = getattr(owner, 'prompts', None)
-    if prompts is None:
-        return None
-    return dict(length=prompts.length, depth=prompts.depth)
+    return pixels
 
 
 def words_behind(context: str, length: int,
                  encode: Callable[[str], Sequence[int]]) -> str:
-    """What of a prompt's words is left behind the learnt tokens.
+    """Return the words of a prompt that stand behind its learnt tokens.
 
     Args:
-        context (str): The words that hold the tokens' places.
+        context (str): The words whose first tokens are learnt.
         length (int): Number of learnt tokens.
         encode (Callable): Text to token ids.
 
@@ -139,14 +130,12 @@ def words_behind(context: str, length: int,
         str: e.g. 'photo of a' where 1 token of 'a photo of a' is learnt.
     """
     words = context.split()
-    for i in range(len(words) + 1):
-        if len(encode(' '.join(words[:i]))) >= length:
-            return ' '.join(words[i:])
-    return ''
+    return next((' '.join(words[i:]) for i in range(len(words) + 1)
+                 if len(encode(' '.join(words[:i]))) >= length), '')
 
 
 def tower_traits(part: str, tower: Optional[nn.Module]) -> Dict[str, Any]:
-    """A CLIP tower's properties that leave no trace in its weights."""
+    """Return a CLIP tower's properties that leave no trace in its weights."""
     modules = [] if tower is None else list(tower.modules())
     heads = {
         m.num_heads
@@ -175,20 +164,25 @@ def _arch(cfg: Mapping) -> Any:
     return arch
 
 
+def saved_settings(checkpoint: Any) -> Dict[str, Any]:
+    """Return the settings in a loaded checkpoint; {} if it has none."""
+    meta = checkpoint.get('meta') if isinstance(checkpoint, Mapping) else None
+    settings = meta.get(KEY) if isinstance(meta, Mapping) else None
+    return dict(settings) if isinstance(settings, Mapping) else {}
+
+
 def compare_settings(saved: Mapping, current: Mapping) -> List[Mismatch]:
-    """Where a checkpoint's settings and a model's differ.
+    """List where a checkpoint's settings and a model's differ.
 
     Settings that only one of them has are passed over; see
     :func:`not_checkable`.
     """
-    found = []
-    for name, key, serious in _CHECKED:
-        if name not in saved or name not in current:
-            continue
-        if not _equal(saved[name], current[name]):
-            found.append(
-                Mismatch(name, saved[name], current[name], key, serious))
-    return found
+    return [
+        Mismatch(name, saved[name], current[name], key, serious)
+        for name, key, serious in _CHECKED
+        if name in saved and name in current
+        and not _equal(saved[name], current[name])
+    ]
 
 
 def _equal(a: Any, b: Any) -> bool:
@@ -201,7 +195,7 @@ def _equal(a: Any, b: Any) -> bool:
 
 
 def not_checkable(saved: Mapping, current: Mapping) -> List[str]:
-    """Settings of a model that its checkpoint says nothing about."""
+    """List settings of a model that its checkpoint says nothing about."""
     return [
         name for name, _, serious in _CHECKED
         if serious and name in current and name not in saved
@@ -209,7 +203,7 @@ def not_checkable(saved: Mapping, current: Mapping) -> List[str]:
 
 
 def fingerprint(parameters: Iterable) -> str:
-    """SHA-256 over named float32 values, in the order of their names.
+    """Return the SHA-256 of named float32 values, in the order of names.
 
     Args:
         parameters (Iterable): Pairs of name and tensor.
@@ -223,26 +217,27 @@ def fingerprint(parameters: Iterable) -> str:
 
 
 def prompt_differences(model: nn.Module, state: Mapping) -> List[str]:
-    """Learnt prompts that only the model or only a state dict has, or that
-    differ in size; each in words."""
+    """List, in words, learnt prompts that only the model or only a state dict
+    has, or that differ in size."""
     own = dict(model.named_parameters())
     if not any(name.startswith('cls_head.text_classifier.') for name in own):
         return []
-    found = []
-    for name, place in _PROMPTS.items():
-        if name in own and name in state:
-            have, want = tuple(state[name].shape), tuple(own[name].shape)
-            if have != want:
-                found.append(
-                    f'{name} is {have} in the checkpoint and {want} in the '
-                    f'model (depth, length, width): set {place}.prompts to '
-                    f'length={have[1]}, depth={have[0]}')
-        elif name in state:
-            depth, length, _ = state[name].shape
-            found.append(
-                f'the checkpoint has learnt prompts {name} (length {length}, '
-                f'depth {depth}) and {place} has none')
-        elif name in own:
-            found.append(f'{place} has learnt prompts and the checkpoint has '
-                         f'no {name}')
-    return found
+    differences = []
+    for name, owner in _PROMPTS.items():
+        given = tuple(state[name].shape) if name in state else None
+        built = tuple(own[name].shape) if name in own else None
+        if given == built:
+            continue
+        if given is None:
+            differences.append(f'{owner} has learnt prompts and the '
+                               f'checkpoint has no {name}')
+        elif built is None:
+            differences.append(
+                f'the checkpoint has learnt prompts {name} (length '
+                f'{given[1]}, depth {given[0]}) and {owner} has none')
+        else:
+            differences.append(
+                f'{name} is {given} in the checkpoint and {built} in the '
+                f'model (depth, length, width): set {owner}.prompts to '
+                f'length={given[1]}, depth={given[0]}')
+    return differences

@@ -1,6 +1,6 @@
 """The hook that lets a checkpoint's settings travel with it."""
 import logging
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 import torch
 from mmaction.registry import HOOKS
@@ -12,8 +12,9 @@ from mmengine.runner import CheckpointLoader, Runner
 from torch import nn
 
 from ..errors import UserError
+from .files import tensors_of
 from .settings import (KEY, collect_settings, compare_settings, fingerprint,
-                       not_checkable, prompt_differences)
+                       not_checkable, prompt_differences, saved_settings)
 
 
 @HOOKS.register_module()
@@ -45,8 +46,7 @@ class CheckpointSettingsHook(Hook):
             raise ValueError("on_mismatch must be 'error' or 'warn', got "
                              f'{on_mismatch!r}')
         self.on_mismatch = on_mismatch
-        self._loaded: Optional[Mapping] = None
-        self._known: Tuple[tuple, str] = ((), '')
+        self._saved: Optional[Dict[str, Any]] = None
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Add the settings."""
@@ -56,41 +56,35 @@ class CheckpointSettingsHook(Hook):
             return
         absent = _absent(model, checkpoint['state_dict'])
         if absent:
-            settings['fingerprint'] = self._fingerprint(absent)
+            settings['fingerprint'] = fingerprint(absent.items())
         checkpoint.setdefault('meta', {})[KEY] = settings
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Check what holds for testing and training alike.
 
         Raises:
-            UserError: The file is no checkpoint; or it has learnt prompts
-                and the model none, or the reverse, or they differ in size;
-                or what is not in it is not what its prompts were learnt on.
+            UserError: The file has learnt prompts and the model none, or the
+                reverse, or they differ in size; or what is not in it is not
+                what its prompts were learnt on.
         """
-        model = _bare(runner.model)
-        state = _weights(checkpoint, _name(runner))
-        self._loaded = _saved(checkpoint)
-        wrong = prompt_differences(model, state)
-        if wrong:
-            raise UserError(
-                f'{_name(runner)}: {"; ".join(wrong)}. Use the config that '
-                'it was trained with. To learn prompts on top of its towers, '
-                'give the file as pretrained= of the backbone and the '
-                'text_classifier.')
-        expected = self._loaded.get('fingerprint')
-        if expected and expected != self._fingerprint(_absent(model, state)):
+        name, model = _name(runner), _bare(runner.model)
+        state = tensors_of(checkpoint, name)
+        _check_prompts(model, state, name)
+        self._saved = saved_settings(checkpoint)
+        expected = self._saved.get('fingerprint')
+        if expected and expected != fingerprint(_absent(model, state).items()):
             self._tell(
-                runner, f'{_name(runner)} holds only what was trained; it '
-                'belongs to other weights than those that pretrained= loaded '
-                'here. Give pretrained= the file that it was trained on')
+                runner, f'{name} holds only what was trained; it belongs to '
+                'other weights than those that pretrained= loaded here. Give '
+                'pretrained= the file that it was trained on')
 
     def before_train(self, runner: Runner) -> None:
         """Training may start from anything."""
-        self._loaded = None
+        self._saved = None
 
     def before_val(self, runner: Runner) -> None:
         """Check a checkpoint that is only validated."""
-        self._check(runner)
+        self.before_test(runner)
 
     def before_test(self, runner: Runner) -> None:
         """Check a checkpoint that is tested.
@@ -98,108 +92,83 @@ class CheckpointSettingsHook(Hook):
         Raises:
             UserError: A setting differs and ``on_mismatch`` is 'error'.
         """
-        self._check(runner)
-
-    def _check(self, runner: Runner) -> None:
-        saved, self._loaded = self._loaded, None
+        saved, self._saved = self._saved, None
         if saved is not None:
-            warnings, error = _compare(saved, _bare(runner.model), runner.cfg,
-                                       _name(runner))
-            for line in warnings:
-                runner.logger.warning(line)
+            error = _compare(saved, _bare(runner.model), runner.cfg,
+                             _name(runner))
             if error:
                 self._tell(runner, error)
 
     def _tell(self, runner: Runner, message: str) -> None:
-        if self.on_mismatch == 'warn':
-            runner.logger.warning(message)
-            return
-        raise UserError(message + _override(runner.cfg))
-
-    def _fingerprint(self, absent: Dict[str, torch.Tensor]) -> str:
-        """Computed anew only when something changed."""
-        version = tuple((n, id(p), p._version) for n, p in absent.items())
-        if self._known[0] != version:
-            self._known = version, fingerprint(absent.items())
-        return self._known[1]
+        if self.on_mismatch == 'error':
+            raise UserError(message + _override(runner.cfg))
+        _warn(message)
 
 
 def check_file(path: str, model: nn.Module, cfg: Config) -> None:
-    """The hook's check of a test, for code that has no runner.
+    """Check a checkpoint before it is loaded, as the hook does for a test,
+    for code that has no runner.
 
     Args:
-        path (str): The checkpoint that was loaded.
-        model (nn.Module): The recognizer that it was loaded into.
+        path (str): The checkpoint.
+        model (nn.Module): The recognizer that it is to be loaded into.
         cfg (Config): The whole config; an ``on_mismatch`` of the hook in its
             ``custom_hooks`` holds here too.
 
     Raises:
-        UserError: A setting differs and ``on_mismatch`` is 'error'.
+        UserError: Learnt prompts differ; or a setting does, and
+            ``on_mismatch`` is 'error'.
     """
-    loaded = {}
+    content = {}
     if not path.endswith('.safetensors'):
         # On 'meta', nothing but the file's directory is read.
-        loaded = CheckpointLoader.load_checkpoint(path, map_location='meta')
-    warnings, error = _compare(_saved(loaded), _bare(model), cfg, path)
-    for line in warnings:
-        print_log(line, 'current', logging.WARNING)
+        content = CheckpointLoader.load_checkpoint(path, map_location='meta')
+        _check_prompts(model, tensors_of(content, path), path)
+    error = _compare(saved_settings(content), _bare(model), cfg, path)
     if error:
         if _own_hook(cfg)[1].get('on_mismatch') != 'warn':
             raise UserError(error + _override(cfg))
-        print_log(error, 'current', logging.WARNING)
+        _warn(error)
 
 
-def _weights(checkpoint: Mapping, name: str) -> Dict[str, torch.Tensor]:
-    """A checkpoint's tensors, by their names in the model."""
-    meta = checkpoint.get('meta', {})
-    if not isinstance(meta, dict):
-        raise UserError(f'{name}: its meta is a {type(meta).__name__}, not a '
-                        'dict: it is no checkpoint of MMEngine\'s.')
-    state = checkpoint.get('state_dict', checkpoint)
-    if not isinstance(state, Mapping) or not all(
-            isinstance(key, str) for key in state):
-        raise UserError(f'{name} holds no dict of named weights.')
-    odd = [key for key, value in state.items() if not torch.is_tensor(value)]
-    if odd and 'state_dict' in checkpoint:
-        raise UserError(f'{name}: {odd[0]} in its state_dict is no tensor but '
-                        f'a {type(state[odd[0]]).__name__}.')
-    return {
-        key.removeprefix('module.'): value
-        for key, value in state.items() if torch.is_tensor(value)
-    }
+def _check_prompts(model: nn.Module, state: Mapping, name: str) -> None:
+    """Refuse a checkpoint whose learnt prompts are not the model's."""
+    differences = prompt_differences(model, state)
+    if differences:
+        raise UserError(
+            f'{name}: {"; ".join(differences)}. Use the config that it was '
+            'trained with. To learn prompts on top of its towers, give the '
+            'file as pretrained= of the backbone and the text_classifier.')
 
 
-def _saved(checkpoint: Any) -> dict:
-    """A checkpoint's settings; {} if it has none."""
-    meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
-    saved = meta.get(KEY) if isinstance(meta, dict) else None
-    return saved if isinstance(saved, dict) else {}
-
-
-def _compare(saved: Mapping, model: nn.Module, cfg: Config,
-             name: str) -> Tuple[List[str], str]:
-    """Warnings and an error ('' if none)."""
+def _compare(saved: Mapping, model: nn.Module, cfg: Config, name: str) -> str:
+    """Warn of what differs by choice; return an error ('' if none)."""
     current = collect_settings(model, cfg.get('model'))
     unknown = not_checkable(saved, current)
-    warnings = [
-        f'{name} does not say what it was made with in '
-        f'{", ".join(unknown)}: whether this config has the same cannot be '
-        'checked'
-    ] if unknown else []
-    found = compare_settings(saved, current)
-    if hasattr(getattr(model, 'data_preprocessor', None), 'preprocessors'):
-        found = [m.moved('data_preprocessor.',
-                         'data_preprocessor.preprocessors.imgs.')
-                 for m in found]
-    warnings += [f'{name}: {m}' for m in found if not m.serious]
-    serious = [m for m in found if m.serious]
+    if unknown:
+        _warn(f'{name} does not say what it was made with in '
+              f'{", ".join(unknown)}: whether this config has the same cannot '
+              'be checked')
+    differences = compare_settings(saved, current)
+    for mismatch in differences:
+        if not mismatch.serious:
+            _warn(f'{name}: {mismatch}')
+    serious = [m for m in differences if m.serious]
     if not serious:
-        return warnings, ''
+        return ''
     keys = sorted({m.config_key for m in serious})
-    return warnings, (
+    error = (
         f'{name} was made with other settings than it would be tested with:'
         '\n  ' + '\n  '.join(map(str, serious)) + '\nUse the config that it '
         f'was trained with, or set --cfg-options {"=... ".join(keys)}=...')
+    if hasattr(getattr(model, 'data_preprocessor', None), 'preprocessors'):
+        error = error.replace('data_preprocessor.',  # of videos and texts
+                              'data_preprocessor.preprocessors.imgs.')
+    return error
+
+
+def _warn(message: str) -> None:
+    print_log(message, 'current', logging.WARNING)
 
 
 def _bare(model: nn.Module) -> nn.Module:
@@ -216,7 +185,7 @@ def _name(runner: Runner) -> str:
 
 
 def _own_hook(cfg: Config) -> Tuple[int, Mapping]:
-    """Place and settings of the hook in a config; (-1, {}) if not there."""
+    """Index and settings of the hook in a config; (-1, {}) if not there."""
     for i, hook in enumerate(cfg.get('custom_hooks') or []):
         if hook.get('type') == CheckpointSettingsHook.__name__:
             return i, hook
@@ -224,8 +193,8 @@ def _own_hook(cfg: Config) -> Tuple[int, Mapping]:
 
 
 def _override(cfg: Config) -> str:
-    place, _ = _own_hook(cfg)
-    how = (f'--cfg-options custom_hooks.{place}.on_mismatch=warn'
-           if place >= 0 else 'dict(type=\'CheckpointSettingsHook\', '
+    index, _ = _own_hook(cfg)
+    how = (f'--cfg-options custom_hooks.{index}.on_mismatch=warn'
+           if index >= 0 else 'dict(type=\'CheckpointSettingsHook\', '
            "on_mismatch='warn') in custom_hooks")
     return f'\nIf it is meant to be so, {how} makes this a warning.'

@@ -7,6 +7,8 @@ from mmaction.registry import METRICS
 
 from ..errors import UserError
 
+Scores = Union[np.ndarray, Dict[str, np.ndarray]]  # [K], or by modality
+
 
 @METRICS.register_module()
 class VideoAccMetric(AccMetric):
@@ -33,27 +35,37 @@ class VideoAccMetric(AccMetric):
             data_batch (Any): Not used.
             data_samples (Sequence[dict]): Predictions with ``pred_score``
                 ([K]), ``gt_label`` and the samples' metainfo.
+
+        Raises:
+            UserError: Scores that are not finite.
+            ValueError: A video without a label.
         """
         super().process(data_batch, data_samples)
+        ranks_only = set(self.metrics) <= {'top_k_accuracy',
+                                           'mean_class_accuracy'}
         added = self.results[len(self.results) - len(data_samples):]
         for result, sample in zip(added, data_samples):
-            _check_finite(result['pred'], sample)
-            if np.ndim(result['label']) == 0 and result['label'] < 0:
+            pred, label = result['pred'], result['label']
+            parts = list(pred.values()) if isinstance(pred, dict) else [pred]
+            # The best of NaNs would be class 0, and the accuracy look normal.
+            if not all(np.isfinite(scores).all() for scores in parts):
+                raise UserError(
+                    f'the scores of {sample.get("filename", "a video")} are '
+                    'not finite: the weights are broken, or their training '
+                    'diverged; test an earlier checkpoint, or train with a '
+                    'lower rate')
+            if np.ndim(label) == 0 and label < 0:
                 raise ValueError(
                     f'{sample.get("filename", "a video")} has no label, so '
                     'there is no accuracy: write "path label" lines, or leave '
                     'out the evaluator and use --dump')
+            result['num_classes'] = len(parts[0])
             result['bad'] = bool(sample.get('bad_video', False))
             if result['bad']:
-                result['pred'] = _put_last(result['pred'], result['label'])
-            result['num_classes'] = _num_classes(result['pred'])
-            if self._ranks and _is_single(result):
-                result['pred'] = Best(result['pred'], max(self._topk))
-
-    @property
-    def _ranks(self) -> bool:
-        """Whether the metrics look at nothing but the best classes."""
-        return set(self.metrics) <= {'top_k_accuracy', 'mean_class_accuracy'}
+                pred = result['pred'] = _put_last(pred, label)
+            if ranks_only and not isinstance(pred, dict) and not np.ndim(
+                    label):
+                result['pred'] = Best(pred, max(self._topk))
 
     @property
     def _topk(self) -> Sequence[int]:
@@ -62,7 +74,7 @@ class VideoAccMetric(AccMetric):
         return (topk, ) if isinstance(topk, int) else topk
 
     def calculate(self, preds: list, labels: list) -> Dict[str, float]:
-        """Metrics of scores, or of what :meth:`process` kept of them."""
+        """Compute metrics of scores, or of what :meth:`process` kept."""
         if not all(isinstance(pred, Best) for pred in preds):
             return super().calculate(preds, labels)
         values, labels = {}, np.array(labels)
@@ -78,30 +90,18 @@ class VideoAccMetric(AccMetric):
         return values
 
     def compute_metrics(self, results: List[dict]) -> Dict[str, float]:
-        """Compute the metrics over all samples.
-
-        Args:
-            results (list[dict]): What :meth:`process` collected.
-
-        Returns:
-            dict[str, float]: Values by name of metric.
-        """
+        """Compute the metrics over all samples, by name."""
         values = super().compute_metrics(results)
         num_bad = sum(result['bad'] for result in results)
         if num_bad:
-            self._drop_from_full_topk(values, results, num_bad)
+            # The last of K scores still is among the best k when k >= K,
+            # where every readable sample is right.
+            for name in values:
+                k = name.rpartition('top')[2]
+                if k.isdigit() and int(k) >= results[0]['num_classes']:
+                    values[name] = 1 - num_bad / len(results)
             values['num_bad'] = float(num_bad)
         return values
-
-    def _drop_from_full_topk(self, values: Dict[str, float],
-                             results: List[dict], num_bad: int) -> None:
-        # The last of K scores still is among the best k when k >= K, where
-        # every readable sample is right.
-        num_classes = results[0]['num_classes']
-        for name in values:
-            k = name.rpartition('top')[2]
-            if k.isdigit() and int(k) >= num_classes:
-                values[name] = 1 - num_bad / len(results)
 
 
 class Best:
@@ -118,15 +118,6 @@ class Best:
         self.classes = np.argsort(scores)[-num:][::-1].copy()
 
 
-def _is_single(result: dict) -> bool:
-    return isinstance(result['pred'], np.ndarray) and np.ndim(
-        result['label']) == 0
-
-
-def _num_classes(pred) -> int:
-    return len(next(iter(pred.values())) if isinstance(pred, dict) else pred)
-
-
 def _mean_class_accuracy(first: np.ndarray, labels: np.ndarray) -> float:
     """MMAction2's, over all classes that occur or were predicted, without
     its matrix of classes x classes."""
@@ -136,19 +127,7 @@ def _mean_class_accuracy(first: np.ndarray, labels: np.ndarray) -> float:
     return float((hits / np.maximum(counts, 1)).sum() / len(present))
 
 
-def _check_finite(pred: Union[np.ndarray, Dict[str, np.ndarray]],
-                  sample: Dict) -> None:
-    """The best of NaNs would be class 0, and the accuracy look normal."""
-    scores = pred.values() if isinstance(pred, dict) else [pred]
-    if not all(np.isfinite(score).all() for score in scores):
-        raise UserError(
-            f'the scores of {sample.get("filename", "a video")} are not '
-            'finite: the weights are broken, or their training diverged; '
-            'test an earlier checkpoint, or train with a lower rate')
-
-
-def _put_last(pred: Union[np.ndarray, Dict[str, np.ndarray]],
-              label: Union[int, np.ndarray]):
+def _put_last(pred: Scores, label: Union[int, np.ndarray]) -> Scores:
     """Put the score of the true class, or classes, below all others."""
     if isinstance(pred, dict):
         return {name: _put_last(score, label) for name, score in pred.items()}

@@ -1,12 +1,15 @@
 """A line for each tested video."""
 import csv
 import io
+from pathlib import Path
 from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
 from mmaction.registry import METRICS
 from mmengine.evaluator import BaseMetric
 from mmengine.fileio import put_text
+
+from ..files import csv_rows, read_text
 
 COLUMNS = ('video', 'label', 'predicted', 'score', 'class', 'predicted_class')
 
@@ -73,12 +76,8 @@ class PredictionsFile(BaseMetric):
         return {}
 
 
-def read_predictions(path: str
-                     ) -> Tuple[List[str], np.ndarray, np.ndarray]:
+def read_predictions(path: str) -> Tuple[List[str], np.ndarray, np.ndarray]:
     """Read a file of :class:`PredictionsFile`.
-
-    Args:
-        path (str): The file.
 
     Returns:
         tuple[list[str], np.ndarray, np.ndarray]: Videos, labels and
@@ -87,22 +86,17 @@ def read_predictions(path: str
     Raises:
         ValueError: It is no such file.
     """
-    try:
-        # A spreadsheet puts a mark before the first line.
-        with open(path, newline='', encoding='utf-8-sig') as file:
-            rows = list(csv.reader(file))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f'{path}: not a file of --predictions: {error}'
-                         ) from error
-    if not rows or tuple(rows[0]) != COLUMNS:
+    rows = csv_rows(read_text(Path(path), newline=''), path)
+    if tuple(next(rows, (0, ()))[1]) != COLUMNS:
         raise ValueError(f'{path}: not a file of --predictions; its first '
                          f'line must be {",".join(COLUMNS)}')
-    pairs = []
-    for row in rows[1:]:
+    videos, pairs = [], []
+    for line, row in rows:
         try:
             pairs.append((int(row[1]), int(row[2])))
         except (IndexError, ValueError) as error:
-            raise ValueError(f'{path}, row {len(pairs) + 2}: label and '
-                             'predicted must be whole numbers') from error
+            raise ValueError(f'{path}, line {line}: label and predicted must '
+                             'be whole numbers') from error
+        videos.append(row[0])
     labels, predicted = np.array(pairs, dtype=int).reshape(-1, 2).T
-    return [row[0] for row in rows[1:]], labels, predicted
+    return videos, labels, predicted

@@ -8,7 +8,7 @@ Metrics = Dict[str, float]
 def summarise_sets(metrics: Dict[str, Metrics],
                    groups: Dict[str, List[str]],
                    harmonic_mean: Optional[Sequence[str]] = None) -> Metrics:
-    """Join the metrics of several sets under one roof.
+    """Put the metrics of several sets into one dict.
 
     Args:
         metrics (dict[str, dict[str, float]]): Metrics by name of set.
@@ -40,7 +40,7 @@ def summarise_sets(metrics: Dict[str, Metrics],
 
 
 def harmonic_mean_of(base: float, novel: float) -> float:
-    """2bn / (b + n) (ViFi-CLIP Table 2), 0 where both are."""
+    """Return 2bn / (b + n) (ViFi-CLIP Table 2), 0 where both are."""
     return 2 * base * novel / (base + novel) if base + novel else 0.
 
 

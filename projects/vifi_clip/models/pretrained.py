@@ -12,10 +12,9 @@ from open_clip.pretrained import (download_pretrained, get_pretrained_cfg,
 from torch import nn
 
 from ..architectures import Arch, get_arch_cfg
-from ..checkpoints.assets import ASSET
-from ..checkpoints.files import load_weights
+from ..checkpoints.files import ASSET, load_weights, tensors_of
+from ..checkpoints.layouts import detect_layout, read_layout
 from ..errors import UserError
-from ..checkpoints.layouts import detect_layout, read_layout, tensors_of
 
 StateDict = Dict[str, torch.Tensor]
 _MOST_LISTED = 8

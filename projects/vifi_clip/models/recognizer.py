@@ -10,7 +10,6 @@ from mmaction.utils import ConfigType, OptConfigType
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from ..checkpoints.settings import prompt_differences
 from .tuning import TUNES, parameter_groups, trained_groups
 from .pretrained import compare
 
@@ -149,10 +148,8 @@ class ViFiCLIP(Recognizer2D):
             })
         report = '' if self._lenient else compare(expected, given)
         if report:
-            prompts = '; '.join(prompt_differences(self, given))
             raise ValueError(
-                'The checkpoint does not fit this model: '
-                f'{prompts}\n{report}\n'
+                f'The checkpoint does not fit this model:\n{report}\n'
                 'Use the config that it was trained with. To start from '
                 'another model\'s towers, or to learn prompts on top of '
                 'them, give the file as pretrained= of the backbone and the '

@@ -1,21 +1,12 @@
-"""``tools/convert_checkpoint.py``: checkpoints of one project for another."""
-from __future__ import annotations
-
+"""The options of ``vifi-clip convert``."""
 import argparse
-import io
-import os
 import os.path as osp
-import tempfile
-from typing import TYPE_CHECKING, Optional, Sequence
+from typing import Optional, Sequence
 
 from ..cli.options import HelpFormatter
+from ..cli.outputs import check_target
+from .options import SOURCES, TARGETS, ConvertOptions
 
-if TYPE_CHECKING:
-    from .report import Report
-
-# Of models.conversion, which would take seconds to import for --help.
-SOURCES = ('release', 'openai', 'open_clip', 'transformers', 'vifi')
-TARGETS = ('vifi', 'open_clip', 'release')
 _EPILOG = """
 sources:
   release       a file of the ViFi-CLIP paper's release (QuickGELU); nothing
@@ -37,8 +28,8 @@ examples:
 """
 
 
-def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
-    """Command line of conversion."""
+def parse_args(argv: Optional[Sequence[str]] = None) -> ConvertOptions:
+    """Read the command line, and refuse what could not be finished."""
     parser = argparse.ArgumentParser(
         description='Convert a checkpoint from one layout to another',
         epilog=_EPILOG,
@@ -65,89 +56,44 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         help='where to list every key (default: DST.report.json)')
     parser.add_argument('--force', action='store_true',
                         help='write over existing files')
-    return parser.parse_args(argv)
-
-
-def check_args(args: argparse.Namespace) -> None:
-    """Refuse what could not be finished, before any work.
-
-    Raises:
-        FileNotFoundError: An input is absent.
-        ValueError: An output is an input, exists, or cannot be written.
-    """
-    if not args.dst:
-        raise ValueError('DST is empty; name the file to write.')
-    inputs = [args.src] + ([] if args.clip is None else [args.clip])
+    args = vars(parser.parse_args(argv))
+    force = args.pop('force')
+    args['report'] = args['report'] or f'{args["dst"]}.report.json'
+    options = ConvertOptions(**args)
+    dst, target = options.dst, options.target
+    inputs = [options.src] + ([] if options.clip is None else [options.clip])
     for path in inputs:
         if not osp.exists(path):
-            raise FileNotFoundError(f'No such file: {path!r}')
-    if args.arch and osp.isfile(args.arch):
-        inputs.append(args.arch)
-    if osp.isdir(args.src) and args.source != 'transformers':
-        raise ValueError(f'{args.src} is a folder; name the file in it.')
-    if args.dst.endswith('.safetensors') and args.target != 'open_clip':
-        raise ValueError(f'{args.dst}: --target {args.target} is written as '
-                         'torch.save does; name it .pth.')
-    if args.drop_prompts and args.target != 'open_clip':
-        raise ValueError('--drop-prompts is for --target open_clip; the '
-                         f'layout of {args.target} has a place for them.')
-    for path in args.dst, args.report:
-        _check_output(path, inputs, args.force)
-    if osp.realpath(args.report) == osp.realpath(args.dst):
-        raise ValueError(f'--report and DST are one file: {args.dst}')
+            parser.error(f'no such file: {path!r}')
+    if options.arch and osp.isfile(options.arch):
+        inputs.append(options.arch)
+    if osp.isdir(options.src) and options.source != 'transformers':
+        parser.error(f'{options.src} is a folder; name the file in it')
+    if target != 'open_clip' and dst.endswith('.safetensors'):
+        parser.error(f'{dst}: --target {target} is written as torch.save '
+                     'does; name it .pth')
+    if target != 'open_clip' and options.drop_prompts:
+        parser.error('--drop-prompts is for --target open_clip; the layout of '
+                     f'{target} has a place for them')
+    if osp.realpath(options.report) == osp.realpath(dst):
+        parser.error(f'--report and DST are one file: {dst}')
+    for name, path in ('DST', dst), ('--report', options.report):
+        if not path:
+            parser.error(f'{name} is empty; name the file to write')
+        folder = osp.dirname(osp.abspath(path))
+        if osp.exists(path) and any(
+                osp.samefile(path, used) or
+                (osp.isdir(used) and osp.samefile(folder, used))
+                for used in inputs):
+            parser.error(f'{name} {path} would be written over itself while '
+                         'it is read; name another file')
+        if osp.isfile(path) and not force:
+            parser.error(f'{name} {path} exists; --force writes over it')
+        check_target(name, path, ('', ))
+    return options
 
 
-def _check_output(path: str, inputs: Sequence[str], force: bool) -> None:
-    folder = osp.dirname(osp.abspath(path))
-    if osp.exists(path):
-        if any(osp.samefile(path, p) or
-               (osp.isdir(p) and osp.samefile(folder, p)) for p in inputs):
-            raise ValueError(f'{path} would be written over itself while it '
-                             'is read; name another file.')
-        if osp.isdir(path):
-            raise ValueError(f'{path} is a folder; name a file in it.')
-        if not force:
-            raise ValueError(f'{path} exists; --force writes over it.')
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise ValueError(f'{path} cannot be written: '
-                         f'{error.strerror}: {folder}') from error
-
-
-def main(argv: Optional[Sequence[str]] = None) -> Report:
-    """Read, convert, write, report.
-
-    Raises:
-        FileNotFoundError: An input is absent.
-        ValueError: An input does not hold what is asked for, or an output
-            cannot be written; nothing is then written.
-    """
-    args = parse_args(argv)
-    args.report = args.report or f'{args.dst}.report.json'
-    check_args(args)
-    import safetensors.torch
-    import torch
-
-    from projects.vifi_clip.checkpoints.files import AtomicLocalBackend
-    from .run import convert
-    from .source import read_source
-    from projects.vifi_clip.models.pretrained import read_clip_state_dict
-    source = read_source(args.src, args.source)
-    base = read_clip_state_dict(args.clip) if args.clip else None
-    content, report = convert(source, args.target, base, args.clip, args.arch,
-                              args.drop_prompts)
-    if args.dst.endswith('.safetensors'):
-        data = safetensors.torch.save(content['state_dict'])
-    else:
-        buffer = io.BytesIO()
-        torch.save(content, buffer)
-        data = buffer.getbuffer()
-    backend = AtomicLocalBackend()
-    backend.put(data, args.dst)
-    backend.put(report.as_json().encode(), args.report)
-    size = os.path.getsize(args.dst) / 2**20
-    print(f'{report.summary()}\nwrote {args.dst} ({size:.1f} MiB); every key '
-          f'is listed in {args.report}')
-    return report
+def run(options: ConvertOptions) -> None:
+    """Read, convert, write, report."""
+    from .run import convert_file
+    convert_file(options)

@@ -131,8 +131,8 @@ def _build_model(cfg: Config, args: argparse.Namespace) -> torch.nn.Module:
             f'cached, and the backbone is a {type(backbone).__name__} '
             '(TUNE=text; the cache serves prompts on the text side too)')
     if checkpoint:
-        load_checkpoint(model, checkpoint, map_location='cpu')
         check_file(checkpoint, model, cfg)
+        load_checkpoint(model, checkpoint, map_location='cpu')
     return model.to(args.device or get_device()).eval()
 
 

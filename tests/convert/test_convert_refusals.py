@@ -1,0 +1,287 @@
+"""What conversion refuses, and what it does not run."""
+import json
+import os
+
+import open_clip
+import pytest
+import torch
+from commands import refused as refused_command
+from commands import vifi
+from conversion_world import TOLERANCE, convert, logits, ours, release_model
+from mmaction.registry import MODELS
+from open_clip.model import CLIP
+from release_file import ARCH, NAMES, write_release_file
+from safetensors.torch import save_file
+from tiny import model_cfg
+
+from projects.vifi_clip.checkpoints.files import (Inert, load_checkpoint,
+                                                  load_weights)
+from projects.vifi_clip.checkpoints.settings import (collect_settings,
+                                                     fingerprint)
+from projects.vifi_clip.models.pretrained import read_clip_state_dict
+from projects.vifi_clip_tools.convert.arch import expected_weights, infer_arch
+
+_KEY = 'visual.transformer.resblocks.1.mlp.c_fc.weight'
+
+
+class _Intruder:
+    """Unpickling it makes a folder."""
+
+    def __init__(self, folder) -> None:
+        self.folder = str(folder)
+
+    def __reduce__(self):
+        return os.mkdir, (self.folder, )
+
+
+class _Evaluator(_Intruder):
+
+    def __reduce__(self):
+        return eval, (f'__import__("os").mkdir({self.folder!r})', )
+
+
+@pytest.mark.parametrize('kind', [_Intruder, _Evaluator])
+@pytest.mark.parametrize('legacy', [False, True])
+def test_nothing_in_a_released_file_runs(clip, clip_file, tmp_path, video,
+                                         legacy, kind):
+    model = release_model(clip, 'plain')
+    src, dst = tmp_path / 'evil.pth', tmp_path / 'dst.pth'
+    write_release_file(model, src, kind(tmp_path / 'ran'),
+                       _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(ValueError, match='--trust'):
+        load_checkpoint(str(src))  # as ever
+    convert(src, dst, 'release', 'vifi', '--clip', clip_file)
+    content = load_weights(str(src))
+    assert not (tmp_path / 'ran').exists()
+    assert isinstance(content['config'], Inert)
+    assert content['config']['TRAINER']['ViFi_CLIP']['USE'] == 'both'
+    assert isinstance(content['config']['EXTRA'], Inert)
+    assert content['max_accuracy'] == torch.tensor(71.2)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            logits(ours(dst)[0], video), model(video), **TOLERANCE)
+
+
+def _paths(files, folder):
+    """Command lines: SRC, DST, options, and what the refusal names."""
+    release, clip = files / 'plain.pth', files / 'clip.pt'
+    link, arch = folder / 'link.pth', folder / 'arch.json'
+    link.symlink_to('other.pth')
+    arch.write_text(json.dumps(ARCH))
+    (folder / 'to_arch.pth').symlink_to(arch)
+    (folder / 'there.pth').write_text('precious')
+    cut = folder / 'cut.pth'
+    cut.write_bytes(release.read_bytes()[:5000])
+    with_arch = ['--force', '--arch', arch]
+    o = folder / 'o.pth'
+    return {
+        'absent': (files / 'nowhere.pth', o, [], 'nowhere.pth'),
+        'itself': (release, release, ['--force'], 'DST'),
+        'clip': (release, clip, ['--force'], 'DST'),
+        'folder': (release, folder, ['--force'], 'DST'),
+        'unwritable': (release, '/proc/o.pth', [], 'DST'),
+        'empty': (release, '', [], 'DST'),
+        'exists': (release, folder / 'there.pth', [], '--force'),
+        'report exists': (release, o, ['--report', folder / 'there.pth'],
+                          '--report'),
+        'damaged': (cut, o, [], 'cut.pth'),
+        'kind': (release, o, ['--source=vifi'], '--source release'),
+        'arch': (release, o, ['--arch=ViT-B-61'], 'ViT-B-61'),
+        'ending': (release, folder / 'o.safetensors', [], 'o.safetensors'),
+        'drop': (release, o, ['--drop-prompts'], '--drop-prompts'),
+        'report': (release, o, ['--report', o], '--report'),
+        'report link': (release, link, [
+            '--report', folder / 'other.pth', '--force'], '--report'),
+        'arch over': (release, arch, with_arch, 'DST'),
+        'arch link': (release, folder / 'to_arch.pth', with_arch, 'DST'),
+        'arch report': (release, o, [*with_arch, '--report', arch],
+                        '--report'),
+    }
+
+
+@pytest.mark.parametrize('case', [
+    'absent', 'itself', 'clip', 'folder', 'unwritable', 'empty', 'exists',
+    'report exists', 'damaged', 'kind', 'arch', 'ending', 'drop', 'report',
+    'report link', 'arch over', 'arch link', 'arch report'])
+def test_refusals_write_nothing(files, tmp_path, capsys, case):
+    src, dst, more, names = _paths(files, tmp_path)[case]
+    before = {p: p.lstat().st_mtime_ns for f in (files, tmp_path)
+              for p in f.iterdir()}
+    refused_command(capsys, 'convert', src, dst, '--source=release',
+                    '--target=vifi', '--clip', files / 'clip.pt', *more,
+                    names=names)
+    assert before == {p: p.lstat().st_mtime_ns for f in (files, tmp_path)
+                      for p in f.iterdir()}
+
+
+def test_output_and_force(files, tmp_path, capsys):
+    out, report = tmp_path / 'new' / 'out.pth', tmp_path / 'r.json'
+    args = ('convert', files / 'deep.pth', out, '--source=release',
+            '--target=vifi', '--clip', files / 'clip.pt', '--report', report)
+    for more in [], ['--force']:
+        assert vifi(*args, *more) == 0
+        said = capsys.readouterr().out
+        for part in 'dropped: 2', 'missing: 1', '"{}."', str(out), str(report):
+            assert part in said
+        keys = torch.load(out, weights_only=True)['state_dict']
+        account = json.loads(report.read_text())
+        assert account['arch'] == ARCH
+        assert {key for keys in account['used'].values() for key in keys
+                } | set(account['missing']) == set(keys)
+        assert os.listdir(out.parent) == ['out.pth']
+
+
+def test_a_released_file_needs_its_own_base(files, clip, tmp_path, refused):
+    refused(files / 'plain.pth', 'release', names='--clip')
+    state = dict(clip.state_dict())
+    state['token_embedding.weight'] = torch.randn(49408, 64)
+    torch.save(state, tmp_path / 'other.pt')
+    del state['token_embedding.weight']
+    torch.save(state, tmp_path / 'none.pt')
+    for name in 'other.pt', 'none.pt':
+        refused(files / 'plain.pth', 'release', 'vifi', '--clip',
+                tmp_path / name, names=['--clip', name])
+
+
+def test_prompts_and_open_clip(files, add_model, tmp_path, refused):
+    args = files / 'deep.pth', 'release', 'open_clip', '--clip', \
+        files / 'clip.pt'
+    refused(*args, names='--drop-prompts')
+    dst = tmp_path / 'b.pt'
+    report = convert(args[0], dst, *args[1:], '--drop-prompts')
+    assert {'image_encoder.VPT', 'prompt_learner.ctx'} <= set(
+        report['dropped'])
+    add_model(files / 'arch.json')
+    open_clip.create_model('arch', pretrained=str(dst))
+
+
+def test_wrong_architectures(files, tmp_path, refused):
+    clip, gelu = files / 'clip.pt', files / 'gelu.json'
+    refused(clip, 'openai', 'vifi', '--arch=ViT-B-16-quickgelu', names=[
+        clip, 'ViT-B-16-quickgelu',
+        'visual.conv1.weight: file (128, 3, 8, 8), model (768, 3, 16, 16)',
+        'missing from the file: visual.transformer.resblocks.3'])
+    refused(clip, 'openai', 'vifi', '--arch', gelu, names='text_activation')
+    # the other way, for a reader that computes QuickGELU alone
+    dst = tmp_path / 'gelu.pth'
+    convert(clip, dst, 'open_clip', 'vifi', '--arch', gelu)
+    refused(dst, 'vifi', 'release', names='GELU and 2 heads')
+
+
+@pytest.mark.parametrize('name', [
+    'ViT-B-16', 'ViT-B-16-quickgelu', 'ViT-L-14-336-quickgelu', 'ViT-H-14',
+    'RN50-quickgelu'])
+def test_named_architectures_are_told_from_the_shapes(name):
+    assert infer_arch(expected_weights(name), 'quickgelu' in name, {}) == name
+
+
+@pytest.mark.parametrize('content', [
+    '3', '[]', '{', '{"embed_dim": "x", "vision_cfg": [], "text_cfg": 3}',
+    '{"embed_dim": 16, "vision_cfg": {"width": "a"}, "text_cfg": {}}',
+    json.dumps(dict(ARCH, vision_cfg=dict(ARCH['vision_cfg'],
+                                          head_width=0)))])
+def test_an_arch_file_that_is_none(clip_file, tmp_path, content, refused):
+    (tmp_path / 'arch.json').write_text(content)
+    refused(clip_file, 'openai', 'vifi', '--arch', tmp_path / 'arch.json',
+            names='arch')
+
+
+@pytest.mark.parametrize('content', [
+    '[]', '{', '{}', '{"weight_map": {}}', '{"weight_map": {"a": 3}}',
+    '{"weight_map": {"a": "part.bin"}}'])
+def test_an_index_that_is_none(tmp_path, content, refused):
+    folder = tmp_path / 'hub'
+    folder.mkdir()
+    (folder / 'pytorch_model.bin.index.json').write_text(content)
+    torch.save([torch.zeros(1)], folder / 'part.bin')
+    refused(folder, 'transformers', names=[folder])
+
+
+def test_a_file_of_what_was_trained(clip, clip_file, tmp_path, video, refused):
+    """Learnt prompts alone, as save_trainable_only leaves them."""
+    cfg = model_cfg(prompts=dict(length=3, depth=2), tune='prompts',
+                    save_trainable_only=True)
+    text = cfg['cls_head']['text_classifier']
+    text.update(arch=ARCH, class_names=NAMES, pretrained=clip_file)
+    cfg['backbone'].update(arch=ARCH, pretrained=clip_file)
+    cfg['cls_head']['in_channels'] = None
+    model = MODELS.build(cfg).eval()
+    for param in model.parameters():
+        if param.requires_grad:
+            torch.nn.init.normal_(param)
+    state = model.state_dict()
+    assert len(state) == 2
+    settings = collect_settings(model, cfg)
+    settings['fingerprint'] = fingerprint(
+        (n, p) for n, p in model.named_parameters() if n not in state)
+    src, dst = tmp_path / 'a.pth', tmp_path / 'b.pth'
+    torch.save(dict(state_dict=state, meta=dict(vifi_clip=settings)), src)
+    refused(src, 'vifi', names='--clip')
+    other = tmp_path / 'other.pt'
+    torch.save({k: v + 0.1 for k, v in clip.state_dict().items()}, other)
+    refused(src, 'vifi', 'vifi', '--clip', other, names=['--clip', other])
+    convert(src, dst, 'vifi', 'vifi', '--clip', clip_file)
+    whole, settings = ours(dst)
+    assert 'fingerprint' not in settings
+    torch.testing.assert_close(logits(whole, video), logits(model, video),
+                               **TOLERANCE)
+
+
+def _first(value):
+    def change(weight):
+        weight = weight.clone()
+        weight.view(-1)[0] = value
+        return weight
+    return change
+
+
+@pytest.mark.parametrize('key, change', [
+    (_KEY, _first(float('nan'))), (_KEY, _first(float('inf'))),
+    (_KEY, lambda w: w.double().fill_(1e300)), (_KEY, lambda w: w.long()),
+    (_KEY, lambda w: w.to(torch.complex64)), (_KEY, lambda w: w.to_sparse()),
+    (_KEY, lambda w: w.to('meta')), ('logit_scale', lambda w: torch.zeros(3)),
+    ('logit_scale', lambda w: torch.zeros(0))])
+def test_weights_that_are_no_numbers(clip, tmp_path, refused, key, change):
+    state = dict(clip.state_dict())
+    state[key] = change(state[key])
+    src = tmp_path / 'a.pt'
+    torch.save(state, src)
+    refused(src, 'openai', names=[src, key])
+    with pytest.raises(ValueError, match=key):
+        read_clip_state_dict(str(src))
+
+
+def test_prompts_that_are_no_numbers(files, tmp_path, refused):
+    content = dict(load_weights(str(files / 'deep.pth')), config=None)
+    content['model']['module.image_encoder.VPT'].fill_(float('nan'))
+    torch.save(content, tmp_path / 'a.pth')
+    refused(tmp_path / 'a.pth', 'release', 'vifi', '--clip',
+            files / 'clip.pt', names='image_encoder.VPT')
+
+
+def test_values_that_are_not_used_may_be_anything(clip, tmp_path):
+    """OpenAI's archives hold an attention mask of infinities."""
+    state = dict(clip.state_dict(), input_resolution=torch.tensor(32),
+                 attn_mask=torch.full((4, 4), float('-inf')))
+    torch.save(dict(state_dict=state, meta='of another project'),
+               tmp_path / 'a.pt')
+    convert(tmp_path / 'a.pt', tmp_path / 'b.pth', 'openai', 'vifi')
+
+
+def test_counts_of_a_resnet_are_no_fault(tmp_path):
+    model = CLIP(**dict(ARCH, vision_cfg=dict(
+        image_size=32, layers=[1, 1, 1, 1], width=16)))
+    torch.save(model.state_dict(), tmp_path / 'a.pt')
+    state = read_clip_state_dict(str(tmp_path / 'a.pt'))
+    assert state['visual.bn1.num_batches_tracked'] == 0
+
+
+@pytest.mark.parametrize('changes', [
+    {'visual.conv1.weight': torch.zeros(3)},
+    {'visual.conv1.weight': None},
+    {'visual.positional_embedding': torch.zeros(17)}])
+def test_shapes_that_make_no_tower(clip, tmp_path, changes, refused):
+    state = dict(clip.state_dict(), **changes)
+    save_file({k: v.contiguous() for k, v in state.items() if v is not None},
+              tmp_path / 'a.safetensors')
+    refused(tmp_path / 'a.safetensors', 'openai', names='--arch')
