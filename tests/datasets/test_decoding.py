@@ -13,7 +13,7 @@ from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
 
 from projects.vifi_clip.datasets import RepeatFrames
-from projects.vifi_clip.datasets.sample_rng import sample_rng
+from projects.vifi_clip.datasets.transforms import sample_rng
 
 CONFIGS = Path(__file__).parents[2] / 'configs/_base_'
 SIZE = (96, 64)

@@ -2,7 +2,7 @@
 import pytest
 from mmaction.registry import DATASETS
 
-from projects.vifi_clip.datasets.list_protocol import check_protocol
+from projects.vifi_clip.datasets.video_list import check_protocol
 
 BASE, NOVEL = ['jump', 'run'], ['sit', 'stand', 'walk']
 

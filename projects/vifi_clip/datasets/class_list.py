@@ -1,12 +1,11 @@
 """Class lists and per-class descriptions, read and checked."""
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 from ..files import csv_rows, holds_control, read_json, read_text, read_yaml
 
 PathLike = Union[str, Path]
-# Names, and where each stands ('line 3') for messages.
-Placed = Tuple[List[Any], List[str]]
+_TREES = {'.json': read_json, '.yaml': read_yaml, '.yml': read_yaml}
 
 
 def read_class_list(path: PathLike) -> List[str]:
@@ -27,7 +26,19 @@ def read_class_list(path: PathLike) -> List[str]:
         ValueError: If the file is malformed or of another kind, lists no
             class, or holds an empty or repeated name.
     """
-    names, places = _reader(path, _LIST_READERS)(Path(path))
+    path, places = Path(path), None
+    suffix = _suffix(path, ('.txt', '.csv', *_TREES))
+    if suffix == '.csv':
+        names, places = _read_csv(path)
+    elif suffix == '.txt':
+        # Blank lines at the end are an editor's habit; one in between would
+        # shift labels, so it stays and fails the check for empty names.
+        # Not splitlines(), which also splits inside names, at '\x85' say.
+        text = read_text(path, newline='').replace('\r\n', '\n').rstrip()
+        names = text.split('\n') if text else []
+        places = [f'line {i}' for i in range(1, len(names) + 1)]
+    else:
+        names = _TREES[suffix](path)
     return check_class_names(names, str(path), places)
 
 
@@ -47,14 +58,18 @@ def read_class_descriptions(path: PathLike) -> Dict[str, List[str]]:
         ValueError: If the file is malformed, a class is repeated or empty,
             or a class has no sentence or an empty one.
     """
-    data = _reader(path, _TREE_READERS)(Path(path))
+    data = _TREES[_suffix(Path(path), _TREES)](Path(path))
     if not isinstance(data, dict):
         raise ValueError(f'{path}: expected a mapping from class name to a '
                          f'list of sentences, got {_kind(data)}')
-    names = check_class_names(list(data), str(path))
+    for name, sentences in data.items():
+        if not isinstance(sentences, list) or not sentences or not all(
+                isinstance(text, str) and text.strip() for text in sentences):
+            raise ValueError(f'{path}: class {name!r}: expected a list of at '
+                             f'least one sentence, got {sentences!r}')
     return {
-        name: _check_sentences(sentences, f'{path}: class {name!r}')
-        for name, sentences in zip(names, data.values())
+        name: [text.strip() for text in sentences] for name, sentences in zip(
+            check_class_names(list(data), str(path)), data.values())
     }
 
 
@@ -81,10 +96,9 @@ def check_class_names(names: Sequence[str],
                          f'{_kind(names)}')
     if not names:
         raise ValueError(f'{source}: no class names; list at least one')
-    if places is None:
-        places = [f'item {i}' for i in range(len(names))]
     first_place: Dict[str, str] = {}
-    for name, place in zip(names, places):
+    for i, name in enumerate(names):
+        place = places[i] if places else f'item {i}'
         if not isinstance(name, str):
             raise ValueError(f'{source}, {place}: class name {name!r} is '
                              f'{_kind(name)}, not text; put it in quotes')
@@ -118,101 +132,45 @@ def check_class_name(name: str, place: str) -> None:
                          'missing?)')
 
 
-def _check_sentences(sentences: Any, where: str) -> List[str]:
-    if not isinstance(sentences, list) or not sentences:
-        raise ValueError(f'{where}: expected a list of at least one '
-                         f'sentence, got {sentences!r}')
-    for i, sentence in enumerate(sentences):
-        if not isinstance(sentence, str) or not sentence.strip():
-            raise ValueError(f'{where}, sentence {i}: expected text, got '
-                             f'{sentence!r}; write a sentence or take it out')
-    return [sentence.strip() for sentence in sentences]
-
-
-def _read_txt(path: Path) -> Placed:
-    # Blank lines at the end are an editor's habit; one in between would
-    # shift labels, so it stays and fails the check for empty names.
-    # Not splitlines(), which also splits inside names, at '\x85' say.
-    text = read_text(path, newline='').replace('\r\n', '\n').rstrip()
-    lines = text.split('\n') if text else []
-    return lines, [f'line {i}' for i in range(1, len(lines) + 1)]
-
-
-def _read_csv(path: Path) -> Placed:
+def _read_csv(path: Path) -> Tuple[List[str], List[str]]:
     rows = csv_rows(read_text(path), path)
     header = [column.strip() for column in next(rows, (1, []))[1]]
     if sorted(header) != ['id', 'name']:
         raise ValueError(f'{path}, line 1: the header is {",".join(header)!r}'
                          "; it must be 'id,name'")
-    found: Dict[int, Tuple[str, str]] = {}
+    classes: Dict[int, Tuple[str, str]] = {}  # name and place
     for number, row in rows:
         if not ''.join(row).strip():
             continue
         place = f'line {number}'
-        label, name = _parse_csv_row(row, header, f'{path}, {place}')
-        if label in found:
-            raise ValueError(f'{path}: id {label} stands both at '
-                             f'{found[label][1]} and at {place}; each class '
-                             'needs its own id')
-        found[label] = name, place
-    _check_ids(found, path)
-    placed = [found[label] for label in range(len(found))]
-    return [name for name, _ in placed], [place for _, place in placed]
-
-
-def _parse_csv_row(row: List[str], header: List[str],
-                   where: str) -> Tuple[int, str]:
-    if len(row) != len(header):
-        raise ValueError(
-            f'{where}: {len(row)} columns in {",".join(row)!r}, expected 2 '
-            '(id,name); a name that holds a comma must stand in "quotes"')
-    fields = dict(zip(header, row))
-    label = fields['id'].strip()
-    if not (label.isascii() and label.isdigit()):
-        raise ValueError(f'{where}: id {label!r} is not a whole number from 0')
-    return int(label), fields['name']
-
-
-def _check_ids(found: Dict[int, Tuple[str, str]], path: Path) -> None:
-    for label, (name, place) in found.items():
-        if label >= len(found):
-            missing = min(set(range(len(found))) - set(found))
+        if len(row) != len(header):
             raise ValueError(
-                f'{path}, {place}: id {label} ({name!r}), but the list has '
-                f'{len(found)} classes, so ids must be 0..{len(found) - 1}; '
-                f'id {missing} is missing')
+                f'{path}, {place}: {len(row)} columns in {",".join(row)!r}, '
+                'expected 2 (id,name); a name that holds a comma must stand '
+                'in "quotes"')
+        label = row[header.index('id')].strip()
+        if not (label.isascii() and label.isdigit()):
+            raise ValueError(f'{path}, {place}: id {label!r} is not a whole '
+                             'number from 0')
+        if int(label) in classes:
+            raise ValueError(f'{path}: id {label} stands both at '
+                             f'{classes[int(label)][1]} and at {place}; each '
+                             'class needs its own id')
+        classes[int(label)] = row[header.index('name')], place
+    missing = min(set(range(len(classes))) - set(classes), default=None)
+    if missing is not None:
+        raise ValueError(f'{path}: {len(classes)} classes, so ids must be '
+                         f'0..{len(classes) - 1}, but id {missing} is missing')
+    ordered = [classes[label] for label in range(len(classes))]
+    return [name for name, _ in ordered], [place for _, place in ordered]
 
 
-def _list_of(read_tree: Callable[[Path], Any]) -> Callable[[Path], Placed]:
-
-    def read(path: Path) -> Placed:
-        data = read_tree(path)
-        if not isinstance(data, list):
-            raise ValueError(f'{path}: expected a list of class names, got '
-                             f'{_kind(data)}')
-        return data, [f'item {i}' for i in range(len(data))]
-
-    return read
-
-
-_TREE_READERS = {
-    '.json': read_json,
-    '.yaml': read_yaml,
-    '.yml': read_yaml,
-}
-_LIST_READERS = {
-    '.txt': _read_txt,
-    '.csv': _read_csv,
-    **{suffix: _list_of(read) for suffix, read in _TREE_READERS.items()},
-}
-
-
-def _reader(path: PathLike, readers: Dict[str, Callable]) -> Callable:
-    suffix = Path(path).suffix.lower()
-    if suffix not in readers:
+def _suffix(path: Path, known: Iterable[str]) -> str:
+    suffix = path.suffix.lower()
+    if suffix not in known:
         raise ValueError(f'{path}: cannot read a {suffix or "nameless"} file '
-                         f'here; use one of {", ".join(readers)}')
-    return readers[suffix]
+                         f'here; use one of {", ".join(known)}')
+    return suffix
 
 
 def _kind(value: Any) -> str:

@@ -16,19 +16,20 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
+from mmaction.registry import DATASETS
 
 from ..errors import UserError
-from ..files import read_json
+from ..files import read_json, write_json
+from .video_dataset import CheckedVideoDataset
 
 SETTINGS = 'cache.json'
 VERSION = 1
-_SAME = dict(VideoReader='DecordInit')  # steps of the same pixels
 _NOTES = ('made_with', )  # for people; not compared
+_SAME = dict(VideoReader='DecordInit')  # steps of the same pixels
 
 
 def cache_key(filename: str, root: Optional[str]) -> str:
-    """A video's path from the folder of the videos, in one spelling, so that
-    the folder may move.
+    """Return a video's path below the folder of the videos, which may move.
 
     Args:
         filename (str): Path as a dataset gives it.
@@ -39,38 +40,24 @@ def cache_key(filename: str, root: Optional[str]) -> str:
 
 
 def pipeline_identity(pipeline: Sequence[Mapping]) -> List[dict]:
-    """What of a pipeline decides the pixels: without decoding once, which is
-    exact, and threads. VideoReader gives the frames of DecordInit, whose name
-    older caches have."""
+    """Return what of a pipeline decides the pixels.
+
+    Without decoding once, which is exact, and threads. VideoReader gives the
+    frames of DecordInit, whose name older caches have.
+    """
     steps = json.loads(json.dumps([dict(step) for step in pipeline]))
-    return [
-        dict({k: v for k, v in step.items() if k != 'num_threads'},
-             type=_SAME.get(step['type'], step['type'].removesuffix('Once')))
-        for step in steps if step['type'] != 'RepeatFrames'
-    ]
-
-
-def differences(made: Mapping, wanted: Mapping) -> List[str]:
-    """Where a cache's settings are not those wanted, in words."""
-    found = []
-    for name, value in wanted.items():
-        value = json.loads(json.dumps(value))
-        if name not in _NOTES and made.get(name) != value:
-            found.append(f'{name} is {_short(made.get(name))} in the cache '
-                         f'and {_short(value)} here')
-    return found
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) < 400 else f'{text[:400]} ...'
+    for step in steps:
+        step.pop('num_threads', None)
+        kind = step['type'].removesuffix('Once')
+        step['type'] = _SAME.get(kind, kind)
+    return [step for step in steps if step['type'] != 'RepeatFrames']
 
 
 class FrameCache:
     """Reads embeddings by the path of the video.
 
     Args:
-        folder (str): That ``tools/cache_frames.py`` wrote.
+        folder (str): That ``vifi-clip cache-frames`` wrote.
 
     Raises:
         UserError: It holds no cache.
@@ -81,26 +68,36 @@ class FrameCache:
         path = Path(folder, SETTINGS)
         if not path.is_file():
             raise UserError(f'{folder} holds no frame embeddings (no '
-                            f'{SETTINGS}); make them with tools/'
-                            f'cache_frames.py CONFIG none --out {folder}')
-        self.settings: Dict[str, Any] = _read(path)
+                            f'{SETTINGS}); make them with vifi-clip '
+                            f'cache-frames CONFIG none --out {folder}')
+        self.settings = _read(path)
         self.check(version=VERSION)
         self._arrays: Dict[str, np.ndarray] = {}
         self._places: Optional[Dict[str, Tuple[str, int]]] = None
         self._clashes: Dict[str, str] = {}
 
-    def check(self, **wanted: Any) -> None:
+    def check(self, **settings: Any) -> None:
         """Compare settings.
 
         Raises:
             UserError: One differs; the message names all that do.
         """
-        found = differences(self.settings, wanted)
-        if found:
+
+        def short(value: Any) -> str:
+            text = json.dumps(value)
+            return text if len(text) < 400 else f'{text[:400]} ...'
+
+        differences = []
+        for name, value in json.loads(json.dumps(settings)).items():
+            made = self.settings.get(name)
+            if name not in _NOTES and made != value:
+                differences.append(f'{name} is {short(made)} in the cache '
+                                   f'and {short(value)} here')
+        if differences:
             raise UserError(
-                f'{self.folder} does not fit: ' + '; '.join(found) +
-                '. Embed the frames anew with this config: tools/'
-                'cache_frames.py CONFIG CHECKPOINT --out ANOTHER_FOLDER')
+                f'{self.folder} does not fit: ' + '; '.join(differences) +
+                '. Embed the frames anew with this config: vifi-clip '
+                'cache-frames CONFIG CHECKPOINT --out ANOTHER_FOLDER')
 
     @property
     def places(self) -> Dict[str, Tuple[str, int]]:
@@ -112,20 +109,17 @@ class FrameCache:
         if self._places is None:
             self._places, sizes = {}, {}
             for path in sorted(Path(self.folder).glob('*.json')):
-                if path.name != SETTINGS:
-                    self._add(path, sizes)
+                if path.name == SETTINGS:
+                    continue
+                listing = _read(path, 'paths', 'sizes')
+                self._array(path.stem, len(listing['paths']))
+                for row, (key, size) in enumerate(
+                        zip(listing['paths'], listing['sizes'])):
+                    if sizes.setdefault(key, size) != size:
+                        self._clashes[key] = (f'{self._places[key][0]} and '
+                                              f'{path.stem}')
+                    self._places[key] = path.stem, row
         return self._places
-
-    def _add(self, path: Path, sizes: Dict[str, int]) -> None:
-        """The videos of one list."""
-        listing = _read(path, 'paths', 'sizes')
-        self._array(path.stem, len(listing['paths']))
-        for row, (key, size) in enumerate(
-                zip(listing['paths'], listing['sizes'])):
-            if sizes.setdefault(key, size) != size:
-                self._clashes[key] = (f'{self._places[key][0]} and '
-                                      f'{path.stem}')
-            self._places[key] = path.stem, row
 
     def check_holds(self, keys: Sequence[str], source: str) -> None:
         """Check that every video of a list is there.
@@ -143,12 +137,12 @@ class FrameCache:
             raise UserError(
                 f'{self.folder} has no embeddings of {len(absent)} of the '
                 f'{len(keys)} videos of {source}: {shown}. Embed that list '
-                'too (tools/cache_frames.py goes on in the same folder)')
-        twice = [key for key in keys if key in self._clashes]
+                'too (vifi-clip cache-frames goes on in the same folder)')
+        twice = next((key for key in keys if key in self._clashes), None)
         if twice:
             raise UserError(
-                f'{self.folder} has two different videos called {twice[0]}, '
-                f'from two folders (in {self._clashes[twice[0]]}): keep the '
+                f'{self.folder} has two different videos called {twice}, '
+                f'from two folders (in {self._clashes[twice]}): keep the '
                 'embeddings of each folder of videos in a cache of its own')
 
     def __getitem__(self, key: str) -> np.ndarray:
@@ -162,14 +156,12 @@ class FrameCache:
             path = Path(self.folder, f'{name}.npy')
             try:
                 array = np.load(path, mmap_mode='r')
+                if rows not in (None, len(array)):
+                    raise ValueError(f'{len(array)} rows of {rows} videos')
             except (OSError, ValueError) as error:
                 raise UserError(f'{path} is damaged ({error}): delete it and '
                                 f'{name}.json, and embed its list '
                                 'anew') from error
-            if rows is not None and len(array) != rows:
-                raise UserError(f'{path} has {len(array)} rows, its .json '
-                                f'{rows} videos: delete both, and embed the '
-                                'list anew')
             self._arrays[name] = array
         return self._arrays[name]
 
@@ -179,13 +171,13 @@ class FrameCache:
 
 
 def _read(path: Path, *names: str) -> Dict[str, Any]:
-    """A JSON object of a cache that has all of these names."""
-    found = read_json(path)
-    if not isinstance(found, dict) or any(n not in found for n in names):
-        wanted = f' with {" and ".join(names)}' if names else ''
-        raise UserError(f'{path} is no object{wanted}: not a file of a cache, '
-                        'or damaged; take it out of the folder')
-    return found
+    """Read a JSON object of a cache that has all of these names."""
+    value = read_json(path)
+    if not isinstance(value, dict) or any(n not in value for n in names):
+        lacking = f' with {" and ".join(names)}' if names else ''
+        raise UserError(f'{path} is no object{lacking}: not a file of a '
+                        'cache, or damaged; take it out of the folder')
+    return value
 
 
 class FrameCacheWriter:
@@ -217,7 +209,6 @@ class FrameCacheWriter:
         digest = hashlib.sha256(text.encode()).hexdigest()
         self.name = f'{Path(ann_file).stem}-{digest[:12]}'
         self._head = dict(list=str(ann_file), sha256=digest)
-        self.folder.mkdir(parents=True, exist_ok=True)
         if (self.folder / SETTINGS).exists():
             FrameCache(folder).check(**settings)
         else:
@@ -234,8 +225,12 @@ class FrameCacheWriter:
         rows, note = self._path('.npy.part'), self._path('.note.part')
         shape = (len(self.keys), settings['num_frames'],
                  settings['embed_dim'])
-        if rows.is_file() and note.is_file() and _is_whole(rows):
-            self.done = min(_read(note, 'done')['done'], len(self.keys))
+        if rows.is_file() and note.is_file():
+            try:
+                np.load(rows, mmap_mode='r')
+                self.done = min(_read(note, 'done')['done'], len(self.keys))
+            except (OSError, ValueError):
+                pass  # shorter than its head says: begin anew
         self._rows = np.lib.format.open_memmap(
             rows, 'r+' if self.done else 'w+', settings['dtype'],
             None if self.done else shape)
@@ -244,10 +239,7 @@ class FrameCacheWriter:
         self._noted = self.done
 
     def append(self, rows: np.ndarray) -> None:
-        """Write the next videos.
-
-        Args:
-            rows (np.ndarray): [n, T, D].
+        """Write the next videos, [n, T, D].
 
         Raises:
             UserError: A value is not finite in the cache's type.
@@ -278,23 +270,60 @@ class FrameCacheWriter:
         self._rows.flush()
         del self._rows
         os.replace(self._path('.npy.part'), self._path('.npy'))
-        write_json(
-            self._path('.json'),
-            dict(self._head, paths=self.keys, sizes=self.sizes))
+        write_json(self._path('.json'),
+                   dict(self._head, paths=self.keys, sizes=self.sizes))
         self._path('.note.part').unlink(missing_ok=True)
 
 
-def _is_whole(path: Path) -> bool:
-    """Whether an array's file is as long as its head says."""
-    try:
-        np.load(path, mmap_mode='r')
-    except (OSError, ValueError):
-        return False
-    return True
+@DATASETS.register_module()
+class CachedVideoDataset(CheckedVideoDataset):
+    """CheckedVideoDataset that reads embeddings instead of videos.
 
+    For training behind an image tower that does not change, without
+    augmentation. A sample's ``inputs`` are [T, D], for the backbone
+    ``FrameEmbeddings``. Any list will do whose videos are in the cache, with
+    any classes; the videos need not be there.
 
-def write_json(path: Path, data: Mapping) -> None:
-    """Write a file at once or not at all."""
-    part = path.with_name(path.name + '.tmp')
-    part.write_text(json.dumps(data, indent=1), encoding='utf-8')
-    os.replace(part, path)
+    Args:
+        ann_file (str): As CheckedVideoDataset.
+        pipeline (list): Behind the embeddings, which it finds as ``imgs``.
+            Defaults to PackActionInputs alone.
+        cache (str): Folder that ``vifi-clip cache-frames`` wrote.
+        source_pipeline (list[dict], optional): What the frames must have
+            been read by. Not checked by default.
+        kwargs: As CheckedVideoDataset.
+
+    Raises:
+        UserError: There is no cache, it was made by another pipeline, or it
+            lacks videos of the list.
+    """
+
+    def __init__(self,
+                 ann_file: str,
+                 pipeline: Sequence = (dict(type='PackActionInputs'), ),
+                 *,
+                 cache: str,
+                 source_pipeline: Optional[Sequence[Mapping]] = None,
+                 **kwargs) -> None:
+        self.cache = FrameCache(cache)
+        if source_pipeline is not None:
+            self.cache.check(pipeline=pipeline_identity(source_pipeline))
+        super().__init__(ann_file, list(pipeline), **kwargs)
+
+    def load_data_list(self) -> List[dict]:
+        """As CheckedVideoDataset, with ``cache_key`` of each video."""
+        videos = super().load_data_list()
+        root = self.data_prefix.get('video')
+        for video in videos:
+            video['cache_key'] = cache_key(video['filename'], root)
+        self.cache.check_holds([video['cache_key'] for video in videos],
+                               self.ann_file)
+        return videos
+
+    def _on_local_disk(self) -> bool:
+        return False  # the videos are not looked for
+
+    def _run(self, idx: int, source: Optional[str] = None) -> Any:
+        info = self.get_data_info(idx)
+        info['imgs'] = self.cache[info['cache_key']]
+        return self.pipeline(info)

@@ -1,8 +1,9 @@
 """Where a list of videos comes from."""
-import hashlib
 import json
 from pathlib import Path
 from typing import Dict
+
+from ..files import sha256_of
 
 # The paper's released list; the same with labels that fit the file names;
 # made from a data set's official annotations, or from a CSV of one's own.
@@ -24,7 +25,7 @@ def list_origin(path: str) -> Dict[str, str]:
     file = Path(path)
     if not file.is_file():  # on another server
         return dict(file=file.name, sha256='', origin=UNKNOWN)
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    digest = sha256_of(file)
     entry = dict(file=file.name, sha256=digest, origin=UNKNOWN)
     try:
         manifest = json.loads(file.with_name('manifest.json').read_text())
@@ -37,6 +38,4 @@ def list_origin(path: str) -> Dict[str, str]:
     if made_from not in (RELEASE, OFFICIAL):
         return entry
     origin = FIXED if options.get('fix_labels') else made_from
-    if not same:
-        origin = CHANGED
-    return dict(entry, origin=origin, dataset=dataset)
+    return dict(entry, origin=origin if same else CHANGED, dataset=dataset)

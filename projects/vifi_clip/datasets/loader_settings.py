@@ -31,14 +31,10 @@ _LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
 def usable_cores(root: str = '/sys/fs/cgroup') -> int:
-    """Cores that this process may use.
+    """Return the number of cores that this process may use.
 
-    Args:
-        root (str): Where control groups are mounted.
-
-    Returns:
-        int: The smaller of the affinity (Slurm, taskset) and the quota of
-        the control group (containers), rounded up; at least 1.
+    It is the smaller of the affinity (Slurm, taskset) and the quota of the
+    control group (containers, mounted at ``root``), rounded up; at least 1.
     """
     if hasattr(os, 'sched_getaffinity'):
         cores = len(os.sched_getaffinity(0))
@@ -66,7 +62,7 @@ def _quota(root: Path) -> Optional[float]:
 
 
 def processes_here(environ: Optional[Mapping[str, str]] = None) -> int:
-    """Processes of this job on this machine, as the launcher says.
+    """Return the processes of this job on this machine, as its launcher says.
 
     Args:
         environ (Mapping[str, str], optional): Defaults to the environment.
@@ -88,7 +84,7 @@ def processes_here(environ: Optional[Mapping[str, str]] = None) -> int:
 
 
 def choose_workers(cores: int, processes: int, accelerator: bool) -> int:
-    """Data workers of each process; see the module's table.
+    """Return the data workers of each process; see the module's table.
 
     Args:
         cores (int): C.

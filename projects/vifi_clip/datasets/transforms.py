@@ -1,19 +1,62 @@
-"""Transforms that MMAction2 lacks.
+"""Transforms that MMAction2 lacks: sampling, decoding once, colours, captions.
 
-Greyscale is not among them: ``dict(type='TorchVisionWrapper',
+Decoding once: MMAction2's decoders take the frames in the order in which the
+views name them. Four interleaved views run through the video four times, for
+going back means to decode anew from the last key frame; and the repeated
+frames of a video shorter than the sampling are resized and jittered one by
+one. Here the frames that differ are decoded in the order of time, pass the
+pipeline once, and :class:`RepeatFrames` puts them, by reference, where the
+views want them.
+
+    dict(type='VideoReader'),
+    dict(type='SparseSampleViews', num_frames=16, num_views=4),
+    dict(type='DecordDecodeOnce'),
+    ...
+    dict(type='RepeatFrames'),
+    dict(type='FormatShape', input_format='NCHW'),
+
+Greyscale is not among these: ``dict(type='TorchVisionWrapper',
 op='RandomGrayscale', p=0.2)`` draws once for the whole clip.
 """
 import hashlib
 import os.path as osp
+import random
+from contextlib import contextmanager
+from typing import Iterator, Optional, Union
 
 import cv2
 import numpy as np
-from mmaction.datasets.transforms import SampleFrames
+import torch
+from mmaction.datasets.transforms import (DecordDecode, OpenCVDecode,
+                                          PyAVDecode, SampleFrames)
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 from torchvision import transforms
 
-from .sample_rng import sample_rng
+from ..architectures import build_tokenizer
+
+_REPEATS = 'frame_repeats'
+
+
+@contextmanager
+def sample_rng(*key: int) -> Iterator[None]:
+    """Seed ``random``, numpy and torch (CPU) from a key of whole numbers.
+
+    On leaving, all three generators are as they were before, so that with
+    ``num_workers=0`` the training loop's own draws go on.
+    """
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    seeds = np.random.SeedSequence(key).generate_state(3)
+    with torch.random.fork_rng(devices=[]):
+        try:
+            random.seed(int(seeds[0]))
+            np.random.seed(seeds[1])
+            # torch.manual_seed would reseed the GPUs too.
+            torch.default_generator.manual_seed(int(seeds[2]))
+            yield
+        finally:
+            random.setstate(python_state)
+            np.random.set_state(numpy_state)
 
 
 @TRANSFORMS.register_module()
@@ -71,14 +114,7 @@ class SparseSampleViews(SampleFrames):
         self.seed = seed
 
     def transform(self, results: dict) -> dict:
-        """Choose the frames of one video.
-
-        Args:
-            results (dict): Sample information.
-
-        Returns:
-            dict: The same, with the keys above added.
-        """
+        """Choose the frames of one video."""
         total = results['total_frames']
         if total < 1:
             raise ValueError(
@@ -115,6 +151,108 @@ class SparseSampleViews(SampleFrames):
         return (f'{self.__class__.__name__}(num_frames={self.num_frames}, '
                 f'num_views={self.num_views}, mode={self.mode!r}, '
                 f'seed={self.seed})')
+
+
+class _Once:
+    """A reader of MMAction2 that is asked for each frame once, in order.
+
+    ``frame_inds`` stays what the sampling chose; ``frame_repeats`` ([M], int)
+    says which of the U decoded frames stands at each of its M places.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Decode ``frame_inds`` ([M]) to ``imgs``, a list of U frames."""
+        wanted = np.asarray(results['frame_inds']).reshape(-1)
+        unique, places = np.unique(wanted, return_inverse=True)
+        results['frame_inds'] = unique
+        results = super().transform(results)
+        results['frame_inds'] = wanted
+        results[_REPEATS] = places.reshape(-1)
+        return results
+
+
+@TRANSFORMS.register_module()
+class DecordDecodeOnce(_Once, DecordDecode):
+    """DecordDecode for :class:`RepeatFrames`; see the module."""
+
+
+@TRANSFORMS.register_module()
+class OpenCVDecodeOnce(_Once, OpenCVDecode):
+    """OpenCVDecode for :class:`RepeatFrames`; see the module."""
+
+
+class _PyAVWanted(PyAVDecode):
+    """PyAVDecode that turns into RGB, and keeps, only the frames asked for;
+    MMAction2's does so with every frame up to the last of them."""
+
+    def transform(self, results: dict) -> dict:
+        container, wanted = results['video_reader'], results['frame_inds']
+        if self.mode != 'accurate':
+            return super().transform(results)
+        if self.multi_thread:
+            container.streams.video[0].thread_type = 'AUTO'
+        kept, left = [], set(wanted.tolist())
+        for index, frame in enumerate(container.decode(video=0)):
+            if index in left:
+                kept.append(frame.to_rgb().to_ndarray())
+                left.remove(index)
+            if not left:
+                break
+        if left:  # fewer frames than the container says: as MMAction2 does
+            container.seek(0)
+            return super().transform(results)
+        results.update(
+            imgs=kept,
+            video_reader=None,
+            original_shape=kept[0].shape[:2],
+            img_shape=kept[0].shape[:2])
+        return results
+
+
+@TRANSFORMS.register_module()
+class PyAVDecodeOnce(_Once, _PyAVWanted):
+    """PyAVDecode for :class:`RepeatFrames`; see the module."""
+
+
+@TRANSFORMS.register_module()
+class RepeatFrames(BaseTransform):
+    """Put frames that were decoded once where the views want them.
+
+    Stands before FormatShape, which makes the only copy, and before what
+    changes each frame in its own way (FrameColorJitter). Everything between
+    the reader and this must treat the frames of a clip alike, as MMAction2's
+    crops and flips do. After transforms that give C crops,
+    crop by crop, each crop is repeated on its own. Behind any other reader
+    it does nothing.
+
+    Required key is ``imgs`` (C * U frames); modified keys are ``imgs`` (list
+    of C * M), and ``crop_bbox`` where ThreeCrop set it.
+
+    Raises:
+        ValueError: The number of frames is no multiple of U: a transform
+            before this one added or dropped frames.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Repeat the frames of one video."""
+        places = results.pop(_REPEATS, None)
+        if places is None:
+            return results
+        imgs, unique = results['imgs'], int(places.max()) + 1
+        if len(imgs) % unique:
+            raise ValueError(
+                f'RepeatFrames: {unique} frames were decoded and {len(imgs)} '
+                'arrive, which is no whole number of crops; put the '
+                'transform that adds or drops frames after RepeatFrames')
+        crops = np.arange(len(imgs) // unique)[:, None] * unique
+        order = (crops + places).reshape(-1)  # [C, M] to [C*M]
+        results['imgs'] = [imgs[i] for i in order]
+        if 'crop_bbox' in results and len(results['crop_bbox']) == len(imgs):
+            results['crop_bbox'] = results['crop_bbox'][order]
+        return results
+
+    def __repr__(self) -> str:
+        return f'{self.__class__.__name__}()'
 
 
 @TRANSFORMS.register_module()
@@ -205,3 +343,55 @@ def adjust_hue(frame: np.ndarray, turn: float) -> np.ndarray:
 
 # In the order in which torchvision numbers them.
 _ADJUST = (adjust_brightness, adjust_contrast, adjust_saturation, adjust_hue)
+
+
+@TRANSFORMS.register_module()
+class OpenCLIPTokenize(BaseTransform):
+    """Tokenize a caption as an OpenCLIP architecture reads it.
+
+    A caption with more tokens than the context is cut, and the end-of-text
+    token put last, as CLIP and every published retrieval result have it.
+
+    Required keys are ``text`` (str) and, for messages, ``filename``; ``text``
+    becomes the token ids, int64 [L].
+
+    Args:
+        arch (str | dict): OpenCLIP model name, architecture dict or JSON
+            file, the same as the model's.
+        tokenizer (str, optional): Folder or hub name of a Hugging Face
+            tokenizer; see :func:`~..architectures.build_tokenizer`. Defaults
+            to None: the one that the architecture names.
+        context_length (int, optional): L. Defaults to None: the
+            architecture's.
+
+    Raises:
+        ValueError: An unknown arch, a tokenizer that cannot be loaded, a
+            context without room for a word, or an empty caption.
+    """
+
+    def __init__(self,
+                 arch: Union[str, dict],
+                 tokenizer: Optional[str] = None,
+                 context_length: Optional[int] = None) -> None:
+        if context_length is not None and (not isinstance(context_length, int)
+                                           or context_length < 3):
+            raise ValueError('context_length must be an integer from 3 (a '
+                             'word between start and end), got '
+                             f'{context_length!r}')
+        self.tokenizer = build_tokenizer(arch, tokenizer)
+        self.context_length = context_length or self.tokenizer.context_length
+
+    def transform(self, results: dict) -> dict:
+        """Replace ``text`` by its token ids."""
+        text = results['text']
+        if not isinstance(text, str) or not text.strip():
+            raise ValueError(f'{results.get("filename", "video")}: its '
+                             f'caption is {text!r}; give it a text or delete '
+                             'it from the annotation file')
+        tokens = self.tokenizer([text], context_length=self.context_length)
+        results['text'] = tokens[0]  # [1, L] -> [L]
+        return results
+
+    def __repr__(self) -> str:
+        return (f'{self.__class__.__name__}('
+                f'context_length={self.context_length})')

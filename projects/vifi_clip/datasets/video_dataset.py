@@ -1,20 +1,24 @@
 """MMAction2's VideoDataset, made to survive bad lists and bad videos."""
+import logging
 import os.path as osp
 from contextlib import nullcontext
-from typing import Any, ContextManager, List, Optional, Sequence, Union
+from typing import (Any, ContextManager, Dict, List, Optional, Sequence,
+                    Union)
 
 import torch
 from mmaction.datasets import VideoDataset
 from mmaction.registry import DATASETS
+from mmengine.logging import print_log
+from torch import Tensor
 
 from ..errors import UnreadableVideo, UserError
-from .bad_videos import BadVideos
 from .class_list import read_class_list
-from .list_protocol import check_protocol
-from .sample_rng import sample_rng
-from .video_list import (check_ann_file, check_video_root, find_missing,
-                         read_video_list)
+from .transforms import sample_rng
+from .video_list import (check_ann_file, check_protocol, check_video_root,
+                         find_missing, read_video_list)
 from .video_reader import reads_local_files, run_pipeline
+
+_SHOWN = 5  # file names in a message
 
 
 @DATASETS.register_module()
@@ -28,9 +32,9 @@ class CheckedVideoDataset(VideoDataset):
       sample, until more than ``max_bad_ratio`` of the list is bad;
     - in test: an error, or counted as wrong (``on_bad_video``).
 
-    Only what goes wrong in transforms that read the video
-    (:data:`~.video_reader.READERS`) makes a video bad; any other
-    error of the pipeline is raised as it is.
+    Only what goes wrong in steps that read the video
+    (:data:`~.video_reader.READERS`) makes it bad; any other error of the
+    pipeline is raised as it is.
 
     Args:
         ann_file (str): List of ``path label`` lines; paths may hold spaces.
@@ -56,7 +60,7 @@ class CheckedVideoDataset(VideoDataset):
         FileNotFoundError: If the list, the class file or the video folder
             is absent, or in test mode a video.
         ValueError: If an argument, the list or the class file is malformed.
-        RuntimeError: If too many videos are bad, or one in test mode.
+        UserError: If too many videos are bad, or one in test mode.
     """
 
     def __init__(self,
@@ -73,33 +77,29 @@ class CheckedVideoDataset(VideoDataset):
         self.max_bad_ratio = max_bad_ratio
         self.on_bad_video = on_bad_video
         self.seed = seed
-        self._check_settings(kwargs)
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
-        self._drawn = (0, 0)  # index asked for, replacements drawn
-        super().__init__(ann_file, pipeline, **kwargs)
-        if self.class_names:
-            self._metainfo['classes'] = self.class_names
-
-    def _check_settings(self, kwargs: dict) -> None:
-        if not 0 <= self.max_bad_ratio <= 1:
+        if not 0 <= max_bad_ratio <= 1:
             raise ValueError('max_bad_ratio must be from 0 to 1, got '
-                             f'{self.max_bad_ratio!r}')
-        if self.on_bad_video not in ('error', 'count_as_wrong'):
+                             f'{max_bad_ratio!r}')
+        if on_bad_video not in ('error', 'count_as_wrong'):
             raise ValueError("on_bad_video must be 'error' or "
-                             f"'count_as_wrong', got {self.on_bad_video!r}")
-        if self.on_bad_video != 'error' and not kwargs.get('test_mode'):
+                             f"'count_as_wrong', got {on_bad_video!r}")
+        if on_bad_video != 'error' and not kwargs.get('test_mode'):
             raise ValueError(
                 "on_bad_video='count_as_wrong' is for test_mode=True; in "
                 'training bad videos are replaced (see max_bad_ratio)')
-        if self.seed is not None and (not isinstance(self.seed, int)
-                                      or self.seed < 0):
+        if seed is not None and (not isinstance(seed, int) or seed < 0):
             raise ValueError('seed must be None or an integer from 0, got '
-                             f'{self.seed!r}')
+                             f'{seed!r}')
         num_classes = kwargs.get('num_classes')
         if self.class_names and num_classes not in (None, len(
                 self.class_names)):
             raise ValueError(f'num_classes={num_classes}, but class_file '
                              f'lists {len(self.class_names)} classes')
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+        self._drawn = (0, 0)  # index asked for, replacements drawn
+        super().__init__(ann_file, pipeline, **kwargs)
+        if self.class_names:
+            self._metainfo['classes'] = self.class_names
 
     def load_data_list(self) -> List[dict]:
         """Read the annotation list, checking every line.
@@ -115,13 +115,9 @@ class CheckedVideoDataset(VideoDataset):
             check_protocol(self.ann_file, self.class_names, self.class_file)
         if self.multi_class:
             return super().load_data_list()
-        num_classes = self.num_classes
-        if self.class_names:
-            num_classes = len(self.class_names)
         lines = read_video_list(
-            self.ann_file,
-            self.delimiter,
-            num_classes,
+            self.ann_file, self.delimiter,
+            len(self.class_names) if self.class_names else self.num_classes,
             allow_unlabelled=self.test_mode)
         return [
             dict(filename=osp.join(root or '', path), label=label)
@@ -133,33 +129,33 @@ class CheckedVideoDataset(VideoDataset):
         if self._fully_initialized:
             return
         super().full_init()
-        self._bad = BadVideos(self._filename, len(self))
-        if self._on_local_disk():
-            self._find_missing()
-
-    def _on_local_disk(self) -> bool:
-        return reads_local_files(self.pipeline.transforms)
-
-    def _find_missing(self) -> None:
+        # In shared memory, so that all workers and the main process count
+        # the same bad videos, whether they were forked or spawned.
+        self._bad = torch.zeros(len(self), dtype=torch.bool).share_memory_()
+        self._reasons: Dict[str, str] = {}  # as far as this process knows
+        if not self._on_local_disk():
+            return
         missing = find_missing([self._filename(i) for i in range(len(self))])
         if not missing:
             return
-        self._bad.add(missing, 'no such file')
+        self._add_bad(missing, 'no such file')
         if not self.test_mode:
             self._check_bound()
         elif self.on_bad_video == 'error':
             raise FileNotFoundError(
                 f'{len(missing)} of the {len(self)} videos of {self.ann_file} '
-                f'are absent: {self._bad.describe(missing)}; correct '
+                f'are absent: {self._describe(missing)}; correct '
                 'data_prefix=dict(video=...) or the list, or set '
                 "on_bad_video='count_as_wrong'")
+
+    def _on_local_disk(self) -> bool:
+        return reads_local_files(self.pipeline.transforms)
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch that ``seed`` is combined with.
 
         Args:
-            epoch (int): Epoch, from 0. Workers that are already running see
-                it too.
+            epoch (int): Epoch, from 0. Running workers see it too.
         """
         self._epoch.fill_(epoch)
 
@@ -167,7 +163,28 @@ class CheckedVideoDataset(VideoDataset):
     def bad_videos(self) -> List[str]:
         """list[str]: Files found bad so far, by any worker."""
         self.full_init()
-        return [self._filename(i) for i in self._bad.indices()]
+        return [self._filename(i) for i in self._bad_indices()]
+
+    def _bad_indices(self) -> List[int]:
+        return self._bad.nonzero()[:, 0].tolist()
+
+    def _add_bad(self, indices: List[int], reason: str) -> None:
+        self._bad[indices] = True
+        self._reasons.update((self._filename(i), reason) for i in indices)
+        print_log(
+            f'bad video {self._describe(indices)} [{int(self._bad.sum())} of '
+            f'{len(self)} are bad so far]', logger='current',
+            level=logging.WARNING)
+
+    def _describe(self, indices: Sequence[int]) -> str:
+        """Name the first few of some bad videos, with reasons."""
+        unknown = 'found by another process, see its log'
+        files = [self._filename(i) for i in indices[:_SHOWN]]
+        names = [f'{file} ({self._reasons.get(file, unknown)})'
+                 for file in files]
+        if len(indices) > _SHOWN:
+            names.append(f'and {len(indices) - _SHOWN} more')
+        return ', '.join(names)
 
     def __getitem__(self, idx: int) -> dict:
         """See :class:`mmengine.dataset.BaseDataset`."""
@@ -199,23 +216,18 @@ class CheckedVideoDataset(VideoDataset):
             draw another one, if the video is bad.
 
         Raises:
-            RuntimeError: If the video is bad in test mode, or makes too many
+            UserError: If the video is bad in test mode, or makes too many
                 bad ones in training.
         """
         if self.test_mode:
-            data = self._prepare_test(idx)
-            if isinstance(data, dict) and 'data_samples' in data:
-                # for messages and files that tell videos apart
-                data['data_samples'].set_metainfo(
-                    dict(filename=self._filename(idx)))
-            return data
-        if idx in self._bad:
+            return self._prepare_test(idx)
+        if self._bad[idx]:
             return None
         try:
             with self._rng(idx):
                 return self._run(idx)
         except UnreadableVideo as error:
-            self._bad.add([idx], error.reason)
+            self._add_bad([idx], error.reason)
             self._check_bound()
             return None
 
@@ -224,40 +236,47 @@ class CheckedVideoDataset(VideoDataset):
                             source)
 
     def _prepare_test(self, idx: int) -> Any:
-        if self.on_bad_video == 'count_as_wrong':
-            return self._run_or_stand_in(idx)
         try:
-            return self._run(idx)
+            if self.on_bad_video == 'count_as_wrong':
+                data = self._run_or_stand_in(idx)
+            else:
+                data = self._run(idx)
         except UnreadableVideo as error:
             raise UserError(
                 f'cannot read {self._filename(idx)}: {error.reason}; replace '
                 f'the file, delete its line from {self.ann_file}, or set '
                 "on_bad_video='count_as_wrong'") from error
+        if isinstance(data, dict) and 'data_samples' in data:
+            # for messages and files that tell videos apart
+            data['data_samples'].set_metainfo(
+                dict(filename=self._filename(idx)))
+        return data
 
     def _run_or_stand_in(self, idx: int) -> Any:
         for offset in range(len(self)):
             donor = (idx + offset) % len(self)
-            if donor in self._bad:
+            if self._bad[donor]:
                 continue
             try:
                 data = self._run(idx, source=self._filename(donor))
             except UnreadableVideo as error:
-                self._bad.add([donor], error.reason)
+                self._add_bad([donor], error.reason)
                 continue
             if donor != idx and data is not None:
                 data['data_samples'].set_metainfo(dict(bad_video=True))
             return data
         raise UserError(f'none of the {len(self)} videos of '
                         f'{self.ann_file} can be read: '
-                        f'{self._bad.describe(self._bad.indices())}')
+                        f'{self._describe(self._bad_indices())}')
 
     def _check_bound(self) -> None:
-        count = len(self._bad)
+        bad = self._bad_indices()
+        count = len(bad)
         if count > self.max_bad_ratio * len(self) or count == len(self):
             raise UserError(
                 f'{count} of the {len(self)} videos of {self.ann_file} are '
                 f'bad, more than max_bad_ratio={self.max_bad_ratio} allows: '
-                f'{self._bad.describe(self._bad.indices())}; check '
+                f'{self._describe(bad)}; check '
                 'data_prefix=dict(video=...), replace the files or delete '
                 'their lines, or raise max_bad_ratio')
 
@@ -268,13 +287,23 @@ class CheckedVideoDataset(VideoDataset):
         """See :meth:`mmengine.dataset.BaseDataset.get_subset_`."""
         self.full_init()
         super().get_subset_(indices)
-        self._bad = self._bad.subset(self._filename, indices)
+        self._bad = _part(self._bad, indices)
 
     def get_subset(self, indices: Union[Sequence[int],
                                         int]) -> 'CheckedVideoDataset':
         """See :meth:`mmengine.dataset.BaseDataset.get_subset`."""
         self.full_init()
         subset = super().get_subset(indices)
-        subset._bad = self._bad.subset(subset._filename, indices)
+        subset._bad = _part(self._bad, indices)
+        subset._reasons = dict(self._reasons)
         subset._epoch = self._epoch.clone().share_memory_()
         return subset
+
+
+def _part(flags: Tensor, indices: Union[Sequence[int], int]) -> Tensor:
+    """The flags of a subset, the first or last ``indices`` or those named."""
+    if not isinstance(indices, int):
+        part = flags[list(indices)]
+    else:
+        part = flags[:indices] if indices >= 0 else flags[indices:]
+    return part.clone().share_memory_()

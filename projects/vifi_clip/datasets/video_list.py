@@ -1,15 +1,24 @@
-"""Annotation lists of videos: parsed with line numbers, checked on disk."""
+"""Lists of videos: parsed with line numbers, checked on disk, and what the
+names of files in a list folder say about them."""
 import os
 import os.path as osp
 import re
 from collections import defaultdict
+from pathlib import Path
 from typing import Dict, List, NoReturn, Optional, Sequence, Set, Tuple
 
 from mmengine.fileio import list_from_file
 
+from .class_list import read_class_list
+
+TRAIN, TEST, UNKNOWN = 'train', 'test', 'unknown'
+_TEST_WORDS = ('val', 'valid', 'validation', 'eval', 'test', 'testlist')
+_TRAIN_WORDS = ('train', 'training', 'trainlist')
+
 
 def is_local(path: str) -> bool:
-    """Whether a path is on this machine's file system (not ``s3://...``)."""
+    """Return whether a path is on this machine's file system (not
+    ``s3://...``)."""
     return '://' not in path
 
 
@@ -61,19 +70,17 @@ def _parse_line(line: str, place: str, delimiter: str,
     def fail(problem: str, remedy: str) -> NoReturn:
         raise ValueError(f'{place}: {problem} in {line!r}; {remedy}')
 
-    path, found, label = line.rpartition(delimiter)
+    path, separator, label = line.rpartition(delimiter)
     path, label = path.strip(), label.strip()
-    if not found:
+    if not separator:
         fail('no label', f'write "path{delimiter}label" with a class index '
              f'as label, or set delimiter=... (now {delimiter!r})')
     if not path:
         fail('no path', f'write "path{delimiter}label"')
     # int() would also take '1_0', and digits of other scripts.
-    if not re.fullmatch(r'[+-]?[0-9]+', label):
-        fail(f'label {label!r} is not an integer',
+    if not re.fullmatch(r'\+?[0-9]+|-0+', label):
+        fail(f'label {label!r} is not a whole number from 0',
              'labels are class indices from 0')
-    if int(label) < 0:
-        fail(f'label {label} is negative', 'labels are class indices from 0')
     if num_classes is not None and int(label) >= num_classes:
         fail(
             f'label {label} is out of range',
@@ -94,7 +101,7 @@ def check_ann_file(ann_file: str) -> None:
     if is_local(ann_file) and not osp.isfile(ann_file):
         raise FileNotFoundError(
             f'no annotation file {osp.normpath(ann_file)!r}; '
-            'tools/make_splits.py writes the lists of known data sets, or set '
+            'vifi-clip splits writes the lists of known data sets, or set '
             'ann_file=... to a list of yours (relative to data_root, when '
             'that is set)')
 
@@ -134,27 +141,108 @@ def find_missing(paths: Sequence[str]) -> List[int]:
             by_folder[osp.dirname(path)].append(index)
     missing = []
     for folder, indices in by_folder.items():
-        names = _list_folder(folder)
-        missing += [i for i in indices if not _is_in(paths[i], names)]
+        names = _files_in(folder or '.')
+        for index in indices:
+            name = osp.basename(paths[index])
+            # A reader takes a path without extension for one with '.mp4'.
+            if name not in names and (osp.splitext(name)[1]
+                                      or f'{name}.mp4' not in names):
+                missing.append(index)
     return sorted(missing)
 
 
-def _list_folder(folder: str) -> Set[str]:
+def _files_in(folder: str) -> Set[str]:
     try:
-        with os.scandir(folder or '.') as entries:
-            return {entry.name for entry in entries if _is_file(entry)}
+        with os.scandir(folder) as entries:
+            # Only a link costs a call of its own; it may lead nowhere.
+            return {entry.name for entry in entries
+                    if (osp.isfile(entry.path) if entry.is_symlink()
+                        else entry.is_file())}
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return set()  # ValueError: a NUL in the path
 
 
-def _is_file(entry: os.DirEntry) -> bool:
-    # Only a link costs a call of its own; it may lead nowhere.
-    return (osp.isfile(entry.path) if entry.is_symlink()
-            else entry.is_file(follow_symlinks=False))
+# Names of files, as vifi-clip splits gives them
 
 
-def _is_in(path: str, names: Set[str]) -> bool:
-    name = osp.basename(path)
-    # A reader takes a path without extension for one with '.mp4'.
-    return name in names or (osp.splitext(name)[1] == ''
-                             and f'{name}.mp4' in names)
+def role_of(path: Path) -> Optional[str]:
+    """Return 'train' or 'test' as a list's name says; None if it does not."""
+    words = re.findall('[a-z]+', path.stem.lower())
+    train = any(word in _TRAIN_WORDS for word in words)
+    test = any(word in _TEST_WORDS for word in words)
+    return None if train == test else TRAIN if train else TEST
+
+
+def prefix_of(stem: str) -> str:
+    """Return what stands before 'train' or 'val': 'base', 'zero_shot_1', ''.
+    """
+    words = '|'.join(_TRAIN_WORDS + _TEST_WORDS)
+    return re.split(rf'(?:^|_)(?:{words})(?![a-z])', stem)[0]
+
+
+def has_own_labels(prefix: str) -> bool:
+    """Return whether a list's labels count within a part of the classes."""
+    return bool(re.fullmatch(r'base|novel|zero_shot(_\d+)?', prefix))
+
+
+def class_lists_in(folder: Path) -> List[Path]:
+    """Return the class lists in a folder, ascending by name."""
+    return sorted(path for path in folder.iterdir() if is_class_list(path))
+
+
+def is_class_list(path: Path) -> bool:
+    """Return whether a file is named as a class list."""
+    return path.suffix == '.txt' and 'classes' in re.findall(
+        '[a-z]+', path.stem.lower())
+
+
+def class_file_of(path: Path) -> Optional[Path]:
+    """Return the class list beside a list; None if there is none."""
+    prefix = prefix_of(path.stem)
+    names = [f'{prefix}_classes.txt'] if prefix else []
+    if prefix == 'few_shot':  # the small world's are over its target set
+        names.append('target_classes.txt')
+    if not has_own_labels(prefix):
+        names.append('classes.txt')
+    files = [path.with_name(name) for name in names]
+    return next((file for file in files if file.is_file()), None)
+
+
+def check_protocol(ann_file: str, class_names: Sequence[str],
+                   class_file: str) -> None:
+    """Refuse the list of one protocol with the classes of another.
+
+    Labels of ``base_val.txt`` count within the base half, so with all classes
+    they would be in range and mean something else. Goes by the names that
+    vifi-clip splits gives; other lists pass.
+
+    Args:
+        ann_file (str): List of videos.
+        class_names (Sequence[str]): Classes that it is read with.
+        class_file (str): Where these come from, for the message.
+
+    Raises:
+        ValueError: The class list beside ``ann_file`` that its labels count
+            in has another number of classes, or they are those of another
+            class list beside it.
+    """
+    path = Path(ann_file)
+    if role_of(path) is None:  # a name of the user's own
+        return
+    own = class_file_of(path)
+    if own is None:
+        return
+    numbered = read_class_list(own)
+    if list(class_names) == numbered:
+        return
+    # Names of the user's own for the same classes are welcome, but not those
+    # of another half, which may be as many.
+    others = [file for file in class_lists_in(path.parent)
+              if file.name != own.name.replace('.txt', '_words.txt')]
+    if len(numbered) != len(class_names) or any(
+            read_class_list(file) == list(class_names) for file in others):
+        raise ValueError(
+            f'{ann_file} numbers the {len(numbered)} classes of {own.name} '
+            f'beside it, but is read with the {len(class_names)} of '
+            f'{class_file}; it is a list of another protocol: give that class '
+            'list, or the list that belongs to yours')

@@ -33,11 +33,8 @@ class CheckedVideoTextDataset(CheckedVideoDataset, VideoTextDataset):
             ``max_bad_ratio``, ``seed``, ``test_mode``).
 
     Raises:
-        FileNotFoundError: If the list or the video folder is absent, or in
-            test mode a video.
         ValueError: If an argument or the list is malformed, or a video of a
             test list has several captions.
-        RuntimeError: If too many videos are bad, or one in test mode.
     """
 
     def __init__(self, ann_file: str, pipeline: List, **kwargs) -> None:
@@ -50,11 +47,7 @@ class CheckedVideoTextDataset(CheckedVideoDataset, VideoTextDataset):
         super().__init__(ann_file, pipeline, **kwargs)
 
     def load_data_list(self) -> List[dict]:
-        """Read the annotation file, checking every entry.
-
-        Returns:
-            list[dict]: ``filename``, ``text`` and ``label`` of each pair.
-        """
+        """Read ``filename``, ``text`` and ``label`` of each pair."""
         check_ann_file(self.ann_file)
         if self._on_local_disk():
             check_video_root(self.data_prefix.get('video'))
@@ -67,19 +60,18 @@ class CheckedVideoTextDataset(CheckedVideoDataset, VideoTextDataset):
 
 
 def video_id(filename: str) -> int:
-    """A number of 63 bits for a file name, the same in every process."""
+    """Return a number of 63 bits, the same in every process."""
     digest = hashlib.sha256(filename.encode()).digest()
     return int.from_bytes(digest[:8], 'big') >> 1
 
 
 def check_captions(captions: Any, path: str, one_each: bool = False) -> None:
-    """Check the content of an annotation file.
+    """Check what an annotation file of captions holds.
 
     Args:
-        captions (Any): What the JSON file holds.
+        captions (Any): The content of the JSON file.
         path (str): The file, for messages.
-        one_each (bool): Refuse a video with several captions. Defaults to
-            False.
+        one_each (bool): Refuse a video with several captions.
 
     Raises:
         ValueError: If it is not ``{"video0.mp4": ["caption", ...]}``; the
@@ -90,13 +82,10 @@ def check_captions(captions: Any, path: str, one_each: bool = False) -> None:
         kind = 'an empty object' if captions == {} else type(captions).__name__
         raise ValueError(f'{path} holds {kind}; it should be {form}')
     for video, texts in captions.items():
-        if not isinstance(texts, list) or not texts:
+        if not isinstance(texts, list) or not texts or not all(
+                isinstance(text, str) and text.strip() for text in texts):
             raise ValueError(f'{path}: {video!r} has {texts!r} where a list '
                              f'of captions should be: {form}')
-        for text in texts:
-            if not isinstance(text, str) or not text.strip():
-                raise ValueError(f'{path}: {video!r} has the caption '
-                                 f'{text!r}; give it a text or delete it')
         if one_each and len(texts) > 1:
             raise ValueError(
                 f'{path}: {video!r} has {len(texts)} captions. Recall is '

@@ -1,31 +1,22 @@
 """What can be wrong, how bad it is, and what to do about it."""
-from dataclasses import dataclass
-from typing import Dict, Tuple
+from typing import Dict, NamedTuple, Tuple
 
 PROBLEM, WARNING, INFO = 'problem', 'warning', 'info'
 LEVELS = (PROBLEM, WARNING, INFO)
 
 
-@dataclass(frozen=True)
-class Check:
-    """A kind of finding.
-
-    Args:
-        level (str): 'problem', 'warning' or 'info'.
-        title (str): A few words.
-        advice (str): What it means and what to do, in a sentence or two.
-    """
+class Check(NamedTuple):
+    """A kind of finding: its level, a title, what it means and what to do."""
 
     level: str
     title: str
     advice: str
 
 
-@dataclass(frozen=True, order=True)
-class Finding:
+class Finding(NamedTuple):
     """One thing that was found.
 
-    Args:
+    Attributes:
         check (str): Key in :data:`CHECKS`.
         subject (str): Video, class or list that it is about.
         detail (str): What is the matter.
@@ -45,102 +36,91 @@ class Finding:
 _GET_ANEW = 'Get the file anew, or train on the cleaned list.'
 # In the order of the report. The first group are states of a video.
 CHECKS: Dict[str, Check] = {
-    'missing':
-    Check(PROBLEM, 'Missing videos',
-          'Named by a list, but not on disk. ' + _GET_ANEW),
-    'empty':
-    Check(PROBLEM, 'Empty files', _GET_ANEW),
-    'cut_short':
-    Check(PROBLEM, 'AVI files cut short',
-          'The pictures run past the end of the file; decord would crash. ' +
-          _GET_ANEW),
-    'unreadable':
-    Check(PROBLEM, 'Unreadable videos',
-          'Neither decord nor PyAV can read them to the end. ' + _GET_ANEW),
-    'not_decord':
-    Check(
+    'missing': Check(
+        PROBLEM, 'Missing videos',
+        'Named by a list, but not on disk. ' + _GET_ANEW),
+    'empty': Check(PROBLEM, 'Empty files', _GET_ANEW),
+    'cut_short': Check(
+        PROBLEM, 'AVI files cut short',
+        'The pictures run past the end of the file; decord would crash. ' +
+        _GET_ANEW),
+    'unreadable': Check(
+        PROBLEM, 'Unreadable videos',
+        'Neither decord nor PyAV can read them to the end. ' + _GET_ANEW),
+    'not_decord': Check(
         PROBLEM, 'Videos that decord alone cannot read',
         'PyAV can: encode them anew (for example with ffmpeg -i IN -c:v '
         'libx264 OUT.mp4), or train with PyAVInit and PyAVDecode.'),
-    'crashed':
-    Check(PROBLEM, 'Videos that crash the decoder',
-          'They would end a training run. ' + _GET_ANEW),
-    'timed_out':
-    Check(
+    'crashed': Check(
+        PROBLEM, 'Videos that crash the decoder',
+        'They would end a training run. ' + _GET_ANEW),
+    'timed_out': Check(
         PROBLEM, 'Videos that take too long',
         'They may hang a training run. If the storage is slow or the videos '
         'are long, raise --timeout.'),
-    'damaged':
-    Check(
+    'damaged': Check(
         WARNING, 'Videos with damaged pictures',
         'decord conceals it and training goes on with them; --decode full '
         'found it. Get the files anew if you can.'),
-    'too_short':
-    Check(WARNING, 'Videos shorter than --min-frames',
-          'Sampling repeats frames in them.'),
-    'repeated_line':
-    Check(PROBLEM, 'Videos named twice in one list',
-          'The cleaned list keeps the first line.'),
-    'two_labels':
-    Check(
+    'too_short': Check(
+        WARNING, 'Videos shorter than --min-frames',
+        'Sampling repeats frames in them.'),
+    'repeated_line': Check(
+        PROBLEM, 'Videos named twice in one list',
+        'The cleaned list keeps the first line.'),
+    'two_labels': Check(
         PROBLEM, 'Videos with two labels',
         'Only you can tell which is right; cleaned lists do not decide '
         'between lists, and within one they keep the first line.'),
-    'same_bytes':
-    Check(
+    'same_bytes': Check(
         PROBLEM, 'Copies within one list',
         'The same bytes under several names. Cleaned training lists keep the '
         'first; test lists keep all, so that figures stay comparable.'),
-    'train_test':
-    Check(
+    'train_test': Check(
         PROBLEM, 'Leakage between training and test',
         'The same video, by name or by content, in a training and a test '
         'list. Cleaned training lists leave it out.'),
-    'group_leak':
-    Check(
+    'group_leak': Check(
         PROBLEM, 'UCF groups in training and test',
         'Clips of one group (v_CLASS_gNN_cMM) are cut from one recording. '
         'Use the official splits, or split by group; cleaned lists leave '
         'them in.'),
-    'base_novel':
-    Check(PROBLEM, 'Videos in both base and novel lists',
-          'The halves share no class, so they must share no video.'),
-    'shared_class':
-    Check(PROBLEM, 'Classes in both base and novel',
-          'Make the halves anew with tools/make_splits.py.'),
-    'label_range':
-    Check(PROBLEM, 'Labels beyond the class list',
-          'A list of another protocol, or the wrong class list?'),
-    'no_video':
-    Check(PROBLEM, 'Classes without a video',
-          'After leaving out unreadable videos.'),
-    'shots':
-    Check(PROBLEM, 'K-shot classes without K videos',
-          'Make the list anew with tools/make_splits.py.'),
-    'captions':
-    Check(PROBLEM, 'Videos without a proper caption',
-          'Each needs a list of at least one sentence.'),
-    'counts':
-    Check(PROBLEM, 'Counts unlike the published ones',
-          'The list is not the official one.'),
-    'train_test_look_alike':
-    Check(
+    'base_novel': Check(
+        PROBLEM, 'Videos in both base and novel lists',
+        'The halves share no class, so they must share no video.'),
+    'shared_class': Check(
+        PROBLEM, 'Classes in both base and novel',
+        'Make the halves anew with tools/make_splits.py.'),
+    'label_range': Check(
+        PROBLEM, 'Labels beyond the class list',
+        'A list of another protocol, or the wrong class list?'),
+    'no_video': Check(
+        PROBLEM, 'Classes without a video',
+        'After leaving out unreadable videos.'),
+    'shots': Check(
+        PROBLEM, 'K-shot classes without K videos',
+        'Make the list anew with tools/make_splits.py.'),
+    'captions': Check(
+        PROBLEM, 'Videos without a proper caption',
+        'Each needs a list of at least one sentence.'),
+    'counts': Check(
+        PROBLEM, 'Counts unlike the published ones',
+        'The list is not the official one.'),
+    'train_test_look_alike': Check(
         WARNING, 'Look-alikes in training and test',
         'The same pictures at the same length in another encoding: look at '
         'them. Cleaned lists leave them in.'),
-    'look_alike':
-    Check(WARNING, 'Look-alikes within one list',
-          'The same pictures in another encoding: look at them.'),
-    'imbalance':
-    Check(WARNING, 'Unbalanced training lists',
-          'The largest class has over ten times the videos of the smallest.'),
-    'shortfall':
-    Check(
+    'look_alike': Check(
+        WARNING, 'Look-alikes within one list',
+        'The same pictures in another encoding: look at them.'),
+    'imbalance': Check(
+        WARNING, 'Unbalanced training lists',
+        'The largest class has over ten times the videos of the smallest.'),
+    'shortfall': Check(
         INFO, 'Fewer videos than published',
         'Usual for Kinetics, whose links die: state the number with your '
         'figures.'),
-    'not_checked':
-    Check(INFO, 'Not checked', ''),
+    'not_checked': Check(INFO, 'Not checked', ''),
 }
 # States in which training cannot use a video.
 UNUSABLE = ('missing', 'empty', 'cut_short', 'unreadable', 'not_decord',

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.datasets.class_list import read_class_list
+from projects.vifi_clip.datasets.video_list import (TRAIN, TEST, UNKNOWN,
+                                                    check_ann_file,
+                                                    class_file_of,
+                                                    class_lists_in,
+                                                    has_own_labels,
+                                                    is_class_list, prefix_of,
+                                                    read_video_list, role_of)
+from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.files import read_json, read_text
-from projects.vifi_clip.datasets.video_list import (check_ann_file,
-                                                    read_video_list)
-from projects.vifi_clip.datasets.naming import (TEST, TRAIN, UNKNOWN,
-                                                class_file_of, class_lists_in,
-                                                part_of, prefix_of, role_of,
-                                                split_of)
 
 _MOST_DIGITS = 9  # of a label
 
@@ -23,7 +24,7 @@ _MOST_DIGITS = 9  # of a label
 class Entry:
     """One video in a list.
 
-    Args:
+    Attributes:
         number (int): Line of a text file, or position in a JSON file, from 1.
         path (str): As it stands there.
         label (int, optional): None where there is none.
@@ -37,7 +38,7 @@ class Entry:
 
     @property
     def key(self) -> str:
-        """The path in one spelling, as MMAction2's DecordInit opens it."""
+        """The path in one spelling, as a reader opens it."""
         path = posixpath.normpath(self.path)
         return path if posixpath.splitext(path)[1] else f'{path}.mp4'
 
@@ -46,7 +47,7 @@ class Entry:
 class VideoList:
     """A list with what is known about it.
 
-    Args:
+    Attributes:
         path (Path): The file.
         role (str): 'train', 'test' or 'unknown'.
         part (str): Which classes its labels count: 'base', 'novel',
@@ -76,17 +77,18 @@ class VideoList:
         return self.path.suffix == '.json'
 
     def place(self, entry: Entry) -> str:
-        """Where an entry stands, for messages."""
+        """Say where an entry stands, for messages."""
         return (f'{self.name}, item {entry.number}'
                 if self.is_json else f'{self.name}:{entry.number}')
 
     def class_name(self, label: int) -> str:
-        """Name of a label, where it has one."""
+        """Return the name of a label, where it has one."""
         known = self.classes is not None and label < len(self.classes)
         return self.classes[label] if known else f'label {label}'
 
     def meaning(self, label: Optional[int]) -> Any:
-        """A label's class name, or without class list (label, part)."""
+        """Return a label's class name, or without class list (label, part).
+        """
         if label is None:
             return None
         if self.classes is None:
@@ -95,24 +97,40 @@ class VideoList:
 
 
 def may_not_share(train: VideoList, test: VideoList) -> bool:
-    """Whether a video in both lists is a leak.
+    """Return whether a video in both lists is a leak.
 
     The splits of HMDB-51 and UCF-101 reuse each other's videos by design, and
     lists with captions are another task than lists with labels.
     """
-    if (train.role, test.role) != (TRAIN, TEST):
-        return False
-    return train.is_json == test.is_json and (
-        None in (train.split, test.split) or train.split == test.split)
+    return ((train.role, test.role) == (TRAIN, TEST)
+            and train.is_json == test.is_json
+            and (None in (train.split, test.split)
+                 or train.split == test.split))
 
 
-def load_lists(paths: Sequence[Tuple[Path, Optional[str]]],
+def find_lists(folder: Path) -> Tuple[List[Path], List[str]]:
+    """Return the lists in a folder, by their names, and names of text and
+    JSON files that are neither lists nor class lists."""
+    lists, others = [], []
+    for path in sorted(folder.iterdir()):
+        if (path.suffix in ('.txt', '.json') and path.is_file()
+                and not is_class_list(path) and path.name != 'manifest.json'):
+            (lists if role_of(path) else others).append(path)
+    if not lists:
+        raise UserError(
+            f'{folder}: no list of videos in it; expected names such as '
+            'train.txt, val.txt or val_split1.txt (vifi-clip splits writes '
+            'them); files with other names go to --train or --val')
+    return lists, [path.name for path in others]
+
+
+def load_lists(roles: Dict[Path, Optional[str]],
                class_file: Optional[Path] = None) -> List[VideoList]:
     """Read lists.
 
     Args:
-        paths (Sequence[tuple[Path, str | None]]): Files, each with its role
-            or None to take it from the name.
+        roles (dict[Path, str | None]): Files, each with its role, or None to
+            take it from the name.
         class_file (Path, optional): Class list of all of them. Defaults to
             None: the one that lies beside each.
 
@@ -127,23 +145,34 @@ def load_lists(paths: Sequence[Tuple[Path, Optional[str]]],
     """
     if class_file is not None:
         read_class_list(class_file)  # also where no list has labels
-        _check_one_part([path for path, _ in paths], class_file)
-    several = any(split_of(path.stem) for path, _ in paths)
-    known: Dict[str, Path] = {}
-    lists = []
-    for path, role in sorted(paths, key=lambda item: item[0].name):
-        twin = known.setdefault(path.name, path)
-        if twin is not path:
-            raise UserError(f'{twin} and {path}: two lists of one name; check '
-                            'them in two runs, or rename one')
-        role = role or role_of(path) or UNKNOWN
+        parts = {_part_of(prefix_of(path.stem), None): path.name
+                 for path in roles if path.suffix != '.json'}
+        if len(parts) > 1:
+            names = ' and '.join(list(parts.values())[:2])
+            raise UserError(
+                f'--classes {class_file} is one class list, but the labels '
+                f'of {names} count different classes; check them in two runs')
+    several = any(_split_of(path.stem) for path in roles)
+    lists: List[VideoList] = []
+    for path in sorted(roles, key=lambda item: item.name):
+        if lists and lists[-1].name == path.name:
+            raise UserError(f'{lists[-1].path} and {path}: two lists of one '
+                            'name; check them in two runs, or rename one')
+        role = roles[path] or role_of(path) or UNKNOWN
         lists.append(_load(path, role, class_file, several))
-    _check_class_files(class_files_of(lists))
+    # The report and the cleaned lists know a class list by its name.
+    known: Dict[str, Path] = {}
+    for path in class_files_of(lists):
+        twin = known.setdefault(path.name, path)
+        if twin.read_bytes() != path.read_bytes():
+            raise UserError(
+                f'{twin} and {path}: two class lists of one name that differ; '
+                'check their lists in two runs, or rename one')
     return lists
 
 
 def class_files_of(lists: Sequence[VideoList]) -> List[Path]:
-    """The class lists that belong to lists, ascending.
+    """Return the class lists that belong to lists, ascending.
 
     Those are the ones in use, and all beside a list unless another one was
     given for it.
@@ -156,49 +185,33 @@ def class_files_of(lists: Sequence[VideoList]) -> List[Path]:
     return sorted(files)
 
 
-def _check_class_files(files: Sequence[Path]) -> None:
-    """The report and the cleaned lists know a class list by its name."""
-    known: Dict[str, Path] = {}
-    for path in files:
-        twin = known.setdefault(path.name, path)
-        if twin.read_bytes() != path.read_bytes():
-            raise UserError(
-                f'{twin} and {path}: two class lists of one name that differ; '
-                'check their lists in two runs, or rename one')
+def _split_of(stem: str) -> Optional[int]:
+    """The number of the split that a list belongs to, where it says so."""
+    match = re.search(r'(?:split_?|(?:train|test)list)0*(\d+)', stem)
+    return int(match[1]) if match else None
 
 
-def _check_one_part(paths: Sequence[Path], class_file: Path) -> None:
-    parts = {
-        part_of(prefix_of(path.stem), None): path
-        for path in paths if path.suffix != '.json'
-    }
-    if len(parts) > 1:
-        names = ' and '.join(path.name for path in list(parts.values())[:2])
-        raise UserError(
-            f'--classes {class_file} is one class list, but the labels of '
-            f'{names} count different classes; check them in two runs')
+def _part_of(prefix: str, class_file: Optional[Path]) -> str:
+    """Which classes a list's labels count: 'base', ...; '' for all."""
+    if has_own_labels(prefix):
+        return prefix
+    own = class_file and class_file.name.endswith('_classes.txt')
+    return class_file.name[:-len('_classes.txt')] if own else ''
 
 
 def _load(path: Path, role: str, class_file: Optional[Path],
           several_splits: bool) -> VideoList:
     is_json = path.suffix == '.json'
     entries = (_read_json_list if is_json else _read_text_list)(path)
-    prefix = prefix_of(path.stem)
-    split = split_of(path.stem)
+    prefix, split = prefix_of(path.stem), _split_of(path.stem)
     if split is None and several_splits and prefix in ('base', 'novel',
                                                        'few_shot'):
         split = 1  # the paper draws these from the first split
     shots = re.search(r'(?:^|_)(\d+)_?shot', path.stem)
-    chosen = None if is_json else class_file or class_file_of(path, prefix)
-    return VideoList(
-        path=path,
-        role=role,
-        part=part_of(prefix, chosen),
-        split=split,
-        shots=int(shots[1]) if shots else None,
-        class_file=chosen,
-        classes=read_class_list(chosen) if chosen else None,
-        entries=entries)
+    chosen = None if is_json else class_file or class_file_of(path)
+    return VideoList(path, role, _part_of(prefix, chosen), split,
+                     int(shots[1]) if shots else None, chosen,
+                     read_class_list(chosen) if chosen else None, entries)
 
 
 def _read_text_list(path: Path) -> List[Entry]:
@@ -207,7 +220,13 @@ def _read_text_list(path: Path) -> List[Entry]:
              for number, line in enumerate(read_text(path).split('\n'), 1)
              if line.strip()]
     for number, line in lines:
-        _check_digits(line, f'{path}:{number}')
+        # No number that Python itself refuses to read, or that is no index.
+        digits = line.rstrip().rpartition(' ')[2].lstrip('+-')
+        if len(digits) > _MOST_DIGITS and re.fullmatch('[0-9]+', digits) and (
+                ' ' in line.strip()):
+            raise ValueError(f'{path}:{number}: label {digits[:20]}... has '
+                             f'{len(digits)} digits; labels are class indices '
+                             'from 0')
     # It checks the lines, passing over blank ones; above is where they stand
     # and what they say.
     pairs = read_video_list(str(path), allow_unlabelled=True)
@@ -215,17 +234,6 @@ def _read_text_list(path: Path) -> List[Entry]:
         Entry(number, video, label if label >= 0 else None, line)
         for (number, line), (video, label) in zip(lines, pairs, strict=True)
     ]
-
-
-def _check_digits(line: str, place: str) -> None:
-    """No number that Python itself refuses to read, or that is no index."""
-    _, found, label = line.rstrip().rpartition(' ')
-    digits = label.lstrip('+-')
-    if found and len(digits) > _MOST_DIGITS and re.fullmatch(
-            '[0-9]+', digits):
-        raise ValueError(
-            f'{place}: label {label[:20]}{"..." * (len(label) > 20)} has '
-            f'{len(digits)} digits; labels are class indices from 0')
 
 
 def _read_json_list(path: Path) -> List[Entry]:

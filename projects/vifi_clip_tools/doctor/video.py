@@ -1,19 +1,26 @@
-"""Look at one video: what it is, and whether training could read it."""
+"""Look at videos: what they are, and whether training could read them."""
+import faulthandler
 import hashlib
-import io
+import multiprocessing
 import os
 import re
+import signal
 import stat
+import sys
+from concurrent.futures import FIRST_COMPLETED, TimeoutError, wait
 from dataclasses import dataclass, replace
-from typing import Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
+from typing import Tuple
 
 import cv2
 import numpy as np
 
-from projects.vifi_clip.datasets.video_reader import check_file
+from projects.vifi_clip.datasets.video_reader import (check_file, is_whole,
+                                                      open_container,
+                                                      open_with_decord)
 from projects.vifi_clip.errors import UnreadableVideo
+
 from .fingerprint import fingerprint
-from .pool import Lost
 
 # Start, quarters and end. The fingerprint is of the quarters, as many videos
 # begin and end in black.
@@ -22,13 +29,7 @@ _PLACES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 @dataclass(frozen=True)
 class VideoJob:
-    """What to look at.
-
-    Args:
-        path (str): Video file.
-        full (bool): Decode all frames, not just five.
-        spare_decord (bool): Ask PyAV alone. Defaults to False.
-    """
+    """What to look at: a file; all frames, not just five; with PyAV alone."""
 
     path: str
     full: bool
@@ -39,7 +40,7 @@ class VideoJob:
 class Facts:
     """What is known of a video.
 
-    Args:
+    Attributes:
         status (str): 'ok', or the name of a check that it fails.
         detail (str): Why, for a status other than 'ok'.
         size (int, optional): Bytes.
@@ -47,7 +48,7 @@ class Facts:
         frames (int, optional): Number of frames.
         width, height (int, optional): Pixels.
         fps (float, optional): Frames per second, on average.
-        prints (bytes, optional): Fingerprint, see fingerprint.py.
+        prints (bytes, optional): See fingerprint.py.
         damage (str): What is wrong with the pictures though they decode.
     """
 
@@ -68,16 +69,17 @@ class Facts:
         return self.frames / self.fps if self.frames and self.fps else None
 
 
+@dataclass(frozen=True)
+class Lost:
+    """A job whose process died or was too slow, and how it ended."""
+
+    timed_out: bool
+    reason: str
+
+
 def check_video(job: VideoJob) -> Facts:
-    """Read a video as training does: decord, from the file's bytes.
-
-    Args:
-        job (VideoJob): What to look at.
-
-    Returns:
-        Facts: What was seen. decord may also crash the process or hang.
-    """
-    cv2.setNumThreads(1)  # there is a process for each CPU already
+    """Look at one video; decord may crash the process or hang."""
+    cv2.setNumThreads(1)  # there is a process for each core already
     try:
         # Reading a pipe or a device may never end.
         if not stat.S_ISREG(os.stat(job.path).st_mode):
@@ -92,49 +94,44 @@ def check_video(job: VideoJob) -> Facts:
         return Facts('unreadable', str(error))
     if not data:
         return Facts('empty', '0 bytes', size=0)
-    known = _identity(data)
+    known = dict(size=len(data), sha256=hashlib.sha256(data).hexdigest())
     try:
         check_file(data)
     except UnreadableVideo as error:
         return Facts('cut_short', error.reason, **known)
     if job.spare_decord:
-        return replace(_second_opinion(data), **known)
+        return replace(_with_pyav(data), prints=None, **known)
     try:
         seen = _with_decord(data, job.full)
         damage = _damage(data) if job.full else ''
         return Facts('ok', damage=damage, **known, **seen)
-    except ImportError:
-        return _without_decord(data, known)
+    except ImportError:  # not installed: training goes through PyAV
+        facts = replace(_with_pyav(data), **known)
+        return (replace(facts, status='ok', detail='')
+                if facts.status == 'not_decord' else facts)
     except MemoryError:  # this machine's fault, not the video's
         raise
     except Exception as error:
         why = f'decord: {_first_line(error)}'
-    other = _second_opinion(data)
-    return replace(other, detail=f'{why}; {other.detail}', **known)
+    facts = _with_pyav(data)
+    return replace(facts, prints=None, detail=f'{why}; {facts.detail}',
+                   **known)
 
 
-def after_loss(lost: Lost, other: Optional[Facts]) -> Facts:
-    """Facts on a video that decord crashed or hung on.
+def after_loss(lost: Lost, other: Any) -> Facts:
+    """Return the facts on a video that decord crashed or hung on.
 
     Args:
-        lost (Lost): What became of the worker.
-        other (Facts, optional): What PyAV alone says; None if it failed to
-            answer as well.
-
-    Returns:
-        Facts: With the status 'crashed' or 'timed_out'.
+        lost (Lost): What became of the process.
+        other (Facts | Lost): What PyAV alone says.
     """
     status = 'timed_out' if lost.timed_out else 'crashed'
-    if other is None:
+    if isinstance(other, Lost):
         return Facts(status, f'{lost.reason}; PyAV too')
     if other.status in ('missing', 'empty', 'cut_short'):
         return other
     return replace(
         other, status=status, detail=f'{lost.reason}; {other.detail}')
-
-
-def _identity(data: bytes) -> Dict:
-    return dict(size=len(data), sha256=hashlib.sha256(data).hexdigest())
 
 
 def _places(total: int) -> List[int]:
@@ -153,8 +150,7 @@ def _look(frames: List[np.ndarray], total: int, fps: float) -> Dict:
 
 
 def _with_decord(data: bytes, full: bool) -> Dict:
-    import decord
-    reader = decord.VideoReader(io.BytesIO(data), num_threads=1)
+    reader = open_with_decord(data)
     total = len(reader)
     if total == 0:
         raise ValueError('it has no frames, or its container does not say '
@@ -174,68 +170,150 @@ def _with_decord(data: bytes, full: bool) -> Dict:
     return _look([kept[i] for i in places], total, reader.get_avg_fps())
 
 
-def _with_pyav(data: bytes) -> Tuple[Dict, int]:
-    """Decode all; what is seen, and how many frames the container claims."""
-    import av
-    with av.open(io.BytesIO(data)) as container:
-        if not container.streams.video:
-            raise ValueError('there is no video stream in it')
+def _decoded(data: bytes) -> Iterator[Any]:
+    """Frames of PyAV after the stream that they are of."""
+    with open_container(data) as container:
         stream = container.streams.video[0]
-        claimed, fps = stream.frames, float(stream.average_rate or 0)
-        pictures, total = {}, 0
-        places = set(_places(claimed)) if claimed else {0}
-        for frame in container.decode(stream):
-            if total in places:
-                pictures[total] = frame.to_ndarray(format='rgb24')
-            total += 1
-    if not total:
-        raise ValueError('it has no frames')
+        # A process for each core already; with frame threads FFmpeg would
+        # not say what is wrong.
+        stream.thread_type = 'SLICE'
+        yield stream
+        yield from container.decode(stream)
+
+
+def _with_pyav(data: bytes) -> Facts:
+    """Tell a video that decord alone cannot read from a broken one."""
+    pictures, total = {}, 0
+    try:
+        frames = _decoded(data)
+        stream = next(frames)
+        promised, fps = stream.frames, float(stream.average_rate or 0)
+        places = _places(promised or 1)
+        for total, frame in enumerate(frames, 1):
+            if total - 1 in places:
+                pictures[total - 1] = frame.to_ndarray(format='rgb24')
+        if not total:
+            raise ValueError('it has no frames')
+    except Exception as error:
+        return Facts('unreadable', f'PyAV: {_first_line(error)}')
     last = pictures[max(pictures)]
-    frames = [pictures.get(i, last) for i in _places(claimed or 1)]
-    return _look(frames, total, fps), claimed
+    seen = _look([pictures.get(i, last) for i in places], total, fps)
+    if not is_whole(total, promised):
+        seen.pop('prints')
+        return Facts('unreadable', f'PyAV: {total} of {promised} frames',
+                     **seen)
+    return Facts('not_decord', f'PyAV reads it: {total} frames', **seen)
 
 
 def _damage(data: bytes) -> str:
     """decord gives out a spoilt picture without a word; PyAV marks it."""
-    import av
     total = spoilt = 0
     try:
-        with av.open(io.BytesIO(data)) as container:
-            for frame in container.decode(video=0):
-                total += 1
-                spoilt += bool(frame.is_corrupt)
+        frames = _decoded(data)
+        next(frames)
+        for total, frame in enumerate(frames, 1):
+            spoilt += bool(frame.is_corrupt)
     except Exception as error:
         return f'PyAV after {total} frames: {_first_line(error)}'
     return f'{spoilt} of {total} frames' if spoilt else ''
 
 
-def _second_opinion(data: bytes) -> Facts:
-    """Tell a video that decord alone cannot read from a broken one."""
-    try:
-        seen, claimed = _with_pyav(data)
-    except Exception as error:
-        return Facts('unreadable', f'PyAV: {_first_line(error)}')
-    seen.pop('prints')  # it will not be trained on, so nothing leaks
-    total = seen['frames']
-    # Edit lists hide a frame or two that the container counts.
-    if total < claimed - 2:
-        return Facts('unreadable', f'PyAV: {total} of {claimed} frames',
-                     **seen)
-    return Facts('not_decord', f'PyAV reads it: {total} frames', **seen)
-
-
-def _without_decord(data: bytes, known: Dict) -> Facts:
-    """Where decord is not installed, training goes through PyAV."""
-    other = _second_opinion(data)
-    if other.status == 'not_decord':
-        return Facts('ok', **known, **_with_pyav(data)[0])
-    return replace(other, **known)
-
-
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
+    error = error.__cause__ or error  # FFmpeg's own
     # decord's messages hold the time of day and lines of its source.
     text = re.sub(r'\[\d+:\d+:\d+\] \S+:\d+: ', '', str(error))
     # PyAV's hold FFmpeg's number, and the name of a file, here of none.
     text = re.sub(r"^\[Errno -?\d+\] |: '<none>'$", '', text.strip())
     lines = text.strip().splitlines() or ['no message']
     return f'{type(error).__name__}: {lines[0]}'
+
+
+# Processes that may crash or hang without taking the run along
+
+
+def supervise(work: Callable[[Any], Any], jobs: Sequence[Any], workers: int,
+              timeout: float) -> Iterator[Tuple[int, Any]]:
+    """Do jobs in processes that are replaced when they die or hang.
+
+    ``multiprocessing.Pool`` waits for ever for a process that crashed, and
+    ``ProcessPoolExecutor`` gives up all jobs with it; decoders do crash.
+
+    Args:
+        work (Callable): Turns a job into a result; runs in a process.
+        jobs (Sequence): What to work on, at least one.
+        workers (int): Number of processes.
+        timeout (float): Seconds that a job may take.
+
+    Yields:
+        tuple[int, Any]: Index of a job and its result, or :class:`Lost`, in
+        the order in which they end. What ``work`` raises is lost like a
+        crash, so that one video cannot end the check of a hundred thousand.
+    """
+    from pebble import ProcessExpired, ProcessPool
+
+    # A fork has torch imported already, and has it in the same memory. No
+    # thread holds anything here that a child needs. Elsewhere than on Linux
+    # it is not safe.
+    kind = 'fork' if sys.platform.startswith('linux') else 'spawn'
+    pool = ProcessPool(
+        min(workers, len(jobs)), initializer=_begin,
+        context=multiprocessing.get_context(kind))
+    running: Dict[Any, int] = {}
+    pending = iter(enumerate(jobs))
+    try:
+        while True:
+            # Not all at once, which would take much memory for nothing.
+            while len(running) < 2 * workers:
+                index, job = next(pending, (None, None))
+                if index is None:
+                    break
+                running[pool.schedule(_attempt, (work, job),
+                                      timeout=timeout)] = index
+            if not running:
+                return
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                try:
+                    result = future.result()
+                except TimeoutError:
+                    result = Lost(True, f'no answer within {timeout:g} s')
+                except ProcessExpired as error:
+                    result = Lost(False, _how_it_ended(error.exitcode))
+                yield running.pop(future), result
+    finally:
+        pool.stop()
+        pool.join()
+
+
+def _attempt(work: Callable[[Any], Any], job: Any) -> Any:
+    try:
+        return work(job)
+    except Exception as error:
+        return Lost(False, f'{type(error).__name__}: {error}')
+
+
+def _how_it_ended(exitcode: int) -> str:
+    if exitcode >= 0:
+        return f'ended the process with code {exitcode}'
+    name = signal.Signals(-exitcode).name
+    if name == 'SIGKILL':
+        name += ' (out of memory?)'
+    return f'killed by {name}'
+
+
+def _begin() -> None:
+    """Prepare a process: no words of FFmpeg in the progress bar, no dump of
+    each crash, no life after its parent's."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    faulthandler.disable()
+    sink = os.open(os.devnull, os.O_WRONLY)
+    for stream in 1, 2:
+        os.dup2(sink, stream)
+    os.close(sink)
+    try:
+        import ctypes
+        import resource
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    except (ImportError, ValueError, OSError, AttributeError):
+        pass  # not on this system

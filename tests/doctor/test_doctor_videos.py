@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from doctor_world import write_avi, write_clip
 
-from projects.vifi_clip_tools.doctor import lists as doctor_lists
-from projects.vifi_clip_tools.doctor.pool import Lost, supervise
-from projects.vifi_clip_tools.doctor.run import look_at_videos, video_paths
-from projects.vifi_clip_tools.doctor.video import VideoJob, check_video
 from projects.vifi_clip.errors import UserError
+from projects.vifi_clip_tools.doctor import lists as doctor_lists
+from projects.vifi_clip_tools.doctor.run import look_at_videos, video_paths
+from projects.vifi_clip_tools.doctor.video import (Lost, VideoJob,
+                                                   check_video, supervise)
 
 
 def look(path, full=False):
@@ -54,7 +54,7 @@ def test_paths_that_no_file_can_have(tmp_path, name):
                for i, each in enumerate((name, 'good.mp4'))]
     paths = video_paths([SimpleNamespace(entries=entries)], str(tmp_path))
     assert len(paths) == 2
-    with pytest.raises(UserError, match='none of the 1 videos'):
+    with pytest.raises(UserError, match='1 videos'):
         video_paths([SimpleNamespace(entries=entries[:1])], str(tmp_path))
 
 

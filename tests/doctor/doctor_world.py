@@ -61,8 +61,8 @@ def write_files(folder: Path, **texts: str) -> Path:
 def read_lists(folder: Path, *names: str, roles=None) -> list:
     """Load lists of a folder by their names."""
     roles = roles or {}
-    return load_lists([(folder / f'{name}.txt', roles.get(name))
-                       for name in names])
+    return load_lists({folder / f'{name}.txt': roles.get(name)
+                       for name in names})
 
 
 def facts(content: str, status: str = 'ok', frames: int = 24,
