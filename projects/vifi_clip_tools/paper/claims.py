@@ -18,44 +18,33 @@ In simulated worlds without a difference this finds one in 3 to 7 of 100 cases,
 the more the more seeds matter; percentiles of the draws do so in up to 11.
 """
 import math
-from dataclasses import dataclass
-from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
+from typing import (Callable, Dict, List, NamedTuple, Optional, Sequence,
+                    Tuple, Union)
 
 import numpy as np
+from scipy import stats  # comes with MMAction2
 
-from projects.vifi_clip.evaluation.predictions_file import read_predictions
 from projects.vifi_clip.evaluation.set_summary import harmonic_mean_of
-from .layout import Layout
 from .paper import BOTH, FROZEN, IMAGE, PROMPTS, SHOTS, TEXT
-from .results import parts
-from .runs import Cell, Run, Table
+from .results import AGAIN, Records, parts
+from .runs import Cell, Table
 
-Place = Tuple[str, str]  # row, column
 Hits = List[np.ndarray]  # of one or two test sets: [S seeds, N videos], 0 or 1
 Videos = List[List[str]]  # N of each test set
 LEVEL = 0.05
 DRAWS = 2000
 
 
-@dataclass(frozen=True)
-class Claim:
-    """One cell is said to be better than another of the same table.
+class Claim(NamedTuple):
+    """One cell is said to be better than another of the same table."""
 
-    Attributes:
-        table (str): Key of the table.
-        text (str): The claim in words.
-        better (Place): Row and column.
-        worse (Place): Row and column.
-    """
-
-    table: str
+    table: str  # its key
     text: str
-    better: Place
-    worse: Place
+    better: Tuple[str, str]  # row, column
+    worse: Tuple[str, str]
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What the runs say of a claim.
 
     Attributes:
@@ -80,25 +69,22 @@ class Verdict:
 
 def mini_claims() -> List[Claim]:
     """The paper's claims in terms of the small world's tables."""
-    claims = []
-    for column in ('24 target classes', '8 more classes'):
-        claims += [_over('1', BOTH, row, column)
-                   for row in (FROZEN, IMAGE, TEXT)]
-    claims += [_over('2', BOTH, FROZEN, column)
-               for column in ('base', 'novel', 'HM')]
-    claims += [_over('2', BOTH, row, 'HM') for row in (IMAGE, TEXT)]
-    claims.append(_over('2', PROMPTS, BOTH, 'HM'))
-    for shots in SHOTS:
-        claims.append(_over('3', BOTH, FROZEN, f'K={shots}'))
+    over = [('1', BOTH, row, column)
+            for column in ('24 target classes', '8 more classes')
+            for row in (FROZEN, IMAGE, TEXT)]
+    over += [('2', BOTH, FROZEN, column) for column in ('base', 'novel', 'HM')]
+    over += [('2', BOTH, row, 'HM') for row in (IMAGE, TEXT)]
+    over.append(('2', PROMPTS, BOTH, 'HM'))
+    claims = [_over(*words) for words in over]
+    claims += [_over('3', BOTH, FROZEN, f'K={shots}') for shots in SHOTS]
     claims.append(Claim('3', f'{BOTH}: more shots help (16 over 2)',
                         (BOTH, 'K=16'), (BOTH, 'K=2')))
-    for shots in SHOTS:
-        claims.append(_over('3', PROMPTS, BOTH, f'K={shots}'))
-    claims += [_over('4', BOTH, row, 'top-1')
-               for row in (FROZEN, IMAGE, TEXT)]
-    claims.append(_over('4', IMAGE, TEXT, 'top-1'))
-    return claims + [_over('5', 'embedding', kind, 'top-1')
-                     for kind in ('decision', 'image')]
+    claims += [_over('3', PROMPTS, BOTH, f'K={shots}') for shots in SHOTS]
+    over = [('4', BOTH, row, 'top-1') for row in (FROZEN, IMAGE, TEXT)]
+    over.append(('4', IMAGE, TEXT, 'top-1'))
+    over += [('5', 'embedding', kind, 'top-1')
+             for kind in ('decision', 'image')]
+    return claims + [_over(*words) for words in over]
 
 
 def _over(table: str, better: str, worse: str, column: str) -> Claim:
@@ -128,29 +114,27 @@ def judge(claims: Sequence[Claim], tables: Sequence[Table],
     for claim in claims:
         if claim.table not in keys:
             continue
+        verdict: Union[Verdict, str] = 'not run'
         try:
-            sides = [hits(cells[(claim.table, *place)])
-                     for place in (claim.better, claim.worse)]
+            better, worse = (hits(cells[(claim.table, *place)])
+                             for place in (claim.better, claim.worse))
         except ValueError as error:
-            judged.append((claim, f'not judged: {error}'))
-            continue
-        if None in sides:
-            judged.append((claim, 'not run'))
-        elif sides[0][0] != sides[1][0]:
-            judged.append((claim, 'not judged: tested on other videos'))
+            verdict = f'not judged: {error}'
         else:
-            judged.append((claim, compare(sides[0][1], sides[1][1])))
+            if better and worse:
+                verdict = (compare(better[1], worse[1])
+                           if better[0] == worse[0] else
+                           'not judged: tested on other videos')
+        judged.append((claim, verdict))
     return judged
 
 
-def read_hits(cell: Cell, runs: Dict[str, Run],
-              layout: Layout) -> Optional[Tuple[Videos, Hits]]:
+def read_hits(cell: Cell, records: Records) -> Optional[Tuple[Videos, Hits]]:
     """Which test videos a cell's finished runs got right.
 
     Args:
         cell (Cell): Of top-1 accuracy, or of HM of two sets.
-        runs (dict[str, Run]): Runs by name.
-        layout (Layout): Where their results are.
+        records (Records): Of the runs.
 
     Returns:
         tuple, optional: The videos of each test set, and [S, N] of each; None
@@ -160,42 +144,20 @@ def read_hits(cell: Cell, runs: Dict[str, Run],
         ValueError: Predictions are absent, of other videos than those of the
             other seeds, or not those of the metrics.
     """
-    records = [(runs[name], layout.record(runs[name])) for name in cell.runs]
-    records = [(run, record) for run, record in records if record]
-    if not records:
+    names = list(records.of(cell.runs))
+    if not names:
         return None
     videos, hits = [], []
     for metric in parts(cell.metric):
-        found: Dict[str, np.ndarray] = {}
         part = metric.rpartition('acc/')[0].rstrip('/')
-        for run, record in records:
-            path = layout.predictions_file(run, part)
-            names, right = _read_right(path)
-            if not right.size or not math.isclose(
-                    right.mean(), record['metrics'][metric], abs_tol=1e-6):
-                raise ValueError(f'{path} is not of the test that wrote '
-                                 f'metrics.json beside it; {_AGAIN}')
-            if found and names != videos[-1]:
-                raise ValueError(f'{path} is of other videos than the other '
-                                 f'seeds\'; {_AGAIN}')
-            if not found:
-                videos.append(names)
-            found[run.name] = right
-        hits.append(np.stack(list(found.values())))
+        of_seeds = [records.right(name, part) for name in names]
+        videos.append(of_seeds[0][0])
+        for name, (listed, _) in zip(names, of_seeds):
+            if listed != videos[-1]:
+                raise ValueError(f'the predictions of {name} are of other '
+                                 f'videos than the other seeds\'; {AGAIN}')
+        hits.append(np.stack([right for _, right in of_seeds]))
     return videos, hits
-
-
-_AGAIN = 'remove metrics.json there and run the matrix again'
-
-
-def _read_right(path: str) -> Tuple[List[str], np.ndarray]:
-    """Videos of a file of predictions, and which of them are right [N]."""
-    try:
-        names, labels, predicted = read_predictions(path)
-    except OSError as error:
-        raise ValueError(f'{path} cannot be read ({error.strerror}); {_AGAIN}'
-                         ) from error
-    return names, ((labels == predicted) & (labels >= 0)).astype(float)
 
 
 def compare(better: Hits, worse: Hits, seed: int = 0) -> Verdict:
@@ -210,7 +172,6 @@ def compare(better: Hits, worse: Hits, seed: int = 0) -> Verdict:
     Returns:
         Verdict: In percentage points.
     """
-    from scipy import stats  # comes with MMAction2
     rng = np.random.default_rng(seed)
     videos = [_shares(rng, hits.shape[1], hits.shape[1]) for hits in better]
     seeds = [_shares(rng, len(side[0]), len(side[0]) - 1)

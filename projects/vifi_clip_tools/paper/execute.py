@@ -1,21 +1,23 @@
 """Runs on this machine, several at a time, and goes on after a failure."""
-import os
 import os.path as osp
 import subprocess
 import time
-from functools import partial
 from pathlib import Path
-from typing import Dict, Iterable, List, Optional, Sequence
+from typing import Callable, Dict, Iterable, List, Optional, Sequence
 
 import torch
 
-from ..run import test, train
-from ..cli.processes import Step, ended_by_signals
+from projects.vifi_clip.datasets.loader_settings import usable_cores
 from projects.vifi_clip.errors import UserError
+from ..cli.processes import Step, ended_by_signals
+from ..run import test, train
 from .layout import Layout, ShellText, shell_script
 from .runs import Run
 
-_TOOLS = dict(train=train.main, test=test.main)
+# What a step's process runs, with a command line.
+TOOLS: Dict[str, Callable[[Sequence[str]], None]] = dict(
+    train=lambda argv: train.run(train.parse_args(argv)),
+    test=lambda argv: test.run(test.parse_args(argv)))
 
 
 def run_alone(layout: Layout, run: Run) -> None:
@@ -26,7 +28,7 @@ def run_alone(layout: Layout, run: Run) -> None:
         for tool, *argv in layout.steps(run):
             if tool == kind:
                 _check_checkpoint(argv)
-                _TOOLS[kind](argv)
+                TOOLS[kind](argv)
         if kind == 'train' and run.train:
             Path(layout.trained_file(run.name)).touch()
 
@@ -63,7 +65,7 @@ class Executor:
         self.environ = environ
         self.threads = None
         if not torch.cuda.is_available():
-            self.threads = max(1, (os.cpu_count() or 1) // jobs)
+            self.threads = max(1, usable_cores() // jobs)
         self.failed: Dict[str, str] = {}
         self.done = 0
 
@@ -74,30 +76,23 @@ class Executor:
             dict[str, str]: Why each run that is not finished is not.
         """
         self.total, self.begin = len(runs), time.time()
-        active: Dict[str, Step] = {}
+        waiting, active = list(runs), {}
         with ended_by_signals():
             try:
-                self._work(list(runs), active)
+                while waiting or active:
+                    while len(active) < self.jobs:
+                        run = self._next(waiting, active)
+                        if run is None:
+                            break
+                        self._start(run, active)
+                    for name, step in list(active.items()):
+                        if not step.running(0.2):
+                            self._end(active.pop(name))
             except BaseException:  # interrupted: leave no orphan behind
                 for step in active.values():
                     step.stop()
                 raise
         return self.failed
-
-    def _work(self, waiting: List[Run], active: Dict[str, Step]) -> None:
-        while waiting or active:
-            while len(active) < self.jobs:
-                run = self._next(waiting, active)
-                if run is None:
-                    break
-                try:
-                    active[run.name] = self._start(run)
-                except OSError as error:  # its folder cannot be made
-                    self.failed[run.name] = str(error)
-                    self._say(run.name, f'FAILED: {error}')
-            for name, step in list(active.items()):
-                if not step.running(0.2):
-                    self._end(active.pop(name))
 
     def _next(self, waiting: List[Run], active: dict) -> Optional[Run]:
         """The first run whose start is there."""
@@ -105,22 +100,27 @@ class Executor:
             if run.uses in active or any(run.uses == w.name for w in waiting):
                 continue
             waiting.remove(run)
-            if run.uses in self.failed:
-                self.failed[run.name] = f'{run.uses}, which it needs, failed'
-                self._say(run.name, 'left out: ' + self.failed[run.name])
-                continue
-            return run
+            if run.uses not in self.failed:
+                return run
+            self.failed[run.name] = f'{run.uses}, which it needs, failed'
+            self._say(run.name, 'left out: ' + self.failed[run.name])
         return None
 
-    def _start(self, run: Run) -> Step:
-        log = osp.join(self.layout.folder(run.name), 'run.log')
-        environ = {**self.environ, **self.layout.environ(run)}
-        if self.gpus == 1:
-            main = partial(run_alone, self.layout, run)
-        else:
-            main = partial(run_shell, self.layout, run, self.gpus)
-        return Step(run.name, lambda argv: main(), [], log, environ,
-                    self.threads)
+    def _start(self, run: Run, active: Dict[str, Step]) -> None:
+        def main(argv: Sequence[str]) -> None:
+            if self.gpus == 1:
+                run_alone(self.layout, run)
+            else:
+                run_shell(self.layout, run, self.gpus)
+
+        try:
+            active[run.name] = Step(
+                run.name, main, [],
+                osp.join(self.layout.folder(run.name), 'run.log'),
+                {**self.environ, **self.layout.environ(run)}, self.threads)
+        except OSError as error:  # its folder cannot be made
+            self.failed[run.name] = str(error)
+            self._say(run.name, f'FAILED: {error}')
 
     def _end(self, step: Step) -> None:
         seconds = time.time() - step.start

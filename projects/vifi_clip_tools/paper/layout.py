@@ -5,9 +5,10 @@ import os.path as osp
 import shlex
 import sys
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional, Set
+from typing import Dict, Iterable, List, Optional
 
-from projects.vifi_clip.apis import config as knobs
+from projects.vifi_clip.apis.config import (experiment, is_place, knob_values,
+                                            read_knobs)
 from projects.vifi_clip.resources import root
 from .runs import Run
 
@@ -27,7 +28,6 @@ class Layout:
 
     def __init__(self, root: str) -> None:
         self.root = root
-        self._damaged: Set[Path] = set()
 
     def folder(self, name: str) -> str:
         """The work directory of a run."""
@@ -58,27 +58,29 @@ class Layout:
                         osp.basename(marker.read_text().strip()))
 
     def record(self, run: Run) -> Optional[dict]:
-        """What the run's test wrote, if it is this very run's.
+        """Read what the run's test wrote, if it is this very run's.
 
         A record whose knobs differ is of other settings and counts as none,
-        and so does a damaged one, which is told once.
+        and so does a damaged one, which is told.
         """
         path = Path(self.metrics_file(run))
         if not path.is_file():
             return None
-        record = _read_record(path)
-        if record is None:
-            if path not in self._damaged:  # once
-                self._damaged.add(path)
-                print(f'note: {path} is not what tools/test.py --metrics '
-                      f'writes; {run.name} counts as not run',
-                      file=sys.stderr)
+        wanted = wanted_knobs(run)
+        try:
+            record = json.loads(path.read_text())
+            same = not record.get('single_view') and all(
+                record['knobs'].get(name) == value
+                for name, value in wanted.items())
+            damaged = not all(map(math.isfinite, record['metrics'].values()))
+        except (ValueError, KeyError, TypeError, AttributeError,
+                RecursionError, OverflowError):
+            damaged = True
+        if damaged:
+            print(f'note: {path} is not what tools/test.py --metrics writes; '
+                  f'{run.name} counts as not run', file=sys.stderr)
             return None
-        found = record['knobs']
-        same = all(found.get(name) == value
-                   for name, value in wanted_knobs(run).items())
-        same = same and not record.get('single_view') and (
-            record.get('config') == f'{run.config}.py')
+        same = same and record.get('config') == f'{run.config}.py'
         return record if same else None
 
     def finished(self, run: Run) -> bool:
@@ -88,10 +90,8 @@ class Layout:
         return osp.isfile(self.trained_file(run.name))
 
     def steps(self, run: Run) -> List[List[str]]:
-        """Command lines of training and test, without the tool's name.
-
-        Each starts with ``'train'`` or ``'test'``.
-        """
+        """Command lines of training and test: ``'train'`` or ``'test'``, and
+        the arguments."""
         config = str(ROOT / 'configs' / f'{run.config}.py')
         work = ['--work-dir', self.folder(run.name)]
         steps = []
@@ -101,57 +101,48 @@ class Layout:
         if run.test:
             tested = run.name if run.train else run.uses
             checkpoint = self.checkpoint(tested) if tested else 'none'
-            steps.append([
-                'test', config, checkpoint, *work, '--metrics',
-                self.metrics_file(run)
-            ])
+            steps.append(['test', config, checkpoint, *work, '--metrics',
+                          self.metrics_file(run)])
             if not run.config.endswith('retrieval'):  # which has no classes
                 steps[-1] += ['--predictions', self.predictions_file(run)]
         return steps
 
     def environ(self, run: Run) -> Dict[str, str]:
         """The run's knobs."""
-        found = dict(run.knobs)
+        knobs = dict(run.knobs)
         if run.train and run.uses:
-            found['PRETRAINED'] = self.checkpoint(run.uses)
-        return found
-
-
-def _read_record(path: Path) -> Optional[dict]:
-    """A record whose metrics are numbers, or None."""
-    try:
-        record = json.loads(path.read_text())
-        if not isinstance(record['knobs'], dict) or not all(
-                math.isfinite(value) for value in record['metrics'].values()):
-            return None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError,
-            OverflowError):
-        return None
-    return record
+            knobs['PRETRAINED'] = self.checkpoint(run.uses)
+        return knobs
 
 
 def config_knobs(config: str) -> Dict[str, str]:
     """The knobs of an entry config, by its name, with their defaults."""
-    return knobs.read_knobs(str(ROOT / 'configs' / f'{config}.py'))
+    return read_knobs(str(ROOT / 'configs' / f'{config}.py'))
 
 
 def wanted_knobs(run: Run) -> Dict[str, str]:
     """What decides the run's result, as its config will read it: all knobs
     but those that say where something is."""
-    known = config_knobs(run.config)
-    found = {**knobs.knob_values(known), **run.knobs}
-    return {name: value for name, value in found.items()
-            if not knobs.is_place(name) and name != 'PRETRAINED'}
+    knobs = {**knob_values(config_knobs(run.config)), **run.knobs}
+    return {name: value for name, value in knobs.items()
+            if not is_place(name) and name != 'PRETRAINED'}
 
 
-def _quote(word: str) -> str:
-    return f'"{word}"' if isinstance(word, ShellText) else shlex.quote(word)
+def default_folder(mini: bool, runs: Iterable[Run]) -> str:
+    """Where the runs of a matrix go.
 
-
-def _from_here(path: Path) -> str:
-    """Relative to the current folder if it is below that."""
-    short = osp.relpath(path)
-    return shlex.quote(str(path) if short.startswith('..') else short)
+    Knobs that the user turns for all of them are in its name, so that no
+    model trained with 16 frames is tested with 32.
+    """
+    runs = list(runs)
+    turned = {name for run in runs for name in run.knobs}
+    parts = set()
+    for config in {run.config for run in runs}:
+        left = {name: value for name, value in config_knobs(config).items()
+                if name not in turned}
+        parts.update(filter(None, experiment(left).split('-')))
+    name = 'matrix_mini' if mini else 'matrix'
+    return osp.join('work_dirs', '-'.join([name, *sorted(parts)]))
 
 
 def shell_script(run: Run, layout: Layout, gpus: int) -> str:
@@ -175,8 +166,7 @@ def shell_script(run: Run, layout: Layout, gpus: int) -> str:
         words = [_quote(word) for word in rest]
         if gpus > 1:
             # CONFIG [CHECKPOINT] GPUS, then options
-            count = 1 if kind == 'test' else 0
-            words.insert(count, str(gpus))
+            words.insert(1 if kind == 'test' else 0, str(gpus))
             tool = f'bash {_from_here(ROOT / "tools" / f"dist_{kind}.sh")}'
         else:
             tool = f'python {_from_here(ROOT / "tools" / f"{kind}.py")}'
@@ -188,16 +178,11 @@ def shell_script(run: Run, layout: Layout, gpus: int) -> str:
     return ' && \\\n  '.join(lines)
 
 
-def check_environ(environ: Mapping[str, str], turned: set) -> None:
-    """Refuse knobs in the environment that the matrix turns itself.
+def _quote(word: str) -> str:
+    return f'"{word}"' if isinstance(word, ShellText) else shlex.quote(word)
 
-    Raises:
-        ValueError: One is set.
-    """
-    clash = sorted(name for name in turned if name in environ)
-    if clash:
-        raise ValueError(
-            f'{", ".join(clash)} set in the environment, but the matrix turns '
-            'that itself, or has a value for each of its data sets: unset it, '
-            'choose runs with --table, --dataset or --only, and say where '
-            'data are with DATA_ROOT and LIST_ROOT')
+
+def _from_here(path: Path) -> str:
+    """Relative to the current folder if it is below that."""
+    short = osp.relpath(path)
+    return shlex.quote(str(path) if short.startswith('..') else short)

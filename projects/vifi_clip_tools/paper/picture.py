@@ -2,8 +2,15 @@
 import io
 from typing import Dict, List, Optional, Tuple
 
-from .results import Result
-from .runs import Table
+import matplotlib
+
+matplotlib.use('Agg')
+import matplotlib.pyplot as plt  # noqa: E402
+from matplotlib.lines import Line2D  # noqa: E402
+from matplotlib.patches import Patch  # noqa: E402
+
+from .results import Result  # noqa: E402
+from .runs import Table  # noqa: E402
 
 _PER_ROW = 3
 _Panel = Tuple[str, List[Result]]
@@ -18,12 +25,9 @@ def draw(filled: List[Tuple[Table, List[Result]]]) -> Optional[bytes]:
     Returns:
         bytes, optional: A PNG; None if nothing has been run.
     """
-    panels = _panels(filled)
+    panels = panels_of(filled)
     if not panels:
         return None
-    import matplotlib
-    matplotlib.use('Agg')
-    import matplotlib.pyplot as plt
     methods = dict.fromkeys(r.cell.row for _, part in panels for r in part)
     # A method has one colour in all panels.
     colours = {row: f'C{i}' for i, row in enumerate(methods)}
@@ -35,7 +39,7 @@ def draw(filled: List[Tuple[Table, List[Result]]]) -> Optional[bytes]:
     for panel in axes.flat[len(panels):]:
         panel.set_axis_off()
     for (title, part), panel in zip(panels, axes.flat):
-        _bars(panel, title, part, colours)
+        draw_bars(panel, title, part, colours)
     _legend(figure, panels, colours, min(len(colours) + 2, 3 * columns))
     out = io.BytesIO()
     figure.savefig(out, format='png', dpi=100)
@@ -43,7 +47,7 @@ def draw(filled: List[Tuple[Table, List[Result]]]) -> Optional[bytes]:
     return out.getvalue()
 
 
-def _panels(filled: List[Tuple[Table, List[Result]]]) -> List[_Panel]:
+def panels_of(filled: List[Tuple[Table, List[Result]]]) -> List[_Panel]:
     """Titles and results of what has been run; compute has other units."""
     panels = []
     for table, results in filled:
@@ -57,7 +61,7 @@ def _panels(filled: List[Tuple[Table, List[Result]]]) -> List[_Panel]:
     return panels
 
 
-def _bars(axes, title: str, results: List[Result],
+def draw_bars(axes, title: str, results: List[Result],
           colours: Dict[str, str]) -> None:
     """Grouped bars of ours; a line where the paper's figure is."""
     rows = list(dict.fromkeys(r.cell.row for r in results))
@@ -90,8 +94,6 @@ def _bars(axes, title: str, results: List[Result],
 def _legend(figure, panels: List[_Panel], colours: Dict[str, str],
             columns: int) -> None:
     """What colours, lines and spreads are; only those that are there."""
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
     marks = [Patch(color=colour, label=row)
              for row, colour in colours.items()]
     results = [r for _, part in panels for r in part]

@@ -2,16 +2,75 @@
 import json
 import math
 import statistics
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 
+import numpy as np
+
+from projects.vifi_clip.datasets.list_origin import (CHANGED, FIXED, OFFICIAL,
+                                                     RELEASE)
+from projects.vifi_clip.evaluation.predictions_file import read_predictions
 from projects.vifi_clip.evaluation.set_summary import harmonic_mean_of
+from ..splits.release import RELEASES
 from .layout import Layout
-from projects.vifi_clip_tools.paper.lists import lists_text
 from .runs import Cell, Run, Table
 
 _HM = 'HM/'
+_WORDS = {
+    OFFICIAL: 'from the official annotations',
+    FIXED: 'with labels fixed',
+    CHANGED: 'changed after they were made',
+}
+_NOT_RELEASED = (('k400', 'train.txt'), ('msrvtt', 'train_9k.json'),
+                 ('msrvtt', 'test_JSFUSION.json'))
+AGAIN = 'remove metrics.json there and run the matrix again'
+
+
+class Records:
+    """What the tests of runs wrote, each file read once.
+
+    Args:
+        layout (Layout): Where it is.
+        runs (Mapping[str, Run]): Runs by name.
+    """
+
+    def __init__(self, layout: Layout, runs: Mapping[str, Run]) -> None:
+        self.layout, self.runs = layout, runs
+        self._records: Dict[str, Optional[dict]] = {}
+        self._right: Dict[str, Tuple[List[str], np.ndarray]] = {}
+
+    def of(self, names: Iterable[str]) -> Dict[str, dict]:
+        """Records by name of those runs that are finished."""
+        for name in names:
+            if name not in self._records:
+                self._records[name] = self.layout.record(self.runs[name])
+        return {name: self._records[name] for name in names
+                if self._records[name]}
+
+    def right(self, name: str, part: str) -> Tuple[List[str], np.ndarray]:
+        """Test videos of a run, and which of them it got right, [N].
+
+        Raises:
+            ValueError: There are no predictions, or others than those of the
+                metrics.
+        """
+        path = self.layout.predictions_file(self.runs[name], part)
+        if path not in self._right:
+            try:
+                names, labels, predicted = read_predictions(path)
+            except OSError as error:
+                raise ValueError(f'{path} cannot be read ({error.strerror}); '
+                                 f'{AGAIN}') from error
+            right = ((labels == predicted) & (labels >= 0)).astype(float)
+            metric = f'{part}/acc/top1' if part else 'acc/top1'
+            told = self.of([name])[name]['metrics'][metric]
+            if not right.size or not math.isclose(right.mean(), told,
+                                                  abs_tol=1e-6):
+                raise ValueError(f'{path} is not of the test that wrote '
+                                 f'metrics.json beside it; {AGAIN}')
+            self._right[path] = names, right
+        return self._right[path]
 
 
 @dataclass(frozen=True)
@@ -61,79 +120,66 @@ class Result:
             return None
         return self.mean - self.paper
 
-    @property
-    def digits(self) -> int:
-        """Behind the point: shares from 0 to 1 need two."""
-        small = self.paper is not None and self.paper < 1
-        return 2 if small else 1
-
     def text(self) -> str:
         """The cell as people read it."""
-        figure, digits = self.cell.paper, self.digits
+        cell, std, paper = self.cell, self.std, self.paper
+        # Shares from 0 to 1 need two digits.
+        digits = 2 if paper is not None and paper < 1 else 1
+        if self.mean is None:
+            ours = ('not run' if cell.runs else 'not measured' if cell.source
+                    else 'not implemented')
+        else:
+            ours = f'{self.mean:.{digits}f}'
+            if self.joint is not None and std is not None:
+                ours += f', per seed {statistics.fmean(self.values):.1f}'
+            if std is not None:
+                ours += f' ± {std:.1f}'
         said = []
-        if len(self.values) < len(self.cell.runs) and self.values:
-            said.append(f'{len(self.values)} of {len(self.cell.runs)} runs')
-        if figure is not None:
-            spread = f' ± {figure[1]:.1f}' if isinstance(figure, tuple) else ''
-            said.append(f'paper {self.paper:.{digits}f}{spread}')
+        if 0 < len(self.values) < len(cell.runs):
+            said.append(f'{len(self.values)} of {len(cell.runs)} runs')
+        if paper is not None:
+            spread = (f' ± {cell.paper[1]:.1f}'
+                      if isinstance(cell.paper, tuple) else '')
+            said.append(f'paper {paper:.{digits}f}{spread}')
         if self.difference is not None:
             said.append(f'{self.difference:+.{digits}f}')
-        said = [', '.join(said)] if said else []
-        if self.difference is not None:
-            said += self.lists
-        return f'{self._ours()} ({"; ".join(said)})' if said else self._ours()
-
-    def _ours(self) -> str:
-        cell, std = self.cell, self.std
-        if self.mean is None:
-            known = cell.runs or cell.source
-            return ('not implemented' if not known else
-                    'not run' if cell.runs else 'not measured')
-        ours = f'{self.mean:.{self.digits}f}'
-        if std is None:
-            return ours
-        if self.joint is None:
-            return f'{ours} ± {std:.1f}'
-        return f'{ours}, per seed {statistics.fmean(self.values):.1f} ± ' \
-            f'{std:.1f}'
+            said = ['; '.join([', '.join(said), *self.lists])]
+        return f'{ours} ({", ".join(said)})' if said else ours
 
 
-def fill(table: Table, runs: Dict[str, Run], layout: Layout) -> List[Result]:
+def fill(table: Table, records: Records) -> List[Result]:
     """The results of a table's cells.
 
-    Args:
-        table (Table): The table.
-        runs (dict[str, Run]): Runs by name.
-        layout (Layout): Where their results are.
-
     Raises:
-        ValueError: A run's results lack a metric of the table.
+        ValueError: A run's results lack a metric of the table, or a file of
+            another command is not what it writes.
     """
-    return [
-        _from_source(cell, layout) if cell.source else _from_runs(
-            cell, runs, layout) for cell in table.cells
-    ]
+    return [_from_source(cell, records.layout) if cell.source else
+            _from_runs(cell, records.of(cell.runs)) for cell in table.cells]
 
 
-def _from_runs(cell: Cell, runs: Dict[str, Run], layout: Layout) -> Result:
-    records = {name: layout.record(runs[name]) for name in cell.runs}
-    records = {name: record for name, record in records.items() if record}
-
+def _from_runs(cell: Cell, records: Dict[str, dict]) -> Result:
     def values(key: str) -> tuple:
-        return tuple(cell.scale * _metric(record, key, name)
-                     for name, record in records.items())
+        for name, record in records.items():
+            if key not in record['metrics']:
+                raise ValueError(
+                    f'the results of {name} have no {key!r}, only '
+                    f'{sorted(record["metrics"])}; remove its metrics.json '
+                    'and run it again')
+        return tuple(cell.scale * record['metrics'][key]
+                     for record in records.values())
 
-    lists = tuple(dict.fromkeys(
-        lists_text(record.get('lists')) for record in records.values()))
-    result = Result(cell, values(cell.metric), lists=lists)
     if not records:
-        return result
+        return Result(cell)
+    spread = joint = None
     if cell.std:
-        result = replace(result, spread=values(cell.std)[-1])
+        spread = values(cell.std)[-1]
     if cell.metric.startswith(_HM):
-        halves = [statistics.fmean(values(key)) for key in parts(cell.metric)]
-        result = replace(result, joint=harmonic_mean_of(*halves))
-    return result
+        joint = harmonic_mean_of(*(statistics.fmean(values(key))
+                                   for key in parts(cell.metric)))
+    lists = dict.fromkeys(lists_text(record.get('lists'))
+                          for record in records.values())
+    return Result(cell, values(cell.metric), spread, joint, tuple(lists))
 
 
 def parts(metric: str) -> List[str]:
@@ -141,15 +187,6 @@ def parts(metric: str) -> List[str]:
     if not metric.startswith(_HM):
         return [metric]
     return [f'{half}/{metric[len(_HM):]}' for half in ('base', 'novel')]
-
-
-def _metric(record: dict, key: str, name: str) -> float:
-    metrics = record['metrics']
-    if key not in metrics:
-        raise ValueError(f'the results of {name} have no {key!r}, only '
-                         f'{sorted(metrics)}; remove its metrics.json and run '
-                         'it again')
-    return metrics[key]
 
 
 def _from_source(cell: Cell, layout: Layout) -> Result:
@@ -167,3 +204,31 @@ def _from_source(cell: Cell, layout: Layout) -> Result:
         raise ValueError(f'{path} is not what its command writes: {error}; '
                          'remove it or make it anew') from error
     return Result(cell, (value, ))
+
+
+def lists_text(entries: Any) -> str:
+    """Say which lists a run used: the paper's, or which not.
+
+    The paper's are those of the release, and official lists that the paper
+    used and the release does not have.
+
+    Args:
+        entries (Sequence[dict], optional): Of its record, as ``list_origin``
+            makes them; older records have none.
+    """
+    try:
+        other = [
+            f'{entry["part"]} lists '
+            + _WORDS.get(entry['origin'], 'of unknown origin')
+            for entry in entries if not (
+                (entry.get('dataset'), entry['file']) in _NOT_RELEASED
+                if entry['origin'] == OFFICIAL else
+                entry['origin'] == RELEASE
+                and entry.get('dataset') in RELEASES)]
+    except (TypeError, KeyError, AttributeError):
+        return 'lists not recorded'
+    if not entries:
+        return 'lists not recorded'
+    if not other:
+        return 'the paper\'s lists'
+    return f'not the paper\'s lists: {", ".join(dict.fromkeys(other))}'

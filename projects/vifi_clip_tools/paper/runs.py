@@ -1,7 +1,7 @@
 """What a run and a cell of a table are."""
 from dataclasses import dataclass, field
-from typing import (Callable, Dict, Iterable, List, Mapping, Optional,
-                    Tuple)
+from typing import (Callable, Dict, Iterable, List, Mapping, NamedTuple,
+                    Optional, Tuple)
 
 from .paper import Figure
 
@@ -33,21 +33,14 @@ class Run:
     train_options: Tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Source:
-    """A figure that another command than train and test makes.
+class Source(NamedTuple):
+    """A figure that another command than train and test makes."""
 
-    Attributes:
-        file (str): JSON file in the folder of the runs.
-        read (Callable[[dict], float]): The figure, from the file's content.
-    """
-
-    file: str
-    read: Callable[[dict], float]
+    file: str  # JSON, in the folder of the runs
+    read: Callable[[dict], float]  # the figure, from the file's content
 
 
-@dataclass(frozen=True)
-class Cell:
+class Cell(NamedTuple):
     """One figure of a table. Without runs and source, we have no such method.
 
     Attributes:
@@ -75,12 +68,11 @@ class Cell:
     source: Optional[Source] = None
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(NamedTuple):
     """A table of the paper.
 
     Attributes:
-        key (str): Number in the paper, or a name.
+        key (str): Number in the paper.
         title (str): What it shows.
         cells (tuple[Cell, ...]): Row by row.
         runs (tuple[Run, ...]): All runs that its cells need, those that
@@ -97,21 +89,27 @@ class Table:
     note: str = ''
 
 
+def by_number(tables: Iterable[Table]) -> Dict[str, Table]:
+    """Tables by their number, ascending."""
+    return {table.key: table
+            for table in sorted(tables, key=lambda table: int(table.key))}
+
+
 def by_name(tables: Iterable[Table]) -> Dict[str, Run]:
     """All runs of some tables, each once, in order.
 
     Raises:
         ValueError: Two different runs have one name.
     """
-    found: Dict[str, Run] = {}
+    runs: Dict[str, Run] = {}
     for table in tables:
         for run in table.runs:
-            if found.setdefault(run.name, run) != run:
+            if runs.setdefault(run.name, run) != run:
                 raise ValueError(f'two different runs are called {run.name}')
-    return found
+    return runs
 
 
-def with_needed(chosen: List[Run], runs: Mapping[str, Run]) -> List[Run]:
+def with_needed(chosen: Iterable[Run], runs: Mapping[str, Run]) -> List[Run]:
     """The chosen runs, each after those whose checkpoints it uses."""
     ordered: Dict[str, Run] = {}
 

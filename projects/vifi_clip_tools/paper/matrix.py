@@ -1,0 +1,171 @@
+"""The paper's tables, run by run: listed, run or printed."""
+import os
+import os.path as osp
+import shlex
+from typing import TYPE_CHECKING, Dict, List, Optional, Sequence
+
+from projects.vifi_clip.datasets.loader_settings import usable_cores
+from projects.vifi_clip.errors import UserError
+from . import small_world
+from .execute import Executor
+from .layout import Layout, config_knobs, default_folder, shell_script
+from .mini_tables import mini_tables
+from .paper_tables import paper_tables
+from .runs import Run, Table, by_name, with_needed
+
+if TYPE_CHECKING:
+    from .matrix_command import Options
+
+# Knobs that mean one data set or run, where the matrix has many.
+_OF_ONE = {'LIST_DIR', 'VIDEO_DIR', 'CLASS_FILE', 'TRAIN_LIST', 'VAL_LIST',
+           'SHOTS', 'SEED', 'DATASET', 'EVAL', 'SPLIT', 'PROTOCOL', 'TUNE',
+           'FUSION'}
+_MINI_JOBS = 4  # each holds about 1 GiB of memory
+_SLURM = """#!/usr/bin/env bash
+#SBATCH --job-name={job}
+#SBATCH --gpus-per-node={gpus}
+#SBATCH --ntasks=1
+#SBATCH --cpus-per-gpu=8
+"""
+
+
+def matrix(options: 'Options') -> None:
+    """List, print or run.
+
+    Raises:
+        ValueError: A choice that does not exist, or a knob in the environment
+            that the matrix turns itself.
+        UserError: Runs failed; what is finished stays.
+    """
+    tables = mini_tables() if options.mini else paper_tables()
+    runs = choose(tables, options.table, options.dataset, options.only)
+    layout = Layout(options.work_dir or default_folder(
+        options.mini, by_name(tables.values()).values()))
+    turned = {name for run in runs for name in run.knobs} | _OF_ONE
+    clash = sorted(turned & set(os.environ))
+    if clash:
+        raise ValueError(
+            f'{", ".join(clash)} set in the environment, but the matrix turns '
+            'that itself, or has a value for each of its data sets: unset it, '
+            'choose runs with --table, --dataset or --only, and say where '
+            'data are with DATA_ROOT and LIST_ROOT')
+    if options.commands:
+        if options.mini:
+            print('# They need data/mini and work_dirs/mini_clip, which '
+                  'tools/quickstart.sh makes.\n')
+        print_commands(runs, layout, options.commands, options.gpus)
+    elif options.run:
+        _run(options, runs, layout)
+    else:
+        show(runs, layout)
+
+
+def choose(tables: Dict[str, Table], keys: Optional[Sequence[str]],
+           datasets: Optional[Sequence[str]], only: Optional[str]
+           ) -> List[Run]:
+    """The runs that the command line asks for, and those they need.
+
+    Raises:
+        ValueError: Nothing is left, or there is no such table or data set.
+    """
+    runs = by_name(tables.values())
+    for option, given, known in (
+            ('--table', keys, list(tables)),
+            ('--dataset', datasets,
+             sorted({run.dataset for run in runs.values()}))):
+        unknown = [value for value in given or () if value not in known]
+        if unknown:
+            raise ValueError(f'{option} {" ".join(unknown)}: choose from '
+                             f'{", ".join(known)}')
+    chosen = by_name(tables[key] for key in keys or tables)
+    if not chosen:
+        notes = dict.fromkeys(tables[key].note for key in keys)
+        raise ValueError(f'--table {" ".join(keys)} has no runs. '
+                         + ' '.join(notes))
+    left = [run for run in chosen.values()
+            if (not datasets or run.dataset in datasets)
+            and (not only or only in run.name)]
+    if not left:
+        known = sorted({run.dataset for run in chosen.values()})
+        raise ValueError(
+            f'no run of these tables has --dataset {datasets or "any"} and '
+            f'{only or ""!r} in its name; they have the data sets '
+            f'{", ".join(known)}')
+    return with_needed(left, runs)
+
+
+def show(runs: Sequence[Run], layout: Layout) -> None:
+    """List runs and how far they are, in 80 columns.
+
+    A name tells the knobs in short; the commands have them in full.
+    """
+    width = max((len(run.name) for run in runs if run.uses), default=0)
+    config, left = None, 0
+    for run in runs:
+        if run.config != config:
+            config = run.config
+            print(config)
+        state = ('train + test' if run.train and run.test else
+                 'train' if run.train else 'test')
+        if layout.finished(run):
+            state = 'finished'
+        left += state != 'finished'
+        start = f'  <- {run.uses}' if run.uses else ''
+        print(f'  {state:<13}{run.name:<{width}}{start}'.rstrip())
+    print(f'\nThey go to {layout.root}\n--run runs them, --commands shell '
+          'prints them with their knobs.\n'
+          f'{len(runs)} runs, {left} to do.')
+
+
+def print_commands(runs: Sequence[Run], layout: Layout, kind: str,
+                   gpus: int) -> None:
+    """Commands for a cluster, to be run in this folder."""
+    known = set().union(*(config_knobs(config)
+                          for config in {run.config for run in runs}))
+    for name in sorted(known & set(os.environ)):
+        print(f'export {name}={shlex.quote(os.environ[name])}')
+    pending = set()
+    for run in runs:
+        if layout.finished(run):
+            continue
+        script = shell_script(run, layout, gpus)
+        folder = shlex.quote(layout.folder(run.name))
+        if kind == 'shell':
+            print(f'# {run.name}\n{script}\n')
+            continue
+        head = _SLURM.format(job=run.name.replace('/', '-'), gpus=gpus)
+        options = f'--parsable --output={folder}/slurm-%j.out'
+        if run.uses in pending:
+            needed = run.uses.replace('/', '_')
+            # what stands after ';' is the cluster's name
+            options += f' --dependency=afterok:"${{job_{needed}%%;*}}"'
+        pending.add(run.name)
+        variable = run.name.replace('/', '_')
+        print(f"mkdir -p {folder}\njob_{variable}=$(sbatch {options} "
+              f"<<'EOF'\n{head}{script}\nEOF\n)\n")
+
+
+def _run(options: 'Options', runs: Sequence[Run], layout: Layout) -> None:
+    environ, jobs, again = {}, options.jobs or 1, ''
+    if options.mini:
+        again = ' --mini'
+        jobs = options.jobs or min(usable_cores(), _MINI_JOBS)
+        data = small_world.make_data(options.data_root)
+        # Videos are read where they are used: ending the workers of one
+        # training takes torch 5 s each, and the other runs keep the cores
+        # busy.
+        environ = dict(DATA_ROOT=osp.abspath(options.data_root), WORKERS='0')
+        os.environ['DATA_ROOT'] = environ['DATA_ROOT']
+        environ['MINI_CLIP'] = osp.abspath(
+            small_world.pretrain('work_dirs/quickstart', data))
+    if options.work_dir:
+        again += f' --work-dir {shlex.quote(options.work_dir)}'
+    todo = [run for run in runs if not layout.finished(run)]
+    print(f'{len(runs) - len(todo)} of {len(runs)} runs are finished; '
+          f'{len(todo)} to do, {jobs} at a time, in {layout.root}')
+    failed = Executor(layout, options.gpus, jobs, environ).run(todo)
+    print(f'\nThe tables: vifi-clip report{again}')
+    if failed:
+        listed = '\n'.join(f'  {name}: {why}' for name, why in failed.items())
+        raise UserError(f'{len(failed)} of {len(todo)} runs failed:\n{listed}'
+                        '\nThe same command tries them again.')

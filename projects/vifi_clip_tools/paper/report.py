@@ -1,0 +1,152 @@
+"""From work directories to the paper's tables."""
+import csv
+import io
+import os.path as osp
+from functools import lru_cache
+from typing import List, Optional, Sequence, Tuple
+
+from projects.vifi_clip.files import write_bytes, write_text
+from ..cli.tables import markdown_table
+from .claims import judge, mini_claims, read_hits
+from .layout import Layout, default_folder
+from .mini_tables import mini_tables
+from .paper_tables import paper_tables
+from .picture import draw
+from .results import Records, Result, fill
+from .runs import Table, by_name
+
+Filled = List[Tuple[Table, List[Result]]]
+_CSV = ('table', 'group', 'row', 'column', 'ours', 'std', 'runs',
+        'runs_wanted', 'paper', 'paper_std', 'difference', 'lists')
+
+
+def report(mini: bool = False, keys: Optional[Sequence[str]] = None,
+           folder: Optional[str] = None, out: Optional[str] = None) -> None:
+    """Print the tables, and save them as Markdown, CSV and a picture.
+
+    Args:
+        mini (bool): The small world's. Defaults to False.
+        keys (Sequence[str], optional): Numbers of tables. Defaults to all.
+        folder (str, optional): Of the runs. Defaults to the matrix's own.
+        out (str, optional): Gets the report. Defaults to ``folder``.
+
+    Raises:
+        FileNotFoundError: There is no folder of runs.
+        ValueError: No such table, or a damaged result.
+    """
+    tables = mini_tables() if mini else paper_tables()
+    runs = by_name(tables.values())
+    folder = folder or default_folder(mini, runs.values())
+    if not osp.isdir(folder):
+        raise FileNotFoundError(f'{folder} does not exist; vifi-clip matrix '
+                                'makes it, or name another with --work-dir')
+    unknown = [key for key in keys or () if key not in tables]
+    if unknown:
+        raise ValueError(f'--table {" ".join(unknown)}: choose from '
+                         f'{", ".join(tables)}')
+    records = Records(Layout(folder), runs)
+    filled = [(tables[key], fill(tables[key], records))
+              for key in dict.fromkeys(keys or tables)]
+    text = f'Runs of {folder}.\n\n' + markdown(filled, records)
+    if mini:
+        text += '\n' + claims_text(filled, records)
+    print(text)
+    out = out or folder
+    start, picture = osp.join(out, 'report'), draw(filled)
+    write_text(f'{start}.md', text)
+    write_text(f'{start}.csv', csv_text(filled))
+    if picture is not None:
+        write_bytes(f'{start}.png', picture)
+    elif osp.isfile(f'{start}.png'):
+        print(f'note: {start}.png is of an earlier report; there is nothing '
+              'to draw in this one')
+    files = 'md, csv' + (' and png' if picture is not None else '')
+    print(f'Saved as {start}.* ({files})')
+
+
+def markdown(filled: Filled, records: Records) -> str:
+    """All tables in Markdown, with what the figures rest on."""
+    parts = []
+    for table, results in filled:
+        parts.append(f'## Table {table.key}. {table.title}\n')
+        for group in dict.fromkeys(r.cell.group for r in results):
+            text = {(r.cell.row, r.cell.column): r.text() for r in results
+                    if r.cell.group == group}
+            rows = dict.fromkeys(row for row, _ in text)
+            columns = dict.fromkeys(column for _, column in text)
+            parts.append(markdown_table([group, *columns], (
+                [row, *(text.get((row, column), '') for column in columns)]
+                for row in rows)) + '\n')
+        parts.append(_footnote(table, records) + '\n')
+    return '\n'.join(parts)
+
+
+def claims_text(filled: Filled, records: Records) -> str:
+    """The paper's claims with a verdict each, in Markdown."""
+    judged = judge(mini_claims(), [table for table, _ in filled],
+                   lru_cache(None)(lambda cell: read_hits(cell, records)))
+    if not judged:  # nothing is claimed of these tables
+        return ''
+    table = markdown_table(
+        ['table', 'claim', 'in miniature: gain (95% interval)'],
+        ([claim.table, claim.text,
+          verdict if isinstance(verdict, str) else verdict.text()]
+         for claim, verdict in judged))
+    return (f'## The paper\'s claims\n\n{table}\n\n'
+            'Percentage points. A claim holds, or does not, where 0 is '
+            'outside of the interval,\nwhich is for other seeds and other '
+            'test videos (projects/vifi_clip_tools/paper/claims.py).\n')
+
+
+def _footnote(table: Table, records: Records) -> str:
+    """How many runs there are, and how they were prompted."""
+    names = list(dict.fromkeys(n for cell in table.cells for n in cell.runs))
+    finished = records.of(names)
+    said = [f'{table.unit}.'] if table.unit else []
+    if names:
+        said.append(f'{len(finished)} of {len(names)} runs finished.')
+    said += [table.note] if table.note else []
+    others = [name for name in names if name not in finished and osp.isfile(
+        records.layout.metrics_file(records.runs[name]))]
+    if others:
+        said.append('Left out, since their knobs differ from the table\'s and '
+                    f'the environment\'s: {", ".join(others)}.')
+    if finished:
+        prompts = sorted({_prompt(record) for record in finished.values()})
+        said.append('± is the sample standard deviation (seeds, or official '
+                    f'splits). Prompts: {"; ".join(prompts)}.')
+    means = sorted({str(record['mean']) for record in finished.values()
+                    if record.get('mean')})
+    if means:
+        said.append(f'Pixel means: {"; ".join(means)}.')
+    if any(cell.metric.startswith('HM/') for cell in table.cells):
+        said.append('HM is the harmonic mean of the mean base and the mean '
+                    'novel accuracy, as the paper\'s figures are.')
+    return ' '.join(said)
+
+
+def _prompt(record: dict) -> str:
+    """What stood around a class name; captions have neither."""
+    if record.get('templates'):
+        return repr(record['templates'])
+    learnt = record['knobs'].get('TUNE') in ('prompts', 'prompt')
+    return 'learnt prompts' if learnt else 'captions as they are'
+
+
+def csv_text(filled: Filled) -> str:
+    """One line for each cell."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator='\n')
+    writer.writerow(_CSV)
+    for table, results in filled:
+        for result in results:
+            cell = result.cell
+            paper_std = cell.paper[1] if isinstance(cell.paper, tuple) else ''
+            ours, std, paper, difference = (
+                '' if value is None else f'{value:.4g}' for value in (
+                    result.mean, result.std, result.paper, result.difference))
+            writer.writerow([
+                table.key, cell.group, cell.row, cell.column, ours, std,
+                len(result.values), len(cell.runs), paper, paper_std,
+                difference, '; '.join(result.lists)])
+    return out.getvalue()
