@@ -51,7 +51,7 @@ COMMANDS: Dict[str, Command] = {
         'complexity.command'),
     'quickstart': Command(
         RUNS, 'all of it on the small world, in minutes',
-        'paper.quickstart'),
+        'paper.quickstart_command'),
     'train': Command(
         RUNS, 'train a config',
         'run.train'),

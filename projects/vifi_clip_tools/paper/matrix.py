@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Dict, List, Optional, Sequence
 
 from projects.vifi_clip.datasets.loader_settings import usable_cores
 from projects.vifi_clip.errors import UserError
-from . import small_world
+from . import quickstart
 from .execute import Executor
 from .layout import Layout, config_knobs, default_folder, shell_script
 from .mini_tables import mini_tables
@@ -150,14 +150,14 @@ def _run(options: 'Options', runs: Sequence[Run], layout: Layout) -> None:
     if options.mini:
         again = ' --mini'
         jobs = options.jobs or min(usable_cores(), _MINI_JOBS)
-        data = small_world.make_data(options.data_root)
+        data = quickstart.make_data(options.data_root)
         # Videos are read where they are used: ending the workers of one
         # training takes torch 5 s each, and the other runs keep the cores
         # busy.
         environ = dict(DATA_ROOT=osp.abspath(options.data_root), WORKERS='0')
         os.environ['DATA_ROOT'] = environ['DATA_ROOT']
         environ['MINI_CLIP'] = osp.abspath(
-            small_world.pretrain('work_dirs/quickstart', data))
+            quickstart.pretrain('work_dirs/quickstart', data))
     if options.work_dir:
         again += f' --work-dir {shlex.quote(options.work_dir)}'
     todo = [run for run in runs if not layout.finished(run)]

@@ -62,7 +62,7 @@ def panels_of(filled: List[Tuple[Table, List[Result]]]) -> List[_Panel]:
 
 
 def draw_bars(axes, title: str, results: List[Result],
-          colours: Dict[str, str]) -> None:
+              colours: Dict[str, str]) -> None:
     """Grouped bars of ours; a line where the paper's figure is."""
     rows = list(dict.fromkeys(r.cell.row for r in results))
     columns = list(dict.fromkeys(r.cell.column for r in results))

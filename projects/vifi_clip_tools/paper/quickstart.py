@@ -1,163 +1,222 @@
-"""The whole story on the small world: ``tools/quickstart.sh``."""
-import argparse
+"""The whole story on the small world, in steps that are done once."""
 import hashlib
 import json
 import os
 import os.path as osp
-import subprocess
-import sys
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import TYPE_CHECKING, Dict, List, Sequence
 
-from projects.vifi_clip.errors import UserError
+import matplotlib
+import numpy as np
+
+from projects.vifi_clip.datasets.video_reader import OpenedVideo
 from projects.vifi_clip.evaluation.predictions_file import read_predictions
+from projects.vifi_clip.files import sha256_of, write_bytes, write_text
 from projects.vifi_clip.resources import root
-from ..run import test, train
-from ..cli.options import HelpFormatter
-from .quickstart_report import draw_picture, write_table
 from ..cli.processes import run_step
+from ..cli.tables import markdown_table
+from ..mini_world.build import build
+from ..mini_world.world import WorldParams
+from ..predict import command as predict
+from ..run import test, train
+from ..run.testing import test as run_test
 
-ROOT = root()
+if TYPE_CHECKING:
+    from .quickstart_command import Options
+
+matplotlib.use('Agg')
+Results = Dict[str, List[dict]]
+CONFIGS = root() / 'configs'
+# Where configs/vifi_mini.py looks by default.
 MINI_CLIP = 'work_dirs/mini_clip/mini_clip.pth'
 VIEWS = dict(single=['--single-view'], multi=[])
+_HEADS = dict(single='1 view', multi='4x3 views')
 
 
-def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
-    """Command line of the quick start."""
-    parser = argparse.ArgumentParser(
-        description='Make the small world, train its CLIP, fine-tune it on '
-        'videos and compare. What is finished is not done again.',
-        epilog='examples:\n  vifi-clip quickstart\n'
-        '  vifi-clip quickstart my.mp4 --seeds 0 1 2',
-        formatter_class=HelpFormatter)
-    parser.add_argument('videos', nargs='*',
-                        help='videos of your own to recognise at the end')
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0],
-                        help='seeds to fine-tune with (default: 0)')
-    parser.add_argument('--work-dir', default='work_dirs/quickstart')
-    parser.add_argument('--data-root', default='data/mini')
-    return parser.parse_args(argv)
-
-
-def config(name: str) -> str:
-    """Path of an entry config of this checkout."""
-    return str(ROOT / 'configs' / f'{name}.py')
-
-
-def make_data(data_root: str) -> str:
-    """Render the data set; returns a digest that tells which one it is."""
-    tool = ROOT / 'tools' / 'make_mini_dataset.py'
-    made = subprocess.run([sys.executable, tool, '--out', data_root])
-    if made.returncode:
-        raise UserError('the small world could not be made; see above')
-    manifest = (Path(data_root) / 'manifest.json').read_bytes()
-    return hashlib.sha256(manifest).hexdigest()[:10]
-
-
-def code_digest(*names: str) -> str:
-    """Tells configs apart, so that no result of old settings is kept."""
-    files = [config(name) for name in names]
-    files += sorted(str(p) for p in (ROOT / 'configs/_base_').rglob('*.py'))
-    text = ''.join(Path(file).read_text() for file in files)
-    return hashlib.sha256(text.encode()).hexdigest()[:10]
-
-
-def pretrain(args: argparse.Namespace, data: str) -> str:
-    """Train the small CLIP on still frames, once."""
-    work = osp.join(args.work_dir, f'clip-{data}-{code_digest("mini_clip")}')
-    target = osp.join(work, 'mini_clip.pth')
-    if not osp.exists(target):
-        run_step('CLIP on captioned stills', train.main,
-                 [config('mini_clip'), '--work-dir', work, '--resume'],
-                 osp.join(work, 'train.log'))
-        _copy(Path(work, 'last_checkpoint').read_text(), target)
-    _copy(target, MINI_CLIP)  # where configs/vifi_mini.py looks by default
-    return target
-
-
-def _copy(source: str, target: str) -> None:
-    from projects.vifi_clip.checkpoints.files import AtomicLocalBackend
-    AtomicLocalBackend().put(Path(source).read_bytes(), target)
-
-
-def evaluate(title: str, checkpoint: str, work: str) -> dict:
-    """Top-1 in percent by view, and predictions of the single view."""
-    target = osp.join(work, 'results.json')
-    if osp.exists(target):
-        return json.loads(Path(target).read_text())
-    results = {}
-    for views, options in VIEWS.items():
-        predictions = osp.join(work, f'{views}.csv')
-        metrics = run_step(
-            f'{title}, {views} view', test.main,
-            [config('vifi_mini'), checkpoint, '--work-dir', work,
-             '--predictions', predictions, *options],
-            osp.join(work, f'{views}.log'))
-        results[views] = 100 * float(metrics['acc/top1'])
-        results[f'{views}_labels'] = read_predictions(predictions)[2].tolist()
-    from projects.vifi_clip.checkpoints.files import AtomicLocalBackend
-    AtomicLocalBackend().put(json.dumps(results).encode(), target)
-    return results
-
-
-def fine_tune(seed: int, work: str) -> str:
-    """Fine-tune on the videos; returns the last checkpoint."""
-    marker = Path(work, 'last_checkpoint')
-    done = osp.join(work, 'done')
-    if not osp.exists(done):
-        run_step(f'fine-tuning on videos, seed {seed}', train.main,
-                 [config('vifi_mini'), '--work-dir', work, '--seed',
-                  str(seed), '--resume', '--no-validate'],
-                 osp.join(work, 'train.log'))  # the test says more
-        Path(done).touch()
-    return marker.read_text()
-
-
-def main(argv: Optional[Sequence[str]] = None) -> dict:
+def quickstart(options: 'Options') -> Results:
     """Run all steps; returns the results by model."""
-    args = parse_args(argv)
-    missing = [video for video in args.videos if not osp.isfile(video)]
-    if missing:
-        raise FileNotFoundError(f'No such video: {", ".join(missing)}')
     print('The small world')
-    data = make_data(args.data_root)
-    os.environ['DATA_ROOT'] = args.data_root
-    clip = os.environ['MINI_CLIP'] = pretrain(args, data)
+    data = make_data(options.data_root)
+    os.environ['DATA_ROOT'] = options.data_root
+    clip = os.environ['MINI_CLIP'] = pretrain(options.work_dir, data)
     base = osp.join(osp.dirname(clip), 'vifi-' + code_digest('vifi_mini'))
-    results = {'frozen CLIP': [
+    results: Results = {'frozen CLIP': [
         evaluate('frozen CLIP', 'none', osp.join(base, 'frozen'))]}
     tuned = results['ViFi-CLIP (fine-tuned)'] = []
-    for seed in args.seeds:
+    for seed in options.seeds:
         work = osp.join(base, f'seed_{seed}')
-        checkpoint = fine_tune(seed, work)
+        # The test says more than a validation would.
+        checkpoint = _train(f'fine-tuning on videos, seed {seed}',
+                            'vifi_mini', work, '--seed', str(seed),
+                            '--no-validate')
         tuned.append(evaluate(f'ViFi-CLIP, seed {seed}', checkpoint, work))
-    write_table(results, args.data_root, args.work_dir)
-    picture = draw_picture(results, args.data_root, args.work_dir)
-    stable = osp.join(args.work_dir, 'vifi_mini.pth')
-    _copy(checkpoint, stable)
+    write_table(results, options.data_root, options.work_dir)
+    picture = draw_picture(results, options.data_root, options.work_dir)
+    stable = osp.join(options.work_dir, 'vifi_mini.pth')
+    write_bytes(stable, Path(checkpoint).read_bytes())
     print(f'Picture: {picture}\n')
-    _predict(args, stable)
-    print('\nAny video, any labels:\n  python tools/predict.py VIDEO --config '
+    _predict(options, stable)
+    print('\nAny video, any labels:\n  vifi-clip predict VIDEO --config '
           f'vifi_mini \\\n    --checkpoint {stable} \\\n    --labels '
           '"a red ring spinning, a blue star blinking"')
     return results
 
 
-def _predict(args: argparse.Namespace, checkpoint: str) -> None:
+def make_data(data_root: str) -> str:
+    """Render the data set; returns a digest that tells which one it is."""
+    build(data_root, WorldParams())
+    return sha256_of(Path(data_root, 'manifest.json'))[:10]
+
+
+def code_digest(name: str) -> str:
+    """Tells configs apart, so that no result of old settings is kept."""
+    files = [CONFIGS / f'{name}.py', *sorted(CONFIGS.glob('_base_/**/*.py'))]
+    text = ''.join(file.read_text() for file in files)
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def pretrain(work_dir: str, data: str) -> str:
+    """Train the small CLIP on still frames, once; returns its checkpoint."""
+    work = osp.join(work_dir, f'clip-{data}-{code_digest("mini_clip")}')
+    checkpoint = _train('CLIP on captioned stills', 'mini_clip', work)
+    write_bytes(MINI_CLIP, Path(checkpoint).read_bytes())
+    return checkpoint
+
+
+def _train(title: str, config: str, work: str, *options: str) -> str:
+    """Train what is not trained; returns the last checkpoint."""
+    done = Path(work, 'done')
+    if not done.exists():
+        run_step(title, lambda argv: train.run(train.parse_args(argv)),
+                 [str(CONFIGS / f'{config}.py'), '--work-dir', work,
+                  '--resume', *options], osp.join(work, 'train.log'))
+        done.touch()
+    return Path(work, 'last_checkpoint').read_text()
+
+
+def evaluate(title: str, checkpoint: str, work: str) -> dict:
+    """Top-1 in percent by view, and predictions of the single view."""
+    target = Path(work, 'results.json')
+    if target.exists():
+        return json.loads(target.read_text())
+    results = {}
+    for views, options in VIEWS.items():
+        predictions = osp.join(work, f'{views}.csv')
+        metrics = run_step(
+            f'{title}, {views} view',
+            lambda argv: run_test(test.parse_args(argv)),
+            [str(CONFIGS / 'vifi_mini.py'), checkpoint, '--work-dir', work,
+             '--predictions', predictions, *options],
+            osp.join(work, f'{views}.log'))
+        results[views] = 100 * float(metrics['acc/top1'])
+        results[f'{views}_labels'] = read_predictions(predictions)[2].tolist()
+    write_text(target, json.dumps(results))
+    return results
+
+
+def _predict(options: 'Options', checkpoint: str) -> None:
     """The user's own videos, or one that no training video is like."""
-    from ..predict.command import parse_args, run
-    videos = args.videos
-    options = []
+    videos, more = options.videos, []
     if not videos:
-        lists = Path(args.data_root, 'annotations')
-        labels = lists / 'zero_shot_classes.txt'
-        names = labels.read_text().splitlines()
+        labels = Path(options.data_root, 'annotations/zero_shot_classes.txt')
         rows = [line.rsplit(' ', 1) for line in
-                (lists / 'zero_shot_val.txt').read_text().splitlines()]
+                _read(options.data_root, 'zero_shot_val.txt')]
         rows = {int(label): path for path, label in rows}  # one of each class
-        videos = [osp.join(args.data_root, path) for path in rows.values()]
+        videos = [osp.join(options.data_root, path) for path in rows.values()]
         print('Classes that no training video shows; folders tell the truth:')
-        options = ['--topk', '2', '--labels', str(labels)]
-        assert len(names) == len(videos)
-    run(parse_args([*videos, '--config', config('vifi_mini'),
-                    '--checkpoint', checkpoint, *options]))
+        more = ['--topk', '2', '--labels', str(labels)]
+    predict.run(predict.parse_args([
+        *videos, '--config', str(CONFIGS / 'vifi_mini.py'), '--checkpoint',
+        checkpoint, *more]))
+
+
+def _read(data_root: str, name: str) -> List[str]:
+    return Path(data_root, 'annotations', name).read_text().splitlines()
+
+
+def _mean_std(runs: List[dict], views: str) -> tuple:
+    values = [run[views] for run in runs]
+    return float(np.mean(values)), float(np.std(values, ddof=len(runs) > 1))
+
+
+def write_table(results: Results, data_root: str, out_dir: str) -> str:
+    """Print the results, and save them as Markdown and JSON.
+
+    Args:
+        results (dict): Model name to its runs, one for each seed, with top-1
+            in percent under each view.
+        data_root (str): The small world.
+        out_dir (str): Gets ``results.md`` and ``results.json``.
+
+    Returns:
+        str: The table in Markdown.
+    """
+    chance = 100 / len(_read(data_root, 'classes.txt'))
+    num = len(_read(data_root, 'val.txt'))
+    rows = [['chance', f'{chance:.1f}', f'{chance:.1f}', '']]
+    for name, runs in results.items():
+        cells = []
+        for mean, std in (_mean_std(runs, views) for views in _HEADS):
+            spread = f' ± {std:.1f}' if len(runs) > 1 else ''
+            cells.append(f'{mean:.1f}{spread}')
+        rows.append([name, *cells, str(len(runs)) if len(runs) > 1 else ''])
+    table = markdown_table(['top-1 (%)', *_HEADS.values(), 'seeds'], rows)
+    print(f'\n{table}\n({num} test videos, {round(100 / chance)} classes)\n')
+    write_text(osp.join(out_dir, 'results.md'), table + '\n')
+    write_text(osp.join(out_dir, 'results.json'),
+               json.dumps(results, indent=1))
+    return table
+
+
+def draw_picture(results: Results, data_root: str, out_dir: str) -> str:
+    """Accuracy bars beside frames of test videos with their predictions.
+
+    Returns:
+        str: Path of the PNG.
+    """
+    import matplotlib.pyplot as plt
+    figure = plt.figure(figsize=(12, 4.2), layout='constrained')
+    left, right = figure.subfigures(1, 2, width_ratios=[1, 2])
+    _bars(left.subplots(), results, len(_read(data_root, 'classes.txt')))
+    _film_strips(right, results, data_root)
+    path = osp.join(out_dir, 'results.png')
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+    return path
+
+
+def _bars(axes, results: Results, num_classes: int) -> None:
+    for i, (name, runs) in enumerate(results.items()):
+        means, stds = zip(*(_mean_std(runs, views) for views in _HEADS))
+        places = np.arange(len(_HEADS)) + (i - 0.5) * 0.36
+        bars = axes.bar(places, means, 0.34, label=name,
+                        yerr=stds if len(runs) > 1 else None)
+        axes.bar_label(bars, fmt='%.1f', padding=2)
+    axes.axhline(100 / num_classes, color='grey', ls='--', lw=1,
+                 label='chance')
+    axes.set_xticks(range(len(_HEADS)), _HEADS.values())
+    axes.set_ylabel('top-1 accuracy (%)')
+    axes.set_title('Small world, test videos')
+    axes.margins(y=0.35)
+    axes.legend(frameon=False)
+
+
+def _film_strips(figure, results: Results, data_root: str) -> None:
+    """Four test videos that fine-tuning got right and frozen CLIP did not,
+    spread over the list; any, if there are none."""
+    names = _read(data_root, 'classes.txt')
+    rows = [line.rsplit(' ', 1) for line in _read(data_root, 'val.txt')]
+    frozen, tuned = (runs[0]['single_labels'] for runs in results.values())
+    truth = [int(label) for _, label in rows]
+    gained = [i for i, label in enumerate(truth)
+              if tuned[i] == label != frozen[i]] or list(range(len(truth)))
+    chosen: Sequence[int] = [gained[i] for i in np.linspace(
+        0, len(gained) - 1, 4).round().astype(int)]
+    for axes, i in zip(figure.subplots(len(chosen), 1), chosen):
+        video = OpenedVideo(osp.join(data_root, rows[i][0]))
+        inds = np.linspace(0, len(video) - 1, 8).astype(int)
+        axes.imshow(np.concatenate(list(video.get_batch(inds).asnumpy()), 1))
+        axes.set_axis_off()
+        axes.set_title(
+            f'{names[truth[i]]}   |   frozen: {names[frozen[i]]}   |   '
+            f'fine-tuned: {names[tuned[i]]}', fontsize=8)

@@ -1,4 +1,5 @@
-"""Commands for a cluster, run by a shell and by a stub of Slurm."""
+"""What the matrix lists, refuses and prints: run by a shell and a stub of
+Slurm."""
 import json
 import os
 import subprocess
@@ -6,12 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from matrix_world import clear_knobs, write_record, write_training
+from commands import refused, vifi
+from matrix_world import write_record, write_training
 
-from projects.vifi_clip_tools.paper import matrix_command as run_matrix
-from projects.vifi_clip_tools.paper.layout import ROOT, Layout
+from projects.vifi_clip_tools.paper.layout import (ROOT, Layout, ShellText,
+                                                   default_folder)
 from projects.vifi_clip_tools.paper.paper_tables import paper_tables
-from projects.vifi_clip_tools.paper.runs import by_name
+from projects.vifi_clip_tools.paper.runs import Run, by_name
 
 RUNS = by_name(paper_tables().values())
 NAMES = ('TUNE', 'SEED', 'DATASET', 'EVAL', 'PRETRAINED', 'DATA_ROOT')
@@ -70,12 +72,6 @@ class Cluster:
         return (self.folder / 'jobs').read_text().splitlines()
 
 
-@pytest.fixture(autouse=True)
-def _no_knobs(monkeypatch):
-    clear_knobs(monkeypatch)
-    monkeypatch.chdir(ROOT)
-
-
 @pytest.fixture
 def cluster(tmp_path):
     return Cluster(tmp_path / 'cluster')
@@ -86,7 +82,7 @@ def printed(capsys):
 
     def call(*argv):
         capsys.readouterr()
-        run_matrix.main([str(arg) for arg in argv])
+        assert vifi('matrix', *argv) == 0
         return capsys.readouterr().out
 
     return call
@@ -228,3 +224,111 @@ def test_commands_keep_knobs_of_the_environment(cluster, printed, tmp_path):
     cluster.bash(script, ROOT, DATA_ROOT='/my data')
     assert [call['environ'] for call in cluster.calls()] == [
         dict(TUNE='image', DATA_ROOT='/my data')] * 2
+
+
+FEW = Run('few/both', 'vifi_few_shot', dict(TUNE='both', SHOTS='4'))
+BRIDGE = Run('bridge', 'vifi_zero_shot', dict(TUNE='both'), test=False)
+PROMPTS = Run('few/prompts', 'vifi_few_shot', dict(TUNE='prompts'),
+              uses='bridge')
+TESTED = Run('zero', 'vifi_zero_shot', dict(TUNE='both', EVAL='k600'),
+             train=False, uses='bridge')
+FROZEN = Run('few/none', 'vifi_few_shot', dict(TUNE='none'), train=False)
+
+
+def test_steps_of_a_run(layout):
+    config, folder = str(ROOT / 'configs/vifi_few_shot.py'), layout.folder(
+        'few/both')
+    train, test = layout.steps(FEW)
+    assert train == ['train', config, '--work-dir', folder, '--resume']
+    assert test[:2] == ['test', config] and isinstance(test[2], ShellText)
+    assert test[3:] == ['--work-dir', folder, '--metrics',
+                        f'{folder}/metrics.json', '--predictions',
+                        f'{folder}/predictions.csv']
+    checkpoint = write_training(layout, 'few/both')
+    (_, _, tested, *_), = layout.steps(FEW)
+    assert tested == checkpoint and not layout.finished(FEW)
+    # the folder may move; while a training goes on, its last is removed
+    marker = Path(folder, 'last_checkpoint')
+    marker.write_text('/gone/matrix/few/both/epoch_9.pth\n')
+    assert layout.checkpoint('few/both') == f'{folder}/epoch_9.pth'
+    Path(folder, 'trained').unlink()
+    assert isinstance(layout.steps(FEW)[1][2], ShellText)
+    write_record(layout, FEW, {})
+    assert layout.finished(FEW)
+
+
+def test_steps_of_runs_that_use_others(layout):
+    captions, = layout.steps(Run('r', 'vifi_retrieval', train=False))
+    assert '--predictions' not in captions  # which are no classes
+    assert layout.steps(FROZEN)[0][2] == 'none'
+    assert [step[0] for step in layout.steps(BRIDGE)] == ['train']
+    assert isinstance(layout.environ(PROMPTS)['PRETRAINED'], ShellText)
+    assert not layout.finished(BRIDGE)
+    checkpoint = write_training(layout, 'bridge')
+    assert layout.steps(BRIDGE) == [] and layout.finished(BRIDGE)
+    assert layout.environ(PROMPTS) == dict(TUNE='prompts',
+                                           PRETRAINED=checkpoint)
+    assert layout.environ(TESTED) == dict(TUNE='both', EVAL='k600')
+    assert [step[::2][:2] for step in layout.steps(TESTED)] == [
+        ['test', checkpoint]]
+
+
+def test_list(printed, tmp_path):
+    layout = Layout(str(tmp_path))
+    write_training(layout, 'zero_shot/train/text')
+    write_record(layout, RUNS['zero_shot/k600/none'], {})
+    lines = printed('--table', '1', '--work-dir', tmp_path).splitlines()
+    assert lines[-1] == '15 runs, 13 to do.'
+    assert lines[0] == 'vifi_zero_shot'  # the config of the next 15
+    state = {line[15:].split()[0]: line[2:] for line in lines[1:16]}
+    assert set(state) == {run.name for run in paper_tables()['1'].runs}
+    for name, start in (('zero_shot/train/text', 'finished '),
+                        ('zero_shot/train/both', 'train  '),
+                        ('zero_shot/k600/none', 'finished '),
+                        ('zero_shot/k600/both', 'test  ')):
+        assert state[name].startswith(start)
+    assert state['zero_shot/k600/both'].split()[1:] == [
+        'zero_shot/k600/both', '<-', 'zero_shot/train/both']
+
+
+@pytest.mark.parametrize('argv, count', [
+    ([], 130), (['--mini', '--dry-run'], 68), (['--table', '2', '3'], 79),
+    (['--dataset', 'ssv2'], 33), (['--only', 'seed2'], 16),
+    (['--mini', '--dry-run', '--dataset', 'retrieval'], 4)])
+def test_numbers_of_runs(printed, argv, count):
+    """SSv2: 10 of Table 2, 13 of 3, 2 of 5, 4 of 7, 3 of 8 and the bridge;
+    seed 2: 12 of Table 2, 3 of 8 and the bridge."""
+    lines = printed(*argv, '--work-dir', '/does/not/exist').splitlines()
+    assert lines[-1] == f'{count} runs, {count} to do.'
+    assert max(map(len, lines)) <= 80
+
+
+def test_folder_tells_knobs_of_all_runs(monkeypatch):
+    assert default_folder(False, RUNS.values()) == 'work_dirs/matrix'
+    monkeypatch.setenv('DATA_ROOT', '/data')
+    monkeypatch.setenv('NUM_FRAMES', '16')
+    monkeypatch.setenv('PIXELS', 'clip')
+    assert default_folder(True, RUNS.values()) == (
+        'work_dirs/matrix_mini-NUM_FRAMES_16-PIXELS_clip')
+
+
+@pytest.mark.parametrize('argv, names', [
+    (['--table', '12'], '--table 12'),
+    (['--table', '6', '9'], 'vifi-clip complexity'),
+    (['--dataset', 'kinetics'], '--dataset kinetics'),
+    (['--mini', '--table', '8'], '--table 8'),
+    (['--mini', '--dataset', 'ucf101'], '--dataset ucf101'),
+    (['--only', 'seed9'], "'seed9'"),
+    (['--table', '4', '--dataset', 'ssv2'], '--dataset'),
+    (['--run', '--commands', 'shell'], '--commands'),
+    (['--run', '--dry-run'], '--dry-run'), (['--gpus', '0'], '--gpus'),
+    (['--jobs', '-1'], '--jobs'), (['--commands', 'pbs'], '--commands')])
+def test_wrong_options(capsys, argv, names):
+    refused(capsys, 'matrix', *argv, names=names)
+
+
+@pytest.mark.parametrize('mode', [[], ['--run'], ['--commands', 'slurm']])
+def test_knobs_that_the_matrix_turns(capsys, monkeypatch, mode):
+    monkeypatch.setenv('SHOTS', '4')
+    monkeypatch.setenv('TUNE', 'image')
+    refused(capsys, 'matrix', '--table', '3', *mode, names='SHOTS, TUNE')

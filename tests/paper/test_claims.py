@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from matrix_world import write_predictions, write_record
 
+from projects.vifi_clip_tools.paper import claims
 from projects.vifi_clip_tools.paper.claims import (Claim, compare, judge,
                                                    mini_claims, read_hits)
-from projects.vifi_clip_tools.paper.layout import Layout
 from projects.vifi_clip_tools.paper.mini_tables import mini_tables
+from projects.vifi_clip_tools.paper.results import Records
 from projects.vifi_clip_tools.paper.runs import Cell, Run, Table
 
 
@@ -64,7 +65,6 @@ def test_error_of_seeds_is_welchs():
 def test_nothing_is_found_where_nothing_is(monkeypatch, spread, seeds):
     """In 120 worlds without a difference, one in twenty or little more is
     called one, whether seeds or videos matter."""
-    from projects.vifi_clip_tools.paper import claims
     monkeypatch.setattr(claims, 'DRAWS', 300)
     rng, wrong = np.random.default_rng(1), 0
     for world in range(120):
@@ -137,51 +137,40 @@ RUNS = {f'full/seed{s}': Run(f'full/seed{s}', 'vifi_mini', dict(SEED=str(s)))
         for s in (1, 2)}
 
 
-def test_hits_of_runs(tmp_path):
-    layout = Layout(str(tmp_path))
-    cell = Cell('a', 'HM', tuple(RUNS), 'HM/acc/top1')
-    assert read_hits(cell, RUNS, layout) is None
+def hits_of(layout, metric='acc/top1'):
+    return read_hits(Cell('a', 'x', tuple(RUNS), metric),
+                     Records(layout, RUNS))
+
+
+def test_hits_of_runs(layout):
+    assert hits_of(layout, 'HM/acc/top1') is None
     run = RUNS['full/seed1']
     write_record(layout, run, {
         'base/acc/top1': 2 / 3, 'novel/acc/top1': 0.5, 'HM/acc/top1': 4 / 7})
     write_predictions(layout, run, [0, 1, 2], [0, 1, 0], 'base')
-    write_predictions(layout, run, [0, 1], [0, -1], 'novel')
-    videos, (base, novel) = read_hits(cell, RUNS, layout)
+    # a video without label that could not be read is not right
+    write_predictions(layout, run, [0, -1], [0, -1], 'novel')
+    videos, (base, novel) = hits_of(layout, 'HM/acc/top1')
     assert base.tolist() == [[1, 1, 0]] and novel.tolist() == [[1, 0]]
     assert videos == [['v0.mp4', 'v1.mp4', 'v2.mp4'], ['v0.mp4', 'v1.mp4']]
 
 
-def test_predictions_of_another_test(tmp_path):
-    layout, run = Layout(str(tmp_path)), RUNS['full/seed1']
+def test_predictions_of_another_test(layout):
+    run = RUNS['full/seed1']
     write_record(layout, run, {'acc/top1': 1.})
-    path = write_predictions(layout, run, [0, 1], [0, 0])
-    cell = Cell('a', 'top-1', tuple(RUNS), 'acc/top1')
-    with pytest.raises(ValueError, match='predictions.csv'):
-        read_hits(cell, RUNS, layout)
-    path.unlink()  # as before there were such files
-    with pytest.raises(ValueError, match='predictions.csv.*metrics.json'):
-        read_hits(cell, RUNS, layout)
-    write_predictions(layout, run, [], [])
-    with pytest.raises(ValueError, match='predictions.csv'):
-        read_hits(cell, RUNS, layout)
+    for predictions in None, ([0, 1], [0, 0]), ([], []):
+        if predictions:
+            write_predictions(layout, run, *predictions)
+        with pytest.raises(ValueError, match='predictions.csv'):
+            hits_of(layout)
 
 
-def test_videos_in_another_order(tmp_path):
+def test_videos_in_another_order(layout):
     """Two seeds have to be of the same videos, line by line."""
-    layout = Layout(str(tmp_path))
     for run in RUNS.values():
         write_record(layout, run, {'acc/top1': .5})
         path = write_predictions(layout, run, [0, 1], [0, 0])
     head, first, second = path.read_text().splitlines()
     path.write_text('\n'.join([head, second, first]) + '\n')
-    with pytest.raises(ValueError, match='other videos'):
-        read_hits(Cell('a', 'top-1', tuple(RUNS), 'acc/top1'), RUNS, layout)
-
-
-def test_an_unreadable_video_without_label_is_not_right(tmp_path):
-    layout, run = Layout(str(tmp_path)), RUNS['full/seed1']
-    write_record(layout, run, {'acc/top1': .5})
-    write_predictions(layout, run, [0, -1], [0, -1])
-    _, (hits, ) = read_hits(Cell('a', 'top-1', (run.name, ), 'acc/top1'),
-                            RUNS, layout)
-    assert hits.tolist() == [[1, 0]]
+    with pytest.raises(ValueError, match='full/seed2'):
+        hits_of(layout)

@@ -1,41 +1,18 @@
 """The parts of the quick start; the whole is too long for a test."""
 import json
 import re
-import sys
 
 import cv2
 import pytest
+from commands import refused
 from tiny_world import build_tiny_world
 
-from projects.vifi_clip_tools.paper.quickstart_report import (draw_picture,
-                                                              write_table)
-from projects.vifi_clip_tools.cli.processes import run_step
+from projects.vifi_clip_tools.paper.quickstart import (draw_picture,
+                                                       write_table)
 
 
-def _works(argv):
-    print('Epoch(train)  [3][10/47]  lr: 1.0e-03  eta: 0:01:02  loss: 1.0')
-    sys.stdout.flush()
-    return dict(sum=sum(map(int, argv)))
-
-
-def _fails(argv):
-    print('something before')
-    raise ValueError('what went wrong')
-
-
-def test_step_returns_the_result_and_keeps_the_log(tmp_path, capfd):
-    log = tmp_path / 'logs' / 'step.log'
-    assert run_step('adding', _works, ['1', '2'], str(log)) == dict(sum=3)
-    assert 'Epoch(train)' in log.read_text()
-    shown = capfd.readouterr().out
-    assert 'adding' in shown and 'done in' in shown
-    assert 'loss' not in shown  # the log's lines stay in the log
-
-
-def test_failed_step_shows_the_end_of_its_log(tmp_path):
-    with pytest.raises(RuntimeError, match='adding failed.*step.log') as info:
-        run_step('adding', _fails, [], str(tmp_path / 'step.log'))
-    assert 'what went wrong' in str(info.value)
+def test_a_video_that_is_not_there(capsys):
+    refused(capsys, 'quickstart', 'mine.mp4', names='mine.mp4')
 
 
 @pytest.fixture(scope='module')

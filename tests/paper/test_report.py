@@ -1,0 +1,341 @@
+"""Cells and reports from records of runs that nobody ran."""
+import csv
+import io
+import json
+import statistics
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from commands import refused, vifi
+from matrix_world import fill_folder, write_record
+
+from projects.vifi_clip_tools.paper.mini_tables import mini_tables
+from projects.vifi_clip_tools.paper.paper_tables import paper_tables
+from projects.vifi_clip_tools.paper.picture import (draw, draw_bars,
+                                                    panels_of)
+from projects.vifi_clip_tools.paper.results import Records, Result, fill
+from projects.vifi_clip_tools.paper.runs import Cell, Run, Table, by_name
+
+PAPER = paper_tables()
+PAPER_RUNS = by_name(PAPER.values())
+RUNS = [Run(f'few/seed{seed}', 'vifi_few_shot',
+            dict(DATASET='ucf101', SHOTS='4', SEED=str(seed), TUNE='both'))
+        for seed in (1, 2, 3)]
+NAMES = tuple(run.name for run in RUNS)
+
+
+def result_of(layout, **cell):
+    cell = dict(dict(row='ours', column='K=4', runs=NAMES,
+                     metric='acc/top1'), **cell)
+    table = Table('3', 'Few-shot', (Cell(**cell), ), tuple(RUNS))
+    return fill(table, Records(layout, {run.name: run for run in RUNS}))[0]
+
+
+def report(layout, *options):
+    assert vifi('report', '--work-dir', layout.root, *options) == 0
+    return {path.suffix: path for path in Path(layout.root).glob('report.*')}
+
+
+def rows_of(text):
+    """Cells of the lines of Markdown tables."""
+    return [[cell.strip() for cell in line.strip('|').split('|')]
+            for line in text.splitlines() if line.startswith('| ')]
+
+
+def test_mean_and_sample_deviation(layout):
+    for run, value in zip(RUNS, (0.41, 0.45, 0.46)):
+        write_record(layout, run, {'acc/top1': value})
+    result = result_of(layout, paper=43.)
+    assert result.mean == pytest.approx(44.)
+    # deviations -3, 1, 2: (9 + 1 + 4) / 2 = 7
+    assert result.std == pytest.approx(7**0.5)
+    assert result.difference == pytest.approx(1.)
+    assert result.text() == (
+        '44.0 ± 2.6 (paper 43.0, +1.0; lists not recorded)')
+
+
+@pytest.mark.parametrize('values, cell, text', [
+    ([.40, .44], dict(paper=(45., 0.3)), '42.0 ± 2.8 (2 of 3 runs, paper '
+     '45.0 ± 0.3, -3.0; lists not recorded)'),
+    ([.4], {}, '40.0 (1 of 3 runs)'),
+    ([], dict(paper=(45., 0.3)), 'not run (paper 45.0 ± 0.3)'),
+    ([], {}, 'not run'),
+    ([0.], dict(runs=NAMES[:1], paper=2.7),
+     '0.0 (paper 2.7, -2.7; lists not recorded)'),
+    ([44.8], dict(runs=NAMES[:1], scale=1.), '44.8')])
+def test_text_of_a_cell(layout, values, cell, text):
+    for run, value in zip(RUNS, values):
+        write_record(layout, run, {'acc/top1': value})
+    assert result_of(layout, **cell).text() == text
+
+
+def test_spread_within_one_run(layout):
+    """Over the official splits, in Table 1."""
+    write_record(layout, RUNS[0],
+                 {'ucf/top1_mean': .768, 'ucf/top1_std': .007})
+    result = result_of(layout, runs=NAMES[:1], metric='ucf/top1_mean',
+                       std='ucf/top1_std', paper=(76.8, 0.7))
+    assert result.text() == (
+        '76.8 ± 0.7 (paper 76.8 ± 0.7, +0.0; lists not recorded)')
+    values = (61.2, 64.7, 60.3)
+    several = Result(Cell('r', 'c', ('a', 'b', 'c'), 'm'), values, spread=9.)
+    assert several.std == statistics.stdev(values)
+
+
+def test_harmonic_mean_is_of_the_means(layout):
+    """Base 80, 40 and novel 40, 80: each run's HM is 53.3, that of the means
+    60."""
+    for run, (base, novel) in zip(RUNS, ((.8, .4), (.4, .8))):
+        hm = 2 * base * novel / (base + novel)
+        write_record(layout, run, {'base/acc/top1': base, 'HM/acc/top1': hm,
+                                   'novel/acc/top1': novel})
+    result = result_of(layout, metric='HM/acc/top1', runs=NAMES[:2])
+    assert result.values == pytest.approx((53.333, 53.333), abs=1e-3)
+    assert result.text() == '60.0, per seed 53.3 ± 0.0'
+
+
+def test_missing_metric(layout):
+    write_record(layout, RUNS[1], {'acc/top5': .9})
+    with pytest.raises(ValueError, match='few/seed2'):
+        result_of(layout)
+
+
+@pytest.mark.parametrize('change', [
+    *(dict(knobs={knob: value}) for knob, value in dict(
+        SHOTS='8', DATASET='hmdb51', TUNE='image', NUM_FRAMES='16',
+        PIXELS='clip', FUSION='decision').items()),
+    dict(single_view=True), dict(config='vifi_k400.py')])
+def test_records_of_other_settings_do_not_count(layout, change):
+    path = write_record(layout, RUNS[0], {'acc/top1': .4})
+    assert result_of(layout).values == (40., )
+    record = json.loads(path.read_text())
+    change = {key: {**record[key], **value} if key == 'knobs' else value
+              for key, value in change.items()}
+    assert {**record, **change} != record
+    path.write_text(json.dumps({**record, **change}))
+    assert result_of(layout).values == ()
+
+
+def test_environment_says_which_settings_are_meant(layout, monkeypatch):
+    monkeypatch.setenv('NUM_FRAMES', '16')
+    monkeypatch.setenv('DATA_ROOT', '/here')
+    write_record(layout, RUNS[0], {'acc/top1': .4})
+    monkeypatch.setenv('DATA_ROOT', '/there')  # a place, which may differ
+    assert result_of(layout).values == (40., )
+    monkeypatch.delenv('NUM_FRAMES')
+    assert result_of(layout).values == ()
+
+
+@pytest.mark.parametrize('text', [
+    '{"knobs": ', '[]', '{}', '', '{"knobs": null, "metrics": {}}',
+    '{"knobs": {}, "metrics": {"acc/top1": NaN}}',
+    '{"knobs": {}, "metrics": {"acc/top1": "much"}}'])
+def test_damaged_record(layout, text, capsys):
+    """It stops no other run, and is told once."""
+    run = PAPER_RUNS['supervised/both']
+    write_record(layout, run, {}).write_text(text)
+    report(layout, '--table', '4')
+    assert capsys.readouterr().err.count('both/metrics.json') == 1
+
+
+def entry(part, name, origin, dataset='ucf101'):
+    return dict(part=part, file=name, sha256='', origin=origin,
+                dataset=dataset)
+
+
+@pytest.mark.parametrize('entries, said', [
+    ([entry('train', 'few_shot_train_4shot_seed1.txt', 'release'),
+      entry('test', 'val_split1.txt', 'release')], "the paper's lists"),
+    # the release has no list of all training videos
+    ([entry('train', 'train.txt', 'annotations', 'k400'),
+      entry('test', 'val.txt', 'release', 'k400')], "the paper's lists"),
+    ([entry('test', 'val_split1.txt', 'release, labels fixed', 'hmdb51')],
+     "not the paper's lists: test lists with labels fixed"),
+    ([entry('train', 'few_shot_train_4shot_seed1.txt', 'annotations'),
+      entry('test', 'val_split1.txt', 'changed')],
+     "not the paper's lists: train lists from the official annotations, test "
+     'lists changed after they were made'),
+    ([entry('test', 'mine.txt', 'unknown', None)],
+     "not the paper's lists: test lists of unknown origin"),
+    ([entry('test', 'val.txt', 'annotations', 'kitchen')],
+     "not the paper's lists: test lists from the official annotations"),
+    ([], 'lists not recorded'), ('val.txt', 'lists not recorded'),
+    ([dict(part='test')], 'lists not recorded')])
+def test_lists_beside_the_figure(layout, entries, said):
+    write_record(layout, RUNS[0], {'acc/top1': .4}, lists=entries)
+    result = result_of(layout, runs=NAMES[:1], paper=40.)
+    assert result.text() == f'40.0 (paper 40.0, +0.0; {said})'
+
+
+def test_figures_of_other_commands(layout):
+    """`complexity` and `tsne` write them into the folder of the runs."""
+    def said(key, row, column):
+        return {(r.cell.row, r.cell.column): r for r in fill(
+            PAPER[key], Records(layout, PAPER_RUNS))}[row, column].text()
+
+    assert said('6', 'ViFi-CLIP', 'GFLOPs') == 'not measured (paper 281.0)'
+    assert said('6', 'X-CLIP', 'GFLOPs') == 'not implemented (paper 287.0)'
+    config = dict(title=['vifi_k400'], frames=16, asked=dict(image=281.04e9),
+                  parameters=149_620_000, token_parameters=25_300_000,
+                  measured=dict(views_per_second=dict(median=70.)))
+    record = dict(convention='macs', machine='2 CPU cores', configs=[config])
+    path = Path(layout.root, 'complexity.json')
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(record))
+    assert said('6', 'ViFi-CLIP', 'GFLOPs') == '281.0 (paper 281.0, +0.0)'
+    assert said('4', 'CLIP text-FT', 'GFLOPs') == '281.0 (paper 281.0, +0.0)'
+    assert said('6', 'ViFi-CLIP', 'parameters (M)') == (
+        '124.3 (paper 124.7, -0.4)')
+    assert said('9', 'VL prompting', 'GFLOPs').startswith('not measured')
+    # only an A100 stands beside the paper's
+    speed = ('6', 'ViFi-CLIP', 'views/s (A100)')
+    assert said(*speed).startswith('not measured')
+    path.write_text(json.dumps(dict(record, machine='NVIDIA A100-SXM4')))
+    assert said(*speed) == '70.0 (paper 71.1, -1.1)'
+    for change in dict(frames=8), dict(measured=dict(error='no memory')):
+        path.write_text(json.dumps(dict(
+            record, machine='A100', configs=[{**config, **change}])))
+        assert said(*speed).startswith('not measured')
+    path.write_text(json.dumps(dict(record, convention='flops')))
+    with pytest.raises(ValueError, match='complexity.json'):
+        said(*speed)
+    path = Path(layout.root, 'tsne.json')
+    for score in float('nan'), .84:
+        path.write_text(json.dumps(dict(models=[
+            dict(name=name, homogeneity=score, completeness=score,
+                 v_measure=score) for name in ('vanilla CLIP', 'ViFi-CLIP')])))
+        if score != score:
+            with pytest.raises(ValueError, match='tsne.json'):
+                said('11', 'ViFi-CLIP', 'V-measure')
+    assert said('11', 'ViFi-CLIP', 'V-measure') == '0.84 (paper 0.95, -0.11)'
+
+
+def test_all_tables_of_the_paper(layout, capsys):
+    fill_folder(layout, PAPER.values())
+    text = report(layout)['.md'].read_text()
+    assert text in capsys.readouterr().out and 'not run' not in text
+    assert [line.split('.')[0] for line in text.splitlines()
+            if line.startswith('## ')] == [f'## Table {key}' for key in PAPER]
+    # a grid for each data set: a head and the methods
+    heads = [row[0] for row in rows_of(text)]
+    for group, methods, times in ('k400', 7, 1), ('ssv2', 7, 4):
+        assert heads.count(group) == times
+        start = heads.index(group)
+        assert len(set(heads[start:start + methods + 1])) == methods + 1
+    # three runs at 51.3 - 0.7 .. but one run there: see fill_folder
+    row = next(r for r in rows_of(text) if r[0] == 'ViFi-CLIP')
+    unknown = '; lists not recorded)'
+    assert row[1] == f'50.6 ± 0.6 (paper 51.3 ± 0.6, -0.7{unknown}'
+    row = next(r for r in rows_of(text) if r[0] == 'X-CLIP')
+    assert row[1] == 'not implemented (paper 44.6 ± 5.2)'
+    # three seeds: 73.8 - 0.7, + 0.3, + 1.3; the harmonic mean is that of
+    # 74.1 and 53.6, beside the mean of three
+    assert rows_of(text)[heads.index('hmdb51') + 7] == [
+        'ViFi-CLIP', f'74.1 ± 1.0 (paper 73.8, +0.3{unknown}',
+        f'53.6 ± 1.0 (paper 53.3, +0.3{unknown}',
+        '62.2, per seed 62.2 ± 1.0 (paper 61.9, +0.3' + unknown]
+    for block in text.split('\n\n'):
+        lines = [line for line in block.splitlines() if line.startswith('|')]
+        assert len({(len(line), line.count('|')) for line in lines}) <= 1
+
+
+def test_csv(layout):
+    fill_folder(layout, PAPER.values(),
+                left_out={'base2novel/ssv2/both/seed2', 'supervised/text'})
+    text = report(layout)['.csv'].read_text()
+    rows = list(csv.DictReader(io.StringIO(text)))
+    cells = {(r['table'], r['group'], r['row'], r['column']): r for r in rows}
+    assert len(rows) == len(cells) == 403  # see test_paper_figures.py
+    novel = cells['2', 'ssv2', 'ViFi-CLIP', 'novel']
+    # seeds 1 and 3: 12.1 - 0.7 and 12.1 + 1.3
+    assert float(novel['ours']) == pytest.approx(12.4, abs=0.01)
+    assert float(novel['std']) == pytest.approx(2**0.5, abs=0.001)
+    assert (novel['runs'], novel['runs_wanted']) == ('2', '3')
+    assert float(novel['paper']) == 12.1 and novel['paper_std'] == ''
+    assert float(novel['difference']) == pytest.approx(0.3, abs=0.01)
+    top1 = cells['1', '', 'CLIP text-FT', 'K600 top-1']
+    assert (top1['paper'], top1['paper_std']) == ('68.5', '1.2')
+    missing = cells['4', '', 'CLIP text-FT', 'top-1']
+    assert (missing['ours'], missing['std'], missing['runs'],
+            missing['difference']) == ('', '', '0', '')
+
+
+def test_what_results_rest_on(layout, monkeypatch):
+    for name, metrics, more in (
+            ('few_shot/ssv2/none', {'acc/top1': .02}, dict(templates='{}')),
+            ('few_shot/ssv2/2shot/prompts/seed1', {'acc/top1': .06},
+             dict(templates=None)),
+            ('retrieval/none', {'retrieval/R1': 30., 'retrieval/R5': 50.},
+             dict(templates=None, mean=None))):
+        write_record(layout, PAPER_RUNS[name], metrics, **more)
+    monkeypatch.setenv('NUM_FRAMES', '8')
+    write_record(layout, PAPER_RUNS['supervised/both'], {'acc/top1': .8})
+    monkeypatch.delenv('NUM_FRAMES')
+    text = report(layout)['.md'].read_text()
+    assert 'Percent. 0 of 12 runs finished.' in text
+    assert "1 of 39 runs finished" in text and "Prompts: '{}'." in text
+    assert "Prompts: '{}'; learnt prompts. Pixel means: [123.675" in text
+    assert 'Prompts: captions as they are.\n' in text
+    assert 'Left out' in text and 'supervised/both' in text
+
+
+@pytest.mark.parametrize('tables, options', [
+    (PAPER, []), (mini_tables(), ['--mini'])], ids=['paper', 'mini'])
+def test_picture(layout, tables, options):
+    fill_folder(layout, tables.values())
+    files = report(layout, *options)
+    if options:
+        assert 'cannot be told' in files['.md'].read_text()
+    data = np.frombuffer(files['.png'].read_bytes(), np.uint8)
+    shown = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    panels = sum(len({c.group for c in t.cells if c.runs})
+                 for t in tables.values())
+    rows = -(-panels // 3)
+    assert shown.shape[1] == 3 * 460 and shown.shape[0] >= rows * 290
+    # no panel is empty: colours besides grey in each cell of the grid
+    body = shown[80:].astype(int)
+    for i in range(panels):
+        part = body[(i // 3) * len(body) // rows:
+                    (i // 3 + 1) * len(body) // rows,
+                    (i % 3) * 460:(i % 3 + 1) * 460]
+        assert ((part.max(-1) - part.min(-1)) > 60).mean() > 0.02
+
+
+def test_one_colour_for_a_method(layout):
+    """In all panels, whatever the methods beside it."""
+    import matplotlib.pyplot as plt
+
+    def drawn():
+        records = Records(layout, PAPER_RUNS)
+        return [(PAPER[key], fill(PAPER[key], records)) for key in '28']
+
+    assert draw(drawn()) is None
+    fill_folder(layout, [PAPER['2'], PAPER['8']])
+    panels = panels_of(drawn())
+    assert [title for title, _ in panels][3:5] == [
+        '2. Base-to-novel, 16 shots: ssv2',
+        '8. Base-to-novel, bridge and prompt: hmdb51']
+    figure, axes = plt.subplots()
+    draw_bars(axes, 'title', panels[4][1],
+              {'vanilla CLIP': 'red', 'VL prompting': 'blue'})
+    colours = [patch.get_facecolor()[:3] for patch in axes.patches]
+    assert colours == [(1, 0, 0)] * 3 + [(0, 0, 1)] * 3
+    heights = [line.get_ydata()[0] for line in axes.lines
+               if len(line.get_ydata()) == 2]
+    assert {77.1, 54.9, 64.1, 53.3, 46.8, 49.8} <= set(heights)  # the paper's
+    plt.close(figure)
+
+
+def test_folders_and_tables(layout, tmp_path, monkeypatch, capsys):
+    fill_folder(layout, [PAPER['4']])
+    out = tmp_path / 'new/out'
+    assert report(layout, '--out', out) == {}
+    assert {path.name for path in out.iterdir()} == {
+        'report.md', 'report.csv', 'report.png'}
+    refused(capsys, 'report', '--work-dir', layout.root, '--table', '2', '12',
+            names='--table 12')
+    monkeypatch.chdir(tmp_path / 'new')
+    refused(capsys, 'report', '--mini', names=['work_dirs/matrix_mini',
+                                               'vifi-clip matrix'])
