@@ -42,3 +42,10 @@ def _seed():
 def arch() -> dict:
     """A two-layer ViT CLIP, D = 32, 32 x 32 pixels."""
     return tiny_arch()
+
+
+@pytest.fixture(scope='session')
+def small_inferencer():
+    """The small world's model, loaded once; do not change its labels."""
+    from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
+    return ViFiCLIPInferencer('small_world', device='cpu')

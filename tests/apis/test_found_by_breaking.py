@@ -158,10 +158,10 @@ def test_weights_that_cannot_be_fetched(monkeypatch):
 @pytest.mark.parametrize('record', ['{"a": 1}', None])
 def test_a_damaged_index(infer, video, tmp_path, record):
     from projects.vifi_clip_tools.search.store import VideoIndex
-    from projects.vifi_clip.apis.identity import identity_of
+    from projects.vifi_clip.apis.identity import Identity
     from projects.vifi_clip_tools.search.indexing import index_videos
     path = tmp_path / 'index'
-    index = VideoIndex.create(str(path), identity_of(infer, 'small_world'))
+    index = VideoIndex.create(str(path), Identity.of(infer))
     index_videos(index, infer, [video])
     hits = index.search(infer.text_embeddings(['a red ring'])[0], 10**23)
     assert [hit.path for hit in hits] == [video]

@@ -32,10 +32,10 @@ _PATIENCE = 60  # seconds, on a busy machine
 def index(inferencer, examples, tmp_path_factory):
     pytest.importorskip('lancedb')
     from projects.vifi_clip_tools.search.store import VideoIndex
-    from projects.vifi_clip.apis.identity import identity_of
+    from projects.vifi_clip.apis.identity import Identity
     from projects.vifi_clip_tools.search.indexing import index_videos
     path = str(tmp_path_factory.mktemp('index') / 'index')
-    found = VideoIndex.create(path, identity_of(inferencer, 'small_world'))
+    found = VideoIndex.create(path, Identity.of(inferencer))
     index_videos(found, inferencer,
                  [examples['Blue star'], examples['Purple moon']])
     return path

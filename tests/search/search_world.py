@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from helpers import write_mp4
 
-from projects.vifi_clip_tools.search.rows import Entry, State
 from projects.vifi_clip.apis.identity import Identity
-from projects.vifi_clip_tools.search.store import VideoIndex
+from projects.vifi_clip.apis.inputs import expand_inputs
+from projects.vifi_clip_tools.search.store import Entry, State, VideoIndex
 
 COLOURS = dict(red=(255, 0, 0), green=(0, 255, 0), blue=(0, 0, 255))
 
@@ -19,37 +19,41 @@ def unit(vectors) -> np.ndarray:
 
 
 def colour_clip(path, *colours, frames: int = 10) -> str:
-    """A clip that shows each colour for ``frames`` frames of 1/25 s."""
+    """Write a clip that shows each colour for ``frames`` frames of 1/25 s."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    pictures = [
+    return write_mp4(path, frames=[
         np.full((64, 64, 3), COLOURS[colour], np.uint8)
-        for colour in colours for _ in range(frames)
-    ]
-    return write_mp4(path, frames=pictures)
+        for colour in colours for _ in range(frames)])
 
 
 class ColourModel:
-    """An inferencer whose embedding is the mean colour, D = 3."""
+    """An inferencer whose embedding is the mean colour, D = 3.
+
+    Args:
+        seed (int): Of its weights.
+        stop_after (int, optional): Videos after which Ctrl-C comes.
+    """
 
     embed_dim, num_frames, checkpoint = 3, 2, None
 
-    def __init__(self, seed: int = 0, config: str = 'colours') -> None:
+    def __init__(self, seed: int = 0, stop_after=None) -> None:
         torch.manual_seed(seed)
         self.model = torch.nn.Linear(2, 2)  # has a fingerprint
-        self.cfg = SimpleNamespace(filename=config, get=lambda key: None)
-        self.seen = []
+        self.cfg = SimpleNamespace(filename=f'colours_{seed}',
+                                   get=lambda key: None)
+        self.seen, self.stop_after = [], stop_after
 
     def embed(self, videos, num_views=1, batch_size=1, on_error='raise'):
-        from projects.vifi_clip.apis.inputs import expand_inputs
         for video in expand_inputs(videos):
+            if len(self.seen) == self.stop_after:
+                raise KeyboardInterrupt
             self.seen.append(video.path)
             try:
                 with av.open(video.path) as container:
                     pixels = [frame.to_ndarray(format='rgb24')
                               for frame in container.decode(video=0)]
             except av.FFmpegError:
-                yield dict(video=video.name,
-                           error=f'{video.name} cannot be read: no video')
+                yield dict(video=video.name, error='no video')
                 continue
             yield dict(video=video.name,
                        embedding=unit(np.mean(pixels, axis=(0, 1, 2))))
@@ -58,20 +62,17 @@ class ColourModel:
         return unit([COLOURS[text] for text in texts])
 
 
-def identity(dim: int, **changes) -> Identity:
-    return Identity(**{
-        **dict(config='some_config', checkpoint=None, fingerprint='0' * 64,
-               embed_dim=dim, num_frames=2), **changes})
-
-
-def entries(vectors, names=None, window=None):
+def entries(vectors, names=None):
     """One entry for each vector [N, D], of videos /v/0.mp4, /v/1.mp4 ..."""
     names = names or [f'/v/{i}.mp4' for i in range(len(vectors))]
-    return [Entry(name, State(1, 2, window), vector[None])
+    return [Entry(name, State(1, 2, None), vector[None])
             for name, vector in zip(names, vectors)]
 
 
 def make_index(path, vectors, names=None) -> VideoIndex:
-    index = VideoIndex.create(str(path), identity(vectors.shape[1]))
-    index.add(entries(vectors, names))
+    """An index of N videos with embeddings [N, D]."""
+    index = VideoIndex.create(str(path), Identity(
+        'some_config', None, '0' * 64, vectors.shape[1], 2))
+    if len(vectors):
+        index.add(entries(vectors, names))
     return index

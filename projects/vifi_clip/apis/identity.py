@@ -15,8 +15,11 @@ from dataclasses import asdict, dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional
 
+from torch import Tensor, nn
+
 from ..checkpoints.settings import collect_settings, fingerprint
 from ..datasets.frame_cache import pipeline_identity
+from ..engine.precision import InferenceBackbone
 from ..version import __version__
 from .pipeline import Views, pipeline_cfg
 
@@ -32,7 +35,7 @@ _OF_VIDEOS = ('pixel_mean', 'pixel_std', 'to_rgb', 'visual_prompts',
               'visual_activation', 'visual_heads', 'num_frames', 'fusion')
 # In a record, but for people: they do not change a result.
 NOTES = ('version', 'config', 'checkpoint')
-_LONG = ('labels', 'pipeline')  # not shown where they differ
+_LONG = ('labels', 'pipeline', 'list')  # not shown where they differ
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ class Identity:
             config=_absolute(config or cfg.filename),
             checkpoint=_absolute(inferencer.checkpoint),
             fingerprint=fingerprint(
-                (name, value) for name, value in model.state_dict().items()
+                (name, value) for name, value in _weights(model).items()
                 if value.is_floating_point()),
             embed_dim=int(inferencer.embed_dim),
             num_frames=int(inferencer.num_frames),
@@ -173,6 +176,18 @@ def differences(made: Mapping, wanted: Mapping,
         found.append(f'other {name}' if name in _LONG else
                      f'{name}: {old!r} there and {new!r} here')
     return found
+
+
+def _weights(model: nn.Module) -> Dict[str, Tensor]:
+    """Return the state dict, which a model changed for inference refuses."""
+    backbone = getattr(model, 'backbone', None)
+    if not isinstance(backbone, InferenceBackbone):
+        return model.state_dict()
+    weights = backbone.backbone.state_dict(prefix='backbone.')
+    for name, child in model.named_children():
+        if child is not backbone:
+            weights.update(child.state_dict(prefix=f'{name}.'))
+    return weights
 
 
 def _plain(values: Mapping) -> Dict[str, Any]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class ModelOptions:
     device: str = 'auto'
     cfg_options: Optional[Dict[str, Any]] = None
     trust: bool = False
-    inference: Dict[str, Any] = None  # type: ignore[assignment]
+    inference: Dict[str, Any] = field(default_factory=dict)
 
     def load(self, **kwargs) -> ViFiCLIPInferencer:
         """Load the model; MMEngine's messages go to standard error.
@@ -108,7 +108,7 @@ class ModelOptions:
         from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
         return ViFiCLIPInferencer(
             self.config, self.checkpoint, self.device, self.trust,
-            self.cfg_options, **kwargs, **(self.inference or {}))
+            self.cfg_options, **kwargs, **self.inference)
 
 
 def add_model_arguments(parser: argparse.ArgumentParser,

@@ -2,20 +2,16 @@
 import io
 import json
 import os.path as osp
-import zipfile
-import zlib
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional
 
 import numpy as np
 
 from projects.vifi_clip.errors import need
+from projects.vifi_clip.files import write_bytes
+from .options import SUFFIXES
 
-SUFFIXES = ('.npz', '.parquet')
-_NEEDED = ('names', 'embeddings')
 _META = b'vifi_clip'  # key of the parquet file's own metadata
-_DAMAGE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile,
-           zlib.error)
 
 
 @dataclass
@@ -42,27 +38,26 @@ class Embeddings:
         return len(self.names)
 
     def take(self, indices: List[int]) -> 'Embeddings':
-        """Some of the videos, in the order of the indices."""
+        """Return some of the videos, in the order of the indices."""
         return Embeddings(
             [self.names[i] for i in indices], self.embeddings[indices],
             None if self.labels is None else self.labels[indices],
             self.class_names, self.failed, self.record)
 
 
-def write_embeddings(path: str, found: Embeddings) -> None:
+def write_embeddings(path: str, embeddings: Embeddings) -> None:
     """Write a file, whole or not at all.
 
     Args:
         path (str): ``.npz`` or ``.parquet`` file; replaced if it exists.
-        found (Embeddings): What to write.
+        embeddings (Embeddings): What to write.
 
     Raises:
         UserError: A ``.parquet`` file without pyarrow.
         ValueError: A name that is no text, in a ``.parquet`` file.
     """
-    from projects.vifi_clip.checkpoints.files import AtomicLocalBackend
     pack = _pack_parquet if _is_parquet(path) else _pack_npz
-    AtomicLocalBackend().put(pack(found), path)
+    write_bytes(path, pack(embeddings))
 
 
 def read_embeddings(path: str) -> Embeddings:
@@ -87,11 +82,20 @@ def read_embeddings(path: str) -> Embeddings:
                          f'{" or ".join(SUFFIXES)} files')
     if not osp.isfile(path):
         raise FileNotFoundError(f'No such file of embeddings: {path}')
-    unpack = _unpack_parquet if _is_parquet(path) else _unpack_npz
-    found = unpack(path)
-    _check(found, path)
-    found.embeddings = np.ascontiguousarray(found.embeddings, np.float32)
-    return found
+    unpack = _unpack_npz
+    if _is_parquet(path):
+        need('pyarrow', 'search')
+        unpack = _unpack_parquet
+    try:
+        embeddings = unpack(path)
+    except Exception as error:  # as many kinds as there are broken files
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise ValueError(f'{path} is damaged, or no file of `vifi-clip '
+                         f'embed` ({lines[0]})') from error
+    _check(embeddings, path)
+    embeddings.embeddings = np.ascontiguousarray(embeddings.embeddings,
+                                                 np.float32)
+    return embeddings
 
 
 def _is_parquet(path: str) -> bool:
@@ -113,46 +117,19 @@ def _pack_npz(found: Embeddings) -> memoryview:
 
 
 def _unpack_npz(path: str) -> Embeddings:
-    try:
-        # What is no zip file, numpy would take for a pickle or one array.
-        zipfile.ZipFile(path).close()
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except _DAMAGE as error:
-        raise ValueError(f'{path} is damaged, or no .npz file of arrays '
-                         f'({_first_line(error)})') from error
-    lacks = [name for name in _NEEDED if name not in arrays]
-    if lacks:
-        holds = ', '.join(sorted(arrays)[:6]) or 'nothing'
-        raise ValueError(f'{path} is no file of embeddings: it has no '
-                         f'{" and no ".join(lacks)} (it holds {holds}); '
-                         '`vifi-clip embed` writes one')
-    names, classes = arrays['names'], arrays.get('class_names')
+    with np.load(path, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    classes = arrays.get('class_names')
     return Embeddings(
-        [str(name) for name in np.atleast_1d(names)], arrays['embeddings'],
-        arrays.get('labels'),
+        [str(name) for name in np.atleast_1d(arrays['names'])],
+        arrays['embeddings'], arrays.get('labels'),
         None if classes is None else [str(c) for c in np.atleast_1d(classes)],
-        _from_json(arrays.get('failed'), [], path),
-        _from_json(arrays.get('record'), {}, path))
-
-
-def _from_json(text: Any, default: Any, path: str) -> Any:
-    if text is None:
-        return default
-    try:
-        found = json.loads(str(text))
-    except ValueError as error:
-        raise ValueError(f'{path} is damaged: its notes are no JSON '
-                         f'({error})') from error
-    return found if isinstance(found, type(default)) else default
+        json.loads(str(arrays.get('failed', '[]'))),
+        json.loads(str(arrays.get('record', '{}'))))
 
 
 def _pack_parquet(found: Embeddings) -> memoryview:
     pa = need('pyarrow', 'search')
-    parquet = need('pyarrow.parquet', 'search')
-    size = found.embeddings.shape[1]
-    vectors = pa.FixedSizeListArray.from_arrays(
-        pa.array(found.embeddings.reshape(-1), pa.float32()), size)
     try:
         columns = dict(name=pa.array(found.names, pa.string()))
     except UnicodeEncodeError as error:
@@ -161,80 +138,57 @@ def _pack_parquet(found: Embeddings) -> memoryview:
                          'rename the video') from error
     if found.labels is not None:
         columns['label'] = pa.array(found.labels, pa.int64())
-    columns['embedding'] = vectors
+    columns['embedding'] = pa.FixedSizeListArray.from_arrays(
+        pa.array(found.embeddings.reshape(-1), pa.float32()),
+        found.embeddings.shape[1])
     notes = dict(class_names=found.class_names, failed=found.failed,
                  record=found.record)
-    table = pa.table(columns).replace_schema_metadata(
-        {_META: json.dumps(notes)})
     out = io.BytesIO()
-    parquet.write_table(table, out)
+    need('pyarrow.parquet', 'search').write_table(
+        pa.table(columns).replace_schema_metadata({_META: json.dumps(notes)}),
+        out)
     return out.getbuffer()
 
 
 def _unpack_parquet(path: str) -> Embeddings:
-    pa = need('pyarrow', 'search')
-    parquet = need('pyarrow.parquet', 'search')
-    try:
-        # Not read_table(path): that would look for partitions in the path.
-        with parquet.ParquetFile(path) as file:
-            table = file.read()
-    except (pa.ArrowException, *_DAMAGE) as error:
-        raise ValueError(f'{path} is damaged, or no .parquet file '
-                         f'({_first_line(error)})') from error
-    lacks = [c for c in ('name', 'embedding') if c not in table.column_names]
-    if lacks:
-        raise ValueError(f'{path} is no file of embeddings: it has no column '
-                         f'{" and no ".join(lacks)}; `vifi-clip embed` '
-                         'writes one')
-    notes = (table.schema.metadata or {}).get(_META)
-    notes = _from_json(None if notes is None else notes.decode(), {}, path)
-    try:
-        vectors = np.concatenate(
-            [_vectors(chunk) for chunk in table['embedding'].chunks])
-    except (TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f'{path}: its embeddings are no vectors of one '
-                         'length') from error
-    labels = None
-    if 'label' in table.column_names:
-        labels = table['label'].to_numpy()
-    return Embeddings([str(n) for n in table['name'].to_pylist()],
-                      vectors, labels, notes.get('class_names'),
-                      notes.get('failed') or [], notes.get('record') or {})
+    # Not read_table(path): that would look for partitions in the path.
+    with need('pyarrow.parquet', 'search').ParquetFile(path) as file:
+        table = file.read()
+    notes = json.loads((table.schema.metadata or {}).get(_META, b'{}'))
+    vectors = []
+    for chunk in table['embedding'].chunks:
+        size = getattr(chunk.type, 'list_size', None)
+        if size is None:  # a list may have any length: another tool's file
+            vectors.append(np.array(chunk.to_pylist(), np.float32))
+        else:
+            vectors.append(chunk.flatten().to_numpy(
+                zero_copy_only=False).reshape(len(chunk), size))
+    return Embeddings(
+        [str(name) for name in table['name'].to_pylist()],
+        np.concatenate(vectors),
+        table['label'].to_numpy() if 'label' in table.column_names else None,
+        notes.get('class_names'), notes.get('failed') or [],
+        notes.get('record') or {})
 
 
-def _vectors(chunk: Any) -> np.ndarray:
-    """[n, D] of a column of lists."""
-    size = getattr(chunk.type, 'list_size', None)
-    if size is None:  # a list may have any length: another tool's file
-        return np.array(chunk.to_pylist(), np.float32)
-    return chunk.flatten().to_numpy(zero_copy_only=False).reshape(
-        len(chunk), size)
-
-
-def _check(found: Embeddings, path: str) -> None:
-    """Shapes and kinds that all who read a file can rely on."""
-    vectors, labels = found.embeddings, found.labels
-    if vectors.ndim != 2 or len(vectors) != len(found.names) or (
+def _check(file: Embeddings, path: str) -> None:
+    """Check shapes and kinds that all who read a file rely on."""
+    vectors, labels, classes = file.embeddings, file.labels, file.class_names
+    if vectors.ndim != 2 or len(vectors) != len(file.names) or (
             vectors.dtype.kind != 'f'):
         raise ValueError(
-            f'{path} is no file of embeddings: {len(found.names)} names, and '
+            f'{path} is no file of embeddings: {len(file.names)} names, and '
             f'embeddings of shape {list(vectors.shape)} and type '
             f'{vectors.dtype}; [N, D] floats are needed')
-    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
-    if len(bad):
-        raise ValueError(f'{path}: the embedding of {found.names[bad[0]]} is '
+    for row in np.flatnonzero(~np.isfinite(vectors).all(axis=1))[:1]:
+        raise ValueError(f'{path}: the embedding of {file.names[row]} is '
                          'not finite; embed that video anew')
     if labels is None:
         return
     if labels.shape != (len(vectors), ) or labels.dtype.kind not in 'iu':
         raise ValueError(f'{path}: labels of shape {list(labels.shape)} and '
                          f'type {labels.dtype}; N whole numbers are needed')
-    known = found.class_names
-    if known is not None and len(labels) and not (
-            0 <= labels.min() and labels.max() < len(known)):
+    if classes is not None and len(labels) and not (
+            0 <= labels.min() and labels.max() < len(classes)):
         raise ValueError(f'{path}: labels from {labels.min()} to '
-                         f'{labels.max()} and {len(known)} class names')
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+                         f'{labels.max()} and {len(classes)} class names')

@@ -2,18 +2,23 @@
 import glob
 import os
 import os.path as osp
-import time
-from dataclasses import dataclass, field
-from typing import (Any, Callable, Dict, Iterator, List, Optional, Sequence,
-                    Tuple)
+import sys
+from dataclasses import dataclass, field, replace
+from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
 
-import numpy as np
+import torch.nn.functional as F
+from tqdm import tqdm
 
-from projects.vifi_clip.errors import UserError
-from projects.vifi_clip.apis.identity import identity_of
-from .rows import Entry, State
-from .store import VideoIndex
-from projects.vifi_clip.apis.windows import embed_windows
+from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
+from projects.vifi_clip.apis.inputs import VideoInput, expand_inputs, is_url
+from projects.vifi_clip.apis.pipeline import parse_views
+from projects.vifi_clip.errors import UnreadableVideo, UserError, need
+from ..cli.options import CONFIG, ModelOptions
+from ..embeddings.buffer import Buffer
+from .options import IndexOptions
+from .sheet import shorten
+from .store import (MIN_ROWS, Entry, State, VideoIndex, check_folder,
+                    identity_of)
 
 # What is lost when the power goes: this many videos or seconds of work.
 _VIDEOS, _SECONDS = 32, 5.
@@ -39,13 +44,101 @@ class Outcome:
     failed: List[Tuple[str, str]] = field(default_factory=list)
 
 
+def index(options: IndexOptions) -> Optional[int]:
+    """Run ``vifi-clip index``.
+
+    Returns:
+        int, optional: 1, if a video could not be read.
+
+    Raises:
+        FileNotFoundError: A config or checkpoint is absent.
+        ValueError: A bad option, or --index is something else.
+        UserError: No such video, or another model than the index's.
+    """
+    need('lancedb', 'search')
+    if options.num_views:
+        parse_views(options.num_views)
+    if options.videos:
+        find_files(options.videos)
+        check_folder(options.index)
+    try:
+        videos, outcome = (_update(options) if options.videos
+                           else _maintain(options))
+        _report(options, outcome)
+        if options.ann and len(videos) < MIN_ROWS:
+            print(f'--ann: {len(videos)} embeddings are searched exactly in '
+                  f'milliseconds; it is for\n{MIN_ROWS} and more, and was '
+                  'left out')
+        elif options.ann:
+            print(f'Building {options.ann} over {len(videos)} embeddings ...',
+                  flush=True)
+            videos.build_ann(options.ann)
+            videos.compact()
+    except KeyboardInterrupt:
+        print('\nstopped; what was done is kept, and the same command goes '
+              'on', file=sys.stderr)
+        raise
+    return 1 if outcome.failed else None
+
+
+def _update(options: IndexOptions) -> Tuple[VideoIndex, Outcome]:
+    try:
+        videos = VideoIndex(options.index)
+    except FileNotFoundError:
+        videos = None
+        model = replace(options.model, config=options.model.config or CONFIG)
+    else:
+        model = videos.model_options(options.model)
+        num_views = videos.identity.num_views
+        if options.num_views not in (None, num_views):
+            raise ValueError(f'--num-views {options.num_views}: the index '
+                             f'{options.index} has --num-views {num_views}')
+    inferencer = model.load()
+    if videos is None:
+        videos = VideoIndex.create(options.index, identity_of(
+            inferencer, model, options.num_views or '1'))
+    return videos, index_videos(
+        videos, inferencer, options.videos, options.window,
+        options.batch_size, options.prune, True, model)
+
+
+def _maintain(options: IndexOptions) -> Tuple[VideoIndex, Outcome]:
+    """--prune and --ann without videos need no model."""
+    videos, outcome = VideoIndex(options.index), Outcome()
+    if options.prune:
+        known = videos.videos()
+        outcome.vanished = find_vanished(known)
+        outcome.unchanged = len(known) - len(outcome.vanished)
+        if outcome.vanished:
+            videos.remove(outcome.vanished)
+            videos.compact()
+    return videos, outcome
+
+
+def _report(options: IndexOptions, outcome: Outcome) -> None:
+    print(f'{options.index}: {outcome.added} added, {outcome.changed} '
+          f'changed, {outcome.unchanged} unchanged, {len(outcome.failed)} '
+          'failed')
+    gone = len(outcome.vanished)
+    if gone and options.prune:
+        print(f'{gone} no longer on disk, forgotten')
+    elif gone:
+        print(f'{gone} no longer on disk, e.g. '
+              f'{shorten(outcome.vanished[0], 50)}\n'
+              '(--prune makes the index forget them)')
+    for path, reason in outcome.failed:
+        print(f'failed: {shorten(path, 72)}\n  {shorten(reason, 78)}',
+              file=sys.stderr)
+
+
 def index_videos(index: VideoIndex,
-                 inferencer: Any,
+                 inferencer: ViFiCLIPInferencer,
                  videos: Any,
                  window: Optional[float] = None,
                  batch_size: int = 1,
                  prune: bool = False,
-                 show_progress: bool = False) -> Outcome:
+                 show_progress: bool = False,
+                 model: Optional[ModelOptions] = None) -> Outcome:
     """Embed what is new or changed; skip what is not.
 
     A video is unchanged if its size, its time of change and ``window`` are.
@@ -56,68 +149,73 @@ def index_videos(index: VideoIndex,
         inferencer (ViFiCLIPInferencer): The model that made the index.
         videos: Files, folders and patterns; see :func:`expand_inputs`.
         window (float, optional): Seconds; an embedding for each window
-            instead of one for the video. Defaults to None.
+            instead of one for the video. The last window reaches the end and
+            may share frames with the one before. Defaults to None.
         batch_size (int): Videos that go through the model together.
         prune (bool): Forget the vanished videos among ``videos``. Defaults
             to False: they are only reported.
         show_progress (bool): A bar on standard error. Defaults to False.
+        model (ModelOptions, optional): See :meth:`VideoIndex.check`.
 
     Raises:
         UserError: No videos, another model, or another process is writing.
-        ValueError: Not a file, or a bad window.
+        ValueError: Not a file.
     """
-    if window is not None and not (window > 0 and np.isfinite(window)):
-        raise ValueError(f'window is a length in seconds above 0, got '
-                         f'{window}')
     files = find_files(videos)
-    made = index.identity
-    index.check(identity_of(inferencer, num_views=made.num_views,
-                            inference=made.inference))
+    index.check(inferencer, model)
+    writes = 0
+
+    def write(entries: List[Entry]) -> None:
+        nonlocal writes
+        index.add(entries)
+        writes += 1
+        if writes % _WRITES == 0:
+            index.compact()
+
     with index.writing():
         known = index.videos()
         outcome = Outcome(vanished=find_vanished(known, videos))
         todo = _todo(files, known, window, outcome)
-        results = _embed(index, inferencer, todo, window, batch_size)
-        if show_progress and todo:
-            from tqdm import tqdm
-            results = tqdm(results, total=len(todo), unit='video')
-        with _Writer(index) as writer:
-            for path, state, found, error in results:
-                if error is not None:
-                    outcome.failed.append((path, error))
-                    if path in known:  # what it was is no longer there
-                        index.remove([path])
+        results = _embed(inferencer, todo,
+                         parse_views(index.identity.num_views), batch_size)
+        with Buffer(write, _VIDEOS, _SECONDS) as buffer:
+            for path, result in tqdm(
+                    results, total=len(todo), unit='video',
+                    disable=not (show_progress and todo)):
+                if isinstance(result, Entry):
+                    buffer.add(result)
+                    outcome.changed += path in known
+                    outcome.added += path not in known
                     continue
-                writer.put(Entry(path, state, *found))
-                outcome.changed += path in known
-                outcome.added += path not in known
+                outcome.failed.append((path, result))
+                if path in known:  # what it was is no longer there
+                    index.remove([path])
         if prune:
             index.remove(outcome.vanished)
-        if writer.count or prune and outcome.vanished:
+        if writes or prune and outcome.vanished:
             index.compact()
     return outcome
 
 
 def find_files(videos: Any) -> List[str]:
-    """Absolute paths of video files, each once.
+    """Return absolute paths of video files, each once.
 
     Raises:
         UserError: A path, folder or pattern without any video.
         ValueError: A web address or an array, of which nothing could tell
             whether it has changed.
     """
-    from projects.vifi_clip.apis.inputs import expand_inputs, is_url
-    found = {}
+    files = {}
     for video in expand_inputs(videos):
         if video.path is None or is_url(video.path):
             raise ValueError(f'An index is of files; {video.name} is none: '
                              'save it first')
-        found[osp.abspath(video.path)] = None
-    return list(found)
+        files[osp.abspath(video.path)] = None
+    return list(files)
 
 
 def find_vanished(known: Dict[str, State], videos: Any = None) -> List[str]:
-    """Videos of an index that are no longer on disk.
+    """Return the videos of an index that are no longer on disk.
 
     Args:
         known (dict): Of :meth:`VideoIndex.videos`.
@@ -125,19 +223,17 @@ def find_vanished(known: Dict[str, State], videos: Any = None) -> List[str]:
             is not mounted is not taken for deleted videos. Defaults to None:
             everywhere.
     """
-    roots = None
+    roots: Tuple[str, ...] = ('', )
     if videos is not None:
         items = [videos] if isinstance(videos, (str, os.PathLike)) else videos
-        roots = tuple(
-            _root(os.fspath(item)) for item in items
-            if isinstance(item, (str, os.PathLike)))
-    return sorted(
-        path for path in known
-        if (roots is None or path.startswith(roots)) and not osp.exists(path))
+        roots = tuple(_root(os.fspath(item)) for item in items)
+    return sorted(path for path in known
+                  if path.startswith(roots) and not osp.exists(path))
 
 
 def _root(item: str) -> str:
-    """The folder, with a slash, below which an argument names videos."""
+    """Return the folder, with a slash, below which an argument names videos.
+    """
     if not osp.exists(item):
         while glob.has_magic(item):
             item = osp.dirname(item)
@@ -145,11 +241,10 @@ def _root(item: str) -> str:
     return item if osp.isfile(item) else osp.join(item, '')
 
 
-def _todo(files: Sequence[str], known: Dict[str, State],
-          window: Optional[float],
-          outcome: Outcome) -> List[Tuple[str, State]]:
-    """The files that are not in the index as they are now."""
-    todo = []
+def _todo(files: List[str], known: Dict[str, State], window: Optional[float],
+          outcome: Outcome) -> Dict[str, State]:
+    """Return the files that are not in the index as they are now."""
+    todo = {}
     for path in files:
         try:  # before it is read: a change meanwhile is seen next time
             path.encode()
@@ -165,69 +260,31 @@ def _todo(files: Sequence[str], known: Dict[str, State],
         if known.get(path) == state:
             outcome.unchanged += 1
         else:
-            todo.append((path, state))
+            todo[path] = state
     return todo
 
 
-def _embed(index: VideoIndex, inferencer: Any, todo: Sequence,
-           window: Optional[float], batch_size: int) -> Iterator[tuple]:
-    """Path, state, (embeddings [W, D], spans) and error of each video."""
-    from projects.vifi_clip.apis.pipeline import parse_views
-    from projects.vifi_clip.apis.inputs import VideoInput
+def _embed(inferencer: ViFiCLIPInferencer, todo: Dict[str, State],
+           num_views: Any,
+           batch_size: int) -> Iterator[Tuple[str, Union[Entry, str]]]:
+    """Yield each video's path, and its entry or why it has none."""
+    videos = [VideoInput(path, path) for path in todo]
     if not todo:
         return
-    videos = [VideoInput(path, path) for path, _ in todo]
+    window = next(iter(todo.values())).window
     if window is None:
-        views = parse_views(index.identity.num_views)
-        results = inferencer.embed(
-            videos, num_views=views, batch_size=batch_size,
-            on_error='report')
-        for (path, state), result in zip(todo, results):
-            error = result.get('error')
-            found = None if error else (result['embedding'][None],
-                                        [(None, None)])
-            yield path, state, found, _short(error, path)
+        for (path, state), result in zip(todo.items(), inferencer.embed(
+                videos, num_views=num_views, batch_size=batch_size,
+                on_error='report')):
+            yield path, (result['error'] if 'error' in result else Entry(
+                path, state, result['embedding'][None]))
         return
-    for (path, state), video in zip(todo, videos):
+    for (path, state), video in zip(todo.items(), videos):
         try:
-            found, error = embed_windows(inferencer, video, window), None
-        except UserError as bad:
-            found, error = None, str(bad)
-        yield path, state, found, _short(error, path)
-
-
-def _short(error: Optional[str], path: str) -> Optional[str]:
-    """The reason alone, as the path is reported beside it."""
-    return error and error.removeprefix(f'{path} cannot be read: ')
-
-
-class _Writer:
-    """Gathers entries and writes them often enough to lose little."""
-
-    def __init__(self, index: VideoIndex,
-                 clock: Callable[[], float] = time.monotonic) -> None:
-        self.index, self.clock = index, clock
-        self.waiting: List[Entry] = []
-        self.since, self.count = clock(), 0
-
-    def put(self, entry: Entry) -> None:
-        """Keep an entry; it is written soon."""
-        self.waiting.append(entry)
-        if (len(self.waiting) >= _VIDEOS
-                or self.clock() - self.since > _SECONDS):
-            self.flush()
-
-    def flush(self) -> None:
-        """Write what waits."""
-        if self.waiting:
-            self.index.add(self.waiting)
-            self.waiting, self.count = [], self.count + 1
-            if self.count % _WRITES == 0:
-                self.index.compact()
-        self.since = self.clock()
-
-    def __enter__(self) -> '_Writer':
-        return self
-
-    def __exit__(self, *error) -> None:
-        self.flush()  # after Ctrl-C, too
+            windows = inferencer.window_embeddings(video, window, window)
+        except UserError as error:
+            yield path, (error.reason if isinstance(error, UnreadableVideo)
+                         else str(error))
+        else:
+            vectors = F.normalize(windows.embeddings, dim=-1).cpu().numpy()
+            yield path, Entry(path, state, vectors, windows.spans)

@@ -1,22 +1,85 @@
-"""Queries in words, and by example."""
-from typing import Any, List, Optional, Sequence
+"""Search in words, and by example."""
+import os.path as osp
+import time
+from typing import Any, List, Sequence
 
-from .rows import Hit
-from .store import VideoIndex
+from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
+from projects.vifi_clip.apis.inputs import expand_inputs
+from projects.vifi_clip.apis.pipeline import parse_views
+from projects.vifi_clip.files import write_bytes, write_json
+from ..cli.outputs import check_target
+from .options import SearchOptions
+from .sheet import contact_sheet, encode, format_hits, shorten, stack
+from .store import Hit, VideoIndex
 
 MODEL = 'model'  # in a template's place: the model's own
 
 
+def search(options: SearchOptions) -> None:
+    """Run ``vifi-clip search``: print what was found for each query.
+
+    Raises:
+        FileNotFoundError: No such index, or its model was moved.
+        ValueError: A bad option, an empty query or an empty index.
+        UserError: Another model than the index's, or an unreadable video.
+    """
+    if options.videos:
+        queries = [video.name for video in expand_inputs(options.videos)]
+    else:
+        queries = options.queries
+        _check_queries(queries, options.template)
+    index = VideoIndex(options.index)
+    if not len(index):
+        raise ValueError(
+            f'the index {options.index} is empty; add videos with: vifi-clip '
+            f'index FOLDER --index {options.index}')
+    if options.sheet:
+        check_target('--sheet', options.sheet, ('.jpg', '.jpeg', '.png'),
+                     options.overwrite)
+    if options.json:
+        check_target('--json', options.json, ('.json', ), options.overwrite)
+    model = index.model_options(options.model)
+    inferencer = model.load()
+    index.check(inferencer, model)
+    start = time.perf_counter()
+    if options.videos:
+        found = search_videos(index, inferencer, options.videos, options.topk,
+                              options.exact)
+    else:
+        found = search_texts(index, inferencer, queries, options.topk,
+                             options.template, options.exact)
+    duration = time.perf_counter() - start
+    for query, hits in zip(queries, found):
+        print(f'\n{shorten(query, 80)}\n{format_hits(hits)}')
+    kind = None if options.exact else index.ann
+    print(f'\n{len(index)} embeddings, '
+          f'{f"approximate ({kind})" if kind else "exact"} search, '
+          f'{duration:.2f} s with the query\'s embedding')
+    if options.json:
+        write_json(options.json, dict(
+            index=index.path, model=str(index.identity), queries=[
+                dict(query=query, hits=[dict(rank=rank, **hit._asdict())
+                                        for rank, hit in enumerate(hits, 1)])
+                for query, hits in zip(queries, found)]))
+        print(f'results: {options.json}')
+    if options.sheet:
+        sheets = [contact_sheet(hits, osp.basename(query) if options.videos
+                                else query)
+                  for query, hits in zip(queries, found)]
+        write_bytes(options.sheet, encode(stack(sheets), options.sheet))
+        print(f'contact sheet: {options.sheet}')
+
+
 def search_texts(index: VideoIndex,
-                 inferencer: Any,
+                 inferencer: ViFiCLIPInferencer,
                  queries: Sequence[str],
                  topk: int = 10,
                  template: str = '{}',
-                 exact: Optional[bool] = None) -> List[List[Hit]]:
-    """The videos that fit best to each text.
+                 exact: bool = False) -> List[List[Hit]]:
+    """Find the videos that fit best to each text.
 
     Args:
-        index (VideoIndex): What to search; see :meth:`VideoIndex.check` for
+        index (VideoIndex): What to search; :meth:`VideoIndex.check` tells
             whether it is of this model.
         inferencer (ViFiCLIPInferencer): The model of the index.
         queries (Sequence[str]): M texts.
@@ -24,15 +87,15 @@ def search_texts(index: VideoIndex,
         template (str): A sentence with ``{}`` where the query goes, or
             'model' for those that the model was trained with. Defaults to
             '{}': the query as it is.
-        exact (bool, optional): See :meth:`VideoIndex.search`.
+        exact (bool): See :meth:`VideoIndex.search`.
 
     Returns:
         list[list[Hit]]: M lists, best first.
 
     Raises:
-        ValueError: No query, an empty one, or one that is too long.
+        ValueError: An empty query, one that is too long, or a bad template.
     """
-    check_queries(queries, template)
+    _check_queries(queries, template)
     templates = None if template == MODEL else [template]
     # one by one: a query may be there twice, and class names may not
     return [
@@ -41,14 +104,7 @@ def search_texts(index: VideoIndex,
     ]
 
 
-def check_queries(queries: Sequence[str], template: str = '{}') -> None:
-    """Refuse what cannot be searched, before a model is loaded.
-
-    Raises:
-        ValueError: No query, an empty one, or a bad template.
-    """
-    if not queries:
-        raise ValueError('Give at least one query')
+def _check_queries(queries: Sequence[str], template: str) -> None:
     if not all(query.strip() for query in queries):
         raise ValueError('The query is empty; say in words what to look for')
     if template != MODEL and template.count('{}') != 1:
@@ -57,20 +113,19 @@ def check_queries(queries: Sequence[str], template: str = '{}') -> None:
 
 
 def search_videos(index: VideoIndex,
-                  inferencer: Any,
+                  inferencer: ViFiCLIPInferencer,
                   videos: Any,
                   topk: int = 10,
-                  exact: Optional[bool] = None) -> List[List[Hit]]:
-    """The videos most like each of some videos, which may be among them.
+                  exact: bool = False) -> List[List[Hit]]:
+    """Find the videos most like each of some videos, which may be among them.
 
     Args:
         index, inferencer, topk, exact: See :func:`search_texts`.
         videos: See :func:`expand_inputs`.
 
     Raises:
-        UserError: A video cannot be read.
+        UnreadableVideo: One cannot be read.
     """
-    from projects.vifi_clip.apis.pipeline import parse_views
     views = parse_views(index.identity.num_views)
     return [
         index.search(result['embedding'], topk, exact)

@@ -1,20 +1,91 @@
-"""Frames of the videos that were found, on one picture."""
+"""Hits as text, and as one picture with frames of them."""
 import io
 import os
 import os.path as osp
+import unicodedata
 from typing import Any, List, Optional, Sequence, Tuple
 
-from .rows import Hit
-from ..cli.font import dejavu
-from .table import format_span, shorten
+import av
+from PIL import Image, ImageDraw, ImageOps
 
+from projects.vifi_clip.datasets.video_reader import (duration, frame_at,
+                                                      open_container)
+from projects.vifi_clip.errors import UnreadableVideo
+from ..cli.font import dejavu
+from .store import Hit
+
+WIDTH = 80  # columns of a terminal
 FRAMES = 4  # of each hit
 _TILE = (160, 120)  # pixels
+_WIDE = FRAMES * _TILE[0]
 _GAP, _LINE, _HEAD = 16, 24, 44
 _PAPER, _INK, _PALE, _EMPTY = '#ffffff', '#1a1a1a', '#666666', '#e6e6e6'
 
 
-def contact_sheet(hits: Sequence[Hit], query: str) -> Any:
+def format_hits(hits: Sequence[Hit]) -> str:
+    """Format hits, best first, as a table with rank, cosine, time and path;
+    long paths lose their middle."""
+    spans = [format_span(hit.start, hit.end) for hit in hits]
+    column = max(len(text) for text in ['time', *spans])
+    lines = [f'rank  cosine  {"time":<{column}}  video']
+    room = WIDTH - len(lines[0]) + len('video')
+    for rank, (hit, span) in enumerate(zip(hits, spans), 1):
+        lines.append(f'{rank:4d}  {hit.similarity:6.3f}  {span:<{column}}  '
+                     f'{shorten(hit.path, room)}')
+    return '\n'.join(lines)
+
+
+def format_span(start: Optional[float], end: Optional[float]) -> str:
+    """Format a window: '0:05.0-0:10.0', or '1:00:05-1:01:40' of long videos;
+    'whole' for a video that was not cut."""
+    if start is None or end is None:
+        return 'whole'
+    texts = []
+    for time in start, end:
+        # Tenths where a window may begin and end in one second.
+        whole, tenth = divmod(round(time * 10), 10)
+        minutes, second = divmod(whole, 60)
+        hours, minute = divmod(minutes, 60)
+        texts.append(f'{hours}:{minute:02d}:{second:02d}'
+                     if hours or end >= 3600 else
+                     f'{minute}:{second:02d}.{tenth}')
+    return '-'.join(texts)
+
+
+def shorten(text: str, width: int) -> str:
+    """Leave out the middle of a text that is too wide.
+
+    The end, which has the name of the file, gets two thirds of the room.
+
+    Args:
+        text (str): A path.
+        width (int): Columns, at least 5; East Asian letters take two.
+    """
+    text = ''.join(c if c.isprintable() else '?' for c in text)
+    if _columns(text) <= width:
+        return text
+    room = width - 3
+    start = _take(text, room // 3)
+    end = _take(text[::-1], room - _columns(start))[::-1]
+    return f'{start}...{end}'
+
+
+def _take(text: str, width: int) -> str:
+    """Return as much of the start of a text as there is room for."""
+    for i, letter in enumerate(text):
+        width -= _columns(letter)
+        if width < 0:
+            return text[:i]
+    return text
+
+
+def _columns(text: str) -> int:
+    return sum(
+        0 if unicodedata.combining(c) else 1 +
+        (unicodedata.east_asian_width(c) in 'WF') for c in text)
+
+
+def contact_sheet(hits: Sequence[Hit], query: str) -> Image.Image:
     """Draw a few frames of each hit under its rank, cosine, time and name.
 
     Args:
@@ -25,29 +96,56 @@ def contact_sheet(hits: Sequence[Hit], query: str) -> Any:
         PIL.Image.Image: RGB; up to four hits below each other, more in two
         columns. A video that can no longer be read says so in its place.
     """
-    from PIL import Image, ImageDraw
     columns = 1 if len(hits) <= 4 else 2
-    rows = -(-len(hits) // columns)
-    wide, high = FRAMES * _TILE[0], _LINE + _TILE[1]
-    sheet = Image.new('RGB', (_GAP + columns * (wide + _GAP),
-                              _HEAD + max(rows, 1) * (high + _GAP)), _PAPER)
+    rows = max(-(-len(hits) // columns), 1)
+    high = _LINE + _TILE[1]
+    sheet = Image.new('RGB', (_GAP + columns * (_WIDE + _GAP),
+                              _HEAD + rows * (high + _GAP)), _PAPER)
     draw = ImageDraw.Draw(sheet)
-    draw.text((_GAP, 12), _fitted(draw, query, dejavu(20, bold=True),
-                                  sheet.width - 2 * _GAP),
-              fill=_INK, font=dejavu(20, bold=True))
+    _write(draw, _GAP, 12, query, sheet.width - 2 * _GAP, _INK,
+           dejavu(20, bold=True))
     if not hits:
-        draw.text((_GAP, _HEAD), 'nothing was found', fill=_PALE,
-                  font=dejavu(14))
+        _write(draw, _GAP, _HEAD, 'nothing was found', _WIDE)
     for i, hit in enumerate(hits):
-        x = _GAP + i % columns * (wide + _GAP)
-        y = _HEAD + i // columns * (high + _GAP)
-        _draw_hit(sheet, draw, hit, i + 1, x, y)
+        _draw_hit(sheet, draw, hit, i + 1,
+                  _GAP + i % columns * (_WIDE + _GAP),
+                  _HEAD + i // columns * (high + _GAP))
     return sheet
 
 
-def stack(sheets: Sequence[Any]) -> Any:
+def _draw_hit(sheet: Image.Image, draw: ImageDraw.ImageDraw, hit: Hit,
+              rank: int, x: int, y: int) -> None:
+    numbers, bold = f'{rank}.  {hit.similarity:.3f}  ', dejavu(14, bold=True)
+    if hit.start is not None:
+        numbers += f'{format_span(hit.start, hit.end)}  '
+    draw.text((x, y), numbers, fill=_INK, font=bold)
+    begin = draw.textlength(numbers, font=bold)
+    # the file and its folder, which often says more
+    _write(draw, x + begin, y, '/'.join(hit.path.split(os.sep)[-2:]),
+           _WIDE - begin)
+    frames, problem = read_frames(hit.path, hit.start, hit.end)
+    y += _LINE
+    if problem:
+        draw.rectangle((x, y, x + _WIDE - 1, y + _TILE[1] - 1), fill=_EMPTY)
+        _write(draw, x + 12, y + 12, problem, _WIDE - 24)
+    for i, frame in enumerate(frames):
+        tile = ImageOps.pad(frame, (_TILE[0] - 2, _TILE[1]),
+                            Image.Resampling.LANCZOS, color=_PAPER)
+        sheet.paste(tile, (x + i * _TILE[0] + 1, y))
+
+
+def _write(draw: ImageDraw.ImageDraw, x: float, y: float, text: str,
+           width: float, colour: str = _PALE, font: Any = None) -> None:
+    """Write a text, which loses its middle until it fits."""
+    font = font or dejavu(14)
+    size = max(len(text), 5)
+    while size > 5 and draw.textlength(shorten(text, size), font=font) > width:
+        size -= 1
+    draw.text((x, y), shorten(text, size), fill=colour, font=font)
+
+
+def stack(sheets: Sequence[Image.Image]) -> Image.Image:
     """Put the sheets of several queries below each other."""
-    from PIL import Image
     whole = Image.new('RGB', (max(s.width for s in sheets),
                               sum(s.height for s in sheets)), _PAPER)
     top = 0
@@ -57,47 +155,19 @@ def stack(sheets: Sequence[Any]) -> Any:
     return whole
 
 
-def encode(sheet: Any, path: str) -> bytes:
-    """A picture in the format that a file's name asks for."""
+def encode(sheet: Image.Image, path: str) -> bytes:
+    """Encode a picture in the format that a file's name asks for."""
     file = io.BytesIO()
-    kind = 'PNG' if path.lower().endswith('.png') else 'JPEG'
-    sheet.save(file, kind, **({} if kind == 'PNG' else dict(quality=90)))
+    if path.lower().endswith('.png'):
+        sheet.save(file, 'PNG')
+    else:
+        sheet.save(file, 'JPEG', quality=90)
     return file.getvalue()
 
 
-def _draw_hit(sheet: Any, draw: Any, hit: Hit, rank: int, x: int,
-              y: int) -> None:
-    from PIL import Image, ImageOps
-    numbers = f'{rank}.  {hit.similarity:.3f}  '
-    if hit.start is not None:
-        numbers += f'{format_span(hit.start, hit.end)}  '
-    draw.text((x, y), numbers, fill=_INK, font=dejavu(14, bold=True))
-    begin = draw.textlength(numbers, font=dejavu(14, bold=True))
-    wide = FRAMES * _TILE[0]
-    draw.text((x + begin, y),
-              _fitted(draw, _name(hit.path), dejavu(14), wide - begin),
-              fill=_PALE, font=dejavu(14))
-    frames, problem = read_frames(hit.path, hit.start, hit.end)
-    y += _LINE
-    if problem:
-        draw.rectangle((x, y, x + wide - 1, y + _TILE[1] - 1), fill=_EMPTY)
-        draw.text((x + 12, y + 12),
-                  _fitted(draw, problem, dejavu(14), wide - 24), fill=_PALE,
-                  font=dejavu(14))
-    for i, frame in enumerate(frames):
-        tile = ImageOps.pad(frame, (_TILE[0] - 2, _TILE[1]),
-                            Image.Resampling.LANCZOS, color=_PAPER)
-        sheet.paste(tile, (x + i * _TILE[0] + 1, y))
-
-
-def _name(path: str) -> str:
-    """The file and its folder, which often says more."""
-    return '/'.join(path.split(os.sep)[-2:])
-
-
 def read_frames(path: str, start: Optional[float], end: Optional[float],
-                count: int = FRAMES) -> Tuple[List[Any], str]:
-    """Frames from the middles of equal parts of a video or a window.
+                count: int = FRAMES) -> Tuple[List[Image.Image], str]:
+    """Read frames from the middles of equal parts of a video or a window.
 
     Args:
         path (str): Video file.
@@ -107,12 +177,6 @@ def read_frames(path: str, start: Optional[float], end: Optional[float],
     Returns:
         tuple: PIL pictures, and what is wrong if there are none.
     """
-    import av
-    from PIL import Image
-
-    from projects.vifi_clip.datasets.video_reader import (duration, frame_at,
-                                                          open_container)
-    from projects.vifi_clip.errors import UnreadableVideo
     if not osp.exists(path):
         return [], 'the file is no longer there'
     try:
@@ -128,11 +192,3 @@ def read_frames(path: str, start: Optional[float], end: Optional[float],
         return [], f'cannot be read: {error}'
     frames = [Image.fromarray(frame) for frame in frames if frame is not None]
     return frames, '' if frames else 'no frame could be read'
-
-
-def _fitted(draw: Any, text: str, font: Any, width: float) -> str:
-    """A text that loses its middle until it fits."""
-    size = max(len(text), 5)
-    while size > 5 and draw.textlength(shorten(text, size), font=font) > width:
-        size -= 1
-    return shorten(text, size)

@@ -3,27 +3,87 @@
 LanceDB runs inside the process, keeps vectors and their columns together in
 Arrow files, and makes every change a new version that appears whole or not at
 all: a writer that is killed leaves the last one, and readers never wait.
+
+In the folder of an index, ``index.json`` says that it is one and which model
+made it; it is written first, so that a folder without it is never taken for
+ours. ``embeddings.lance`` is LanceDB's table; ``index.lock`` is held by the
+process that writes.
+
+An approximate index sorts embeddings into cells (IVF), and a search reads
+only the cells nearest to the query. ``IVF_PQ`` keeps 1 byte for each 8
+numbers beside the embeddings and compares the best candidates again exactly;
+``IVF_FLAT`` keeps a second copy of all embeddings.
 """
 from __future__ import annotations
 
+import hashlib
+import os
 import os.path as osp
-from contextlib import contextmanager, nullcontext
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import (Any, Callable, ContextManager, Dict, Iterator, List,
-                    Optional, Sequence)
+from pathlib import Path
+from typing import (Any, Callable, Dict, Iterator, List, NamedTuple,
+                    Optional, Sequence, Tuple)
 
 import numpy as np
+from filelock import FileLock, Timeout
 
-from projects.vifi_clip.errors import UserError
-from projects.vifi_clip.errors import need
-from . import folder, nearest
 from projects.vifi_clip.apis.identity import Identity
-from .rows import Entry, Hit, State, of_videos, to_table
+from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
+from projects.vifi_clip.apis.inputs import is_url
+from projects.vifi_clip.errors import UserError, need
+from projects.vifi_clip.files import read_json, write_json
+from projects.vifi_clip.resources import find_config
+from ..cli.options import ModelOptions
 
-TABLE = 'embeddings'
+MIN_ROWS = 50_000  # below this an exact search takes milliseconds
+_KIND, _FORMAT = 'vifi_clip search index', 1
+_TABLE = 'embeddings'
+# Kinds of approximate indices, by LanceDB's names when asked what there is.
+_ANN = dict(IvfPq='IVF_PQ', IvfFlat='IVF_FLAT')
+# Cells that are read, and candidates per hit that are compared exactly.
+_PROBES, _REFINE = 60, 10
 # Old versions would double the disk's use after each change. A reader that
 # is in the middle of one begins again with the newest.
 _KEEP_VERSIONS = timedelta(milliseconds=1)
+
+
+class Hit(NamedTuple):
+    """A video, or a window of it, that was found."""
+
+    path: str  # absolute
+    start: Optional[float]  # seconds; None for the whole video
+    end: Optional[float]
+    similarity: float  # cosine of the query and the embedding
+
+
+class State(NamedTuple):
+    """A video file as it was when it was embedded, and how it was cut."""
+
+    size: int  # bytes
+    mtime_ns: int  # of its last change
+    window: Optional[float]  # seconds; None for the whole video
+
+
+@dataclass(frozen=True)
+class Entry:
+    """All embeddings of one video.
+
+    Args:
+        path (str): Absolute path.
+        state (State): Of the file.
+        embeddings (np.ndarray): [W, D], one of unit length for each window.
+        spans (Sequence): W pairs of start and end in seconds; a pair of None
+            stands for the whole video.
+    """
+
+    path: str
+    state: State
+    embeddings: np.ndarray
+    spans: Sequence[Tuple[Optional[float], Optional[float]]] = ((None,
+                                                                 None), )
 
 
 class VideoIndex:
@@ -42,34 +102,36 @@ class VideoIndex:
 
     def __init__(self, path: str) -> None:
         self.path = osp.abspath(path)
-        record = folder.read_record(self.path)
-        try:
-            self.identity = Identity.from_dict(record['identity'])
-        except (KeyError, TypeError) as error:
-            raise UserError(
-                f'{self.path}/index.json is damaged ({error}); make the '
-                'index anew in another folder') from error
-        lancedb = need('lancedb', 'search')
+        self.identity = _read_identity(self.path)
         # 0: a reader that lives long, such as the web page, sees what others
         # write.
-        self._db = lancedb.connect(
+        self._db = need('lancedb', 'search').connect(
             self.path, read_consistency_interval=timedelta(0))
         self._table: Any = None
-        self._locked = False
+        # The kernel's: it ends with the process, however that ends.
+        self._lock = FileLock(osp.join(self.path, 'index.lock'), timeout=0)
 
     @classmethod
     def create(cls, path: str, identity: Identity) -> VideoIndex:
-        """Make an empty index for the embeddings of one model."""
+        """Make an empty index for the embeddings of one model.
+
+        Raises:
+            FileExistsError: Another index, or something else, is there.
+        """
         need('lancedb', 'search')
-        folder.write_record(osp.abspath(path), identity.to_dict())
+        if osp.isdir(path) and os.listdir(path):
+            raise FileExistsError(f'{path} exists and is not empty')
+        write_json(osp.join(path, 'index.json'), dict(
+            kind=_KIND, format=_FORMAT, identity=identity.to_dict()))
         return cls(path)
 
     def __len__(self) -> int:
-        """Number of embeddings; a video has one for each window."""
+        """Return the number of embeddings; a video has one for each window.
+        """
         return self._read(lambda table: table.count_rows(), 0)
 
     def videos(self) -> Dict[str, State]:
-        """The videos in the index, by absolute path."""
+        """Return the videos in the index, by absolute path."""
         columns = ['path', *State._fields]
         rows = self._read(lambda table: table.search().select(columns).limit(
             None).to_arrow())
@@ -78,19 +140,60 @@ class VideoIndex:
         values = [rows.column(name).to_pylist() for name in columns]
         return {path: State(*state) for path, *state in zip(*values)}
 
-    def check(self, identity: Identity) -> None:
-        """See that a model is the one that made the embeddings.
+    def model_options(self, options: ModelOptions) -> ModelOptions:
+        """Fill in from the index what a command line does not say of the
+        model.
+
+        Raises:
+            FileNotFoundError: What the index was made with is gone.
+        """
+        made = self.identity
+        if not inference_of(options):
+            options = replace(options, inference={**made.inference,
+                                                  **options.inference})
+        if options.config:
+            return options  # moved, perhaps another model: check() tells
+        checkpoint, where = options.checkpoint, made.checkpoint
+        if checkpoint is None:
+            checkpoint = where
+            if where and not is_url(where) and where != 'none' and (
+                    not osp.isfile(where)):
+                raise FileNotFoundError(
+                    f'the index was made with the checkpoint {where}, which '
+                    'is not there; say with --checkpoint where it is')
+        try:
+            find_config(made.config)
+        except FileNotFoundError:
+            raise FileNotFoundError(
+                f'the index was made with the config {made.config}, which is '
+                'not there; say with --config where it is') from None
+        return replace(options, config=made.config, checkpoint=checkpoint,
+                       cfg_options=options.cfg_options or made.cfg_options)
+
+    def check(self, inferencer: ViFiCLIPInferencer,
+              model: Optional[ModelOptions] = None) -> None:
+        """Check that a model is the one that made the embeddings.
+
+        Args:
+            inferencer (ViFiCLIPInferencer): The model.
+            model (ModelOptions, optional): What it was loaded from. Defaults
+                to None: unknown, with the index's settings of inference.
 
         Raises:
             UserError: It is another.
         """
-        found = self.identity.differences(identity)
-        if found:
+        made = self.identity
+        identity = (
+            Identity.of(inferencer, made.num_views, inference=made.inference)
+            if model is None else
+            identity_of(inferencer, model, made.num_views))
+        different = made.differences(identity)
+        if different:
             raise UserError(
                 f'the index {self.path} was made with another model:\n'
-                f'  the index: {self.identity}\n  this model: {identity}\n'
-                f'They differ in {"; ".join(found)}.\nGive the model of the '
-                'index, or make a new index with --index')
+                f'  the index: {made}\n  this model: {identity}\n'
+                f'They differ in {"; ".join(different)}.\nGive the model of '
+                'the index, or make a new index with --index')
 
     def add(self, entries: Sequence[Entry]) -> None:
         """Add videos, or put new embeddings in place of what they had.
@@ -101,13 +204,11 @@ class VideoIndex:
             ValueError: An embedding is not of unit length, or not of D.
             UserError: Another process is writing.
         """
-        if not entries:
-            return
-        rows = to_table(entries, self.identity.embed_dim)
-        old = of_videos([entry.path for entry in entries])
+        rows = _rows(entries, self.identity.embed_dim)
+        old = _of_videos([entry.path for entry in entries])
         with self._changing() as table:
             if table is None:
-                self._table = self._db.create_table(TABLE, rows)
+                self._table = self._db.create_table(_TABLE, rows)
             elif not table.count_rows(old):
                 table.add(rows)
             else:
@@ -119,19 +220,19 @@ class VideoIndex:
         """Forget videos; those that are not in the index are passed over."""
         with self._changing() as table:
             for i in range(0, len(paths) if table is not None else 0, 500):
-                table.delete(of_videos(paths[i:i + 500]))
+                table.delete(_of_videos(paths[i:i + 500]))
 
     def search(self,
                vector: np.ndarray,
                topk: int = 10,
-               exact: Optional[bool] = None) -> List[Hit]:
-        """The embeddings nearest to a vector.
+               exact: bool = False) -> List[Hit]:
+        """Return the embeddings nearest to a vector.
 
         Args:
             vector (np.ndarray): [D], of any length but 0.
             topk (int): How many. Defaults to 10.
-            exact (bool, optional): Compare with every embedding. By default
-                so, unless :meth:`build_ann` was called.
+            exact (bool): Compare with every embedding, also where
+                :meth:`build_ann` was called. Defaults to False.
 
         Returns:
             list[Hit]: Best first; fewer than ``topk`` in a small index.
@@ -139,39 +240,65 @@ class VideoIndex:
         Raises:
             ValueError: ``vector`` has another size, or no direction.
         """
-        query = self._unit(vector)
-        if topk < 1:
-            raise ValueError(f'topk must be at least 1, got {topk}')
+        vector = np.asarray(vector, np.float32).reshape(-1)
+        if len(vector) != self.identity.embed_dim:
+            raise ValueError(f'the index {self.path} has embeddings of '
+                             f'{self.identity.embed_dim} numbers, the query '
+                             f'{len(vector)}')
+        length = np.linalg.norm(vector)
+        if not 0 < length < np.inf:  # NaN, too
+            raise ValueError(f'a query of length {length} has no direction')
         topk = min(topk, max(len(self), 1))  # LanceDB has a largest one
         names = ['path', 'start', 'end', '_distance']
 
         def run(table: Any) -> Any:
-            flat = nearest.kind_of(table) is None if exact is None else exact
-            return nearest.query(table, query, topk,
-                                 flat).select(names).to_arrow()
+            query = table.search(vector / length,
+                                 vector_column_name='vector').limit(topk)
+            if exact or _ann_of(table) is None:
+                query = query.distance_type('dot').bypass_vector_index()
+            else:
+                query = query.distance_type('cosine').nprobes(
+                    _PROBES).refine_factor(_REFINE)
+            return query.select(names).to_arrow()
 
-        found = self._read(run)
-        if found is None:
+        rows = self._read(run)
+        if rows is None:
             return []
-        rows = zip(*(found.column(name).to_pylist() for name in names))
-        return [
-            Hit(path, start, end, 1 - distance)
-            for path, start, end, distance in rows
-        ]
+        return [Hit(path, start, end, 1 - distance)  # both are 1 - cosine
+                for path, start, end, distance in zip(
+                    *(rows.column(name).to_pylist() for name in names))]
 
     @property
     def ann(self) -> Optional[str]:
         """Kind of the approximate index, None where search is exact."""
-        return self._read(nearest.kind_of)
+        return self._read(_ann_of)
 
-    def build_ann(self, kind: str = nearest.DEFAULT) -> None:
-        """Make searches approximate and fast; see :mod:`.nearest`.
+    def build_ann(self, kind: str = 'IVF_PQ') -> None:
+        """Make searches approximate and fast, or build that index anew.
+
+        Args:
+            kind (str): 'IVF_PQ' or 'IVF_FLAT'.
 
         Raises:
-            ValueError: Too few embeddings to gain from it.
+            ValueError: Another kind, or too few embeddings to gain from it.
         """
+        index = need('lancedb', 'search').index
+        if kind not in _ANN.values():
+            raise ValueError(f'{kind!r} is none of '
+                             f'{", ".join(_ANN.values())}')
+        if len(self) < MIN_ROWS:
+            raise ValueError(
+                f'{len(self)} embeddings are searched exactly in '
+                f'milliseconds; --ann is for {MIN_ROWS} and more')
+        if kind == 'IVF_PQ':
+            config = index.IvfPq(
+                distance_type='cosine', num_sub_vectors=next(
+                    self.identity.embed_dim // n for n in (8, 4, 2, 1)
+                    if self.identity.embed_dim % n == 0))
+        else:
+            config = index.IvfFlat(distance_type='cosine')
         with self._changing() as table:
-            nearest.build(table, kind)
+            table.create_index('vector', config=config, replace=True)
 
     def compact(self) -> None:
         """Join small files, take new rows into the approximate index, and
@@ -180,18 +307,23 @@ class VideoIndex:
             if table is not None:
                 table.optimize(cleanup_older_than=_KEEP_VERSIONS)
 
-    def writing(self) -> ContextManager[None]:
-        """Keep other writers out for several changes."""
-        return nullcontext() if self._locked else self._lock()
-
     @contextmanager
-    def _lock(self) -> Iterator[None]:
-        with folder.writing(self.path):
-            self._locked = True
-            try:
-                yield
-            finally:
-                self._locked = False
+    def writing(self) -> Iterator[None]:
+        """Keep other writers out for several changes.
+
+        Raises:
+            UserError: Another process is writing.
+        """
+        try:
+            self._lock.acquire()  # again and again, where it is ours
+        except Timeout:
+            raise UserError(
+                f'another process is writing to the index {self.path}; wait '
+                'until it is done (searching works meanwhile)') from None
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     @contextmanager
     def _changing(self) -> Iterator[Any]:
@@ -203,7 +335,7 @@ class VideoIndex:
                                 f'{_first_line(error)}') from error
 
     def _read(self, use: Callable[[Any], Any], empty: Any = None) -> Any:
-        """What ``use`` makes of the table; ``empty`` if there is none yet.
+        """Return what ``use`` makes of the table; ``empty`` without one.
 
         Raises:
             UserError: The files are damaged.
@@ -222,20 +354,128 @@ class VideoIndex:
 
     def _open(self) -> Any:
         if self._table is None and osp.isdir(
-                osp.join(self.path, f'{TABLE}.lance')):
-            self._table = self._db.open_table(TABLE)
+                osp.join(self.path, f'{_TABLE}.lance')):
+            self._table = self._db.open_table(_TABLE)
         return self._table
 
-    def _unit(self, vector: np.ndarray) -> np.ndarray:
-        vector = np.asarray(vector, np.float32).reshape(-1)
-        if len(vector) != self.identity.embed_dim:
-            raise ValueError(f'the index {self.path} has embeddings of '
-                             f'{self.identity.embed_dim} numbers, the query '
-                             f'{len(vector)}')
-        length = np.linalg.norm(vector)
-        if not np.isfinite(length) or length == 0:
-            raise ValueError(f'a query of length {length} has no direction')
-        return vector / length
+
+def inference_of(options: ModelOptions) -> Dict[str, Any]:
+    """Return the settings of inference that change embeddings."""
+    return {name: value for name, value in options.inference.items()
+            if name != 'compile'}
+
+
+def identity_of(inferencer: ViFiCLIPInferencer, options: ModelOptions,
+                num_views: str) -> Identity:
+    """Describe a model that a command line names."""
+    return Identity.of(inferencer, num_views, options.config,
+                       options.cfg_options, inference_of(options))
+
+
+def check_folder(path: str) -> None:
+    """Check that an index is, or can be made, at ``path``; make the folder.
+
+    Raises:
+        ValueError: Something else is there, or it cannot be written.
+    """
+    try:
+        _read_identity(path)
+    except FileNotFoundError:
+        pass
+    try:
+        os.makedirs(path, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise ValueError(f'--index {path} cannot be written: '
+                         f'{error.strerror}') from error
+
+
+def _read_identity(path: str) -> Identity:
+    """Read ``index.json``.
+
+    Raises:
+        FileNotFoundError: There is no such folder, or nothing in it.
+        ValueError: It is something else, damaged or of a later version.
+    """
+    if not osp.lexists(path) or osp.isdir(path) and not os.listdir(path):
+        raise FileNotFoundError(
+            f'There is no search index at {path}; make one with: '
+            f'vifi-clip index FOLDER --index {path}')
+    try:
+        record = read_json(Path(path, 'index.json'))
+        ours = record['kind'] == _KIND
+    except (OSError, ValueError, KeyError, TypeError):
+        ours = False
+    if not ours:
+        raise ValueError(f'{path} is no search index (it has no index.json '
+                         'of ours), and stays as it is; give --index a new '
+                         'name')
+    if record.get('format') != _FORMAT:
+        raise ValueError(
+            f'{path} has format {record.get("format")} and this version '
+            f'reads {_FORMAT}: index the videos anew under another name')
+    try:
+        return Identity.from_dict(record['identity'])
+    except (KeyError, TypeError) as error:
+        raise UserError(
+            f'{path}/index.json is damaged ({error}); make the index anew '
+            'in another folder') from error
+
+
+def _rows(entries: Sequence[Entry], dim: int) -> Any:
+    """Make an Arrow table with a row for each embedding [``dim``].
+
+    Raises:
+        ValueError: An embedding is not of unit length, or not of D; a video
+            has not one for each window, or is there twice.
+    """
+    import pyarrow as pa
+    if len({entry.path for entry in entries}) < len(entries):
+        raise ValueError('a video is there twice')
+    rows = []
+    for entry in entries:
+        shape = (len(entry.spans), dim)
+        if np.shape(entry.embeddings) != shape:
+            raise ValueError(f'{entry.path}: embeddings of shape '
+                             f'{np.shape(entry.embeddings)}, not {shape}')
+        key = _key(entry.path)
+        rows += [(f'{key}:{i}', key, entry.path, *entry.state, *span)
+                 for i, span in enumerate(entry.spans)]
+    vectors = np.concatenate([entry.embeddings for entry in entries])
+    bad = ~(np.abs(np.linalg.norm(vectors, axis=1) - 1) < 1e-3)
+    if bad.any():  # NaN, too
+        raise ValueError(f'{bad.sum()} of {len(vectors)} embeddings are not '
+                         'of unit length')
+    kinds = dict(
+        id=pa.string(), key=pa.string(), path=pa.string(), size=pa.int64(),
+        mtime_ns=pa.int64(), window=pa.float64(), start=pa.float64(),
+        end=pa.float64())
+    columns = {name: pa.array(values, kind)
+               for (name, kind), values in zip(kinds.items(), zip(*rows))}
+    columns['vector'] = pa.FixedSizeListArray.from_arrays(
+        pa.array(vectors.astype(np.float32).reshape(-1)), dim)
+    return pa.table(columns)
+
+
+def _of_videos(paths: Sequence[str]) -> str:
+    """Make a LanceDB filter for the rows of some videos.
+
+    A name may hold anything, and LanceDB 0.40 does not quote a backslash
+    before a quotation mark, so the filter is about hashes of names.
+    """
+    return 'key IN ({})'.format(', '.join(f"'{_key(p)}'" for p in paths))
+
+
+def _key(path: str) -> str:
+    return hashlib.sha256(path.encode()).hexdigest()[:32]
+
+
+def _ann_of(table: Any) -> Optional[str]:
+    for index in table.list_indices():
+        if 'vector' in index.columns:
+            return _ANN.get(index.index_type, index.index_type)
+    return None
 
 
 def _first_line(error: Exception) -> str:

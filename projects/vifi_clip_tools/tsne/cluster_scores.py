@@ -1,4 +1,4 @@
-"""How well clusters of embeddings agree with classes (Table 11)."""
+"""Agreement of clusters of embeddings with classes (Table 11)."""
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +29,7 @@ class ClusterScores:
 
 
 def unit_length(embeddings: np.ndarray) -> np.ndarray:
-    """Embeddings [N, D] scaled to length 1, in float64.
+    """Return embeddings [N, D] scaled to length 1, in float64.
 
     Raises:
         ValueError: An embedding is all zeros.
@@ -40,24 +40,6 @@ def unit_length(embeddings: np.ndarray) -> np.ndarray:
         raise ValueError(f'embedding {int(np.argmin(lengths))} is all zeros '
                          'and has no direction; embed the videos anew')
     return vectors / lengths
-
-
-def check_labels(labels: np.ndarray, source: str) -> int:
-    """Number of classes that occur.
-
-    Raises:
-        ValueError: Fewer than two, or a class for each video.
-    """
-    classes = len(np.unique(labels))
-    if classes < 2:
-        raise ValueError(
-            f'{source}: all {len(labels)} videos are of one class; clusters '
-            'are compared with two classes or more')
-    if classes == len(labels):
-        raise ValueError(
-            f'{source}: {classes} videos, each of a class of its own; '
-            'clusters need classes with several videos')
-    return classes
 
 
 def cluster_scores(embeddings: np.ndarray,
@@ -82,10 +64,9 @@ def cluster_scores(embeddings: np.ndarray,
         ClusterScores: The three figures.
 
     Raises:
-        ValueError: Fewer than two classes, or one for each video.
         UserError: scikit-learn is not installed.
     """
-    classes = check_labels(labels, 'labels')
+    classes = len(np.unique(labels))
     cluster = need('sklearn.cluster', 'figures')
     metrics = need('sklearn.metrics', 'figures')
     with one_thread():
@@ -100,7 +81,7 @@ def cluster_scores(embeddings: np.ndarray,
 
 
 def one_thread():
-    """Context in which scikit-learn's sums have one order.
+    """Give scikit-learn's sums one order, in a ``with`` block.
 
     Its parallel loops add up in the order in which threads finish; the last
     bits differ from run to run, and t-SNE makes another picture of them.

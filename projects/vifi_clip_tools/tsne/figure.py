@@ -6,9 +6,11 @@ from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from .cluster_scores import ClusterScores
+from projects.vifi_clip.errors import need
+from .cluster_scores import ClusterScores, one_thread, unit_length
 
-FORMATS = ('.png', '.pdf', '.svg')
+PERPLEXITY, NEIGHBOURS = 30., 15
+FEWEST = 5  # videos of which a picture tells something
 LEGEND_CLASSES = 20  # more colours than these cannot be told apart
 _PER_ROW = 5  # as in Figure 1
 _WIDTH, _WIDEST = 7., 3.  # inches: of a printed page, and of a panel
@@ -33,11 +35,83 @@ class Panel:
     scores: Optional[ClusterScores] = None
 
 
+def neighbour_setting(num_videos: int, source: str, method: str = 'tsne',
+                      value: Optional[float] = None) -> float:
+    """Return how many neighbours count, for a number of videos.
+
+    Args:
+        num_videos (int): N.
+        source (str): Named in errors.
+        method (str): 'tsne' or 'umap'. Defaults to 'tsne'.
+        value (float, optional): What the user asks for. Defaults to 30, or a
+            third of the videos if those are fewer (t-SNE's perplexity); to
+            15, or N - 1 (UMAP's neighbours).
+
+    Raises:
+        ValueError: Too few videos, or a value that does not suit them.
+    """
+    if num_videos < FEWEST:
+        raise ValueError(f'{source}: {num_videos} videos; a picture of '
+                         f'neighbours takes {FEWEST} or more')
+    option, low, usual = '--perplexity', 1, min(PERPLEXITY,
+                                                (num_videos - 1) / 3)
+    if method == 'umap':
+        option, low, usual = '--neighbors', 2, min(NEIGHBOURS, num_videos - 1)
+    if value is None:
+        return usual
+    if not low <= value < num_videos:
+        raise ValueError(
+            f'{option} {value:g} with the {num_videos} videos of {source}: '
+            f'it must be {low} or more and below their number; '
+            f'{max(low, int(usual))} works well')
+    return value
+
+
+def layout(embeddings: np.ndarray,
+           method: str = 'tsne',
+           seed: int = 0,
+           value: Optional[float] = None) -> np.ndarray:
+    """Place videos on a plane, neighbours by cosine beside each other.
+
+    The same input and seed give the same places.
+
+    Args:
+        embeddings (np.ndarray): [N, D].
+        method (str): 'tsne' (starts from the principal components) or
+            'umap'. Defaults to 'tsne'.
+        seed (int): Defaults to 0.
+        value (float, optional): See :func:`neighbour_setting`.
+
+    Returns:
+        np.ndarray: [N, 2].
+
+    Raises:
+        ValueError: Too few videos, or a bad value.
+        UserError: scikit-learn or umap-learn is not installed.
+    """
+    value = neighbour_setting(len(embeddings), 'the embeddings', method,
+                              value)
+    vectors = unit_length(embeddings).astype(np.float32)
+    if method == 'umap':
+        # n_jobs=1: what UMAP sets itself, with a warning, for a seed
+        return need('umap', 'umap').UMAP(
+            n_neighbors=int(value), metric='cosine', random_state=seed,
+            n_jobs=1).fit_transform(vectors)
+    manifold = need('sklearn.manifold', 'figures')
+    with one_thread():
+        return manifold.TSNE(
+            2, perplexity=value, metric='cosine', init='pca',
+            random_state=seed).fit_transform(vectors)
+
+
 def draw(panels: Sequence[Panel],
          class_names: Optional[List[str]] = None,
          suffix: str = '.png',
          dpi: int = 300) -> bytes:
     """Draw panels side by side, five a row.
+
+    The figure is made at the size it is printed at, so that 8 points stay 8
+    points.
 
     Args:
         panels (Sequence[Panel]): Of the same classes.
@@ -54,23 +128,38 @@ def draw(panels: Sequence[Panel],
     from matplotlib.figure import Figure
     classes = np.unique(np.concatenate([panel.labels for panel in panels]))
     styles = _styles(len(classes))
-    names = ([_name(c, class_names) for c in classes]
-             if len(classes) <= LEGEND_CLASSES else [])
-    sizes = _Sizes([panel.title for panel in panels], names)
+    names = []
+    if len(classes) <= LEGEND_CLASSES:
+        names = [class_names[c] if class_names else f'class {c}'
+                 for c in classes]
+        names = [name if len(name) <= _LONGEST else f'{name[:_LONGEST - 1]}…'
+                 for name in names]
+    columns = min(_PER_ROW, len(panels))
+    rows = -(-len(panels) // columns)
+    side = min(_WIDEST, _WIDTH / columns)
+    titles = [fill(panel.title, int(side / 0.085)) for panel in panels]
+    lines = 3.5 + max(title.count('\n') + 1 for title in titles)
+    width, height = side * columns, (side + lines * _LINE) * rows
+    # 0.06 inches a letter, 0.35 for mark and gap
+    entry = 0.35 + 0.06 * max(map(len, names), default=0)
+    per_line, beside = max(1, int(width / entry)), len(panels) == 1
+    if names and beside:
+        per_line, width = 1, width + entry
+    elif names:
+        height += _LINE * (1 + -(-len(names) // per_line))
     settings = {'svg.hashsalt': 'vifi_clip', 'svg.fonttype': 'none',
                 'pdf.fonttype': 42, 'font.size': 8}
     with matplotlib.rc_context(settings):
-        figure = Figure((sizes.width, sizes.height), layout='constrained')
-        axes = list(figure.subplots(sizes.rows, sizes.columns,
-                                    squeeze=False).flat)
-        for title, panel, place in zip(sizes.titles, panels, axes):
-            _panel(place, panel, classes, styles, sizes.side)
+        figure = Figure((width, height), layout='constrained')
+        axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+        for title, panel, axis in zip(titles, panels, axes):
+            _panel(axis, panel, classes, styles, side)
             # A name may hold a $, which is no mathematics.
-            place.set_title(title, fontsize=9, parse_math=False)
-        for place in axes[len(panels):]:
-            place.set_axis_off()
+            axis.set_title(title, fontsize=9, parse_math=False)
+        for axis in axes[len(panels):]:
+            axis.set_axis_off()
         if names:
-            _legend(figure, names, styles, sizes.per_line, len(panels) == 1)
+            _legend(figure, names, styles, per_line, beside)
         out = io.BytesIO()
         dated = dict(pdf='CreationDate', svg='Date').get(suffix[1:])
         figure.savefig(out, format=suffix[1:], dpi=dpi, bbox_inches='tight',
@@ -78,29 +167,8 @@ def draw(panels: Sequence[Panel],
     return out.getvalue()
 
 
-class _Sizes:
-    """Inches of a figure made at the size it is printed at, so that 8 points
-    stay 8 points."""
-
-    def __init__(self, titles: Sequence[str], names: Sequence[str]) -> None:
-        self.columns = min(_PER_ROW, len(titles))
-        self.rows = -(-len(titles) // self.columns)
-        self.side = min(_WIDEST, _WIDTH / self.columns)
-        self.titles = [fill(t, int(self.side / 0.085)) for t in titles]
-        lines = 3.5 + max(t.count('\n') + 1 for t in self.titles)
-        self.width = self.side * self.columns
-        self.height = (self.side + lines * _LINE) * self.rows
-        # 0.06 inches a letter, 0.35 for mark and gap
-        entry = 0.35 + 0.06 * max(map(len, names), default=0)
-        self.per_line = max(1, int(self.width / entry))
-        if names and len(titles) == 1:  # the legend stands beside
-            self.per_line, self.width = 1, self.width + entry
-        elif names:
-            self.height += _LINE * (1 + -(-len(names) // self.per_line))
-
-
 def _styles(classes: int) -> List[Tuple[tuple, str]]:
-    """A colour and a mark for each class."""
+    """Choose a colour and a mark for each class."""
     from matplotlib import colormaps
     from matplotlib.colors import hsv_to_rgb
     if classes <= LEGEND_CLASSES:
@@ -126,9 +194,9 @@ def _panel(axes, panel: Panel, classes: np.ndarray, styles,
     # Class after class, the last would hide the others.
     mixed = np.random.default_rng(0).permutation(number)
     for mark in dict.fromkeys(marks.tolist()):
-        own = mixed[marks[kinds[mixed]] == mark]
-        axes.scatter(panel.places[own, 0], panel.places[own, 1], size,
-                     c=colours[kinds[own]], marker=mark, edgecolors='white',
+        rows = mixed[marks[kinds[mixed]] == mark]
+        axes.scatter(panel.places[rows, 0], panel.places[rows, 1], size,
+                     c=colours[kinds[rows]], marker=mark, edgecolors='white',
                      linewidths=0.15, rasterized=number > _MANY)
     axes.set_xticks([])
     axes.set_yticks([])
@@ -142,11 +210,6 @@ def _panel(axes, panel: Panel, classes: np.ndarray, styles,
             f'homogeneity {panel.scores.homogeneity:.2f}{gap}'
             f'completeness {panel.scores.completeness:.2f}\n'
             f'V-measure {panel.scores.v_measure:.2f}', fontsize=8)
-
-
-def _name(label: int, class_names: Optional[List[str]]) -> str:
-    name = class_names[label] if class_names else f'class {label}'
-    return name if len(name) <= _LONGEST else f'{name[:_LONGEST - 1]}…'
 
 
 def _legend(figure, names: List[str], styles, columns: int,

@@ -1,91 +1,199 @@
 """The picture and the table of ``vifi-clip tsne``."""
 import json
+import os
+import os.path as osp
 import sys
-from dataclasses import asdict
-from typing import List, Optional, Sequence
+from dataclasses import asdict, replace
+from typing import List, Optional, Sequence, Tuple
 
-from .cluster_scores import NUM_INITS, check_labels, cluster_scores
-from ..embeddings.file import Embeddings
-from .tsne_compare import align
-from .figure import Panel, draw
-from .tsne_layout import check_settings, layout
+import numpy as np
 
-_SCORES = ('homogeneity', 'completeness', 'v_measure')
+from projects.vifi_clip.apis.inputs import read_labels
+from projects.vifi_clip.apis.pipeline import parse_views
+from projects.vifi_clip.errors import need
+from projects.vifi_clip.files import write_bytes
+from ..cli.outputs import check_target
+from ..embeddings.file import Embeddings, read_embeddings
+from ..embeddings.job import embed_videos, read_videos
+from .cluster_scores import NUM_INITS, cluster_scores
+from .figure import Panel, draw, layout, neighbour_setting
+from .options import TsneOptions
+
+FORMATS = ('.png', '.pdf', '.svg')
 
 
-def compare(files: Sequence[Embeddings],
-            sources: Sequence[str],
-            titles: Sequence[str],
-            out: str,
-            json_path: Optional[str] = None,
-            method: str = 'tsne',
-            seed: int = 0,
-            perplexity: Optional[float] = None,
-            neighbours: Optional[int] = None,
-            common: bool = False,
-            dpi: int = 300) -> List[dict]:
+def report(options: TsneOptions) -> List[dict]:
     """Draw models side by side and print how well their clusters are.
 
-    Args:
-        files (Sequence[Embeddings]): One for each model, with labels.
-        sources (Sequence[str]): Their paths.
-        titles (Sequence[str]): Their names in picture and table.
-        out (str): ``.png``, ``.pdf`` or ``.svg`` file; replaced.
-        json_path (str, optional): The table as a file.
-        method, seed, perplexity, neighbours: See
-            :func:`~.tsne_layout.layout`.
-        common (bool): See :func:`~.tsne_compare.align`.
-        dpi (int): Of pixels. Defaults to 300.
-
     Returns:
-        list[dict]: A row for each model.
+        list[dict]: A row of the table for each model.
 
     Raises:
-        ValueError: Files that cannot be compared, or a setting that does not
-            suit them.
+        FileNotFoundError: An input is absent.
+        ValueError: Files that cannot be compared, a setting that does not
+            suit them, or an output that cannot be written.
+        UserError: scikit-learn or umap-learn is not installed.
     """
-    from projects.vifi_clip.checkpoints.files import AtomicLocalBackend
-    files = align(files, sources, common)
-    check_labels(files[0].labels, sources[0])
-    value = check_settings(len(files[0]), sources[0], method, perplexity,
-                           neighbours)
+    check_target('--out', options.out, FORMATS, options.overwrite)
+    if options.json:
+        check_target('--json', options.json, ('.json', ), options.overwrite)
+    need('sklearn', 'figures')
+    if options.method == 'umap':
+        need('umap', 'umap')
+    if options.files:
+        paths = options.files
+        files = [_read(path, options.videos.classes) for path in paths]
+    else:
+        paths, files = _embed(options)
+    titles = options.titles or [osp.splitext(osp.basename(path))[0]
+                                for path in paths]
+    files = align(files, paths, options.common)
+    name = 'perplexity' if options.method == 'tsne' else 'neighbors'
+    value = neighbour_setting(len(files[0]), paths[0], options.method,
+                              getattr(options, name))
     rows, panels = [], []
-    for file, source, title in zip(files, sources, titles):
-        print(f'{title}: {method} of {len(file)} videos ...',
+    for file, path, title in zip(files, paths, titles):
+        print(f'{title}: {options.method} of {len(file)} videos ...',
               file=sys.stderr)
-        scores = cluster_scores(file.embeddings, file.labels, seed)
-        places = layout(file.embeddings, method, seed, perplexity,
-                        neighbours)
+        scores = cluster_scores(file.embeddings, file.labels, options.seed)
+        places = layout(file.embeddings, options.method, options.seed, value)
         panels.append(Panel(title, places, file.labels, scores))
-        rows.append(dict(name=title, file=source, **asdict(scores),
+        rows.append(dict(name=title, file=path, **asdict(scores),
                          record=file.record))
-    backend = AtomicLocalBackend()
-    suffix = out[out.rindex('.'):].lower()
-    backend.put(draw(panels, files[0].class_names, suffix, dpi), out)
-    if json_path:
-        settings = dict(method=method, seed=seed, metric='cosine')
-        settings['perplexity' if method == 'tsne' else 'neighbors'] = value
+    suffix = osp.splitext(options.out)[1].lower()
+    write_bytes(options.out,
+                draw(panels, files[0].class_names, suffix, options.dpi))
+    if options.json:
+        picture = dict(method=options.method, seed=options.seed,
+                       metric='cosine', **{name: value})
         clusters = dict(method='k-means', num_clusters=rows[0]['num_classes'],
-                        num_inits=NUM_INITS, seed=seed)
-        text = json.dumps(dict(picture=settings, clusters=clusters,
-                               models=rows), indent=1)
-        backend.put(text.encode(), json_path)
+                        num_inits=NUM_INITS, seed=options.seed)
+        write_bytes(options.json, json.dumps(
+            dict(picture=picture, clusters=clusters, models=rows),
+            indent=1).encode())
     print(table(rows))
-    print(out)
+    print(options.out)
     return rows
 
 
+def _read(path: str, classes: Optional[str]) -> Embeddings:
+    """Read a file; its classes get the names of --classes."""
+    file = read_embeddings(path)
+    if classes is not None and file.labels is not None:
+        file.class_names = read_labels(classes, '--classes')
+        if file.labels.max(initial=-1) >= len(file.class_names):
+            raise ValueError(
+                f'{path} has labels up to {file.labels.max()} and --classes '
+                f'{len(file.class_names)} names')
+    return file
+
+
+def _embed(options: TsneOptions) -> Tuple[List[str], List[Embeddings]]:
+    """Embed the list with each model, into a folder beside the picture."""
+    if int(os.environ.get('WORLD_SIZE', 1)) > 1:
+        raise ValueError('tsne runs in one process; make files with torchrun '
+                         '-m projects.vifi_clip_tools embed and draw those')
+    given = options.videos
+    views = parse_views(given.num_views)
+    videos = read_videos(given.videos, given.root, given.classes)
+    if videos.labels is None:
+        raise ValueError('colours and scores need labels: give a list (.txt) '
+                         'of "name label" lines, or files of embeddings')
+    inferencers = [model.load() for model in options.models]
+    folder = osp.splitext(options.out)[0] + '_embeddings'
+    paths, files = [], []
+    for i, (model, inferencer) in enumerate(
+            zip(options.models, inferencers), 1):
+        stem = osp.splitext(osp.basename(model.checkpoint or model.config))[0]
+        if model.checkpoint == 'none':
+            stem = f'{osp.splitext(osp.basename(model.config))[0]}_none'
+        paths.append(osp.join(folder, f'{i}_{stem}.npz'))
+        files.append(embed_videos(
+            inferencer, videos, paths[-1], views, given.batch_size,
+            options.overwrite, model))
+    return paths, files
+
+
 def table(rows: Sequence[dict]) -> str:
-    """Rows as Table 11 has them, for a terminal of 80 columns."""
+    """Format rows as Table 11 has them, for a terminal of 80 columns."""
     width = min(44, max(len('model'), *(len(r['name']) for r in rows)))
     lines = [f'{"model":{width}}  homogeneity  completeness  V-measure']
     for row in rows:
         name = row['name']
         if len(name) > width:
             name = f'{name[:width - 1]}…'
-        a, b, c = (row[score] for score in _SCORES)
-        lines.append(f'{name:{width}}  {a:11.2f}  {b:12.2f}  {c:9.2f}')
-    first = rows[0]
-    lines.append(f'{first["num_videos"]} videos, {first["num_classes"]} '
+        lines.append(f'{name:{width}}  {row["homogeneity"]:11.2f}  '
+                     f'{row["completeness"]:12.2f}  {row["v_measure"]:9.2f}')
+    lines.append(f'{rows[0]["num_videos"]} videos, {rows[0]["num_classes"]} '
                  'classes; k-means with as many clusters')
     return '\n'.join(lines)
+
+
+def align(files: Sequence[Embeddings],
+          sources: Sequence[str],
+          common: bool = False) -> List[Embeddings]:
+    """Bring files to the same videos in the same order.
+
+    Args:
+        files (Sequence[Embeddings]): Each with labels.
+        sources (Sequence[str]): Their names, for errors.
+        common (bool): Keep the videos that all have, where they differ;
+            an error by default.
+
+    Returns:
+        list[Embeddings]: In the order of the first.
+
+    Raises:
+        ValueError: No labels, labels without clusters, other videos, other
+            labels, or other names of the same classes.
+    """
+    for file, source in zip(files, sources):
+        if file.labels is None:
+            raise ValueError(
+                f'{source} has no labels; embed a list of "name label" lines '
+                '(vifi-clip embed LIST.txt --root FOLDER)')
+        if not len(file):
+            raise ValueError(f'{source} holds no video')
+        classes = len(np.unique(file.labels))
+        if not 1 < classes < len(file):
+            raise ValueError(
+                f'{source}: {len(file)} videos of {classes} classes; scores '
+                'of clusters take two classes or more, with several videos')
+    first, *others = files = _same_videos(files, sources, common)
+    for file, source in zip(others, sources[1:]):
+        for i in np.flatnonzero(file.labels != first.labels)[:1]:
+            raise ValueError(
+                f'{first.names[i]} has label {first.labels[i]} in '
+                f'{sources[0]} and {file.labels[i]} in {source}: the files '
+                'come from lists of different classes')
+    named = [(file.class_names, source)
+             for file, source in zip(files, sources) if file.class_names]
+    for names, source in named[1:]:
+        if names != named[0][0]:
+            raise ValueError(f'{named[0][1]} and {source} name the classes '
+                             'differently; say which with --classes')
+    names = named[0][0] if named else None
+    return [replace(file, class_names=names) for file in files]
+
+
+def _same_videos(files: Sequence[Embeddings], sources: Sequence[str],
+                 common: bool) -> List[Embeddings]:
+    names = files[0].names
+    if all(file.names == names for file in files):
+        return list(files)
+    for file, source in zip(files, sources):
+        if len(set(file.names)) < len(file):
+            raise ValueError(f'{source} has videos of the same name, which '
+                             'cannot be told apart in another file')
+    shared = set(names).intersection(*(file.names for file in files))
+    if not shared or not common and any(
+            len(file) != len(shared) for file in files):
+        sizes = ', '.join(f'{len(file)} in {source}'
+                          for file, source in zip(files, sources))
+        hint = 'add --common to use those' if shared else (
+            'were they embedded from the same list and --root?')
+        raise ValueError(f'the files hold different videos: {sizes}; '
+                         f'{len(shared)} are in all of them; {hint}')
+    rows = [{name: i for i, name in enumerate(file.names)} for file in files]
+    return [file.take([row[name] for name in names if name in shared])
+            for file, row in zip(files, rows)]

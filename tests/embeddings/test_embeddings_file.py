@@ -6,6 +6,8 @@ from projects.vifi_clip_tools.embeddings.file import (Embeddings,
                                                       read_embeddings,
                                                       write_embeddings)
 
+GOOD = dict(names=np.array(['a', 'b']), embeddings=np.eye(2))
+
 
 def _some(labels=True) -> Embeddings:
     vectors = np.random.default_rng(0).normal(size=(3, 4))
@@ -43,68 +45,57 @@ def test_npz_reads_with_numpy_alone(tmp_path):
         assert file['labels'].tolist() == [1, 0, 1]
 
 
-def test_parquet_reads_as_a_table(tmp_path):
+def test_parquet_is_a_table_of_ours_or_of_another_tool(tmp_path):
+    pa = pytest.importorskip('pyarrow')
     parquet = pytest.importorskip('pyarrow.parquet')
-    write_embeddings(str(tmp_path / 'e.parquet'), _some())
-    table = parquet.read_table(tmp_path / 'e.parquet')
+    path = str(tmp_path / 'e.parquet')
+    write_embeddings(path, _some())
+    table = parquet.read_table(path)
     assert table.column_names == ['name', 'label', 'embedding']
     assert table['name'].to_pylist() == _some().names
     np.testing.assert_allclose(table['embedding'].to_pylist(),
                                _some().embeddings)
-
-
-def test_parquet_of_lists_from_another_tool(tmp_path):
-    pa = pytest.importorskip('pyarrow')
-    parquet = pytest.importorskip('pyarrow.parquet')
-    path = str(tmp_path / 'e.parquet')
     parquet.write_table(
         pa.table(dict(name=['a', 'b'], embedding=[[1., 2.], [3., 4.]])), path)
     assert read_embeddings(path).embeddings.tolist() == [[1, 2], [3, 4]]
-    parquet.write_table(
-        pa.table(dict(name=['a', 'b'], embedding=[[1., 2.], [3.]])), path)
-    with pytest.raises(ValueError, match='no vectors of one length'):
-        read_embeddings(path)
+    for columns in (dict(name=['a', 'b'], embedding=[[1., 2.], [3.]]),
+                    dict(name=['a', 'b'])):
+        parquet.write_table(pa.table(columns), path)
+        with pytest.raises(ValueError, match=path):
+            read_embeddings(path)
 
 
 def _npz(**arrays):
     return lambda path: np.savez(path, **arrays)
 
 
-GOOD = dict(names=np.array(['a', 'b']), embeddings=np.eye(2))
-
-
-@pytest.mark.parametrize('write, message', [
-    (lambda path: path.write_text('hello'), 'not a zip file'),
-    (lambda path: path.write_bytes(b''), 'not a zip file'),
-    (lambda path: np.save(path.open('wb'), np.ones(3)), 'not a zip file'),
-    (_npz(a=np.ones(3)), r'no names and no embeddings \(it holds a\)'),
-    (_npz(names=np.array([{}]), embeddings=np.eye(1)), 'allow_pickle=False'),
-    (_npz(**{**GOOD, 'embeddings': np.ones((3, 2))}), r'2 names.*\[3, 2\]'),
-    (_npz(**{**GOOD, 'embeddings': np.array([1, 2])}), 'floats are needed'),
-    (_npz(**{**GOOD, 'embeddings': np.array([[1.], [np.nan]])}),
-     'embedding of b is not finite'),
-    (_npz(**GOOD, labels=np.array([1])), r'labels of shape \[1\]'),
-    (_npz(**GOOD, labels=np.array([0, 2]), class_names=np.array(['x', 'y'])),
-     'labels from 0 to 2 and 2 class names'),
-])
-def test_foreign_npz_is_refused(tmp_path, write, message):
-    path = tmp_path / 'e.npz'
-    write(path)
-    with pytest.raises(ValueError, match=message) as caught:
-        read_embeddings(str(path))
-    assert str(path) in str(caught.value)
-
-
-def test_cut_file_is_refused(tmp_path):
-    path = tmp_path / 'e.npz'
+def _cut(path):
     write_embeddings(str(path), _some())
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(ValueError, match='damaged'):
+
+
+@pytest.mark.parametrize('write', [
+    lambda path: path.write_text('hello'),
+    lambda path: path.write_bytes(b''),
+    lambda path: np.save(path.open('wb'), np.ones(3)),
+    _cut,
+    _npz(a=np.ones(3)),
+    _npz(names=np.array([{}]), embeddings=np.eye(1)),
+    _npz(**{**GOOD, 'embeddings': np.ones((3, 2))}),
+    _npz(**{**GOOD, 'embeddings': np.array([1, 2])}),
+    _npz(**{**GOOD, 'embeddings': np.array([[1.], [np.nan]])}),
+    _npz(**GOOD, labels=np.array([1])),
+    _npz(**GOOD, labels=np.array([0, 2]), class_names=np.array(['x', 'y'])),
+])
+def test_foreign_npz_is_refused(tmp_path, write):
+    path = tmp_path / 'e.npz'
+    write(path)
+    with pytest.raises(ValueError, match=str(path)):
         read_embeddings(str(path))
 
 
 def test_absent_file_and_other_ending(tmp_path):
-    with pytest.raises(FileNotFoundError, match='No such file of embed'):
+    with pytest.raises(FileNotFoundError, match='none.npz'):
         read_embeddings(str(tmp_path / 'none.npz'))
-    with pytest.raises(ValueError, match='.npz or .parquet'):
+    with pytest.raises(ValueError, match='x.csv'):
         read_embeddings('x.csv')

@@ -1,0 +1,158 @@
+"""Embed the frames of a config's lists, to train on them."""
+import copy
+import os.path as osp
+from typing import Any, Dict, Iterator, List
+
+import numpy as np
+import torch
+from mmaction.registry import DATASETS
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+from tqdm import tqdm
+
+from projects.vifi_clip.apis.config import check_lists, load_config
+from projects.vifi_clip.apis.loading import load_model
+from projects.vifi_clip.datasets import CheckedVideoDataset
+from projects.vifi_clip.datasets.frame_cache import (VERSION,
+                                                     FrameCacheWriter,
+                                                     cache_key,
+                                                     pipeline_identity)
+from projects.vifi_clip.models.frame_embeddings import (pixel_identity,
+                                                        tower_identity)
+from projects.vifi_clip.models.image_backbone import CLIPVisionBackbone
+from .options import FramesOptions
+
+
+def cache_frames(options: FramesOptions) -> Dict[str, int]:
+    """Embed the lists as far as they are not yet.
+
+    Returns:
+        dict: How many videos of each part were embedded now.
+
+    Raises:
+        FileNotFoundError: A config, list or checkpoint is absent.
+        ValueError: The config's pipeline or image tower cannot be cached.
+        UserError: A video cannot be read, or the folder holds embeddings of
+            another model or pipeline.
+    """
+    cfg = load_config(options.config, options.cfg_options,
+                      trust=options.trust)
+    init_default_scope('mmaction')
+    for part in {'val', *options.parts}:  # the pipeline is the validation's
+        if not cfg.get(f'{part}_dataloader'):
+            raise ValueError(f'{options.config} has no {part}_dataloader')
+    check_lists(cfg, options.parts)
+    pipeline = cfg.val_dataloader.dataset.get('pipeline')
+    lists = {part: list(_datasets(cfg, part, pipeline))
+             for part in options.parts}
+    model, _ = load_model(cfg, options.checkpoint, options.device)
+    backbone = model.backbone
+    if not isinstance(backbone, CLIPVisionBackbone) or list(
+            backbone.prompt_parameters()):
+        raise ValueError(
+            f'{cfg.filename}: only CLIP\'s image tower without prompts can be '
+            f'cached, and the backbone is a {type(backbone).__name__} '
+            '(TUNE=text; the cache serves prompts on the text side too)')
+    settings = dict(
+        version=VERSION,
+        dtype=options.dtype,
+        num_frames=model.cls_head.num_frames,
+        embed_dim=backbone.embed_dim,
+        **pixel_identity(model.data_preprocessor),
+        **tower_identity(backbone),
+        pipeline=pipeline_identity(pipeline),
+        made_with=dict(config=options.config, checkpoint=options.checkpoint))
+    workers = cfg.val_dataloader.get('num_workers', 0)
+    made = {part: sum(_embed(model, dataset, settings, workers, options)
+                      for dataset in sets) for part, sets in lists.items()}
+    entry = osp.splitext(osp.basename(options.config))[0]
+    print(f'{options.out}: {sum(made.values())} videos embedded now. Train '
+          'on them, with the same knobs (DATASET, SHOTS, ...) as here:\n'
+          f'  ENTRY={entry} CACHE={options.out} TUNE=text python '
+          'tools/train.py configs/vifi_cached.py')
+    return made
+
+
+def _datasets(cfg: Config, part: str,
+              pipeline: List[dict]) -> Iterator[CheckedVideoDataset]:
+    """Build the data sets of a part, read by the validation pipeline."""
+    settings = cfg[f'{part}_dataloader'].dataset
+    while settings.get('dataset'):  # Repeat, ClassBalanced: the same videos
+        settings = settings.dataset
+    if settings.get('type') != 'CheckedVideoDataset':
+        raise ValueError(
+            f'{part}_dataloader reads a {settings.get("type")}; frames can '
+            'be cached of a CheckedVideoDataset: give the config of the '
+            'videos')
+    for own in (cfg.get(f'{part}_cfg') or {}).get('sets') or [{}]:
+        own = {k: v for k, v in own.items() if k not in ('name', 'group')}
+        yield DATASETS.build(dict(
+            copy.deepcopy(settings), **{
+                **own, 'pipeline': copy.deepcopy(pipeline),
+                'test_mode': True}))
+
+
+def _embed(model: torch.nn.Module, dataset: CheckedVideoDataset,
+           settings: Dict[str, Any], workers: int,
+           options: FramesOptions) -> int:
+    """Embed one list as far as it is not yet; return how many videos."""
+    root = dataset.data_prefix.get('video')
+    files = [dataset.get_data_info(i)['filename'] for i in range(len(dataset))]
+    _check_pipeline(dataset, settings['num_frames'], files[0])
+    writer = FrameCacheWriter(
+        options.out, settings, dataset.ann_file,
+        [cache_key(file, root) for file in files],
+        [osp.getsize(file) if osp.isfile(file) else 0 for file in files])
+    if writer.is_complete:
+        print(f'{dataset.ann_file}: there already')
+        return 0
+    first = writer.done
+    with tqdm(total=len(files), initial=first, unit='video',
+              desc=osp.basename(dataset.ann_file)) as bar:
+        try:
+            for rows in _batches(model, dataset, first, workers,
+                                 options.batch_size):
+                writer.append(rows)
+                bar.update(len(rows))
+        finally:  # an interrupted run goes on from here
+            writer.note()
+    writer.finish()
+    return len(files) - first
+
+
+def _check_pipeline(dataset: CheckedVideoDataset, num_frames: int,
+                    file: str) -> None:
+    """Refuse a pipeline whose result could not stand for every epoch."""
+    inputs = dataset[0]['inputs']
+    if not inputs.equal(dataset[0]['inputs']):
+        raise ValueError(f'the validation pipeline is random: it read {file} '
+                         'twice with different results; take random '
+                         'transforms out')
+    if len(inputs) != num_frames:
+        raise ValueError(
+            f'the validation pipeline gives {len(inputs)} frames and the '
+            f'model takes num_frames={num_frames}; cache one view')
+
+
+def _batches(model: torch.nn.Module, dataset: CheckedVideoDataset, first: int,
+             workers: int, batch_size: int) -> Iterator[np.ndarray]:
+    """Yield embeddings [n, T, D] of the videos from ``first`` on, in order.
+    """
+    if first == len(dataset):  # stopped just before the end
+        return
+    loader = Runner.build_dataloader(
+        dict(
+            batch_size=batch_size,
+            num_workers=workers,
+            sampler=dict(type='DefaultSampler', shuffle=False),
+            dataset=dataset.get_subset(range(first, len(dataset)))))
+    for batch in loader:
+        with torch.inference_mode():
+            frames = model.data_preprocessor(batch, False)['inputs']
+            # The backbone's own output: training on the cache goes through
+            # the head, which may have a projection.
+            rows = model.backbone(frames.flatten(0, 1))
+            # [n, T, 3, H, W] -> [n*T, D] -> [n, T, D]
+            rows = rows.reshape(*frames.shape[:2], -1)
+        yield rows.float().cpu().numpy()

@@ -1,0 +1,200 @@
+"""Embedding a list: labels, order, bad videos, stops and several processes."""
+import sys
+
+import numpy as np
+import pytest
+from commands import refused, vifi
+from helpers import write_mp4
+from tools_world import start
+
+from projects.vifi_clip_tools.embeddings import job
+from projects.vifi_clip_tools.embeddings.file import read_embeddings
+from projects.vifi_clip_tools.embeddings.job import embed_videos, read_videos
+
+NUMBER = 7
+MODEL = ('--config', 'small_world', '--device', 'cpu')
+
+
+@pytest.fixture(scope='module')
+def clips(tmp_path_factory):
+    root = tmp_path_factory.mktemp('clips')
+    for i in range(NUMBER):
+        frames = np.full((8, 64, 64, 3), 30 * i, np.uint8)
+        frames[:, 8:40, 8:40, i % 3] = 250
+        write_mp4(root / f'{i}.mp4', frames=list(frames))
+    lines = [f'{i}.mp4 {i % 2}\n' for i in range(NUMBER)]
+    (root / 'list.txt').write_text(''.join(lines))
+    return root
+
+
+@pytest.fixture
+def videos(clips):
+    return read_videos([str(clips / 'list.txt')], str(clips))
+
+
+class Counting:
+    """The inferencer, with a count, and a stop after some videos."""
+
+    def __init__(self, real, stop_after=None):
+        self.model, self.cfg = real.model, real.cfg
+        self.real, self.stop_after, self.seen = real, stop_after, []
+
+    def embed(self, videos, **kwargs):
+        for result in self.real.embed(videos, **kwargs):
+            if len(self.seen) == self.stop_after:
+                raise KeyboardInterrupt
+            self.seen.append(result['video'])
+            yield result
+
+
+def check_values(embeddings, clips, inferencer):
+    assert embeddings.names == [f'{i}.mp4' for i in range(NUMBER)]
+    for name, embedding in zip(embeddings.names, embeddings.embeddings):
+        alone = next(inferencer.embed(str(clips / name)))['embedding']
+        np.testing.assert_allclose(embedding, alone, atol=1e-5)
+
+
+def test_names_labels_order_and_record(small_inferencer, clips, tmp_path):
+    out = tmp_path / 'e.npz'
+    assert vifi('embed', clips / 'list.txt', '--root', clips, '--classes',
+                'even, odd', '--out', out, '--batch-size', 3, *MODEL) == 0
+    made = read_embeddings(str(out))
+    check_values(made, clips, small_inferencer)
+    assert made.labels.tolist() == [i % 2 for i in range(NUMBER)]
+    assert made.class_names == ['even', 'odd']
+    assert len(np.unique(made.embeddings.round(4), axis=0)) == NUMBER
+    record = made.record
+    assert (record['config'], record['checkpoint'], record['inference']) == (
+        'small_world', None, {})
+    assert (record['num_views'], record['num_frames']) == (
+        1, small_inferencer.num_frames)
+    assert len(record['weights']) == 64
+    assert not (tmp_path / 'e.npz.parts').exists()
+
+
+def test_a_stop_loses_little_and_the_same_call_goes_on(
+        small_inferencer, videos, tmp_path, monkeypatch):
+    monkeypatch.setattr(job, 'MOST_VIDEOS', 2)
+    out = str(tmp_path / 'e.npz')
+    embed_videos(small_inferencer, videos, str(tmp_path / 'whole.npz'))
+    stopped = Counting(small_inferencer, stop_after=5)
+    again = Counting(small_inferencer)
+    with pytest.raises(KeyboardInterrupt):
+        embed_videos(stopped, videos, out)
+    # a machine that went down while it wrote
+    (tmp_path / 'e.npz.parts' / '00000002.npz').write_bytes(b'PK')
+    embed_videos(again, videos, out)
+    assert again.seen == ['2.mp4', '3.mp4', '5.mp4', '6.mp4']
+    assert (tmp_path / 'e.npz').read_bytes() == (
+        tmp_path / 'whole.npz').read_bytes()
+
+
+def test_other_settings_or_lists_are_not_mixed(small_inferencer, clips,
+                                               videos, tmp_path):
+    out = str(tmp_path / 'e.npz')
+    with pytest.raises(KeyboardInterrupt):
+        embed_videos(Counting(small_inferencer, 3), videos, out)
+    with pytest.raises(ValueError, match='num_views'):
+        embed_videos(small_inferencer, videos, out, num_views=2)
+    bias = small_inferencer.model.backbone.visual.ln_post.bias
+    bias.data += 1
+    try:
+        with pytest.raises(ValueError, match='weights'):
+            embed_videos(small_inferencer, videos, out)
+    finally:
+        bias.data -= 1
+    fewer = read_videos([str(clips / '0.mp4'), str(clips / '1.mp4')])
+    with pytest.raises(ValueError, match='list'):
+        embed_videos(small_inferencer, fewer, out)
+    assert len(embed_videos(small_inferencer, fewer, out,
+                            overwrite=True)) == 2
+    with pytest.raises(ValueError, match='list'):
+        embed_videos(small_inferencer, videos, out)
+    none = Counting(small_inferencer)
+    embed_videos(none, fewer, out)  # complete: nothing to do
+    assert none.seen == []
+
+
+@pytest.mark.parametrize('overwrite', [False, True])
+def test_foreign_folder_is_left_alone(small_inferencer, videos, tmp_path,
+                                      overwrite):
+    mine = tmp_path / 'e.npz.parts' / 'mine.txt'
+    mine.parent.mkdir()
+    mine.write_text('x')
+    with pytest.raises(ValueError, match='mine.txt'):
+        embed_videos(small_inferencer, videos, str(tmp_path / 'e.npz'),
+                     overwrite=overwrite)
+    assert mine.read_text() == 'x'
+
+
+def test_bad_video_is_named_and_tried_again(clips, tmp_path, capsys):
+    path, out = tmp_path / 'l.txt', tmp_path / 'e.npz'
+    bad = tmp_path / 'bad.mp4'
+    path.write_text(f'{clips}/0.mp4 0\n{bad} 1\n{clips}/1.mp4 1\n'
+                    f'{clips}/0.mp4 1\n')  # one file twice
+    bad.write_bytes(b'no video')
+    argv = ['embed', path, '--out', out, *MODEL]
+    assert vifi(*argv) == 1
+    assert f'{bad} cannot be read: ' in capsys.readouterr().err
+    made = read_embeddings(str(out))
+    assert made.labels.tolist() == [0, 1, 1]
+    np.testing.assert_array_equal(made.embeddings[0], made.embeddings[2])
+    assert [(f['index'], f['video']) for f in made.failed] == [(1, str(bad))]
+    assert vifi(*argv, '--allow-bad') == 0
+    bad.write_bytes((clips / '2.mp4').read_bytes())
+    assert vifi(*argv) == 0
+    made = read_embeddings(str(out))
+    assert made.failed == [] and made.labels.tolist() == [0, 1, 1, 1]
+
+
+def test_no_readable_video(tmp_path, capsys):
+    bad = tmp_path / 'bad.mp4'
+    bad.write_bytes(b'no video')
+    refused(capsys, 'embed', bad, '--out', tmp_path / 'e.npz', *MODEL,
+            names='bad.mp4')
+    assert [p.name for p in tmp_path.iterdir()] == ['bad.mp4']
+
+
+@pytest.mark.slow
+def test_processes_share_a_list(small_inferencer, clips, tmp_path):
+    out = tmp_path / 'e.npz'
+    process = start(
+        sys.executable, '-m', 'torch.distributed.run', '--standalone',
+        '--nproc_per_node', 2, '-m', 'projects.vifi_clip_tools', 'embed',
+        clips / 'list.txt', '--root', clips, '--out', out, *MODEL,
+        cwd=job.__file__.partition('projects')[0])
+    said = process.communicate(timeout=300)[0]
+    assert process.returncode == 0, said
+    check_values(read_embeddings(str(out)), clips, small_inferencer)
+    assert [p.name for p in tmp_path.iterdir()] == ['e.npz']
+
+
+def test_lists_and_folders(clips, tmp_path):
+    folder = read_videos([str(clips)])
+    assert folder.labels is None and len(folder) == NUMBER
+    names = tmp_path / 'names.txt'
+    names.write_text('0.mp4\n1.mp4\n')
+    assert read_videos([str(names)], str(clips)).labels is None
+
+
+@pytest.mark.parametrize('argv, names', [
+    (['list.txt', '--root', 'nowhere'], ['--root', 'nowhere']),
+    (['list.txt', '--root', '/'], '--root'),
+    (['list.txt', '--root', '.', '--classes', 'one'], 'list.txt'),
+    (['.', '--root', '.'], '--root'),
+    (['list.txt', '.'], 'list.txt'),
+    (['none.txt'], 'none.txt'),
+    (['.', '--num-views', 'x'], '--num-views'),
+    (['.', '--batch-size', '0'], '--batch-size'),
+    (['.', '--out', 'e.csv'], '--out'),
+    (['.', '--out', '/proc/e.npz'], '--out'),
+    (['.', '--out', 'foreign.npz'], 'foreign.npz'),
+])
+def test_bad_input(clips, tmp_path, monkeypatch, capsys, argv, names):
+    monkeypatch.chdir(clips)
+    foreign = tmp_path / 'foreign.npz'
+    foreign.write_text('mine')
+    argv = [str(foreign) if word == 'foreign.npz' else word for word in argv]
+    refused(capsys, 'embed', '--out', tmp_path / 'e.npz', *argv, '--config',
+            'none_such', names=names)
+    assert foreign.read_text() == 'mine'

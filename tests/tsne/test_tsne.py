@@ -1,0 +1,225 @@
+"""Scores of clusters against entropies by hand; ``vifi-clip tsne``."""
+import io
+import json
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+from commands import refused, vifi
+from PIL import Image
+
+from projects.vifi_clip_tools.embeddings.file import (Embeddings,
+                                                      write_embeddings)
+from projects.vifi_clip_tools.tsne.cluster_scores import (cluster_scores,
+                                                          unit_length)
+from projects.vifi_clip_tools.tsne.figure import (Panel, draw, layout,
+                                                  neighbour_setting)
+from projects.vifi_clip_tools.tsne.report import align
+
+pytest.importorskip('sklearn')
+LABELS = np.repeat([0, 1, 2], 12)
+
+
+def _blobs(noise=0.1) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return (np.eye(6)[LABELS] + noise * rng.normal(size=(36, 6))).astype(
+        np.float32)
+
+
+def _file(noise=0.1, **changes) -> Embeddings:
+    return Embeddings(**{**dict(
+        names=[f'{i}.mp4' for i in range(36)], embeddings=_blobs(noise),
+        labels=LABELS, class_names=['ring', 'star', 'moon']), **changes})
+
+
+@pytest.fixture
+def files(tmp_path):
+    paths = [str(tmp_path / name) for name in ('clip.npz', 'vifi.npz')]
+    for path, noise in zip(paths, (0.6, 0.1)):
+        write_embeddings(path, _file(noise))
+    return paths
+
+
+def _entropy(counts) -> float:
+    total = sum(counts)
+    return -sum(n / total * math.log(n / total) for n in counts)
+
+
+def _one_minus(of, given) -> float:
+    """1 - H(of | given) / H(of), from the definition."""
+    total = 0.
+    for value in set(given):
+        part = [a for a, b in zip(of, given) if b == value]
+        total += len(part) / len(of) * _entropy(Counter(part).values())
+    return 1 - total / _entropy(Counter(of).values())
+
+
+def test_scores_against_entropies():
+    """Blobs far apart, so that the clusters are known; labels that differ."""
+    rng = np.random.default_rng(0)
+    blobs = np.repeat([0, 1, 2], [10, 14, 6])
+    lengths = rng.uniform(0.01, 100, size=(30, 1))  # directions count
+    vectors = lengths * (np.eye(8)[blobs] + 0.01 * rng.normal(size=(30, 8)))
+    labels = blobs.copy()
+    labels[[0, 1, 12, 27]] = [1, 2, 0, 1]
+    scores = cluster_scores(vectors, labels + 5)  # gaps in labels are fine
+    labels, blobs = labels.tolist(), blobs.tolist()
+    h, c = _one_minus(labels, blobs), _one_minus(blobs, labels)
+    assert (scores.homogeneity, scores.completeness, scores.v_measure
+            ) == pytest.approx((h, c, 2 * h * c / (h + c)), abs=1e-9)
+    assert h != pytest.approx(c, abs=1e-3)
+    assert (scores.num_videos, scores.num_classes) == (30, 3)
+
+
+def test_noise_scores_low_and_a_seed_repeats():
+    rng = np.random.default_rng(2)
+    vectors, labels = rng.normal(size=(300, 8)), np.arange(300) % 3
+    scores = cluster_scores(vectors, labels, seed=7)
+    assert scores.v_measure < 0.05
+    assert scores == cluster_scores(vectors, labels, seed=7)
+    with pytest.raises(ValueError, match='embedding 1'):
+        unit_length(np.array([[1., 0], [0, 0]]))
+
+
+def test_figure_table_and_json(files, tmp_path, capsys):
+    out, notes = tmp_path / 'f.png', tmp_path / 'f.json'
+    argv = ['tsne', *files, '--out', out, '--json', notes, '--names',
+            'CLIP, ViFi-CLIP']
+    assert vifi(*argv) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ['model', 'homogeneity', 'completeness',
+                                'V-measure']
+    assert lines[2].split() == ['ViFi-CLIP', '1.00', '1.00', '1.00']
+    assert max(map(len, lines[:4])) <= 80
+    models = json.loads(notes.read_text())['models']
+    assert [m['name'] for m in models] == ['CLIP', 'ViFi-CLIP']
+    expected = cluster_scores(_blobs(0.6), LABELS)
+    assert models[0]['v_measure'] == expected.v_measure < 0.9
+    with Image.open(out) as picture:
+        assert picture.width > 1.5 * picture.height  # side by side
+    refused(capsys, *argv, names=['--out', '--overwrite'])
+
+
+def test_a_list_is_embedded_with_each_model(tmp_path, tiny_videos):
+    out = tmp_path / 'f.svg'
+    argv = ['tsne', tiny_videos / 'list.txt', '--root', tiny_videos, '--out',
+            out, '--config', 'small_world', '--checkpoint', 'none',
+            '--device', 'cpu', '--json', tmp_path / 'f.json']
+    assert vifi(*argv) == 0 and out.stat().st_size
+    made = tmp_path / 'f_embeddings' / '1_small_world_none.npz'
+    model, = json.loads((tmp_path / 'f.json').read_text())['models']
+    assert model['file'] == str(made) and made.is_file()
+    assert model['record']['checkpoint'] == 'none'
+
+
+@pytest.fixture
+def tiny_videos(tmp_path):
+    from helpers import write_mp4
+    root = tmp_path / 'videos'
+    root.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(6):
+        frames = rng.integers(0, 60, (4, 64, 64, 3)) + 90 * (i % 2)
+        write_mp4(root / f'{i}.mp4', frames=frames.astype(np.uint8))
+    (root / 'list.txt').write_text(
+        ''.join(f'{i}.mp4 {i % 2}\n' for i in range(6)))
+    return root
+
+
+def test_neighbours_stay_neighbours_and_a_seed_repeats():
+    places = layout(_blobs(), seed=3)
+    np.testing.assert_array_equal(places, layout(_blobs(), seed=3))
+    away = np.linalg.norm(places[:, None] - places[None], axis=-1)
+    np.fill_diagonal(away, np.inf)
+    assert (LABELS[away.argmin(1)] == LABELS).all()
+
+
+def test_neighbours_follow_small_sets():
+    assert neighbour_setting(1000, 'x') == 30
+    assert neighbour_setting(31, 'x') == 10
+    assert neighbour_setting(10, 'x', 'umap') == 9
+    for args in [(36, 'x', 'tsne', 36), (4, 'x'), (36, 'x', 'umap', 36)]:
+        with pytest.raises(ValueError, match='x'):
+            neighbour_setting(*args)
+
+
+@pytest.mark.parametrize('suffix, start', [
+    ('.png', b'\x89PNG'), ('.pdf', b'%PDF'), ('.svg', b'<?xml')])
+def test_formats_repeat_byte_by_byte(suffix, start):
+    panel = Panel('a $name', np.random.default_rng(0).normal(size=(36, 2)),
+                  LABELS)
+    made = draw([panel], ['_hidden', '$5', 'moon'], suffix, dpi=50)
+    assert made.startswith(start)
+    assert made == draw([panel], ['_hidden', '$5', 'moon'], suffix, dpi=50)
+    if suffix == '.svg':
+        for text in (b'a $name', b'_hidden', b'$5', b'moon'):
+            assert b'>' + text + b'<' in made
+
+
+def test_legend_up_to_twenty_classes():
+    def svg(classes: int) -> bytes:
+        labels = np.arange(classes).repeat(2)
+        places = np.random.default_rng(0).normal(size=(len(labels), 2))
+        return draw([Panel('x', places, labels)], suffix='.svg')
+
+    assert b'>class 19<' in svg(20)
+    assert b'>class ' not in svg(21)
+
+
+def test_empty_places_of_a_second_row_are_blank():
+    panel = Panel('x', np.random.default_rng(0).normal(size=(36, 2)),
+                  np.arange(36))
+    with Image.open(io.BytesIO(draw([panel] * 6, dpi=50))) as picture:
+        pixels = np.asarray(picture.convert('L'))
+    height, width = pixels.shape
+    assert (pixels[height * 6 // 10:, width // 4:] == 255).all()
+    assert (pixels[height * 6 // 10:, :width // 5] < 255).any()
+
+
+def test_files_are_brought_in_line():
+    back = _file().take(list(range(35, -1, -1)))
+    one, two = align([_file(), back], ['a', 'b'])
+    assert two.names == one.names
+    np.testing.assert_array_equal(two.embeddings, one.embeddings)
+    less = _file().take(list(range(30)))
+    one, two = align([_file(), less], ['a', 'b'], common=True)
+    assert one.names == two.names == _file().names[:30]
+    assert len(one.embeddings) == len(one.labels) == 30
+
+
+@pytest.mark.parametrize('changes', [
+    dict(labels=None),
+    dict(labels=LABELS[::-1]),
+    dict(class_names=['a', 'b', 'c']),
+    dict(names=['x'] * 36),
+    dict(names=[f'{i}.avi' for i in range(36)]),
+    dict(names=[f'{i}.mp4' for i in range(1, 37)]),
+])
+def test_files_that_cannot_be_compared(changes):
+    with pytest.raises(ValueError, match='b'):
+        align([_file(), _file(**changes)], ['a', 'b'])
+
+
+@pytest.mark.parametrize('labels', [np.zeros(36, int), np.arange(36)])
+def test_labels_without_clusters(labels):
+    with pytest.raises(ValueError, match='only.npz'):
+        align([_file(labels=labels, class_names=None)], ['only.npz'])
+
+
+@pytest.mark.parametrize('more, names', [
+    (['--perplexity', '36'], '--perplexity'),
+    (['--perplexity', '0.5'], '--perplexity'),
+    (['--method', 'umap', '--perplexity', '3'], '--perplexity'),
+    (['--neighbors', '3'], '--neighbors'),
+    (['--names', 'only one'], '--names'),
+    (['--json', 'x.txt'], '--json'),
+    (['--classes', 'a, b'], '--classes'),
+    (['--seed', '-1'], '--seed'),
+    (['--dpi', '5'], '--dpi'),
+    (['--checkpoint', 'none'], '--checkpoint'),
+])
+def test_bad_options(files, tmp_path, capsys, more, names):
+    refused(capsys, 'tsne', *files, '--out', tmp_path / 'f.png', *more,
+            names=names)
+    assert not (tmp_path / 'f.png').exists()
