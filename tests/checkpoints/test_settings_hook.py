@@ -250,10 +250,12 @@ def test_fingerprint():
 
 def test_values_are_compared_as_numbers():
     saved = dict(pixel_mean=[123.675, 0.0], templates=['a'], fusion='x')
-    assert not compare_settings(saved, dict(pixel_mean=(123.6751, 0)))
-    assert not compare_settings(saved, {})
-    found, = compare_settings(saved, dict(templates=['a', 'b']))
-    assert found.serious and found.name == 'templates'
+    same = dict(pixel_mean=(123.6751, 0), to_rgb=True, num_frames=3)
+    assert compare_settings(saved, same) == (['to_rgb'], [], {})
+    _, choices, serious = compare_settings(
+        saved, dict(templates=['a', 'b'], fusion='y'))
+    assert len(choices) == 1 and list(serious.values()) == [
+        'model.cls_head.text_classifier.templates']
 
 
 def test_bad_setting():

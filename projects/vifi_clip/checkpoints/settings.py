@@ -6,10 +6,9 @@ with others gives worse results and no error. So these settings travel in
 ``checkpoint['meta']['vifi_clip']``.
 """
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import (Any, Callable, Dict, Iterable, List, Mapping, Optional,
-                    Sequence)
+                    Sequence, Tuple)
 
 import torch
 from mmengine.config import ConfigDict
@@ -44,20 +43,6 @@ _PROMPTS = {
     'cls_head.text_classifier.prompts.tokens':
     'model.cls_head.text_classifier',
 }
-
-
-@dataclass(frozen=True)
-class Mismatch:
-    """A setting that is not as it was when the weights were made."""
-    name: str
-    saved: Any
-    current: Any
-    config_key: str
-    serious: bool
-
-    def __str__(self) -> str:
-        return (f'{self.name}: {self.saved!r} when the weights were made, '
-                f'{self.current!r} in this config ({self.config_key})')
 
 
 def collect_settings(model: nn.Module,
@@ -171,18 +156,30 @@ def saved_settings(checkpoint: Any) -> Dict[str, Any]:
     return dict(settings) if isinstance(settings, Mapping) else {}
 
 
-def compare_settings(saved: Mapping, current: Mapping) -> List[Mismatch]:
-    """List where a checkpoint's settings and a model's differ.
+def compare_settings(saved: Mapping, current: Mapping
+                     ) -> Tuple[List[str], List[str], Dict[str, str]]:
+    """Compare a checkpoint's settings with a model's.
 
-    Settings that only one of them has are passed over; see
-    :func:`not_checkable`.
+    Returns:
+        tuple[list[str], list[str], dict[str, str]]: Names of settings that
+        the checkpoint says nothing about; differences that are a matter of
+        choice, in words; and those that make results wrong, with the config
+        key that sets them.
     """
-    return [
-        Mismatch(name, saved[name], current[name], key, serious)
-        for name, key, serious in _CHECKED
-        if name in saved and name in current
-        and not _equal(saved[name], current[name])
-    ]
+    unknown, choices, serious = [], [], {}
+    for name, key, matters in _CHECKED:
+        if name not in current:
+            continue
+        if name not in saved:
+            unknown += [name] if matters else []
+        elif not _equal(saved[name], current[name]):
+            text = (f'{name}: {saved[name]!r} when the weights were made, '
+                    f'{current[name]!r} in this config ({key})')
+            if matters:
+                serious[text] = key
+            else:
+                choices.append(text)
+    return unknown, choices, serious
 
 
 def _equal(a: Any, b: Any) -> bool:
@@ -192,14 +189,6 @@ def _equal(a: Any, b: Any) -> bool:
         return (isinstance(a, (int, float)) and isinstance(b, (int, float))
                 and abs(a - b) <= 1e-3 * max(1, abs(a)))
     return a == b
-
-
-def not_checkable(saved: Mapping, current: Mapping) -> List[str]:
-    """List settings of a model that its checkpoint says nothing about."""
-    return [
-        name for name, _, serious in _CHECKED
-        if serious and name in current and name not in saved
-    ]
 
 
 def fingerprint(parameters: Iterable) -> str:

@@ -14,7 +14,7 @@ from torch import nn
 from ..errors import UserError
 from .files import tensors_of
 from .settings import (KEY, collect_settings, compare_settings, fingerprint,
-                       not_checkable, prompt_differences, saved_settings)
+                       prompt_differences, saved_settings)
 
 
 @HOOKS.register_module()
@@ -73,10 +73,11 @@ class CheckpointSettingsHook(Hook):
         self._saved = saved_settings(checkpoint)
         expected = self._saved.get('fingerprint')
         if expected and expected != fingerprint(_absent(model, state).items()):
-            self._tell(
-                runner, f'{name} holds only what was trained; it belongs to '
-                'other weights than those that pretrained= loaded here. Give '
-                'pretrained= the file that it was trained on')
+            _refuse(
+                f'{name} holds only what was trained; it belongs to other '
+                'weights than those that pretrained= loaded here. Give '
+                'pretrained= the file that it was trained on', runner.cfg,
+                self.on_mismatch)
 
     def before_train(self, runner: Runner) -> None:
         """Training may start from anything."""
@@ -94,15 +95,8 @@ class CheckpointSettingsHook(Hook):
         """
         saved, self._saved = self._saved, None
         if saved is not None:
-            error = _compare(saved, _bare(runner.model), runner.cfg,
-                             _name(runner))
-            if error:
-                self._tell(runner, error)
-
-    def _tell(self, runner: Runner, message: str) -> None:
-        if self.on_mismatch == 'error':
-            raise UserError(message + _override(runner.cfg))
-        _warn(message)
+            _check_settings(saved, _bare(runner.model), runner.cfg,
+                            _name(runner), self.on_mismatch)
 
 
 def check_file(path: str, model: nn.Module, cfg: Config) -> None:
@@ -124,15 +118,11 @@ def check_file(path: str, model: nn.Module, cfg: Config) -> None:
         # On 'meta', nothing but the file's directory is read.
         content = CheckpointLoader.load_checkpoint(path, map_location='meta')
         _check_prompts(model, tensors_of(content, path), path)
-    error = _compare(saved_settings(content), _bare(model), cfg, path)
-    if error:
-        if _own_hook(cfg)[1].get('on_mismatch') != 'warn':
-            raise UserError(error + _override(cfg))
-        _warn(error)
+    _check_settings(saved_settings(content), model, cfg, path,
+                    _own_hook(cfg)[1].get('on_mismatch', 'error'))
 
 
 def _check_prompts(model: nn.Module, state: Mapping, name: str) -> None:
-    """Refuse a checkpoint whose learnt prompts are not the model's."""
     differences = prompt_differences(model, state)
     if differences:
         raise UserError(
@@ -141,30 +131,48 @@ def _check_prompts(model: nn.Module, state: Mapping, name: str) -> None:
             'file as pretrained= of the backbone and the text_classifier.')
 
 
-def _compare(saved: Mapping, model: nn.Module, cfg: Config, name: str) -> str:
-    """Warn of what differs by choice; return an error ('' if none)."""
-    current = collect_settings(model, cfg.get('model'))
-    unknown = not_checkable(saved, current)
+def _check_settings(saved: Mapping, model: nn.Module, cfg: Config, name: str,
+                    on_mismatch: str) -> None:
+    """Warn of what differs by choice; refuse what spoils the result."""
+    unknown, choices, serious = compare_settings(
+        saved, collect_settings(model, cfg.get('model')))
     if unknown:
         _warn(f'{name} does not say what it was made with in '
               f'{", ".join(unknown)}: whether this config has the same cannot '
               'be checked')
-    differences = compare_settings(saved, current)
-    for mismatch in differences:
-        if not mismatch.serious:
-            _warn(f'{name}: {mismatch}')
-    serious = [m for m in differences if m.serious]
+    for text in choices:
+        _warn(f'{name}: {text}')
     if not serious:
-        return ''
-    keys = sorted({m.config_key for m in serious})
+        return
     error = (
         f'{name} was made with other settings than it would be tested with:'
-        '\n  ' + '\n  '.join(map(str, serious)) + '\nUse the config that it '
-        f'was trained with, or set --cfg-options {"=... ".join(keys)}=...')
+        '\n  ' + '\n  '.join(serious) + '\nUse the config that it was trained '
+        'with, or set --cfg-options '
+        f'{"=... ".join(sorted(set(serious.values())))}=...')
     if hasattr(getattr(model, 'data_preprocessor', None), 'preprocessors'):
         error = error.replace('data_preprocessor.',  # of videos and texts
                               'data_preprocessor.preprocessors.imgs.')
-    return error
+    _refuse(error, cfg, on_mismatch)
+
+
+def _refuse(message: str, cfg: Config, on_mismatch: str) -> None:
+    if on_mismatch == 'warn':
+        _warn(message)
+        return
+    index, _ = _own_hook(cfg)
+    how = (f'--cfg-options custom_hooks.{index}.on_mismatch=warn'
+           if index >= 0 else 'dict(type=\'CheckpointSettingsHook\', '
+           "on_mismatch='warn') in custom_hooks")
+    raise UserError(f'{message}\nIf it is meant to be so, {how} makes this a '
+                    'warning.')
+
+
+def _own_hook(cfg: Config) -> Tuple[int, Mapping]:
+    """Index and settings of the hook in a config; (-1, {}) if not there."""
+    for i, hook in enumerate(cfg.get('custom_hooks') or []):
+        if hook.get('type') == CheckpointSettingsHook.__name__:
+            return i, hook
+    return -1, {}
 
 
 def _warn(message: str) -> None:
@@ -182,19 +190,3 @@ def _absent(model: nn.Module, state: Mapping) -> Dict[str, torch.Tensor]:
 
 def _name(runner: Runner) -> str:
     return str(getattr(runner, '_load_from', None) or 'The checkpoint')
-
-
-def _own_hook(cfg: Config) -> Tuple[int, Mapping]:
-    """Index and settings of the hook in a config; (-1, {}) if not there."""
-    for i, hook in enumerate(cfg.get('custom_hooks') or []):
-        if hook.get('type') == CheckpointSettingsHook.__name__:
-            return i, hook
-    return -1, {}
-
-
-def _override(cfg: Config) -> str:
-    index, _ = _own_hook(cfg)
-    how = (f'--cfg-options custom_hooks.{index}.on_mismatch=warn'
-           if index >= 0 else 'dict(type=\'CheckpointSettingsHook\', '
-           "on_mismatch='warn') in custom_hooks")
-    return f'\nIf it is meant to be so, {how} makes this a warning.'

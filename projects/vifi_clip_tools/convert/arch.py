@@ -87,14 +87,13 @@ def _vision_cfg(weights: StateDict) -> Optional[dict]:
 
 
 def infer_arch(weights: StateDict, quick_gelu: bool,
-               heads: Dict[str, int]) -> Arch:
+               hidden: Dict[str, Any]) -> Arch:
     """Find an architecture that these weights fit.
 
     Args:
         weights (dict[str, Tensor]): In the neutral layout.
         quick_gelu (bool): The activation, which weights do not show.
-        heads (dict[str, int]): Attention heads of ``visual`` and ``text``,
-            as far as they are known.
+        hidden (dict): What is known of :func:`hidden_settings`.
 
     Returns:
         str | dict: The name of an OpenCLIP model, the shortest that fits,
@@ -112,7 +111,7 @@ def infer_arch(weights: StateDict, quick_gelu: bool,
         context_length=context,
         vocab_size=len(weights[TOKENS]) if TOKENS in weights else _VOCAB,
         width=width,
-        heads=heads.get('text', max(width // _HEAD_WIDTH, 1)),
+        heads=hidden.get('text_heads', max(width // _HEAD_WIDTH, 1)),
         layers=_layers(weights, 'text'))
     arch = dict(embed_dim=weights['text.text_projection'].shape[1],
                 vision_cfg=vision or dict(layers=[]), text_cfg=text)
@@ -123,14 +122,14 @@ def infer_arch(weights: StateDict, quick_gelu: bool,
                 and 'hf_model_name' not in cfg['text_cfg']
                 and _sizes(cfg) == _sizes(arch) and not misfit(weights, name)):
             named = hidden_settings(name)
-            if all(named.get(f'{part}_heads', number) == number
-                   for part, number in heads.items()):
+            if all(named.get(key, value) == value
+                   for key, value in hidden.items()):
                 return name
     if vision is None:
         raise ValueError(_UNKNOWN.format('the image tower is no ViT, and no '
                                          'model of OpenCLIP\'s fits'))
-    if 'visual' in heads:
-        vision['head_width'] = vision['width'] // heads['visual']
+    if 'visual_heads' in hidden:
+        vision['head_width'] = vision['width'] // hidden['visual_heads']
     elif vision['width'] % _HEAD_WIDTH:
         raise ValueError(_UNKNOWN.format('the number of attention heads'))
     return dict(arch, quick_gelu=True) if quick_gelu else arch

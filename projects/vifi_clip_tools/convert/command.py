@@ -95,5 +95,5 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> ConvertOptions:
 
 def run(options: ConvertOptions) -> None:
     """Read, convert, write, report."""
-    from .run import convert_file
-    convert_file(options)
+    from .run import convert
+    convert(options)

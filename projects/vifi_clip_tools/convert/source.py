@@ -9,9 +9,8 @@ import torch
 from projects.vifi_clip.architectures import build_tokenizer
 from projects.vifi_clip.checkpoints.files import load_weights, tensors_of
 from projects.vifi_clip.checkpoints.layouts import (BUFFERS, TEXT_PROMPTS,
-                                                    TOKENS, VISUAL_PROMPTS,
-                                                    Renamed, StateDict,
-                                                    detect_layout,
+                                                    VISUAL_PROMPTS, Renamed,
+                                                    StateDict, detect_layout,
                                                     read_layout)
 from projects.vifi_clip.checkpoints.settings import (VERSION, saved_settings,
                                                      words_behind)
@@ -30,26 +29,20 @@ class Source:
     """What was read.
 
     Attributes:
-        path (str): The file.
-        kind (str): The ``--source``.
         neutral (Renamed): The weights in the neutral layout.
         settings (dict): What the weights were made with; see
             :func:`projects.vifi_clip.checkpoints.settings.collect_settings`.
         quick_gelu (bool): The activation.
-        stated (bool): A file states the activation; else it is the source's
-            usual one.
-        heads (dict[str, int]): Attention heads, where a file states them.
+        hidden (dict): What of :func:`~.arch.hidden_settings` the file, or the
+            kind of file, states.
         notes (list[str]): What was assumed.
         first_token (Tensor, optional): A start token's embedding [width], to
             know the base CLIP by.
     """
-    path: str
-    kind: str
     neutral: Renamed
     settings: Dict[str, Any]
     quick_gelu: bool
-    stated: bool
-    heads: Dict[str, int] = field(default_factory=dict)
+    hidden: Dict[str, Any] = field(default_factory=dict)
     notes: List[str] = field(default_factory=list)
     first_token: Optional[torch.Tensor] = None
 
@@ -69,26 +62,28 @@ def read_source(path: str, kind: str) -> Source:
         raise ValueError(f'{path} has not the layout of --source {kind}: its '
                          f'keys ({", ".join(list(state)[:3])} ...) are those '
                          f'of --source {" or ".join(fits)}')
-    # OpenAI's code and the release's know no other activation.
-    source = Source(path, kind, read_layout(state, layout, path),
-                    saved_settings(loaded), quick_gelu,
-                    stated=kind in ('release', 'openai'))
+    source = Source(read_layout(state, layout, path), saved_settings(loaded),
+                    quick_gelu)
+    activation = source.settings.get('text_activation')
+    if kind in ('release', 'openai'):  # their code knows no other
+        source.hidden['text_activation'] = 'QuickGELU'
     if kind == 'release':
         buffer = next((state[k] for k in BUFFERS[:2] if k in state), None)
-        if (buffer is not None and buffer.ndim == 3 and buffer.numel()
-                and not buffer.is_meta):
+        if buffer is not None and buffer.ndim == 3 and buffer.numel():
             source.first_token = buffer[0, 0].float()
         if not source.settings:
             _describe_release(source, loaded.get('config'))
     elif kind == 'transformers':
-        _read_config(source)
-    activation = source.settings.get('text_activation')
+        folder = path if osp.isdir(path) else osp.dirname(path)
+        source.hidden.update(_read_config(Path(folder, 'config.json')))
     if activation:
-        source.quick_gelu, source.stated = activation == 'QuickGELU', True
-    if not source.stated:
+        source.hidden['text_activation'] = activation
+    if 'text_activation' in source.hidden:
+        source.quick_gelu = source.hidden['text_activation'] == 'QuickGELU'
+    else:
         source.notes.append(
             f'the file does not state the activation: '
-            f'{"QuickGELU" if source.quick_gelu else "GELU"} as is usual for '
+            f'{"QuickGELU" if quick_gelu else "GELU"} as is usual for '
             f'--source {kind}; --arch says otherwise')
     return source
 
@@ -114,38 +109,35 @@ def _load_folder(folder: str) -> StateDict:
                             f'{", ".join(_FILES)}; name the file')
 
 
-def _read_config(source: Source) -> None:
-    """Read what transformers' ``config.json`` beside the weights says that
-    the weights do not show: activation and attention heads."""
-    path = source.path
-    file = Path(path if osp.isdir(path) else osp.dirname(path), 'config.json')
+def _read_config(file: Path) -> Dict[str, Any]:
+    """What transformers' ``config.json`` beside the weights, if there is one,
+    says of activation and attention heads."""
     if not file.is_file():
-        return
-    config = read_json(file)
-    acts = set()
+        return {}
+    config, hidden, acts = read_json(file), {}, set()
     try:
         for part, name in ('visual', 'vision'), ('text', 'text'):
             tower = config.get(f'{name}_config') or {}
-            if 'hidden_act' in tower:
-                acts.add(tower['hidden_act'])
+            acts |= {tower['hidden_act']} if 'hidden_act' in tower else set()
             if 'num_attention_heads' in tower:
-                source.heads[part] = tower['num_attention_heads']
+                hidden[f'{part}_heads'] = number = tower['num_attention_heads']
+                if type(number) is not int or number < 1:
+                    raise ValueError(f'{file}: num_attention_heads is '
+                                     f'{number!r}, no whole number from 1')
     except (AttributeError, TypeError) as error:
         raise ValueError(f'{file} is no config of a CLIPModel: '
                          f'{error}') from error
-    for number in source.heads.values():
-        if type(number) is not int or number < 1:
-            raise ValueError(f'{file}: num_attention_heads is {number!r}; it '
-                             'must be a whole number from 1')
     if len(acts) > 1 or not acts <= {'quick_gelu', 'gelu'}:
         raise ValueError(f'{file}: hidden_act is {sorted(acts)}; OpenCLIP '
-                         'computes quick_gelu or gelu, one for both towers.')
+                         'computes quick_gelu or gelu, one for both towers')
     if acts:
-        source.quick_gelu, source.stated = acts == {'quick_gelu'}, True
+        hidden['text_activation'] = ('QuickGELU' if acts == {'quick_gelu'} else
+                                     'GELU')
+    return hidden
 
 
 def _describe_release(source: Source, config: Any) -> None:
-    """Settings of a released file, from its config and its paper."""
+    """Fill in the settings of a released file, from its config and paper."""
 
     def get(*names: str) -> Any:
         node = config
@@ -188,17 +180,3 @@ def _describe_release(source: Source, config: Any) -> None:
         source.notes.append(
             f'{length} learnt tokens stand before "{behind}": set init='
             f'{words!r} in the prompts of the text_classifier')
-
-
-def check_base(source: Source, base: StateDict, path: str) -> None:
-    """Refuse a base CLIP that a released file did not come from."""
-    tokens = base.get(TOKENS)
-    if source.first_token is None or tokens is None:
-        return
-    start = tokens[-2]  # the end of text is CLIP's last token
-    if start.shape != source.first_token.shape or not torch.allclose(
-            start, source.first_token, atol=1e-3, rtol=1e-2):
-        raise ValueError(
-            f'--clip {path} is not the CLIP that {source.path} was trained '
-            'from (OpenAI\'s ViT-B-16 for the paper\'s files): its start '
-            'token has another embedding')
