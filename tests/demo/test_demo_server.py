@@ -11,7 +11,6 @@ import pytest
 from commands import refused
 
 from projects.vifi_clip.errors import UserError
-from projects.vifi_clip_tools.cli.processes import ended_by_signals
 from projects.vifi_clip_tools.demo import server
 from projects.vifi_clip_tools.demo.page import Handlers
 from projects.vifi_clip_tools.demo.options import Limits
@@ -101,22 +100,6 @@ def test_the_folder_goes_however_it_ends(end, environment):
             raise end() if end is KeyboardInterrupt else ZeroDivisionError
     assert not os.path.exists(folder)
     assert signal.getsignal(signal.SIGTERM) == before
-
-
-@pytest.mark.parametrize('ignored', [True, False])
-def test_a_terminal_that_closes(ignored):
-    before = signal.signal(
-        signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
-    try:
-        if ignored:  # by nohup
-            with ended_by_signals():
-                signal.raise_signal(signal.SIGHUP)
-        else:
-            with pytest.raises(SystemExit) as ended, ended_by_signals():
-                signal.raise_signal(signal.SIGHUP)
-            assert ended.value.code == 128 + signal.SIGHUP
-    finally:
-        signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture(scope='module')
