@@ -8,7 +8,6 @@ import pytest
 from search_world import entries, make_index, unit
 
 from projects.vifi_clip.errors import UserError
-from projects.vifi_clip_tools.search import store
 from projects.vifi_clip_tools.search.store import Entry, State, VideoIndex
 
 RNG = np.random.default_rng(0)
@@ -96,8 +95,6 @@ def test_what_is_no_unit_embedding_is_refused_and_changes_nothing(tmp_path):
     for bad in 2 * good, 0 * good, nan, other:
         with pytest.raises(ValueError):
             index.add(entries([good, bad], ['a', 'b']))
-    with pytest.raises(ValueError, match='twice'):
-        index.add(entries([good, good], ['a', 'a']))
     assert set(index.videos()) == {'/v/0.mp4', '/v/1.mp4', '/v/2.mp4'}
 
 
@@ -186,14 +183,9 @@ def test_other_folders_are_refused_and_stay_as_they_are(tmp_path):
             VideoIndex(str(tmp_path / 'i'))
 
 
-def test_the_approximate_index(tmp_path, monkeypatch):
+def test_the_approximate_index(tmp_path):
     first = vectors(600)
     index = make_index(tmp_path / 'i', first)
-    with pytest.raises(ValueError, match='50000'):
-        index.build_ann()
-    monkeypatch.setattr(store, 'MIN_ROWS', 100)
-    with pytest.raises(ValueError, match='HNSW'):
-        index.build_ann('HNSW')
     table = {f'/v/{i}.mp4': vector for i, vector in enumerate(first)}
     index.build_ann('IVF_FLAT')
     assert VideoIndex(index.path).ann == 'IVF_FLAT'

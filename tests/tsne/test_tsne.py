@@ -13,8 +13,7 @@ from projects.vifi_clip_tools.embeddings.file import (Embeddings,
                                                       write_embeddings)
 from projects.vifi_clip_tools.tsne.cluster_scores import (cluster_scores,
                                                           unit_length)
-from projects.vifi_clip_tools.tsne.figure import (Panel, draw, layout,
-                                                  neighbour_setting)
+from projects.vifi_clip_tools.tsne.figure import Panel, draw, layout
 from projects.vifi_clip_tools.tsne.report import align
 
 pytest.importorskip('sklearn')
@@ -128,20 +127,19 @@ def tiny_videos(tmp_path):
 
 
 def test_neighbours_stay_neighbours_and_a_seed_repeats():
-    places = layout(_blobs(), seed=3)
-    np.testing.assert_array_equal(places, layout(_blobs(), seed=3))
+    places = layout(_blobs(), 'x', seed=3)[0]
+    np.testing.assert_array_equal(places, layout(_blobs(), 'x', seed=3)[0])
     away = np.linalg.norm(places[:, None] - places[None], axis=-1)
     np.fill_diagonal(away, np.inf)
     assert (LABELS[away.argmin(1)] == LABELS).all()
 
 
 def test_neighbours_follow_small_sets():
-    assert neighbour_setting(1000, 'x') == 30
-    assert neighbour_setting(31, 'x') == 10
-    assert neighbour_setting(10, 'x', 'umap') == 9
-    for args in [(36, 'x', 'tsne', 36), (4, 'x'), (36, 'x', 'umap', 36)]:
+    assert layout(_blobs()[:31], 'x')[1] == 10
+    assert layout(np.tile(_blobs(), (3, 1)), 'x')[1] == 30
+    for number, *args in [(36, 'tsne', 0, 36), (4, ), (36, 'umap', 0, 36)]:
         with pytest.raises(ValueError, match='x'):
-            neighbour_setting(*args)
+            layout(_blobs()[:number], 'x', *args)
 
 
 @pytest.mark.parametrize('suffix, start', [

@@ -22,18 +22,15 @@ class Buffer:
     def add(self, result: Any) -> None:
         """Keep a result; it is written soon."""
         self._waiting.append(result)
-        if (len(self._waiting) >= self._most
+        if (len(self._waiting) == self._most
                 or time.monotonic() - self._since > self._seconds):
-            self._flush()
-
-    def _flush(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        if waiting:
-            self._write(waiting)
-        self._since = time.monotonic()
+            self.__exit__()
 
     def __enter__(self) -> 'Buffer':
         return self
 
     def __exit__(self, *error) -> None:
-        self._flush()
+        waiting, self._waiting = self._waiting, []
+        if waiting:
+            self._write(waiting)
+        self._since = time.monotonic()

@@ -16,22 +16,14 @@ _META = b'vifi_clip'  # key of the parquet file's own metadata
 
 @dataclass
 class Embeddings:
-    """Embeddings of N videos.
-
-    Args:
-        names (list[str]): N names, as the list of videos has them.
-        embeddings (np.ndarray): float32 [N, D].
-        labels (np.ndarray, optional): int64 [N]; None if they are not known.
-        class_names (list[str], optional): Names of labels 0..K-1.
-        failed (list[dict]): Videos that could not be read, each with
-            ``index`` (in the whole list), ``video`` and ``error``.
-        record (dict): What made them: model, weights and settings.
-    """
-    names: List[str]
-    embeddings: np.ndarray
-    labels: Optional[np.ndarray] = None
-    class_names: Optional[List[str]] = None
+    """Embeddings of N videos."""
+    names: List[str]  # N, as the list of videos has them
+    embeddings: np.ndarray  # float32 [N, D]
+    labels: Optional[np.ndarray] = None  # int64 [N], if they are known
+    class_names: Optional[List[str]] = None  # of labels 0..K-1
+    # videos that could not be read: index in the whole list, video, error
     failed: List[Dict[str, Any]] = field(default_factory=list)
+    # what made them: see apis.identity.record
     record: Dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -46,15 +38,10 @@ class Embeddings:
 
 
 def write_embeddings(path: str, embeddings: Embeddings) -> None:
-    """Write a file, whole or not at all.
-
-    Args:
-        path (str): ``.npz`` or ``.parquet`` file; replaced if it exists.
-        embeddings (Embeddings): What to write.
+    """Write a ``.npz`` or ``.parquet`` file, whole or not at all.
 
     Raises:
         UserError: A ``.parquet`` file without pyarrow.
-        ValueError: A name that is no text, in a ``.parquet`` file.
     """
     pack = _pack_parquet if _is_parquet(path) else _pack_npz
     write_bytes(path, pack(embeddings))
@@ -89,9 +76,9 @@ def read_embeddings(path: str) -> Embeddings:
     try:
         embeddings = unpack(path)
     except Exception as error:  # as many kinds as there are broken files
-        lines = str(error).strip().splitlines() or [type(error).__name__]
         raise ValueError(f'{path} is damaged, or no file of `vifi-clip '
-                         f'embed` ({lines[0]})') from error
+                         f'embed` ({type(error).__name__}: {error})'
+                         ) from error
     _check(embeddings, path)
     embeddings.embeddings = np.ascontiguousarray(embeddings.embeddings,
                                                  np.float32)
@@ -130,12 +117,7 @@ def _unpack_npz(path: str) -> Embeddings:
 
 def _pack_parquet(found: Embeddings) -> memoryview:
     pa = need('pyarrow', 'search')
-    try:
-        columns = dict(name=pa.array(found.names, pa.string()))
-    except UnicodeEncodeError as error:
-        raise ValueError(f'the name {error.object!r} is no valid text, which '
-                         'a .parquet file needs; write an .npz file, or '
-                         'rename the video') from error
+    columns = dict(name=pa.array(found.names, pa.string()))
     if found.labels is not None:
         columns['label'] = pa.array(found.labels, pa.int64())
     columns['embedding'] = pa.FixedSizeListArray.from_arrays(
@@ -180,15 +162,14 @@ def _check(file: Embeddings, path: str) -> None:
             f'{path} is no file of embeddings: {len(file.names)} names, and '
             f'embeddings of shape {list(vectors.shape)} and type '
             f'{vectors.dtype}; [N, D] floats are needed')
-    for row in np.flatnonzero(~np.isfinite(vectors).all(axis=1))[:1]:
-        raise ValueError(f'{path}: the embedding of {file.names[row]} is '
-                         'not finite; embed that video anew')
+    if not np.isfinite(vectors).all():
+        raise ValueError(f'{path} has an embedding that is not finite; embed '
+                         'the videos anew')
     if labels is None:
         return
     if labels.shape != (len(vectors), ) or labels.dtype.kind not in 'iu':
         raise ValueError(f'{path}: labels of shape {list(labels.shape)} and '
                          f'type {labels.dtype}; N whole numbers are needed')
-    if classes is not None and len(labels) and not (
-            0 <= labels.min() and labels.max() < len(classes)):
+    if classes is not None and not set(labels) <= set(range(len(classes))):
         raise ValueError(f'{path}: labels from {labels.min()} to '
                          f'{labels.max()} and {len(classes)} class names')

@@ -3,14 +3,15 @@ import hashlib
 import json
 import os.path as osp
 import re
+import shutil
 import sys
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
+from mmengine.dist import all_gather_object
 from tqdm import tqdm
 
 from projects.vifi_clip.apis.identity import NOTES, differences, record
@@ -21,7 +22,7 @@ from projects.vifi_clip.apis.pipeline import Views, parse_views
 from projects.vifi_clip.apis.processes import join_processes, wait_for_all
 from projects.vifi_clip.datasets.video_list import (find_missing,
                                                     read_video_list)
-from projects.vifi_clip.errors import UnreadableVideo, UserError, need
+from projects.vifi_clip.errors import UnreadableVideo, need
 from ..cli.options import ModelOptions
 from ..cli.outputs import check_target
 from .buffer import Buffer
@@ -29,6 +30,7 @@ from .file import Embeddings, read_embeddings, write_embeddings
 from .options import SUFFIXES, EmbedOptions
 
 MOST_VIDEOS, MOST_SECONDS = 16, 20.  # what a crash can lose of a process
+_PART = re.compile(r'\.?(job\.json|[0-9]{8}\.npz)(\.tmp)?')
 
 
 @dataclass
@@ -49,16 +51,7 @@ class VideoSet:
 
 
 def embed(options: EmbedOptions) -> Optional[int]:
-    """Run ``vifi-clip embed``.
-
-    Returns:
-        int, optional: 1, if a video could not be read.
-
-    Raises:
-        FileNotFoundError: A list, folder, config or checkpoint is absent.
-        ValueError: A bad line, an unwritable output, or stopped work of
-            another model or setting.
-    """
+    """Run ``vifi-clip embed``; 1 if a video could not be read."""
     out, given = options.out, options.videos
     check_target('--out', out, SUFFIXES)
     if out.lower().endswith('.parquet'):
@@ -87,19 +80,7 @@ def embed(options: EmbedOptions) -> Optional[int]:
 def read_videos(inputs: Sequence[str],
                 root: Optional[str] = None,
                 classes: Optional[str] = None) -> VideoSet:
-    """Find the videos to embed.
-
-    Args:
-        inputs (Sequence[str]): One list (``.txt``) of ``name label`` lines,
-            as MMAction2 has them, or of names alone; or folders, patterns
-            and files.
-        root (str, optional): Folder that the names of a list start from.
-            Defaults to the working directory.
-        classes (str, optional): Class names of a list's labels: a file, or
-            names with commas between.
-
-    Returns:
-        VideoSet: In the order given.
+    """Find the videos to embed; see :class:`ListOptions`.
 
     Raises:
         FileNotFoundError: No list, or no video at all.
@@ -108,17 +89,14 @@ def read_videos(inputs: Sequence[str],
     """
     if len(inputs) == 1 and inputs[0].endswith('.txt'):
         return _read_list(inputs[0], root, classes)
+    if any(path.endswith('.txt') for path in inputs):
+        raise ValueError(f'{" ".join(inputs)}: give one list (.txt) and '
+                         'nothing beside it')
     for option, value in dict(root=root, classes=classes).items():
         if value is not None:
             raise ValueError(f'--{option} belongs to a list of videos; give '
                              'one .txt file of "name label" lines')
-    for path in inputs:
-        if path.endswith('.txt'):
-            raise ValueError(f'{path}: give one list and nothing beside it')
     videos = expand_inputs(list(inputs))
-    for video in videos:
-        if video.path is None:
-            raise UserError(f'{video.name} is no video file')
     return VideoSet([v.name for v in videos], [v.path for v in videos])
 
 
@@ -187,48 +165,53 @@ def embed_videos(inferencer: ViFiCLIPInferencer,
     rank, world = join_processes()
     notes = {} if model is None else dict(
         config=model.config, checkpoint=model.checkpoint,
-        inference=model.inference or {})
+        inference=model.inference)
     made = dict(record(inferencer, num_views, **notes), list=videos.digest())
-    folder = Path(f'{out}.parts')
-    todo, results = list(range(len(videos))), {}
+    todo, results, folder = range(len(videos)), {}, Path(f'{out}.parts')
     if osp.exists(out) and not overwrite:
         before = read_embeddings(out)
         _check_same(out, before.record, made)
         todo = [failed['index'] for failed in before.failed]
-        if rank == 0 and not todo:
-            _remove_parts(folder)
-        elif rank == 0:
-            print(f'{out}: {len(before)} embedded before; trying again what '
-                  f'could not be read ({len(todo)})', file=sys.stderr)
         if not todo:
             return before if rank == 0 else None
+        if rank == 0:
+            print(f'{out}: {len(before)} embedded before; trying again what '
+                  f'could not be read ({len(todo)})', file=sys.stderr)
         results = dict(zip((i for i in range(len(videos)) if i not in todo),
                            before.embeddings))
     if rank == 0:
-        _check_parts(folder, made, overwrite)
+        _finished(folder, made, overwrite)
     wait_for_all()
-    done = _read_parts(folder)
+    done = _finished(folder, made, overwrite)
     left = [i for i in todo if i not in done]
     wait_for_all()  # all have read before one writes
     with tqdm(total=len(todo), initial=len(todo) - len(left), unit='video',
               desc='embed', disable=rank > 0) as bar, \
             Buffer(partial(_write_part, folder, made), MOST_VIDEOS,
                    MOST_SECONDS) as buffer:
-        _embed(inferencer, videos, left[rank::world], num_views, batch_size,
-               buffer, bar)
-    wait_for_all()
+        errors = _embed(inferencer, videos, left[rank::world], num_views,
+                        batch_size, buffer, bar)
+    errors = {i: error for errors in all_gather_object(errors)
+              for i, error in errors.items()}
     if rank != 0:
         return None
-    results.update(_read_parts(folder))
-    merged = _merge(videos, results, made)
-    if len(merged):
+    results.update(_finished(folder, made, overwrite))
+    good = sorted(results)
+    if good:
+        merged = Embeddings(
+            [videos.names[i] for i in good],
+            np.array([results[i] for i in good], np.float32),
+            videos.labels and np.array([videos.labels[i] for i in good],
+                                       np.int64),
+            videos.class_names,
+            [dict(index=i, video=videos.names[i], error=errors[i])
+             for i in sorted(errors)], made)
         write_embeddings(out, merged)
-    _remove_parts(folder)
-    if not len(merged):
-        raise ValueError(
-            f'none of the {len(videos)} videos could be read; '
-            f'{merged.failed[0]["video"]}: {merged.failed[0]["error"]}')
-    return merged
+    shutil.rmtree(folder, ignore_errors=True)  # _finished knows its files
+    if good:
+        return merged
+    raise ValueError(f'none of the {len(videos)} videos could be read; '
+                     f'{videos.names[0]}: {errors[0]}')
 
 
 def _check_same(source: str, made: Mapping[str, Any],
@@ -246,8 +229,8 @@ def _check_same(source: str, made: Mapping[str, Any],
 
 def _embed(inferencer: ViFiCLIPInferencer, videos: VideoSet,
            indices: Sequence[int], num_views: Views, batch_size: int,
-           buffer: Buffer, bar: tqdm) -> None:
-    """Put index and result, an embedding [D] or an error, into a buffer."""
+           buffer: Buffer, bar: tqdm) -> Dict[int, str]:
+    """Put indices and embeddings [D] into a buffer; return the errors."""
     rows: Dict[str, List[int]] = {}  # a list may name a file twice
     for i in indices:
         rows.setdefault(videos.paths[i], []).append(i)
@@ -256,89 +239,49 @@ def _embed(inferencer: ViFiCLIPInferencer, videos: VideoSet,
     results = inferencer.embed(inputs, num_views=num_views,
                                batch_size=batch_size, on_error='report'
                                ) if inputs else ()
+    errors: Dict[int, str] = {}
     for same, result in zip(rows.values(), results):
         if 'error' in result:
             bar.write(str(UnreadableVideo(result['video'], result['error'])),
                       file=sys.stderr)
-        for i in same:
-            buffer.add((i, result.get('error', result.get('embedding'))))
+            errors.update(dict.fromkeys(same, result['error']))
+        else:
+            for i in same:
+                buffer.add((i, result['embedding']))
         bar.update(len(same))
-
-
-def _merge(videos: VideoSet, results: Mapping[int, Any],
-           made: Dict[str, Any]) -> Embeddings:
-    """Bring all results into the order of the list."""
-    for i in range(len(videos)):
-        if i not in results:  # another process ended early
-            raise ValueError(f'the result of {videos.names[i]} is missing; '
-                             'run the same command again')
-    good = [i for i in range(len(videos)) if not isinstance(results[i], str)]
-    failed = [dict(index=i, video=videos.names[i], error=results[i])
-              for i in range(len(videos)) if isinstance(results[i], str)]
-    return Embeddings(
-        [videos.names[i] for i in good],
-        np.array([results[i] for i in good], np.float32),
-        None if videos.labels is None else np.array(
-            [videos.labels[i] for i in good], np.int64),
-        videos.class_names, failed, made)
+    return errors
 
 
 # Finished work: a folder beside the file to be, with files of embeddings
 # whose names are indices in the list. Each process writes its own.
-_PART = re.compile(r'\.?(job\.json|[0-9]{8}\.npz)(\.tmp)?')
 
 
 def _write_part(folder: Path, made: Dict[str, Any], results: list) -> None:
-    good = [(str(i), e) for i, e in results if not isinstance(e, str)]
-    failed = [dict(index=i, error=e) for i, e in results
-              if isinstance(e, str)]
-    vectors = np.array([e for _, e in good], np.float32)
+    indices, embeddings = zip(*results)
     write_embeddings(
-        str(folder / f'{results[0][0]:08d}.npz'),  # an index comes once
-        Embeddings([i for i, _ in good], vectors.reshape(len(good), -1 if good
-                                                         else 0),
-                   failed=failed, record=made))
+        str(folder / f'{indices[0]:08d}.npz'),  # an index comes once
+        Embeddings(list(map(str, indices)), np.array(embeddings),
+                   record=made))
 
 
-def _parts(folder: Path) -> List[Embeddings]:
-    parts = []
-    for path in sorted(folder.glob('[0-9]*.npz')):
-        try:
-            parts.append(read_embeddings(str(path)))
-        except ValueError:  # a machine went down: its videos are done again
-            continue
-    return parts
-
-
-def _read_parts(folder: Path) -> Dict[int, Any]:
-    """Return an embedding [D], or an error's text, by index."""
-    results: Dict[int, Any] = {}
-    for part in _parts(folder):
-        results.update(zip(map(int, part.names), part.embeddings))
-        results.update((f['index'], f['error']) for f in part.failed)
-    return results
-
-
-def _check_parts(folder: Path, made: Dict[str, Any],
-                 overwrite: bool) -> None:
-    """Refuse a folder of something else; forget work that is not asked for.
-    """
-    for path in folder.iterdir() if folder.is_dir() else ():
+def _finished(folder: Path, made: Dict[str, Any],
+              overwrite: bool) -> Dict[int, np.ndarray]:
+    """Return embeddings [D] by index; refuse, or remove, other work."""
+    done: Dict[int, np.ndarray] = {}
+    for path in sorted(folder.glob('*')):
         if not _PART.fullmatch(path.name):
             raise ValueError(f'{folder} is needed for unfinished work and '
                              f'holds {path.name}; move that away')
-    try:
-        for part in _parts(folder):
+        try:
+            part = read_embeddings(str(path))
+        except ValueError:  # a machine went down: its videos are done again
+            continue
+        try:
             _check_same(str(folder), part.record, made)
-    except ValueError:
-        if not overwrite:
-            raise
-        _remove_parts(folder)
-
-
-def _remove_parts(folder: Path) -> None:
-    for path in folder.iterdir() if folder.is_dir() else ():
-        if _PART.fullmatch(path.name):
+        except ValueError:
+            if not overwrite:
+                raise
             path.unlink()
-    with suppress(OSError):  # it is not there, or holds something else
-        folder.rmdir()
+        else:
+            done.update(zip(map(int, part.names), part.embeddings))
+    return done

@@ -10,68 +10,39 @@ SUFFIXES = ('.npz', '.parquet')
 
 @dataclass(frozen=True)
 class ListOptions:
-    """Videos to embed, and how.
+    """Videos to embed, and how."""
 
-    Attributes:
-        videos (Sequence[str]): A list (.txt); or folders, patterns, files.
-        root (str, optional): Folder that the names of a list start from.
-        classes (str, optional): Names of a list's classes: a file, or names
-            with commas between.
-        num_views (str): '1', '4x3', 'config'.
-        batch_size (int): Videos at once.
-    """
-
-    videos: Sequence[str]
-    root: Optional[str] = None
-    classes: Optional[str] = None
-    num_views: str = '1'
-    batch_size: int = 1
+    videos: Sequence[str]  # one list (.txt); or folders, patterns, files
+    root: Optional[str]  # where the names of a list start from
+    classes: Optional[str]  # of a list: a file, or names with commas
+    num_views: str  # '1', '4x3', 'config'
+    batch_size: int
 
 
 @dataclass(frozen=True)
 class EmbedOptions:
-    """A file of embeddings to write.
-
-    Attributes:
-        videos (ListOptions): What is embedded.
-        model (ModelOptions): By which model.
-        out (str): .npz or .parquet file.
-        overwrite (bool): Replace what another model or list made.
-        allow_bad (bool): Videos that cannot be read are no failure.
-    """
+    """A file of embeddings to write."""
 
     videos: ListOptions
     model: ModelOptions
-    out: str
-    overwrite: bool = False
-    allow_bad: bool = False
+    out: str  # .npz or .parquet
+    overwrite: bool
+    allow_bad: bool  # videos that cannot be read are no failure
 
 
 @dataclass(frozen=True)
 class FramesOptions:
-    """A cache of frame embeddings to fill.
-
-    Attributes:
-        config, checkpoint (str): The image tower; 'none' for what the config
-            starts from.
-        out (str): Folder of the cache.
-        parts (Sequence[str]): Of 'train' and 'val'.
-        dtype (str): 'float32' or 'float16', of the files.
-        batch_size (int): Videos at a time.
-        device (str): 'auto', 'cpu', 'cuda:0' ...
-        cfg_options (dict, optional): Settings that override the config's.
-        trust (bool): Let the checkpoint run code while it loads.
-    """
+    """A cache of frame embeddings to fill."""
 
     config: str
-    checkpoint: str
-    out: str
-    parts: Sequence[str]
-    dtype: str = 'float32'
-    batch_size: int = 4
-    device: str = 'auto'
-    cfg_options: Optional[Dict[str, Any]] = None
-    trust: bool = False
+    checkpoint: str  # or 'none': what the config starts from
+    out: str  # a folder
+    parts: Sequence[str]  # of 'train' and 'val'
+    dtype: str  # of the files
+    batch_size: int
+    device: str
+    cfg_options: Optional[Dict[str, Any]]
+    trust: bool
 
 
 def add_list_arguments(parser: argparse.ArgumentParser) -> None:

@@ -28,33 +28,18 @@ _WRITES = 64
 
 @dataclass
 class Outcome:
-    """What :func:`index_videos` did.
-
-    Args:
-        added, changed, unchanged (int): Videos.
-        vanished (list[str]): In the index and no longer on disk.
-        failed (list[tuple[str, str]]): Path and reason of videos that
-            cannot be read, which are not in the index.
-    """
+    """What :func:`index_videos` did."""
 
     added: int = 0
     changed: int = 0
     unchanged: int = 0
-    vanished: List[str] = field(default_factory=list)
+    vanished: List[str] = field(default_factory=list)  # no longer on disk
+    # path and reason of videos that cannot be read; they are not in the index
     failed: List[Tuple[str, str]] = field(default_factory=list)
 
 
 def index(options: IndexOptions) -> Optional[int]:
-    """Run ``vifi-clip index``.
-
-    Returns:
-        int, optional: 1, if a video could not be read.
-
-    Raises:
-        FileNotFoundError: A config or checkpoint is absent.
-        ValueError: A bad option, or --index is something else.
-        UserError: No such video, or another model than the index's.
-    """
+    """Run ``vifi-clip index``; 1 if a video could not be read."""
     need('lancedb', 'search')
     if options.num_views:
         parse_views(options.num_views)

@@ -16,13 +16,7 @@ MODEL = 'model'  # in a template's place: the model's own
 
 
 def search(options: SearchOptions) -> None:
-    """Run ``vifi-clip search``: print what was found for each query.
-
-    Raises:
-        FileNotFoundError: No such index, or its model was moved.
-        ValueError: A bad option, an empty query or an empty index.
-        UserError: Another model than the index's, or an unreadable video.
-    """
+    """Run ``vifi-clip search``: print what was found for each query."""
     if options.videos:
         queries = [video.name for video in expand_inputs(options.videos)]
     else:

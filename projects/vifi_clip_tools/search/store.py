@@ -19,9 +19,8 @@ from __future__ import annotations
 import hashlib
 import os
 import os.path as osp
-import tempfile
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import (Any, Callable, Dict, Iterator, List, NamedTuple,
@@ -37,6 +36,7 @@ from projects.vifi_clip.errors import UserError, need
 from projects.vifi_clip.files import read_json, write_json
 from projects.vifi_clip.resources import find_config
 from ..cli.options import ModelOptions
+from ..cli.outputs import check_target
 
 MIN_ROWS = 50_000  # below this an exact search takes milliseconds
 _KIND, _FORMAT = 'vifi_clip search index', 1
@@ -67,21 +67,13 @@ class State(NamedTuple):
     window: Optional[float]  # seconds; None for the whole video
 
 
-@dataclass(frozen=True)
-class Entry:
-    """All embeddings of one video.
+class Entry(NamedTuple):
+    """All embeddings of one video."""
 
-    Args:
-        path (str): Absolute path.
-        state (State): Of the file.
-        embeddings (np.ndarray): [W, D], one of unit length for each window.
-        spans (Sequence): W pairs of start and end in seconds; a pair of None
-            stands for the whole video.
-    """
-
-    path: str
+    path: str  # absolute
     state: State
-    embeddings: np.ndarray
+    embeddings: np.ndarray  # [W, D], one of length 1 for each window
+    # start and end of each window in seconds; None for the whole video
     spans: Sequence[Tuple[Optional[float], Optional[float]]] = ((None,
                                                                  None), )
 
@@ -153,22 +145,23 @@ class VideoIndex:
                                                   **options.inference})
         if options.config:
             return options  # moved, perhaps another model: check() tells
-        checkpoint, where = options.checkpoint, made.checkpoint
-        if checkpoint is None:
-            checkpoint = where
-            if where and not is_url(where) and where != 'none' and (
-                    not osp.isfile(where)):
-                raise FileNotFoundError(
-                    f'the index was made with the checkpoint {where}, which '
-                    'is not there; say with --checkpoint where it is')
+        weights = options.checkpoint or made.checkpoint
+        options = replace(
+            options, config=made.config, checkpoint=weights,
+            cfg_options=options.cfg_options or made.cfg_options)
         try:
             find_config(made.config)
         except FileNotFoundError:
             raise FileNotFoundError(
                 f'the index was made with the config {made.config}, which is '
                 'not there; say with --config where it is') from None
-        return replace(options, config=made.config, checkpoint=checkpoint,
-                       cfg_options=options.cfg_options or made.cfg_options)
+        if not (weights in (None, 'none') or is_url(weights)
+                or osp.isfile(weights)):
+            raise FileNotFoundError(
+                f'the index was made with the checkpoint {made.checkpoint}, '
+                f'and {weights} is not there; say with --checkpoint where '
+                'it is')
+        return options
 
     def check(self, inferencer: ViFiCLIPInferencer,
               model: Optional[ModelOptions] = None) -> None:
@@ -273,28 +266,14 @@ class VideoIndex:
         """Kind of the approximate index, None where search is exact."""
         return self._read(_ann_of)
 
-    def build_ann(self, kind: str = 'IVF_PQ') -> None:
-        """Make searches approximate and fast, or build that index anew.
-
-        Args:
-            kind (str): 'IVF_PQ' or 'IVF_FLAT'.
-
-        Raises:
-            ValueError: Another kind, or too few embeddings to gain from it.
-        """
+    def build_ann(self, kind: str) -> None:
+        """Make searches approximate and fast, or build that index anew, over
+        ``MIN_ROWS`` embeddings and more; 'IVF_PQ' or 'IVF_FLAT'."""
         index = need('lancedb', 'search').index
-        if kind not in _ANN.values():
-            raise ValueError(f'{kind!r} is none of '
-                             f'{", ".join(_ANN.values())}')
-        if len(self) < MIN_ROWS:
-            raise ValueError(
-                f'{len(self)} embeddings are searched exactly in '
-                f'milliseconds; --ann is for {MIN_ROWS} and more')
+        dim = self.identity.embed_dim
         if kind == 'IVF_PQ':
-            config = index.IvfPq(
-                distance_type='cosine', num_sub_vectors=next(
-                    self.identity.embed_dim // n for n in (8, 4, 2, 1)
-                    if self.identity.embed_dim % n == 0))
+            config = index.IvfPq(distance_type='cosine', num_sub_vectors=next(
+                dim // n for n in (8, 4, 2, 1) if dim % n == 0))
         else:
             config = index.IvfFlat(distance_type='cosine')
         with self._changing() as table:
@@ -378,26 +357,12 @@ def check_folder(path: str) -> None:
     Raises:
         ValueError: Something else is there, or it cannot be written.
     """
-    try:
+    with suppress(FileNotFoundError):
         _read_identity(path)
-    except FileNotFoundError:
-        pass
-    try:
-        os.makedirs(path, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
-            pass
-    except OSError as error:
-        raise ValueError(f'--index {path} cannot be written: '
-                         f'{error.strerror}') from error
+    check_target('--index', osp.join(path, 'index.json'), ('.json', ))
 
 
 def _read_identity(path: str) -> Identity:
-    """Read ``index.json``.
-
-    Raises:
-        FileNotFoundError: There is no such folder, or nothing in it.
-        ValueError: It is something else, damaged or of a later version.
-    """
     if not osp.lexists(path) or osp.isdir(path) and not os.listdir(path):
         raise FileNotFoundError(
             f'There is no search index at {path}; make one with: '
@@ -424,21 +389,10 @@ def _read_identity(path: str) -> Identity:
 
 
 def _rows(entries: Sequence[Entry], dim: int) -> Any:
-    """Make an Arrow table with a row for each embedding [``dim``].
-
-    Raises:
-        ValueError: An embedding is not of unit length, or not of D; a video
-            has not one for each window, or is there twice.
-    """
+    """Make an Arrow table with a row for each embedding [``dim``]."""
     import pyarrow as pa
-    if len({entry.path for entry in entries}) < len(entries):
-        raise ValueError('a video is there twice')
     rows = []
     for entry in entries:
-        shape = (len(entry.spans), dim)
-        if np.shape(entry.embeddings) != shape:
-            raise ValueError(f'{entry.path}: embeddings of shape '
-                             f'{np.shape(entry.embeddings)}, not {shape}')
         key = _key(entry.path)
         rows += [(f'{key}:{i}', key, entry.path, *entry.state, *span)
                  for i, span in enumerate(entry.spans)]

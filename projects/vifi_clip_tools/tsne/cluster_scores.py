@@ -10,22 +10,12 @@ NUM_INITS = 10
 
 @dataclass(frozen=True)
 class ClusterScores:
-    """Agreement of K clusters with K classes, each from 0 to 1.
-
-    Args:
-        homogeneity (float): 1 - H(class | cluster) / H(class): 1 if each
-            cluster holds one class only.
-        completeness (float): 1 - H(cluster | class) / H(cluster): 1 if each
-            class lies in one cluster only.
-        v_measure (float): Their harmonic mean.
-        num_videos (int): N.
-        num_classes (int): K, of the classes that occur.
-    """
-    homogeneity: float
-    completeness: float
-    v_measure: float
+    """Agreement of K clusters with K classes, each from 0 to 1."""
+    homogeneity: float  # 1: each cluster holds one class only
+    completeness: float  # 1: each class lies in one cluster only
+    v_measure: float  # their harmonic mean
     num_videos: int
-    num_classes: int
+    num_classes: int  # K, of the classes that occur
 
 
 def unit_length(embeddings: np.ndarray) -> np.ndarray:
@@ -44,34 +34,20 @@ def unit_length(embeddings: np.ndarray) -> np.ndarray:
 
 def cluster_scores(embeddings: np.ndarray,
                    labels: np.ndarray,
-                   seed: int = 0,
-                   num_inits: int = NUM_INITS) -> ClusterScores:
-    """Compare k-means clusters of embeddings with labels.
+                   seed: int = 0) -> ClusterScores:
+    """Compare k-means clusters of embeddings [N, D] with labels [N].
 
     The paper gives homogeneity, completeness and V-measure and not the
     clustering behind them. Here it is k-means (k-means++, the best of
-    ``num_inits``) with as many clusters as classes, of embeddings of unit
+    ``NUM_INITS``) with as many clusters as classes, of embeddings of unit
     length, where squared distances are 2 - 2 cosine.
-
-    Args:
-        embeddings (np.ndarray): [N, D].
-        labels (np.ndarray): Integers [N].
-        seed (int): Of the draws of k-means. Defaults to 0.
-        num_inits (int): Starts, of which the tightest clusters are taken.
-            Defaults to 10.
-
-    Returns:
-        ClusterScores: The three figures.
-
-    Raises:
-        UserError: scikit-learn is not installed.
     """
     classes = len(np.unique(labels))
     cluster = need('sklearn.cluster', 'figures')
     metrics = need('sklearn.metrics', 'figures')
     with one_thread():
         clusters = cluster.KMeans(
-            classes, n_init=num_inits, random_state=seed).fit_predict(
+            classes, n_init=NUM_INITS, random_state=seed).fit_predict(
                 unit_length(embeddings))
     homogeneity, completeness, v = metrics.homogeneity_completeness_v_measure(
         labels, clusters)

@@ -71,8 +71,9 @@ def _options(parser: argparse.ArgumentParser,
         parser.error('--neighbors is a setting of UMAP; t-SNE has '
                      '--perplexity')
     return TsneOptions(
-        files or None, list_options(args, args.inputs), models, titles,
-        args.out, args.json, args.method, args.perplexity, args.neighbors,
+        files, list_options(args, args.inputs), models, titles, args.out,
+        args.json, args.method,
+        args.perplexity if args.method == 'tsne' else args.neighbors,
         args.seed, args.common, args.dpi, args.overwrite)
 
 

@@ -21,87 +21,62 @@ _MANY = 5000  # points that a vector format need not hold one by one
 
 @dataclass
 class Panel:
-    """One model's videos.
-
-    Args:
-        title (str): Stands above.
-        places (np.ndarray): [N, 2].
-        labels (np.ndarray): Integers [N].
-        scores (ClusterScores, optional): Stand below.
-    """
+    """One model's videos."""
     title: str
-    places: np.ndarray
-    labels: np.ndarray
+    places: np.ndarray  # [N, 2]
+    labels: np.ndarray  # integers [N]
     scores: Optional[ClusterScores] = None
 
 
-def neighbour_setting(num_videos: int, source: str, method: str = 'tsne',
-                      value: Optional[float] = None) -> float:
-    """Return how many neighbours count, for a number of videos.
-
-    Args:
-        num_videos (int): N.
-        source (str): Named in errors.
-        method (str): 'tsne' or 'umap'. Defaults to 'tsne'.
-        value (float, optional): What the user asks for. Defaults to 30, or a
-            third of the videos if those are fewer (t-SNE's perplexity); to
-            15, or N - 1 (UMAP's neighbours).
-
-    Raises:
-        ValueError: Too few videos, or a value that does not suit them.
-    """
-    if num_videos < FEWEST:
-        raise ValueError(f'{source}: {num_videos} videos; a picture of '
-                         f'neighbours takes {FEWEST} or more')
-    option, low, usual = '--perplexity', 1, min(PERPLEXITY,
-                                                (num_videos - 1) / 3)
-    if method == 'umap':
-        option, low, usual = '--neighbors', 2, min(NEIGHBOURS, num_videos - 1)
-    if value is None:
-        return usual
-    if not low <= value < num_videos:
-        raise ValueError(
-            f'{option} {value:g} with the {num_videos} videos of {source}: '
-            f'it must be {low} or more and below their number; '
-            f'{max(low, int(usual))} works well')
-    return value
-
-
 def layout(embeddings: np.ndarray,
+           source: str,
            method: str = 'tsne',
            seed: int = 0,
-           value: Optional[float] = None) -> np.ndarray:
+           neighbours: Optional[float] = None) -> Tuple[np.ndarray, float]:
     """Place videos on a plane, neighbours by cosine beside each other.
 
     The same input and seed give the same places.
 
     Args:
         embeddings (np.ndarray): [N, D].
+        source (str): Named in errors.
         method (str): 'tsne' (starts from the principal components) or
             'umap'. Defaults to 'tsne'.
         seed (int): Defaults to 0.
-        value (float, optional): See :func:`neighbour_setting`.
+        neighbours (float, optional): t-SNE's perplexity; defaults to 30, or
+            a third of the videos if those are fewer. Or UMAP's number of
+            neighbours; defaults to 15, or N - 1.
 
     Returns:
-        np.ndarray: [N, 2].
+        tuple: Places [N, 2], and the neighbours that were used.
 
     Raises:
-        ValueError: Too few videos, or a bad value.
+        ValueError: Too few videos, or a value that does not suit them.
         UserError: scikit-learn or umap-learn is not installed.
     """
-    value = neighbour_setting(len(embeddings), 'the embeddings', method,
-                              value)
+    number = len(embeddings)
+    if number < FEWEST:
+        raise ValueError(f'{source}: {number} videos; a picture of '
+                         f'neighbours takes {FEWEST} or more')
+    usual = (min(PERPLEXITY, (number - 1) / 3) if method == 'tsne' else
+             min(NEIGHBOURS, number - 1))
+    value = usual if neighbours is None else neighbours
+    if value >= number:
+        option = '--perplexity' if method == 'tsne' else '--neighbors'
+        raise ValueError(
+            f'{option} {value:g} with the {number} videos of {source}: it '
+            f'must be below their number; {max(2, int(usual))} works well')
     vectors = unit_length(embeddings).astype(np.float32)
     if method == 'umap':
         # n_jobs=1: what UMAP sets itself, with a warning, for a seed
         return need('umap', 'umap').UMAP(
-            n_neighbors=int(value), metric='cosine', random_state=seed,
-            n_jobs=1).fit_transform(vectors)
+            n_neighbors=value, metric='cosine', random_state=seed,
+            n_jobs=1).fit_transform(vectors), value
     manifold = need('sklearn.manifold', 'figures')
     with one_thread():
         return manifold.TSNE(
             2, perplexity=value, metric='cosine', init='pca',
-            random_state=seed).fit_transform(vectors)
+            random_state=seed).fit_transform(vectors), value
 
 
 def draw(panels: Sequence[Panel],
@@ -111,17 +86,10 @@ def draw(panels: Sequence[Panel],
     """Draw panels side by side, five a row.
 
     The figure is made at the size it is printed at, so that 8 points stay 8
-    points.
-
-    Args:
-        panels (Sequence[Panel]): Of the same classes.
-        class_names (list[str], optional): Of the legend, which is there for
-            20 classes or fewer. Defaults to 'class 0', ...
-        suffix (str): '.png', '.pdf' or '.svg'. Defaults to '.png'.
-        dpi (int): Of pixels. Defaults to 300.
+    points. A legend is there for 20 classes or fewer.
 
     Returns:
-        bytes: The file; the same for the same input.
+        bytes: A .png, .pdf or .svg file; the same for the same input.
     """
     import matplotlib
     # No pyplot: nothing global, and no display is looked for.

@@ -11,22 +11,19 @@ import numpy as np
 from projects.vifi_clip.apis.inputs import read_labels
 from projects.vifi_clip.apis.pipeline import parse_views
 from projects.vifi_clip.errors import need
-from projects.vifi_clip.files import write_bytes
+from projects.vifi_clip.files import write_bytes, write_text
 from ..cli.outputs import check_target
 from ..embeddings.file import Embeddings, read_embeddings
 from ..embeddings.job import embed_videos, read_videos
 from .cluster_scores import NUM_INITS, cluster_scores
-from .figure import Panel, draw, layout, neighbour_setting
+from .figure import Panel, draw, layout
 from .options import TsneOptions
 
 FORMATS = ('.png', '.pdf', '.svg')
 
 
-def report(options: TsneOptions) -> List[dict]:
-    """Draw models side by side and print how well their clusters are.
-
-    Returns:
-        list[dict]: A row of the table for each model.
+def report(options: TsneOptions) -> None:
+    """Run ``vifi-clip tsne``.
 
     Raises:
         FileNotFoundError: An input is absent.
@@ -34,29 +31,27 @@ def report(options: TsneOptions) -> List[dict]:
             suit them, or an output that cannot be written.
         UserError: scikit-learn or umap-learn is not installed.
     """
+    method, seed = options.method, options.seed
     check_target('--out', options.out, FORMATS, options.overwrite)
     if options.json:
         check_target('--json', options.json, ('.json', ), options.overwrite)
     need('sklearn', 'figures')
-    if options.method == 'umap':
+    if method == 'umap':
         need('umap', 'umap')
-    if options.files:
-        paths = options.files
+    paths = options.files
+    if paths:
         files = [_read(path, options.videos.classes) for path in paths]
     else:
         paths, files = _embed(options)
     titles = options.titles or [osp.splitext(osp.basename(path))[0]
                                 for path in paths]
-    files = align(files, paths, options.common)
-    name = 'perplexity' if options.method == 'tsne' else 'neighbors'
-    value = neighbour_setting(len(files[0]), paths[0], options.method,
-                              getattr(options, name))
     rows, panels = [], []
+    files = align(files, paths, options.common)
     for file, path, title in zip(files, paths, titles):
-        print(f'{title}: {options.method} of {len(file)} videos ...',
-              file=sys.stderr)
-        scores = cluster_scores(file.embeddings, file.labels, options.seed)
-        places = layout(file.embeddings, options.method, options.seed, value)
+        print(f'{title}: {method} of {len(file)} videos ...', file=sys.stderr)
+        places, neighbours = layout(file.embeddings, path, method, seed,
+                                    options.neighbours)
+        scores = cluster_scores(file.embeddings, file.labels, seed)
         panels.append(Panel(title, places, file.labels, scores))
         rows.append(dict(name=title, file=path, **asdict(scores),
                          record=file.record))
@@ -64,16 +59,15 @@ def report(options: TsneOptions) -> List[dict]:
     write_bytes(options.out,
                 draw(panels, files[0].class_names, suffix, options.dpi))
     if options.json:
-        picture = dict(method=options.method, seed=options.seed,
-                       metric='cosine', **{name: value})
+        name = 'perplexity' if method == 'tsne' else 'neighbors'
+        picture = dict(method=method, seed=seed, metric='cosine',
+                       **{name: neighbours})
         clusters = dict(method='k-means', num_clusters=rows[0]['num_classes'],
-                        num_inits=NUM_INITS, seed=options.seed)
-        write_bytes(options.json, json.dumps(
-            dict(picture=picture, clusters=clusters, models=rows),
-            indent=1).encode())
+                        num_inits=NUM_INITS, seed=seed)
+        write_text(options.json, json.dumps(
+            dict(picture=picture, clusters=clusters, models=rows), indent=1))
     print(table(rows))
     print(options.out)
-    return rows
 
 
 def _read(path: str, classes: Optional[str]) -> Embeddings:
@@ -132,16 +126,13 @@ def table(rows: Sequence[dict]) -> str:
 def align(files: Sequence[Embeddings],
           sources: Sequence[str],
           common: bool = False) -> List[Embeddings]:
-    """Bring files to the same videos in the same order.
+    """Bring files to the same videos in the order of the first.
 
     Args:
         files (Sequence[Embeddings]): Each with labels.
         sources (Sequence[str]): Their names, for errors.
         common (bool): Keep the videos that all have, where they differ;
             an error by default.
-
-    Returns:
-        list[Embeddings]: In the order of the first.
 
     Raises:
         ValueError: No labels, labels without clusters, other videos, other
@@ -152,8 +143,6 @@ def align(files: Sequence[Embeddings],
             raise ValueError(
                 f'{source} has no labels; embed a list of "name label" lines '
                 '(vifi-clip embed LIST.txt --root FOLDER)')
-        if not len(file):
-            raise ValueError(f'{source} holds no video')
         classes = len(np.unique(file.labels))
         if not 1 < classes < len(file):
             raise ValueError(
