@@ -18,21 +18,24 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from projects.vifi_clip_tools.cli.options import (number,  # noqa: E402
-                                                  positive_int)
+from projects.vifi_clip_tools.cli.options import positive_int  # noqa: E402
 from projects.vifi_clip_tools.complexity.measure import (  # noqa: E402
     Child, Failure)
 
-
-def count(path: str) -> int:
-    """Count the frames of a video as our reader does."""
-    from projects.vifi_clip.datasets.video_reader import OpenedVideo
-    return len(OpenedVideo(path))
+_TOLERANCE = 2.  # mean difference of grey levels up to which readers agree
 
 
 def _vifi(path: str, indices: List[int], threads: int) -> Any:
     from projects.vifi_clip.datasets.video_reader import OpenedVideo
     return OpenedVideo(path, threads).get_batch(indices).asnumpy()
+
+
+def segment_middles(path: str, num_frames: int) -> List[int]:
+    """Return the frames that a single view takes of a video."""
+    from projects.vifi_clip.datasets.video_reader import OpenedVideo
+    total = len(OpenedVideo(path))
+    return sorted({(2 * i + 1) * total // (2 * num_frames)
+                   for i in range(num_frames)})
 
 
 def _decord(path: str, indices: List[int], threads: int) -> Any:
@@ -110,8 +113,6 @@ def main(argv: Optional[Sequence[str]] = None) -> Dict[str, Any]:
                         default=list(READERS))
     parser.add_argument('--threads', type=positive_int, nargs='+',
                         default=[1, 2])
-    parser.add_argument('--tolerance', type=number(float, 0), default=2.,
-                        help='mean difference in grey levels that is none')
     parser.add_argument('--out', help='a .json file for the figures')
     args = parser.parse_args(argv)
     videos = args.videos
@@ -130,7 +131,7 @@ def main(argv: Optional[Sequence[str]] = None) -> Dict[str, Any]:
     children = {name: Child() for name in names}
     try:
         figures = measure(children, videos, args.num_frames, args.repeats,
-                          args.threads, args.tolerance)
+                          args.threads)
     finally:
         for child in children.values():
             child.close()
@@ -147,16 +148,12 @@ def main(argv: Optional[Sequence[str]] = None) -> Dict[str, Any]:
 
 
 def measure(children: Dict[str, Child], videos: List[str], num_frames: int,
-            repeats: int, threads: Sequence[int], tolerance: float
-            ) -> Dict[str, Any]:
+            repeats: int, threads: Sequence[int]) -> Dict[str, Any]:
     """Check agreement, which also warms the page cache, then take turns."""
     import numpy as np
     jobs, left_out = [], {}
     for video in videos:
-        total = children['vifi'].call(count, video)
-        # Middles of equal segments, as the single view takes them.
-        indices = sorted({(2 * i + 1) * total // (2 * num_frames)
-                          for i in range(num_frames)})
+        indices = children['vifi'].call(segment_middles, video, num_frames)
         jobs.append((video, indices))
         expected = None
         for name in [name for name in children if name not in left_out]:
@@ -170,7 +167,7 @@ def measure(children: Dict[str, Child], videos: List[str], num_frames: int,
             expected = frames if expected is None else expected
             if frames.shape != expected.shape:
                 left_out[name] = f'{video}: frames of another size'
-            elif (apart := np.abs(frames - expected).mean()) > tolerance:
+            elif (apart := np.abs(frames - expected).mean()) > _TOLERANCE:
                 left_out[name] = f'{video}: {apart:.1f} grey levels apart'
     times: Dict[tuple, List[dict]] = {
         (name, n): [] for name in children if name not in left_out

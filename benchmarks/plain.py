@@ -44,12 +44,8 @@ class PlainViFiCLIP(nn.Module):
         # [C, 77]
 
     def forward(self, frames: Tensor, labels: Optional[Tensor] = None):
-        """Return class probabilities, or the loss where labels are given.
-
-        Args:
-            frames (Tensor): uint8 [B, T, 3, H, W].
-            labels (Tensor, optional): [B].
-        """
+        """Return class probabilities [B, C] of frames, uint8 [B, T, 3, H, W],
+        or the loss where labels [B] are given."""
         shape = (1, 3, 1, 1)
         x = frames.flatten(0, 1)
         # [B, T, 3, H, W] -> [B*T, 3, H, W]

@@ -92,15 +92,8 @@ def workload_table(workload: Workload, records: List[Record],
 
 def write(folder: Path, about: dict, peaks: Dict[str, float],
           workloads: List[Workload], records: List[Record]) -> None:
-    """Write performance.json, .md and .png, as far as things have come.
-
-    Args:
-        folder (Path): Where to.
-        about (dict): The machine.
-        peaks (dict): FLOP/s by precision.
-        workloads (list): In order.
-        records (list): Of all workloads that were run.
-    """
+    """Write performance.json, .md and .png, as far as things have come;
+    ``about`` is the machine, ``peaks`` FLOP/s by precision."""
     panels = [(w, own) for w in workloads
               if (own := [r for r in records if r['workload'] == w.key])]
     said = ', '.join(f'{name} {value / 1e9:,.0f} GFLOP/s'
@@ -118,34 +111,28 @@ def write(folder: Path, about: dict, peaks: Dict[str, float],
         write_bytes(folder / 'performance.png', _picture(measured))
 
 
+@plt.rc_context({'font.size': 7, 'axes.titlesize': 8})
 def _picture(panels: list) -> bytes:
     """Draw a panel for each workload: seconds as bars, the fastest on top."""
-    columns = min(3, len(panels))
-    rows = -(-len(panels) // columns)
-    figure, axes = plt.subplots(
-        rows, columns, squeeze=False, figsize=(5.2 * columns, 2.6 * rows),
-        layout='constrained')
+    rows = -(-len(panels) // 3)
+    figure, axes = plt.subplots(rows, 3, squeeze=False, layout='constrained',
+                                figsize=(15.6, 2.6 * rows))
     for axis in axes.flat[len(panels):]:
         axis.set_axis_off()
     for (title, records), axis in zip(panels, axes.flat):
         records = sorted(records, key=lambda r: -r['seconds'])
         for y, record in enumerate(records):
             seconds, runs = record['seconds'], record['runs']
-            axis.barh(y, seconds, color=_COLOURS[record['subject']],
-                      xerr=[[seconds - min(runs)], [max(runs) - seconds]],
-                      error_kw=dict(lw=1))
             times = ratio(record, records)
+            axis.barh(y, seconds, color=_COLOURS[record['subject']],
+                      xerr=[[seconds - min(runs)], [max(runs) - seconds]])
             axis.text(max(runs), y, f' {seconds:.2f} s' + (
                 f' ({times:.1f}x)' if times else '') +
-                f', {record["peak_bytes"] / 2**30:.1f} GiB', va='center',
-                fontsize=7)
-        axis.set_yticks(
-            range(len(records)), [label(r, records).replace(', ', '\n')
-                                  for r in records], fontsize=7)
-        axis.set_title(title, fontsize=8)
-        axis.set_xlim(0, 1.6 * max(max(r['runs']) for r in records))
-        axis.set_xlabel('seconds', fontsize=7)
-        axis.tick_params(axis='x', labelsize=7)
+                f', {record["peak_bytes"] / 2**30:.1f} GiB', va='center')
+        axis.set_yticks(range(len(records)), [
+            label(r, records).replace(', ', '\n') for r in records])
+        axis.set(title=title, xlabel='seconds',
+                 xlim=(0, 1.6 * max(max(r['runs']) for r in records)))
     out = io.BytesIO()
     figure.savefig(out, format='png', dpi=90)
     plt.close(figure)

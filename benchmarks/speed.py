@@ -109,18 +109,16 @@ def survey(arch: str, device: str, threads: int, repeats: int) -> tuple:
                          in os.environ.items() if name.startswith(prefix))
            for key, prefix in (('allocator', 'MALLOC_'), ('omp', 'OMP_'))})
     if device == 'cuda':
-        about.update(gpu=torch.cuda.get_device_name(),
-                     cuda=torch.version.cuda,
-                     tf32=torch.backends.cuda.matmul.allow_tf32)
+        about['gpu'] = torch.cuda.get_device_name()
     peaks: Dict[str, float] = {}
     for name, dtype in dict(fp32=torch.float32, bf16=torch.bfloat16).items():
         for m, k, n in _SIZES[device]:
             a = torch.randn(m, k, device=device, dtype=dtype)
             b = torch.randn(n, k, device=device, dtype=dtype)
-            seconds = measure.time_calls(lambda: torch.mm(a, b.T), device,
-                                         repeats)
+            seconds = [measure.timed(lambda: torch.mm(a, b.T), device)[0]
+                       for _ in range(1 + repeats)]
             peaks[name] = max(peaks.get(name, 0.),
-                              2 * m * k * n / median(seconds))
+                              2 * m * k * n / median(seconds[1:]))
     return about, peaks
 
 
@@ -128,13 +126,6 @@ def run_workload(workload: Workload, repeats: int, device: str, threads: int,
                  video: Optional[str] = None) -> List[Dict[str, Any]]:
     """Time every case of a workload: subjects take turns, so that a
     disturbance hits all.
-
-    Args:
-        workload (Workload): What to run.
-        repeats (int): Timed runs of a case that has no number of its own.
-        device (str): 'cpu' or 'cuda'.
-        threads (int): Of torch, for each subject.
-        video (str, optional): See :func:`subjects.start`.
 
     Returns:
         list[dict]: For each case its settings, ``runs`` (seconds),

@@ -3,7 +3,7 @@
 Letters: B videos, V views, T frames of a view, C classes.
 """
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import List, Optional
 
 BASELINE = 'plain'
@@ -13,37 +13,24 @@ BASELINE = 'plain'
 class Case:
     """One subject at one piece of work.
 
-    Attributes:
-        subject (str): ``vifi`` (ours), ``plain`` (see ``plain.py``),
-            ``mmaction2`` (Recognizer2D and TSNHead over OpenCLIP's tower: no
-            text at all), ``xclip`` (transformers' XCLIPModel of the same
-            size) or ``encoder`` (the image tower alone).
-        work (str): ``view`` (scores of views in memory), ``file`` (a video
-            file to scores of 4x3 views), ``step`` (a whole optimizer step,
-            ``accumulate`` micro-batches long).
-        batch (int): B of a forward pass.
-        frames (int): T.
-        classes (int): C.
-        tune (str): As the recognizer's, for ``step``.
-        precision (str): ``fp32``, ``bf16`` (autocast) or ``pure-bf16``.
-        accumulate (int): Micro-batches of an optimizer step.
-        once (bool): Encode classes once per optimizer step.
-        arch (str | dict): OpenCLIP's name or architecture.
-        repeats (int, optional): Timed runs; None as the command line says.
-        warmup (bool): Run once untimed before.
+    Subjects are ``vifi`` (ours), ``plain`` (see ``plain.py``), ``mmaction2``
+    (its recognizer and head over OpenCLIP's tower: no text at all), ``xclip``
+    (transformers' XCLIPModel of ViT-B/16) and ``encoder`` (the image tower
+    alone). Work is a ``view`` in memory to scores, a video ``file`` to scores
+    of 4x3 views, or a whole optimizer ``step``.
     """
     subject: str
     work: str = 'view'
-    batch: int = 1
-    frames: int = 16
-    classes: int = 400
-    tune: str = 'both'
-    precision: str = 'fp32'
-    accumulate: int = 1
-    once: bool = True
-    arch: object = 'ViT-B-16-quickgelu'
-    repeats: Optional[int] = None
-    warmup: bool = True
+    batch: int = 1  # B of a forward pass
+    frames: int = 16  # T
+    classes: int = 400  # C
+    tune: str = 'both'  # as the recognizer's, for steps
+    precision: str = 'fp32'  # or bf16 (autocast), pure-bf16
+    accumulate: int = 1  # micro-batches of an optimizer step
+    once: bool = True  # classes are encoded once per optimizer step
+    arch: object = 'ViT-B-16-quickgelu'  # OpenCLIP's name, or a dict
+    repeats: Optional[int] = None  # timed runs; None: the command line's
+    warmup: bool = True  # one run before, untimed
 
     @property
     def name(self) -> str:
@@ -54,18 +41,12 @@ class Case:
 
 @dataclass
 class Workload:
-    """Cases that do the same work, to be compared with each other.
-
-    Attributes:
-        key (str): For the command line.
-        title (str): For people.
-        cases (list[Case]): Ours first.
-        apart (bool): The cases follow each other in place of taking turns,
-            since their memory would not fit side by side.
-    """
-    key: str
+    """Cases that do the same work, ours first, to be compared."""
+    key: str  # for the command line
     title: str
-    cases: List[Case] = field(default_factory=list)
+    cases: List[Case]
+    # The cases follow each other in place of taking turns, since their
+    # memory would not fit side by side.
     apart: bool = False
 
 
@@ -81,12 +62,8 @@ def _versus(key: str, title: str, case: Case, *others: str,
 
 
 def all_workloads(arch, quick: bool = False) -> List[Workload]:
-    """List the workloads of docs/performance.md, or two minutes' worth.
-
-    Args:
-        arch (str | dict): OpenCLIP's name or architecture.
-        quick (bool): Defaults to False.
-    """
+    """List the workloads of docs/performance.md, or two minutes' worth."""
+    from projects.vifi_clip.architectures import get_arch_cfg
     view = Case('vifi', arch=arch)
     step = Case('vifi', 'step', frames=8, arch=arch)
     if quick:
@@ -101,6 +78,9 @@ def all_workloads(arch, quick: bool = False) -> List[Workload]:
     many.cases.append(replace(view, subject='plain', classes=4000, repeats=1,
                               warmup=False))
     eight = replace(step, accumulate=8, repeats=1)
+    shallow = dict(get_arch_cfg(arch))  # for very many classes
+    for part in 'vision_cfg', 'text_cfg':
+        shallow[part] = dict(shallow[part], layers=2)
     title = 'training step, 1 x 8 frames, 400 classes, tune={}'.format
     return [
         _versus('view', 'one view, 16 frames, 400 classes', view,
@@ -130,18 +110,9 @@ def all_workloads(arch, quick: bool = False) -> List[Workload]:
                  [eight, replace(eight, once=False),
                   replace(eight, tune='image')]),
         Workload('step-classes', 'training step, 1 x 8 frames, towers of 2 '
-                 'layers', [replace(step, arch=_shallow(arch), classes=c,
-                                    repeats=1) for c in (400, 4000, 40000)])
+                 'layers', [replace(step, arch=shallow, classes=c, repeats=1)
+                            for c in (400, 4000, 40000)])
     ]
-
-
-def _shallow(arch) -> dict:
-    """Cut an architecture down to two layers, for very many classes."""
-    from projects.vifi_clip.architectures import get_arch_cfg
-    arch = dict(get_arch_cfg(arch))
-    for part in 'vision_cfg', 'text_cfg':
-        arch[part] = dict(arch[part], layers=2)
-    return arch
 
 
 def class_names(num: int) -> List[str]:
@@ -159,10 +130,7 @@ def class_names(num: int) -> List[str]:
 def flop_of(case: Case) -> Optional[int]:
     """Count the FLOP that a case's mathematics asks for: of whole towers,
     each sentence to its own end (plain: all 77 tokens), and three times the
-    forward pass where a tower trains.
-
-    Args:
-        case (Case): Any; None is returned for towers that are not ours.
+    forward pass where a tower trains. None for towers that are not ours.
     """
     import open_clip
     import torch

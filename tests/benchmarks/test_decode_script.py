@@ -68,7 +68,7 @@ def test_a_reader_that_is_wrong_is_left_out(clips, monkeypatch, reader, why):
     monkeypatch.setitem(decode.READERS, 'wrong', reader)
     figures = decode.measure(
         {name: InProcess() for name in ('vifi', 'wrong')},
-        [str(clips / 'clip 0.mp4')], 4, 1, [1], 2.)
+        [str(clips / 'clip 0.mp4')], 4, 1, [1])
     assert [row['reader'] for row in figures['rows']] == ['vifi']
     assert why in figures['left_out']['wrong']
 

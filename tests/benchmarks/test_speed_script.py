@@ -40,7 +40,7 @@ def test_ratio_and_share():
     failed = _record('plain', None, runs=[], error='killed')
     assert ratio(ours, [ours, failed]) is None
     table = workload_table(
-        Workload('view', 'one view'), [ours, failed], dict(bf16=5e12))
+        Workload('view', 'one view', []), [ours, failed], dict(bf16=5e12))
     assert '50%' in table and 'not measured: killed' in table
     other = _record('vifi', 1., classes=51)
     assert label(other, [ours, other]) == 'vifi fp32, 51 classes'

@@ -29,17 +29,11 @@ _SUPPORTED = ('attention maps need CLIPVisionBackbone or VLDeepPromptBackbone '
 class Tokens:
     """The order of a frame's tokens: class token, perhaps registers, then
     patches row by row, then perhaps prompts.
-
-    Attributes:
-        grid (tuple[int, int]): Patches, rows and columns.
-        first (int): Index of the first patch.
-        image_size (tuple[int, int]): Pixels, height and width.
-        prompts (DeepPrompts, optional): The prompts at the end.
     """
-    grid: Tuple[int, int]
-    first: int
-    image_size: Tuple[int, int]
-    prompts: Optional[DeepPrompts] = None
+    grid: Tuple[int, int]  # patches, rows and columns
+    first: int  # index of the first patch
+    image_size: Tuple[int, int]  # pixels, height and width
+    prompts: Optional[DeepPrompts] = None  # at the end
 
     @property
     def end(self) -> int:
@@ -135,15 +129,12 @@ def recorded_attention(
     Nobody else may use the model at the same time.
 
     Args:
-        backbone (nn.Module): As for :func:`token_layout`.
+        backbone (nn.Module): As for :func:`token_layout`, which may refuse.
         keep (callable): Weights [N, h, L, L] to what is to be kept of them.
             Defaults to everything, with its graph if gradients are on.
 
     Yields:
         list[Tensor]: Filled by each forward pass, a tensor for each layer.
-
-    Raises:
-        UserError: See :func:`token_layout`.
     """
     token_layout(backbone)
     record: List[Tensor] = []

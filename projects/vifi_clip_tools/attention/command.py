@@ -22,7 +22,7 @@ alone; gradient shows what speaks for a text."""
 
 @dataclass(frozen=True)
 class Options:
-    """The arguments of :func:`figures.write_figures`, which explains them."""
+    """The arguments of :func:`figures.write_figures`."""
 
     clip: str
     models: List[ModelOptions]

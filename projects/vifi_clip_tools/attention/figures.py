@@ -4,6 +4,7 @@ import os.path as osp
 from typing import List, Optional, Sequence
 
 import numpy as np
+from tqdm import tqdm
 
 from projects.vifi_clip.apis.inputs import one_video
 from projects.vifi_clip.apis.config import read_config
@@ -26,24 +27,8 @@ def write_figures(clip: str, models: Sequence[ModelOptions],
                   per_frame: bool, grid: Optional[str], columns: int,
                   video: Optional[str], video_frames: int,
                   npz: Optional[str], overwrite: bool) -> None:
-    """Write pictures, and print what the models take the video for.
-
-    Args:
-        clip (str): The video, a file or a web address.
-        models (Sequence[ModelOptions]): M models.
-        names (Sequence[str]): Their names.
-        labels (str, optional): Class names; None for each config's.
-        methods (Sequence[str]): Of ``maps.METHODS``.
-        text (str, optional): What gradient maps speak for; None for the
-            label that each model puts first.
-        per_frame (bool): Each frame has a scale of its own.
-        grid (str, optional): A .png file to write: frames and maps.
-        columns (int): Frames of the grid at most.
-        video (str, optional): An .mp4 file to write: the clip beside its
-            overlays.
-        video_frames (int): Frames of that video at most.
-        npz (str, optional): An .npz file to write: what the grid shows.
-        overwrite (bool): Files may be replaced.
+    """Write pictures of where models look in a clip, and print what they take
+    it for; the arguments are the options of ``vifi-clip attention``.
 
     Raises:
         FileNotFoundError: A config or checkpoint is absent.
@@ -77,12 +62,24 @@ def write_figures(clip: str, models: Sequence[ModelOptions],
         for label, value in list(zip(score.labels, score.values))[:3]:
             print(f'    {100 * value:5.1f}%  {label}')
 
-    def rows_of(images: Sequence[np.ndarray]) -> List[Row]:
-        return make_rows([i.model for i in inferencers], scores, images,
-                         methods, text, per_frame)
+    def make_rows(images: Sequence[np.ndarray]) -> List[Row]:
+        """Make a row for each method and each model, of the frames that it
+        sees."""
+        jobs = [(method, *job) for method in methods
+                for job in zip(inferencers, scores, images)]
+        rows = []
+        for method, inferencer, score, frames in tqdm(
+                jobs, unit='map', leave=False):
+            target = None
+            if method == 'gradient':
+                target = text or score.labels[0]
+            maps = attention_maps(inferencer.model, frames, method, target)
+            rows.append(Row(score.model, method, target, frames, maps,
+                            per_frame))
+        return rows
 
     if grid or npz:
-        rows = rows_of([sample.images for sample in samples])
+        rows = make_rows([sample.images for sample in samples])
         if grid:
             _write(grid, draw_grid(osp.basename(clip), rows, scores, times,
                                    columns))
@@ -93,40 +90,11 @@ def write_figures(clip: str, models: Sequence[ModelOptions],
         # A shorter clip has frames that are sampled twice.
         _, first = np.unique(samples[0].indices, return_index=True)
         times = samples[0].times[first]
-        rows = rows_of([sample.images[first] for sample in samples])
+        rows = make_rows([sample.images[first] for sample in samples])
         content = io.BytesIO()
         write_h264(content, draw_video(rows, scores, times),
                    video_rate(times))
         _write(video, content.getvalue())
-
-
-def make_rows(models: Sequence, scores: Sequence[Scores],
-              images: Sequence[np.ndarray], methods: Sequence[str],
-              text: Optional[str], per_frame: bool) -> List[Row]:
-    """Make maps by each method, of each model; a bar shows how far it is.
-
-    Args:
-        models (Sequence): M recognizers.
-        scores (Sequence[Scores]): Of each model, with its name.
-        images (Sequence[np.ndarray]): The frames that each of them sees,
-            uint8 [T, H, W, 3].
-        methods (Sequence[str]): Of ``maps.METHODS``.
-        text (str, optional): For 'gradient'; None for each model's first
-            label.
-        per_frame (bool): See :class:`Row`.
-
-    Returns:
-        list[Row]: For each method, the models one below the other.
-    """
-    from tqdm import tqdm
-    jobs = [(method, *model) for method in methods
-            for model in zip(models, scores, images)]
-    rows = []
-    for method, model, score, frames in tqdm(jobs, unit='map', leave=False):
-        target = (text or score.labels[0]) if method == 'gradient' else None
-        maps = attention_maps(model, frames, method, text=target)
-        rows.append(Row(score.model, method, target, frames, maps, per_frame))
-    return rows
 
 
 def _local(clip: str, model: ModelOptions) -> str:

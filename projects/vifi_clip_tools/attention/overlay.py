@@ -15,12 +15,8 @@ _TOP = 99.5  # percentile; a few patches of a ViT can draw most attention
 
 
 def value_range(maps: np.ndarray) -> Tuple[float, float]:
-    """Return the scale of a video: the values of the lowest and the highest
-    colour, which are the lowest value and the 99.5th percentile.
-
-    Args:
-        maps (np.ndarray): [T, h, w].
-    """
+    """Return the scale of maps [T, h, w]: the lowest value and the 99.5th
+    percentile, which get the lowest and the highest colour."""
     return float(np.min(maps)), float(np.percentile(maps, _TOP))
 
 
@@ -79,15 +75,8 @@ def _blend(image: np.ndarray, values: np.ndarray, low: float,
 
 
 def enlarge(images: np.ndarray, size: int) -> np.ndarray:
-    """Enlarge frames until the shorter side has at least so many pixels.
-
-    Args:
-        images (np.ndarray): uint8 [T, H, W, 3].
-        size (int): Pixels.
-
-    Returns:
-        np.ndarray: uint8 [T, H', W', 3]; ``images`` if they are large enough.
-    """
+    """Enlarge frames, uint8 [T, H, W, 3], until the shorter side has at least
+    so many pixels; ``images`` themselves if they are large enough."""
     height, width = images.shape[1:3]
     factor = size / min(height, width)
     if factor <= 1:
@@ -99,22 +88,13 @@ def enlarge(images: np.ndarray, size: int) -> np.ndarray:
 
 @dataclass
 class Row:
-    """Maps of one model by one method.
-
-    Attributes:
-        model (str): Name of the model.
-        method (str): One of ``maps.METHODS``.
-        text (str, optional): Of 'gradient'.
-        images (np.ndarray): Frames uint8 [T, H, W, 3] as the model sees them.
-        maps (np.ndarray): float32 [T, h, w].
-        per_frame (bool): Each frame has a scale of its own.
-    """
-    model: str
-    method: str
-    text: Optional[str]
-    images: np.ndarray
-    maps: np.ndarray
-    per_frame: bool = False
+    """Maps of one model by one method."""
+    model: str  # its name
+    method: str  # one of maps.METHODS
+    text: Optional[str]  # of 'gradient'
+    images: np.ndarray  # as the model sees them, uint8 [T, H, W, 3]
+    maps: np.ndarray  # float32 [T, h, w]
+    per_frame: bool = False  # each frame has a scale of its own
 
     @property
     def title(self) -> str:
@@ -143,16 +123,10 @@ class Row:
 
 @dataclass
 class Scores:
-    """What one model takes the video for.
-
-    Attributes:
-        model (str): Name of the model.
-        labels (list[str]): Best first.
-        values (list[float]): Probabilities, as many.
-    """
-    model: str
+    """What one model takes the video for, best first."""
+    model: str  # its name
     labels: List[str]
-    values: List[float]
+    values: List[float]  # probabilities
 
     @classmethod
     def of(cls, model: str, labels: Sequence[str],

@@ -59,12 +59,8 @@ def draw_video(rows: Sequence[Row], scores: Sequence[Scores],
 
 
 def video_rate(times: Sequence[float]) -> Fraction:
-    """Return the video's frames per second: the clip's speed within bounds,
-    so that few frames of a long clip do not become a slide show.
-
-    Args:
-        times (Sequence[float]): Times of the frames in seconds.
-    """
+    """Return frames per second: the clip's speed within bounds, so that few
+    frames of a long clip do not become a slide show."""
     span = times[-1] - times[0]
     rate = (len(times) - 1) / span if span > 0 else _SLOWEST
     return Fraction(min(max(rate, _SLOWEST), _FASTEST)).limit_denominator(

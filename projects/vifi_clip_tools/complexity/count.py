@@ -26,45 +26,26 @@ _SIZES = ('crop_size', 'size', 'scale', 'input_size')
 
 @dataclass
 class Complexity:
-    """Figures of one config; all operations in MACs (multiply-adds).
-
-    Attributes:
-        title (list[str]): The config's name, then its changes.
-        frames (int): T.
-        size (tuple[int, int]): H, W.
-        classes (int): K; 1 caption for retrieval.
-        sentences (int): S, of all classes; 0 without a text side.
-        context (int): L that the text tower reads when nothing is cut.
-        asked (dict[str, int]): What the mathematics asks for, ``image`` (T
-            frames to scores) and ``text`` (all sentences at the full
-            context, once per label set).
-        run (dict[str, int]): The same as this implementation executes it:
-            the last layer for the token that is read, sentences cut behind
-            their end.
-        parameters (int): All.
-        token_parameters (int): Of those, the table of token embeddings.
-        trained (int): With gradient in training.
-    """
-    title: List[str]
-    frames: int
-    size: Tuple[int, int]
-    classes: int
-    sentences: int
-    context: int
-    asked: Dict[str, int]
+    """Figures of one config; operations in MACs (multiply-adds), of ``image``
+    (a view to scores) and ``text`` (all sentences, once per label set)."""
+    title: List[str]  # the config's name, then its changes
+    frames: int  # T
+    size: Tuple[int, int]  # H, W
+    classes: int  # K
+    sentences: int  # S, 1 caption for retrieval, 0 without a text side
+    context: int  # L that the text tower reads when nothing is cut
+    asked: Dict[str, int]  # by the mathematics: all tokens of all layers
+    # As executed here: the last layer for the token that is read, sentences
+    # cut behind their end.
     run: Dict[str, int]
-    parameters: int
-    token_parameters: int
-    trained: int
+    parameters: int  # all
+    token_parameters: int  # of those, the table of token embeddings
+    trained: int  # with gradient in training
 
 
 def count(call: Callable[[], object]) -> int:
-    """Count the FLOP of a call's products, forward: linear layers,
-    convolutions and attention, 2 for each multiply-add.
-
-    Args:
-        call (Callable): On any device; 'meta' counts without computing.
-    """
+    """Count the FLOP of a call's products (linear layers, convolutions,
+    attention), 2 for each multiply-add. On 'meta' nothing is computed."""
     fast = torch.backends.mha.get_fastpath_enabled()
     # In eval mode nn.MultiheadAttention is one operator that is not counted.
     torch.backends.mha.set_fastpath_enabled(False)
@@ -77,8 +58,7 @@ def count(call: Callable[[], object]) -> int:
 
 
 class _NoFill(TorchFunctionMode):
-    """Leaves out the random start of parameters: it takes seconds and
-    touches memory, where nobody looks at the values."""
+    """Leaves out the random start of parameters, which takes seconds."""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -89,12 +69,8 @@ class _NoFill(TorchFunctionMode):
 
 
 def build(cfg: Config) -> nn.Module:
-    """Build a config's recognizer, in train mode.
-
-    Raises:
-        ValueError: The model cannot be built, or is no recognizer that takes
-            frames.
-    """
+    """Build a config's recognizer, in train mode; ValueError if it cannot be
+    built or takes no frames."""
     init_default_scope(cfg.get('default_scope', 'mmaction'))
     try:
         model = MODELS.build(cfg.model)
@@ -115,8 +91,7 @@ def complexity(cfg: Config, title: List[str]) -> Complexity:
         title (list[str]): For the table.
 
     Raises:
-        ValueError: See :func:`build`; or its pipelines do not say how many
-            frames of what size a view has.
+        ValueError: See :func:`build` and :func:`view_shape`.
     """
     with _NoFill():
         model = build(cfg)
@@ -197,11 +172,8 @@ def view_shape(cfg: Config, model: nn.Module) -> Tuple[int, Tuple[int, int]]:
     """Find frames T and pixels (H, W) of one view.
 
     CLIP's towers know their size, and our head under a 2D recognizer its
-    frames; for others the pipelines say it: validation's before training's,
-    the test's, with its many views, last.
-
-    Raises:
-        ValueError: Nothing says it.
+    frames; for others the pipelines say it, the test's, with its many views,
+    last. ValueError if nothing says it.
     """
     is_3d = isinstance(model, Recognizer3D)
     frames = None if is_3d else getattr(model.cls_head, 'num_frames', None)
@@ -217,10 +189,9 @@ def view_shape(cfg: Config, model: nn.Module) -> Tuple[int, Tuple[int, int]]:
         size = size or _size(pipeline)
     if frames and size:
         return frames, size
-    missing = 'pixels a frame has' if frames else 'frames a view has'
     raise ValueError(f'{cfg.filename}: neither the model nor the pipelines '
-                     f'(SampleFrames, CenterCrop, Resize) say how many '
-                     f'{missing}')
+                     '(SampleFrames, CenterCrop, Resize) say how many '
+                     f'{"pixels a frame" if frames else "frames a view"} has')
 
 
 def _size(pipeline: List[dict]) -> Optional[Tuple[int, int]]:
@@ -238,9 +209,8 @@ def _size(pipeline: List[dict]) -> Optional[Tuple[int, int]]:
 
 
 def _pair(value: object) -> Optional[Tuple[int, int]]:
-    if isinstance(value, int):
-        return value, value
-    if isinstance(value, (tuple, list)) and len(value) == 2 and all(
-            isinstance(part, int) for part in value):
-        return tuple(value)
+    pair = (value, value) if isinstance(value, int) else value
+    if isinstance(pair, (tuple, list)) and len(pair) == 2 and all(
+            isinstance(part, int) for part in pair):
+        return tuple(pair)
     return None

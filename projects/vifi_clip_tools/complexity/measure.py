@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import ctypes.util
 import os
 import platform
 import resource
@@ -17,9 +16,10 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
+from pathlib import Path
 from statistics import median
 from time import perf_counter
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, Optional, Tuple
 
 from .specs import Spec
 
@@ -28,15 +28,8 @@ _WARM_UP = 2  # calls; the first encodes the classes
 
 @dataclass(frozen=True)
 class Conditions:
-    """How to measure.
-
-    Attributes:
-        device (str): 'cpu' or 'cuda'; of the command line 'auto', too.
-        batch (int): B, views of one call.
-        repeats (int): Timed calls.
-        threads (int, optional): Of torch; None for the usable cores.
-        precision (str): 'fp32' or 'bf16' (autocast).
-    """
+    """How to measure: B views a call, ``repeats`` timed calls; ``threads`` of
+    torch, None for the usable cores; 'bf16' is autocast."""
     device: str = 'cpu'
     batch: int = 1
     repeats: int = 5
@@ -60,6 +53,7 @@ class Child:
     def __init__(self) -> None:
         self._pool = ProcessPoolExecutor(
             1, get_context('spawn'), initializer=_die_first)
+        self.close = self._pool.shutdown
 
     def call(self, function: Callable, *args: Any) -> Any:
         """Call a function there.
@@ -76,16 +70,11 @@ class Child:
             said = str(error).strip().splitlines() or ['']
             raise Failure(f'{type(error).__name__}: {said[0]}') from error
 
-    def close(self) -> None:
-        """End the process."""
-        self._pool.shutdown()
-
 
 def _die_first() -> None:
     """Where memory runs out, let Linux kill this process and no other."""
     with contextlib.suppress(OSError):
-        with open('/proc/self/oom_score_adj', 'w') as file:
-            file.write('1000')
+        Path('/proc/self/oom_score_adj').write_text('1000')
 
 
 def measure(spec: Spec, conditions: Conditions) -> Dict[str, Any]:
@@ -146,11 +135,8 @@ def _measure_here(spec: Spec, conditions: Conditions) -> tuple:
                     model.test_step(batch(views))
             bar.update()
 
-        for _ in range(_WARM_UP - 1):
-            call()
-        # leaves its first call out
-        seconds = time_calls(call, device, conditions.repeats)
-    return seconds, peak_bytes(device)
+        seconds = [timed(call, device)[0] for _ in range(calls)]
+    return seconds[_WARM_UP:], peak_bytes(device)
 
 
 def batch(frames: Any, labels: Any = None) -> dict:
@@ -164,49 +150,32 @@ def batch(frames: Any, labels: Any = None) -> dict:
 def precision(name: str, device: str) -> contextlib.AbstractContextManager:
     """Return the context to compute in: autocast for 'bf16'."""
     import torch
-    if name == 'bf16':
-        return torch.autocast(device, torch.bfloat16)
-    return contextlib.nullcontext()
+    return torch.autocast(device, torch.bfloat16, enabled=name == 'bf16')
 
 
-def synchronize(device: str) -> None:
-    """Wait for the device, so that a clock tells the truth."""
-    if device == 'cuda':
-        import torch
-        torch.cuda.synchronize()
-
-
-def time_calls(call: Callable[[], object], device: str,
-               repeats: int) -> List[float]:
-    """Return seconds of each call, after one that is not counted."""
-    call()
-    seconds = []
-    for _ in range(repeats):
-        synchronize(device)
-        start = perf_counter()
-        call()
-        synchronize(device)
-        seconds.append(perf_counter() - start)
-    return seconds
+def timed(call: Callable[[], Any], device: str) -> Tuple[float, Any]:
+    """Return a call's seconds, the device's work included, and its result."""
+    import torch
+    wait = torch.cuda.synchronize if device == 'cuda' else lambda: None
+    wait()
+    start = perf_counter()
+    result = call()
+    wait()
+    return perf_counter() - start, result
 
 
 def reset_peak(device: str) -> None:
-    """Start a new peak of memory, as far as the system can.
-
-    Free memory that the allocator keeps is given back first. Where the
-    kernel does not let a process reset its peak, the peak is the process's
-    whole life's.
-    """
+    """Start a new peak of memory, as far as the system can; where it cannot,
+    the peak is the process's whole life's."""
     if device == 'cuda':
         import torch
         torch.cuda.reset_peak_memory_stats()
     elif sys.platform.startswith('linux'):
-        libc = ctypes.CDLL(ctypes.util.find_library('c') or None)
-        if hasattr(libc, 'malloc_trim'):
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, 'malloc_trim'):  # give back what is free
             libc.malloc_trim(0)
         with contextlib.suppress(OSError):
-            with open('/proc/self/clear_refs', 'w') as file:
-                file.write('5')  # resets VmHWM, see proc(5)
+            Path('/proc/self/clear_refs').write_text('5')  # see proc(5)
 
 
 def peak_bytes(device: str) -> int:
@@ -215,21 +184,25 @@ def peak_bytes(device: str) -> int:
     if device == 'cuda':
         import torch
         return torch.cuda.max_memory_allocated()
-    with contextlib.suppress(OSError), open('/proc/self/status') as file:
-        for line in file:
-            if line.startswith('VmHWM:'):
-                return int(line.split()[1]) * 1024
+    peak = _proc('/proc/self/status', 'VmHWM')
+    if peak:
+        return int(peak.split()[0]) * 1024
     unit = 1 if sys.platform == 'darwin' else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def cpu_name() -> str:
     """Return the processor's name, as the system has it."""
-    with contextlib.suppress(OSError), open('/proc/cpuinfo') as file:
+    return _proc('/proc/cpuinfo', 'model name') or platform.processor()
+
+
+def _proc(path: str, key: str) -> str:
+    """Return the first value of a key in a file of Linux, '' elsewhere."""
+    with contextlib.suppress(OSError), open(path) as file:
         for line in file:
-            if line.startswith('model name'):
-                return line.split(':', 1)[1].strip()
-    return platform.processor()
+            if line.startswith(key):
+                return line.partition(':')[2].strip()
+    return ''
 
 
 def machine(conditions: Conditions) -> str:

@@ -23,16 +23,9 @@ _WEIGHTS = ('PRETRAINED', 'VIDEOMAE')
 
 @dataclass(frozen=True)
 class Spec:
-    """A config and what is turned in it.
-
-    Attributes:
-        text (str): As the user wrote it.
-        config (str): Name of an entry, or a path.
-        knobs (dict[str, str]): Environment knobs for this config alone.
-        settings (dict[str, object]): Nested keys with dots.
-    """
-    text: str
-    config: str
+    """A config and what is turned in it: knobs, and nested settings."""
+    text: str  # as the user wrote it
+    config: str  # name of an entry, or a path
     knobs: Dict[str, str] = field(default_factory=dict)
     settings: Dict[str, object] = field(default_factory=dict)
 
@@ -45,15 +38,7 @@ class Spec:
 
 
 def parse_spec(text: str) -> Spec:
-    """Read one argument of the command line.
-
-    Args:
-        text (str): Such as ``'vifi_k400:TUNE=prompts,NUM_FRAMES=8'`` or
-            ``'vifi_k400:model.tune=image'``. Values hold no comma.
-
-    Raises:
-        ArgumentTypeError: A part that is not NAME=VALUE.
-    """
+    """Read one argument, as an argparse type; values hold no comma."""
     if osp.isfile(text):  # a path may hold a colon
         return Spec(text, text)
     config, colon, changes = text.partition(':')

@@ -7,7 +7,8 @@ import logging
 import textwrap
 import warnings
 from dataclasses import asdict, replace
-from typing import Dict, List, Optional, Sequence, Tuple
+from itertools import zip_longest
+from typing import List, Optional, Sequence, Tuple
 
 from projects.vifi_clip.apis.loading import find_device
 from projects.vifi_clip.datasets.loader_settings import usable_cores
@@ -48,16 +49,8 @@ Measured = Sequence[dict]
 def compare(specs: Sequence[Spec], conditions: Optional[Conditions],
             convention: str, json_file: Optional[str],
             markdown_file: Optional[str], overwrite: bool) -> int:
-    """Count, measure where asked to, and print and write the table.
-
-    Args:
-        specs (Sequence[Spec]): Configs with what is turned in them.
-        conditions (Conditions, optional): How to measure; None for counting
-            alone.
-        convention (str): Key of :data:`CONVENTIONS`.
-        json_file (str, optional): A .json file to write.
-        markdown_file (str, optional): A .md file to write.
-        overwrite (bool): Files may be replaced.
+    """Count, measure under ``conditions`` if there are any, and print and
+    write the table.
 
     Returns:
         int: 1 if a config could not be measured (the notes say why), else 0.
@@ -72,53 +65,39 @@ def compare(specs: Sequence[Spec], conditions: Optional[Conditions],
             check_target(option, path, (suffix, ), overwrite)
     if conditions:
         device = find_device(conditions.device)
-        conditions = replace(
-            conditions, device='cuda' if device.startswith('cuda') else 'cpu',
-            threads=conditions.threads or usable_cores())
-    figures = _count(specs)
-    # One after another, so that none disturbs the next.
-    measured = [measure(spec, conditions) for spec in specs
-                ] if conditions else []
-    # Afterwards, with the load that there was.
-    about = machine(conditions) if conditions else ''
+        conditions = replace(conditions, device=device.partition(':')[0],
+                             threads=conditions.threads or usable_cores())
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # the chatter of building models
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            figures = [complexity(load_spec(spec), spec.title)
+                       for spec in specs]
+    finally:
+        logging.disable(before)
+    measured, about = [], ''
+    if conditions:  # one after another, so that none disturbs the next
+        measured = [measure(spec, conditions) for spec in specs]
+        about = machine(conditions)  # with the load that there was
     print(terminal(figures, measured, convention, about))
     if markdown_file:
         write_text(markdown_file,
                    markdown(figures, measured, convention, about))
         print(f'Written: {markdown_file}')
     if json_file:
-        record = dict(
+        factor, _ = CONVENTIONS[convention]
+        configs = [asdict(figure) for figure in figures]
+        for i, config in enumerate(configs):
+            for part in config['asked'], config['run']:
+                part.update({side: factor * n for side, n in part.items()})
+            if measured:
+                config['measured'] = measured[i]
+        write_text(json_file, json.dumps(dict(
             convention=convention, operations=_header(convention),
-            machine=about or None,
-            configs=_records(figures, measured, convention), paper=PAPER)
-        write_text(json_file, json.dumps(record, indent=1))
+            machine=about or None, configs=configs, paper=PAPER), indent=1))
         print(f'Written: {json_file}')
     return int(any('error' in one for one in measured))
-
-
-def _count(specs: Sequence[Spec]) -> List[Complexity]:
-    """Count each spec, without the chatter of building models."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')
-            return [complexity(load_spec(spec), spec.title)
-                    for spec in specs]
-    finally:
-        logging.disable(before)
-
-
-def _records(figures: Sequence[Complexity], measured: Measured,
-             convention: str) -> List[dict]:
-    factor, _ = CONVENTIONS[convention]
-    records = [asdict(figure) for figure in figures]
-    for i, record in enumerate(records):
-        for part in 'asked', 'run':
-            record[part] = {k: factor * v for k, v in record[part].items()}
-        if measured:
-            record['measured'] = measured[i]
-    return records
 
 
 def number(value: float) -> str:
@@ -133,31 +112,26 @@ def _rows(figures: Sequence[Complexity], measured: Measured,
           convention: str) -> List[Row]:
     """Make a label and a cell for each config; a heading has no cells."""
     factor, _ = CONVENTIONS[convention]
-
-    def gigas(values: Sequence[int]) -> List[str]:
-        return [number(factor * value / 1e9) if value else '-'
-                for value in values]
-
     rows: List[Row] = [
         ('frames x pixels', ['{} x {} x {}'.format(c.frames, *c.size)
                              for c in figures]),
         ('classes', [str(c.classes) for c in figures])
     ]
     for title, part in ('asked for', 'asked'), ('run here', 'run'):
-        counts: List[Dict[str, int]] = [getattr(c, part) for c in figures]
-        rows += [
-            (f'GFLOPs {title}', []),
-            ('  image side, a view', gigas([c['image'] for c in counts])),
-            ('  text side, once', gigas([c['text'] for c in counts])),
-            ('  total', gigas([sum(c.values()) for c in counts]))
-        ]
-    rows += [
-        (label, [number(value / 1e6) for value in values])
-        for label, values in (
+        rows.append((f'GFLOPs {title}', []))
+        for label, sides in (('image side, a view', ['image']),
+                             ('text side, once', ['text']),
+                             ('total', ['image', 'text'])):
+            sums = [sum(getattr(c, part)[side] for side in sides)
+                    for c in figures]
+            rows.append((f'  {label}', [number(factor * n / 1e9) if n else '-'
+                                        for n in sums]))
+    for label, counts in (
             ('parameters, M', [c.parameters for c in figures]),
             ('  less token embeddings',
              [c.parameters - c.token_parameters for c in figures]),
-            ('  trained', [c.trained for c in figures]))]
+            ('  trained', [c.trained for c in figures])):
+        rows.append((label, [number(count / 1e6) for count in counts]))
     if measured:
         rates = [one.get('views_per_second') for one in measured]
         rows += [
@@ -192,17 +166,17 @@ def terminal(figures: Sequence[Complexity], measured: Measured = (),
 
     Args:
         figures (Sequence[Complexity]): One for each config.
-        measured (Sequence[dict], optional): As :func:`measure` returns, in
-            the same order. Defaults to (): nothing was measured.
+        measured (Sequence[dict]): As :func:`measure` returns, in the same
+            order; empty if nothing was measured.
         convention (str): Key of :data:`CONVENTIONS`. Defaults to 'macs'.
-        about (str): The machine that measured. Defaults to ''.
+        about (str): The machine that measured.
     """
-    draw = _columns if len(figures) <= 3 else _lines
-    notes = _notes(figures, measured)
+    rows, notes = _rows(figures, measured, convention), []
     if about:
-        notes.insert(0, f'Measured on {about}. Peak memory is the '
-                     'process\'s (of a GPU: its tensors\'), weights included.')
-    text = draw(figures, _rows(figures, measured, convention))
+        notes = [f'Measured on {about}. Peak memory is the process\'s (of a '
+                 'GPU: its tensors\'), weights included.']
+    text = (_columns if len(figures) <= 3 else _lines)(figures, rows)
+    notes += _notes(figures, measured)
     return '\n'.join([_header(convention), '', *text, '',
                       *(textwrap.fill(note, WIDTH) for note in notes)])
 
@@ -214,12 +188,12 @@ def _wrap(title: Sequence[str], width: int) -> List[str]:
 def _columns(figures: Sequence[Complexity], rows: List[Row]) -> List[str]:
     """Draw a column for each config."""
     width = (WIDTH - _LABEL) // len(figures) if len(figures) > 1 else 27
-    heads = [_wrap(c.title, width - 2) for c in figures]
-    titles = [('', [head[i] if i < len(head) else '' for head in heads])
-              for i in range(max(map(len, heads)))]
-    lines = [(label.ljust(_LABEL) + ''.join(c.rjust(width) for c in cells)
-              ).rstrip() for label, cells in titles + rows]
-    lines.insert(len(titles), '-' * (_LABEL + width * len(figures)))
+    heads = zip_longest(*(_wrap(c.title, width - 2) for c in figures),
+                        fillvalue='')
+    lines = [''.join([label.ljust(_LABEL), *(c.rjust(width) for c in cells)]
+                     ).rstrip()
+             for label, cells in [*(('', head) for head in heads), *rows]]
+    lines.insert(-len(rows), '-' * (_LABEL + width * len(figures)))
     return lines
 
 
@@ -251,8 +225,7 @@ def _lines(figures: Sequence[Complexity], rows: List[Row]) -> List[str]:
 
 def markdown(figures: Sequence[Complexity], measured: Measured = (),
              convention: str = 'macs', about: str = '') -> str:
-    """Write the table and its notes as Markdown, a column for each config;
-    arguments as of :func:`terminal`."""
+    """Write the same as Markdown, a column for each config."""
     empty = [''] * len(figures)
     table = markdown_table(
         ['', *(' '.join(c.title) for c in figures)],
