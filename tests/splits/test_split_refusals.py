@@ -67,7 +67,7 @@ OFFICIAL = [
      ['testlist03.txt, line 201', 'trainlist03.txt, line 301']),
     ('ucf101', edit('classInd.txt', '35 Hammering\n36 HammerThrow',
                     '35 HammerThrow\n36 Hammering'),
-     ['classInd.txt, line 35', '36 HammerThrow']),
+     ['classInd.txt, line 35', '35 HammerThrow']),
     ('ucf101', edit('trainlist01.txt', '/v_', '/v_X', -1),
      ['trainlist01.txt, line 1', '303 of 303']),
     ('ssv2', edit_json('validation.json', lambda d: d[1].pop('template')),

@@ -37,19 +37,19 @@ def make(options: Options) -> None:
         job = _retrieval(options)
     else:
         job = _recognition(options)
-    out = folder_of(options)
+    out = options.out or PUBLISHED / options.dataset
     manifest = list_folder.make_manifest(options.dataset, job.settings,
                                          job.sources, job.files)
-    written = list_folder.write_lists(out, job.files, manifest, options.force,
-                                      job.sources)
+    written, deleted = list_folder.write_lists(
+        out, job.files, manifest, options.force, job.sources)
     for warning in job.warnings:
         print(f'warning: {warning}', file=sys.stderr)
-    if written.deleted:
-        print(f'{out}: deleted {len(written.deleted)} lists of other '
-              f'settings: {", ".join(written.deleted)}')
-    if written.files:
-        print(f'{out}: wrote {len(written.files)} files; {len(job.files)} '
-              'lists are there')
+    if deleted:
+        print(f'{out}: deleted {len(deleted)} lists of other settings: '
+              f'{", ".join(deleted)}')
+    if written:
+        print(f'{out}: wrote {len(written)} files; {len(job.files)} lists are '
+              'there')
     else:
         print(f'{out}: up to date, {len(job.files)} lists')
 
@@ -57,7 +57,7 @@ def make(options: Options) -> None:
 def check(options: Options) -> int:
     """Compare lists with their manifest, and say what differs (exit code
     2)."""
-    out = folder_of(options)
+    out = options.out or PUBLISHED / options.dataset
     faults = list_folder.check_lists(out, options.dataset, options.videos)
     for fault in faults:
         print(f'error: {fault}', file=sys.stderr)
@@ -68,11 +68,6 @@ def check(options: Options) -> int:
         print(f'{out}: all lists are as the manifest says'
               + (', and all videos are there' if options.videos else ''))
     return 2 if faults else 0
-
-
-def folder_of(options: Options) -> Path:
-    """The folder of the lists."""
-    return options.out or PUBLISHED / options.dataset
 
 
 def _release(options: Options) -> Job:

@@ -38,7 +38,8 @@ def class_list(names: Sequence[str]) -> ListFile:
 def make_manifest(dataset: str, options: Dict[str, Any],
                   sources: Sequence[Path],
                   files: Dict[str, ListFile]) -> Dict[str, Any]:
-    """Say what made the lists, and what they are.
+    """Say what made the lists, and what they are; without times and folders,
+    so that another machine makes the same.
 
     Args:
         dataset (str): Name of the data set.
@@ -46,10 +47,6 @@ def make_manifest(dataset: str, options: Dict[str, Any],
             that their file names tell.
         sources (Sequence[Path]): Files that were read.
         files (dict[str, ListFile]): The lists by file name.
-
-    Returns:
-        dict: The manifest; without times and folders, so that another machine
-        makes the same.
     """
     return dict(
         tool='make_splits', version=__version__, dataset=dataset,
@@ -89,15 +86,13 @@ def read_manifest(folder: Path) -> Dict[str, Any]:
 
 def check_lists(folder: Path, dataset: str,
                 videos: Optional[Path]) -> List[str]:
-    """Compare the lists of a folder with its manifest.
+    """Compare the lists of a folder with its manifest: a phrase for each
+    fault.
 
     Args:
         folder (Path): The list folder.
         dataset (str): Name of the data set that should be there.
         videos (Path, optional): Folder of the videos, to look for them too.
-
-    Returns:
-        list[str]: One phrase for each fault.
     """
     if videos and not videos.is_dir():
         raise UserError(f'--videos {videos}: no such folder; give the folder '
@@ -154,16 +149,10 @@ def unknown_lists(folder: Path) -> List[str]:
                   and path.name not in known)
 
 
-class Written(NamedTuple):
-    """Names of the files that were written, and of those deleted."""
-
-    files: List[str]
-    deleted: List[str]
-
-
 def write_lists(folder: Path, files: Dict[str, ListFile],
                 manifest: Dict[str, Any], force: bool,
-                sources: Sequence[Path] = ()) -> Written:
+                sources: Sequence[Path] = ()
+                ) -> Tuple[List[str], List[str]]:
     """Write the lists and the manifest, all or none.
 
     Args:
@@ -175,7 +164,8 @@ def write_lists(folder: Path, files: Dict[str, ListFile],
         sources (Sequence[Path]): Files that were read; never overwritten.
 
     Returns:
-        Written: What was written, the rest was there; and what was deleted.
+        tuple[list[str], list[str]]: Names of the files that were written (the
+        rest was there) and of those that were deleted.
 
     Raises:
         UserError: If a different list is there and ``force`` is off, or it
@@ -195,44 +185,36 @@ def write_lists(folder: Path, files: Dict[str, ListFile],
             raise UserError(f'{path} is a folder; move it away')
         if not path.exists() or path.read_bytes() != text.encode():
             new[name] = text.encode()
-    different = sorted(name for name in new
-                       if name != MANIFEST and (folder / name).exists())
-    _spare([folder / name for name in different + stale], sources)
-    if different and not force:
-        raise UserError(
-            f'{folder}: {len(different)} lists there differ from what would '
-            f'be written: {_some(different)}; nothing was written. Give '
-            'another --out, or --force to overwrite them')
-    if MANIFEST in new:
-        _spare([folder / MANIFEST], sources)
-    if new:
-        _replace_all(folder, new, stale)
-    return Written(list(new), stale)
-
-
-def _spare(paths: Sequence[Path], sources: Sequence[Path]) -> None:
-    """Refuse to overwrite or delete what is not ours."""
-    for path in paths:
+    for path in (folder / name for name in [*new, *stale]):
+        if not path.exists():
+            continue
         if is_committed(path):
             raise UserError(
                 f'{path}: the committed class list of a published data set '
                 'differs from what would be written, and is never '
                 'overwritten; nothing was written. Give --out, another folder')
-        if path.exists() and any(path.samefile(s) for s in sources):
+        if any(path.samefile(source) for source in sources):
             raise UserError(
                 f'{path} is one of the files that were read, and would be '
                 'overwritten; nothing was written. Give another --out, or '
                 'move that file')
+    different = sorted(name for name in new
+                       if name != MANIFEST and (folder / name).exists())
+    if different and not force:
+        raise UserError(
+            f'{folder}: {len(different)} lists there differ from what would '
+            f'be written: {_some(different)}; nothing was written. Give '
+            'another --out, or --force to overwrite them')
+    if new:
+        _replace_all(folder, new, stale)
+    return list(new), stale
 
 
 def _with_earlier(folder: Path, files, manifest,
                   force: bool) -> Tuple[Dict[str, Any], List[str]]:
-    """Keep what an earlier run with the same settings made, other K say.
-
-    Returns:
-        tuple: The manifest with it, and the names of lists to delete, which
-        may hold videos of the new test lists.
-    """
+    """Keep what an earlier run with the same settings made, other K say: the
+    manifest with it, and lists to delete, which may hold videos of the new
+    test lists."""
     try:
         earlier = read_manifest(folder)
     except FileNotFoundError:

@@ -5,15 +5,14 @@ paths and, for Kinetics, the parts to read.
 """
 import re
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Sequence
+from typing import Callable, Dict, List, Sequence
 
 from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.files import read_json
 from .classes import ClassIndex, misnamed
 from .records import (Annotations, Video, find_file, read_lines, read_table,
-                      video_path)
+                      video_path, wrong)
 
-_OFFICIAL = 'get the official file'
 _KINETICS_COLUMNS = ('label', 'youtube_id', 'time_start', 'time_end', 'split')
 _KINETICS_FILES = {
     'train': ('train.csv', '*train.csv'),
@@ -45,29 +44,21 @@ def _kinetics_part(path: Path, part: str, index: ClassIndex,
     said = {'val': ('val', 'validate', 'validation')}.get(part, (part, ))
     videos = []
     for place, row in read_table(path, _KINETICS_COLUMNS, ('is_cc', )):
+        label, youtube = index.label(row['label'], place), row['youtube_id']
         if row['split'] not in said:
-            raise UserError(
-                f'{place}: split is {row["split"]!r}, but {path.name} should '
-                f'hold the {part} part; give each file its official name')
-        label = index.label(row['label'], place)
-        seconds = []
-        for column in ('time_start', 'time_end'):
-            # Some copies of the files write whole seconds as '12.0'.
-            value = row[column].removesuffix('.0')
-            if not (value.isascii() and value.isdigit()):
-                raise UserError(f'{place}: {column} is {row[column]!r}, not a '
-                                f'whole number of seconds; {_OFFICIAL}')
-            seconds.append(int(value))
-        start, end = seconds
-        if end < start:
-            raise UserError(f'{place}: time_end {end} lies before time_start '
-                            f'{start}; {_OFFICIAL}')
-        if not re.fullmatch('[A-Za-z0-9_-]+', row['youtube_id']):
-            raise UserError(
-                f'{place}: youtube_id is {row["youtube_id"]!r}, but it is '
-                f'letters, digits, - and _; {_OFFICIAL} (a spreadsheet may '
-                'have changed this copy)')
-        name = f'{row["youtube_id"]}_{start:06d}_{end:06d}.mp4'
+            raise wrong(place, f'split is {row["split"]!r} in a file that is '
+                        f'named as the {part} part')
+        # Some copies of the files write whole seconds as '12.0'.
+        start, end = (row[column].removesuffix('.0')
+                      for column in ('time_start', 'time_end'))
+        if not (re.fullmatch('[0-9]+ [0-9]+', f'{start} {end}')
+                and int(start) <= int(end)):
+            raise wrong(place, f'time_start {start!r} and time_end {end!r} '
+                        'are not whole seconds in order')
+        if not re.fullmatch('[A-Za-z0-9_-]+', youtube):
+            raise wrong(place, f'youtube_id is {youtube!r}, not letters, '
+                        'digits, - and _ (a spreadsheet may have changed it)')
+        name = f'{youtube}_{int(start):06d}_{int(end):06d}.mp4'
         where = video_path(pattern, name, part, index.names[label])
         videos.append(Video(name, where, label, place))
     return videos
@@ -80,38 +71,36 @@ def read_hmdb51(folder: Path, index: ClassIndex, pattern: str,
     folder = _below(folder, 'testTrainMulti_7030_splits')
     for path in sorted(folder.glob('*_test_split*.txt')):
         index.label(path.name.rpartition('_test_split')[0], str(path))
-    folders = [name.replace(' ', '_') for name in index.names]
-    files = {split: [folder / f'{name}_test_split{split}.txt'
-                     for name in folders] for split in (1, 2, 3)}
-    missing = [path.name for name in zip(*files.values()) for path in name
-               if not path.exists()]
-    if missing:
-        raise FileNotFoundError(
-            f'{folder}: {len(missing)} of the 153 split files are missing, '
-            f'{missing[0]} for one; unpack the official archive there')
     folds: Dict[str, Dict[str, List[Video]]] = {}
-    for split, paths in files.items():
+    sources = []
+    for split in 1, 2, 3:
         fold = folds[f'_split{split}'] = {'train': [], 'val': []}
-        for label, path in enumerate(paths):
-            videos = []
-            for place, line in read_lines(path):
-                # Names hold neither spaces nor tabs, but + and brackets.
-                name, _, use = line.rpartition(' ')
-                name = name.strip()
-                if use not in ('0', '1', '2') or not name:
-                    raise UserError(f'{place}: {line!r} is not "video.avi N" '
-                                    'with N 0 (unused), 1 (train) or 2 '
-                                    f'(test); {_OFFICIAL}')
-                if use == '0':
-                    continue
-                part = 'train' if use == '1' else 'val'
-                where = video_path(pattern, name, part, index.names[label])
-                video = Video(f'{folders[label]}/{name}', where, label, place)
-                videos.append(video)
+        for label, name in enumerate(index.names):
+            path = folder / f'{name.replace(" ", "_")}_test_split{split}.txt'
+            sources.append(path)
+            videos = _hmdb51_class(path, label, name, pattern)
+            misnamed([video for _, video in videos], 'hmdb51', index)
+            for part, video in videos:
                 fold[part].append(video)
-            misnamed(videos, 'hmdb51', index)
-    return Annotations(index.names, folds,
-                       [path for paths in files.values() for path in paths])
+    return Annotations(index.names, folds, sources)
+
+
+def _hmdb51_class(path: Path, label: int, name: str, pattern: str) -> list:
+    """Part and video of each line that is used."""
+    videos = []
+    for place, line in read_lines(path):
+        # Names hold neither spaces nor tabs, but + and brackets.
+        file, _, use = line.rpartition(' ')
+        file = file.strip()
+        if use not in ('0', '1', '2') or not file:
+            raise wrong(place, f'{line!r} is not "video.avi N" with N 0 '
+                        '(unused), 1 (train) or 2 (test)')
+        if use != '0':
+            part = 'train' if use == '1' else 'val'
+            videos.append((part, Video(
+                f'{name.replace(" ", "_")}/{file}',
+                video_path(pattern, file, part, name), label, place)))
+    return videos
 
 
 def read_ucf101(folder: Path, index: ClassIndex, pattern: str,
@@ -122,15 +111,14 @@ def read_ucf101(folder: Path, index: ClassIndex, pattern: str,
     folder = _below(folder, 'ucfTrainTestlist')
     sources = [find_file(folder, ['classInd.txt'], 'class index')]
     lines = read_lines(sources[0])
-    for expected, (place, line) in enumerate(lines):
-        number, _, name = line.partition(' ')
-        label = index.label(name.strip(), place)
-        if number != str(expected + 1) or label != expected:
-            raise UserError(f'{place}: {line!r}, expected "{label + 1} '
-                            f'{index.names[label]}"; {_OFFICIAL}')
+    for number, (place, line) in enumerate(lines, start=1):
+        name = line.partition(' ')[2].strip()
+        if line.partition(' ')[0] != str(number) or index.label(
+                name, place) != number - 1:
+            raise wrong(place, f'{line!r} is not class {number}')
     if len(lines) != len(index.names):
-        raise UserError(f'{sources[0]}: {len(lines)} classes, expected '
-                        f'{len(index.names)}; {_OFFICIAL}')
+        raise wrong(sources[0], f'{len(lines)} classes, not '
+                    f'{len(index.names)}')
     folds: Dict[str, Dict[str, List[Video]]] = {}
     for split in 1, 2, 3:
         fold = folds[f'_split{split}'] = {}
@@ -148,19 +136,14 @@ def _ucf101_part(path: Path, part: str, index: ClassIndex,
     for place, line in read_lines(path):
         name, _, number = line.partition(' ')
         folder, _, file = name.partition('/')
-        if not file:
-            raise UserError(f'{place}: {line!r} does not start with '
-                            f'"Class/video.avi"; {_OFFICIAL}')
-        if bool(number) != (part == 'train'):
-            kinds = 'test list', 'training list'
-            raise UserError(
-                f'{place}: {line!r} looks like a line of a '
-                f'{kinds[bool(number)]}, but a {kinds[not number]} is '
-                'expected here')
+        if not file or bool(number) != (part == 'train'):
+            raise wrong(place, f'{line!r} is not "Class/video.avi'
+                        f'{" number" * (part == "train")}", as the lines of '
+                        f'a {part} list are')
         label = index.label(folder, place)
         if number and number != str(label + 1):
-            raise UserError(f'{place}: class number {number!r}, but {folder} '
-                            f'is number {label + 1}; {_OFFICIAL}')
+            raise wrong(place, f'class number {number!r}, but {folder} is '
+                        f'number {label + 1}')
         where = video_path(pattern, file, part, index.names[label])
         videos.append(Video(name, where, label, place))
     misnamed(videos, 'ucf101', index)
@@ -177,14 +160,13 @@ def read_ssv2(folder: Path, index: ClassIndex, pattern: str,
              for part, names in _SSV2_FILES.items()}
     labels = read_json(paths['labels'])
     if not isinstance(labels, dict) or len(labels) != len(index.names):
-        raise UserError(f'{paths["labels"]}: expected a mapping from '
-                        f'{len(index.names)} templates to label numbers; '
-                        f'{_OFFICIAL}')
+        raise wrong(paths['labels'], f'no mapping of {len(index.names)} '
+                    'templates to numbers')
     for template, number in labels.items():
         label = index.label(_class_of(template), str(paths['labels']))
         if str(number) != str(label):
-            raise UserError(f'{paths["labels"]}: {template!r} has number '
-                            f'{number!r}, expected {label}; {_OFFICIAL}')
+            raise wrong(paths['labels'], f'{template!r} has number '
+                        f'{number!r}, not {label}')
     videos = {part: _ssv2_part(paths[part], part, index, pattern)
               for part in ('train', 'val')}
     return Annotations(index.names, {'': videos}, list(paths.values()))
@@ -196,20 +178,17 @@ def _class_of(template: str) -> str:
 
 def _ssv2_part(path: Path, part: str, index: ClassIndex,
                pattern: str) -> List[Video]:
-    items: Any = read_json(path)
+    items = read_json(path)
     if not isinstance(items, list):
-        raise UserError(f'{path}: expected a list of videos, got '
-                        f'{type(items).__name__}; {_OFFICIAL}')
+        raise wrong(path, 'no list of videos')
     videos = []
     for i, item in enumerate(items):
         place = f'{path}, item {i}'
         fields = item if isinstance(item, dict) else {}
         number, template = fields.get('id'), fields.get('template')
         if not isinstance(template, str) or not str(number or '').isdigit():
-            raise UserError(
-                f'{place}: {str(item)[:80]!r} has no "id" (digits) and '
-                '"template"; a list without templates is the test list, which '
-                f'has no labels. Give the official {part} file')
+            raise wrong(place, f'{str(item)[:80]!r} has no "id" (digits) and '
+                        '"template" (the test list has none)')
         label = index.label(_class_of(template), place)
         name = f'{number}.webm'
         where = video_path(pattern, name, part, index.names[label])
@@ -226,9 +205,6 @@ def _below(folder: Path, name: str) -> Path:
 
 
 READERS: Dict[str, Callable[..., Annotations]] = {
-    'k400': read_kinetics,
-    'k600': read_kinetics,
-    'hmdb51': read_hmdb51,
-    'ucf101': read_ucf101,
-    'ssv2': read_ssv2,
+    'k400': read_kinetics, 'k600': read_kinetics, 'hmdb51': read_hmdb51,
+    'ucf101': read_ucf101, 'ssv2': read_ssv2,
 }

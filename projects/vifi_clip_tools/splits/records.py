@@ -1,7 +1,7 @@
 """Videos, and the files of annotations that name them."""
 from pathlib import Path, PurePosixPath
 from typing import (Dict, Iterable, Iterator, List, NamedTuple, Sequence,
-                    Tuple)
+                    Tuple, Union)
 
 from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.files import csv_rows, holds_control, read_text
@@ -22,6 +22,11 @@ class Video(NamedTuple):
     path: str
     label: int
     place: str
+
+
+def wrong(place: Union[str, Path], problem: str) -> UserError:
+    """An error in an official file."""
+    return UserError(f'{place}: {problem}; get the official file')
 
 
 class Annotations(NamedTuple):

@@ -1,6 +1,7 @@
 """``--import``: the paper's released lists, checked and renamed."""
 import re
 from collections import Counter
+from itertools import zip_longest
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
@@ -8,7 +9,7 @@ from projects.vifi_clip.datasets.class_list import read_class_list
 from projects.vifi_clip.errors import UserError
 from .classes import (VIDEO_NAMES, ClassIndex, class_text, misnamed,
                       published_lists)
-from .protocols import Rows, from_lists
+from .protocols import Rows
 from .records import (Video, check_paths, check_unique, read_lines,
                       video_path)
 
@@ -121,7 +122,19 @@ def import_release(root: Path, dataset: str, pattern: Optional[str],
             raise UserError(f'--import {root}: no folder {name}/ there; give '
                             f'the folder that holds {_LISTS}/ and {_LABELS}/')
     classes = published_lists(dataset)
-    warnings, sources = _check_labels(root / _LABELS, dataset, classes)
+    warnings, sources = [], []
+    for ours, name in RELEASES[dataset].labels.items():
+        path = root / _LABELS / name
+        if not path.is_file():
+            warnings.append(f'{path} is missing; its names were not compared')
+            continue
+        sources.append(path)
+        for label, (name, own) in enumerate(zip_longest(
+                read_class_list(path), classes[ours], fillvalue='')):
+            if name.split() != own.split():
+                raise UserError(f'{path}: id {label} is {name!r}, but {own!r} '
+                                f'in data_splits/{dataset}/{ours}; give the '
+                                'released file')
     videos: Dict[str, List[Video]] = {}
     lists: Dict[str, Rows] = {}
     for item in RELEASES[dataset].lists:
@@ -129,42 +142,22 @@ def import_release(root: Path, dataset: str, pattern: Optional[str],
         sources.append(path)
         index = ClassIndex(classes[item.classes], item.classes)
         videos[item.name] = _read_list(path, dataset, index)
-        phrases = _repeated(videos[item.name], item.part)
-        phrases += _too_few(path, videos[item.name], item, index.names)
+        phrases = _oddities(path, videos[item.name], item, index)
         odd = misnamed(videos[item.name], dataset, index)
-        phrases += _told(odd, index, fix_labels)
+        if odd:
+            pairs = sorted({f'{class_text(index, label)} as '
+                            f'{index.names[video.label]!r}'
+                            for video, label in odd.items()})
+            phrases.append(
+                f'{len(odd)} videos are labelled otherwise than they are '
+                f'named ({", ".join(pairs[:5])}); ' + (
+                    'relabelled by --fix-labels' if fix_labels else
+                    'kept as released; --fix-labels goes by the names'))
         warnings += [f'{path}: {phrase}' for phrase in phrases]
         lists[item.name] = _rows(videos[item.name], odd, index.names, pattern,
                                  fix_labels)
     _check_leaks(RELEASES[dataset].lists, videos)
     return Imported(lists, sources, warnings)
-
-
-def _check_labels(folder: Path, dataset: str, classes: Dict[str, List[str]]
-                  ) -> Tuple[List[str], List[Path]]:
-    """Compare the released class lists with ours."""
-    warnings = []
-    released = {}
-    paths = {ours: folder / name
-             for ours, name in RELEASES[dataset].labels.items()}
-    for ours, path in paths.items():
-        if path.is_file():
-            released[ours] = read_class_list(path)
-        else:
-            warnings.append(f'{path} is missing; its names were not compared')
-    if {'base_classes.txt', 'novel_classes.txt'} <= set(released):
-        from_lists(classes['classes.txt'], released['base_classes.txt'],
-                   released['novel_classes.txt'], str(folder))
-    for ours, names in released.items():
-        if len(names) != len(classes[ours]):
-            raise UserError(f'{paths[ours]}: {len(names)} classes, expected '
-                            f'{len(classes[ours])} as in {ours}')
-        for label, (name, own) in enumerate(zip(names, classes[ours])):
-            if name.split() != own.split():
-                raise UserError(f'{paths[ours]}: id {label} is {name!r}, but '
-                                f'{own!r} in data_splits/{dataset}/{ours}; '
-                                'give the released file')
-    return warnings, [paths[ours] for ours in released]
 
 
 def _read_list(path: Path, dataset: str, index: ClassIndex) -> List[Video]:
@@ -187,42 +180,32 @@ def _read_list(path: Path, dataset: str, index: ClassIndex) -> List[Video]:
     return videos
 
 
-def _repeated(videos: List[Video], part: str) -> List[str]:
+def _oddities(path: Path, videos: List[Video], item: ReleasedList,
+              index: ClassIndex) -> List[str]:
+    """Phrases for what is odd; errors for what cannot be the right list."""
+    phrases, repeated = [], []
     first: Dict[str, Video] = {}
-    repeated = []
     for video in videos:
         other = first.setdefault(video.key, video)
         if other.label != video.label:
-            check_unique([other, video], part, {})  # raises
+            check_unique([other, video], item.part, {})  # raises
         if other is not video:
             repeated.append(video.key)
-    return [f'{len(repeated)} videos are repeated, {repeated[0]!r} for one; '
-            'kept as released'] if repeated else []
-
-
-def _too_few(path: Path, videos: List[Video], item: ReleasedList,
-             names: List[str]) -> List[str]:
+    if repeated:
+        phrases.append(f'{len(repeated)} videos are repeated, '
+                       f'{repeated[0]!r} for one; kept as released')
     counts = Counter(video.label for video in videos)
     if item.shots and max(counts.values()) != item.shots:
         raise UserError(f'{path}: up to {max(counts.values())} videos of a '
                         f'class, expected {item.shots}; is this the list of '
                         'another protocol?')
     least = item.shots or 1
-    fewer = [k for k in range(len(names)) if counts[k] < least]
-    return [f'{len(fewer)} classes have fewer than {least} videos, '
-            f'{names[fewer[0]]!r} ({counts[fewer[0]]}) for one'
-            ] if fewer else []
-
-
-def _told(odd: Dict[Video, int], index: ClassIndex,
-          fix_labels: bool) -> List[str]:
-    pairs = sorted({f'{class_text(index, label)} as '
-                    f'{index.names[video.label]!r}'
-                    for video, label in odd.items()})
-    does = ('relabelled by --fix-labels' if fix_labels else
-            'kept as released; --fix-labels goes by the names')
-    return [f'{len(odd)} videos are labelled otherwise than they are named '
-            f'({", ".join(pairs[:5])}); {does}'] if odd else []
+    fewer = [k for k in range(len(index.names)) if counts[k] < least]
+    if fewer:
+        phrases.append(f'{len(fewer)} classes have fewer than {least} videos, '
+                       f'{index.names[fewer[0]]!r} ({counts[fewer[0]]}) for '
+                       'one')
+    return phrases
 
 
 def _check_leaks(items: List[ReleasedList],
