@@ -1,0 +1,189 @@
+"""``vifi-clip``: its commands, their help, what they load and how they end."""
+import os
+import re
+import subprocess
+import sys
+from types import ModuleType
+
+import pytest
+from commands import refused, vifi
+from tools_world import REPO
+
+from projects.vifi_clip.errors import UserError
+from projects.vifi_clip.version import __version__
+from projects.vifi_clip_tools.cli.commands import COMMANDS, Command
+from projects.vifi_clip_tools.cli.environment import prepare
+
+SCRIPTS = ['dist_train.sh', 'dist_test.sh', 'slurm_train.sh', 'slurm_test.sh']
+
+
+@pytest.fixture(autouse=True)
+def _width(monkeypatch):
+    monkeypatch.setenv('COLUMNS', '80')
+
+
+def test_overview(capsys):
+    assert vifi('--help') == 0
+    text = capsys.readouterr().out
+    rows = re.findall(r'^  ([a-z-]+) {2,}\S.*$', text, re.M)
+    assert [row for row in rows if row in COMMANDS] == list(COMMANDS)
+    assert set(re.findall(r'^\S.*', text, re.M)) >= {
+        c.group for c in COMMANDS.values()}
+    assert max(map(len, text.splitlines())) <= 79
+    for code in '0', '1', '2', '130', '141':
+        assert re.search(rf'^  {code} +\w', text, re.M)
+
+
+def test_version_and_root(capsys):
+    assert vifi('--version') == vifi('--root') == 0
+    assert capsys.readouterr().out == (
+        f'vifi-clip {__version__}\n{REPO.resolve()}\n')
+
+
+@pytest.mark.parametrize('word, near', [
+    ('trian', "'train'"), ('mini_world', "'mini-world'"), ('--hepl', ''),
+    ('zzz', ''), ('', '')])
+def test_unknown_command(capsys, word, near):
+    said = refused(capsys, word, names=[repr(word), near])
+    assert said.count('\n') == 1 and bool(near) == ('did you mean' in said)
+
+
+@pytest.mark.parametrize('name', COMMANDS)
+def test_help_of_a_command(capsys, name):
+    assert vifi(name, '--help') == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f'usage: vifi-clip {name} ')
+    examples = text[text.lower().index('\nexample'):]
+    assert f'vifi-clip {name}' in examples
+    assert max(map(len, text.splitlines())) <= 80
+    refused(capsys, name, '--no-such-option', names=f'vifi-clip {name}: ')
+
+
+@pytest.mark.parametrize('script', SCRIPTS)
+def test_scripts_show_their_usage(script):
+    result = subprocess.run(['bash', REPO / 'tools' / script],
+                            capture_output=True, text=True, timeout=60)
+    assert result.returncode == 2
+    assert f'{script} ' in result.stderr and 'nvironment' in result.stderr
+
+
+@pytest.fixture
+def command(monkeypatch):
+    """Function of a function: run it as a command; the exit code."""
+
+    def call(run) -> int:
+        module = ModuleType('projects.vifi_clip_tools.fake')
+        module.parse_args, module.run = lambda argv: argv, run
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        monkeypatch.setitem(COMMANDS, 'fake', Command('', '', 'fake'))
+        return vifi('fake', 'a')
+
+    return call
+
+
+def _raise(error):
+    raise error
+
+
+@pytest.mark.parametrize('run, code, said', [
+    (lambda options: None, 0, ''), (lambda options: 1, 1, ''),
+    (lambda options: open('/not/there'), 2, "error: [Errno 2] No such file "
+     "or directory: '/not/there'\n"),
+    (lambda options: {}['no key'], 2, 'error: no key\n'),
+    (lambda options: _raise(UserError('mend it')), 2, 'error: mend it\n'),
+    (lambda options: _raise(RuntimeError(
+        'Traceback ...\nprojects.vifi_clip.errors.UserError: bad')), None, ''),
+    (lambda options: _raise(KeyboardInterrupt), 130, '\ninterrupted\n')])
+def test_exit_codes(command, capsys, run, code, said):
+    if code is None:  # a fault of ours keeps its traceback
+        with pytest.raises(RuntimeError):
+            command(run)
+        return
+    assert command(run) == code and capsys.readouterr().err == said
+
+
+def test_traceback_on_demand(command, monkeypatch):
+    monkeypatch.setenv('VIFI_TRACEBACK', '1')
+    with pytest.raises(FileNotFoundError):
+        command(lambda options: open('/not/there'))
+
+
+def test_an_error_is_said_by_the_first_process(command, monkeypatch, capsys):
+    monkeypatch.setenv('RANK', '1')
+    assert command(lambda options: open('/not/there')) == 2
+    assert not capsys.readouterr().err
+
+
+def test_a_pipe_of_our_own_is_no_closed_output(command):
+    read, write = os.pipe()
+    os.close(read)
+    with pytest.raises(BrokenPipeError):
+        command(lambda options: os.write(write, b'x'))
+    os.close(write)
+
+
+@pytest.mark.parametrize('unbuffered', ['', '1'])
+def test_closed_output(unbuffered):
+    read, write = os.pipe()
+    os.close(read)  # as head -0
+    done = subprocess.run(
+        [sys.executable, '-m', 'projects.vifi_clip_tools', '--help'],
+        stdout=write, stderr=subprocess.PIPE, timeout=60, cwd=REPO,
+        env=dict(os.environ, PYTHONUNBUFFERED=unbuffered))
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, b'')
+
+
+_START = '''
+import ctypes, os, resource, sys
+from projects.vifi_clip_tools.cli.main import main
+from projects.vifi_clip_tools.cli.environment import prepare
+
+def faults():
+    """Pages that 20 large blocks, each freed at once, cost anew."""
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype = ctypes.c_void_p
+    libc.malloc.argtypes = libc.free.argtypes = [ctypes.c_size_t]
+    libc.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        block = libc.malloc(2**26)
+        libc.memset(block, 1, 2**26)
+        libc.free(block)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+for argv in ['--help'], ['train', '--help'], ['predict', '--help']:
+    try:
+        main(argv)
+    except SystemExit:
+        pass
+heavy = {'numpy', 'torch', 'mmengine', 'mmaction', 'projects.vifi_clip'}
+plain = faults()
+prepare()
+print('HEAVY', *sorted(heavy & set(sys.modules)), 'FAULTS', plain, faults())
+'''
+
+
+def test_a_start_without_what_is_heavy():
+    """Help loads no torch, and freed memory is kept from then on."""
+    environ = {name: value for name, value in os.environ.items()
+               if not name.startswith(('MALLOC_', 'GLIBC_'))}
+    done = subprocess.run([sys.executable, '-c', _START], cwd=REPO, text=True,
+                          capture_output=True, timeout=60, env=environ)
+    heavy, plain, ours = re.search(r'HEAVY(.*) FAULTS (\d+) (\d+)',
+                                   done.stdout).groups()
+    assert not heavy, done.stderr
+    if 'glibc' in (os.confstr('CS_GNU_LIBC_VERSION') or ''):
+        # 20 blocks are touched anew, or the first one only
+        assert int(plain) > 10 * int(ours)
+
+
+@pytest.mark.parametrize('given, added', [
+    (dict(MALLOC_TOP_PAD_='1'), {'OMP_WAIT_POLICY'}),
+    (dict(GLIBC_TUNABLES='glibc.malloc.trim=3', OMP_WAIT_POLICY='ACTIVE'),
+     set())])
+def test_what_the_user_set_stays(given, added):
+    environ = dict(given)
+    prepare(environ)
+    assert set(environ) - set(given) == added
+    assert all(environ[name] == value for name, value in given.items())

@@ -1,0 +1,189 @@
+"""One step of a longer job: a process with a log and a result."""
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from projects.vifi_clip.errors import UserError
+from projects.vifi_clip_tools.cli.processes import (Step, ended_by_signals,
+                                                    run_step)
+
+
+def _wait_for(answer, seconds: float = 20.):
+    """What a function returns as soon as that is true."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := answer():
+            return found
+        time.sleep(0.02)
+    raise AssertionError('it does not come')
+
+
+def _gone(pid: str) -> bool:
+    """Whether a process has ended; a zombie has."""
+    try:
+        state = Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2]
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return state.split()[0] in 'ZX'
+
+
+@pytest.fixture
+def finish(tmp_path):
+    """Function of what a step does: its result."""
+
+    def call(main, argv=(), **kwargs):
+        step = Step('step', main, argv, str(tmp_path / 'new/log'), **kwargs)
+        while step.running(0.05):
+            pass
+        return step.finish()
+
+    return call
+
+
+def test_result_and_log(finish, tmp_path, capfd, monkeypatch):
+    monkeypatch.setenv('KEPT', 'as it is')
+    threads = torch.get_num_threads()
+
+    def main(argv):
+        print('from Python', *argv)
+        os.system('echo from a shell')
+        print('to stderr', file=sys.stderr)
+        return os.environ['KEPT'], torch.get_num_threads(), os.getpid()
+
+    kept, of_step, pid = finish(main, ['1', '2'], threads=threads + 2,
+                                environ=dict(KEPT='other'))
+    assert pid != os.getpid() and sorted(
+        (tmp_path / 'new/log').read_text().splitlines()) == [
+            'from Python 1 2', 'from a shell', 'to stderr']
+    assert capfd.readouterr() == ('', '')
+    assert (kept, of_step) == ('other', threads + 2)
+    assert os.environ['KEPT'] == 'as it is'
+    assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize('result', ['x' * 10**6, None, 0])
+def test_large_and_empty_results(finish, result):
+    """A pipe holds 64 KiB: the result is taken before the end is awaited."""
+    assert finish(lambda argv: result) == result
+
+
+def test_failure_has_the_end_of_the_log(tmp_path):
+    def main(argv):
+        for i in range(100):
+            print(f'line {i}.')
+        raise ValueError('the reason')
+
+    log = tmp_path / 'step.log'
+    with pytest.raises(UserError) as caught:
+        run_step('counting', main, [], str(log))
+    said = str(caught.value)
+    assert 'ValueError: the reason' in said and 'line 99.' in said
+    assert 'line 50.' not in said and 'line 50.' in log.read_text()
+    assert str(log) in said
+
+
+@pytest.mark.parametrize('end, said', [
+    (lambda argv: sys.exit('bad option'), 'failed'),
+    (lambda argv: os._exit(7), 'failed'),
+    (lambda argv: lambda: 'no pickle', 'failed'),
+    (lambda argv: os.kill(os.getpid(), signal.SIGKILL), 'SIGKILL')])
+def test_ends_without_a_result_are_failures(finish, end, said):
+    with pytest.raises(UserError, match=said):
+        finish(end)
+
+
+def test_progress(tmp_path):
+    step = Step('s', lambda argv: None, [], str(tmp_path / 'log'))
+    step.finish()
+    assert step.progress() == 'starting' and not step.killed
+    (tmp_path / 'log').write_text(
+        'x Epoch(train)  [1][10/47]  lr: 1e-3  eta: 0:09:02  loss: 2\n'
+        'x Epoch(train)  [3][20/47]  lr: 1e-3  eta: 0:01:02  loss: 1\n'
+        'something else\n')
+    assert step.progress() == 'train [3][20/47], 0:01:02 left'
+    with open(step.log_file, 'a') as file:
+        file.write('x Epoch(val) [3][9/9]    acc/top1: 0.5\n')
+    assert step.progress() == 'val [3][9/9]'
+
+
+@pytest.fixture
+def long(tmp_path):
+    """A step with a data worker and a launcher, which would go on for a
+    minute; and a function that waits for their numbers."""
+
+    def main(argv):
+        worker = os.fork()
+        if not worker:
+            time.sleep(60)
+            os._exit(0)
+        shell = subprocess.Popen(['bash', '-c', 'sleep 60; true'])
+        part = tmp_path / 'part'
+        part.write_text(f'{os.getpid()} {worker} {shell.pid}')
+        os.replace(part, tmp_path / 'pids')
+        time.sleep(60)
+
+    pids = tmp_path / 'pids'
+    return main, lambda: _wait_for(
+        lambda: pids.exists() and pids.read_text().split())
+
+
+def test_stop_ends_all_its_processes(tmp_path, long):
+    main, pids = long
+    step = Step('s', main, [], str(tmp_path / 'log'))
+    numbers = pids()
+    assert step.running(0)
+    step.stop()
+    assert len(numbers) == 3
+    for number in numbers:
+        _wait_for(lambda: _gone(number))
+    step.stop()  # twice does no harm
+    assert not step.running(0)
+    early = Step('s', lambda argv: time.sleep(60), [], str(tmp_path / 'log'))
+    early.stop()  # before it has begun
+    assert _gone(str(early.process.pid))
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM,
+                                    signal.SIGHUP])
+def test_an_interrupted_tool_leaves_nothing_behind(tmp_path, long, number):
+    main, pids = long
+
+    def tool():
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever started pytest
+        run_step('long', main, [], str(tmp_path / 'log'))
+
+    process = multiprocessing.get_context('fork').Process(target=tool)
+    process.start()
+    try:
+        numbers = pids()
+        os.kill(process.pid, number)
+        process.join(20)
+        assert process.exitcode == (1 if number == signal.SIGINT else
+                                    128 + number)
+        for one in numbers:
+            _wait_for(lambda: _gone(one))
+    finally:
+        process.kill()
+        process.join()
+
+
+def test_ignored_signals_stay_ignored():
+    before = [signal.getsignal(n) for n in (signal.SIGHUP, signal.SIGTERM)]
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with ended_by_signals():
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+            with pytest.raises(SystemExit) as caught:
+                signal.raise_signal(signal.SIGTERM)
+            assert caught.value.code == 143
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+        assert signal.getsignal(signal.SIGTERM) == before[1]
+    finally:
+        signal.signal(signal.SIGHUP, before[0])
