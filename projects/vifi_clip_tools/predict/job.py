@@ -34,11 +34,11 @@ def predict(options: Options) -> int:
         UserError: Not a single video could be read.
     """
     rank, world = join_processes()
-    labels = None if options.labels is None else read_labels(options.labels)
-    views = parse_views(options.num_views)
     if options.out:
         check_out(options.out, options.overwrite,
                   {'--list': options.list, '--labels': options.labels})
+    labels = None if options.labels is None else read_labels(options.labels)
+    views = parse_views(options.num_views)
     videos = _videos(options, world)
     pictures = Pictures(options, videos)
     if not (options.out and os.path.exists(options.out)):

@@ -5,9 +5,9 @@ import os
 
 import pytest
 
-from projects.vifi_clip_tools.predict.results_file import (PredictionFile,
+from projects.vifi_clip_tools.predict.lines import Lines
+from projects.vifi_clip_tools.predict.results_file import (ResultsFile,
                                                            meta_path)
-from projects.vifi_clip_tools.predict.predict_lines import Lines
 
 RECORD = dict(version='1', weights='abc', labels=['p', 'q'], topk=2)
 NAMES = ['a.mp4', 'line\nend, "b".mp4', os.fsdecode(b'\xff.mp4'), 'd.mp4',
@@ -20,7 +20,7 @@ def result(name, score=.75) -> dict:
 
 
 def bad(name) -> dict:
-    return dict(video=name, error=f'{name} cannot be read: no\n frames')
+    return dict(video=name, error='no frames')
 
 
 @pytest.fixture(params=['.jsonl', '.csv'])
@@ -28,10 +28,10 @@ def out(request, tmp_path) -> str:
     return str(tmp_path / f'r{request.param}')
 
 
-def fill(out, results, record=RECORD, **kwargs) -> PredictionFile:
+def fill(out, results, record=RECORD, overwrite=False) -> ResultsFile:
     """One run, stopped before the end."""
-    with PredictionFile(out, 2) as file:
-        file.prepare(record, kwargs.pop('overwrite', False))
+    with ResultsFile(out, 2) as file:
+        file.prepare(record, overwrite)
         with file.writer(0, 1) as writer:
             for one in results:
                 writer.add(one)
@@ -52,7 +52,7 @@ def rows(out) -> list:
 
 
 def test_lines_are_on_disk_at_once(out):
-    with PredictionFile(out, 2) as file:
+    with ResultsFile(out, 2) as file:
         assert file.prepare(RECORD, False) is False
         with file.writer(0, 1) as writer:
             for i, name in enumerate(NAMES):
@@ -65,15 +65,16 @@ def test_lines_are_on_disk_at_once(out):
 
 def test_failed_videos_are_tried_again_in_their_places(out):
     fill(out, [result(NAMES[0]), bad(NAMES[1]), result(NAMES[2])])
-    with PredictionFile(out, 2) as file:
+    with ResultsFile(out, 2) as file:
         assert file.prepare(RECORD, False) is True
         assert file.done() == {NAMES[0], NAMES[2]}
         with file.writer(0, 1) as writer:
             writer.add(result(NAMES[1]))
             writer.add(bad(NAMES[3]))
         assert file.merge(NAMES[:4]) == [(NAMES[3], 'no frames')]
-    assert [row[0] for row in rows(out)] == NAMES[:4]
-    assert [row[1] for row in rows(out)] == ['', '', '', 'no frames']
+    assert [row[:2] for row in rows(out)] == [
+        (NAMES[0], ''), (NAMES[1], ''), (NAMES[2], ''),
+        (NAMES[3], 'no frames')]
 
 
 def test_any_cut_loses_one_line_at_most(out):
@@ -81,13 +82,13 @@ def test_any_cut_loses_one_line_at_most(out):
     fill(out, [result(name) for name in NAMES])
     with open(out, 'rb') as file:
         whole = file.read()
-    ends = [place.end for place in PredictionFile(out, 2).lines.places(out)]
+    ends = [place.end for place in ResultsFile(out, 2).lines.places(out)]
     assert len(ends) == len(NAMES) and ends[-1] == len(whole)
     for size in range(len(whole) + 1):
         with open(out, 'wb') as file:
             file.write(whole[:size])
         kept = sum(end <= size for end in ends)
-        with PredictionFile(out, 2) as again:
+        with ResultsFile(out, 2) as again:
             again.prepare(RECORD, False)
             assert again.done() == set(NAMES[:kept])
         with open(out, 'rb') as file:  # and the next line stands alone
@@ -96,79 +97,69 @@ def test_any_cut_loses_one_line_at_most(out):
 
 
 def test_parts_of_processes(out):
-    with PredictionFile(out, 2) as file:
+    """A result wins over an error and comes once; nothing else is left."""
+    with ResultsFile(out, 2) as file:
         file.prepare(RECORD, False)
-        for rank in range(3):
-            with file.writer(rank, 3) as writer:
-                for name in NAMES[rank::3]:
-                    writer.add(result(name))
+        for rank, lines in enumerate([[bad('a'), result('b')],
+                                      [result('a', .6)],
+                                      [result('a', .7)], [bad('a')]]):
+            with file.writer(rank, 4) as writer:
+                for one in lines:
+                    writer.add(one)
         assert rows(out) == []
-        assert file.merge(NAMES) == []
-    assert [row[0] for row in rows(out)] == NAMES
+        assert file.merge(['b', 'a', 'c']) == []
+    assert rows(out) == [('b', '', '0.750000'), ('a', '', '0.600000')]
     assert sorted(os.listdir(os.path.dirname(out))) == sorted(
         os.path.basename(p) for p in (out, meta_path(out)))
-
-
-def test_a_result_wins_over_an_error_and_comes_once(out):
-    with PredictionFile(out, 2) as file:
-        file.prepare(RECORD, False)
-        for rank, one in enumerate([bad('a'), result('a', .6),
-                                    result('a', .7), bad('a')]):
-            with file.writer(rank, 4) as writer:
-                writer.add(one)
-        assert file.merge(['a', 'b']) == []
-    assert rows(out) == [('a', '', '0.600000')]
 
 
 def test_other_videos_stay(out):
     """More videos may be added to a file; those that were there come first.
     """
     fill(out, [result('z'), result('y')])
-    file = fill(out, [result('a')])
-    file.merge(['a', 'y'])
+    fill(out, [result('a')]).merge(['a', 'y'])
     assert [row[0] for row in rows(out)] == ['z', 'a', 'y']
 
 
-@pytest.mark.parametrize('change, said', [
-    (dict(labels=['p', 'r']), 'other labels'),
-    (dict(weights='abd'), 'other weights'),
-    (dict(topk=3), 'topk 2 there and 3 here'),
-    (dict(num_views=4), 'num_views None there and 4 here')])
-def test_other_settings_are_refused(out, change, said):
+@pytest.mark.parametrize('name, value', [
+    ('labels', ['p', 'r']), ('weights', 'abd'), ('topk', 3),
+    ('num_views', 4)])
+def test_other_settings_are_refused(out, name, value):
     fill(out, [result('a')])
     before = rows(out)
-    with pytest.raises(ValueError, match=f'{said}.*--overwrite'):
-        fill(out, [], dict(RECORD, **change))
+    with pytest.raises(ValueError, match=f'{name}.*--overwrite'):
+        fill(out, [], {**RECORD, name: value})
     assert rows(out) == before
     fill(out, [result('b')], dict(RECORD, version='2'))  # a note
-    fill(out, [result('c')], dict(RECORD, **change), overwrite=True)
+    fill(out, [result('c')], {**RECORD, name: value}, overwrite=True)
     assert [row[0] for row in rows(out)] == ['c']
 
 
-def test_foreign_files_are_left_alone(out):
-    with open(out, 'w') as file:
-        file.write('my notes\n')
-    with pytest.raises(ValueError, match='exists and is no unfinished work'):
+@pytest.mark.parametrize('line', [
+    'and, more', '{"video": ["a"], "label": "p", "scores": [1.0]}',
+    '{"video": "a"}', '{"video": "a", "scores": []}',
+    '{"video": "a", "scores": ["x"]}', '{"video": "a", "error": null}',
+    '{"video": "a", "error": ""}'])
+def test_damaged_lines(out, line):
+    fill(out, [result('b')])
+    with open(out, 'rb') as file:
+        good = file.read()
+    content = f'{line}\n'.encode() + good
+    with open(out, 'wb') as file:
+        file.write(content)
+    with pytest.raises(ValueError, match='line 1'):
         fill(out, [])
-    with open(meta_path(out), 'w') as file:
-        file.write('{"half')
-    with pytest.raises(ValueError, match='meta.json is damaged'):
-        fill(out, [])
-    with open(meta_path(out), 'w') as file:
-        json.dump(RECORD, file)
-    with open(out, 'a') as file:
-        file.write('and, more\n')
-    with pytest.raises(ValueError, match='line 1, is no prediction'):
-        fill(out, [])
-    with open(out) as file:
-        assert file.read() == 'my notes\nand, more\n'
+    with open(out, 'rb') as file:
+        assert file.read() == content
 
 
 def test_two_at_a_time_are_refused(out):
-    with PredictionFile(out, 2) as file:
+    with ResultsFile(out, 2) as file:
         file.prepare(RECORD, False)
+        file.keep_stems({NAMES[2]: 'x', 'größe': 'y'})
+        assert file.stems() == {NAMES[2]: 'x', 'größe': 'y'}
         for overwrite in False, True:
-            with pytest.raises(ValueError, match='another process is writ'):
+            with pytest.raises(ValueError, match='another process'):
                 fill(out, [], overwrite=overwrite)
         with file.writer(0, 1) as writer:
             writer.add(result('a'))
@@ -189,7 +180,7 @@ def test_columns_and_numbers():
                          scores=[.333333, .666667])
 
 
-def test_a_hundred_thousand_videos(tmp_path):
+def test_many_videos(tmp_path):
     """Memory is of names, not of results."""
     import tracemalloc
     out = str(tmp_path / 'r.jsonl')
@@ -197,7 +188,7 @@ def test_a_hundred_thousand_videos(tmp_path):
     labels = [f'a label of some length {i}' for i in range(20)]
     line = Lines(False, 20).encode(dict(
         video='NAME', label=labels[0], labels=labels, scores=[.05] * 20))
-    with PredictionFile(out, 20) as file:
+    with ResultsFile(out, 20) as file:
         file.prepare(RECORD, False)
         for rank in range(2):
             with open(f'{out}.part{rank}', 'wb') as part:

@@ -4,7 +4,6 @@ import json
 import os
 import warnings
 from fractions import Fraction
-from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -12,6 +11,7 @@ import pytest
 from helpers import coded_frame, read_index, write_mp4
 from PIL import Image
 
+from projects.vifi_clip_tools.predict.command import parse_args
 from projects.vifi_clip_tools.predict.pictures import Pictures, target_stems
 from projects.vifi_clip_tools.predict.video import (draw_panel, labelled,
                                                     save_video)
@@ -205,32 +205,35 @@ def test_names_do_not_collide():
     assert not any('/' in stem for stem in found)
 
 
-def arguments(**given) -> SimpleNamespace:
-    return SimpleNamespace(**{**dict(save_video=None, timeline=None,
-                                     window=2., stride=1., threshold=None),
-                              **given})
+def test_stems_go_on():
+    before = {'gone/x.mp4': 'x', 'b/X.mp4': 'X-3'}
+    assert target_stems(inputs('a/x.mp4', 'c/x-2.mp4', 'b/X.mp4'),
+                        before) == {
+        **before, 'a/x.mp4': 'x-4', 'c/x-2.mp4': 'x-2'}
 
 
 def test_nothing_is_written_over(tmp_path):
-    source = tmp_path / 'a.mp4'
+    source, out = tmp_path / 'a.mp4', tmp_path / 'out'
     source.touch()
     videos = inputs(str(source))
-    out = tmp_path / 'out'
-    pictures = Pictures(arguments(save_video=str(out), timeline=str(out)),
-                        videos)
-    pictures.check(videos, False)
+
+    def pictures(folder, *more) -> Pictures:
+        return Pictures(parse_args(
+            [str(source), '--save-video', str(folder), *more]), videos)
+
+    both = '--timeline', str(out)
+    pictures(out, *both).check(videos)
     for name in 'a.mp4', 'a.png', 'a.json':
         (out / name).touch()
-        with pytest.raises(ValueError, match=f'{name} exists.*--overwrite'):
-            pictures.check(videos, False)
-        pictures.check(videos, True)
+        with pytest.raises(ValueError, match=f'{name}.*--overwrite'):
+            pictures(out, *both).check(videos)
+        pictures(out, *both, '--overwrite').check(videos)
         (out / name).unlink()
     # a video that is to be read, even through a link
     (tmp_path / 'link').symlink_to(tmp_path)
     for folder in tmp_path, tmp_path / 'link':
-        with pytest.raises(ValueError, match='is to be read'):
-            Pictures(arguments(save_video=str(folder)), videos).check(
-                videos, True)
+        with pytest.raises(ValueError, match='to be read'):
+            pictures(folder, '--overwrite').check(videos)
 
 
 TIMES = np.arange(1, 20.)

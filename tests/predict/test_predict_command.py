@@ -1,0 +1,282 @@
+"""Prediction on videos of one's own, and work that goes on."""
+import csv
+import io
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from commands import refused, vifi
+from helpers import write_mp4
+
+from projects.vifi_clip_tools.predict.results_file import Writer
+
+MODEL = ['--config', 'small_world', '--device', 'cpu']
+
+
+@pytest.fixture(scope='session')
+def made(tmp_path_factory) -> Path:
+    """Three videos in two folders, a list of classes, and no video."""
+    folder = tmp_path_factory.mktemp('videos')
+    for i, name in enumerate(['a/x.mp4', 'b/x.mp4', 'b/y.mp4']):
+        (folder / name).parent.mkdir(exist_ok=True)
+        write_mp4(folder / name, 8 + i, (64, 64))
+    (folder / 'classes.txt').write_text('one\ntwo\n')
+    (folder / 'empty.mp4').touch()
+    return folder
+
+
+@pytest.fixture
+def folder(made, tmp_path, monkeypatch) -> Path:
+    """A copy of them, which is the working directory."""
+    monkeypatch.chdir(shutil.copytree(made, tmp_path / 'w'))
+    return tmp_path / 'w'
+
+
+def predict(*argv) -> int:
+    return vifi('predict', *MODEL, *argv)
+
+
+def lines(path) -> list:
+    return [json.loads(line) for line in Path(path).read_text().splitlines()]
+
+
+def names(path) -> list:
+    return [line['video'] for line in lines(path)]
+
+
+def test_scores_of_own_labels(folder, capsys):
+    labels = ['--labels', 'a cat, a dog,' + 'very ' * 15 + 'long label']
+    assert predict('a', 'b/y.mp4', *labels) == 0
+    printed = capsys.readouterr()
+    assert '2 videos, 3 labels, 1 view of 8 frames, on cpu\n' in printed.err
+    assert max(map(len, printed.out.splitlines())) <= 80
+    assert predict('a', 'b/y.mp4', *labels, '--out', 'r.jsonl') == 0
+    results = lines('r.jsonl')
+    assert names('r.jsonl') == ['a/x.mp4', 'b/y.mp4']
+    for result in results:
+        assert result['video'] in printed.out
+        assert len(set(result['labels'])) == 3
+        assert sum(result['scores']) == pytest.approx(1, abs=1e-5)
+        assert result['scores'] == sorted(result['scores'], reverse=True)
+        assert result['label'] == result['labels'][0]
+        for score in result['scores']:
+            assert f'{100 * score:5.1f}%' in printed.out
+
+
+def test_labels_views_precision_and_threshold(folder, capsys):
+    assert predict('b/x.mp4', '--labels', 'classes.txt', '--num-views', '4x3',
+                   '--out', 'a.jsonl') == 0
+    assert '12 views of 8 frames' in capsys.readouterr().err
+    assert set(lines('a.jsonl')[0]['labels']) == {'one', 'two'}
+    for name in 'fp32', 'autocast':
+        assert predict('b/x.mp4', '--topk', '2', '--precision', name, '--out',
+                       f'{name}.jsonl') == 0
+    full, low = (lines(f'{n}.jsonl')[0] for n in ('fp32', 'autocast'))
+    assert len(full['labels']) == 2 and full['scores'] != low['scores']
+    assert low['scores'] == pytest.approx(full['scores'], abs=.05)
+    none = ['b/x.mp4', '--labels', 'a ring, a star', '--threshold', '1']
+    assert predict(*none) == 0
+    assert 'none of these' in capsys.readouterr().out
+    assert predict(*none, '--out', 'r.csv') == 0
+    with open('r.csv', newline='') as file:
+        row, = csv.DictReader(file)
+    assert row['label'] == 'none of these' and row['label_1'] in none[2]
+
+
+@pytest.mark.parametrize('argv, named', [
+    (['absent.mp4'], 'absent.mp4'), (['empty.mp4'], 'empty.mp4'),
+    (['camera:x'], 'camera:0'), (['none'], 'no videos'), ([], 'no videos'),
+    (['a', '--labels', 'a,,b'], '--labels'),
+    (['a', '--labels', 'a,b,a'], "'a'"), (['a', '--labels', 'no.txt'],
+                                          'no.txt'),
+    (['a', '--labels', 'a'], 'no list of classes'),
+    (['a', '--template', 'no place'], '{}'),
+    (['a', '--topk', '0'], '--topk'),
+    (['a', '--batch-size', '0'], '--batch-size'),
+    (['a', '--threshold', '2'], '--threshold'),
+    (['a', '--labels', 'z', '--threshold', '.5'], 'one label'),
+    (['a', '--window', '0'], '--window'), (['a', '--stride', '-1'],
+                                           '--stride'),
+    (['a', '--timeout', 'nan'], '--timeout'),
+    (['a', '--timeout', '1e30'], '--timeout'),
+    (['a', '--max-download', '1e308'], '--max-download'),
+    (['a', '--num-views', '4x5'], '--num-views 4x5'),
+    (['a', '--device', 'cuda:77'], 'cuda:77'), (['--list', 'gone'], 'gone'),
+    (['a', '--out', 'r.txt'], '--out'),
+    (['a', '--out', 'classes.txt/r.csv'], '--out'),
+    (['a', '--out', 'n' * 240 + '.jsonl'], '--out'),
+    (['a', '--out', 'folder.csv'], 'folder.csv.meta.json'),
+    (['a', '--save-video', 'classes.txt'], '--save-video'),
+    (['a', '--save-video', 'a'], '--save-video'),
+    (['a', '--save-video', 'sd', '--overwrite'], 'folder'),
+    (['a', '--timeline', 'classes.txt'], '--timeline'),
+    (['a', 'b', '--timeline', 'one.png'], '--timeline')])
+def test_refused(folder, argv, named, capsys):
+    for name in 'none', 'folder.csv.meta.json', 'sd/x.mp4':
+        Path(name).mkdir(parents=True)
+    said = refused(capsys, 'predict', *MODEL, *argv, names=named)
+    assert 'Traceback' not in said
+
+
+def test_several_processes_need_a_file(monkeypatch, capsys):
+    monkeypatch.setenv('WORLD_SIZE', '2')
+    refused(capsys, 'predict', 'a.mp4', names='--out')
+    refused(capsys, 'predict', '-', '--out', 'r.csv', names='--list')
+
+
+def test_one_bad_video_stops_nothing(folder, capsys):
+    Path('bad.mp4').write_text('text')
+    given = ['b/x.mp4', 'bad.mp4', 'b/y.mp4', '--labels', 'a ring, a star']
+    assert predict(*given) == 1
+    said = capsys.readouterr()
+    assert 'b/y.mp4' in said.out and 'bad.mp4' not in said.out
+    assert '1 of 3 videos' in said.err and 'Invalid data' in said.err
+    for name in 'r.jsonl', 'r.csv':
+        assert predict(*given, '--batch-size', '2', '--out', name) == 1
+        assert '2 of 3 videos' in capsys.readouterr().out
+    one, two, three = lines('r.jsonl')
+    assert two == dict(video='bad.mp4', error=two['error'])
+    assert 'Invalid data' in two['error'] and 'bad.mp4' not in two['error']
+    with open('r.csv', newline='') as file:
+        rows = list(csv.DictReader(file))
+    assert [row['video'] for row in rows] == given[:3]
+    assert rows[1]['error'] == two['error'] and rows[1]['label'] == ''
+    for row, result in (rows[0], one), (rows[2], three):
+        assert row['error'] == '' and row['score'] == row['score_1']
+        assert row['label'] == row['label_1'] == result['label']
+        assert [row['label_1'], row['label_2']] == result['labels']
+        assert [float(row['score_1']), float(row['score_2'])] == (
+            pytest.approx(result['scores'], abs=2e-6))
+
+
+def test_names_and_labels_of_all_kinds(folder):
+    for name in 'a, "b".mp4', 'höhe 視頻.mp4', 'line\nend.mp4', "'=1+1.mp4":
+        Path('odd').mkdir(exist_ok=True)
+        shutil.copy('a/x.mp4', Path('odd', name))
+    labels = ['one, two', 'drei "vier"', 'größe 猫']
+    Path('labels.json').write_text(json.dumps(labels))
+    for name in ['r.csv', 'r.jsonl'] * 2:  # what is there is found again
+        assert predict('odd', '--labels', 'labels.json', '--out', name) == 0
+    expected = sorted(str(path) for path in Path('odd').iterdir())
+    with open('r.csv', newline='', encoding='utf-8') as file:
+        rows = list(csv.DictReader(file))
+    assert [row['video'] for row in rows] == names('r.jsonl') == expected
+    assert {row['label_2'] for row in rows} <= set(labels)
+    assert '視頻' in Path('r.jsonl').read_text(encoding='utf-8')
+
+
+def test_names_of_standard_input_and_lists(folder, monkeypatch, capsys):
+    monkeypatch.setattr(sys, 'stdin', io.StringIO('b/x.mp4\r\n\n'))
+    address = (folder / 'b/y.mp4').as_uri()
+    Path('list').write_text(f'gone.mp4\nhttp://[bad\n{address}\n',
+                            encoding='utf-8-sig')
+    assert predict('a/x.mp4', '-', '--list', 'list', '--out', 'r.jsonl') == 1
+    assert names('r.jsonl') == ['a/x.mp4', 'b/x.mp4', 'gone.mp4',
+                                'http://[bad', address]
+    assert 'No such file' in lines('r.jsonl')[2]['error']
+    assert 'http://[bad: ' in capsys.readouterr().err
+
+
+def test_interrupted(folder, monkeypatch, capsys):
+    """Ctrl-C after two videos: what is done is kept, and said."""
+    add, count = Writer.add, []
+
+    def stop(self, result):
+        if len(count) == 2:
+            raise KeyboardInterrupt
+        count.append(add(self, result))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Writer, 'add', stop)
+        assert predict('a', 'b', '--out', 'r.jsonl') == 130
+    assert 'r.jsonl' in capsys.readouterr().err
+    assert names('r.jsonl') == ['a/x.mp4', 'b/x.mp4']
+    assert predict('a', 'b', '--out', 'r.jsonl') == 0
+    assert '2 of 3 were done before' in capsys.readouterr().err
+    assert names('r.jsonl') == ['a/x.mp4', 'b/x.mp4', 'b/y.mp4']
+    assert sorted(os.listdir()) == ['a', 'b', 'classes.txt', 'empty.mp4',
+                                    'r.jsonl', 'r.jsonl.meta.json']
+
+
+def test_pictures_of_stopped_work(folder, capsys):
+    """Copies keep their names; what is not ours is never replaced."""
+    given = ['--out', 'r.jsonl', '--save-video', 'sd']
+    assert predict('b/x.mp4', *given) == 0
+    first = Path('sd/x.mp4').read_bytes()
+    # another list, in which another video would have been 'x'
+    assert predict('a/x.mp4', 'b/x.mp4', *given) == 0
+    assert '1 of 2 were done before' in capsys.readouterr().err
+    assert Path('sd/x.mp4').read_bytes() == first
+    assert sorted(os.listdir('sd')) == ['x-2.mp4', 'x.mp4']
+    record = json.loads(Path('r.jsonl.meta.json').read_text())
+    assert record['stems'] == {'b/x.mp4': 'x', 'a/x.mp4': 'x-2'}
+    # a copy that is gone is made again, in one line
+    os.remove('sd/x.mp4')
+    assert predict('a/x.mp4', 'b/x.mp4', *given) == 0
+    assert Path('sd/x.mp4').exists()
+    assert names('r.jsonl') == ['a/x.mp4', 'b/x.mp4']
+    # a file of the user where a new copy would be
+    Path('sd/y.mp4').write_text('mine')
+    refused(capsys, 'predict', *MODEL, 'b/x.mp4', 'b/y.mp4', *given,
+            names='sd/y.mp4')
+    assert Path('sd/y.mp4').read_text() == 'mine'
+
+
+def test_other_pictures_are_refused(folder, capsys):
+    for more in [], ['--save-video', 'sd'], ['--timeline', 'tl'], []:
+        argv = ['predict', *MODEL, 'b/x.mp4', '--out', 'r.jsonl', *more]
+        if not more:
+            assert vifi(*argv) == 0
+            continue
+        refused(capsys, *argv, names=[more[0], '--overwrite'])
+        assert not os.listdir(more[1])
+
+
+def test_a_timeline_as_picture_and_numbers(folder):
+    assert predict('b', '--labels', 'a ring, a star', '--window', '.2',
+                   '--timeline', 'tl') == 0
+    assert sorted(os.listdir('tl')) == ['x.json', 'x.png', 'y.json', 'y.png']
+    found = json.loads(Path('tl/x.json').read_text())
+    assert found['video'] == 'b/x.mp4' and found['window'] == .2
+    assert len(found['scores']) == len(found['times']) == 3
+    assert Path('tl/x.png').read_bytes()[:4] == b'\x89PNG'
+
+
+@pytest.mark.parametrize('option', ['--list', '--labels'])
+def test_inputs_are_not_written_over(folder, option, capsys):
+    Path('r.csv').write_text('b/x.mp4\nb/y.mp4\n')
+    os.link('r.csv', 'same.csv')
+    for more in [], ['--overwrite']:
+        refused(capsys, 'predict', *MODEL, 'b/x.mp4', option, 'r.csv',
+                '--out', 'same.csv', *more, names=[option, 'same.csv'])
+    assert Path('r.csv').read_text() == 'b/x.mp4\nb/y.mp4\n'
+
+
+@pytest.mark.parametrize('name, content', [
+    ('r.jsonl', 'my notes\n'), ('r.jsonl.meta.json', '{"my": "notes"}'),
+    ('r.jsonl.meta.json', 'notes'), ('r.jsonl.part0', 'my notes'),
+    ('r.jsonl.part7', '{"video": "mine"}\n')])
+def test_foreign_files(folder, name, content, capsys):
+    Path(name).write_text(content)
+    for more in [], ['--overwrite']:
+        if name != 'r.jsonl' or not more:
+            refused(capsys, 'predict', *MODEL, 'b/x.mp4', '--out', 'r.jsonl',
+                    *more, names=name)
+    assert Path(name).read_text() == content
+
+
+def test_links_and_temporary_files_of_others(folder):
+    Path('real').mkdir()
+    os.symlink('real/r.jsonl', 'r.jsonl')
+    for name in 'r.jsonl.tmp', 'real/r.jsonl.tmp':
+        Path(name).write_text('mine')
+    for _ in range(2):
+        assert predict('b/x.mp4', '--out', 'r.jsonl') == 0
+    assert os.path.islink('r.jsonl') and names('real/r.jsonl') == ['b/x.mp4']
+    for name in 'r.jsonl.tmp', 'real/r.jsonl.tmp':
+        assert Path(name).read_text() == 'mine'
+    assert sorted(os.listdir('real')) == [
+        'r.jsonl', 'r.jsonl.meta.json', 'r.jsonl.tmp']
