@@ -1,0 +1,82 @@
+"""A model from its config and checkpoint."""
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from tiny import model_cfg, tiny_arch
+from tools_world import PIPELINES, PREPROCESSOR
+
+from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
+from projects.vifi_clip.apis.loading import find_device, load_model
+from projects.vifi_clip.checkpoints.files import load_checkpoint
+from projects.vifi_clip.errors import UserError
+
+
+def frozen_config(folder: Path) -> Config:
+    """A model whose towers start from a file of OpenCLIP."""
+    from open_clip.model import CLIP
+    arch = tiny_arch()
+    torch.manual_seed(5)
+    clip = CLIP(**arch)
+    torch.save(clip.state_dict(), folder / 'clip.pt')
+    model = model_cfg(num_frames=4, data_preprocessor=PREPROCESSOR)
+    model['backbone']['pretrained'] = str(folder / 'clip.pt')
+    model['cls_head']['text_classifier']['pretrained'] = str(
+        folder / 'clip.pt')
+    return Config(dict(model=model, val_pipeline=PIPELINES['val'],
+                       test_pipeline=PIPELINES['test'])), clip
+
+
+@pytest.mark.parametrize('checkpoint', [None, 'none'])
+def test_frozen_clip_has_its_weights(checkpoint, tmp_path):
+    """MMAction2's init_recognizer takes ``pretrained`` out of the backbone:
+    without a checkpoint the image tower was random."""
+    config, clip = frozen_config(tmp_path)
+    model, _ = load_model(config, checkpoint, 'cpu')
+    frames = torch.randn(3, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(model.backbone(frames),
+                                   clip.eval().encode_image(frames))
+    assert float(model.cls_head.logit_scale.detach()) == pytest.approx(
+        float(clip.logit_scale.detach()))
+    for name, value in clip.visual.state_dict().items():
+        assert torch.equal(model.backbone.visual.state_dict()[name], value)
+    assert not model.training
+
+
+def test_a_checkpoint_comes_instead_of_pretrained(tmp_path):
+    config, _ = frozen_config(tmp_path)
+    model, _ = load_model(config, None, 'cpu')
+    with torch.no_grad():
+        model.cls_head.logit_scale += 1
+    torch.save(dict(state_dict=model.state_dict()), tmp_path / 'mine.pth')
+    os.remove(tmp_path / 'clip.pt')  # not needed any more
+    other, cfg = load_model(config, str(tmp_path / 'mine.pth'), 'cpu',
+                            class_names=['p', 'q'])
+    assert torch.equal(other.cls_head.logit_scale, model.cls_head.logit_scale)
+    assert other.cls_head.text_classifier.class_names == ['p', 'q']
+    # the caller's config is as it was
+    assert config.model.backbone.pretrained == str(tmp_path / 'clip.pt')
+    assert cfg.model.backbone.pretrained is None
+    with pytest.raises(FileNotFoundError, match='gone.pth'):
+        load_model(config, 'gone.pth', 'cpu')
+    state = load_checkpoint(str(tmp_path / 'mine.pth'))['state_dict']
+    del state['cls_head.logit_scale']
+    torch.save(dict(state_dict=state), tmp_path / 'part.pth')
+    with pytest.raises((ValueError, UserError, RuntimeError),
+                       match='logit_scale'):
+        load_model(config, str(tmp_path / 'part.pth'), 'cpu')
+
+
+def test_wrong_models():
+    with pytest.raises(FileNotFoundError, match='vifi_zero_shott'):
+        load_model('vifi_zero_shott')
+    for device in 'cuda:99', 'banana':
+        with pytest.raises(ValueError, match=f'--device {device} cannot'):
+            find_device(device)
+    assert find_device('cpu') == 'cpu'
+    assert find_device('auto') in ('cpu', 'cuda')
+    with pytest.raises(ValueError, match='labels.*empty'):
+        ViFiCLIPInferencer('small_world', labels=['a', ' '], device='cpu')
