@@ -1,19 +1,17 @@
 """Retrieval from a config to its figures: training, test, two processes."""
 import pickle
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import run_fixtures
 import torch
 from mmengine.config import Config
-from mmengine.logging import MessageHub, MMLogger
-from mmengine.visualization import Visualizer
 from retrieval_world import captioned_loader, write_captioned_world
 from tiny import tiny_arch
-from tools_world import NUM_FRAMES, REPO, start, stop_workers
+from tools_world import NUM_FRAMES, REPO, start
 
-from projects.vifi_clip_tools.run import test, train
+tools = run_fixtures.tools
 
 
 @pytest.fixture(scope='module')
@@ -57,26 +55,6 @@ def write_config(tmp_path, shared):
         return str(path)
 
     return write
-
-
-@pytest.fixture
-def tools(monkeypatch):
-    """``train`` and ``test`` in this process."""
-    monkeypatch.setenv('LOCAL_RANK', '0')
-
-    def fresh(main):
-
-        def call(*args):
-            for kind in MessageHub, MMLogger, Visualizer:
-                kind._instance_dict.clear()
-            try:
-                return main([str(arg) for arg in args])
-            finally:
-                stop_workers()
-
-        return call
-
-    return SimpleNamespace(train=fresh(train.main), test=fresh(test.main))
 
 
 def _ranks(dump: Path) -> list:

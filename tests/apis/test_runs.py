@@ -1,10 +1,10 @@
 """The batch of an optimizer step stays, whatever fits in memory; launchers
 and strategies."""
 import pytest
+import run_fixtures
 import torch
 from mmengine.config import Config
 from mmengine.registry import RUNNERS, STRATEGIES
-from run_fixtures import shared_world  # noqa: F401
 from tools_world import REPO, settings_of
 
 from projects.vifi_clip.apis.runs import (MemoryTrial, accumulate,
@@ -12,6 +12,7 @@ from projects.vifi_clip.apis.runs import (MemoryTrial, accumulate,
                                           prepare_distributed)
 from projects.vifi_clip.errors import UserError
 
+shared_world = run_fixtures.shared_world
 ENTRIES = sorted(p.name for p in (REPO / 'configs').glob('vifi_*.py'))
 
 
@@ -41,7 +42,7 @@ def test_the_first_that_fits():
 
 
 @pytest.fixture
-def cfg(shared_world) -> Config:  # noqa: F811
+def cfg(shared_world) -> Config:
     settings = settings_of(shared_world)
     settings.pop('_base_')
     settings['optim_wrapper']['accumulative_counts'] = 3

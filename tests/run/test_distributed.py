@@ -126,8 +126,9 @@ def test_two_processes_equal_one(world, write_config, tmp_path, monkeypatch,
     torch.testing.assert_close(_scores(tmp_path / 'two.pkl'),
                                _scores(tmp_path / 'one.pkl'))
     for name in '', '_sets':
-        first, second = (json.loads((tmp_path / f'{n}{name}.json').read_text(
-            ))['metrics'] for n in ('one', 'two'))
+        first, second = (
+            json.loads((tmp_path / f'{n}{name}.json').read_text())['metrics']
+            for n in ('one', 'two'))
         assert second == pytest.approx(first) and first
     assert not list(tmp_path.glob('*.part*'))
     assert len(_lines(one)) == len(_lines(two)) == 13

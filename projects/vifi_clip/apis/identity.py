@@ -198,8 +198,3 @@ def _plain(values: Mapping) -> Dict[str, Any]:
 def _absolute(name: Optional[str]) -> Optional[str]:
     """A file by its full path; names of configs and addresses as they are."""
     return osp.abspath(name) if name and osp.isfile(name) else name
-
-
-def identity_of(inferencer, config=None, cfg_options=None, num_views='1',
-                inference=None):  # REBUILD: Identity.of
-    return Identity.of(inferencer, num_views, config, cfg_options, inference)

@@ -31,10 +31,3 @@ def wait_for_all() -> None:
     """Wait until all processes are here."""
     if get_dist_info()[1] > 1:
         distributed.barrier()
-
-
-rank_and_world = join_processes  # REBUILD: until embeddings use the above
-
-
-def barrier(world: int) -> None:  # REBUILD
-    wait_for_all()

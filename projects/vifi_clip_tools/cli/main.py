@@ -76,9 +76,6 @@ def _run_command(name: str, argv: List[str]) -> Optional[int]:
     sys.argv = [f'vifi-clip {name}', *argv]  # argparse names the program by it
     module = importlib.import_module(
         f'projects.vifi_clip_tools.{COMMANDS[name].module}')
-    if not hasattr(module, 'run'):  # REBUILD: until every command has run()
-        module.parse_args()
-        return module.main()
     options = module.parse_args(argv)  # leaves here for --help
     missing = [name for name in _NEEDED if not importlib.util.find_spec(name)]
     if missing:

@@ -249,15 +249,6 @@ def common_options(args: argparse.Namespace) -> Dict[str, Any]:
             for name in ('cfg_options', 'work_dir', 'launcher', 'trust')}
 
 
-def inferencer_from_args(args, **kwargs):  # REBUILD
-    return model_options(args).load(**kwargs)
-
-
-def inferencers_from_args(args, **kwargs):  # REBUILD
-    return [options.load(**kwargs) for options in
-            several_model_options(args, argparse.ArgumentParser())]
-
-
 def quiet_logs() -> None:
     """Send MMEngine's warnings to standard error, and nothing else of it:
     standard output is the command's, for people and for pipes."""

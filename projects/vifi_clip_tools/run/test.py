@@ -56,8 +56,3 @@ def run(options: Options) -> None:
     """Test; the metrics are printed."""
     from .testing import test
     test(options)
-
-
-def main(argv: Optional[Sequence[str]] = None) -> dict:  # REBUILD
-    from .testing import test
-    return test(parse_args(argv))

@@ -72,7 +72,3 @@ def run(options: Options) -> None:
     from projects.vifi_clip.apis.runs import train
     arguments = dict(vars(options))
     train(**arguments.pop('common'), **arguments)
-
-
-def main(argv: Optional[Sequence[str]] = None) -> None:  # REBUILD
-    run(parse_args(argv))
