@@ -114,15 +114,8 @@ def check_class_names(names: Sequence[str],
 
 
 def check_class_name(name: str, place: str) -> None:
-    """Check that a class name can stand in a class list.
-
-    Args:
-        name (str): The name, without surrounding spaces.
-        place (str): Where it stands, for messages.
-
-    Raises:
-        ValueError: If it is empty, or would end a line.
-    """
+    """Raise ValueError if a class name, which stands at a place, is empty or
+    would end a line."""
     if not name:
         raise ValueError(f'{place}: empty class name; give the class a name '
                          'or take the entry out')

@@ -29,12 +29,8 @@ _SAME = dict(VideoReader='DecordInit')  # steps of the same pixels
 
 
 def cache_key(filename: str, root: Optional[str]) -> str:
-    """Return a video's path below the folder of the videos, which may move.
-
-    Args:
-        filename (str): Path as a dataset gives it.
-        root (str, optional): ``data_prefix['video']``.
-    """
+    """Return a video's path below the folder of the videos, which may move
+    (``data_prefix['video']``)."""
     below = filename.removeprefix(osp.join(root, '')) if root else filename
     return posixpath.normpath(below.replace(os.sep, '/'))
 
@@ -54,14 +50,8 @@ def pipeline_identity(pipeline: Sequence[Mapping]) -> List[dict]:
 
 
 class FrameCache:
-    """Reads embeddings by the path of the video.
-
-    Args:
-        folder (str): That ``vifi-clip cache-frames`` wrote.
-
-    Raises:
-        UserError: It holds no cache.
-    """
+    """Reads the embeddings in a folder of ``vifi-clip cache-frames`` by the
+    path of the video. UserError where it holds no cache."""
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
@@ -77,11 +67,7 @@ class FrameCache:
         self._clashes: Dict[str, str] = {}
 
     def check(self, **settings: Any) -> None:
-        """Compare settings.
-
-        Raises:
-            UserError: One differs; the message names all that do.
-        """
+        """Compare settings; a UserError names all that differ."""
 
         def short(value: Any) -> str:
             text = json.dumps(value)
@@ -101,11 +87,7 @@ class FrameCache:
 
     @property
     def places(self) -> Dict[str, Tuple[str, int]]:
-        """File and row by the path of each video.
-
-        Raises:
-            UserError: A file is damaged.
-        """
+        """File and row by the path of each video; read when needed."""
         if self._places is None:
             self._places, sizes = {}, {}
             for path in sorted(Path(self.folder).glob('*.json')):
@@ -122,14 +104,7 @@ class FrameCache:
         return self._places
 
     def check_holds(self, keys: Sequence[str], source: str) -> None:
-        """Check that every video of a list is there.
-
-        Args:
-            keys (Sequence[str]): From :func:`cache_key`.
-            source (str): The list, for the message.
-
-        Raises:
-            UserError: Some are not.
+        """Check that the videos of a list, by :func:`cache_key`, are there.
         """
         absent = [key for key in keys if key not in self.places]
         if absent:
@@ -186,8 +161,7 @@ class FrameCacheWriter:
     Args:
         folder (str): Made if it is not there.
         settings (dict): What the embeddings are made with; ``num_frames``
-            (T), ``embed_dim`` (D) and ``dtype`` (float32 or float16) among
-            them.
+            (T), ``embed_dim`` (D) and ``dtype`` among them.
         ann_file (str): The list, after which the files are named.
         keys (Sequence[str]): From :func:`cache_key`, in order.
         sizes (Sequence[int], optional): Bytes of the videos' files, which
@@ -239,11 +213,7 @@ class FrameCacheWriter:
         self._noted = self.done
 
     def append(self, rows: np.ndarray) -> None:
-        """Write the next videos, [n, T, D].
-
-        Raises:
-            UserError: A value is not finite in the cache's type.
-        """
+        """Write the next videos, [n, T, D]; refuse what is not finite."""
         with np.errstate(over='ignore'):  # told below
             kept = rows.astype(self._rows.dtype)
         good = np.isfinite(kept).all(axis=(1, 2))

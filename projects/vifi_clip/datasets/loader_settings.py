@@ -31,11 +31,9 @@ _LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
 def usable_cores(root: str = '/sys/fs/cgroup') -> int:
-    """Return the number of cores that this process may use.
-
-    It is the smaller of the affinity (Slurm, taskset) and the quota of the
-    control group (containers, mounted at ``root``), rounded up; at least 1.
-    """
+    """Return the number of cores that this process may use: the smaller of
+    its affinity (Slurm, taskset) and the quota of its control group, mounted
+    at ``root``, rounded up."""
     if hasattr(os, 'sched_getaffinity'):
         cores = len(os.sched_getaffinity(0))
     else:  # macOS, Windows
@@ -62,14 +60,8 @@ def _quota(root: Path) -> Optional[float]:
 
 
 def processes_here(environ: Optional[Mapping[str, str]] = None) -> int:
-    """Return the processes of this job on this machine, as its launcher says.
-
-    Args:
-        environ (Mapping[str, str], optional): Defaults to the environment.
-
-    Raises:
-        ValueError: What the launcher says is no whole number from 1.
-    """
+    """Return the processes of this job on this machine, as its launcher says
+    in the environment."""
     environ = os.environ if environ is None else environ
     for name in ('LOCAL_WORLD_SIZE', 'SLURM_NTASKS_PER_NODE',
                  'OMPI_COMM_WORLD_LOCAL_SIZE'):
@@ -84,13 +76,7 @@ def processes_here(environ: Optional[Mapping[str, str]] = None) -> int:
 
 
 def choose_workers(cores: int, processes: int, accelerator: bool) -> int:
-    """Return the data workers of each process; see the module's table.
-
-    Args:
-        cores (int): C.
-        processes (int): P.
-        accelerator (bool): Whether the model runs elsewhere than on them.
-    """
+    """Return the data workers of each process; see the module's table."""
     share = max(1, cores // processes)
     if accelerator:
         return min(max(share - 1, 1), MOST_WORKERS)

@@ -201,12 +201,9 @@ class _PyAVWanted(PyAVDecode):
         if left:  # fewer frames than the container says: as MMAction2 does
             container.seek(0)
             return super().transform(results)
-        results.update(
-            imgs=kept,
-            video_reader=None,
-            original_shape=kept[0].shape[:2],
-            img_shape=kept[0].shape[:2])
-        return results
+        size = kept[0].shape[:2]
+        return dict(results, imgs=kept, video_reader=None,
+                    original_shape=size, img_shape=size)
 
 
 @TRANSFORMS.register_module()
@@ -221,9 +218,8 @@ class RepeatFrames(BaseTransform):
     Stands before FormatShape, which makes the only copy, and before what
     changes each frame in its own way (FrameColorJitter). Everything between
     the reader and this must treat the frames of a clip alike, as MMAction2's
-    crops and flips do. After transforms that give C crops,
-    crop by crop, each crop is repeated on its own. Behind any other reader
-    it does nothing.
+    crops and flips do; each of C crops is repeated on its own. Behind any
+    other reader it does nothing.
 
     Required key is ``imgs`` (C * U frames); modified keys are ``imgs`` (list
     of C * M), and ``crop_bbox`` where ThreeCrop set it.

@@ -102,11 +102,7 @@ class CheckedVideoDataset(VideoDataset):
             self._metainfo['classes'] = self.class_names
 
     def load_data_list(self) -> List[dict]:
-        """Read the annotation list, checking every line.
-
-        Returns:
-            list[dict]: ``filename`` and ``label`` of each video.
-        """
+        """Read ``filename`` and ``label`` of each video, checked."""
         root = self.data_prefix.get('video')
         check_ann_file(self.ann_file)
         if self._on_local_disk():
@@ -152,11 +148,8 @@ class CheckedVideoDataset(VideoDataset):
         return reads_local_files(self.pipeline.transforms)
 
     def set_epoch(self, epoch: int) -> None:
-        """Set the epoch that ``seed`` is combined with.
-
-        Args:
-            epoch (int): Epoch, from 0. Running workers see it too.
-        """
+        """Set the epoch, from 0, that ``seed`` is combined with; running
+        workers see it too."""
         self._epoch.fill_(epoch)
 
     @property
@@ -207,9 +200,6 @@ class CheckedVideoDataset(VideoDataset):
 
     def prepare_data(self, idx: int) -> Any:
         """Run the pipeline on one video.
-
-        Args:
-            idx (int): Index of the video, from 0.
 
         Returns:
             Any: The packed sample. In training None, which makes MMEngine

@@ -68,36 +68,28 @@ def _parse_line(line: str, place: str, delimiter: str,
                 num_classes: Optional[int]) -> Tuple[str, int]:
 
     def fail(problem: str, remedy: str) -> NoReturn:
-        raise ValueError(f'{place}: {problem} in {line!r}; {remedy}')
+        raise ValueError(f'{place}: {problem} in {line[:200]!r}; {remedy}')
 
-    path, separator, label = line.rpartition(delimiter)
-    path, label = path.strip(), label.strip()
-    if not separator:
+    path, _, label = map(str.strip, line.rpartition(delimiter))
+    if delimiter not in line:
         fail('no label', f'write "path{delimiter}label" with a class index '
              f'as label, or set delimiter=... (now {delimiter!r})')
     if not path:
         fail('no path', f'write "path{delimiter}label"')
     # int() would also take '1_0', and digits of other scripts.
-    if not re.fullmatch(r'\+?[0-9]+|-0+', label):
-        fail(f'label {label!r} is not a whole number from 0',
+    if not re.fullmatch(r'\+?[0-9]{1,9}|-0', label):
+        fail('the label is not a whole number from 0 to 999999999',
              'labels are class indices from 0')
     if num_classes is not None and int(label) >= num_classes:
-        fail(
-            f'label {label} is out of range',
-            f'there are {num_classes} classes, so labels are '
-            f'0..{num_classes - 1}; correct the line or the class list')
+        fail(f'label {label} is out of range',
+             f'there are {num_classes} classes, so labels are '
+             f'0..{num_classes - 1}; correct the line or the class list')
     return path, int(label)
 
 
 def check_ann_file(ann_file: str) -> None:
-    """Check that the annotation list is there.
-
-    Args:
-        ann_file (str): The list, joined with ``data_root``.
-
-    Raises:
-        FileNotFoundError: If a local ``ann_file`` is no file.
-    """
+    """Raise FileNotFoundError if a local annotation list (joined with
+    ``data_root``) is not there."""
     if is_local(ann_file) and not osp.isfile(ann_file):
         raise FileNotFoundError(
             f'no annotation file {osp.normpath(ann_file)!r}; '
@@ -107,15 +99,8 @@ def check_ann_file(ann_file: str) -> None:
 
 
 def check_video_root(root: Optional[str]) -> None:
-    """Check that the folder of the videos is there.
-
-    Args:
-        root (str, optional): ``data_prefix['video']``, joined with
-            ``data_root``; empty for the working directory.
-
-    Raises:
-        FileNotFoundError: If a local ``root`` is no folder.
-    """
+    """Raise FileNotFoundError if a local folder of videos is not there:
+    ``data_prefix['video']``, joined with ``data_root``."""
     if root and is_local(root) and not osp.isdir(root):
         raise FileNotFoundError(
             f'no video folder {root!r}; set data_prefix=dict(video=...) to '
@@ -124,16 +109,10 @@ def check_video_root(root: Optional[str]) -> None:
 
 
 def find_missing(paths: Sequence[str]) -> List[int]:
-    """Find the local files that are not there.
+    """Return the indices of local files that are not there, ascending.
 
     Folders are listed, one call each, because a ``stat`` for each of 240,000
     files takes minutes on network storage.
-
-    Args:
-        paths (Sequence[str]): File paths; remote ones count as there.
-
-    Returns:
-        list[int]: Indices of the absent ones, ascending.
     """
     by_folder: Dict[str, List[int]] = defaultdict(list)
     for index, path in enumerate(paths):
@@ -174,8 +153,7 @@ def role_of(path: Path) -> Optional[str]:
 
 
 def prefix_of(stem: str) -> str:
-    """Return what stands before 'train' or 'val': 'base', 'zero_shot_1', ''.
-    """
+    """Return what is before 'train' or 'val': 'base', 'zero_shot_1', ''."""
     words = '|'.join(_TRAIN_WORDS + _TEST_WORDS)
     return re.split(rf'(?:^|_)(?:{words})(?![a-z])', stem)[0]
 
@@ -227,10 +205,8 @@ def check_protocol(ann_file: str, class_names: Sequence[str],
             class list beside it.
     """
     path = Path(ann_file)
-    if role_of(path) is None:  # a name of the user's own
-        return
-    own = class_file_of(path)
-    if own is None:
+    own = class_file_of(path) if role_of(path) else None
+    if own is None:  # a list of the user's own
         return
     numbered = read_class_list(own)
     if list(class_names) == numbered:

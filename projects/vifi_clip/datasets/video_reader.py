@@ -50,11 +50,10 @@ CONTAINERS = ','.join((
 class VideoReader(BaseTransform):
     """Open a video: the first step of a pipeline, before the sampling.
 
-    MMAction2's decoders of decord's frames (DecordDecode, DecordDecodeOnce)
-    stand behind it. Required key is ``filename``; a name without an ending
-    may stand for one with '.mp4'. Added keys are ``video_reader``
-    (:class:`OpenedVideo`), ``total_frames``, ``avg_fps`` and
-    ``frame_times`` (its method).
+    DecordDecode or DecordDecodeOnce stands behind it. Required key is
+    ``filename``; a name without an ending may stand for one with '.mp4'.
+    Added keys are ``video_reader`` (:class:`OpenedVideo`),
+    ``total_frames``, ``avg_fps`` and ``frame_times`` (its method).
 
     Args:
         num_threads (int): Threads that decode one video. Defaults to 1.
@@ -87,10 +86,8 @@ class VideoReader(BaseTransform):
             source = f'{path}.mp4'  # as DecordInit takes it
         video = OpenedVideo(source, self.num_threads)
         results.update(
-            video_reader=video,
-            total_frames=len(video),
-            avg_fps=video.get_avg_fps(),
-            frame_times=video.frame_times)
+            video_reader=video, total_frames=len(video),
+            avg_fps=video.get_avg_fps(), frame_times=video.frame_times)
         return results
 
     def __repr__(self) -> str:
@@ -140,7 +137,11 @@ class OpenedVideo:
             return None
         spans = np.asarray(self._reader.get_frame_timestamp(
             range(self._total)), dtype=np.float64)
-        return usable_times(np.append(spans[:, 0], spans[-1, 1]))
+        times = np.append(spans[:, 0], spans[-1, 1]) - spans[0, 0]
+        # AVI has no times of its own: decord gives numbers like 2e17 then.
+        usable = (np.isfinite(times).all() and (np.diff(times) >= 0).all()
+                  and 0 < times[-1] < _LONGEST)
+        return times if usable else None
 
     def get_batch(self, indices: Sequence[int]) -> Any:
         """Frames, an object with ``asnumpy()``: uint8 RGB [N, H, W, 3]."""
@@ -151,17 +152,6 @@ class OpenedVideo:
                 raise
         self._fall_back()
         return self._reader.get_batch(indices)
-
-
-def usable_times(times: np.ndarray) -> Optional[np.ndarray]:
-    """Times of frames, from 0 on; None if they cannot be true.
-
-    AVI has no times of its own: decord gives numbers like 2e17 then.
-    """
-    times = times - times[0]
-    usable = (np.isfinite(times).all() and (np.diff(times) >= 0).all()
-              and 0 < times[-1] < _LONGEST)
-    return times if usable else None
 
 
 def open_with_decord(source: Source, num_threads: int = 1) -> Any:
@@ -175,13 +165,8 @@ def open_with_decord(source: Source, num_threads: int = 1) -> Any:
 class PyAVReader:
     """What :class:`OpenedVideo` uses of decord's reader, by PyAV.
 
-    Ascending indices, over all calls, pass through the file once.
-
-    Args:
-        source (str | bytes): File on the local disk, or its content.
-
-    Raises:
-        UnreadableVideo: It cannot be read, or is cut short.
+    Ascending indices, over all calls, pass through the file once. Raises
+    UnreadableVideo where the file cannot be read, or is cut short.
     """
 
     def __init__(self, source: Source) -> None:
@@ -193,7 +178,7 @@ class PyAVReader:
                 self._total = sum(1 for _ in container.decode(stream))
             except Exception as error:
                 raise _unreadable(source, error) from error
-        check_whole(source, self._total, promised)
+        _check_whole(source, self._total, promised)
         self._frames: Iterator[Any] = iter(())
         self._next = self._total  # the first call starts anew
 
@@ -201,11 +186,11 @@ class PyAVReader:
         return self._total
 
     def get_avg_fps(self) -> float:
-        """Frames in a second."""
+        """Return the frames in a second."""
         return float(self._rate)
 
     def get_batch(self, indices: Sequence[int]) -> SimpleNamespace:
-        """As decord's."""
+        """Return frames as decord does."""
         order = np.asarray(indices).reshape(-1).tolist()
         frames = {index: self._frame(index) for index in sorted(set(order))}
         return SimpleNamespace(
@@ -264,10 +249,10 @@ def frame_rate(container: Any) -> Fraction:
 
 
 def duration(container: Any) -> float:
-    """Return the length of a container's video in seconds.
+    """Return the length of a container's video in seconds, 0 if unknown.
 
     Reads the whole file where its head does not say, as in what a browser's
-    camera records. 0 if nothing tells.
+    camera records.
     """
     stream = container.streams.video[0]
     if stream.duration:
@@ -282,13 +267,8 @@ def duration(container: Any) -> float:
 def frame_at(container: Any, seconds: float) -> Optional[np.ndarray]:
     """Return the frame that is shown at a time, uint8 RGB [H, W, 3].
 
-    Args:
-        container (av.container.InputContainer): Of :func:`open_container`.
-        seconds (float): Time from the start of the video.
-
-    Returns:
-        np.ndarray, optional: The last frame, where the time is after the
-        end; None if there is none.
+    The time is from the start of the video. After the end it is the last
+    frame; None if there is none.
     """
     stream = container.streams.video[0]
     first = stream.start_time or 0
@@ -302,12 +282,9 @@ def frame_at(container: Any, seconds: float) -> Optional[np.ndarray]:
     return None if shown is None else upright(shown)
 
 
-def frames_with_times(path: Source) -> Tuple[
+def frames_with_times(source: Source) -> Tuple[
         Iterator[Tuple[np.ndarray, Fraction]], Fraction]:
     """Decode a whole video, one frame at a time.
-
-    Args:
-        path (str | bytes): File on the local disk, or its content.
 
     Returns:
         tuple: Iterator over the frames (uint8 RGB [H, W, 3]) and the seconds
@@ -317,49 +294,30 @@ def frames_with_times(path: Source) -> Tuple[
         UnreadableVideo: It cannot be opened; from the iterator: it cannot be
             decoded to its end.
     """
-    container = open_container(path)
+    container = open_container(source)
     rate = frame_rate(container)
+    # AVI says when a frame is decoded, not when it is shown.
+    timed = container.format.name != 'avi'
 
     def frames() -> Iterator[Tuple[np.ndarray, Fraction]]:
-        # AVI says when a frame is decoded, not when it is shown
-        clock = _Clock(1 / rate, container.format.name != 'avi')
-        count = 0
+        count, now, shift = 0, -1 / rate, None
         with container:
             stream = container.streams.video[0]
             promised = stream.frames
             try:
                 for count, frame in enumerate(container.decode(stream), 1):
-                    yield upright(frame), clock.time(frame)
+                    last, now = now, now + 1 / rate
+                    if timed and frame.pts is not None:
+                        time = frame.pts * frame.time_base
+                        if shift is None or time + shift <= last:
+                            shift = now - time  # the start, or a jump back
+                        now = time + shift
+                    yield upright(frame), now
             except ValueError as error:  # FFmpeg's derive from it
-                raise _unreadable(path, error) from error
-        check_whole(path, count, promised)
+                raise _unreadable(source, error) from error
+        _check_whole(source, count, promised)
 
     return frames(), rate
-
-
-class _Clock:
-    """Times of frames from 0 on, ascending whatever the file says.
-
-    Args:
-        step (Fraction): Seconds from a frame to the next, where the file
-            does not say it.
-        said (bool): The file says it.
-    """
-
-    def __init__(self, step: Fraction, said: bool) -> None:
-        self._step, self._last, self._said = step, -step, said
-        self._shift: Optional[Fraction] = None
-
-    def time(self, frame: Any) -> Fraction:
-        """Seconds at which a frame of PyAV, the next, is shown."""
-        now = following = self._last + self._step
-        if self._said and frame.pts is not None:
-            said = frame.pts * frame.time_base
-            if self._shift is None or said + self._shift <= self._last:
-                self._shift = following - said  # the start, or a jump back
-            now = said + self._shift
-        self._last = now
-        return now
 
 
 def upright(frame: Any) -> np.ndarray:
@@ -378,45 +336,47 @@ def upright(frame: Any) -> np.ndarray:
 def check_file(source: Source) -> None:
     """Refuse what is no regular file, is empty, or is an AVI cut short.
 
+    decord 0.6 does not fail on an AVI file whose pictures run past the end
+    of the file, it crashes the process, and HMDB-51 and UCF-101 come as AVI.
+
     Raises:
         UnreadableVideo: With the reason.
     """
-    if isinstance(source, str):
-        try:
-            # a pipe would be waited for
-            if not stat.S_ISREG(os.stat(source).st_mode):
-                raise _unreadable(source, 'it is no file')
-            with open(source, 'rb') as file:
-                size = os.fstat(file.fileno()).st_size
-                _check_avi(source, file, size)
-        except OSError as error:
-            raise _unreadable(source, error) from error
-    else:
-        size = len(source)
-        _check_avi(source, io.BytesIO(source), size)
+    try:
+        # a pipe would be waited for
+        if isinstance(source, str) and not stat.S_ISREG(
+                os.stat(source).st_mode):
+            raise _unreadable(source, 'it is no file')
+        with (open(source, 'rb') if isinstance(source, str)
+              else io.BytesIO(source)) as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(0)
+            end = _end_of_pictures(file)
+    except OSError as error:
+        raise _unreadable(source, error) from error
     if not size:
         raise _unreadable(source, 'the file is empty')
+    if end > size:
+        raise _unreadable(source, f'the file is cut short: {size} bytes of at '
+                          f'least {end}')
 
 
-def _check_avi(source: Source, file: BinaryIO, size: int) -> None:
-    """Refuse an AVI file whose pictures run past the end of the file.
-
-    decord 0.6 does not fail on such a file, it crashes the process, and
-    HMDB-51 and UCF-101 come as AVI.
-    """
+def _end_of_pictures(file: BinaryIO) -> int:
+    """Where the lists of an AVI file end; 0 for any other kind."""
+    end = 0
     riff, form = file.read(4), file.read(8)[4:]
     if riff != b'RIFF' or form != b'AVI ':
-        return
+        return end
     # Chunks: four-letter name, byte count, content padded to even length.
     while len(header := file.read(12)) == 12:
         name, kind = header[:4], header[8:]
-        end = file.tell() - 4 + int.from_bytes(header[4:8], 'little')
-        if name == b'LIST' and end > size:
-            raise _unreadable(source, f'the file is cut short: {size} bytes '
-                              f'of at least {end}')
+        next_chunk = file.tell() - 4 + int.from_bytes(header[4:8], 'little')
+        if name == b'LIST':
+            end = next_chunk
         if kind == b'movi':
-            return
-        file.seek(end + end % 2, os.SEEK_SET)
+            break
+        file.seek(next_chunk + next_chunk % 2)
+    return end
 
 
 def is_whole(total: int, promised: int) -> bool:
@@ -425,19 +385,8 @@ def is_whole(total: int, promised: int) -> bool:
     return total >= _WHOLE * promised
 
 
-def check_whole(source: Source, total: int, promised: int) -> None:
-    """Refuse a file of which too few frames can be decoded.
-
-    With several threads FFmpeg says nothing of it.
-
-    Args:
-        source (str | bytes): The file, for the message.
-        total (int): Frames that were decoded.
-        promised (int): Frames that the container says it has, or 0.
-
-    Raises:
-        UnreadableVideo: It is cut short.
-    """
+def _check_whole(source: Source, total: int, promised: int) -> None:
+    """Check after decoding: with several threads FFmpeg says nothing."""
     if not is_whole(total, promised):
         raise _unreadable(source, f'the file is cut short: {total} of '
                           f'{promised} frames can be decoded')
@@ -445,13 +394,11 @@ def check_whole(source: Source, total: int, promised: int) -> None:
 
 def _unreadable(source: Source,
                 error: Union[str, Exception]) -> UnreadableVideo:
-    """Make the error of a file, with the short text of PyAV's or the system's.
-    """
-    name = source if isinstance(source, str) else 'the video'
-    if isinstance(error, UnreadableVideo):
-        return error
-    return UnreadableVideo(name, getattr(error, 'strerror', None)
-                           or str(error) or type(error).__name__)
+    """Make an error with the short text of PyAV's or the system's."""
+    reason = (getattr(error, 'strerror', None) or str(error)
+              or type(error).__name__)
+    return UnreadableVideo(
+        source if isinstance(source, str) else 'the video', reason)
 
 
 # Steps that read the video, ours and MMAction2's
@@ -486,11 +433,11 @@ def run_pipeline(transforms: Sequence[Callable],
             ``filename``'s; all else stays the sample's own.
 
     Returns:
-        dict, optional: What the last transform returns; None as soon as one
-        that does not read the video returns None.
+        dict, optional: None as soon as a step that does not read the video
+        returns None.
 
     Raises:
-        UnreadableVideo: If the video cannot be opened or decoded, or has no
+        UnreadableVideo: The video cannot be opened or decoded, or has no
             frames.
     """
     for transform in transforms:

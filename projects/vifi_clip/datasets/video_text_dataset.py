@@ -66,17 +66,8 @@ def video_id(filename: str) -> int:
 
 
 def check_captions(captions: Any, path: str, one_each: bool = False) -> None:
-    """Check what an annotation file of captions holds.
-
-    Args:
-        captions (Any): The content of the JSON file.
-        path (str): The file, for messages.
-        one_each (bool): Refuse a video with several captions.
-
-    Raises:
-        ValueError: If it is not ``{"video0.mp4": ["caption", ...]}``; the
-            message names the video.
-    """
+    """Raise ValueError if an annotation file holds no captions by video, or
+    several of a video where there is to be one."""
     form = '{"video0.mp4": ["caption", ...], ...}'
     if not isinstance(captions, dict) or not captions:
         kind = 'an empty object' if captions == {} else type(captions).__name__

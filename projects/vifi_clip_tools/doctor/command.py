@@ -53,8 +53,7 @@ class Options:
 def parse_args(argv: Optional[Sequence[str]] = None) -> Options:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description=DESCRIPTION,
-        epilog=EPILOG,
+        description=DESCRIPTION, epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add('lists', nargs='*', metavar='LISTS', default=[],

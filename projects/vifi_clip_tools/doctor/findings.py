@@ -14,19 +14,12 @@ class Check(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """One thing that was found.
+    """One thing that was found."""
 
-    Attributes:
-        check (str): Key in :data:`CHECKS`.
-        subject (str): Video, class or list that it is about.
-        detail (str): What is the matter.
-        places (tuple[str]): Where it stands: lists with line numbers.
-    """
-
-    check: str
-    subject: str
-    detail: str = ''
-    places: Tuple[str, ...] = ()
+    check: str  # a key of CHECKS
+    subject: str  # the video, class or list that it is about
+    detail: str = ''  # what is the matter
+    places: Tuple[str, ...] = ()  # where it stands: lists with line numbers
 
     @property
     def level(self) -> str:

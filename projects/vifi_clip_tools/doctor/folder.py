@@ -11,18 +11,9 @@ from .report import REPORT
 
 def check_out(out: Path, originals: Iterable[Path], inputs: Dict,
               force: bool) -> None:
-    """Refuse a folder that the report must not go to, before the long run.
-
-    Args:
-        out (Path): Folder for the report.
-        originals (Iterable[Path]): The folders of videos and lists.
-        inputs (dict): What this run depends on.
-        force (bool): Whether another report may be replaced.
-
-    Raises:
-        UserError: If ``out`` is, holds or lies in a folder of the originals,
-            or holds foreign files, or without ``force`` another report.
-    """
+    """Refuse a folder for the report that is, holds or lies in a folder of
+    the originals, or holds foreign files, or without ``force`` another
+    report; before the long run."""
     place, here = out.resolve(), Path.cwd().resolve()
     for folder in originals:
         original = folder.resolve()
@@ -51,17 +42,8 @@ def check_out(out: Path, originals: Iterable[Path], inputs: Dict,
 
 
 def write_out(out: Path, files: Dict[str, bytes], force: bool) -> Path:
-    """Write the report's folder.
-
-    Args:
-        out (Path): The folder, as :func:`check_out` passed it.
-        files (dict[str, bytes]): Relative path to content.
-        force (bool): Whether another report may be replaced.
-
-    Returns:
-        Path: Where the report lies: ``out``, or ``out_2``, ``out_3``, ... if
-        an earlier report says otherwise and is to be kept.
-    """
+    """Write the report's files, and return where: ``out``, or ``out_2``,
+    ``out_3``, ... if an earlier report says otherwise and is to be kept."""
     from ..mini_world.folder import replacing
     chosen, number = out, 2
     while not _holds(chosen, files):

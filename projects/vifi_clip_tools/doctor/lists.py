@@ -17,24 +17,15 @@ from projects.vifi_clip.datasets.video_list import (TRAIN, TEST, UNKNOWN,
 from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.files import read_json, read_text
 
-_MOST_DIGITS = 9  # of a label
-
 
 @dataclass(frozen=True)
 class Entry:
-    """One video in a list.
+    """One video in a list."""
 
-    Attributes:
-        number (int): Line of a text file, or position in a JSON file, from 1.
-        path (str): As it stands there.
-        label (int, optional): None where there is none.
-        source (Any): The line, or the captions.
-    """
-
-    number: int
-    path: str
+    number: int  # line of a text file, or position in a JSON file, from 1
+    path: str  # as it stands there
     label: Optional[int]
-    source: Any
+    source: Any  # the line, or the captions
 
     @property
     def key(self) -> str:
@@ -45,27 +36,15 @@ class Entry:
 
 @dataclass(frozen=True)
 class VideoList:
-    """A list with what is known about it.
-
-    Attributes:
-        path (Path): The file.
-        role (str): 'train', 'test' or 'unknown'.
-        part (str): Which classes its labels count: 'base', 'novel',
-            'zero_shot_1', ...; '' for all.
-        split (int, optional): Number of the split, where there are several.
-        shots (int, optional): K of a K-shot list.
-        class_file (Path, optional): Its class list.
-        classes (list[str], optional): The names in it.
-        entries (list[Entry]): The videos.
-    """
+    """A list with what is known about it."""
 
     path: Path
-    role: str
-    part: str
-    split: Optional[int]
-    shots: Optional[int]
+    role: str  # 'train', 'test' or 'unknown'
+    part: str  # whose classes its labels count: 'base', ...; '' for all
+    split: Optional[int]  # where there are several
+    shots: Optional[int]  # K of a K-shot list
     class_file: Optional[Path]
-    classes: Optional[List[str]]
+    classes: Optional[List[str]]  # the names in it
     entries: List[Entry]
 
     @property
@@ -78,21 +57,20 @@ class VideoList:
 
     def place(self, entry: Entry) -> str:
         """Say where an entry stands, for messages."""
-        return (f'{self.name}, item {entry.number}'
-                if self.is_json else f'{self.name}:{entry.number}')
+        return self.name + (', item ' if self.is_json else ':') + str(
+            entry.number)
 
     def class_name(self, label: int) -> str:
         """Return the name of a label, where it has one."""
-        known = self.classes is not None and label < len(self.classes)
-        return self.classes[label] if known else f'label {label}'
+        if self.classes is None or label >= len(self.classes):
+            return f'label {label}'
+        return self.classes[label]
 
     def meaning(self, label: Optional[int]) -> Any:
         """Return a label's class name, or without class list (label, part).
         """
-        if label is None:
-            return None
-        if self.classes is None:
-            return label, self.part
+        if label is None or self.classes is None:
+            return None if label is None else (label, self.part)
         return self.classes[label] if label < len(self.classes) else None
 
 
@@ -126,7 +104,7 @@ def find_lists(folder: Path) -> Tuple[List[Path], List[str]]:
 
 def load_lists(roles: Dict[Path, Optional[str]],
                class_file: Optional[Path] = None) -> List[VideoList]:
-    """Read lists.
+    """Read lists, ascending by name.
 
     Args:
         roles (dict[Path, str | None]): Files, each with its role, or None to
@@ -134,14 +112,9 @@ def load_lists(roles: Dict[Path, Optional[str]],
         class_file (Path, optional): Class list of all of them. Defaults to
             None: the one that lies beside each.
 
-    Returns:
-        list[VideoList]: The lists, ascending by name.
-
     Raises:
-        FileNotFoundError: If a list or ``class_file`` is absent.
         UserError: If two lists have the same name, or two class lists of one
             name differ, or ``class_file`` cannot be that of all lists.
-        ValueError: If a list is malformed.
     """
     if class_file is not None:
         read_class_list(class_file)  # also where no list has labels
@@ -172,11 +145,8 @@ def load_lists(roles: Dict[Path, Optional[str]],
 
 
 def class_files_of(lists: Sequence[VideoList]) -> List[Path]:
-    """Return the class lists that belong to lists, ascending.
-
-    Those are the ones in use, and all beside a list unless another one was
-    given for it.
-    """
+    """Return the class lists in use, and all beside a list unless another
+    one was given for it."""
     files = {item.class_file for item in lists if item.class_file}
     for item in lists:
         folder = item.path.parent
@@ -186,13 +156,11 @@ def class_files_of(lists: Sequence[VideoList]) -> List[Path]:
 
 
 def _split_of(stem: str) -> Optional[int]:
-    """The number of the split that a list belongs to, where it says so."""
     match = re.search(r'(?:split_?|(?:train|test)list)0*(\d+)', stem)
     return int(match[1]) if match else None
 
 
 def _part_of(prefix: str, class_file: Optional[Path]) -> str:
-    """Which classes a list's labels count: 'base', ...; '' for all."""
     if has_own_labels(prefix):
         return prefix
     own = class_file and class_file.name.endswith('_classes.txt')
@@ -219,14 +187,6 @@ def _read_text_list(path: Path) -> List[Entry]:
     lines = [(number, line.rstrip('\r'))
              for number, line in enumerate(read_text(path).split('\n'), 1)
              if line.strip()]
-    for number, line in lines:
-        # No number that Python itself refuses to read, or that is no index.
-        digits = line.rstrip().rpartition(' ')[2].lstrip('+-')
-        if len(digits) > _MOST_DIGITS and re.fullmatch('[0-9]+', digits) and (
-                ' ' in line.strip()):
-            raise ValueError(f'{path}:{number}: label {digits[:20]}... has '
-                             f'{len(digits)} digits; labels are class indices '
-                             'from 0')
     # It checks the lines, passing over blank ones; above is where they stand
     # and what they say.
     pairs = read_video_list(str(path), allow_unlabelled=True)
@@ -242,12 +202,10 @@ def _read_json_list(path: Path) -> List[Entry]:
         raise ValueError(
             f'{path}: expected {{"video0.mp4": ["caption", ...], ...}}, got '
             f'{"no video" if data == {} else type(data).__name__}')
-    for number, item in enumerate(data.items(), 1):
-        try:
-            json.dumps(item, ensure_ascii=False).encode()
-        except UnicodeEncodeError as error:
-            raise ValueError(f'{path}, item {number}: {item!r:.60} is not '
-                             f'Unicode text ({error.reason})') from error
+    try:
+        json.dumps(data, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f'{path} is not Unicode text: {error}') from error
     return [
         Entry(number, video, None, captions)
         for number, (video, captions) in enumerate(data.items(), 1)

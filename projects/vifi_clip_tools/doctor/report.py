@@ -24,17 +24,11 @@ _ENDS = 5  # classes at either end of the table of classes
 
 @dataclass(frozen=True)
 class Cleaned:
-    """A list without the lines that do harm.
-
-    Attributes:
-        source (VideoList): The list it was made from.
-        kept (list[Entry]): What is left.
-        removed (list[tuple]): What is not, and why.
-    """
+    """A list without the lines that do harm."""
 
     source: VideoList
     kept: List[Entry]
-    removed: List[Tuple[Entry, str]]
+    removed: List[Tuple[Entry, str]]  # with the reason, a check
 
     def content(self) -> bytes:
         """Return the file's content; the original's if nothing was removed.
@@ -51,23 +45,13 @@ class Cleaned:
 
 @dataclass(frozen=True)
 class Report:
-    """All that a run found.
+    """All that a run found."""
 
-    Attributes:
-        options (dict): Settings that the result depends on.
-        dataset (str, optional): Known data set that counts were compared
-            with.
-        lists (list[VideoList]): What was checked.
-        videos (dict[str, Facts]): What is known of each video.
-        findings (list[Finding]): In the order of :data:`CHECKS`.
-        cleaned (list[Cleaned]): Cleaned lists.
-    """
-
-    options: Dict
-    dataset: Optional[str]
+    options: Dict  # settings that the result depends on
+    dataset: Optional[str]  # whose published counts were compared
     lists: List[VideoList]
     videos: Videos
-    findings: List[Finding]
+    findings: List[Finding]  # in the order of CHECKS
     cleaned: List[Cleaned]
 
     def count(self, level: str) -> int:
@@ -180,35 +164,28 @@ def _json(report: Report, files: Sequence[str]) -> bytes:
     """The report for programs, without times and machine names, so the same
     for the same lists and videos."""
     data = dict(
-        format=_FORMAT,
-        files=list(files),
+        format=_FORMAT, files=list(files),
         inputs=inputs_of(report.lists, report.options),
         dataset=report.dataset,
         counts={level: report.count(level) for level in LEVELS},
         videos=_summary(report.videos),
         lists=[_list_entry(item, report.videos) for item in report.cleaned],
-        findings=[
-            dict(check=item.check, level=item.level, subject=item.subject,
-                 detail=item.detail, places=list(item.places))
-            for item in report.findings
-        ])
+        findings=[dict(check=item.check, level=item.level,
+                       subject=item.subject, detail=item.detail,
+                       places=item.places) for item in report.findings])
     return (json.dumps(data, indent=1, ensure_ascii=False) + '\n').encode()
 
 
 def _list_entry(item: Cleaned, videos: Videos) -> Dict:
     source = item.source
     return dict(
-        name=source.name,
-        role=source.role,
-        part=source.part,
-        split=source.split,
-        shots=source.shots,
+        name=source.name, role=source.role, part=source.part,
+        split=source.split, shots=source.shots,
         class_list=source.class_file.name if source.class_file else None,
         videos=len(source.entries),
         cleaned=len(item.kept),
-        videos_by_class=list(class_counts(source, videos).values()),
-        usable_by_class=list(
-            class_counts(source, videos, usable=True).values()),
+        videos_by_class=[*class_counts(source, videos).values()],
+        usable_by_class=[*class_counts(source, videos, True).values()],
         removed=[dict(number=entry.number, path=entry.path, reason=reason)
                  for entry, reason in item.removed])
 
@@ -221,15 +198,12 @@ def _summary(videos: Videos) -> Dict:
         seconds=[round(item.seconds, 2) for item in good if item.seconds],
         short_side=[min(item.width, item.height) for item in good],
         fps=[item.fps for item in good])
+    status = Counter(item.status for item in videos.values())
     return dict(
-        number=len(videos),
-        status=dict(sorted(Counter(
-            item.status for item in videos.values()).items())),
+        number=len(videos), status=dict(sorted(status.items())),
         bytes=sum(item.size or 0 for item in videos.values()),
-        **{
-            name: [min(each), median(each), max(each)]
-            for name, each in values.items() if each
-        })
+        **{name: [min(each), median(each), max(each)]
+           for name, each in values.items() if each})
 
 
 def _markdown(report: Report) -> bytes:

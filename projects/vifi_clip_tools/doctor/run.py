@@ -26,14 +26,11 @@ Work = Callable[[VideoJob], Facts]
 
 
 def check(options: Options, work: Work = check_video) -> int:
-    """Check, write, and say what was found.
+    """Check, write, and say what was found; 1 if there are problems.
 
     Args:
         options (Options): The command line.
         work (Callable): What looks at a video. Defaults to ``check_video``.
-
-    Returns:
-        int: 1 if there are problems, 0 if not.
     """
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -129,9 +126,6 @@ def look_at_videos(paths: Dict[str, str], full: bool, workers: int,
         workers (int): Number of processes.
         timeout (float): Seconds that one video may take.
         work (Callable): What looks at a video. Defaults to ``check_video``.
-
-    Returns:
-        dict[str, Facts]: What was seen, in the order of ``paths``.
     """
 
     def look(keys: List[str], title: str, **options: Any) -> Dict[str, Any]:

@@ -9,8 +9,8 @@ import stat
 import sys
 from concurrent.futures import FIRST_COMPLETED, TimeoutError, wait
 from dataclasses import dataclass, replace
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
-from typing import Tuple
+from typing import (Any, Callable, Dict, Iterator, List, Optional, Sequence,
+                    Tuple)
 
 import cv2
 import numpy as np
@@ -38,30 +38,18 @@ class VideoJob:
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a video.
+    """What is known of a video."""
 
-    Attributes:
-        status (str): 'ok', or the name of a check that it fails.
-        detail (str): Why, for a status other than 'ok'.
-        size (int, optional): Bytes.
-        sha256 (str, optional): Of the content.
-        frames (int, optional): Number of frames.
-        width, height (int, optional): Pixels.
-        fps (float, optional): Frames per second, on average.
-        prints (bytes, optional): See fingerprint.py.
-        damage (str): What is wrong with the pictures though they decode.
-    """
-
-    status: str
-    detail: str = ''
-    size: Optional[int] = None
-    sha256: Optional[str] = None
+    status: str  # 'ok', or the name of a check that it fails
+    detail: str = ''  # why
+    size: Optional[int] = None  # bytes
+    sha256: Optional[str] = None  # of the content
     frames: Optional[int] = None
-    width: Optional[int] = None
+    width: Optional[int] = None  # pixels
     height: Optional[int] = None
-    fps: Optional[float] = None
-    prints: Optional[bytes] = None
-    damage: str = ''
+    fps: Optional[float] = None  # on average
+    prints: Optional[bytes] = None  # see fingerprint.py
+    damage: str = ''  # of the pictures, though they decode
 
     @property
     def seconds(self) -> Optional[float]:
@@ -119,12 +107,8 @@ def check_video(job: VideoJob) -> Facts:
 
 
 def after_loss(lost: Lost, other: Any) -> Facts:
-    """Return the facts on a video that decord crashed or hung on.
-
-    Args:
-        lost (Lost): What became of the process.
-        other (Facts | Lost): What PyAV alone says.
-    """
+    """Return the facts on a video that decord crashed or hung on, from how
+    its process ended and what PyAV alone says (Facts, or Lost too)."""
     status = 'timed_out' if lost.timed_out else 'crashed'
     if isinstance(other, Lost):
         return Facts(status, f'{lost.reason}; PyAV too')
@@ -141,12 +125,8 @@ def _places(total: int) -> List[int]:
 def _look(frames: List[np.ndarray], total: int, fps: float) -> Dict:
     """What the five frames tell."""
     height, width = frames[0].shape[:2]
-    return dict(
-        frames=total,
-        width=int(width),
-        height=int(height),
-        fps=round(float(fps), 3),
-        prints=fingerprint(frames[1:-1]))
+    return dict(frames=total, width=int(width), height=int(height),
+                fps=round(float(fps), 3), prints=fingerprint(frames[1:-1]))
 
 
 def _with_decord(data: bytes, full: bool) -> Dict:
@@ -158,16 +138,17 @@ def _with_decord(data: bytes, full: bool) -> Dict:
     places = _places(total)
     if not full:
         frames = list(reader.get_batch(places).asnumpy())
-        return _look(frames, total, reader.get_avg_fps())
-    kept = {}
-    for i in range(total):
-        try:
-            frame = reader.next()
-        except StopIteration:
-            raise ValueError(f'frames end at {i} of {total}') from None
-        if i in places:
-            kept[i] = frame.asnumpy()
-    return _look([kept[i] for i in places], total, reader.get_avg_fps())
+    else:
+        kept = {}
+        for i in range(total):
+            try:
+                frame = reader.next()
+            except StopIteration:
+                raise ValueError(f'frames end at {i} of {total}') from None
+            if i in places:
+                kept[i] = frame.asnumpy()
+        frames = [kept[i] for i in places]
+    return _look(frames, total, reader.get_avg_fps())
 
 
 def _decoded(data: bytes) -> Iterator[Any]:
@@ -245,9 +226,9 @@ def supervise(work: Callable[[Any], Any], jobs: Sequence[Any], workers: int,
         timeout (float): Seconds that a job may take.
 
     Yields:
-        tuple[int, Any]: Index of a job and its result, or :class:`Lost`, in
-        the order in which they end. What ``work`` raises is lost like a
-        crash, so that one video cannot end the check of a hundred thousand.
+        tuple[int, Any]: Index of a job and its result, in the order in which
+        they end; :class:`Lost` also for what ``work`` raises, so that one
+        video cannot end the check of a hundred thousand.
     """
     from pebble import ProcessExpired, ProcessPool
 
