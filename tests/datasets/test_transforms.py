@@ -1,15 +1,31 @@
-import subprocess
-import sys
+"""Sampling, colours and captions; decoding is in test_decoding.py."""
+import json
+import pickle
 
 import cv2
 import numpy as np
+import open_clip
 import pytest
+import torch
 from helpers import LEFT, MIDDLE, RIGHT, read_crop, read_index, write_mp4
 from mmaction.datasets.transforms import SampleFrames, TorchVisionWrapper
+from mmaction.registry import TRANSFORMS
+from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
+from PIL import Image
+from tiny import tiny_arch
+from torchvision.transforms import ColorJitter
+from torchvision.transforms import functional as F
 
-from projects.vifi_clip.datasets import SparseSampleViews
+from projects.vifi_clip.datasets import (FrameColorJitter, SparseSampleViews,
+                                         transforms)
+
+SETTINGS = dict(brightness=.4, contrast=.4, saturation=.2, hue=.1)
+# What views of 'v.mp4' with 300 frames must be, 2 x 8.
+PINNED = [20, 39, 102, 132, 177, 195, 252, 277,
+          34, 56, 88, 115, 165, 218, 224, 283]
+START, END = 49406, 49407  # CLIP's vocabulary ends with these
 
 
 @pytest.fixture(autouse=True)
@@ -89,13 +105,6 @@ def test_random_views_are_drawn_as_the_release_does(total, frames):
                 <= 4.5 * spread).all()
 
 
-@pytest.mark.parametrize('total', [1, 2, 3, 5, 7])
-def test_random_views_of_short_videos(total):
-    """There is nothing to draw then."""
-    for view in sample(total, 8, 3, mode='random'):
-        assert view.tolist() == _release_draw(total, 8, None)
-
-
 def test_random_views_draw_views_apart():
     inds = sample(80, 8, 50, mode='random')  # segments of 10
     assert (inds // 10 == np.arange(8)).all()
@@ -114,26 +123,12 @@ def test_random_views_depend_on_seed_and_name_alone():
                  start_index=0))['frame_inds'].tolist()
 
     state = np.random.get_state()[1].copy()
-    SparseSampleViews(8, 2, mode='random')(
-        dict(filename='v.mp4', total_frames=300, start_index=0))
+    sample(300, 8, 2, mode='random')
     assert (np.random.get_state()[1] == state).all()
-    assert draw('v.mp4') == draw('/elsewhere/v.mp4')
+    # also in another process, so the numbers stand here
+    assert draw('v.mp4') == draw('/elsewhere/v.mp4') == PINNED
     assert draw('v.mp4') != draw('w.mp4')
     assert draw('v.mp4') != draw('v.mp4', seed=1)
-
-
-def test_random_views_are_the_same_in_another_process():
-    code = ('from projects.vifi_clip.datasets import SparseSampleViews as S;'
-            'print(S(8, 2, mode="random")(dict(filename="v.mp4", '
-            'total_frames=300, start_index=0))["frame_inds"].tolist())')
-    out = subprocess.run([sys.executable, '-W', 'ignore', '-c', code],
-                         capture_output=True,
-                         text=True,
-                         check=True).stdout
-    here = SparseSampleViews(
-        8, 2, mode='random')(
-            dict(filename='v.mp4', total_frames=300, start_index=0))
-    assert out.splitlines()[-1] == str(here['frame_inds'].tolist())
 
 
 @pytest.mark.parametrize('total', [1, 2, 3, 5])
@@ -141,6 +136,8 @@ def test_short_videos_repeat_frames(total):
     inds = sample(total, 8, 3)
     assert (inds >= 0).all() and (inds < total).all()
     assert (np.diff(inds, axis=1) >= 0).all()  # in order of time
+    for view in sample(total, 8, 3, mode='random'):  # nothing to draw
+        assert view.tolist() == _release_draw(total, 8, None)
 
 
 def test_video_without_frames_is_an_error():
@@ -163,7 +160,7 @@ def test_bad_arguments(kwargs, name):
 def test_order_of_the_test_pipeline_on_a_real_video(tmp_path):
     path = write_mp4(tmp_path / 'v.mp4', num_frames=60, size=(96, 64))
     pipeline = Compose([
-        dict(type='DecordInit'),
+        dict(type='VideoReader'),
         dict(type='SparseSampleViews', num_frames=4, num_views=4),
         dict(type='DecordDecode'),
         dict(type='Resize', scale=(-1, 48)),
@@ -206,3 +203,165 @@ def test_torchvision_wrapper_greys_whole_clips():
         for img, want in zip(imgs, expected):
             assert np.abs(img.astype(int) - want).max() <= slack
     assert 10 < num_grey < 30
+
+
+# Colours change as in torchvision, in each frame on its own
+
+
+def _pictures():
+    """Noise, greys, and soft colours as of a photograph."""
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (64, 48, 3), dtype=np.uint8)
+    grey = np.repeat(rng.integers(0, 256, (64, 48, 1), dtype=np.uint8), 3, 2)
+    ramp = np.stack(np.meshgrid(np.linspace(0, 255, 48),
+                                np.linspace(255, 30, 64)), -1)
+    soft = np.concatenate([ramp, ramp.mean(-1, keepdims=True)], -1)
+    return [noise, grey, soft.astype(np.uint8)]
+
+
+def _torchvision(operation, picture, *args):
+    tensor = torch.from_numpy(picture).permute(2, 0, 1)
+    return operation(tensor, *args).permute(1, 2, 0).numpy().astype(int)
+
+
+@pytest.mark.parametrize('name, strengths', [
+    ('brightness', (.6, .83, 1., 1.4)), ('contrast', (.6, .83, 1., 1.4)),
+    ('saturation', (.8, .93, 1., 1.2)), ('hue', (-.1, -.033, 0., .01, .1))])
+def test_each_operation_is_torchvisions_to_one_level(name, strengths):
+    for picture in _pictures():
+        for strength in strengths:
+            found = getattr(transforms, f'adjust_{name}')(picture, strength)
+            expected = _torchvision(getattr(F, f'adjust_{name}'), picture,
+                                    strength)
+            apart = np.abs(found - expected)
+            assert found.dtype == np.uint8
+            assert apart.max() <= 1 and (apart > 0).mean() < .01
+
+
+def test_the_same_draws_give_the_same_pixels():
+    """Strengths and order are drawn by torchvision itself. A level from one
+    operation may become two or more in the next."""
+    ours, theirs, apart = FrameColorJitter(**SETTINGS), ColorJitter(
+        **SETTINGS), []
+    for seed in range(60):
+        picture = _pictures()[seed % 3]
+        torch.manual_seed(seed)
+        expected = _torchvision(theirs, picture)
+        torch.manual_seed(seed)
+        found, = ours(dict(imgs=[picture]))['imgs']
+        apart.append(np.abs(found - expected).ravel())
+    apart = np.concatenate(apart)
+    assert (apart <= 1).mean() > .999 and apart.max() <= 12
+
+
+def _frame_means(jitter):
+    """[60 clips, 16 frames], of grey clips of one lightness."""
+    torch.manual_seed(0)
+    picture = np.full((8, 8, 3), (120, 130, 100), np.uint8)
+    return np.array([[jitter(picture).mean() for _ in range(16)]
+                     for _ in range(60)])
+
+
+def test_spread_within_a_clip_is_torchvisions():
+    """On PIL images, as the release has it."""
+    ours, theirs = FrameColorJitter(**SETTINGS), ColorJitter(**SETTINGS)
+    found = _frame_means(lambda p: ours(dict(imgs=[p]))['imgs'][0])
+    expected = _frame_means(
+        lambda p: np.asarray(theirs(Image.fromarray(p))))
+    # 960 frames each
+    assert found.std(1).mean() == pytest.approx(expected.std(1).mean(),
+                                                rel=.1)
+    assert found.mean() == pytest.approx(expected.mean(), abs=3)
+    assert found.std(1).min() > 10  # no clip is changed as one
+
+
+def test_no_strength_changes_nothing():
+    picture = _pictures()[0]
+    found, = FrameColorJitter()(dict(imgs=[picture]))['imgs']
+    assert (found == picture).all()
+
+
+def test_repeated_frames_are_changed_apart(tmp_path, monkeypatch):
+    """In the shipped pipeline, a video of one frame: all its frames were one,
+    and in four of five clips no two are alike."""
+    monkeypatch.setenv('PRETRAINED', 'none')
+    clip = write_mp4(tmp_path / 'clip.mp4', num_frames=1, index_coded=False)
+    pipeline = Compose(Config.fromfile('configs/vifi_k400.py').train_pipeline)
+    changed = 0
+    for seed in range(30):
+        np.random.seed(seed), torch.manual_seed(seed)
+        frames = pipeline(dict(filename=clip, label=0, start_index=0,
+                               modality='RGB'))['inputs']
+        alike = len({frame.numpy().tobytes() for frame in frames})
+        assert alike in (1, 16)
+        changed += alike == 16
+    assert 17 <= changed <= 29  # 24 expected, standard deviation 2.2
+
+
+def test_strengths_and_frames_that_are_refused():
+    for setting in dict(hue=.6), dict(brightness=-1):
+        with pytest.raises(ValueError):
+            FrameColorJitter(**setting)
+    for shape, kind in ((4, 4, 4), 'u1'), ((4, 4), 'u1'), ((4, 4, 3), 'f4'):
+        with pytest.raises(ValueError, match='FrameColorJitter'):
+            FrameColorJitter(**SETTINGS)(dict(imgs=[np.zeros(shape, kind)]))
+
+
+# Captions to token ids, as OpenCLIP's own tokenizer gives them
+
+
+def tokenize(text, **kwargs) -> torch.Tensor:
+    cfg = dict(dict(type='OpenCLIPTokenize', arch=tiny_arch()), **kwargs)
+    results = TRANSFORMS.build(cfg)(dict(text=text, filename='a.mp4'))
+    assert results['filename'] == 'a.mp4'
+    return results['text']
+
+
+def test_tokens_are_openclips():
+    text = 'A man is cooking, slowly'
+    tokens = tokenize(text)
+    assert tokens.shape == (24, ) and tokens.dtype == torch.int64
+    expected = open_clip.tokenize([text], context_length=24)[0]
+    assert torch.equal(tokens, expected)
+    words = [open_clip.tokenizer._tokenizer.decoder[i]
+             for i in tokens[1:7].tolist()]
+    assert words == [f'{word}</w>' for word in
+                     ('a', 'man', 'is', 'cooking', ',', 'slowly')]
+    assert tokens[0] == START and tokens[7] == END and not tokens[8:].any()
+
+
+@pytest.mark.parametrize('arch, length', [('ViT-B-16-quickgelu', 77),
+                                          (tiny_arch(), 24)])
+def test_context_is_the_architectures(arch, length):
+    assert tokenize('a dog', arch=arch).shape == (length, )
+    assert tokenize('a dog', arch=arch, context_length=9).shape == (9, )
+
+
+def test_arch_file(tmp_path):
+    path = tmp_path / 'arch.json'
+    path.write_text(json.dumps(tiny_arch(text_cfg=dict(context_length=11))))
+    assert tokenize('a dog', arch=str(path)).shape == (11, )
+
+
+def test_overlong_caption_keeps_the_end():
+    tokens = tokenize('a red dog ' * 30)
+    assert tokens[0] == START and tokens[-1] == END
+    whole = open_clip.tokenize(['a red dog ' * 30], context_length=100)[0]
+    assert torch.equal(tokens[:-1], whole[:23])
+
+
+@pytest.mark.parametrize('text, settings, name', [
+    *((text, {}, 'a.mp4') for text in ('', ' \n', None, ['a dog'])),
+    *(('a dog', dict(context_length=length), 'context_length')
+      for length in (2, 0, 7.5, '24')),
+    ('a dog', dict(arch='ViT-B-17'), 'ViT-B-17')])
+def test_captions_that_are_refused(text, settings, name):
+    with pytest.raises(ValueError, match=name):
+        tokenize(text, **settings)
+
+
+def test_workers_may_be_spawned():
+    transform = TRANSFORMS.build(
+        dict(type='OpenCLIPTokenize', arch=tiny_arch()))
+    copy = pickle.loads(pickle.dumps(transform))
+    assert torch.equal(copy(dict(text='a dog'))['text'], tokenize('a dog'))

@@ -17,16 +17,16 @@ from projects.vifi_clip.datasets import CheckedVideoDataset
 NUM_FRAMES = 20
 
 
-def pipeline(reader='Decord', num_frames=2, **kwargs):
+def pipeline(reader=None, num_frames=2, **kwargs):
     return [
-        dict(type=f'{reader}Init'),
+        dict(type=f'{reader}Init' if reader else 'VideoReader'),
         dict(
             type='SampleFrames',
             clip_len=1,
             frame_interval=1,
             num_clips=num_frames,
             **kwargs),
-        dict(type=f'{reader}Decode'),
+        dict(type=f'{reader or "Decord"}Decode'),
         dict(type='FormatShape', input_format='NCHW'),
         dict(type='PackActionInputs', meta_keys=('filename', 'sample_idx')),
     ]
@@ -113,11 +113,11 @@ def test_good_list(folder):
 
 def test_label_outside_the_class_list(folder):
     (folder.path / 'c.txt').write_text('\n'.join('abcdefghi'))
-    with pytest.raises(ValueError, match=r'list.txt:10: label 9 is out of'):
-        folder.dataset(class_file=str(folder.path / 'c.txt'))
-    with pytest.raises(ValueError, match=r'list.txt:10: label 9 is out of'):
-        folder.dataset(num_classes=9)
-    with pytest.raises(ValueError, match='num_classes=10.* 9 classes'):
+    for settings in (dict(class_file=str(folder.path / 'c.txt')),
+                     dict(num_classes=9)):
+        with pytest.raises(ValueError, match='list.txt:10: label 9'):
+            folder.dataset(**settings)
+    with pytest.raises(ValueError, match='num_classes=10'):
         folder.dataset(class_file=str(folder.path / 'c.txt'), num_classes=10)
 
 
@@ -128,20 +128,19 @@ def test_absent_files(folder, tmp_path):
         folder.dataset(class_file=str(tmp_path / 'no.txt'))
     folder.list = 'no.txt'
     for multi_class in (False, True):
-        with pytest.raises(FileNotFoundError, match='no.txt.*ann_file='):
+        with pytest.raises(FileNotFoundError, match='no.txt'):
             folder.dataset(multi_class=multi_class, num_classes=10)
 
 
-def test_file_names_with_spaces_and_data_root(folder):
+def test_names_with_spaces_and_without_ending(folder):
     (folder.path / 'my dir').mkdir()
     write_mp4(folder.path / 'my dir' / 'a b.mp4', 4)
-    folder.write_list(['my dir/a b.mp4 1'])
+    folder.write_list(['my dir/a b.mp4 1', 'my dir/a b 2'])
     dataset = CheckedVideoDataset(
-        'list.txt',
-        pipeline(),
-        data_root=str(folder.path),
+        'list.txt', pipeline(), data_root=str(folder.path),
         data_prefix=dict(video=''))
-    assert dataset[0]['data_samples'].gt_label.tolist() == [1]
+    labels = [dataset[i]['data_samples'].gt_label.tolist() for i in (0, 1)]
+    assert labels == [[1], [2]] and dataset.bad_videos == []
 
 
 def test_multi_class_and_unlabelled(folder):
@@ -150,7 +149,7 @@ def test_multi_class_and_unlabelled(folder):
     assert dataset[0]['data_samples'].gt_label.tolist() == [0, 1, 0, 1]
     folder.write_list(['v0.mp4', 'v1.mp4'])
     assert folder.dataset(test_mode=True).get_data_info(1)['label'] == -1
-    with pytest.raises(ValueError, match='no label'):
+    with pytest.raises(ValueError):
         folder.dataset()
 
 
@@ -192,14 +191,12 @@ def bad_files(path):
         sound_only=(path / 'sound.mp4').read_bytes())
 
 
-KINDS = ['empty', 'html', 'no_index', 'sound_only']
-
-
-@pytest.mark.parametrize(
-    'reader, kind',
-    [('Decord', 'cut_pictures')]  # PyAV decodes what is there
-    + [(reader, kind) for reader in ('Decord', 'PyAV') for kind in KINDS])
+@pytest.mark.parametrize('reader', [None, 'Decord', 'PyAV'])
+@pytest.mark.parametrize('kind', ['empty', 'html', 'no_index', 'sound_only',
+                                  'cut_pictures'])
 def test_every_kind_of_bad_file(folder, log, reader, kind):
+    if (reader, kind) == ('PyAV', 'cut_pictures'):
+        pytest.skip("MMAction2's PyAVDecode takes what is there")
     name = folder.spoil(4, bad_files(folder.path)[kind])
     dataset = folder.dataset(
         max_bad_ratio=0.1, pipeline=pipeline(reader), seed=0)
@@ -216,9 +213,9 @@ def test_no_frames_is_bad(folder):
     # PyAVInit takes the frame count from the header; Matroska has none.
     write_mp4(folder.path / 'v.mkv', 4)
     folder.write_list(['v.mkv 0'])
-    dataset = folder.dataset(test_mode=True, pipeline=pipeline('PyAV'))
-    with pytest.raises(RuntimeError, match='v.mkv.* no frames'):
-        dataset[0]
+    with pytest.raises(RuntimeError, match='v.mkv'):
+        folder.dataset(test_mode=True, pipeline=pipeline('PyAV'))[0]
+    assert len(indices(folder.dataset(test_mode=True)[0])) == 2
 
 
 def test_cut_at_any_place_is_bad_or_a_clean_start(folder):
@@ -233,7 +230,7 @@ def test_cut_at_any_place_is_bad_or_a_clean_start(folder):
     dataset = folder.dataset(test_mode=True, pipeline=every_frame)
     assert indices(dataset[0]) == list(range(12))
     outcomes = []
-    for size in range(0, len(whole), 17):
+    for size in range(0, len(whole), 61):
         (folder.path / 'cut.mp4').write_bytes(whole[:size])
         try:
             found = indices(dataset[0])
@@ -246,15 +243,17 @@ def test_cut_at_any_place_is_bad_or_a_clean_start(folder):
     assert outcomes.count('bad') > len(outcomes) // 2
 
 
-def test_avi_cut_short_does_not_reach_decord(folder):
+@pytest.mark.parametrize('reader', [None, 'Decord'])
+def test_avi_cut_short_does_not_reach_decord(folder, reader):
     """decord 0.6 crashes the process on it."""
     write_mp4(folder.path / 'v.avi', NUM_FRAMES)
     whole = (folder.path / 'v.avi').read_bytes()
     folder.write_list(['v.avi 0'])
-    assert len(indices(folder.dataset(test_mode=True)[0])) == 2
+    dataset = folder.dataset(test_mode=True, pipeline=pipeline(reader))
+    assert len(indices(dataset[0])) == 2
     (folder.path / 'v.avi').write_bytes(whole[:len(whole) * 3 // 4])
-    with pytest.raises(RuntimeError, match='v.avi.* cut short'):
-        folder.dataset(test_mode=True)[0]
+    with pytest.raises(RuntimeError, match='v.avi'):
+        dataset[0]
 
 
 def test_bound_in_training(folder):
@@ -265,8 +264,7 @@ def test_bound_in_training(folder):
     dataset[2]  # the same one again does not count twice
     with pytest.raises(RuntimeError) as error:
         dataset[5]
-    for part in ('2 of the 10', 'v2.mp4', 'v5.mp4', 'max_bad_ratio=0.1',
-                 'list.txt', 'RuntimeError'):
+    for part in '2 of the 10', 'v2.mp4', 'v5.mp4', 'max_bad_ratio=0.1':
         assert part in str(error.value)
 
 
@@ -299,7 +297,7 @@ def test_all_bad_is_an_error_whatever_the_bound(folder):
     with pytest.raises(RuntimeError, match='2 of the 2'):
         folder.dataset(max_bad_ratio=1.0)[0]
     dataset = folder.dataset(test_mode=True, on_bad_video='count_as_wrong')
-    with pytest.raises(RuntimeError, match='none of the 2.*v1.mp4.*v2.mp4'):
+    with pytest.raises(RuntimeError, match='v1.mp4.*v2.mp4'):
         dataset[0]
 
 
@@ -343,7 +341,8 @@ def test_count_as_wrong(folder, log):
 # Workers
 
 
-@pytest.mark.parametrize('context, num_workers', [('fork', 2), ('spawn', 1)])
+@pytest.mark.parametrize('context, num_workers', [
+    ('fork', 2), pytest.param('spawn', 1, marks=pytest.mark.slow)])
 def test_workers_share_the_count(folder, log, context, num_workers):
     bad = [folder.spoil(idx) for idx in (0, 3)]
     dataset = folder.dataset(max_bad_ratio=0.2)
@@ -414,21 +413,17 @@ def test_generators_of_the_main_process_are_left_alone(folder, spoil):
     steps = pipeline()[:3] + [jitter, pipeline()[-1]]
     dataset = folder.dataset(pipeline=steps, max_bad_ratio=0.1, seed=7)
 
-    def draw():
-        return random.random(), np.random.rand(), float(torch.rand(()))
+    def draw(between):
+        random.seed(1), np.random.seed(1), torch.manual_seed(1)
+        drawn = []
+        for _ in range(2):
+            drawn += [random.random(), np.random.rand(), float(torch.rand(()))]
+            between()
+        return drawn
 
-    random.seed(1), np.random.seed(1), torch.manual_seed(1)
-    expected = draw(), draw()
-    random.seed(1), np.random.seed(1), torch.manual_seed(1)
-    first = draw()
-    dataset[3]
-    assert (first, draw()) == expected
-
-
-def test_without_seed_augmentation_follows_the_generators(folder):
-    dataset = folder.dataset(
-        pipeline=pipeline()[:3] + [jitter, pipeline()[-1]])
-    assert not torch.equal(dataset[3]['inputs'], dataset[3]['inputs'])
+    assert draw(lambda: dataset[3]) == draw(lambda: None)
+    free = folder.dataset(pipeline=steps)  # follows the generators
+    assert not torch.equal(free[4]['inputs'], free[4]['inputs'])
 
 
 # What BaseDataset and its wrappers do

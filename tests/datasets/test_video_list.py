@@ -1,10 +1,17 @@
+"""Lists of videos: their lines, their protocol, where they come from."""
+import json
 import os
 
 import pytest
+from mmaction.registry import DATASETS
 
-from projects.vifi_clip.datasets.video_list import (check_video_root,
+from projects.vifi_clip.datasets.list_origin import list_origin
+from projects.vifi_clip.datasets.video_list import (check_protocol,
+                                                    check_video_root,
                                                     find_missing,
                                                     read_video_list)
+
+BASE, NOVEL = ['jump', 'run'], ['sit', 'stand', 'walk']
 
 
 def write(path, text):
@@ -21,46 +28,33 @@ def test_lines(tmp_path):
     assert read_video_list(path, ',') == [('a b,c.mp4', 3)]
 
 
-@pytest.mark.parametrize('line, parts', [
-    ('b.mp4', []),
-    ('b.mp4\t1', []),
-    ('b.mp4 cat', []),
-    ('b.mp4 1.0', []),
-    ('b.mp4 1_0', []),
-    ('b.mp4 -1', []),
-    ('b.mp4 5', ['5 classes']),
-    (' 3', []),
-])
-def test_malformed_lines(tmp_path, line, parts):
+@pytest.mark.parametrize('line', [
+    'b.mp4', 'b.mp4\t1', 'b.mp4 cat', 'b.mp4 1.0', 'b.mp4 1_0', 'b.mp4 -1',
+    'b.mp4 5', ' 3', 'b.mp4 1234567890', 'b.mp4 ²'])
+def test_malformed_lines(tmp_path, line):
     path = write(tmp_path / 'l.txt', f'a.mp4 0\n\n{line}\nc.mp4 1\n')
     for allow in (False, True):
         with pytest.raises(ValueError) as error:
             read_video_list(path, num_classes=5, allow_unlabelled=allow)
-        for part in [f'{path}:3: ', repr(line), *parts]:
-            assert part in str(error.value)
+        assert f'{path}:3: ' in str(error.value)
+        assert repr(line) in str(error.value)
 
 
-def test_unlabelled_lists(tmp_path):
+def test_unlabelled_empty_and_absent_lists(tmp_path):
     path = write(tmp_path / 'l.txt', 'a.mp4\nb.mp4\n')
-    assert read_video_list(
-        path, num_classes=5, allow_unlabelled=True) == [('a.mp4', -1),
-                                                        ('b.mp4', -1)]
-    with pytest.raises(ValueError, match=r'l.txt:1: no label'):
+    assert read_video_list(path, num_classes=5, allow_unlabelled=True) == [
+        ('a.mp4', -1), ('b.mp4', -1)]
+    with pytest.raises(ValueError, match='l.txt:1'):
         read_video_list(path)
-
-
-def test_empty_and_absent_lists(tmp_path):
-    with pytest.raises(ValueError, match='l.txt: the list holds no video'):
+    with pytest.raises(ValueError, match='l.txt'):
         read_video_list(write(tmp_path / 'l.txt', '\n \n'))
     with pytest.raises(FileNotFoundError, match=r'absent.txt.*ann_file=\.\.'):
         read_video_list(str(tmp_path / 'absent.txt'))
 
 
 def test_check_video_root(tmp_path):
-    check_video_root('')
-    check_video_root(None)
-    check_video_root('s3://bucket/videos')
-    check_video_root(str(tmp_path))
+    for root in '', None, 's3://bucket/videos', str(tmp_path):
+        check_video_root(root)
     with pytest.raises(FileNotFoundError, match=r'data_prefix=dict\(video='):
         check_video_root(str(tmp_path / 'absent'))
 
@@ -75,12 +69,8 @@ def test_find_missing_lists_each_folder_once(tmp_path, monkeypatch):
                      'x/other', 'b.mp4/a.mp4')
     ] + ['s3://bucket/a.mp4']
     calls, scandir = [], os.scandir
-
-    def counting(folder):
-        calls.append(folder)
-        return scandir(folder)
-
-    monkeypatch.setattr(os, 'scandir', counting)
+    monkeypatch.setattr(
+        os, 'scandir', lambda folder: calls.append(folder) or scandir(folder))
     assert find_missing(paths) == [1, 3, 5, 6]
     assert len(calls) == len(set(calls)) == 4
     monkeypatch.chdir(tmp_path)
@@ -90,8 +80,101 @@ def test_find_missing_lists_each_folder_once(tmp_path, monkeypatch):
 def test_only_files_count_as_there(tmp_path):
     (tmp_path / 'a.mp4').touch()
     (tmp_path / 'folder.mp4').mkdir()
-    (tmp_path / 'dangling.mp4').symlink_to(tmp_path / 'nowhere')
-    (tmp_path / 'loop.mp4').symlink_to(tmp_path / 'loop.mp4')
-    (tmp_path / 'link.mp4').symlink_to(tmp_path / 'a.mp4')
+    for name, target in dict(dangling='nowhere', loop='loop.mp4',
+                             link='a.mp4').items():
+        (tmp_path / f'{name}.mp4').symlink_to(tmp_path / target)
     names = 'a.mp4', 'folder.mp4', 'dangling.mp4', 'loop.mp4', 'link.mp4'
     assert find_missing([str(tmp_path / name) for name in names]) == [1, 2, 3]
+
+
+# Lists of one protocol are not read with the classes of another
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, names in dict(classes=BASE + NOVEL, base_classes=BASE,
+                            novel_classes=NOVEL).items():
+        write(tmp_path / f'{name}.txt', '\n'.join(names) + '\n')
+    return tmp_path
+
+
+@pytest.mark.parametrize('ann, names', [
+    ('base_val', BASE), ('base_train_16shot_seed1', BASE),
+    ('novel_val', NOVEL), ('few_shot_train_4shot_seed2', BASE + NOVEL),
+    ('val_split1', BASE + NOVEL), ('train', BASE + NOVEL),
+    ('stills', NOVEL)])
+def test_lists_with_their_classes(folder, ann, names):
+    check_protocol(str(folder / f'{ann}.txt'), names, 'classes')
+
+
+@pytest.mark.parametrize('ann, names', [
+    ('base_val', BASE + NOVEL), ('base_train_16shot_seed1', NOVEL),
+    ('novel_val', BASE), ('few_shot_train_4shot_seed2', BASE),
+    ('val_split1', NOVEL)])
+def test_lists_with_those_of_another(folder, ann, names):
+    with pytest.raises(ValueError, match=f'{ann}.* mine.txt'):
+        check_protocol(str(folder / f'{ann}.txt'), names, 'mine.txt')
+
+
+def test_halves_of_one_size_and_other_words(folder):
+    check_protocol(str(folder / 'base_val.txt'), ['leaping', 'running'], 'x')
+    (folder / 'base_classes_words.txt').write_text('to jump\nto run\n')
+    check_protocol(str(folder / 'base_val.txt'), ['to jump', 'to run'], 'x')
+    (folder / 'base_classes.txt').write_text('jump\nrun\nskip\n')
+    with pytest.raises(ValueError, match='base_val'):
+        check_protocol(str(folder / 'base_val.txt'), NOVEL, 'novel')
+    (folder / 'alone').mkdir()
+    check_protocol(str(folder / 'alone/base_val.txt'), NOVEL, 'mine.txt')
+
+
+def test_the_dataset_asks(folder):
+    (folder / 'base_val.txt').write_text('a.mp4 0\n')
+    dataset = DATASETS.build(dict(
+        type='CheckedVideoDataset', ann_file=str(folder / 'base_val.txt'),
+        class_file=str(folder / 'classes.txt'), pipeline=[], lazy_init=True))
+    with pytest.raises(ValueError, match='base_val.txt numbers the 2 classes'):
+        dataset.full_init()
+
+
+# Where lists come from, by the manifests that `vifi-clip splits` writes
+
+
+def write_manifest(path, **options):
+    import hashlib
+    list_file = path / 'val_split1.txt'
+    list_file.write_text('a.avi 0\nb.avi 1\n')
+    digest = hashlib.sha256(list_file.read_bytes()).hexdigest()
+    (path / 'manifest.json').write_text(json.dumps(dict(
+        dataset='hmdb51', options=options,
+        lists={'val_split1.txt': dict(sha256=digest)})))
+    return list_file
+
+
+@pytest.mark.parametrize('options, origin', [
+    (dict(made_from='release', fix_labels=False), 'release'),
+    (dict(made_from='release', fix_labels=True), 'release, labels fixed'),
+    (dict(made_from='annotations'), 'annotations')])
+def test_lists_with_a_manifest(tmp_path, options, origin):
+    path = write_manifest(tmp_path, **options)
+    entry = list_origin(str(path))
+    assert (entry['origin'], entry['dataset'], entry['file']) == (
+        origin, 'hmdb51', 'val_split1.txt')
+    path.write_text('a.avi 1\n')
+    changed = list_origin(str(path))
+    assert changed['origin'] == 'changed'
+    assert changed['sha256'] != entry['sha256']
+
+
+@pytest.mark.parametrize('manifest', [
+    None, '', '[]', '{"lists": {}}', '{"mini_world": "3", "annotations": {}}',
+    '{"options": {}, "lists": {"val_split1.txt": {"sha256": ""}}}',
+    '{"dataset": "hmdb51", "options": {"made_from": 5}, '
+    '"lists": {"val_split1.txt": {"sha256": ""}}}', '[' * 100000])
+def test_lists_of_unknown_origin(tmp_path, manifest):
+    path = write_manifest(tmp_path, made_from='release')
+    if manifest is None:
+        (tmp_path / 'manifest.json').unlink()
+    else:
+        (tmp_path / 'manifest.json').write_text(manifest)
+    assert list_origin(str(path))['origin'] == 'unknown'
+    assert list_origin('s3://bucket/list.txt')['origin'] == 'unknown'

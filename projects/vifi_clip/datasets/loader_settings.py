@@ -8,8 +8,7 @@ machine (one a GPU), S = C // P the share of each, at least 1.
 ========================  ======================  =========================
 workers                   S - 1, from 1 to 16     S // 4, from 1 to 4;
                                                   0 if S is 1
-decoding threads each     1                       1; without workers S, at
-                                                  most 4
+decoding threads each     1                       1
 ========================  ======================  =========================
 
 With an accelerator the main process keeps a core for itself, the others
@@ -20,13 +19,13 @@ worker decode one clip sooner but fewer clips a second.
 """
 import os
 from pathlib import Path
-from typing import Iterator, Mapping, Optional
+from typing import Mapping, Optional
 
 import torch
 from mmengine.config import Config
 
 AUTO = 'auto'
-MOST_WORKERS, MOST_CPU_WORKERS, MOST_THREADS = 16, 4, 4
+MOST_WORKERS, MOST_CPU_WORKERS = 16, 4
 _LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
@@ -92,8 +91,7 @@ def resolve_workers(cfg: Config, accelerator: Optional[bool] = None) -> str:
 
     Args:
         cfg (Config): Changed in place: ``num_workers`` and
-            ``persistent_workers`` of the loaders and, without workers,
-            ``num_threads`` of readers that name none.
+            ``persistent_workers`` of the loaders.
         accelerator (bool, optional): Defaults to whether CUDA is there.
 
     Returns:
@@ -105,31 +103,13 @@ def resolve_workers(cfg: Config, accelerator: Optional[bool] = None) -> str:
         accelerator = torch.cuda.is_available()
     cores, processes = usable_cores(), processes_here()
     workers = choose_workers(cores, processes, accelerator)
-    threads = 1
-    if not workers:
-        threads = min(max(1, cores // processes), MOST_THREADS)
     for name in _LOADERS:
         loader = cfg.get(name)
         if not loader:
             continue
         loader.num_workers = workers
         loader.persistent_workers = workers > 0
-        if threads > 1:
-            for step in _reader_steps(loader.get('dataset') or {}):
-                step.setdefault('num_threads', threads)
     where = 'beside an accelerator' if accelerator else 'on the CPU alone'
     return (f'WORKERS=auto: {workers} data workers a process ({cores} cores / '
-            f'{processes} processes here, {where}), {threads} decoding '
-            'thread(s) each; WORKERS=N sets another number')
-
-
-def _reader_steps(dataset: dict) -> Iterator[dict]:
-    """Yield reader steps of a dataset's config and of those that it wraps."""
-    inner = list(dataset.get('datasets') or [])
-    if dataset.get('dataset'):
-        inner.append(dataset['dataset'])
-    for child in inner:
-        yield from _reader_steps(child)
-    for step in dataset.get('pipeline') or []:
-        if step.get('type') in ('VideoReader', 'DecordInit'):
-            yield step
+            f'{processes} processes here, {where}), 1 decoding thread(s) '
+            'each; WORKERS=N sets another number')
