@@ -56,9 +56,6 @@ def read_embeddings(path: str) -> Embeddings:
             ``.parquet`` file with columns ``name``, ``embedding`` and maybe
             ``label``.
 
-    Returns:
-        Embeddings: Its content.
-
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: It is damaged, or no file of embeddings.

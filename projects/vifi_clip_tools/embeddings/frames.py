@@ -25,17 +25,8 @@ from .options import FramesOptions
 
 
 def cache_frames(options: FramesOptions) -> Dict[str, int]:
-    """Embed the lists as far as they are not yet.
-
-    Returns:
-        dict: How many videos of each part were embedded now.
-
-    Raises:
-        FileNotFoundError: A config, list or checkpoint is absent.
-        ValueError: The config's pipeline or image tower cannot be cached.
-        UserError: A video cannot be read, or the folder holds embeddings of
-            another model or pipeline.
-    """
+    """Embed the lists as far as they are not yet; return how many videos of
+    each part were embedded now."""
     cfg = load_config(options.config, options.cfg_options,
                       trust=options.trust)
     init_default_scope('mmaction')
@@ -99,7 +90,15 @@ def _embed(model: torch.nn.Module, dataset: CheckedVideoDataset,
     """Embed one list as far as it is not yet; return how many videos."""
     root = dataset.data_prefix.get('video')
     files = [dataset.get_data_info(i)['filename'] for i in range(len(dataset))]
-    _check_pipeline(dataset, settings['num_frames'], files[0])
+    inputs, num_frames = dataset[0]['inputs'], settings['num_frames']
+    if not inputs.equal(dataset[0]['inputs']):
+        raise ValueError('the validation pipeline is random: it read '
+                         f'{files[0]} twice with different results; take '
+                         'random transforms out')
+    if len(inputs) != num_frames:
+        raise ValueError(
+            f'the validation pipeline gives {len(inputs)} frames and the '
+            f'model takes num_frames={num_frames}; cache one view')
     writer = FrameCacheWriter(
         options.out, settings, dataset.ann_file,
         [cache_key(file, root) for file in files],
@@ -119,20 +118,6 @@ def _embed(model: torch.nn.Module, dataset: CheckedVideoDataset,
             writer.note()
     writer.finish()
     return len(files) - first
-
-
-def _check_pipeline(dataset: CheckedVideoDataset, num_frames: int,
-                    file: str) -> None:
-    """Refuse a pipeline whose result could not stand for every epoch."""
-    inputs = dataset[0]['inputs']
-    if not inputs.equal(dataset[0]['inputs']):
-        raise ValueError(f'the validation pipeline is random: it read {file} '
-                         'twice with different results; take random '
-                         'transforms out')
-    if len(inputs) != num_frames:
-        raise ValueError(
-            f'the validation pipeline gives {len(inputs)} frames and the '
-            f'model takes num_frames={num_frames}; cache one view')
 
 
 def _batches(model: torch.nn.Module, dataset: CheckedVideoDataset, first: int,

@@ -102,11 +102,6 @@ def read_videos(inputs: Sequence[str],
 
 def _read_list(path: str, root: Optional[str],
                classes: Optional[str]) -> VideoSet:
-    if not osp.isfile(path):
-        raise FileNotFoundError(f'No such list of videos: {path}')
-    if root is not None and not osp.isdir(root):
-        raise FileNotFoundError(f'--root {root} is no folder; give the one '
-                                f'that the names in {path} start from')
     class_names = None if classes is None else read_labels(
         classes, '--classes')
     names, labels = map(list, zip(*read_video_list(
@@ -147,20 +142,14 @@ def embed_videos(inferencer: ViFiCLIPInferencer,
         inferencer (ViFiCLIPInferencer): The model.
         videos (VideoSet): N videos.
         out (str): ``.npz`` or ``.parquet`` file.
-        num_views: As of ``inferencer.embed``. Defaults to 1.
-        batch_size (int): Videos at once. Defaults to 1.
+        num_views, batch_size: As of ``inferencer.embed``.
         overwrite (bool): Replace what is there and is not of this model,
-            setting and list. Defaults to False.
-        model (ModelOptions, optional): What the model was loaded from, for
-            the file's record.
+            setting and list. Defaults to False; it is an error then.
+        model (ModelOptions, optional): For the file's record.
 
     Returns:
         Embeddings, optional: What the file holds; None in other processes
         than the first.
-
-    Raises:
-        ValueError: What is there is of another model, setting or list, or
-            not a single video could be read.
     """
     rank, world = join_processes()
     notes = {} if model is None else dict(

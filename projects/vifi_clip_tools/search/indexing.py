@@ -3,6 +3,7 @@ import glob
 import os
 import os.path as osp
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
 
@@ -14,11 +15,11 @@ from projects.vifi_clip.apis.inputs import VideoInput, expand_inputs, is_url
 from projects.vifi_clip.apis.pipeline import parse_views
 from projects.vifi_clip.errors import UnreadableVideo, UserError, need
 from ..cli.options import CONFIG, ModelOptions
+from ..cli.outputs import check_target
 from ..embeddings.buffer import Buffer
 from .options import IndexOptions
 from .sheet import shorten
-from .store import (MIN_ROWS, Entry, State, VideoIndex, check_folder,
-                    identity_of)
+from .store import MIN_ROWS, Entry, State, VideoIndex, identity_of
 
 # What is lost when the power goes: this many videos or seconds of work.
 _VIDEOS, _SECONDS = 32, 5.
@@ -45,10 +46,21 @@ def index(options: IndexOptions) -> Optional[int]:
         parse_views(options.num_views)
     if options.videos:
         find_files(options.videos)
-        check_folder(options.index)
+        with suppress(FileNotFoundError):
+            VideoIndex(options.index)
+        check_target('--index', osp.join(options.index, 'index.json'),
+                     ('.json', ))
     try:
-        videos, outcome = (_update(options) if options.videos
-                           else _maintain(options))
+        if options.videos:
+            videos, outcome = _update(options)
+        else:  # needs no model
+            videos, outcome = VideoIndex(options.index), Outcome()
+            if options.prune:
+                known = videos.videos()
+                outcome.vanished = find_vanished(known)
+                outcome.unchanged = len(known) - len(outcome.vanished)
+                videos.remove(outcome.vanished)
+                videos.compact()
         _report(options, outcome)
         if options.ann and len(videos) < MIN_ROWS:
             print(f'--ann: {len(videos)} embeddings are searched exactly in '
@@ -87,19 +99,6 @@ def _update(options: IndexOptions) -> Tuple[VideoIndex, Outcome]:
         options.batch_size, options.prune, True, model)
 
 
-def _maintain(options: IndexOptions) -> Tuple[VideoIndex, Outcome]:
-    """--prune and --ann without videos need no model."""
-    videos, outcome = VideoIndex(options.index), Outcome()
-    if options.prune:
-        known = videos.videos()
-        outcome.vanished = find_vanished(known)
-        outcome.unchanged = len(known) - len(outcome.vanished)
-        if outcome.vanished:
-            videos.remove(outcome.vanished)
-            videos.compact()
-    return videos, outcome
-
-
 def _report(options: IndexOptions, outcome: Outcome) -> None:
     print(f'{options.index}: {outcome.added} added, {outcome.changed} '
           f'changed, {outcome.unchanged} unchanged, {len(outcome.failed)} '
@@ -134,17 +133,12 @@ def index_videos(index: VideoIndex,
         inferencer (ViFiCLIPInferencer): The model that made the index.
         videos: Files, folders and patterns; see :func:`expand_inputs`.
         window (float, optional): Seconds; an embedding for each window
-            instead of one for the video. The last window reaches the end and
-            may share frames with the one before. Defaults to None.
+            instead of one for the video. Defaults to None.
         batch_size (int): Videos that go through the model together.
-        prune (bool): Forget the vanished videos among ``videos``. Defaults
-            to False: they are only reported.
+        prune (bool): Forget the vanished videos among ``videos``, which are
+            only reported by default.
         show_progress (bool): A bar on standard error. Defaults to False.
         model (ModelOptions, optional): See :meth:`VideoIndex.check`.
-
-    Raises:
-        UserError: No videos, another model, or another process is writing.
-        ValueError: Not a file.
     """
     files = find_files(videos)
     index.check(inferencer, model)
@@ -183,13 +177,8 @@ def index_videos(index: VideoIndex,
 
 
 def find_files(videos: Any) -> List[str]:
-    """Return absolute paths of video files, each once.
-
-    Raises:
-        UserError: A path, folder or pattern without any video.
-        ValueError: A web address or an array, of which nothing could tell
-            whether it has changed.
-    """
+    """Return absolute paths of video files, each once; refuse web addresses
+    and arrays, of which nothing could tell whether they have changed."""
     files = {}
     for video in expand_inputs(videos):
         if video.path is None or is_url(video.path):
@@ -200,14 +189,9 @@ def find_files(videos: Any) -> List[str]:
 
 
 def find_vanished(known: Dict[str, State], videos: Any = None) -> List[str]:
-    """Return the videos of an index that are no longer on disk.
-
-    Args:
-        known (dict): Of :meth:`VideoIndex.videos`.
-        videos: Look only in these folders and patterns, so that a disk that
-            is not mounted is not taken for deleted videos. Defaults to None:
-            everywhere.
-    """
+    """Return the videos of an index that are no longer on disk; only those
+    in ``videos`` (folders, patterns), if given, so that a disk that is not
+    mounted is not taken for deleted videos."""
     roots: Tuple[str, ...] = ('', )
     if videos is not None:
         items = [videos] if isinstance(videos, (str, os.PathLike)) else videos

@@ -73,8 +73,7 @@ def search_texts(index: VideoIndex,
     """Find the videos that fit best to each text.
 
     Args:
-        index (VideoIndex): What to search; :meth:`VideoIndex.check` tells
-            whether it is of this model.
+        index (VideoIndex): What to search.
         inferencer (ViFiCLIPInferencer): The model of the index.
         queries (Sequence[str]): M texts.
         topk (int): Hits of each. Defaults to 10.
@@ -85,9 +84,6 @@ def search_texts(index: VideoIndex,
 
     Returns:
         list[list[Hit]]: M lists, best first.
-
-    Raises:
-        ValueError: An empty query, one that is too long, or a bad template.
     """
     _check_queries(queries, template)
     templates = None if template == MODEL else [template]
@@ -111,15 +107,8 @@ def search_videos(index: VideoIndex,
                   videos: Any,
                   topk: int = 10,
                   exact: bool = False) -> List[List[Hit]]:
-    """Find the videos most like each of some videos, which may be among them.
-
-    Args:
-        index, inferencer, topk, exact: See :func:`search_texts`.
-        videos: See :func:`expand_inputs`.
-
-    Raises:
-        UnreadableVideo: One cannot be read.
-    """
+    """Find the videos most like each of some videos, which may be among
+    them; see :func:`search_texts` and :func:`expand_inputs`."""
     views = parse_views(index.identity.num_views)
     return [
         index.search(result['embedding'], topk, exact)

@@ -53,14 +53,8 @@ def format_span(start: Optional[float], end: Optional[float]) -> str:
 
 
 def shorten(text: str, width: int) -> str:
-    """Leave out the middle of a text that is too wide.
-
-    The end, which has the name of the file, gets two thirds of the room.
-
-    Args:
-        text (str): A path.
-        width (int): Columns, at least 5; East Asian letters take two.
-    """
+    """Leave out the middle of a text that takes more than ``width`` columns
+    (5 at least). The end, which has the name of a file, gets two thirds."""
     text = ''.join(c if c.isprintable() else '?' for c in text)
     if _columns(text) <= width:
         return text
@@ -86,16 +80,9 @@ def _columns(text: str) -> int:
 
 
 def contact_sheet(hits: Sequence[Hit], query: str) -> Image.Image:
-    """Draw a few frames of each hit under its rank, cosine, time and name.
-
-    Args:
-        hits (Sequence[Hit]): Best first.
-        query (str): What was searched, the heading.
-
-    Returns:
-        PIL.Image.Image: RGB; up to four hits below each other, more in two
-        columns. A video that can no longer be read says so in its place.
-    """
+    """Draw a few frames of each hit, best first, under its rank, cosine, time
+    and name: up to four below each other, more in two columns. A video that
+    can no longer be read says so in its place."""
     columns = 1 if len(hits) <= 4 else 2
     rows = max(-(-len(hits) // columns), 1)
     high = _LINE + _TILE[1]

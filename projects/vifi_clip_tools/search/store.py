@@ -6,20 +6,16 @@ all: a writer that is killed leaves the last one, and readers never wait.
 
 In the folder of an index, ``index.json`` says that it is one and which model
 made it; it is written first, so that a folder without it is never taken for
-ours. ``embeddings.lance`` is LanceDB's table; ``index.lock`` is held by the
-process that writes.
-
-An approximate index sorts embeddings into cells (IVF), and a search reads
-only the cells nearest to the query. ``IVF_PQ`` keeps 1 byte for each 8
-numbers beside the embeddings and compares the best candidates again exactly;
-``IVF_FLAT`` keeps a second copy of all embeddings.
+ours. An approximate index (IVF) sorts embeddings into cells, and a search
+reads only the cells nearest to the query: of all embeddings (``IVF_FLAT``),
+or of 1 byte for each 8 numbers, comparing the best again exactly (``IVF_PQ``).
 """
 from __future__ import annotations
 
 import hashlib
 import os
 import os.path as osp
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -36,7 +32,6 @@ from projects.vifi_clip.errors import UserError, need
 from projects.vifi_clip.files import read_json, write_json
 from projects.vifi_clip.resources import find_config
 from ..cli.options import ModelOptions
-from ..cli.outputs import check_target
 
 MIN_ROWS = 50_000  # below this an exact search takes milliseconds
 _KIND, _FORMAT = 'vifi_clip search index', 1
@@ -95,11 +90,7 @@ class VideoIndex:
     def __init__(self, path: str) -> None:
         self.path = osp.abspath(path)
         self.identity = _read_identity(self.path)
-        # 0: a reader that lives long, such as the web page, sees what others
-        # write.
-        self._db = need('lancedb', 'search').connect(
-            self.path, read_consistency_interval=timedelta(0))
-        self._table: Any = None
+        self._db = need('lancedb', 'search').connect(self.path)
         # The kernel's: it ends with the process, however that ends.
         self._lock = FileLock(osp.join(self.path, 'index.lock'), timeout=0)
 
@@ -120,7 +111,7 @@ class VideoIndex:
     def __len__(self) -> int:
         """Return the number of embeddings; a video has one for each window.
         """
-        return self._read(lambda table: table.count_rows(), 0)
+        return self._read(lambda table: table.count_rows()) or 0
 
     def videos(self) -> Dict[str, State]:
         """Return the videos in the index, by absolute path."""
@@ -140,6 +131,10 @@ class VideoIndex:
             FileNotFoundError: What the index was made with is gone.
         """
         made = self.identity
+        if 'token_merging' in made.inference:
+            raise UserError(f'the index {self.path} was made with '
+                            '--token-merging, which is no more; index the '
+                            'videos anew under another name')
         if not inference_of(options):
             options = replace(options, inference={**made.inference,
                                                   **options.inference})
@@ -151,16 +146,12 @@ class VideoIndex:
             cfg_options=options.cfg_options or made.cfg_options)
         try:
             find_config(made.config)
-        except FileNotFoundError:
+            if not (weights in (None, 'none') or is_url(weights)):
+                os.stat(weights)
+        except FileNotFoundError as error:
             raise FileNotFoundError(
-                f'the index was made with the config {made.config}, which is '
-                'not there; say with --config where it is') from None
-        if not (weights in (None, 'none') or is_url(weights)
-                or osp.isfile(weights)):
-            raise FileNotFoundError(
-                f'the index was made with the checkpoint {made.checkpoint}, '
-                f'and {weights} is not there; say with --checkpoint where '
-                'it is')
+                f'the model of the index {self.path} was moved ({error}); '
+                'say with --config or --checkpoint where it is') from error
         return options
 
     def check(self, inferencer: ViFiCLIPInferencer,
@@ -201,7 +192,7 @@ class VideoIndex:
         old = _of_videos([entry.path for entry in entries])
         with self._changing() as table:
             if table is None:
-                self._table = self._db.create_table(_TABLE, rows)
+                self._db.create_table(_TABLE, rows)
             elif not table.count_rows(old):
                 table.add(rows)
             else:
@@ -223,12 +214,9 @@ class VideoIndex:
 
         Args:
             vector (np.ndarray): [D], of any length but 0.
-            topk (int): How many. Defaults to 10.
+            topk (int): How many, best first. Defaults to 10.
             exact (bool): Compare with every embedding, also where
                 :meth:`build_ann` was called. Defaults to False.
-
-        Returns:
-            list[Hit]: Best first; fewer than ``topk`` in a small index.
 
         Raises:
             ValueError: ``vector`` has another size, or no direction.
@@ -313,8 +301,8 @@ class VideoIndex:
                 raise UserError(f'the index {self.path} cannot be changed: '
                                 f'{_first_line(error)}') from error
 
-    def _read(self, use: Callable[[Any], Any], empty: Any = None) -> Any:
-        """Return what ``use`` makes of the table; ``empty`` without one.
+    def _read(self, use: Callable[[Any], Any]) -> Any:
+        """Return what ``use`` makes of the table; None without one.
 
         Raises:
             UserError: The files are damaged.
@@ -322,20 +310,18 @@ class VideoIndex:
         for again in False, True:
             try:
                 table = self._open()
-                return empty if table is None else use(table)
+                return None if table is None else use(table)
             except (RuntimeError, OSError, ValueError) as error:
-                if again:
+                if again:  # not only a version that has just gone
                     raise UserError(
                         f'the index {self.path} cannot be read: '
                         f'{_first_line(error)}. If it is damaged, remove it '
                         'and index the videos again') from error
-                self._table = None  # its version may just have gone
 
     def _open(self) -> Any:
-        if self._table is None and osp.isdir(
-                osp.join(self.path, f'{_TABLE}.lance')):
-            self._table = self._db.open_table(_TABLE)
-        return self._table
+        if osp.isdir(osp.join(self.path, f'{_TABLE}.lance')):
+            return self._db.open_table(_TABLE)
+        return None
 
 
 def inference_of(options: ModelOptions) -> Dict[str, Any]:
@@ -349,17 +335,6 @@ def identity_of(inferencer: ViFiCLIPInferencer, options: ModelOptions,
     """Describe a model that a command line names."""
     return Identity.of(inferencer, num_views, options.config,
                        options.cfg_options, inference_of(options))
-
-
-def check_folder(path: str) -> None:
-    """Check that an index is, or can be made, at ``path``; make the folder.
-
-    Raises:
-        ValueError: Something else is there, or it cannot be written.
-    """
-    with suppress(FileNotFoundError):
-        _read_identity(path)
-    check_target('--index', osp.join(path, 'index.json'), ('.json', ))
 
 
 def _read_identity(path: str) -> Identity:
