@@ -22,27 +22,19 @@ def test_hue_turns_both_ways(rgb, factor):
     turned = ColorJitter.adjust_hue(image, factor)
     assert turned.dtype == np.float32 and turned.shape == (2, 2, 3)
     # MMAction2 moves by factor * 255 steps on OpenCV's circle of 180.
-    wanted = (_hue(rgb) + int(factor * 255) / 180) % 1
-    distance = abs(_hue(turned[0, 0]) - wanted)
+    expected = (_hue(rgb) + int(factor * 255) / 180) % 1
+    distance = abs(_hue(turned[0, 0]) - expected)
     assert min(distance, 1 - distance) < 0.02
     assert turned[0, 0].max() == pytest.approx(max(rgb), abs=2)
 
 
-def test_colour_jitter_draws_any_hue():
-    jitter = ColorJitter(0.4, 0.4, 0.2, 0.1)
-    for seed in range(20):
-        np.random.seed(seed)
-        frames = [np.full((4, 4, 3), 120, np.uint8)] * 2
-        frames = jitter(dict(imgs=frames))['imgs']
-        assert len(frames) == 2 and frames[0].dtype == np.uint8
-
-
-def test_a_sound_adjust_hue_is_left_alone(monkeypatch):
-
-    def sound(img, factor):
-        return img
-
-    monkeypatch.setattr(ColorJitter, 'adjust_hue', staticmethod(sound))
+def test_what_is_sound_is_left_alone(monkeypatch):
+    name = 'mmaction.models.localizers.drn'
+    before = sys.modules.get(name), ColorJitter.adjust_hue
+    compat.apply()
+    assert (sys.modules.get(name), ColorJitter.adjust_hue) == before
+    monkeypatch.setattr(ColorJitter, 'adjust_hue',
+                        staticmethod(sound := lambda img, factor: img))
     compat.apply()
     assert ColorJitter.adjust_hue is sound
 
@@ -56,17 +48,11 @@ def test_drn_explains_itself_when_built():
         DRN(vocab_size=1)
 
 
-def test_apply_twice_changes_nothing():
-    compat.apply()
-    name = 'mmaction.models.localizers.drn'
-    before = sys.modules.get(name), ColorJitter.adjust_hue
-    compat.apply()
-    assert (sys.modules.get(name), ColorJitter.adjust_hue) == before
-
-
+@pytest.mark.slow
 def test_mmaction_models_import_behind_the_plugin_alone():
     done = subprocess.run(
-        [sys.executable, '-c', 'import projects.vifi_clip; '
-         'import mmaction.models; print(mmaction.models.TSNHead.__name__)'],
+        [sys.executable, '-c', 'import projects.vifi_clip, scipy.stats; '
+         'import mmaction.models; print(mmaction.models.TSNHead.__name__, '
+         'scipy.stats.mode([1, 2, 2]).mode)'],
         capture_output=True, text=True, cwd=Path(__file__).parents[1])
-    assert done.stdout.strip() == 'TSNHead', done.stderr
+    assert done.stdout.strip() == 'TSNHead 2', done.stderr

@@ -1,4 +1,5 @@
 """Loading runs no code, and files appear whole or not at all."""
+import hashlib
 import io
 import os
 import pickle
@@ -24,6 +25,7 @@ from projects.vifi_clip.checkpoints.files import (Inert, InertUnpickler,
                                                   load_weights,
                                                   register_loader, tensors_of)
 from projects.vifi_clip.errors import UserError
+from projects.vifi_clip.files import read_json, sha256_of, write_json
 
 WEIGHTS = dict(state_dict=dict(weight=torch.arange(4096.)))
 
@@ -242,22 +244,25 @@ def test_failing_midway_keeps_the_old_file(tmp_path, backend, monkeypatch,
     assert os.listdir(tmp_path) == ['epoch_1.pth']
 
 
-def test_what_a_killed_writer_left_is_written_over(tmp_path, backend):
-    (tmp_path / '.a.pth.tmp').write_bytes(b'half' * 100)
-    backend.put(b'whole', tmp_path / 'a.pth')
-    assert os.listdir(tmp_path) == ['a.pth']
-    assert (tmp_path / 'a.pth').read_bytes() == b'whole'
-
-
 @pytest.mark.parametrize('umask', [0o022, 0o002])
-def test_mode_follows_the_umask(tmp_path, backend, umask):
-    old = os.umask(umask)
+def test_what_a_killed_writer_left_is_written_over(tmp_path, backend, umask):
+    folder, old = tmp_path / 'new', os.umask(umask)
     try:
-        backend.put(b'content', tmp_path / 'new' / 'a.pth')
+        write_json(folder / '.a.pth.tmp', 'half')
+        backend.put(b'whole', folder / 'a.pth')
     finally:
         os.umask(old)
-    mode = stat.S_IMODE((tmp_path / 'new' / 'a.pth').stat().st_mode)
+    assert os.listdir(folder) == ['a.pth']
+    assert (folder / 'a.pth').read_bytes() == b'whole'
+    mode = stat.S_IMODE((folder / 'a.pth').stat().st_mode)
     assert mode == 0o666 & ~umask
+    assert sha256_of(folder / 'a.pth') == hashlib.sha256(b'whole').hexdigest()
+
+
+def test_json_of_any_name(tmp_path):
+    for value in dict(a=['ä', 1.5, None]), ['caf\udce9.mp4']:
+        write_json(tmp_path / 'a.json', value)
+        assert read_json(tmp_path / 'a.json') == value
 
 
 def test_shipped_weights():

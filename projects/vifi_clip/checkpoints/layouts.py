@@ -110,10 +110,6 @@ class Renamed:
 def detect_layout(state: StateDict, path: str) -> str:
     """Tell the layout: 'vifi', 'release', 'transformers' or 'clip'.
 
-    Args:
-        state (dict[str, Tensor]): From :func:`~.files.tensors_of`.
-        path (str): For the message.
-
     Raises:
         ValueError: It is none of them.
     """
@@ -127,10 +123,9 @@ def detect_layout(state: StateDict, path: str) -> str:
     if any('.visual.' in f'.{k}' for k in state):
         return 'clip'
     raise ValueError(
-        f'{path} holds no CLIP image tower: no key has "visual." in it, nor '
-        'does the file have the layout of ViFi-CLIP\'s release or of '
-        f'transformers\' CLIPModel. It has {len(state)} tensors, e.g. '
-        f'{list(state)[:3]}.')
+        f'{path} holds no CLIP image tower, neither as OpenAI and OpenCLIP '
+        'name it, nor as ViFi-CLIP\'s release or transformers do. It has '
+        f'{len(state)} tensors, e.g. {list(state)[:3]}')
 
 
 def read_layout(state: StateDict, layout: str, path: str) -> Renamed:
@@ -142,28 +137,22 @@ def read_layout(state: StateDict, layout: str, path: str) -> Renamed:
         path (str): For messages.
 
     Raises:
-        ValueError: A weight that is used is none to compute with (not
-            finite, not floating, sparse, without values), or learnt prompts
-            make no sense together.
+        ValueError: A weight is none to compute with (not finite, not
+            floating, sparse, without values), or learnt prompts make no
+            sense together.
     """
+    floats = {}
     for key, value in state.items():
         if value.is_meta or value.layout != torch.strided:
-            raise ValueError(f'{path} holds weights that cannot be used: {key}'
-                             ' has no values, or is a sparse tensor')
-    renamed = _READERS[layout]({
-        key: value.float() if value.is_floating_point() else value
-        for key, value in state.items()
-    })
-    for key, _ in renamed.pairs:
-        value = state[key]
-        if not value.is_floating_point():
-            fault = f'is of {value.dtype}, not of a floating type'
-        else:
-            fault = ('has values that are not finite'
-                     if not value.float().isfinite().all() else '')
-        if fault and not key.endswith(_COUNTS):
-            raise ValueError(f'{path} holds weights that cannot be used: '
-                             f'{key} {fault}')
+            raise ValueError(f'{path}: {key} has no values, or is sparse')
+        floats[key] = value.float() if value.is_floating_point() else value
+    renamed = _READERS[layout](floats)
+    for key in dict(renamed.pairs):
+        if not floats[key].is_floating_point() and not key.endswith(_COUNTS):
+            raise ValueError(f'{path}: {key} is of {state[key].dtype}, not of '
+                             'a floating type')
+        if not floats[key].isfinite().all():
+            raise ValueError(f'{path}: {key} has values that are not finite')
     scale = renamed.weights.get('logit_scale')
     if scale is not None:
         if scale.numel() != 1:
