@@ -15,17 +15,10 @@ from projects.vifi_clip_tools.doctor.video import Facts
 def pictures(seed: int, num: int = 24, size=(96, 64)) -> list:
     """Smooth pictures that drift from one random pattern to another."""
     rng = np.random.default_rng(seed)
-    ends = [
-        cv2.resize(
-            rng.random((5, 6, 3)).astype(np.float32) * 255,
-            size,
-            interpolation=cv2.INTER_CUBIC) for _ in range(2)
-    ]
-    steps = np.linspace(0, 1, num)
-    return [
-        np.clip(ends[0] * (1 - t) + ends[1] * t, 0, 255).astype(np.uint8)
-        for t in steps
-    ]
+    ends = [cv2.resize(rng.random((5, 6, 3)).astype(np.float32) * 255, size,
+                       interpolation=cv2.INTER_CUBIC) for _ in range(2)]
+    return [np.clip(ends[0] * (1 - t) + ends[1] * t, 0, 255).astype(np.uint8)
+            for t in np.linspace(0, 1, num)]
 
 
 def write_clip(path, seed: int, num: int = 24, **options) -> Path:
@@ -69,19 +62,12 @@ def facts(content: str, status: str = 'ok', frames: int = 24,
           prints: Optional[bytes] = None) -> Facts:
     """What would be known of a video with this content."""
     return Facts(
-        status,
-        sha256=hashlib.sha256(content.encode()).hexdigest(),
-        size=len(content),
-        frames=frames,
-        width=96,
-        height=64,
-        fps=24.0,
+        status, sha256=hashlib.sha256(content.encode()).hexdigest(),
+        size=len(content), frames=frames, width=96, height=64, fps=24.0,
         prints=prints)
 
 
 def facts_of(lists, **changes) -> dict:
     """Facts on all videos of lists, each with a content of its own."""
     keys = {entry.key for item in lists for entry in item.entries}
-    videos = {key: facts(key) for key in sorted(keys)}
-    videos.update(changes)
-    return videos
+    return {**{key: facts(key) for key in sorted(keys)}, **changes}

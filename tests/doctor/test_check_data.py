@@ -167,13 +167,6 @@ def test_a_foreign_report_is_spared(sick_data, tmp_path, capsys, content):
     assert (tmp_path / 'report.json').read_text() == content
 
 
-def test_an_empty_folder_is_no_earlier_report(sick_data, tmp_path, capsys):
-    (tmp_path / 'out' / 'mine').mkdir(parents=True)
-    refused(capsys, 'check-data', *arguments(
-        sick_data, '--out', tmp_path / 'out'), names='mine')
-    assert os.listdir(tmp_path) == ['out']
-
-
 def test_a_nul_in_a_path_is_one_finding(data, tmp_path):
     write_files(data / 'lists', train='a\0.mp4 0; x\0/a.mp4 0; a.mp4 1',
                 val='e.mp4 0; f.mp4 1', classes='run; jump')
@@ -184,11 +177,15 @@ def test_a_nul_in_a_path_is_one_finding(data, tmp_path):
     assert (out / 'clean/train.txt').read_text() == 'a.mp4 1\n'
 
 
-def test_foreign_files_are_spared(sick_data, tmp_path, capsys):
-    (tmp_path / 'thesis.txt').write_text('years')
+@pytest.mark.parametrize('name', ['thesis.txt', 'mine/'])
+def test_foreign_files_are_spared(sick_data, tmp_path, capsys, name):
+    if name.endswith('/'):
+        (tmp_path / name).mkdir()
+    else:
+        (tmp_path / name).write_text('years')
     refused(capsys, 'check-data', *arguments(
-        sick_data, '--out', tmp_path, '--force'), names='thesis.txt')
-    assert os.listdir(tmp_path) == ['thesis.txt']
+        sick_data, '--out', tmp_path, '--force'), names=name.rstrip('/'))
+    assert os.listdir(tmp_path) == [name.rstrip('/')]
 
 
 @pytest.mark.parametrize('place', ['lists', 'videos/report', 'lists/x', '.'])
