@@ -3,7 +3,19 @@ import copy
 from types import SimpleNamespace
 
 import torch
-from tiny import build_model, samples
+from mmaction.registry import HOOKS, OPTIM_WRAPPERS
+from tiny import build_model, classifier_cfg, samples
+
+PROMPTS = dict(length=2, depth=2)
+VARIANTS = dict(
+    both=dict(),
+    image_fusion=dict(head=dict(fusion='image', label_smooth_eps=0.1)),
+    soft_labels=dict(head=dict(label_smooth_eps=0.1)),
+    prompts=dict(prompts=PROMPTS, tune='prompts'),
+    text=dict(tune='text', train_token_embedding=True),
+    chunks=dict(head=dict(text_classifier=classifier_cfg(
+        templates=['a photo of a {}.', '{}'], max_graph_tokens=40))))
+ALONE = dict(head=dict(text_classifier=classifier_cfg(shard_classes=False)))
 
 
 def batches_of(num, size=2, seed=0):
@@ -61,3 +73,36 @@ def loss_of(model, batch):
 def gradients(model):
     return [{n: p.grad for n, p in model.named_parameters()
              if p.grad is not None}]
+
+
+def wrapper_of(model, counts, max_counts=-1, **kwargs):
+    inner = getattr(model, 'module', model)
+    optimizer = torch.optim.SGD(inner.parameters(), lr=1e-3)
+    wrapper = OPTIM_WRAPPERS.build(dict(
+        type=kwargs.pop('type', 'OptimWrapper'), optimizer=optimizer,
+        accumulative_counts=counts, **kwargs))
+    if max_counts > 0:
+        wrapper.initialize_count_status(inner, 0, max_counts)
+    wrapper.found = []  # gradients of each step
+
+    def step(**kwargs):
+        wrapper.found.append({n: p.grad.clone()
+                              for n, p in inner.named_parameters()
+                              if p.grad is not None})
+        optimizer.step()
+
+    wrapper.step = step
+    return wrapper
+
+
+def train_steps(model, wrapper, batches, hook=True):
+    """MMEngine's own loop, but for the data loader."""
+    runner = SimpleNamespace(model=model, optim_wrapper=wrapper)
+    hook = HOOKS.build(dict(type='TextAccumulationHook')) if hook else None
+    for i, batch in enumerate(batches):
+        if hook:
+            hook.before_train_iter(runner, i, batch)
+        model.train_step(copy.deepcopy(batch), wrapper)
+        if hook:
+            hook.after_train_iter(runner, i, batch)
+    return wrapper.found

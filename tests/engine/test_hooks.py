@@ -138,17 +138,6 @@ def test_a_resumed_run_knows_its_best_epoch(tmp_path, scores):
     assert _best(tmp_path / 'b') == ['best_score_epoch_2.pth']
 
 
-def test_resuming_validates_only_what_was_due(tmp_path):
-    every_second = dict(val=True, train_cfg=dict(
-        by_epoch=True, max_epochs=2, val_interval=2))
-    ToyMetric.scores = [0.5]
-    toy_runner(tmp_path, **every_second).train()
-    ToyMetric.scores = [0.5]
-    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'epoch_1.pth'))
-    toy_runner(tmp_path, resume=True, **every_second).train()
-    assert not ToyMetric.scores
-
-
 class BadData(ToyData):
     """Six samples of which some are bad."""
 

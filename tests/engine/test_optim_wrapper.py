@@ -54,39 +54,6 @@ def test_float32_switches_autocast_off():
     assert torch.equal(output, model(x)) and output.dtype is torch.float32
 
 
-@pytest.mark.parametrize('clip_grad', [None, dict(max_norm=0.1)])
-def test_accumulation_equals_one_big_batch(clip_grad):
-    model, x = nn.Linear(8, 1), torch.randn(12, 8)
-    big = copy.deepcopy(model)
-    wrappers = [
-        _wrapper(m, dtype='float32', clip_grad=clip_grad,
-                 accumulative_counts=count) for m, count in [(model, 3),
-                                                             (big, 1)]
-    ]
-    for wrapper, m, size in zip(wrappers, (model, big), (4, 12)):
-        for batch in x.split(size):
-            start = m.weight.detach().clone()
-            with wrapper.optim_context(m):
-                loss = (m(batch) - 1).square().mean()
-            wrapper.update_params(loss)
-    # the last of the three moved the weights, the others did not
-    assert not torch.equal(start, big.weight)
-    torch.testing.assert_close(model.weight, big.weight)
-    torch.testing.assert_close(model.bias, big.bias)
-
-
-def test_weights_rest_until_the_last_micro_batch():
-    model = nn.Linear(8, 1)
-    wrapper = _wrapper(model, dtype='float32', accumulative_counts=3)
-    before = model.weight.detach().clone()
-    for i in range(3):
-        assert torch.equal(model.weight, before), i
-        with wrapper.optim_context(model):
-            loss = model(torch.randn(2, 8)).mean()
-        wrapper.update_params(loss)
-    assert not torch.equal(model.weight, before)
-
-
 @pytest.mark.parametrize('dtype', ['float16', torch.float16, 'fp32', 'int8'])
 def test_other_dtypes_are_refused(dtype):
     with pytest.raises(ValueError, match="bfloat16.*float32.*got"):
@@ -126,20 +93,3 @@ def test_the_fused_optimizer_equals_the_plain_loop():
     for a, b in zip(ours.parameters(), plain.parameters()):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-6)
     assert (ours[0].weight - start).abs().max() > 0.01
-
-
-@pytest.mark.parametrize('before, after', [
-    (dict(fused=False, foreach=False), {}), (dict(fused=None), {}),
-    ({}, dict(fused=False, foreach=False))])
-def test_fused_and_plain_resume_each_other(before, after):
-    unbroken, resumed = _pair()
-    inputs = torch.randn(10, 5, 8)
-    _steps(unbroken, _adamw(unbroken, fused=False, foreach=False), inputs)
-    first = _adamw(resumed, **before)
-    _steps(resumed, first, inputs[:5])
-    state = copy.deepcopy(first.state_dict())
-    second = _adamw(resumed, **after)
-    second.load_state_dict(state)
-    _steps(resumed, second, inputs[5:])
-    for a, b in zip(resumed.parameters(), unbroken.parameters()):
-        torch.testing.assert_close(a, b, rtol=0, atol=1e-6)

@@ -1,17 +1,14 @@
 """The fused block against OpenCLIP's own."""
 import copy
 
-import open_clip
 import pytest
 import torch
 from open_clip.transformer import (LayerNorm, QuickGELU,
                                    ResidualAttentionBlock)
-from projects.vifi_clip.models.blocks import (FusedBlock, fuse_blocks, pick)
+from projects.vifi_clip.models.blocks import FusedBlock, fuse_blocks
 from projects.vifi_clip.models.blocks import run_blocks
-from projects.vifi_clip.models.towers import (build_text_tower,
-                                              build_vision_tower)
-from projects.vifi_clip.models.text_tower import encode_tokens
-from tiny import build_model, tiny_arch
+from projects.vifi_clip.models.towers import build_vision_tower
+from tiny import tiny_arch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -45,6 +42,10 @@ def test_output_and_gradients_equal_openclips(act, ls, causal, only):
     got = fused(
         inputs[1], is_causal=causal, **(dict(only=ends) if only else {}))
     torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-5)
+    with torch.no_grad():  # sums in place, but not in the input
+        again = fused(x, is_causal=causal, **(dict(only=ends) if only else {}))
+    torch.testing.assert_close(again, got)
+    assert torch.equal(x, inputs[0])
     weight = torch.randn_like(expected)
     (expected * weight).sum().backward()
     (got * weight).sum().backward()
@@ -62,28 +63,6 @@ def test_a_mask_for_each_head():
     torch.testing.assert_close(
         fused(x, attn_mask=mask), plain(x, attn_mask=mask), atol=1e-5,
         rtol=1e-5)
-
-
-def test_no_gradient_leaves_the_input_alone():
-    plain, fused = _pair()
-    x = torch.randn(2, 5, 32)
-    before = x.clone()
-    with torch.no_grad():
-        torch.testing.assert_close(
-            fused(x), plain(x), atol=1e-5, rtol=1e-5)
-    assert torch.equal(x, before)
-
-
-@pytest.mark.parametrize('mode', [torch.no_grad, torch.inference_mode])
-def test_autocast_comes_close(mode):
-    plain, fused = _pair()
-    x = torch.randn(2, 5, 32)
-    with mode(), torch.autocast('cpu', torch.bfloat16):
-        got = fused(x)
-    with torch.no_grad():
-        expected = plain(x)
-    assert got.dtype == torch.float32  # the residual stream
-    assert (got - expected).abs().max() < 0.05 * expected.abs().max()
 
 
 class _Doubled(nn.Linear):
@@ -113,39 +92,6 @@ def test_replaced_layers_and_hooks_are_respected():
         fused(x, attn_mask=_mask(5))[[0, 1], [1, 4]])
 
 
-def _plain_tower(tower):
-    """The same weights under OpenCLIP's own classes alone."""
-    tower = copy.deepcopy(tower)
-    for module in tower.modules():
-        if type(module) is FusedBlock:
-            module.__class__ = ResidualAttentionBlock
-    return tower
-
-
-@pytest.mark.parametrize('changes', [
-    dict(),
-    dict(vision_cfg=dict(pool_type='avg')),
-    dict(vision_cfg=dict(final_ln_after_pool=True)),
-    dict(vision_cfg=dict(attentional_pool=True, attn_pooler_heads=4)),
-    dict(quick_gelu=False),
-])
-def test_image_towers_equal_openclips(changes):
-    arch = tiny_arch(**changes)
-    model = build_model()
-    from mmaction.registry import MODELS
-    backbone = MODELS.build(dict(type='CLIPVisionBackbone', arch=arch)).eval()
-    plain = _plain_tower(backbone.visual)
-    x = torch.randn(4, 3, 32, 32)
-    torch.testing.assert_close(backbone(x), plain(x), atol=1e-5, rtol=1e-5)
-    assert any(isinstance(m, FusedBlock) for m in model.modules())
-    ours = torch.autograd.grad(backbone(x).pow(2).sum(),
-                               list(backbone.visual.parameters()))
-    theirs = torch.autograd.grad(plain(x).pow(2).sum(),
-                                 list(plain.parameters()))
-    for a, b in zip(ours, theirs):
-        torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
-
-
 def test_last_block_computes_the_read_token_alone():
     blocks = build_vision_tower(tiny_arch()).transformer.resblocks
     x, only = torch.randn(2, 17, 64), torch.tensor([0, 0])
@@ -161,18 +107,6 @@ def test_last_block_computes_the_read_token_alone():
     torch.testing.assert_close(
         run_blocks(blocks, x, only=only), read, atol=1e-5, rtol=1e-5)
     assert shapes == [(2, 17, 64)]  # a hook sees every token
-
-
-def test_text_tower_equals_openclips_on_77_tokens():
-    arch = tiny_arch(text_cfg=dict(context_length=77))
-    tower = build_text_tower(arch).eval()
-    tokens = open_clip.get_tokenizer('ViT-B-16')(
-        ['a photo of a cat.', 'x', 'a photo of somebody playing the cello.'])
-    ends = tokens.argmax(-1)
-    short = tokens[:, :int(ends.max()) + 1]
-    torch.testing.assert_close(
-        encode_tokens(tower, short, ends), _plain_tower(tower)(tokens),
-        atol=1e-5, rtol=1e-5)
 
 
 def test_checkpointing_gives_the_same_gradients():
@@ -207,12 +141,6 @@ def test_quick_gelu_keeps_one_activation_less():
         return sum(n for key, n in found.items() if key not in own)
 
     assert kept(plain) - kept(fused) >= 2 * 5 * 128
-
-
-def test_pick():
-    x = torch.arange(24.).view(2, 4, 3)
-    assert torch.equal(pick(x, torch.tensor([3, 0])),
-                       torch.stack([x[0, 3], x[1, 0]]))
 
 
 @pytest.mark.parametrize('mode', [torch.no_grad, torch.inference_mode])

@@ -45,8 +45,7 @@ class FSDP2Strategy(DDPStrategy):
             float32. Defaults to None: as they are (with autocast as in
             data-parallel training).
         reshard_after_forward (bool): Free a block's gathered weights until
-            its backward; False keeps them (less traffic, more memory).
-            Defaults to True.
+            its backward; False keeps them. Defaults to True.
         offload (bool): Keep the shards in CPU memory. Defaults to False.
         kwargs: Of MMEngine's DDPStrategy.
 
@@ -55,11 +54,8 @@ class FSDP2Strategy(DDPStrategy):
             ``save_trainable_only``.
     """
 
-    def __init__(self,
-                 *,
-                 param_dtype: Optional[str] = None,
-                 reshard_after_forward: bool = True,
-                 offload: bool = False,
+    def __init__(self, *, param_dtype: Optional[str] = None,
+                 reshard_after_forward: bool = True, offload: bool = False,
                  **kwargs) -> None:
         if param_dtype not in DTYPES:
             raise ValueError(f'strategy.param_dtype must be one of {DTYPES}, '
@@ -67,7 +63,7 @@ class FSDP2Strategy(DDPStrategy):
         super().__init__(**kwargs)
         self.param_dtype = param_dtype and getattr(torch, param_dtype)
         self.reshard_after_forward = reshard_after_forward
-        self.offload = offload
+        self.offload = CPUOffloadPolicy() if offload else OffloadPolicy()
 
     def _wrap_model(self, model: nn.Module) -> nn.Module:
         """Shard in place; the model keeps its class's methods and names."""
@@ -81,32 +77,24 @@ class FSDP2Strategy(DDPStrategy):
         model = self.convert_model(model.to(get_device()))
         self._scalars = _scalars_to_vectors(model)
         mesh = init_device_mesh(get_device(), (self.world_size, ))
-        offload = CPUOffloadPolicy() if self.offload else OffloadPolicy()
         policy = MixedPrecisionPolicy(
             param_dtype=self.param_dtype, reduce_dtype=torch.float32)
         for block in residual_blocks(model):
-            fully_shard(
-                block,
-                mesh=mesh,
-                reshard_after_forward=self.reshard_after_forward,
-                mp_policy=policy,
-                offload_policy=offload)
-        fully_shard(model, mesh=mesh, offload_policy=offload)
+            fully_shard(block, mesh=mesh, mp_policy=policy,
+                        reshard_after_forward=self.reshard_after_forward,
+                        offload_policy=self.offload)
+        fully_shard(model, mesh=mesh, offload_policy=self.offload)
         for module in model.modules():
             if isinstance(module, CLIPTextClassifier):
-                module.use_cache(UntilModeChange())
+                module.embedding_cache = UntilModeChange()
         return model
 
     def model_state_dict(self) -> dict:
-        """Whole tensors on CPU, under their usual names. All processes must
-        ask."""
-        state = {
-            name: whole(value).cpu()
+        """Whole tensors on CPU, by their usual names; all must ask."""
+        return {
+            name: plain(value, name in self._scalars)
             for name, value in self.model.state_dict().items()
         }
-        for name in self._scalars & set(state):
-            state[name] = state[name].reshape(())
-        return state
 
     def load_model_state_dict(self, state_dict: dict, **kwargs) -> None:
         """Each process takes its shard of whole tensors."""
@@ -119,15 +107,15 @@ class FSDP2Strategy(DDPStrategy):
 
     def optim_state_dict(self) -> dict:
         """The optimizer's state as of one process, on CPU."""
-        state = super().optim_state_dict()
-        params, names = self._optimized(), self._scalars
+        state, params = super().optim_state_dict(), self._optimized()
         scalars = {
             param
-            for name, param in self.model.named_parameters() if name in names
+            for name, param in self.model.named_parameters()
+            if name in self._scalars
         }
         state['state'] = {
             i: {
-                key: _plain(value, params[i] in scalars and key != 'step')
+                key: plain(value, params[i] in scalars and key != 'step')
                 for key, value in values.items()
             }
             for i, values in state['state'].items()
@@ -151,10 +139,7 @@ class FSDP2Strategy(DDPStrategy):
         groups = self.optim_wrapper.optimizer.param_groups
         return [param for group in groups for param in group['params']]
 
-    def save_checkpoint(self,
-                        filename: str,
-                        *,
-                        save_optimizer: bool = True,
+    def save_checkpoint(self, filename: str, *, save_optimizer: bool = True,
                         save_param_scheduler: bool = True,
                         extra_ckpt: Optional[dict] = None,
                         callback: Optional[Callable] = None) -> None:
@@ -188,26 +173,17 @@ def residual_blocks(model: nn.Module) -> Iterator[nn.Module]:
     yield from [m for m in model.modules() if isinstance(m, tuple(kinds))]
 
 
-def whole(value: Tensor) -> Tensor:
-    """A sharded tensor gathered; any other as it is."""
-    return value.full_tensor() if isinstance(value, DTensor) else value
-
-
-def _plain(value: Any, scalar: bool) -> Any:
-    """An entry of the optimizer's state as one process would have it."""
+def plain(value: Any, scalar: bool) -> Any:
+    """An entry of a state as one process would have it, on CPU."""
     if not torch.is_tensor(value):
         return value
-    value = whole(value).cpu()
-    return value.reshape(()) if scalar else value
+    whole = value.full_tensor() if isinstance(value, DTensor) else value
+    return whole.cpu().reshape(()) if scalar else whole.cpu()
 
 
 def _scalars_to_vectors(model: nn.Module) -> Set[str]:
     """FSDP2 shards no scalar (the logit scale); one of shape [1] multiplies
-    just the same. Checkpoints keep the scalar.
-
-    Returns:
-        set[str]: Names of the parameters that were exchanged.
-    """
+    just the same. Checkpoints keep the scalar. Returns the names."""
     names = set()
     for prefix, module in model.named_modules():
         for name, param in module.named_parameters(recurse=False):
@@ -219,11 +195,8 @@ def _scalars_to_vectors(model: nn.Module) -> Set[str]:
 
 
 def shard(value: Tensor, like: Optional[Tensor]) -> Tensor:
-    """This process's shard of a tensor that is laid out as a parameter.
-
-    What has another shape than the parameter (a checkpoint that does not
-    fit) stays whole.
-    """
+    """This process's shard of a tensor that is laid out as a parameter; what
+    has another shape (a checkpoint that does not fit) stays whole."""
     if (not isinstance(like, DTensor) or not torch.is_tensor(value)
             or isinstance(value, DTensor)):
         return value
@@ -266,39 +239,29 @@ class SpreadRunner(FlexibleRunner):
     run would leave out an epoch.
     """
 
-    def save_checkpoint(self,
-                        out_dir: str,
-                        filename: str,
+    def save_checkpoint(self, out_dir: str, filename: str,
                         file_client_args: Optional[dict] = None,
                         save_optimizer: bool = True,
                         save_param_scheduler: bool = True,
-                        meta: Optional[dict] = None,
-                        by_epoch: bool = True,
+                        meta: Optional[dict] = None, by_epoch: bool = True,
                         backend_args: Optional[dict] = None) -> None:
-        """As FlexibleRunner's; the epoch and iteration in ``meta`` hold.
-
-        Raises:
-            ValueError: ``file_client_args``, which MMEngine has deprecated.
-        """
+        """As FlexibleRunner's; the epoch and iteration in ``meta`` hold."""
         if file_client_args is not None:
             raise ValueError('give CheckpointHook backend_args in place of '
                              'file_client_args')
         meta = dict(meta or {})
         meta.setdefault('epoch', self.epoch + (1 if by_epoch else 0))
         meta.setdefault('iter', self.iter + (0 if by_epoch else 1))
-        meta.update(
-            cfg=self.cfg.pretty_text, experiment_name=self.experiment_name)
+        meta.update(cfg=self.cfg.pretty_text,
+                    experiment_name=self.experiment_name)
         dataset = self.train_dataloader.dataset
         if hasattr(dataset, 'metainfo'):
             meta.update(dataset_meta=dataset.metainfo)
-
-        def callback(checkpoint: dict) -> None:
-            self.call_hook('before_save_checkpoint', checkpoint=checkpoint)
-
         self.strategy.save_checkpoint(
             filename=join_path(out_dir, filename, backend_args=backend_args),
             save_optimizer=save_optimizer,
             save_param_scheduler=save_param_scheduler,
             extra_ckpt=dict(
                 meta=meta, message_hub=self.message_hub.state_dict()),
-            callback=callback)
+            callback=lambda checkpoint: self.call_hook(
+                'before_save_checkpoint', checkpoint=checkpoint))

@@ -53,8 +53,8 @@ class EpochSeedHook(Hook):
     priority = 'VERY_HIGH'
 
     def before_train(self, runner: Runner) -> None:
-        """Give datasets without a seed of their own the runner's, before
-        workers copy them."""
+        """Give datasets without a seed the runner's, before workers copy
+        them."""
         for dataset in datasets_with(runner.train_dataloader.dataset,
                                      'set_epoch'):
             if dataset.seed is None:
@@ -73,10 +73,10 @@ class EpochSeedHook(Hook):
         if batch_idx == 0:
             sequence = np.random.SeedSequence(
                 [runner.seed, runner.epoch, get_rank()])
-            state = sequence.generate_state(3)
-            random.seed(int(state[0]))
-            np.random.seed(int(state[1]))
-            torch.manual_seed(int(state[2]))
+            seeds = [int(word) for word in sequence.generate_state(3)]
+            random.seed(seeds[0])
+            np.random.seed(seeds[1])
+            torch.manual_seed(seeds[2])
 
 
 @HOOKS.register_module()
@@ -87,17 +87,10 @@ class EpochAccumulationHook(Hook):
     steps: an epoch of L micro-batches has L // ``accumulative_counts`` steps.
     MMEngine would carry the gradients over to the next epoch. They are in no
     checkpoint, so a resumed run would go another way than an unbroken one.
-
-    The dataloader's ``drop_last=True`` does the same with the last, short
-    micro-batch.
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Say how many steps an epoch has.
-
-        Raises:
-            UserError: It has none.
-        """
+        """Say how many steps an epoch has; refuse none (UserError)."""
         if not self._counts(runner):
             return
         loader = runner.train_dataloader
@@ -114,9 +107,7 @@ class EpochAccumulationHook(Hook):
                             'train_dataloader.batch_size')
         if batches < needed:
             raise UserError(
-                f'{epoch}, fewer than the {needed} of an optimizer step '
-                f'(optim_wrapper.accumulative_counts={needed}), so that no '
-                'step would be taken: set '
+                f'{epoch}, fewer than the {needed} of an optimizer step: set '
                 f'optim_wrapper.accumulative_counts={batches}, or less')
         runner.logger.info(
             f'{epoch}, {batches // needed} optimizer steps of {needed}; '
@@ -189,11 +180,10 @@ def _accumulates(wrapper) -> bool:
 
 
 def _is_plain(model: nn.Module) -> bool:
-    if is_model_wrapper(model) and (
-            not isinstance(model, DistributedDataParallel)
-            or model.static_graph):
-        return False
-    return not any(hasattr(p, 'to_local') for p in model.parameters())
+    ddp = isinstance(model, DistributedDataParallel)
+    return not (ddp and model.static_graph
+                or is_model_wrapper(model) and not ddp
+                or any(hasattr(p, 'to_local') for p in model.parameters()))
 
 
 @HOOKS.register_module()
@@ -235,7 +225,7 @@ class BadVideoHook(Hook):
                 itself, too, but reads its own share of the data only.
         """
         whole = runner.train_dataloader.dataset
-        _report_bad(runner, whole, 'skipped in training')
+        self._report(runner, whole, 'skipped in training')
         for dataset in datasets_with(whole, 'max_bad_ratio'):
             limit, bad = dataset.max_bad_ratio, _bad_videos(dataset)
             if len(bad) > limit * len(dataset):
@@ -247,32 +237,29 @@ class BadVideoHook(Hook):
 
     def after_test_epoch(self, runner: Runner, metrics=None) -> None:
         """Log what the test counted as wrong."""
-        self._report(runner, runner.test_loop)
+        self._report_loop(runner, runner.test_loop)
 
     def after_val_epoch(self, runner: Runner, metrics=None) -> None:
         """Log what the validation counted as wrong."""
-        self._report(runner, runner.val_loop)
+        self._report_loop(runner, runner.val_loop)
+
+    def _report_loop(self, runner: Runner, loop) -> None:
+        for loader in getattr(loop, 'dataloaders', [loop.dataloader]):
+            self._report(runner, loader.dataset, 'counted as wrong')
 
     @staticmethod
-    def _report(runner: Runner, loop) -> None:
-        for loader in getattr(loop, 'dataloaders', [loop.dataloader]):
-            _report_bad(runner, loader.dataset, 'counted as wrong')
-
-
-def _report_bad(runner: Runner, dataset, treatment: str) -> None:
-    bad = _bad_videos(dataset)
-    if bad:
-        runner.logger.warning(
-            f'{len(bad)} of {len(dataset)} videos could not be read and were '
-            f'{treatment}: {_listed(bad)}')
+    def _report(runner: Runner, dataset, treatment: str) -> None:
+        bad = _bad_videos(dataset)
+        if bad:
+            runner.logger.warning(
+                f'{len(bad)} of {len(dataset)} videos could not be read and '
+                f'were {treatment}: {_listed(bad)}')
 
 
 def _bad_videos(dataset) -> list:
     """File names that any process found bad; all processes must ask."""
-    names = [
-        name for part in datasets_with(dataset, 'bad_videos')
-        for name in part.bad_videos
-    ]
+    names = [name for part in datasets_with(dataset, 'bad_videos')
+             for name in part.bad_videos]
     return sorted(set().union(*all_gather_object(names)))
 
 
@@ -296,16 +283,13 @@ class PlainCheckpointHook(Hook):
         """History buffers to tensors, numpy's scalars to Python's."""
         hub = checkpoint.get('message_hub', {})
         info = hub.get('runtime_info', {})
-        info.update({
-            name: value.item()
-            for name, value in info.items() if isinstance(value, np.generic)
-        })
+        info.update({name: value.item() for name, value in info.items()
+                     if isinstance(value, np.generic)})
         scalars = hub.get('log_scalars', {})
         for name, buffer in scalars.items():
             log, count = buffer.data
             scalars[name] = dict(
-                log=torch.as_tensor(log),
-                count=torch.as_tensor(count),
+                log=torch.as_tensor(log), count=torch.as_tensor(count),
                 max_length=buffer.max_length)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -367,7 +351,7 @@ class ClassListHook(Hook):
 
 @HOOKS.register_module()
 class FiniteLossHook(Hook):
-    """Stops a training whose loss is not finite any more.
+    """Stops a training whose loss is not finite any more (UserError).
 
     Its weights would be saved, tested and reported: the best of NaNs is class
     0, and the accuracy looks like any bad one.
@@ -384,11 +368,7 @@ class FiniteLossHook(Hook):
     def after_train_iter(self, runner: Runner, batch_idx: int,
                          data_batch=None,
                          outputs: Optional[dict] = None) -> None:
-        """Look at the loss.
-
-        Raises:
-            UserError: It is not finite.
-        """
+        """Look at the loss."""
         last = self.is_last_train_iter(runner) or self.end_of_epoch(
             runner.train_dataloader, batch_idx)
         if not (last or self.every_n_train_iters(runner, self.interval)):

@@ -28,8 +28,7 @@ class WarmupCosineLR(_ParamScheduler):
 
     Args:
         optimizer (Optimizer or OptimWrapper): What is scheduled.
-        warmup (int): W; with ``convert_to_iter_based`` in epochs, and then
-            also a fraction.
+        warmup (float): W; with ``convert_to_iter_based`` in epochs.
         end (int): T, likewise.
         eta_min_ratio (float): r, the last rate over ``lr``. Defaults to 0.01.
         by_epoch, last_step, verbose: As MMEngine's.
@@ -39,52 +38,35 @@ class WarmupCosineLR(_ParamScheduler):
             not from 0 to 1.
     """
 
-    def __init__(self,
-                 optimizer: Any,
-                 warmup: int,
-                 end: int,
-                 eta_min_ratio: float = 0.01,
-                 by_epoch: bool = True,
-                 last_step: int = -1,
-                 verbose: bool = False) -> None:
+    def __init__(self, optimizer: Any, warmup: float, end: int,
+                 eta_min_ratio: float = 0.01, by_epoch: bool = True,
+                 last_step: int = -1, verbose: bool = False) -> None:
         if not 0 <= warmup <= end:
             raise ValueError(f'warmup={warmup} must be from 0 to end={end}')
         if not isinstance(eta_min_ratio, (int, float)) or not (
                 0 <= eta_min_ratio <= 1):
             raise ValueError('eta_min_ratio must be from 0 to 1, got '
                              f'{eta_min_ratio!r}')
-        self.warmup = warmup
-        self.eta_min_ratio = eta_min_ratio
+        self.warmup, self.eta_min_ratio = warmup, eta_min_ratio
         super().__init__(optimizer, 'lr', end=end, last_step=last_step,
                          by_epoch=by_epoch, verbose=verbose)
 
     @classmethod
-    def build_iter_from_epoch(cls,
-                              *args,
-                              warmup: float,
-                              end: int,
-                              epoch_length: int,
-                              by_epoch: bool = True,
+    def build_iter_from_epoch(cls, *args, warmup: float, end: int,
+                              epoch_length: int, by_epoch: bool = True,
                               **kwargs) -> 'WarmupCosineLR':
         """Build the schedule in iterations from one in epochs.
 
-        Args:
-            epoch_length (int): Micro-batches of an epoch.
-
         Raises:
-            UserError: There are none.
+            UserError: An epoch has no micro-batch.
         """
         if not epoch_length:
             raise UserError(
                 'an epoch has no full micro-batch: the training list has '
                 'fewer videos than train_dataloader.batch_size x processes; '
                 'set a smaller train_dataloader.batch_size')
-        return cls(
-            *args,
-            warmup=round(warmup * epoch_length),
-            end=end * epoch_length,
-            by_epoch=False,
-            **kwargs)
+        return cls(*args, warmup=round(warmup * epoch_length),
+                   end=end * epoch_length, by_epoch=False, **kwargs)
 
     def _get_value(self) -> List[float]:
         """Return the rate of each parameter group at the current step."""

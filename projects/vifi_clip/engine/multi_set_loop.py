@@ -4,15 +4,13 @@ import os.path as osp
 from typing import Dict, List, Optional, Sequence
 
 from mmaction.registry import LOOPS
-from mmengine.evaluator import Evaluator
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner, TestLoop, ValLoop
-from torch.utils.data import DataLoader
 
 from ..evaluation.set_summary import summarise_sets
+from .hooks import text_classifier_of
 
-# What a set says about itself; the rest goes to its dataset.
-_OWN = ('name', 'group')
+# Keys of a set that are not its dataset's.
+_SET_KEYS = ('name', 'group')
 
 
 class _MultiSet:
@@ -37,23 +35,25 @@ class _MultiSet:
 
     mode = ''  # 'val' or 'test', as in the names of hooks
 
-    def __init__(self,
-                 runner: Runner,
-                 dataloader: dict,
-                 evaluator,
+    def __init__(self, runner: Runner, dataloader: dict, evaluator,
                  sets: Sequence[dict],
                  harmonic_mean: Optional[Sequence[str]] = None,
                  **kwargs) -> None:
         _check_sets(sets, harmonic_mean)
-        self.names = [one['name'] for one in sets]
-        self.groups = _groups(sets)
+        self.names = [part['name'] for part in sets]
         self.harmonic_mean = harmonic_mean
+        self.groups: Dict[str, List[str]] = {}
+        for part in sets:
+            if part.get('group'):
+                self.groups.setdefault(part['group'], []).append(part['name'])
+        # A group of one has no spread.
+        self.groups = {k: v for k, v in self.groups.items() if len(v) > 1}
         # All of them now: a missing list or video shows before a long test.
-        self.dataloaders: List[DataLoader] = [
-            runner.build_dataloader(
-                _with_set(dataloader, one), seed=runner.seed) for one in sets
+        self.dataloaders = [
+            runner.build_dataloader(_with_set(dataloader, part),
+                                    seed=runner.seed) for part in sets
         ]
-        self.evaluators: List[Evaluator] = [
+        self.evaluators = [
             runner.build_evaluator(_named(evaluator, name))
             for name in self.names
         ]
@@ -71,34 +71,37 @@ class _MultiSet:
             dict[str, float]: See
             :func:`projects.vifi_clip.evaluation.summarise_sets`.
         """
-        classifier = _classifier(self.runner.model)
+        classifier = text_classifier_of(self.runner.model)
+        if classifier is None:
+            raise ValueError('Testing on sets with different classes needs a '
+                             'model with a text_classifier; '
+                             f'{type(self.runner.model)} has none.')
         before = list(classifier.class_names)
         try:
-            metrics = self._run(classifier)
+            return self._run(classifier)
         finally:  # training goes on with its own
             if classifier.class_names != before:
                 classifier.set_classes(before)
-        return metrics
 
     def _run(self, classifier) -> Dict[str, float]:
-        found: Dict[str, Dict[str, float]] = {}
+        runner, results = self.runner, {}
         for name, self.dataloader, self.evaluator in zip(
                 self.names, self.dataloaders, self.evaluators):
             dataset = self.dataloader.dataset
             classifier.set_classes(dataset.class_names, source=f'set {name!r}')
-            if not found:
-                self.runner.call_hook(f'before_{self.mode}')
-                self.runner.call_hook(f'before_{self.mode}_epoch')
-                self.runner.model.eval()
-            self.runner.logger.info(f'Set {name}: {len(dataset)} videos, '
-                                    f'{len(dataset.class_names)} classes')
+            if not results:
+                runner.call_hook(f'before_{self.mode}')
+                runner.call_hook(f'before_{self.mode}_epoch')
+                runner.model.eval()
+            runner.logger.info(f'Set {name}: {len(dataset)} videos, '
+                               f'{len(dataset.class_names)} classes')
             self.evaluator.dataset_meta = dataset.metainfo
             for idx, data_batch in enumerate(self.dataloader):
                 self.run_iter(idx, data_batch)
-            found[name] = self.evaluator.evaluate(len(dataset))
-        metrics = summarise_sets(found, self.groups, self.harmonic_mean)
-        self.runner.call_hook(f'after_{self.mode}_epoch', metrics=metrics)
-        self.runner.call_hook(f'after_{self.mode}')
+            results[name] = self.evaluator.evaluate(len(dataset))
+        metrics = summarise_sets(results, self.groups, self.harmonic_mean)
+        runner.call_hook(f'after_{self.mode}_epoch', metrics=metrics)
+        runner.call_hook(f'after_{self.mode}')
         return metrics
 
 
@@ -117,7 +120,8 @@ class MultiSetTestLoop(_MultiSet, TestLoop):
 
 
 def _check_sets(sets: Sequence[dict], harmonic_mean) -> None:
-    names = [one.get('name') for one in sets]
+    names = [part.get('name') for part in sets]
+    groups = {part.get('group') for part in sets}
     if not names or not all(names) or len(set(names)) < len(names):
         raise ValueError('sets needs at least one set, and each a name of '
                          f'its own; got {names}.')
@@ -126,31 +130,21 @@ def _check_sets(sets: Sequence[dict], harmonic_mean) -> None:
             or set(harmonic_mean) - set(names)):
         raise ValueError(f'harmonic_mean={list(harmonic_mean)} must be two '
                          f'of the sets {names}.')
-    if 'HM' in {*names, *(one.get('group') for one in sets)}:
+    if 'HM' in {*names, *groups}:
         raise ValueError("'HM' is the harmonic mean; name the set or group "
                          'otherwise.')
     if any('/' in name for name in names):
         raise ValueError(f'names of sets, here {names}, become names of '
                          'files and metrics: no "/" in them.')
-    taken = set(names) & {one.get('group') for one in sets}
-    if taken:
-        raise ValueError(f'{sorted(taken)} name both a set and a group; '
-                         'rename one.')
+    if set(names) & groups:
+        raise ValueError(f'{sorted(set(names) & groups)} name both a set and '
+                         'a group; rename one.')
 
 
-def _groups(sets: Sequence[dict]) -> Dict[str, List[str]]:
-    """Names of sets by group; a group of one has no spread."""
-    groups: Dict[str, List[str]] = {}
-    for one in sets:
-        if one.get('group'):
-            groups.setdefault(one['group'], []).append(one['name'])
-    return {group: names for group, names in groups.items() if len(names) > 1}
-
-
-def _with_set(dataloader: dict, one: dict) -> dict:
+def _with_set(dataloader: dict, part: dict) -> dict:
     cfg = copy.deepcopy(dataloader)
     cfg['dataset'].update(
-        {key: value for key, value in one.items() if key not in _OWN})
+        {key: value for key, value in part.items() if key not in _SET_KEYS})
     # The workers of each set would stay until the end.
     cfg['persistent_workers'] = False
     return cfg
@@ -164,14 +158,3 @@ def _named(evaluator, name: str):
             stem, suffix = osp.splitext(metric['out_file_path'])
             metric['out_file_path'] = f'{stem}_{name}{suffix}'
     return cfg
-
-
-def _classifier(model):
-    model = model.module if is_model_wrapper(model) else model
-    head = getattr(model, 'cls_head', None)
-    classifier = getattr(head, 'text_classifier', None)
-    if classifier is None:
-        raise ValueError('Testing on sets with different classes needs a '
-                         f'model with a text_classifier; {type(model)} has '
-                         'none.')
-    return classifier

@@ -40,8 +40,7 @@ class AutocastOptimWrapper(OptimWrapper):
     def optim_context(self, model: nn.Module):
         """Autocast on the model's device, around MMEngine's own context."""
         device = next(model.parameters()).device.type
-        enabled = self.dtype is not torch.float32
-        with super().optim_context(model), torch.autocast(
-                device, dtype=self.dtype if enabled else None,
-                enabled=enabled):
+        autocast = torch.autocast(device, dtype=torch.bfloat16,
+                                  enabled=self.dtype is not torch.float32)
+        with super().optim_context(model), autocast:
             yield

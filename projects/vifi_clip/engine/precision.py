@@ -1,8 +1,4 @@
-"""Faster inference for a tolerance: bfloat16, autocast, torch.compile.
-
-Letters: N frames, D the embedding.
-"""
-import contextlib
+"""Faster inference for a tolerance: bfloat16, autocast, torch.compile."""
 from typing import Callable, Optional
 
 import torch
@@ -18,8 +14,7 @@ from ..errors import UserError
 PRECISIONS = ('fp32', 'autocast', 'bf16')
 
 
-def apply_inference(model: nn.Module,
-                    precision: str = 'fp32',
+def apply_inference(model: nn.Module, precision: str = 'fp32',
                     compile: bool = False,
                     text_bf16: bool = False) -> nn.Module:
     """Make a trained model faster, at some cost in accuracy.
@@ -35,8 +30,7 @@ def apply_inference(model: nn.Module,
             autocast deems it safe; ``'bf16'``, weights and all. Defaults to
             'fp32'.
         compile (bool): ``torch.compile`` the image tower for the shape of
-            the first batch; others, such as a smaller last one, run as they
-            are. Defaults to False.
+            the first batch; others run as they are. Defaults to False.
         text_bf16 (bool): The text tower in bfloat16, too. Its embeddings are
             computed once and enter every score, so there is little to win
             but with tens of thousands of classes. Defaults to False.
@@ -82,13 +76,9 @@ def check_inference(precision: str, compile: bool, text_bf16: bool) -> None:
 class InferenceBackbone(nn.Module):
     """A backbone in a precision of its own; float32 goes in and out.
 
-    The weights inside are no longer what was trained: there is no way back,
-    no training and no saving.
-
-    Args:
-        backbone (nn.Module): Changed in place.
-        precision (str): See :func:`apply_inference`.
-        compile (bool): Likewise.
+    The backbone is changed in place, and its weights are no longer what was
+    trained: there is no way back, no training and no saving. Arguments are
+    those of :func:`apply_inference`.
     """
 
     def __init__(self, backbone: nn.Module, precision: str,
@@ -97,24 +87,24 @@ class InferenceBackbone(nn.Module):
         self.precision = precision
         self.dtype = torch.bfloat16 if precision == 'bf16' else torch.float32
         self.backbone = backbone.to(self.dtype).eval()
-        if compile:
-            _compile(backbone)
+        if compile and hasattr(backbone, 'embed_chunk'):
+            # The backbone calls this for several chunks of a batch. Without
+            # repeated frames the number of frames would vary.
+            backbone.reuse_frames = False
+            backbone.embed_chunk = FixedShape(backbone.embed_chunk)
+        elif compile:
+            backbone.forward = FixedShape(backbone.forward)
         self.register_state_dict_pre_hook(_refuse_saving)
 
     def forward(self, x: Tensor) -> Tensor:
         """Features of frames, in float32."""
-        autocast = contextlib.nullcontext()
-        if self.precision == 'autocast':
-            autocast = torch.autocast(x.device.type, dtype=torch.bfloat16)
-        with autocast:
+        if self.precision != 'autocast':
             return self.backbone(x.to(self.dtype)).float()
+        with torch.autocast(x.device.type, dtype=torch.bfloat16):
+            return self.backbone(x).float()
 
     def train(self, mode: bool = True) -> 'InferenceBackbone':
-        """Set the mode; eval mode is the only one left.
-
-        Raises:
-            RuntimeError: For training.
-        """
+        """Set the mode; eval mode is the only one left."""
         if mode:
             raise RuntimeError(
                 f'This model was changed for inference (precision='
@@ -132,26 +122,12 @@ def _refuse_saving(module: InferenceBackbone, prefix: str,
         'a model that was not changed.')
 
 
-def _compile(backbone: nn.Module) -> None:
-    """Let a backbone run compiled, its parameters and name unchanged."""
-    if hasattr(backbone, 'embed_chunk'):
-        # The backbone calls this for several chunks of a batch. Without
-        # repeated frames the number of frames would vary.
-        backbone.reuse_frames = False
-        backbone.embed_chunk = FixedShape(backbone.embed_chunk)
-    else:
-        backbone.forward = FixedShape(backbone.forward)
-
-
 class FixedShape:
-    """A function compiled for the first shape of its argument.
+    """A function of a tensor, compiled for the first shape that comes.
 
     Other shapes, such as a last, smaller batch, run as they are: compiling
     takes longer than that. So do calls with gradient, since the weights are
     folded into the compiled code.
-
-    Args:
-        function (Callable): Tensor to tensor.
     """
 
     def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
@@ -163,28 +139,19 @@ class FixedShape:
     def __call__(self, x: Tensor) -> Tensor:
         if torch.is_grad_enabled():
             return self.function(x)
-        if self.shape is None:
-            self.shape = x.shape
+        self.shape = self.shape or x.shape
         run = self._compiled if x.shape == self.shape else self.function
         return run(x)
 
 
 @HOOKS.register_module()
 class InferenceHook(Hook):
-    """:func:`apply_inference` before a test or a validation.
-
-    Args:
-        settings: ``precision``, ``compile`` and ``text_bf16``; see there.
-
-    Raises:
-        ValueError: A bad value.
-    """
+    """:func:`apply_inference`, with its arguments, before a test or a
+    validation."""
 
     priority = 'LOWEST'  # after all that looks at the model's parts
 
-    def __init__(self,
-                 precision: str = 'fp32',
-                 compile: bool = False,
+    def __init__(self, precision: str = 'fp32', compile: bool = False,
                  text_bf16: bool = False) -> None:
         check_inference(precision, compile, text_bf16)
         self.settings = dict(
@@ -192,20 +159,12 @@ class InferenceHook(Hook):
         self._done = False
 
     def before_train(self, runner: Runner) -> None:
-        """Refuse training.
-
-        Raises:
-            UserError: Always.
-        """
+        """Refuse training."""
         raise UserError('InferenceHook changes weights for testing: take it '
                         'out of custom_hooks to train')
 
     def before_test(self, runner: Runner) -> None:
-        """Change the model, now that the checkpoint is loaded.
-
-        Raises:
-            UserError: EMAHook is there, too.
-        """
+        """Change the model, now that the checkpoint is loaded."""
         if self._done:
             return
         if any(isinstance(hook, EMAHook) for hook in runner.hooks):

@@ -32,23 +32,18 @@ class FusedBlock(ResidualAttentionBlock):
 
     The class of a finished block is exchanged (:func:`fuse_blocks`), so that
     parameters, names, hooks and checkpoints stay as they are. A block whose
-    parts were replaced (adapters, quantised layers), or have hooks, runs
-    OpenCLIP's own forward.
+    parts were replaced or have hooks runs OpenCLIP's own forward.
     """
 
-    def forward(self,
-                q_x: Tensor,
-                k_x: Optional[Tensor] = None,
+    def forward(self, q_x: Tensor, k_x: Optional[Tensor] = None,
                 v_x: Optional[Tensor] = None,
-                attn_mask: Optional[Tensor] = None,
-                is_causal: bool = False,
+                attn_mask: Optional[Tensor] = None, is_causal: bool = False,
                 only: Optional[Tensor] = None) -> Tensor:
         """As OpenCLIP's: [N, L, W] to [N, L, W].
 
         Args:
             q_x (Tensor): Tokens.
-            k_x (Tensor, optional): Only for cross-attention, not fused.
-            v_x (Tensor, optional): Likewise.
+            k_x, v_x (Tensor, optional): For cross-attention, not fused.
             attn_mask (Tensor, optional): Added to the attention logits,
                 [L, L] or [N*h, L, L].
             is_causal (bool): No token sees a later one; takes the place of
@@ -62,7 +57,6 @@ class FusedBlock(ResidualAttentionBlock):
                 attn_mask = causal_mask(q_x)
             x = super().forward(q_x, k_x, v_x, attn_mask)
             return x if only is None else pick(x, only)
-        grad = torch.is_grad_enabled()
         if only is None:
             y = self._attend(self.ln_1(q_x), attn_mask, is_causal)
         else:
@@ -70,20 +64,18 @@ class FusedBlock(ResidualAttentionBlock):
             q_x = pick(q_x, only)
         x = q_x + self.ls_1(y)
         y = self.ls_2(quick_gelu_mlp(self.mlp, self.ln_2(x)))
-        # x is new and nobody else's; its values are needed for a gradient
-        # of ln_2 only.
-        return x + y if grad else x.add_(y)
+        # x is new and nobody else's; only a gradient of ln_2 needs it again.
+        return x + y if torch.is_grad_enabled() else x.add_(y)
 
     def _is_plain(self) -> bool:
         attn, mlp = self.attn, self.mlp
         if len(mlp) != 3 or type(attn) is not nn.MultiheadAttention:
             return False
         parts = (self.ln_1, self.ln_2, attn, attn.out_proj, mlp, *mlp)
+        linears = attn.out_proj, mlp.c_fc, mlp.c_proj
         return (attn.batch_first and attn.in_proj_weight is not None
                 and not attn.dropout
-                and type(attn.out_proj) in _LINEARS
-                and type(mlp.c_fc) in _LINEARS
-                and type(mlp.c_proj) in _LINEARS
+                and all(type(linear) in _LINEARS for linear in linears)
                 and not any(map(_is_watched, parts)))
 
     def _attend(self, x: Tensor, attn_mask: Optional[Tensor],
@@ -111,9 +103,9 @@ class FusedBlock(ResidualAttentionBlock):
         attn, mask = self.attn, None
         num, length, width = x.shape
         weight, bias = attn.in_proj_weight, attn.in_proj_bias
-        w_q, w_kv = weight.split([width, 2 * width])
-        b_q, b_kv = (None, None) if bias is None else bias.split(
-            [width, 2 * width])
+        parts = [width, 2 * width]
+        w_q, w_kv = weight.split(parts)
+        b_q, b_kv = (None, None) if bias is None else bias.split(parts)
         q = F.linear(pick(x, only), w_q, b_q)
         q = q.view(num, 1, attn.num_heads, -1).transpose(1, 2)
         # [N, W] -> [N, h, 1, W/h]
@@ -155,11 +147,9 @@ def _is_watched(part: nn.Module) -> bool:
                 or 'forward' in part.__dict__)
 
 
-def run_blocks(blocks: Sequence[nn.Module],
-               x: Tensor,
+def run_blocks(blocks: Sequence[nn.Module], x: Tensor,
                prompts: Optional[nn.Module] = None,
-               grad_checkpointing: bool = False,
-               causal: bool = False,
+               grad_checkpointing: bool = False, causal: bool = False,
                only: Optional[Tensor] = None) -> Tensor:
     """Run a tower's layers one by one, with prompts in between.
 
@@ -168,7 +158,7 @@ def run_blocks(blocks: Sequence[nn.Module],
 
     Args:
         blocks (Sequence): The residual blocks.
-        x (Tensor): [N, L, width].
+        x (Tensor): [N, L, W].
         prompts (DeepPrompts, optional): Defaults to None.
         grad_checkpointing (bool): Recompute activations in the backward pass.
             Defaults to False.
@@ -177,29 +167,25 @@ def run_blocks(blocks: Sequence[nn.Module],
             sequence that is wanted of the last layer. Defaults to None: all.
 
     Returns:
-        Tensor: [N, L, width], or [N, width] with ``only``.
+        Tensor: [N, L, W], or [N, W] with ``only``.
     """
     for layer, block in enumerate(blocks):
         if prompts is not None:
             x = prompts.replace(layer, x)
-        last = only is not None and layer == len(blocks) - 1
-        # A hook on the last layer is there to see all of its tokens.
-        cut = last and isinstance(block, FusedBlock) and not (
-            block._forward_hooks)
-        options = {}
-        if causal and isinstance(block, FusedBlock):
+        fused, options = isinstance(block, FusedBlock), {}
+        if causal and fused:
             options['is_causal'] = True
         elif causal:
             options['attn_mask'] = causal_mask(x)
-        if cut:
+        # A hook on the last layer is there to see all of its tokens.
+        if (only is not None and layer == len(blocks) - 1 and fused
+                and not block._forward_hooks):
             options['only'] = only
         if grad_checkpointing and torch.is_grad_enabled():
             x = checkpoint(block, x, use_reentrant=False, **options)
         else:
             x = block(x, **options)
-        if last and not cut:
-            x = pick(x, only)
-    return x
+    return x if only is None or x.ndim == 2 else pick(x, only)
 
 
 def pick(x: Tensor, only: Tensor) -> Tensor:
@@ -215,14 +201,8 @@ def causal_mask(x: Tensor) -> Tensor:
 
 
 def fuse_blocks(tower: nn.Module) -> nn.Module:
-    """Let every plain OpenCLIP block of a tower run as :class:`FusedBlock`.
-
-    Args:
-        tower (nn.Module): An image or text tower; others are left alone.
-
-    Returns:
-        nn.Module: The same tower.
-    """
+    """Let every plain OpenCLIP block of a tower run as :class:`FusedBlock`;
+    returns the same tower."""
     for module in tower.modules():
         if type(module) is ResidualAttentionBlock and not hasattr(
                 module, 'ln_1_kv'):

@@ -25,14 +25,11 @@ class Snapshot:
     """Tells whether parameters are as they were, in about a millisecond.
 
     Compared are each parameter's storage, version counter, dtype and device,
-    and, since ``param.data.mul_()`` and hooks that write through ``.data``
-    leave all of those as they were, about 1,000 values spread evenly over
-    each parameter, bit by bit. A write through ``.data`` to a part of a large
-    parameter that happens to touch no such value goes unnoticed; writes that
-    autograd sees (optimizers, ``load_state_dict``, ``copy_``) never do.
-
-    Args:
-        params (Sequence[Parameter]): Parameters.
+    and, since writes through ``param.data`` leave all of those as they were,
+    about 1,000 values spread evenly over each parameter, bit by bit. A write
+    through ``.data`` to a part of a large parameter that happens to touch no
+    such value goes unnoticed; writes that autograd sees (optimizers,
+    ``load_state_dict``, ``copy_``) never do.
     """
 
     def __init__(self, params: Sequence[nn.Parameter]) -> None:
@@ -71,9 +68,8 @@ class EmbeddingCache:
 
     The state is told by a :class:`Snapshot` and the autocast setting at each
     call, and also by the parameters' norms at the first call after
-    :meth:`suspect`. A pass over all weights at each call would notice more of
-    what is written through ``param.data``, but costs as much as 25 ms for
-    CLIP's text tower on 2 CPU cores; code that writes single values through
+    :meth:`suspect`: a pass over all weights costs as much as 25 ms for CLIP's
+    text tower on 2 CPU cores. Code that writes single values through
     ``.data`` between two calls in one mode must call :meth:`clear`.
     """
 
@@ -102,13 +98,8 @@ class EmbeddingCache:
         return self._value
 
     def put(self, params: Sequence[nn.Parameter], value: Tensor) -> None:
-        """Keep the tensor that these parameters give.
-
-        Args:
-            params (Sequence[Parameter]): All that the tensor depends on.
-            value (Tensor): No tensor of ``inference_mode``, so that it can
-                take part in a later training step.
-        """
+        """Keep the tensor that depends on these parameters alone. It must
+        not be of ``inference_mode``: a training step may use it later."""
         self._value, self._suspected = value, False
         self._snapshot, self._norms = Snapshot(params), _norms(params)
         self._autocast = _autocast(params)
@@ -133,31 +124,25 @@ def _norms(params: Sequence[nn.Parameter]) -> list:
 class ClassAccumulation:
     """Class embeddings encoded once for the micro-batches of a step.
 
-    Under gradient accumulation the weights rest between two optimizer steps,
-    and so do the class embeddings. The text side is encoded with its graph at
-    the first micro-batch. That one and the following get a leaf in its place,
-    at which their gradients add up. The last gets the embeddings themselves,
-    and hands the sum to their graph together with its own gradient. Since
-    gradients are linear, the text side's are those of the plain way; its
-    backward pass runs once, inside the last micro-batch's, where DDP expects
-    it. Its saved activations stay until then; the peak is that of one plain
-    micro-batch.
+    Between two optimizer steps the weights rest, and so do the class
+    embeddings. The first micro-batch encodes them with their graph. It and
+    the following get a leaf in their place, at which gradients add up. The
+    last gets the embeddings themselves, and hands the sum to their graph
+    together with its own gradient. Since gradients are linear, the text
+    side's are those of the plain way; its backward pass runs once, inside the
+    last micro-batch's, where DDP expects it.
 
     It does nothing until :meth:`begin` says which micro-batch comes
-    (:class:`TextAccumulationHook` does), and nothing after :meth:`end`: any
-    other call of the classifier encodes in the plain way.
+    (:class:`TextAccumulationHook` does), and nothing after :meth:`end`.
 
-    - A micro-batch may call the classifier many times, or never, and a loss
-      may be dropped: what is not run backward adds no gradient.
-    - In the last micro-batch, the first call takes the graph that was kept
-      and any further one encodes anew; whichever runs backward first hands
-      over the sum.
-    - Gradients that wait when a step is begun anew, since the one before
-      came to no end, are added to the parameters' then, as if they had been
-      there all the time.
-    - The step has to be taken after the last micro-batch. Gradients that
-      wait are out of the optimizer's sight: ``zero_grad`` in the middle of a
-      step does not reach them (:meth:`drop` does).
+    - What is not run backward (a call or a loss that is dropped) adds no
+      gradient.
+    - In the last micro-batch, a second call encodes anew; whichever runs
+      backward first hands over the sum.
+    - Gradients that wait when a step is begun anew are added to the
+      parameters' then, as if they had been there all the time.
+    - ``zero_grad`` in the middle of a step does not reach gradients that
+      wait; :meth:`drop` does.
     """
 
     def __init__(self) -> None:
@@ -177,12 +162,8 @@ class ClassAccumulation:
         self._taken = False
 
     def begin(self, first: bool, last: bool) -> None:
-        """Announce a micro-batch.
-
-        Args:
-            first (bool): It begins an optimizer step.
-            last (bool): It ends one, and DDP synchronises in it.
-        """
+        """Announce a micro-batch: whether it begins an optimizer step, and
+        whether it ends one, so that DDP synchronises in it."""
         if first:
             self.flush()
         self._mode = 'last' if last else 'wait'
@@ -209,11 +190,9 @@ class ClassAccumulation:
     def kept(self, params: List[nn.Parameter]) -> Optional[Tensor]:
         """Embeddings of this step that serve once more, or None: encode.
 
-        Args:
-            params (list[Parameter]): All that the embeddings depend on.
-
         Raises:
-            RuntimeError: Weights changed while gradients were waiting.
+            RuntimeError: ``params``, all that the embeddings depend on,
+                changed while gradients were waiting.
         """
         if self._mode is None or self._leaf is None:
             return None
@@ -230,15 +209,8 @@ class ClassAccumulation:
         return None if self._taken else self._classes
 
     def connect(self, classes: Tensor, params: List[nn.Parameter]) -> Tensor:
-        """What the micro-batch under way is to compute with.
-
-        Args:
-            classes (Tensor): [K, D] with their graph: :meth:`kept` or new.
-            params (list[Parameter]): As of :meth:`kept`.
-
-        Returns:
-            Tensor: [K, D].
-        """
+        """What the micro-batch under way is to compute with, [K, D], from
+        embeddings with their graph: those that were kept or new ones."""
         if self._mode is None or self._mode == 'last' and self._leaf is None:
             return classes
         if self._mode == 'last':
@@ -281,8 +253,7 @@ def share_classes(costs: Tensor, rank: int,
     Args:
         costs (Tensor): Tokens of each class, [K] on CPU, the same in all
             processes.
-        rank (int): This process.
-        world_size (int): R.
+        rank, world_size (int): This process, and R.
 
     Returns:
         tuple[Tensor, Tensor]: This process' classes in ascending order, at
@@ -302,18 +273,12 @@ def share_classes(costs: Tensor, rank: int,
 
 
 def gather_classes(share: Tensor, rows: Tensor) -> Tensor:
-    """All processes' embeddings from each one's share; all must call.
+    """All classes' embeddings [K, D] from each process' share [M, D] and the
+    rows [K] of :func:`share_classes`; all processes must call.
 
     Gradients of all processes are summed at the process that encoded a
     class. DDP's mean over processes then gives each parameter the gradient
     that it has when every process encodes every class.
-
-    Args:
-        share (Tensor): Embeddings of this process' classes, [M, D].
-        rows (Tensor): From :func:`share_classes`, [K].
-
-    Returns:
-        Tensor: [K, D].
     """
     places = -(-len(rows) // get_world_size())
     x = _AllGather.apply(F.pad(share, (0, 0, 0, places - len(share))))

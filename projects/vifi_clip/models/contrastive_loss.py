@@ -1,5 +1,5 @@
 """Contrastive loss between the videos and texts of a batch."""
-from typing import Optional, Tuple
+from typing import Optional
 
 import torch
 import torch.distributed.nn
@@ -31,10 +31,7 @@ class CLIPContrastiveLoss(nn.Module):
         super().__init__()
         self.loss_weight = loss_weight
 
-    def forward(self,
-                video: Tensor,
-                text: Tensor,
-                logit_scale: Tensor,
+    def forward(self, video: Tensor, text: Tensor, logit_scale: Tensor,
                 labels: Optional[Tensor] = None) -> Tensor:
         """The loss of this batch.
 
@@ -58,31 +55,19 @@ class CLIPContrastiveLoss(nn.Module):
             raise ValueError('Contrastive loss needs video and text '
                              'embeddings of one shape [B, D], got '
                              f'{tuple(video.shape)} and {tuple(text.shape)}')
-        video, text, labels = _gather(video, text, labels)
+        if get_world_size() > 1:
+            video, text = gather_features(video, text, gather_with_grad=True,
+                                          world_size=get_world_size())
+            if labels is not None:
+                labels = torch.cat(all_gather(labels))
         with torch.autocast(video.device.type, enabled=False):
             logits = logit_scale.float() * video.float() @ text.float().T
-        # [B, B], B now of all processes
-        targets = _targets(logits, labels)
+        # [B, B], B now of all processes in the order of their ranks
+        if labels is None:
+            targets = torch.eye(len(logits), device=logits.device)
+        else:
+            targets = (labels[:, None] == labels[None, :]).float()
+            targets = targets / targets.sum(dim=1, keepdim=True)
         loss = (F.cross_entropy(logits, targets) +
                 F.cross_entropy(logits.T, targets.T)) / 2
         return self.loss_weight * loss
-
-
-def _gather(video: Tensor, text: Tensor,
-            labels: Optional[Tensor]) -> Tuple[Tensor, Tensor, Tensor]:
-    """All processes' rows in rank order, with gradient."""
-    world_size = get_world_size()
-    if world_size > 1:
-        video, text = gather_features(
-            video, text, gather_with_grad=True, world_size=world_size)
-        if labels is not None:
-            labels = torch.cat(all_gather(labels))
-    return video, text, labels
-
-
-def _targets(logits: Tensor, labels: Optional[Tensor]) -> Tensor:
-    """Row-wise target distribution [B, B]; symmetric."""
-    if labels is None:
-        return torch.eye(len(logits), device=logits.device)
-    same = (labels[:, None] == labels[None, :]).float()
-    return same / same.sum(dim=1, keepdim=True)

@@ -10,29 +10,28 @@ from mmaction.registry import MODELS
 from mmaction.utils import SampleList
 from torch import Tensor, nn
 
-from ..datasets.frame_cache import FrameCache
 from ..checkpoints.settings import fingerprint, tower_traits
+from ..datasets.frame_cache import FrameCache
 from .image_backbone import CLIPVisionBackbone
 
 
 def tower_identity(backbone: CLIPVisionBackbone) -> Dict[str, Any]:
-    """What decides an image tower's embeddings: weights, and properties that
-    leave no trace in them."""
+    """Return what decides an image tower's embeddings: its weights, and
+    properties that leave no trace in them."""
     visual = backbone.visual
-    return dict(
-        weights=fingerprint(visual.state_dict().items()),
-        **tower_traits('visual', visual))
+    return dict(weights=fingerprint(visual.state_dict().items()),
+                **tower_traits('visual', visual))
 
 
 def pixel_identity(preprocessor: nn.Module) -> Dict[str, Any]:
-    """How pixels are normalised, as plain values."""
-    found: Dict[str, Any] = dict(to_rgb=bool(preprocessor.to_rgb))
+    """Return how pixels are normalised, as plain values."""
+    statistics: Dict[str, Any] = dict(to_rgb=bool(preprocessor.to_rgb))
     for name in 'mean', 'std':
         value = getattr(preprocessor, name, None)
-        found[f'pixel_{name}'] = None if value is None else [
+        statistics[f'pixel_{name}'] = None if value is None else [
             round(v, 4) for v in value.flatten().tolist()
         ]
-    return found
+    return statistics
 
 
 @MODELS.register_module()
@@ -44,11 +43,11 @@ class FrameEmbeddings(CLIPVisionBackbone):
     checkpoint, which so loads under the config of the videos too.
 
     Args:
-        cache (str): Folder that ``tools/cache_frames.py`` wrote.
+        cache (str): Folder that ``vifi-clip cache-frames`` wrote.
         kwargs: As :class:`CLIPVisionBackbone`.
 
     Raises:
-        UserError: The cache was made with another tower; found when the
+        UserError: The cache was made with another tower; checked when the
             first embeddings come, and again if the weights change.
         ValueError: The tower is to be trained.
     """
@@ -68,26 +67,16 @@ class FrameEmbeddings(CLIPVisionBackbone):
         return super().train(mode)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Embeddings as they are.
-
-        Args:
-            x (Tensor): [N, D], or normalised frames [N, 3, H, W].
-
-        Returns:
-            Tensor: [N, D].
-        """
+        """Embeddings [N, D] as they are, or frames [N, 3, H, W] embedded."""
         if x.ndim != 2:
             return super().forward(x)
-        self._check()
-        return x
-
-    def _check(self) -> None:
         state = self.visual.state_dict(keep_vars=True)
         version = tuple((id(v), v._version) for v in state.values())
         if version != self._checked:
             FrameCache(self.cache).check(
                 embed_dim=self.embed_dim, **tower_identity(self))
             self._checked = version
+        return x
 
 
 @MODELS.register_module()
@@ -95,7 +84,7 @@ class FrameEmbeddingPreprocessor(ActionDataPreprocessor):
     """ActionDataPreprocessor that leaves embeddings as they are.
 
     Args:
-        cache (str): Folder that ``tools/cache_frames.py`` wrote.
+        cache (str): Folder that ``vifi-clip cache-frames`` wrote.
         kwargs: As ActionDataPreprocessor, for the videos of a test.
 
     Raises:
@@ -107,12 +96,9 @@ class FrameEmbeddingPreprocessor(ActionDataPreprocessor):
         super().__init__(**kwargs)
         FrameCache(cache).check(**pixel_identity(self))
 
-    def preprocess(self,
-                   inputs: List[Tensor],
-                   data_samples: SampleList,
+    def preprocess(self, inputs: List[Tensor], data_samples: SampleList,
                    training: bool = False) -> Tuple[Tensor, SampleList]:
-        """Stack embeddings ([T, D] each) to [B, T, D]; treat frames as ever.
-        """
+        """Stack embeddings, [T, D] each, to [B, T, D]; frames as usual."""
         if inputs[0].ndim != 2:
             return super().preprocess(inputs, data_samples, training)
         if training and self.blending is not None:

@@ -3,7 +3,7 @@
 Letters: N frames of all videos and views together, L tokens of a frame,
 W the tower's width, D the embedding, H x W pixels; U different frames.
 """
-from typing import Iterator, Optional, Tuple, Union
+from typing import Iterator, Optional, Tuple
 
 import torch
 from mmaction.registry import MODELS
@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from ..architectures import Arch, get_arch_cfg
 from .blocks import run_blocks
-from .prompts import DeepPrompts, check_prompt_cfg
-from .towers import build_vision_tower, resize_timm_tower
 from .pretrained import load_pretrained
+from .prompts import DeepPrompts, check_prompt_cfg
+from .towers import ImageSize, build_vision_tower, resize_timm_tower
 
 _CPU_CHUNK = 16  # frames; 8 to 16 of 224 x 224 pixels were fastest
 _STRIDE = 997  # prime, so that a sample of pixels covers rows and columns
@@ -51,20 +51,15 @@ class CLIPVisionBackbone(BaseModule):
         FileNotFoundError: ``pretrained`` is a path that does not exist.
     """
 
-    def __init__(self,
-                 arch: Arch,
-                 pretrained: Optional[str] = None,
-                 frozen: bool = False,
-                 grad_checkpointing: bool = False,
-                 image_size: Optional[Union[int, Tuple[int, int]]] = None,
-                 reuse_frames: bool = True,
+    def __init__(self, arch: Arch, pretrained: Optional[str] = None,
+                 frozen: bool = False, grad_checkpointing: bool = False,
+                 image_size: ImageSize = None, reuse_frames: bool = True,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg=init_cfg)
         self.embed_dim = get_arch_cfg(arch)['embed_dim']
-        self.frozen = frozen
-        self.reuse_frames = reuse_frames
-        self.prompts: Optional[DeepPrompts] = None
+        self.frozen, self.reuse_frames = frozen, reuse_frames
         self.grad_checkpointing = grad_checkpointing
+        self.prompts: Optional[DeepPrompts] = None
         self.visual = build_vision_tower(arch, image_size)
         load_pretrained(self.visual, 'visual', arch, pretrained)
         resize_timm_tower(self.visual, image_size)
@@ -84,17 +79,11 @@ class CLIPVisionBackbone(BaseModule):
 
     def prompt_parameters(self) -> Iterator[nn.Parameter]:
         """Learnt prompts of this side."""
-        return iter(())
+        return self.prompts.parameters() if self.prompts else iter(())
 
     def forward(self, x: Tensor) -> Tensor:
-        """Embed frames, each on its own.
-
-        Args:
-            x (Tensor): Normalised frames [N, 3, H, W].
-
-        Returns:
-            Tensor: [N, D], not normalised.
-        """
+        """Embed normalised frames [N, 3, H, W], each on its own, to [N, D],
+        not normalised."""
         if not self._may_regroup(x):
             return self.embed_chunk(x)
         if not self.reuse_frames:
@@ -104,13 +93,10 @@ class CLIPVisionBackbone(BaseModule):
         return embeddings if index is None else embeddings[index]
 
     def _may_regroup(self, x: Tensor) -> bool:
-        """Whether frames may be left out, or go through in parts.
-
-        They may not where something follows the whole batch: a gradient with
-        respect to pixels, hooks at the layers (FSDP's count the calls), a
-        tracer that records the operators. Nor where an embedding depends on
-        other frames (batch norm in training) or on chance.
-        """
+        """Whether frames may be left out, or go through in parts: not where
+        gradients of pixels, hooks at the layers (FSDP's count the calls) or a
+        tracer follow the whole batch, and not where an embedding depends on
+        other frames (batch norm in training) or on chance."""
         tower = self.visual
         if (x.requires_grad and torch.is_grad_enabled()
                 or torch.jit.is_tracing() or torch.compiler.is_compiling()
@@ -123,9 +109,8 @@ class CLIPVisionBackbone(BaseModule):
                                                      nn.Identity))
 
     def _embed_in_chunks(self, x: Tensor) -> Tensor:
-        """Without gradient, a CPU takes a few frames at a time: what lies
-        between the layers stays in its cache, and the many views of a test
-        need no more memory than one."""
+        """Without gradient, a CPU takes a few frames at a time, which stay
+        in its cache; many views of a test need no more memory than one."""
         if (torch.is_grad_enabled() or x.device.type != 'cpu'
                 or len(x) <= _CPU_CHUNK):
             return self.embed_chunk(x)
@@ -188,17 +173,15 @@ class VLDeepPromptBackbone(CLIPVisionBackbone):
             tokens (ResNet, rotary timm towers such as EVA02 and PE).
     """
 
-    def __init__(self,
-                 arch: Arch,
-                 *args,
+    def __init__(self, arch: Arch, *args,
                  prompts: Optional[dict] = dict(length=10, depth=12),
                  **kwargs) -> None:
         super().__init__(arch, *args, **kwargs)
         width, blocks = self._layers(arch)
         if prompts is not None:
             cfg = check_prompt_cfg(prompts, ('length', 'depth'))
-            self.prompts = DeepPrompts(
-                **cfg, width=width, num_layers=len(blocks))
+            self.prompts = DeepPrompts(**cfg, width=width,
+                                       num_layers=len(blocks))
 
     def _layers(self, arch: Arch) -> Tuple[int, nn.ModuleList]:
         """Width and layers of a supported tower."""
@@ -215,11 +198,6 @@ class VLDeepPromptBackbone(CLIPVisionBackbone):
             f'Deep prompts need a ViT with additive position embeddings; the '
             f'image tower of arch {arch!r} is {type(tower).__name__}. Use '
             'CLIPVisionBackbone, or another arch.')
-
-    def prompt_parameters(self) -> Iterator[nn.Parameter]:
-        if self.prompts is None:
-            return iter(())
-        return self.prompts.parameters()
 
     def embed_chunk(self, x: Tensor) -> Tensor:
         """Embed frames that run together, [N, 3, H, W] to [N, D]."""
@@ -246,12 +224,10 @@ def unique_frames(x: Tensor) -> Tuple[Tensor, Optional[Tensor]]:
     pictures. Exact: frames are grouped by a sample of their pixels, and then
     compared in full with the first of their group.
 
-    Args:
-        x (Tensor): [N, 3, H, W].
-
     Returns:
-        tuple: The U frames [U, 3, H, W] and, for each of the N, the index of
-        its equal among them; ``x`` itself and None if all differ.
+        tuple: Of ``x`` [N, 3, H, W] the different frames [U, 3, H, W] and,
+        for each of the N, the index of its equal among them; ``x`` itself and
+        None if all differ.
     """
     num = len(x)
     sample = x.flatten(1)[:, ::_STRIDE]

@@ -2,7 +2,7 @@
 import logging
 import os.path as osp
 from types import SimpleNamespace
-from typing import Dict, Optional, Union
+from typing import Dict, Optional
 
 import torch
 from mmengine.logging import print_log
@@ -20,6 +20,52 @@ StateDict = Dict[str, torch.Tensor]
 _MOST_LISTED = 8
 
 
+def load_pretrained(tower: nn.Module, part: str, arch: Arch,
+                    pretrained: Optional[str]) -> Optional[float]:
+    """Fill a tower, strictly, and tell the logit scale of the same source.
+
+    Position embeddings of a ViT are interpolated when the input size differs
+    (OpenCLIP's ``resize_pos_embed``).
+
+    Args:
+        tower (nn.Module): The tower to fill, of architecture ``arch``.
+        part (str): ``'visual'`` or ``'text'``.
+        pretrained (str, optional): Tag, file, or None for random weights.
+
+    Returns:
+        float | None: ``logit_scale`` (natural logarithm) if the file has it.
+
+    Raises:
+        ValueError: The file's keys or shapes differ from the tower's; see
+            also :func:`resolve_pretrained`.
+    """
+    if pretrained is None:
+        return None
+    path = resolve_pretrained(arch, pretrained)
+    state = _read(path)
+    if f'prompts.{part}' in state:
+        # Right where new prompts are learnt on top of its towers.
+        print_log(
+            f'{path} has learnt prompts ({part}), which pretrained= leaves '
+            'out; to test or go on with them give the file as checkpoint / '
+            'load_from', 'current', logging.WARNING)
+    weights = {k: v for k, v in state.items() if k.startswith(f'{part}.')}
+    if part == 'visual':
+        resize_pos_embed(weights, SimpleNamespace(visual=tower))
+    weights = {k.removeprefix(f'{part}.'): v for k, v in weights.items()}
+    report = compare(tower.state_dict(), weights)
+    if report:
+        raise ValueError(
+            f'{path} does not fit the {part} tower of arch '
+            f'{arch if isinstance(arch, str) else "<dict>"!r}:\n{report}\n'
+            'Set arch to the architecture that this file was trained with.')
+    tower.load_state_dict(weights)
+    print_log(f'Loaded {len(weights)} tensors of the {part} tower from {path}',
+              'current')
+    scale = state.get('logit_scale')
+    return None if scale is None else float(scale.reshape(-1)[0])
+
+
 def resolve_pretrained(arch: Arch, pretrained: str) -> str:
     """A file for ``pretrained``: itself, or the download of a tag.
 
@@ -27,6 +73,7 @@ def resolve_pretrained(arch: Arch, pretrained: str) -> str:
         FileNotFoundError: It looks like a path and there is no such file.
         ValueError: It is no tag of this architecture, or a tag that was
             trained with another activation.
+        UserError: A tag cannot be downloaded.
     """
     if not isinstance(pretrained, str):
         raise ValueError('pretrained must be an OpenCLIP tag or a file name, '
@@ -69,10 +116,6 @@ def read_clip_state_dict(path: str) -> StateDict:
     and of ViFi-CLIP's release, and checkpoints of ours. Learnt prompts in the
     last two are left aside.
 
-    Args:
-        path (str): The file. Nothing in it is run; see
-            :func:`projects.vifi_clip.checkpoints.files.load_weights`.
-
     Returns:
         dict[str, Tensor]: float32 tensors named ``visual.*``, ``text.*`` and
         ``logit_scale``.
@@ -96,78 +139,18 @@ def _read(path: str) -> StateDict:
     return weights
 
 
-def load_tower(tower: nn.Module, part: str, state: StateDict, arch: Arch,
-               path: str) -> None:
-    """Load one tower, strictly.
-
-    Position embeddings of a ViT are interpolated when the input size differs
-    (OpenCLIP's ``resize_pos_embed``).
-
-    Args:
-        tower (nn.Module): The image or text tower.
-        part (str): ``'visual'`` or ``'text'``.
-        state (dict[str, Tensor]): From :func:`read_clip_state_dict`.
-        arch (str | dict): For the message.
-        path (str): For the message.
-
-    Raises:
-        ValueError: Keys or shapes differ; the message names them.
-    """
-    state = {k: v for k, v in state.items() if k.startswith(f'{part}.')}
-    if part == 'visual':
-        resize_pos_embed(state, SimpleNamespace(visual=tower))
-    weights = {k[len(part) + 1:]: v for k, v in state.items()}
-    report = compare(tower.state_dict(), weights)
-    if report:
-        raise ValueError(
-            f'{path} does not fit the {part} tower of arch '
-            f'{arch if isinstance(arch, str) else "<dict>"!r}:\n{report}\n'
-            'Set arch to the architecture that this file was trained with.')
-    tower.load_state_dict(weights)
-    print_log(f'Loaded {len(weights)} tensors of the {part} tower from {path}',
-              'current')
-
-
 def compare(expected: StateDict, given: StateDict) -> str:
     """List what is missing, left over or of another shape ('' if nothing)."""
-    missing = [k for k in expected if k not in given]
-    extra = [k for k in given if k not in expected]
     shapes = [
         f'{k}: file {tuple(given[k].shape)}, model {tuple(v.shape)}'
         for k, v in expected.items()
         if k in given and given[k].shape != v.shape
     ]
-    named = (('missing from the file', missing),
+    missing = [k for k in expected if k not in given]
+    extra = [k for k in given if k not in expected]
+    lists = (('missing from the file', missing),
              ('unknown to the model', extra), ('of another shape', shapes))
     return '\n'.join(f'  {len(keys)} {what}: ' +
                      '; '.join(keys[:_MOST_LISTED]) +
                      (' ...' if len(keys) > _MOST_LISTED else '')
-                     for what, keys in named if keys)
-
-
-def load_pretrained(tower: nn.Module, part: str, arch: Arch,
-                    pretrained: Optional[str]) -> Union[float, None]:
-    """Fill a tower and tell the log logit scale of the same source.
-
-    Args:
-        tower (nn.Module): The tower to fill.
-        part (str): ``'visual'`` or ``'text'``.
-        arch (str | dict): Its architecture.
-        pretrained (str, optional): Tag, file, or None for random weights.
-
-    Returns:
-        float | None: ``logit_scale`` (natural logarithm) if the file has it.
-    """
-    if pretrained is None:
-        return None
-    path = resolve_pretrained(arch, pretrained)
-    state = _read(path)
-    if f'prompts.{part}' in state:
-        # Right where new prompts are learnt on top of its towers.
-        print_log(
-            f'{path} has learnt prompts ({part}), which pretrained= leaves '
-            'out; to test or go on with them give the file as checkpoint / '
-            'load_from', 'current', logging.WARNING)
-    load_tower(tower, part, state, arch, path)
-    scale = state.get('logit_scale')
-    return None if scale is None else float(scale.reshape(-1)[0])
+                     for what, keys in lists if keys)

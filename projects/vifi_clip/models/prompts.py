@@ -25,17 +25,13 @@ class DeepPrompts(nn.Module):
         ValueError: length < 1, or depth not in 1..num_layers.
     """
 
-    def __init__(self,
-                 length: int,
-                 depth: int,
-                 width: int,
-                 num_layers: int,
+    def __init__(self, length: int, depth: int, width: int, num_layers: int,
                  start: Optional[int] = None) -> None:
         super().__init__()
-        if not _whole(length) or length < 1:
+        if type(length) is not int or length < 1:
             raise ValueError(f'prompts.length must be a whole number of at '
                              f'least 1, got {length!r}')
-        if not _whole(depth) or not 1 <= depth <= num_layers:
+        if type(depth) is not int or not 1 <= depth <= num_layers:
             raise ValueError(f'prompts.depth must be in 1..{num_layers} (the '
                              f'layers of this tower), got {depth!r}')
         self.length, self.depth, self.start = length, depth, start
@@ -47,7 +43,7 @@ class DeepPrompts(nn.Module):
         return self.tokens[layer].to(x.dtype).expand(x.shape[0], -1, -1)
 
     def replace(self, layer: int, x: Tensor) -> Tensor:
-        """Put this layer's tokens in the place of the previous layer's.
+        """Put a layer's tokens in the place of the previous layer's.
 
         Args:
             layer (int): Index of the layer that is about to run.
@@ -62,18 +58,11 @@ class DeepPrompts(nn.Module):
         parts = [x[:, :start], self.at(layer, x), x[:, start + self.length:]]
         return torch.cat(parts, dim=1)
 
-    def extra_repr(self) -> str:
-        return f'length={self.length}, depth={self.depth}, start={self.start}'
-
-
-def _whole(number) -> bool:
-    return isinstance(number, int) and not isinstance(number, bool)
-
 
 def check_prompt_cfg(prompts: dict, known: Sequence[str]) -> dict:
     """A copy of a ``prompts`` setting without misspelled or missing keys."""
     if not isinstance(prompts, dict):
-        raise ValueError(f'prompts must be a dict with length and depth, got '
+        raise ValueError('prompts must be a dict with length and depth, got '
                          f'{prompts!r}')
     unknown = sorted(set(prompts) - set(known))
     lacking = [k for k in ('length', 'depth') if k not in prompts]

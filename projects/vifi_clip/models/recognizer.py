@@ -1,7 +1,10 @@
-"""The recognizer: it wires a backbone and a head and says what trains."""
+"""The recognizer: it wires a backbone and a head and says what trains.
+
+Letters: B videos, V views, T frames of a view, D embedding.
+"""
 import copy
 from collections import OrderedDict
-from typing import List, Optional
+from typing import Optional
 
 import torch
 from mmaction.models.recognizers import Recognizer2D
@@ -10,8 +13,8 @@ from mmaction.utils import ConfigType, OptConfigType
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from .tuning import TUNES, parameter_groups, trained_groups
 from .pretrained import compare
+from .tuning import TUNES, parameter_groups, trained_groups
 
 
 @MODELS.register_module()
@@ -39,21 +42,19 @@ class ViFiCLIP(Recognizer2D):
         save_trainable_only (bool): Checkpoints hold only what trains, e.g.
             a few prompts; the rest is what ``pretrained`` loads. Defaults to
             False.
-        kwargs: Of MMAction2's Recognizer2D.
+        kwargs: Of Recognizer2D.
 
     Raises:
         ValueError: Unknown ``tune``, or ``'prompts'`` without any prompts.
     """
 
-    def __init__(self,
-                 backbone: ConfigType,
-                 cls_head: ConfigType,
-                 data_preprocessor: OptConfigType = None,
-                 tune: str = 'both',
+    def __init__(self, backbone: ConfigType, cls_head: ConfigType,
+                 data_preprocessor: OptConfigType = None, tune: str = 'both',
                  logit_scale: Optional[bool] = None,
                  train_token_embedding: bool = False,
-                 save_trainable_only: bool = False,
-                 **kwargs) -> None:
+                 save_trainable_only: bool = False, **kwargs) -> None:
+        if tune not in TUNES:
+            raise ValueError(f'tune must be one of {TUNES}, got {tune!r}')
         blending = None
         # Built here, since MMEngine's BaseModel would look the type up in its
         # own registry, where it is only under the scope 'mmaction'.
@@ -62,16 +63,11 @@ class ViFiCLIP(Recognizer2D):
             cfg.update(data_preprocessor or {})
             blending = cfg.pop('blending', None)
             data_preprocessor = MODELS.build(cfg)
-        super().__init__(
-            backbone=backbone,
-            cls_head=cls_head,
-            data_preprocessor=data_preprocessor,
-            **kwargs)
+        super().__init__(backbone=backbone, cls_head=cls_head,
+                         data_preprocessor=data_preprocessor, **kwargs)
         if blending:
             self.data_preprocessor.blending = _build_blending(
                 blending, self.cls_head.num_classes)
-        if tune not in TUNES:
-            raise ValueError(f'tune must be one of {TUNES}, got {tune!r}')
         self.tune = tune
         self._lenient = False
         self.save_trainable_only = save_trainable_only
@@ -95,16 +91,17 @@ class ViFiCLIP(Recognizer2D):
                 param.requires_grad_(name in self._trained_groups)
 
     def _log_tune(self) -> None:
-        total = sum(p.numel() for p in self.parameters())
-        parts = {
+        sizes = {
             name: sum(p.numel() for p in params)
             for name, params in parameter_groups(self).items()
-            if name in self._trained_groups and params
         }
-        listed = ', '.join(f'{k} {v:,}' for k, v in parts.items()) or 'nothing'
+        trained = {k: n for k, n in sizes.items()
+                   if n and k in self._trained_groups}
+        listed = ', '.join(f'{k} {n:,}' for k, n in trained.items())
         print_log(
-            f'tune={self.tune!r}: {sum(parts.values()):,} of {total:,} '
-            f'parameters train ({listed})', 'current')
+            f'tune={self.tune!r}: {sum(trained.values()):,} of '
+            f'{sum(sizes.values()):,} parameters train '
+            f'({listed or "nothing"})', 'current')
 
     def train(self, mode: bool = True) -> 'ViFiCLIP':
         """Set the mode; what does not train stays in eval mode (batch norm,
@@ -120,11 +117,8 @@ class ViFiCLIP(Recognizer2D):
                 self.cls_head.eval()
         return self
 
-    def load_state_dict(self,
-                        state_dict: dict,
-                        strict: bool = True,
-                        **kwargs):
-        """As torch's; ``strict=False`` is taken at its word."""
+    def load_state_dict(self, state_dict: dict, strict: bool = True, **kwargs):
+        """As torch's, but strict=False also skips our architecture check."""
         self._lenient = not strict
         try:
             return super().load_state_dict(state_dict, strict, **kwargs)
@@ -136,16 +130,12 @@ class ViFiCLIP(Recognizer2D):
                               error_msgs) -> None:
         """Refuse another architecture's weights, which MMEngine, not strict
         by default, would pass over with a warning."""
-        given = {
-            k[len(prefix):]: v
-            for k, v in state_dict.items() if k.startswith(prefix)
-        }
+        given = {k[len(prefix):]: v
+                 for k, v in state_dict.items() if k.startswith(prefix)}
         expected = self.state_dict()
         if self.save_trainable_only:  # a full checkpoint is welcome too
-            expected.update({
-                n: p
-                for n, p in self.named_parameters() if n in given
-            })
+            expected.update(
+                {n: p for n, p in self.named_parameters() if n in given})
         report = '' if self._lenient else compare(expected, given)
         if report:
             raise ValueError(
@@ -163,8 +153,6 @@ def embed_frames(model: nn.Module,
                  inputs: Tensor,
                  num_frames: Optional[int] = None) -> Tensor:
     """Embed frames, each on its own, up to the head's fusion.
-
-    Letters: B videos, V views, T frames of a view, D embedding.
 
     Args:
         model (nn.Module): Any recognizer with
@@ -199,20 +187,18 @@ def _build_blending(cfg: dict, num_classes: int) -> object:
     return MODELS.build(cfg)
 
 
-def _frozen_names(model: torch.nn.Module) -> List[str]:
-    return [n for n, p in model.named_parameters() if not p.requires_grad]
-
-
 def _keep_trainable(model: ViFiCLIP, state_dict: OrderedDict, prefix: str,
                     local_metadata: dict) -> None:
     """Drop frozen parameters from a checkpoint that is being made."""
-    for name in _frozen_names(model):
-        state_dict.pop(prefix + name, None)
+    for name, param in model.named_parameters():
+        if not param.requires_grad:
+            state_dict.pop(prefix + name, None)
 
 
 def _forgive_frozen(model: ViFiCLIP, incompatible) -> None:
     """Frozen parameters may be absent if checkpoints leave them out."""
     if model.save_trainable_only:
-        frozen = set(_frozen_names(model))
+        frozen = {name for name, param in model.named_parameters()
+                  if not param.requires_grad}
         keys = incompatible.missing_keys
         keys[:] = [key for key in keys if key not in frozen]

@@ -2,7 +2,7 @@
 
 Letters: B pairs of video and caption, T frames, L tokens, D embedding.
 """
-from typing import Dict, Optional, Tuple
+from typing import Dict, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -12,8 +12,8 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from ..errors import UserError
-from .text_tower import encode_tokens, end_positions
 from .recognizer import ViFiCLIP, embed_frames
+from .text_tower import encode_tokens, end_positions
 
 Inputs = Dict[str, Tensor]
 
@@ -34,10 +34,9 @@ class ViFiCLIPRetriever(ViFiCLIP):
             ``fusion='embedding'`` and ``loss_cls`` of
             :class:`CLIPContrastiveLoss`, which is the default here. Its text
             classifier needs no class list.
-        data_preprocessor (dict): MMAction2's MultiModalDataPreprocessor with
-            ``imgs`` and ``text``.
-        kwargs: As ViFiCLIP (``tune``, ``logit_scale``,
-            ``train_token_embedding``, ``save_trainable_only``).
+        data_preprocessor (dict): MultiModalDataPreprocessor with ``imgs`` and
+            ``text``.
+        kwargs: As ViFiCLIP.
 
     Raises:
         ValueError: A head with another fusion, with a loss over classes or
@@ -46,11 +45,15 @@ class ViFiCLIPRetriever(ViFiCLIP):
 
     def __init__(self, backbone: ConfigType, cls_head: ConfigType,
                  data_preprocessor: ConfigType, **kwargs) -> None:
-        super().__init__(
-            backbone=backbone,
-            cls_head=_head_for_captions(cls_head),
-            data_preprocessor=data_preprocessor,
-            **kwargs)
+        classifier = dict(cls_head['text_classifier'])
+        if not (classifier.get('class_names') or classifier.get('class_file')):
+            # The classifier asks for classes; captions need none.
+            classifier.update(class_names=['video'], class_file=None)
+            classifier.setdefault('templates', '{}')
+        cls_head = dict(dict(loss_cls=dict(type='CLIPContrastiveLoss')),
+                        **dict(cls_head, text_classifier=classifier))
+        super().__init__(backbone=backbone, cls_head=cls_head,
+                         data_preprocessor=data_preprocessor, **kwargs)
         head = self.cls_head
         if not getattr(head.loss_cls, 'in_batch', False):
             raise ValueError(
@@ -66,14 +69,8 @@ class ViFiCLIPRetriever(ViFiCLIP):
                              'prompts out of the text_classifier.')
 
     def embed_video(self, imgs: Tensor) -> Tensor:
-        """Mean-pooled frame embeddings of length 1.
-
-        Args:
-            imgs (Tensor): Normalised frames [B, T, 3, H, W].
-
-        Returns:
-            Tensor: float32 [B, D].
-        """
+        """Normalised frames [B, T, 3, H, W] to mean-pooled embeddings of
+        length 1, float32 [B, D]."""
         num_frames = self.cls_head.num_frames
         if imgs.ndim != 5 or imgs.shape[1] != num_frames:
             raise ValueError(
@@ -84,14 +81,8 @@ class ViFiCLIPRetriever(ViFiCLIP):
         # [B, 1, T, D] -> [B, 1, D] -> [B, D]
 
     def embed_text(self, tokens: Tensor) -> Tensor:
-        """Caption embeddings of length 1.
-
-        Args:
-            tokens (Tensor): Token ids [B, L], at most as many as the context.
-
-        Returns:
-            Tensor: float32 [B, D].
-        """
+        """Token ids [B, L] of captions, L at most the context, to embeddings
+        of length 1, float32 [B, D]."""
         classifier = self.cls_head.text_classifier
         text = classifier.text
         if tokens.ndim != 2 or tokens.shape[1] > text.context_length:
@@ -100,13 +91,9 @@ class ViFiCLIPRetriever(ViFiCLIP):
                 f'{text.context_length}, the context of this arch; got '
                 f'{tuple(tokens.shape)}. Give OpenCLIPTokenize the arch of '
                 'the model.')
-        ends = end_positions(text, tokens)
-        x = encode_tokens(
-            text,
-            tokens,
-            ends,
-            grad_checkpointing=classifier.grad_checkpointing,
-            max_graph_tokens=classifier.max_graph_tokens)
+        x = encode_tokens(text, tokens, end_positions(text, tokens), None,
+                          classifier.grad_checkpointing,
+                          classifier.max_graph_tokens)
         return F.normalize(x.float(), dim=-1)
 
     def embed(self, inputs: Inputs) -> Tuple[Tensor, Tensor]:
@@ -123,10 +110,13 @@ class ViFiCLIPRetriever(ViFiCLIP):
         VideoTextDataset), each video's own caption is its only positive.
         """
         video, text = self.embed(inputs)
+        ids = None  # [B] numbers, equal where the video is
+        if all('gt_label' in sample for sample in data_samples):
+            ids = torch.cat([sample.gt_label for sample in data_samples])
+            ids = ids.to(video.device)
         head = self.cls_head
-        loss = head.loss_cls(video, text, head.logit_scale.exp(),
-                             _video_ids(data_samples, video.device))
-        return dict(loss_contrastive=loss)
+        return dict(loss_contrastive=head.loss_cls(
+            video, text, head.logit_scale.exp(), ids))
 
     def predict(self, inputs: Inputs, data_samples: SampleList,
                 **kwargs) -> SampleList:
@@ -144,22 +134,3 @@ class ViFiCLIPRetriever(ViFiCLIP):
     def _forward(self, inputs: Inputs, **kwargs) -> Tuple[Tensor, Tensor]:
         """``mode='tensor'``: :meth:`embed`."""
         return self.embed(inputs)
-
-
-def _head_for_captions(cls_head: ConfigType) -> dict:
-    """Fill in what a head for classes asks for and captions do not need."""
-    classifier = dict(cls_head['text_classifier'])
-    if not classifier.get('class_names') and not classifier.get('class_file'):
-        classifier.update(class_names=['video'], class_file=None)
-        classifier.setdefault('templates', '{}')
-    head = dict(loss_cls=dict(type='CLIPContrastiveLoss'))
-    head.update(cls_head, text_classifier=classifier)
-    return head
-
-
-def _video_ids(data_samples: SampleList,
-               device: torch.device) -> Optional[Tensor]:
-    """[B] numbers, equal where the video is; None if samples have none."""
-    if any('gt_label' not in sample for sample in data_samples):
-        return None
-    return torch.cat([sample.gt_label for sample in data_samples]).to(device)

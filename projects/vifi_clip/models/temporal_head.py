@@ -54,14 +54,10 @@ class TemporalMeanPoolHead(BaseHead):
             multiple of ``num_frames``; labels of a wrong shape.
     """
 
-    def __init__(self,
-                 in_channels: Optional[int],
-                 num_frames: int,
-                 text_classifier: ConfigType,
-                 fusion: str = 'embedding',
+    def __init__(self, in_channels: Optional[int], num_frames: int,
+                 text_classifier: ConfigType, fusion: str = 'embedding',
                  loss_cls: ConfigType = dict(type='CrossEntropyLoss'),
-                 average_clips: Optional[str] = 'prob',
-                 **kwargs) -> None:
+                 average_clips: Optional[str] = 'prob', **kwargs) -> None:
         if fusion not in FUSIONS:
             raise ValueError(f'fusion must be one of {FUSIONS}, got '
                              f'{fusion!r}')
@@ -72,19 +68,15 @@ class TemporalMeanPoolHead(BaseHead):
         dim = classifier.embed_dim
         in_channels = in_channels or dim
         kwargs.pop('num_classes', None)  # the label set tells
-        super().__init__(
-            classifier.num_classes,
-            in_channels,
-            loss_cls=loss_cls,
-            average_clips=average_clips,
-            **kwargs)
+        super().__init__(classifier.num_classes, in_channels,
+                         loss_cls=loss_cls, average_clips=average_clips,
+                         **kwargs)
         self.num_frames, self.fusion = num_frames, fusion
         self.text_classifier = classifier
         self.logit_scale = nn.Parameter(
             torch.tensor(float(classifier.init_logit_scale)))
-        self.projection = (
-            nn.Identity() if in_channels == dim else nn.Linear(
-                in_channels, dim, bias=False))
+        self.projection = nn.Identity() if in_channels == dim else nn.Linear(
+            in_channels, dim, bias=False)
 
     @property
     def num_classes(self) -> int:
@@ -100,15 +92,11 @@ class TemporalMeanPoolHead(BaseHead):
         if isinstance(self.projection, nn.Linear):
             normal_init(self.projection, std=self.in_channels**-0.5)
 
-    def frame_embeddings(self,
-                         x: Tensor,
+    def frame_embeddings(self, x: Tensor,
                          num_frames: Optional[int] = None) -> Tensor:
-        """Features of any supported shape to [N, T, D].
+        """Features of any shape that the class names to [N, T, D].
 
-        Args:
-            x (Tensor): Features; see the class.
-            num_frames (int, optional): T of 2-D and 4-D features. Defaults
-                to None: the head's own.
+        ``num_frames`` is the T of 2-D and 4-D features, if not the head's.
         """
         num_frames = num_frames or self.num_frames
         if x.ndim == 5:
@@ -136,23 +124,15 @@ class TemporalMeanPoolHead(BaseHead):
         return F.normalize(self.frame_embeddings(x).float().mean(1), dim=-1)
 
     def fuse(self, frames: Tensor) -> Tensor:
-        """What is compared with the classes, by ``fusion``.
-
-        Args:
-            frames (Tensor): Embeddings [..., T, D] of frames.
-
-        Returns:
-            Tensor: [..., D]; of length 1 where ``fusion`` is 'embedding'.
-        """
+        """Frame embeddings [..., T, D] to what is compared with the classes,
+        [..., D]; of length 1 where ``fusion`` is 'embedding'."""
         frames = frames.float()
         if self.fusion == 'embedding':
             return F.normalize(frames.mean(-2), dim=-1)
         # The mean of products with a class is the product with the mean.
         return F.normalize(frames, dim=-1).mean(-2)
 
-    def forward(self,
-                x: Tensor,
-                num_segs: Optional[int] = None,
+    def forward(self, x: Tensor, num_segs: Optional[int] = None,
                 **kwargs) -> Tensor:
         """Logits of every view.
 
@@ -182,11 +162,9 @@ class TemporalMeanPoolHead(BaseHead):
         device = embeddings.device.type
         # A text side that trains follows autocast; what is encoded once and
         # kept can afford float32.
-        with torch.autocast(
-                device,
-                enabled=torch.is_grad_enabled()
-                and torch.is_autocast_enabled(device)
-                and self.text_classifier.trains):
+        autocast = (torch.is_grad_enabled() and self.text_classifier.trains
+                    and torch.is_autocast_enabled(device))
+        with torch.autocast(device, enabled=autocast):
             classes = self.text_classifier().float()
         with torch.autocast(device, enabled=False):
             return self.logit_scale.exp() * (embeddings.float() @ classes.T)
@@ -219,14 +197,9 @@ class TemporalMeanPoolHead(BaseHead):
 
     def loss_by_feat(self, cls_scores: Tensor,
                      data_samples: SampleList) -> Dict[str, Tensor]:
-        """Class-set loss.
-
-        Args:
-            cls_scores (Tensor): Logits [B*R, K]; R rows for each video (its
-                views, or frames under ``fusion='image'``).
-            data_samples (list[ActionDataSample]): B samples whose labels are
-                indices, Long one-hot or soft.
-        """
+        """Class-set loss of logits [B*R, K], R rows for each video (its
+        views, or frames under ``fusion='image'``), and labels of B samples
+        that are indices, Long one-hot or soft."""
         labels = self._labels(data_samples, cls_scores.device)
         rows = len(cls_scores) // len(labels)
         losses = {}
@@ -238,7 +211,11 @@ class TemporalMeanPoolHead(BaseHead):
             for k in self.topk:
                 losses[f'top{k}_acc'] = hits[:, :k].any(1).float().mean()
         if self.label_smooth_eps:
-            labels = self._smooth(labels)
+            if labels.ndim == 1:
+                labels = F.one_hot(labels, self.num_classes)
+                # [B] -> [B, K]
+            eps = self.label_smooth_eps
+            labels = (1 - eps) * labels.float() + eps / self.num_classes
         if rows > 1:
             labels = labels.repeat_interleave(rows, dim=0)
         loss = self.loss_cls(cls_scores, labels)
@@ -260,10 +237,3 @@ class TemporalMeanPoolHead(BaseHead):
                              'preprocessor has blending (mixup, cutmix), set '
                              'num_classes in it, or blending=None.')
         return torch.stack(labels).to(device).float()
-
-    def _smooth(self, labels: Tensor) -> Tensor:
-        """Label smoothing, [B] or [B, K] to [B, K]."""
-        if labels.ndim == 1:
-            labels = F.one_hot(labels, self.num_classes)
-        eps = self.label_smooth_eps
-        return (1 - eps) * labels.float() + eps / self.num_classes

@@ -3,7 +3,7 @@
 Letters: K classes, S sentences (K times the number of templates, or as many
 as the descriptions have), D the embedding.
 """
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Dict, Iterator, List, Optional, Sequence, Union
 
 import torch
 import torch.nn.functional as F
@@ -18,10 +18,10 @@ from ..datasets.class_list import (check_class_names, read_class_descriptions,
                                    read_class_list)
 from .class_embeddings import (ClassAccumulation, EmbeddingCache,
                                gather_classes, share_classes)
-from .prompts import DeepPrompts, check_prompt_cfg
-from .text_tower import context_words, encode_tokens, is_causal, tokenize
-from .towers import build_text_tower
 from .pretrained import load_pretrained
+from .prompts import DeepPrompts, check_prompt_cfg
+from .text_tower import encode_tokens, is_causal, tokenize
+from .towers import build_text_tower
 
 Templates = Union[str, Sequence[str]]
 
@@ -39,7 +39,7 @@ class CLIPTextClassifier(BaseModule):
         pretrained (str, optional): As for :class:`CLIPVisionBackbone`.
         class_names (Sequence[str], optional): Index = label.
         class_file (str, optional): File of class names instead; see
-            :func:`projects.vifi_clip.datasets.read_class_list`.
+            :func:`read_class_list`.
         templates (str | Sequence[str], optional): With ``{}`` (or
             ``{class}``) where the class goes; several are averaged after
             normalisation and renormalised. Defaults to None: ``'a photo of a
@@ -66,15 +66,12 @@ class CLIPTextClassifier(BaseModule):
         ValueError: Bad class list, template, prompt setting or checkpoint.
     """
 
-    def __init__(self,
-                 arch: Arch,
-                 pretrained: Optional[str] = None,
+    def __init__(self, arch: Arch, pretrained: Optional[str] = None,
                  class_names: Optional[Sequence[str]] = None,
                  class_file: Optional[str] = None,
                  templates: Optional[Templates] = None,
                  description_file: Optional[str] = None,
-                 prompts: Optional[dict] = None,
-                 frozen: bool = False,
+                 prompts: Optional[dict] = None, frozen: bool = False,
                  tokenizer: Optional[str] = None,
                  grad_checkpointing: bool = False,
                  max_graph_tokens: Optional[int] = 16384,
@@ -93,8 +90,7 @@ class CLIPTextClassifier(BaseModule):
                              f'{shard_classes!r}')
         names = read_class_list(class_file) if class_file else class_names
         self.embed_dim = get_arch_cfg(arch)['embed_dim']
-        self.frozen = frozen
-        self.grad_checkpointing = grad_checkpointing
+        self.frozen, self.grad_checkpointing = frozen, grad_checkpointing
         self.max_graph_tokens = max_graph_tokens
         self.shard_classes = shard_classes
         self.class_accumulation = ClassAccumulation()
@@ -106,12 +102,11 @@ class CLIPTextClassifier(BaseModule):
         self.prompts, self.context = self._build_prompts(prompts)
         self.templates = check_templates(
             templates, '{}.' if self.prompts else 'a photo of a {}.')
-        self.descriptions = (
-            read_class_descriptions(description_file)
-            if description_file else None)
+        self.descriptions = (read_class_descriptions(description_file)
+                             if description_file else None)
         if frozen:
             self.requires_grad_(False)
-        self.use_cache(EmbeddingCache())
+        self.embedding_cache = EmbeddingCache()
         self.set_classes(names, source=class_file or 'class_names')
 
     def init_weights(self) -> None:
@@ -119,6 +114,9 @@ class CLIPTextClassifier(BaseModule):
         self._is_init = True
 
     def _build_prompts(self, prompts: Optional[dict]):
+        """The prompts, and the words in front of each class that hold their
+        places. As in the release, the tokens start from ``init`` when it has
+        enough of them, and at random otherwise."""
         if prompts is None:
             return None, ''
         cfg = check_prompt_cfg(prompts, ('length', 'depth', 'init'))
@@ -129,19 +127,18 @@ class CLIPTextClassifier(BaseModule):
                              'prompts or use another arch.')
         init = cfg.pop('init', None)
         module = DeepPrompts(
-            **cfg,
-            width=self.text.width,
-            num_layers=len(self.text.transformer.resblocks),
-            start=1)
-        words, ids = context_words(init, module.length, self.tokenizer)
-        if ids:
+            **cfg, width=self.text.width, start=1,
+            num_layers=len(self.text.transformer.resblocks))
+        ids = self.tokenizer.encode(init) if init else []
+        if len(ids) >= module.length:
+            ids = torch.tensor(ids[:module.length])
             with torch.no_grad():
-                module.tokens[0] = self.text.token_embedding(torch.tensor(ids))
-        elif init:
-            print_log(f'prompts.init={init!r} has fewer than '
-                      f'{module.length} tokens: a random start instead',
-                      'current')
-        return module, words + ' '
+                module.tokens[0] = self.text.token_embedding(ids)
+            return module, init + ' '
+        if init:
+            print_log(f'prompts.init={init!r} has fewer than {module.length} '
+                      'tokens: a random start instead', 'current')
+        return module, 'X ' * module.length
 
     @property
     def trains(self) -> bool:
@@ -153,8 +150,7 @@ class CLIPTextClassifier(BaseModule):
         """K, the size of the present label set."""
         return len(self.class_names)
 
-    def set_classes(self,
-                    names: Sequence[str],
+    def set_classes(self, names: Sequence[str],
                     descriptions: Optional[Dict[str, List[str]]] = None,
                     source: str = 'set_classes',
                     templates: Optional[Templates] = None) -> None:
@@ -164,9 +160,9 @@ class CLIPTextClassifier(BaseModule):
             names (Sequence[str]): Class names; underscores become spaces.
             descriptions (dict[str, list[str]], optional): Sentences for each
                 class. Defaults to None: those of ``description_file``.
-            source (str): Named in errors. Defaults to 'set_classes'.
+            source (str): Named in errors.
             templates (str | Sequence[str], optional): In place of the
-                present ones, from now on. Defaults to None: those stay.
+                present ones, from now on.
 
         Raises:
             ValueError: Empty or repeated names, a class without description,
@@ -174,32 +170,36 @@ class CLIPTextClassifier(BaseModule):
                 set stays.
         """
         names = check_class_names(names, source)
-        if templates is None:
-            templates = self.templates
-        templates = check_templates(templates, '')
+        templates = check_templates(templates, self.templates)
         tokens, ends, owners = self._tokens(names, templates, descriptions
                                             or self.descriptions)
         # Gradients that wait belong to the old classes' sentences.
         self.class_accumulation.flush()
         device = self.text.positional_embedding.device
-        buffers = dict(tokens=tokens, ends=ends, owners=owners)
-        for name, value in buffers.items():
+        for name, value in dict(
+                tokens=tokens, ends=ends, owners=owners).items():
             # Not in the state dict: checkpoints are free of the label set.
             self.register_buffer(name, value.to(device), persistent=False)
         self.class_names, self.templates = names, templates
         self._costs = torch.zeros(len(names), dtype=torch.long).index_add_(
             0, owners, ends + 1)
-        self._cache.clear()
+        self.embedding_cache.clear()
 
-    def use_cache(self, cache: EmbeddingCache) -> None:
-        """Keep class embeddings by other rules, as sharded weights ask."""
-        self._cache = cache
-
-    def _tokens(self, names: Sequence[str], templates: Templates,
+    def _tokens(self, names: Sequence[str], templates: Sequence[str],
                 descriptions: Optional[Dict[str, List[str]]]) -> tuple:
         """Of S sentences: tokens [S, L], ends [S], and their classes [S]."""
-        sentences, owners = class_sentences(names, templates, self.context,
-                                            descriptions)
+        sentences, owners = [], []
+        for label, name in enumerate(names):
+            if descriptions is None:
+                text = name.replace('_', ' ')
+                lines = [t.replace('{}', text) for t in templates]
+            elif not descriptions.get(name):
+                raise ValueError(f'No description for class {name!r}; the '
+                                 f'file has {len(descriptions)} classes.')
+            else:
+                lines = descriptions[name]
+            sentences += [self.context + line for line in lines]
+            owners += [label] * len(lines)
         tokens, ends = tokenize(self.text, self.tokenizer, sentences,
                                 [names[owner] for owner in owners])
         return tokens, ends, torch.tensor(owners)
@@ -207,24 +207,20 @@ class CLIPTextClassifier(BaseModule):
     @torch.no_grad()
     def embed_texts(self, texts: Sequence[str],
                     templates: Optional[Templates] = None) -> Tensor:
-        """Embeddings of other texts; the label set stays as it is.
+        """Embeddings [M, D] of other texts, each of length 1; the label set
+        stays as it is.
 
         Args:
             texts (Sequence[str]): M texts.
             templates (str | Sequence[str], optional): Defaults to None: the
                 classes'.
 
-        Returns:
-            Tensor: [M, D], each row of length 1.
-
         Raises:
-            ValueError: Empty or repeated texts, a bad template, or a text
-                longer than the context.
+            ValueError: As of :meth:`set_classes`.
         """
         texts = check_class_names(texts, 'texts')
-        if templates is None:
-            templates = self.templates
-        tokens = self._tokens(texts, check_templates(templates, ''), None)
+        tokens = self._tokens(
+            texts, check_templates(templates, self.templates), None)
         device = self.text.positional_embedding.device
         return self._encode_sentences(*(t.to(device) for t in tokens),
                                       len(texts))
@@ -246,12 +242,9 @@ class CLIPTextClassifier(BaseModule):
     def forward(self, labels: Optional[Tensor] = None) -> Tensor:
         """Class embeddings, with gradient only where the text side trains.
 
-        Args:
-            labels (Tensor, optional): Indices [M] of the classes wanted.
-                Defaults to None: all.
-
         Returns:
-            Tensor: [K, D] (or [M, D]), each row of length 1.
+            Tensor: [K, D], each row of length 1; [M, D] of the classes with
+            indices ``labels`` [M], if given.
         """
         params = list(self.parameters())
         if torch.is_grad_enabled() and self.trains:
@@ -262,11 +255,11 @@ class CLIPTextClassifier(BaseModule):
             if classes is None:
                 classes = self._encode_all()
             return self.class_accumulation.connect(classes, params)
-        classes = self._cache.get(params)
+        classes = self.embedding_cache.get(params)
         if classes is None:
             with torch.inference_mode(False), torch.no_grad():
                 classes = self._encode_all()
-            self._cache.put(params, classes)
+            self.embedding_cache.put(params, classes)
         return classes if labels is None else classes[labels]
 
     def _encode_all(self) -> Tensor:
@@ -284,15 +277,14 @@ class CLIPTextClassifier(BaseModule):
 
     def _encode(self, subset: Optional[Tensor] = None) -> Tensor:
         """All classes, or those of ascending indices [M] without repeats."""
-        tokens, ends, owners = self.tokens, self.ends, self.owners
         if subset is None:
-            return self._encode_sentences(tokens, ends, owners,
+            return self._encode_sentences(self.tokens, self.ends, self.owners,
                                           self.num_classes)
-        subset = subset.to(owners.device)
-        chosen = torch.isin(owners, subset)
-        owners = torch.searchsorted(subset, owners[chosen])
-        return self._encode_sentences(tokens[chosen], ends[chosen], owners,
-                                      len(subset))
+        subset = subset.to(self.owners.device)
+        chosen = torch.isin(self.owners, subset)
+        owners = torch.searchsorted(subset, self.owners[chosen])
+        return self._encode_sentences(self.tokens[chosen], self.ends[chosen],
+                                      owners, len(subset))
 
     def _encode_sentences(self, tokens: Tensor, ends: Tensor, owners: Tensor,
                           num_classes: int) -> Tensor:
@@ -301,73 +293,35 @@ class CLIPTextClassifier(BaseModule):
                           self.grad_checkpointing, self.max_graph_tokens)
         x = F.normalize(x.float(), dim=-1)
         # [S, D]
-        if len(x) != num_classes:
-            # The mean of unit vectors and their sum point the same way.
-            x = x.new_zeros(num_classes, x.shape[1]).index_add(0, owners, x)
-            x = F.normalize(x, dim=-1)
-        # [K, D]
-        return x
+        if len(x) == num_classes:
+            return x
+        # The mean of unit vectors and their sum point the same way.
+        x = x.new_zeros(num_classes, x.shape[1]).index_add(0, owners, x)
+        return F.normalize(x, dim=-1)
+        # [S, D] -> [K, D]
 
     def train(self, mode: bool = True) -> 'CLIPTextClassifier':
-        """Also has cached embeddings checked against all weights."""
+        """Set the mode; the next call checks kept embeddings in full."""
         super().train(mode)
-        self._cache.suspect()
+        self.embedding_cache.suspect()
         if self.frozen:
             self.text.eval()
         return self
 
 
 def check_templates(templates: Optional[Templates],
-                    default: str) -> List[str]:
-    """A list of templates with ``{}`` where the class goes.
-
-    Args:
-        templates (str | Sequence[str], optional): As the user gave them.
-        default (str): Where they are None.
+                    default: Templates) -> List[str]:
+    """Return a list of templates with ``{}`` where the class goes.
 
     Raises:
-        ValueError: None at all, or one without its place for the class.
+        ValueError: No template at all, or one without its place.
     """
-    if templates is None:
-        templates = default
+    templates = default if templates is None else templates
     if isinstance(templates, str):
         templates = [templates]
     templates = [t.replace('{class}', '{}') for t in templates]
     bad = [t for t in templates if t.count('{}') != 1]
     if bad or not templates:
-        raise ValueError(f'Each template needs "{{}}" once, where the '
-                         f'class goes; got {bad or templates}.')
+        raise ValueError('Each template needs "{}" once, where the class '
+                         f'goes; got {bad or templates}.')
     return templates
-
-
-def class_sentences(
-    names: Sequence[str],
-    templates: Sequence[str],
-    context: str = '',
-    descriptions: Optional[Dict[str, List[str]]] = None
-) -> Tuple[List[str], List[int]]:
-    """All sentences and the class index of each.
-
-    Args:
-        names (Sequence[str]): K class names.
-        templates (Sequence[str]): Filled in with each name.
-        context (str): Put in front of every sentence. Defaults to ''.
-        descriptions (dict[str, list[str]], optional): Sentences of each
-            class in place of templates.
-
-    Raises:
-        ValueError: A class without description.
-    """
-    sentences, owners = [], []
-    for label, name in enumerate(names):
-        if descriptions is None:
-            text = name.replace('_', ' ')
-            lines = [t.replace('{}', text) for t in templates]
-        elif not descriptions.get(name):
-            raise ValueError(f'No description for class {name!r}; the '
-                             f'file has {len(descriptions)} classes.')
-        else:
-            lines = descriptions[name]
-        sentences += [context + line for line in lines]
-        owners += [label] * len(lines)
-    return sentences, owners

@@ -50,8 +50,7 @@ def tokenize(text: TextTransformer, tokenizer: Callable,
         text (TextTransformer): The tower that will read them.
         tokenizer (Callable): OpenCLIP's tokenizer.
         sentences (Sequence[str]): S prompts.
-        owners (Sequence[str]): The class that each prompt belongs to, for the
-            message.
+        owners (Sequence[str]): The class of each, for the message.
 
     Returns:
         tuple[Tensor, Tensor]: Ids [S, L] and end positions [S].
@@ -78,21 +77,16 @@ def tokenize(text: TextTransformer, tokenizer: Callable,
     return tokens, ends
 
 
-def encode_tokens(text: TextTransformer,
-                  tokens: Tensor,
-                  ends: Tensor,
+def encode_tokens(text: TextTransformer, tokens: Tensor, ends: Tensor,
                   prompts: Optional[DeepPrompts] = None,
                   grad_checkpointing: bool = False,
                   max_graph_tokens: Optional[int] = None) -> Tensor:
     """Embed sentences, [S, L] to [S, D], not normalised.
 
-    L may be shorter than the context of a causal tower. Its sentences run in
-    chunks of like length, cut after their own longest one; the result is the
-    same.
-
     Args:
         text (TextTransformer): The tower.
-        tokens (Tensor): Token ids [S, L].
+        tokens (Tensor): Token ids [S, L]; L may be shorter than the context
+            of a causal tower.
         ends (Tensor): Positions of the end-of-text tokens [S].
         prompts (DeepPrompts, optional): Defaults to None.
         grad_checkpointing (bool): Recompute each layer's activations in the
@@ -118,7 +112,7 @@ def encode_tokens(text: TextTransformer,
                 checkpoint(encode_chunk, *args, use_reentrant=False,
                            preserve_rng_state=False)
                 if recompute else encode_chunk(*args))
-        order = torch.cat(list(chunks)).argsort().to(tokens.device)
+        order = torch.cat(chunks).argsort().to(tokens.device)
         return torch.cat(embedded).index_select(0, order)
 
 
@@ -154,40 +148,27 @@ def plan_buckets(lengths: Tensor, device_type: str = 'cpu') -> List[Tensor]:
         bucket where several would save less than a tenth of the tokens.
     """
     order = lengths.argsort(stable=True)
-    sizes, counts = lengths.unique(return_counts=True)
-    sizes, counts = sizes.tolist(), counts.tolist()
-    cost = BUCKET_COST.get(device_type, BUCKET_COST_ELSEWHERE)
-    cuts, padded = _best_cuts(sizes, counts, cost)
-    if padded > (1 - WORTH) * len(order) * sizes[-1]:
-        return [order]
-    return list(order.split(cuts))
-
-
-def _best_cuts(sizes: Sequence[int], counts: Sequence[int],
-               cost: int) -> Tuple[List[int], int]:
-    """Sentences in each bucket, and the tokens they are padded to.
-
-    Exact, over the number of distinct sizes: best[j] is the cheapest way to
-    put the j shortest sizes into as many buckets as there were rounds.
-    """
+    sizes, counts = (x.tolist() for x in lengths.unique(return_counts=True))
     upto = list(accumulate(counts, initial=0))
+    cost = BUCKET_COST.get(device_type, BUCKET_COST_ELSEWHERE)
+    # Exact: best[j] is the cheapest way to put the j shortest sizes into as
+    # many buckets as there were rounds, as (cost, padded tokens, sentences
+    # of each bucket).
     best, solutions = {0: (0, 0, [])}, []
     for _ in range(min(MOST_BUCKETS, len(sizes))):
         longer = {}
-        for j in range(1, len(sizes) + 1):
-            ways = []
-            for i, (total, padded, cuts) in best.items():
-                if i < j:
-                    rows = upto[j] - upto[i]
-                    tokens = rows * sizes[j - 1]
-                    ways.append((total + tokens + cost, padded + tokens,
-                                 cuts + [rows]))
-            if ways:
-                longer[j] = min(ways)
+        for i, (total, padded, cuts) in best.items():
+            for j in range(i + 1, len(sizes) + 1):
+                rows = upto[j] - upto[i]
+                tokens = rows * sizes[j - 1]
+                way = total + tokens + cost, padded + tokens, cuts + [rows]
+                longer[j] = min(way, longer.get(j, way))
         best = longer
         solutions.append(best[len(sizes)])
     _, padded, cuts = min(solutions)
-    return cuts, padded
+    if padded > (1 - WORTH) * len(order) * sizes[-1]:
+        return [order]
+    return list(order.split(cuts))
 
 
 def padded_tokens(chunks: Sequence[Tensor], lengths: Tensor) -> int:
@@ -224,25 +205,3 @@ def encode_chunk(text: TextTransformer, tokens: Tensor, ends: Tensor,
     if isinstance(text.text_projection, torch.nn.Linear):
         return text.text_projection(x)
     return x @ text.text_projection
-
-
-def context_words(init: Optional[str], length: int,
-                  tokenizer: Callable) -> Tuple[str, List[int]]:
-    """Words that hold the places of learnt context tokens.
-
-    As in the release: the tokens start from ``init`` when it has enough of
-    them, and at random otherwise.
-
-    Args:
-        init (str, optional): e.g. ``'a photo of a'``.
-        length (int): Number of learnt tokens n.
-        tokenizer (Callable): CLIP's tokenizer.
-
-    Returns:
-        tuple[str, list[int]]: The words to write in front of each class, and
-        the token ids to start from (empty for a random start).
-    """
-    ids = tokenizer.encode(init) if init else []
-    if len(ids) >= length:
-        return init, ids[:length]
-    return ' '.join(['X'] * length), []

@@ -2,11 +2,11 @@
 
 One adapter for both of OpenCLIP's layouts: ``CLIP`` keeps the text modules at
 its top level and ``CustomTextCLIP`` under ``text``; here every architecture
-is a pair (``visual``, ``text``).
+is a pair (``visual``, ``text``). An ``arch`` is what :func:`get_arch_cfg`
+takes.
 """
 from typing import Optional, Tuple, Union
 
-from open_clip.hf_model import HFTextEncoder
 # OpenCLIP has no public way to build one tower without the other, and its own
 # CoCa builds its towers through these two.
 from open_clip.model import (CLIPTextCfg, CLIPVisionCfg, TextTransformer,
@@ -16,25 +16,14 @@ from torch import nn
 from ..architectures import Arch, get_arch_cfg
 from .blocks import fuse_blocks
 
-
-def _tower_cfg(cls: type, cfg: dict, arch: Arch, part: str):
-    try:
-        return cls(**cfg)
-    except TypeError as error:
-        raise ValueError(f'{part} of arch {arch!r} has a setting that '
-                         f'OpenCLIP does not know: {error}') from error
+ImageSize = Optional[Union[int, Tuple[int, int]]]
 
 
-def build_vision_tower(
-        arch: Arch,
-        image_size: Optional[Union[int, Tuple[int, int]]] = None) -> nn.Module:
+def build_vision_tower(arch: Arch, image_size: ImageSize = None) -> nn.Module:
     """The image tower, [N, 3, H, W] to [N, D], with random weights.
 
-    Args:
-        arch (str | dict): See :func:`get_arch_cfg`.
-        image_size (int | tuple[int, int], optional): Input size in pixels if
-            it differs from the architecture's. timm towers are resized after
-            the weights are in (:func:`resize_timm_tower`). Defaults to None.
+    A timm tower has the architecture's ``image_size``: it is resized after
+    the weights are in (:func:`resize_timm_tower`).
     """
     cfg = get_arch_cfg(arch)
     vision = dict(cfg['vision_cfg'], output_tokens=False)
@@ -46,7 +35,15 @@ def build_vision_tower(
                             cfg.get('quick_gelu', False)))
 
 
-def resize_timm_tower(visual: nn.Module, image_size) -> None:
+def _tower_cfg(cls: type, cfg: dict, arch: Arch, part: str):
+    try:
+        return cls(**cfg)
+    except TypeError as error:
+        raise ValueError(f'{part} of arch {arch!r} has a setting that '
+                         f'OpenCLIP does not know: {error}') from error
+
+
+def resize_timm_tower(visual: nn.Module, image_size: ImageSize) -> None:
     """Give a timm tower another input size, by timm's own interpolation."""
     trunk = getattr(visual, 'trunk', None)
     if trunk is None or image_size is None:
@@ -73,7 +70,6 @@ def build_text_tower(arch: Arch) -> TextTransformer:
             f'{text["hf_model_name"]!r}, which is not supported. Use an arch '
             'whose text tower is OpenCLIP\'s own TextTransformer.')
     text = _tower_cfg(CLIPTextCfg, text, arch, 'text_cfg')
-    tower = _build_text_tower(cfg['embed_dim'], text,
-                              cfg.get('quick_gelu', False))
-    assert not isinstance(tower, HFTextEncoder)
-    return fuse_blocks(tower)
+    return fuse_blocks(
+        _build_text_tower(cfg['embed_dim'], text,
+                          cfg.get('quick_gelu', False)))

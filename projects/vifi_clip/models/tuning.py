@@ -1,13 +1,9 @@
 """Which parameters train, chosen by object and never by name."""
-from typing import Dict, Iterable, List, Optional
+from typing import Dict, List, Optional
 
 from torch import nn
 
 TUNES = ('both', 'image', 'text', 'prompts', 'none')
-
-
-def _call(owner: Optional[nn.Module], method: str, default) -> Iterable:
-    return getattr(owner, method, default)()
 
 
 def parameter_groups(model: nn.Module) -> Dict[str, List[nn.Parameter]]:
@@ -22,21 +18,20 @@ def parameter_groups(model: nn.Module) -> Dict[str, List[nn.Parameter]]:
         embeddings), ``prompts``, ``logit_scale`` and ``other`` (a projection,
         a neck); every parameter of the model is in exactly one.
     """
+
+    def of(owner: Optional[nn.Module], method: str) -> list:
+        return list(getattr(owner, method)()) if hasattr(owner, method) else []
+
     backbone, head = model.backbone, model.cls_head
     classifier = getattr(head, 'text_classifier', None)
-
-    def nothing() -> tuple:
-        return ()
-
     scale = getattr(head, 'logit_scale', None)
+    ours = hasattr(backbone, 'tower_parameters')
     groups = dict(
-        image=list(_call(backbone, 'tower_parameters', backbone.parameters)),
-        text=list(_call(classifier, 'tower_parameters', nothing)),
-        tokens=list(_call(classifier, 'token_parameters', nothing)),
-        prompts=[
-            *_call(backbone, 'prompt_parameters', nothing),
-            *_call(classifier, 'prompt_parameters', nothing)
-        ],
+        image=of(backbone, 'tower_parameters' if ours else 'parameters'),
+        text=of(classifier, 'tower_parameters'),
+        tokens=of(classifier, 'token_parameters'),
+        prompts=(of(backbone, 'prompt_parameters') +
+                 of(classifier, 'prompt_parameters')),
         logit_scale=[] if scale is None else [scale])
     known = {id(p) for params in groups.values() for p in params}
     groups['other'] = [p for p in model.parameters() if id(p) not in known]
@@ -45,25 +40,16 @@ def parameter_groups(model: nn.Module) -> Dict[str, List[nn.Parameter]]:
 
 def trained_groups(tune: str, logit_scale: Optional[bool],
                    token_embedding: bool) -> set:
-    """Names of the groups that train under a ``tune`` setting.
-
-    Args:
-        tune (str): One of :data:`TUNES`.
-        logit_scale (bool, optional): Force the logit scale; None follows the
-            release (trained in 'both' only).
-        token_embedding (bool): Train token embeddings wherever the text
-            tower trains.
-    """
-    groups = {
-        'both': {'image', 'text', 'other', 'logit_scale'},
-        'image': {'image', 'other'},
-        'text': {'text', 'other'},
-        'prompts': {'prompts'},
-        'none': set(),
-    }[tune]
+    """Names of the groups that train; arguments as of :class:`ViFiCLIP`."""
+    groups = dict(
+        both={'image', 'text', 'other', 'logit_scale'},
+        image={'image', 'other'},
+        text={'text', 'other'},
+        prompts={'prompts'},
+        none=set())[tune]
     if logit_scale is not None:
-        groups = groups - {'logit_scale'} | ({'logit_scale'}
-                                             if logit_scale else set())
+        groups.discard('logit_scale')
+        groups |= {'logit_scale'} if logit_scale else set()
     if token_embedding and 'text' in groups:
-        groups = groups | {'tokens'}
+        groups |= {'tokens'}
     return groups

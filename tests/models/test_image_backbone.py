@@ -20,12 +20,6 @@ def _count(backbone):
     return counts
 
 
-def test_all_different_is_untouched():
-    x = torch.randn(5, 3, 8, 8)
-    frames, rows = unique_frames(x)
-    assert frames is x and rows is None
-
-
 def test_repeats_anywhere_in_the_batch():
     a, b, c = torch.randn(3, 3, 40, 40)
     x = torch.stack([a, b, a, c, b, a])

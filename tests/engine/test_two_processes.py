@@ -1,0 +1,159 @@
+"""Two processes equal one: shared classes, micro-batches, in-batch loss.
+
+One pair of processes runs everything; the tests look at what it left.
+"""
+import copy
+
+import pytest
+import torch
+import torch.multiprocessing as mp
+from accumulation_world import (ALONE, VARIANTS, assert_same, batches_of,
+                                count_text_runs, train_steps, trained_model,
+                                wrapper_of)
+from mmengine.model import MMDistributedDataParallel
+from tiny import NAMES, build_classifier, build_model, classifier_cfg, samples
+from torch import nn
+
+pytestmark = pytest.mark.slow
+NINE = [*NAMES, 'a very long name of an action', 'run', 'ski', 'two words',
+        'five']
+CLASSES = dict(
+    templates=dict(class_names=NINE, templates=[
+        'a photo of a {}.', '{}', 'a video of a person doing {}']),
+    one=dict(class_names=NINE[:1]),
+    prompts=dict(class_names=NINE, prompts=dict(length=2, depth=2)),
+    pieces=dict(class_names=NINE, max_graph_tokens=40))
+SHARED = dict(head=dict(text_classifier=classifier_cfg(shard_classes=True)))
+RUNS = [('both', ALONE), ('both', SHARED), ('image_fusion', {}),
+        ('prompts', {}), ('chunks', {})]
+LABELS = [0, 1, 2, 0, 3, 1, 0, 2]
+
+
+class _Loss(nn.Module):
+    """A classifier under a loss that differs from process to process."""
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.classifier = build_classifier(**kwargs).train()
+
+    def forward(self, seed):
+        classes = self.classifier()
+        draw = torch.Generator().manual_seed(seed)
+        video = torch.randn(3, classes.shape[1], generator=draw)
+        logits = video @ classes.T
+        return classes, (logits.logsumexp(1) + logits[:, -1]**2).mean()
+
+
+def _classes(shard, rank, kwargs):
+    ddp = nn.parallel.DistributedDataParallel(
+        _Loss(shard_classes=shard, **copy.deepcopy(kwargs)))
+    classifier, rows = ddp.module.classifier, []
+    classifier.text.ln_final.register_forward_hook(
+        lambda module, args, output: rows.append(len(output)))
+    classes, loss = ddp(rank)
+    encoded = sum(rows)
+    loss.backward()
+    grads = {n: p.grad.clone() for n, p in ddp.named_parameters()}
+    with torch.no_grad():
+        return classes.detach(), grads, encoded, classifier()
+
+
+def _accumulated(rank):
+    results = []
+    for variant, changes in RUNS:
+        for hook in (True, False):
+            settings = copy.deepcopy(VARIANTS[variant])
+            settings.update(copy.deepcopy(changes if hook else ALONE)
+                            if variant == 'both' else {})
+            ddp = MMDistributedDataParallel(trained_model(**settings))
+            counts = count_text_runs(ddp)
+            grads = train_steps(ddp, wrapper_of(ddp, 3, 5),
+                                batches_of(5, seed=rank), hook)
+            results.append((grads, counts.forward, counts.backward))
+    return results
+
+
+def _in_batch(part, wrap=lambda model: model):
+    torch.manual_seed(0)
+    model = build_model(head=dict(
+        loss_cls=dict(type='CLIPContrastiveLoss'))).train()
+    frames = torch.randn(8, 2, 3, 32, 32,
+                         generator=torch.Generator().manual_seed(3))
+    loss = wrap(model)(frames[part], samples([[x] for x in LABELS[part]]),
+                       mode='loss')['loss_cls']
+    loss.backward()
+    return loss.detach(), {n: p.grad for n, p in model.named_parameters()
+                           if p.grad is not None}
+
+
+def _worker(rank, store, out):
+    import projects.vifi_clip  # noqa: F401
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group(
+        'gloo', init_method=f'file://{store}', rank=rank, world_size=2)
+    classes = {name: [_classes(shard, rank, kwargs)
+                      for shard in (False, None, True)]
+               for name, kwargs in CLASSES.items()}
+    in_batch = _in_batch(slice(rank * 4, rank * 4 + 4),
+                         nn.parallel.DistributedDataParallel)
+    torch.save((classes, _accumulated(rank), in_batch), f'{out}.{rank}')
+    torch.distributed.destroy_process_group()
+
+
+@pytest.fixture(scope='module')
+def ranks(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('shared')
+    mp.spawn(_worker, args=(str(folder / 'store'), str(folder / 'out')),
+             nprocs=2)
+    return [torch.load(folder / f'out.{rank}') for rank in range(2)]
+
+
+@pytest.mark.parametrize('case', CLASSES)
+@pytest.mark.parametrize('setting', [1, 2], ids=['None', 'True'])
+def test_shared_classes_equal_each_on_its_own(ranks, case, setting):
+    for classes, *_ in ranks:
+        plain, shared = classes[case][0], classes[case][setting]
+        for i in (0, 3):
+            torch.testing.assert_close(shared[i], plain[0], atol=1e-5, rtol=0)
+        for name, grad in shared[1].items():
+            scale = float(plain[1][name].abs().max())
+            torch.testing.assert_close(
+                grad, plain[1][name], rtol=1e-5, atol=1e-5 * scale, msg=name)
+        assert sum(bool(grad.any()) for grad in plain[1].values()) > 20
+
+
+@pytest.mark.parametrize('case', CLASSES)
+def test_the_work_is_shared(ranks, case):
+    counts = [classes[case][1][2] for classes, *_ in ranks]
+    alone = ranks[0][0][case][0][2]
+    assert sum(counts) == max(alone, 2)  # one class: the other a blank
+    assert max(counts) - min(counts) <= len(
+        CLASSES[case].get('templates', 'x'))
+
+
+def test_texts_of_micro_batches_run_once(ranks):
+    """DDP sees one backward pass of the text side, in the micro-batch in
+    which it synchronises."""
+    for _, results, _ in ranks:
+        for (grads, *runs), (plain, *others) in zip(results[::2],
+                                                    results[1::2]):
+            assert_same(grads, plain)
+            assert len(grads) == 2  # steps of 3 and of 2 micro-batches
+            assert others[0] == others[1] and others[1] % 5 == 0
+            assert runs[0] * 5 == others[1] * 2
+    for ours, theirs in zip(ranks[0][1], ranks[1][1]):
+        for step, other in zip(ours[0], theirs[0]):
+            for name, grad in step.items():  # synchronised
+                assert torch.equal(grad, other[name]), name
+
+
+def test_in_batch_loss_equals_the_joined_batch(ranks):
+    """Labels repeat within and across the processes."""
+    loss, expected = _in_batch(slice(None))
+    for *_, (other, grads) in ranks:
+        torch.testing.assert_close(other, loss)
+        assert grads.keys() == expected.keys() and len(grads) > 20
+        for name, grad in grads.items():
+            torch.testing.assert_close(
+                grad, expected[name], atol=1e-6, rtol=1e-4, msg=name)

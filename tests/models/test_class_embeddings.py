@@ -1,0 +1,225 @@
+"""Class embeddings: never stale, once per step, each by one process."""
+import copy
+
+import pytest
+import torch
+from accumulation_world import (assert_same, batches_of, gradients, loss_of,
+                                trained_model)
+from tiny import build_classifier
+from torch import nn
+
+from projects.vifi_clip.models.class_embeddings import (EmbeddingCache,
+                                                        Snapshot,
+                                                        share_classes)
+
+
+class _Counted:
+    """A cache over some parameters, and how often it computed."""
+
+    def __init__(self, *shapes):
+        self.params = [nn.Parameter(torch.randn(shape)) for shape in shapes]
+        self.cache, self.runs = EmbeddingCache(), 0
+
+    def __call__(self):
+        value = self.cache.get(self.params)
+        if value is None:
+            self.runs += 1
+            value = sum(p.sum() for p in self.params)
+            self.cache.put(self.params, value)
+        return value
+
+
+def test_a_write_behind_autograds_back_is_seen():
+    counted = _Counted((512, 768), (300, ), ())
+    counted()
+    for i, param in enumerate(counted.params, 2):
+        param.data.mul_(1.01)
+        assert counted() == sum(p.sum() for p in counted.params)
+        assert counted.runs == i
+    # all of a small parameter is looked at
+    counted.params[1].data[137] += 1e-3
+    counted()
+    assert counted.runs == 5
+
+
+@pytest.mark.parametrize('part', [
+    slice(7, 9), (slice(None), slice(3, 4))], ids=['rows', 'column'])
+def test_a_part_of_a_large_parameter(part):
+    params = [nn.Parameter(torch.randn(512, 768))]
+    before = Snapshot(params)
+    assert before.matches(params)
+    params[0].data[part] = 0.
+    assert not before.matches(params)
+
+
+def test_one_value_is_seen_after_the_mode_changes():
+    """The trade-off: one value of many, written through ``.data``."""
+    counted = _Counted((512, 768))
+    counted()
+    counted.params[0].data[0, 1] += 10.
+    counted()
+    assert counted.runs == 1  # not among those compared
+    counted.cache.suspect()
+    counted()
+    assert counted.runs == 2
+    with torch.no_grad():  # autograd sees any write
+        counted.params[0][0, 1] -= 10.
+    counted()
+    assert counted.runs == 3
+
+
+def test_nan_is_a_value_like_others():
+    counted = _Counted((64, 64))
+    counted.params[0].data[0, 0] = float('nan')
+    counted(), counted()
+    assert counted.runs == 1
+
+
+def test_a_copy_keeps_and_checks_its_own():
+    classifier = build_classifier(frozen=True)
+    first = classifier()
+    assert classifier() is first and classifier.train()() is first
+    twin = copy.deepcopy(classifier)
+    twin.text.text_projection.data.mul_(-1)
+    torch.testing.assert_close(twin(), -first)
+    assert classifier() is first
+
+
+def _both(run):
+    """Gradients of a run with accumulation and without are the same."""
+    results = []
+    for on in (True, False):
+        model = trained_model()
+        store = model.cls_head.text_classifier.class_accumulation
+        run(model, store.begin if on else lambda first, last: None)
+        results.append(gradients(model))
+    assert_same(*results)
+
+
+# Micro-batches: whether it is the first and the last of a step, batches whose
+# loss is dropped, and batches whose losses are summed and run backward.
+STEPS = dict(
+    twice_or_dropped=[(True, False, 'a', []), (False, False, '', ['bc', 'd']),
+                      (False, True, '', ['a'])],
+    last_twice=[(True, False, '', ['a']), (False, True, '', ['cd'])],
+    # announced again, since it was not counted
+    last_apart=[(True, False, '', ['a']), (False, True, 'b', []),
+                (False, True, '', ['c', 'd'])],
+    broken_off=[(True, False, '', ['a']), (False, False, '', ['b']),
+                (True, False, '', ['c']), (False, True, '', ['d'])])
+
+
+@pytest.mark.parametrize('steps', STEPS.values(), ids=STEPS)
+def test_micro_batches_of_all_kinds(steps):
+    batches = dict(zip('abcd', batches_of(4)))
+
+    def run(model, begin):
+        for first, last, dropped, sums in steps:
+            begin(first, last)
+            for name in dropped:
+                loss_of(model, batches[name])
+            losses = [sum(loss_of(model, batches[name]) for name in names)
+                      for names in sums]
+            for loss in reversed(losses):
+                loss.backward()
+
+    _both(run)
+
+
+def test_validation_and_saving_in_the_middle_of_a_step():
+    a, b = batches_of(2)
+
+    def run(model, begin):
+        begin(True, False)
+        loss_of(model, a).backward()
+        twin = copy.deepcopy(model)
+        twin.eval(), model.eval()
+        classifiers = [m.cls_head.text_classifier for m in (model, twin)]
+        with torch.no_grad():
+            torch.testing.assert_close(*(c() for c in classifiers))
+            for p in model.parameters():  # as EMA swaps, and back
+                p.data.mul_(2.0)
+            assert not torch.allclose(*(c() for c in classifiers))
+            for p in model.parameters():
+                p.data.mul_(0.5)
+        model.train()
+        begin(False, True)
+        loss_of(model, b).backward()
+
+    _both(run)
+
+
+@pytest.mark.parametrize('after', [1, 3])
+def test_other_classes_in_the_middle_of_a_step(after):
+    """As a validation of several sets has: gradients were lost."""
+    batches = batches_of(4)
+
+    def run(model, begin):
+        classifier = model.cls_head.text_classifier
+        names = classifier.class_names
+        for i, batch in enumerate(batches):
+            begin(i == 0, i == 3)
+            loss_of(model, batch).backward()
+            if i + 1 == after:
+                classifier.class_accumulation.end()
+                model.eval()
+                classifier.set_classes(['x', 'y'])
+                with torch.no_grad():
+                    assert len(classifier()) == 2
+                classifier.set_classes(names)
+                model.train()
+
+    _both(run)
+
+
+def test_weights_that_change_in_the_middle_of_a_step():
+    a, b = batches_of(2)
+    model = trained_model()
+    classifier = model.cls_head.text_classifier
+    store, weight = classifier.class_accumulation, (
+        classifier.text.text_projection)
+    store.begin(True, False)
+    loss_of(model, a)  # nothing waits: encoded anew
+    weight.data.mul_(1.1)
+    plain = copy.deepcopy(model)
+    loss_of(model, b).backward()
+    store.begin(False, True)
+    loss_of(model, a).backward()
+    (loss_of(plain, b) + loss_of(plain, a)).backward()
+    assert_same(gradients(model), gradients(plain))
+
+    store.begin(True, False)
+    loss_of(model, a).backward()
+    weight.data.mul_(1.1)
+    for last in (False, True):
+        store.begin(False, last)
+        with pytest.raises(RuntimeError, match='TextAccumulationHook'):
+            loss_of(model, b)
+    store.begin(True, False)  # a fresh step goes on
+    loss_of(model, b).backward()
+    store.end()
+    loss_of(model, b).backward()  # in the plain way
+
+
+@pytest.mark.parametrize('num', [1, 3, 8, 100])
+@pytest.mark.parametrize('world_size', [1, 2, 3, 8])
+def test_every_class_has_one_owner_and_like_work(num, world_size):
+    costs = torch.randint(5, 30, (num, ),
+                          generator=torch.Generator().manual_seed(num))
+    places = -(-num // world_size)
+    owned, work = [], []
+    for rank in range(world_size):
+        share, rows = share_classes(costs, rank, world_size)
+        assert torch.equal(share, share.sort().values)
+        mine = (rows // places == rank).nonzero().flatten()
+        if len(mine):
+            assert torch.equal(rows[share] - rank * places,
+                               torch.arange(len(share)))
+            assert torch.equal(mine, share)
+            work.append(int(costs[share].sum()))
+        else:
+            assert len(share) == 1  # a blank
+        owned += mine.tolist()
+    assert sorted(owned) == list(range(num)) and len(set(rows.tolist())) == num
+    # no two processes differ by more than one class
+    assert num < world_size or max(work) - min(work) <= int(costs.max())
