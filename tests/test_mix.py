@@ -260,14 +260,6 @@ def test_head_is_the_native_one_but_for_the_cosine(name):
     torch.testing.assert_close(ours(feats, num_segs=num_frames), expected)
 
 
-def test_decision_fusion_is_average_consensus_of_unit_frames():
-    native, ours = head_pair('TSNHead', 4, in_channels=32)
-    ours.fusion = 'decision'
-    feats = torch.randn(6 * 4, 32)
-    expected = native(F.normalize(feats, dim=1)[..., None, None], num_segs=4)
-    torch.testing.assert_close(ours(feats, num_segs=4), expected)
-
-
 @pytest.mark.parametrize('eps', [0., 0.1])
 @pytest.mark.parametrize('labels', [[[1], [3], [0]],
                                     [[.7, .3, 0, 0], [0, 0, .5, .5],

@@ -67,6 +67,7 @@ def _ranks(dump: Path) -> list:
             for i, t in enumerate(text)]
 
 
+@pytest.mark.slow
 def test_training_finds_videos_by_their_captions(tools, write_config,
                                                  tmp_path):
     config = write_config(

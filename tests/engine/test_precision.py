@@ -92,6 +92,7 @@ def test_autocast_is_torchs_own_and_keeps_weights():
     assert {p.dtype for p in model.parameters()} == {torch.float32}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which('g++'), reason='no C++ compiler')
 @torch.no_grad()
 def test_compiled_equals_eager_for_any_batch():

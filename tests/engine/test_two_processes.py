@@ -80,8 +80,9 @@ def _in_batch(part, wrap=lambda model: model):
         loss_cls=dict(type='CLIPContrastiveLoss'))).train()
     frames = torch.randn(8, 2, 3, 32, 32,
                          generator=torch.Generator().manual_seed(3))
-    loss = wrap(model)(frames[part], samples([[x] for x in LABELS[part]]),
-                       mode='loss')['loss_cls']
+    wrapped = wrap(model)  # DDP averages for as long as it lives
+    loss = wrapped(frames[part], samples([[x] for x in LABELS[part]]),
+                   mode='loss')['loss_cls']
     loss.backward()
     return loss.detach(), {n: p.grad for n, p in model.named_parameters()
                            if p.grad is not None}
@@ -155,5 +156,7 @@ def test_in_batch_loss_equals_the_joined_batch(ranks):
         torch.testing.assert_close(other, loss)
         assert grads.keys() == expected.keys() and len(grads) > 20
         for name, grad in grads.items():
+            scale = float(expected[name].abs().max())
             torch.testing.assert_close(
-                grad, expected[name], atol=1e-6, rtol=1e-4, msg=name)
+                grad, expected[name], rtol=1e-4, atol=1e-4 * scale + 1e-7,
+                msg=lambda m: f'{name}: {m}')

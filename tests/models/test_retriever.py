@@ -1,12 +1,10 @@
 """Embeddings, loss and what trains, against OpenCLIP's own model."""
 import copy
 
-import numpy as np
 import open_clip
 import pytest
 import torch
 import torch.nn.functional as F
-from mmaction.evaluation import RetrievalMetric
 from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
 from tiny import build_model, classifier_cfg, tiny_arch
@@ -139,47 +137,16 @@ def test_loss_and_its_gradient(ids):
             assert param.grad.abs().sum() > 0, name
 
 
-def test_recall_is_that_of_a_brute_force_ranking():
-    model = build().eval()
-    inputs = batch(captions=[f'the number {i}' for i in range(23)])
-    metric = RetrievalMetric()
-    with torch.no_grad():
-        for i in range(0, 23, 5):
-            part = {k: v[i:i + 5] for k, v in inputs.items()}
-            out = model(part, samples(range(len(part['text']))), 'predict')
-            metric.process(None, [sample.to_dict() for sample in out])
-        result = metric.evaluate(23)
-        video, text = openclip_embeddings(model, inputs)
-    ranks = []
-    for i in range(23):
-        right = float(text[i] @ video[i])
-        ranks.append(1 + sum(float(text[i] @ v) > right for v in video))
-    assert len(set(ranks)) > 5  # random weights: all kinds of ranks
-    for k in 1, 5, 10:
-        share = 100 * np.mean([rank <= k for rank in ranks])
-        assert result[f'retrieval/R{k}'] == pytest.approx(share)
-    assert result['retrieval/MdR'] == np.median(ranks)
-    assert result['retrieval/MnR'] == pytest.approx(np.mean(ranks))
-
-
 def test_checkpoints_go_both_ways(tmp_path):
     recognizer, retriever = build_model(), build()
-    assert (set(recognizer.state_dict()) == set(retriever.state_dict()))
+    assert set(recognizer.state_dict()) == set(retriever.state_dict())
     retriever.load_state_dict(recognizer.state_dict())
-    # and as `pretrained`, of either
-    recognizer.cls_head.logit_scale.data.fill_(1.25)
-    for source, name in (recognizer, 'a.pth'), (retriever, 'b.pth'):
-        path = str(tmp_path / name)
-        torch.save(dict(state_dict=source.state_dict()), path)
-        cfg = config(text=dict(pretrained=path))
-        cfg['backbone']['pretrained'] = path
-        started = MODELS.build(cfg)
-        for key, value in source.state_dict().items():
-            assert torch.equal(started.state_dict()[key], value), key
-        again = build_model(head=dict(text_classifier=classifier_cfg(
-            pretrained=path)))
-        assert torch.equal(again.get_parameter(TOKENS),
-                           source.get_parameter(TOKENS))
+    path = str(tmp_path / 'a.pth')  # and as `pretrained`
+    torch.save(dict(state_dict=retriever.state_dict()), path)
+    again = build_model(head=dict(text_classifier=classifier_cfg(
+        pretrained=path)))
+    assert torch.equal(again.get_parameter(TOKENS),
+                       recognizer.get_parameter(TOKENS))
 
 
 @pytest.mark.parametrize('changes, said', [

@@ -90,13 +90,6 @@ def test_the_rate_drops_after_the_warm_up(epochs, left):
     assert rates[500] == [pytest.approx(left, abs=.008)]
 
 
-def test_groups_keep_their_ratio():
-    wrapper = OptimWrapper(_optimizer(1., .1))
-    for one, other in _rates(WarmupCosineLR(wrapper, warmup=3, end=20),
-                             wrapper, 20):
-        assert other == pytest.approx(one / 10)
-
-
 def test_a_resumed_schedule_goes_on():
     wrapper = OptimWrapper(_optimizer(1.))
     unbroken = _rates(WarmupCosineLR(wrapper, warmup=5, end=20), wrapper, 20)

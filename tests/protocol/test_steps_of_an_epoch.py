@@ -148,15 +148,6 @@ def test_no_step_in_an_epoch_is_an_error(tmp_path):
                optim_wrapper=_wrapper(3)).train()
 
 
-def test_no_micro_batch_is_an_error(tmp_path):
-    runner = toy_runner(
-        tmp_path, train_dataloader=_loader(8), optim_wrapper=_wrapper(1),
-        param_scheduler=dict(type='WarmupCosineLR', warmup=1, end=2,
-                             by_epoch=True, convert_to_iter_based=True))
-    with pytest.raises(UserError, match='train_dataloader.batch_size'):
-        runner.train()
-
-
 @pytest.mark.parametrize('size, accumulate, said', [
     (2, 1.5, 'accumulative_counts'), (8, 1, 'train_dataloader.batch_size')])
 def test_what_makes_no_step(tmp_path, size, accumulate, said):

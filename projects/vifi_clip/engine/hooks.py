@@ -107,7 +107,8 @@ class EpochAccumulationHook(Hook):
                             'train_dataloader.batch_size')
         if batches < needed:
             raise UserError(
-                f'{epoch}, fewer than the {needed} of an optimizer step: set '
+                f'{epoch}, fewer than optim_wrapper.accumulative_counts='
+                f'{needed}, so that no step would be taken: set '
                 f'optim_wrapper.accumulative_counts={batches}, or less')
         runner.logger.info(
             f'{epoch}, {batches // needed} optimizer steps of {needed}; '
