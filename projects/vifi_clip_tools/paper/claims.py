@@ -95,15 +95,12 @@ def _over(table: str, better: str, worse: str, column: str) -> Claim:
 def judge(claims: Sequence[Claim], tables: Sequence[Table],
           hits: Callable[[Cell], Optional[Tuple[Videos, Hits]]]
           ) -> List[Tuple[Claim, Union[Verdict, str]]]:
-    """Judge the claims about some tables.
+    """Judge the claims about some tables: a verdict each, or why not.
 
     Args:
         claims (Sequence[Claim]): What is claimed.
         tables (Sequence[Table]): Tables; claims about others are left out.
         hits (Callable): As :func:`read_hits`.
-
-    Returns:
-        list[tuple[Claim, Verdict | str]]: Or why there is no verdict.
     """
     cells: Dict[Tuple[str, str, str], Cell] = {
         (table.key, cell.row, cell.column): cell
@@ -141,8 +138,7 @@ def read_hits(cell: Cell, records: Records) -> Optional[Tuple[Videos, Hits]]:
         if no run is finished.
 
     Raises:
-        ValueError: Predictions are absent, of other videos than those of the
-            other seeds, or not those of the metrics.
+        ValueError: Predictions are absent or of another test.
     """
     names = list(records.of(cell.runs))
     if not names:

@@ -3,7 +3,7 @@ import os.path as osp
 import subprocess
 import time
 from pathlib import Path
-from typing import Callable, Dict, Iterable, List, Optional, Sequence
+from typing import Callable, Dict, List, Optional, Sequence
 
 import torch
 
@@ -22,31 +22,19 @@ TOOLS: Dict[str, Callable[[Sequence[str]], None]] = dict(
 
 def run_alone(layout: Layout, run: Run) -> None:
     """One run in this process: what is left of its training, then its test."""
-    _check_checkpoint(layout.environ(run).values())
     for kind in ('train', 'test'):
         # Anew each time: the test's checkpoint is there after the training.
         for tool, *argv in layout.steps(run):
-            if tool == kind:
-                _check_checkpoint(argv)
-                TOOLS[kind](argv)
+            if tool != kind:
+                continue
+            for word in [*argv, *layout.environ(run).values()]:
+                if isinstance(word, ShellText):
+                    raise UserError(
+                        f'there is no checkpoint: {word} would name it; '
+                        'remove the file "trained" beside it to train again')
+            TOOLS[kind](argv)
         if kind == 'train' and run.train:
             Path(layout.trained_file(run.name)).touch()
-
-
-def _check_checkpoint(words: Iterable[str]) -> None:
-    for word in words:
-        if isinstance(word, ShellText):
-            raise UserError(f'there is no checkpoint: {word} would name it; '
-                            'remove the file "trained" beside it to train '
-                            'again')
-
-
-def run_shell(layout: Layout, run: Run, gpus: int) -> None:
-    """One run with a launcher of its own."""
-    script = shell_script(run, layout, gpus)
-    code = subprocess.run(['bash', '-c', script]).returncode
-    if code:
-        raise UserError(f'it ended with exit code {code}')
 
 
 class Executor:
@@ -109,9 +97,11 @@ class Executor:
     def _start(self, run: Run, active: Dict[str, Step]) -> None:
         def main(argv: Sequence[str]) -> None:
             if self.gpus == 1:
-                run_alone(self.layout, run)
-            else:
-                run_shell(self.layout, run, self.gpus)
+                return run_alone(self.layout, run)
+            script = shell_script(run, self.layout, self.gpus)
+            code = subprocess.run(['bash', '-c', script]).returncode
+            if code:
+                raise UserError(f'it ended with exit code {code}')
 
         try:
             active[run.name] = Step(

@@ -8,7 +8,7 @@ from typing import Dict, Iterable, List
 
 from .paper import BOTH, FROZEN, IMAGE, PROMPTS, SHOTS, TEXT
 from .paper_tables import SEEDS, TOP1, TUNE
-from .runs import Cell, Run, Table
+from .runs import Cell, Run, Table, by_number
 
 _TUNED = (IMAGE, TEXT, BOTH)
 
@@ -19,8 +19,7 @@ def _mini(name: str, protocol: str, row: str, uses: str = '',
 
     Args:
         name (str): Folder of the row's runs.
-        protocol (str): Knob PROTOCOL, which is also what ``--dataset``
-            selects.
+        protocol (str): Knob PROTOCOL; ``--dataset`` selects by it, too.
         row (str): The method.
         uses (str): Folder of runs, seed by seed, to start from.
     """
@@ -43,16 +42,11 @@ def _mini(name: str, protocol: str, row: str, uses: str = '',
 def _table(key: str, title: str, rows: Dict[str, List[Run]],
            metrics: Dict[str, str], scale: float = 100.,
            needed: Iterable[Run] = ()) -> Table:
-    """A table whose columns are metrics of the same runs.
-
-    Args:
-        needed (Iterable[Run]): What those runs use.
-    """
-    cells = [
-        Cell(row, column, tuple(run.name for run in runs), metric,
-             scale=scale) for row, runs in rows.items()
-        for column, metric in metrics.items()
-    ]
+    """A table whose columns are metrics of the same runs, which use those
+    that are ``needed``."""
+    cells = [Cell(row, column, tuple(run.name for run in runs), metric,
+                  scale=scale) for row, runs in rows.items()
+             for column, metric in metrics.items()]
     return Table(key, title, tuple(cells),
                  (*needed, *(run for runs in rows.values() for run in runs)))
 
@@ -65,11 +59,9 @@ def zero_shot() -> Table:
     """Tested on classes that `full` has not seen."""
     rows = {FROZEN: _mini('zero_shot', 'zero_shot', FROZEN)}
     for row in _TUNED:
-        rows[row] = [
-            Run(run.name.replace('full', 'zero_shot'), run.config,
-                dict(run.knobs, PROTOCOL='zero_shot'), 'zero_shot',
-                train=False, uses=run.name) for run in _full(row)
-        ]
+        rows[row] = [Run(run.name.replace('full', 'zero_shot'), run.config,
+                         dict(run.knobs, PROTOCOL='zero_shot'), 'zero_shot',
+                         train=False, uses=run.name) for run in _full(row)]
     return _table('1', 'Zero-shot: trained on 24 classes, tested on others',
                   rows, {'24 target classes': f'target/{TOP1}',
                          '8 more classes': f'zero_shot/{TOP1}'},
@@ -131,5 +123,4 @@ def mini_tables() -> Dict[str, Table]:
     """The tables of the small world, by the number of the paper's."""
     tables = (supervised(), zero_shot(), base_to_novel(), few_shot(),
               fusion(), retrieval())
-    return {table.key: table
-            for table in sorted(tables, key=lambda table: int(table.key))}
+    return by_number(tables)

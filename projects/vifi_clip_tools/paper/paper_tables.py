@@ -3,7 +3,7 @@ from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 from . import paper
 from .paper import BOTH, DATASETS, FROZEN, IMAGE, PROMPTS, TEXT, Figures
-from .runs import Cell, Run, Source, Table
+from .runs import Cell, Run, Source, Table, by_number
 
 SEEDS = (1, 2, 3)
 # The knob TUNE of each row.
@@ -22,12 +22,8 @@ def _table(key: str, title: str, figures: Figures, ours: Ours,
            runs: Sequence[Run] = (), grouped: bool = False,
            **more) -> Table:
     """A table with all rows of the paper; those not in ``ours`` lack runs.
-
-    Args:
-        grouped (bool): Columns begin with a data set, which has a part of the
-            table to itself.
-        more: Further fields of the table.
-    """
+    Where it is ``grouped``, columns begin with a data set, which has a part
+    of the table to itself."""
     cells = []
     for (row, column), figure in figures.items():
         group, _, name = column.partition(' ') if grouped else ('', '', column)
@@ -65,11 +61,10 @@ def _seeded(name: str, config: str, knobs: dict, row: str, dataset: str,
     if row == FROZEN:
         return [Run(f'{name}/none', config, dict(knobs, TUNE='none'), dataset,
                     train=False)]
-    return [
-        Run(f'{name}/{TUNE[row]}/seed{seed}', config,
-            dict(knobs, TUNE=TUNE[row], SEED=str(seed)), dataset,
-            uses=_BRIDGE.name if row == PROMPTS else None) for seed in seeds
-    ]
+    return [Run(f'{name}/{TUNE[row]}/seed{seed}', config,
+                dict(knobs, TUNE=TUNE[row], SEED=str(seed)), dataset,
+                uses=_BRIDGE.name if row == PROMPTS else None)
+            for seed in seeds]
 
 
 def _names(runs: List[Run]) -> Tuple[str, ...]:
@@ -164,22 +159,17 @@ def _gflops(config: dict) -> float:
 
 
 def _speed(config: dict) -> float:
-    """Views a second; the paper's are of an A100, and so must ours be."""
     return config['measured']['views_per_second']['median']
 
 
 def _parameters(config: dict) -> float:
-    """Without the token embeddings, as the paper's figure nearly is."""
+    # Without the token embeddings, as the paper's figure nearly is.
     return (config['parameters'] - config['token_parameters']) / 1e6
 
 
 def _complexity(value: Callable[[dict], float], *changes: str) -> Source:
-    """A figure of ``vifi-clip complexity``.
-
-    Args:
-        value (Callable): The figure, from a config's record.
-        changes (str): What the config turns, as 'TUNE=prompts'.
-    """
+    """A figure of ``vifi-clip complexity``, from the record of vifi_k400 with
+    some ``changes``, as 'TUNE=prompts'."""
     def read(record: dict) -> float:
         if record['convention'] != 'macs':
             raise ValueError('made with --convention flops, where the paper '
@@ -188,7 +178,7 @@ def _complexity(value: Callable[[dict], float], *changes: str) -> Source:
             config for config in record['configs']
             if config['title'] == ['vifi_k400', *changes]
             and config['frames'] == 16 and (value is not _speed or (
-                'A100' in (record['machine'] or '')
+                'A100' in (record['machine'] or '')  # as the paper's
                 and 'error' not in config['measured']))))
 
     return Source('complexity.json', read)
@@ -230,12 +220,10 @@ def clusters() -> Table:
         return Source('tsne.json', lambda record: next(
             model[key] for model in record['models'] if model['name'] == row))
 
-    ours = {
-        (row, '', column): dict(
-            source=score(row, column.replace('-', '_').lower()))
-        for row in (FROZEN, BOTH)
-        for column in ('homogeneity', 'completeness', 'V-measure')
-    }
+    ours = {(row, '', column): dict(
+                source=score(row, column.replace('-', '_').lower()))
+            for row in (FROZEN, BOTH)
+            for column in ('homogeneity', 'completeness', 'V-measure')}
     return _table(
         '11', 'Clusters of HMDB-51', paper.CLUSTERS, ours, unit='',
         note='Ours: `vifi-clip tsne` of HMDB-51\'s embeddings with '
@@ -258,5 +246,4 @@ def paper_tables() -> Dict[str, Table]:
                        paper.BASE_TO_NOVEL_PROMPTING, DATASETS,
                        (FROZEN, PROMPTS)),
         retrieval(), clusters())
-    return {table.key: table
-            for table in sorted(tables, key=lambda table: int(table.key))}
+    return by_number(tables)

@@ -28,12 +28,7 @@ AGAIN = 'remove metrics.json there and run the matrix again'
 
 
 class Records:
-    """What the tests of runs wrote, each file read once.
-
-    Args:
-        layout (Layout): Where it is.
-        runs (Mapping[str, Run]): Runs by name.
-    """
+    """What the tests of runs wrote, each file read once."""
 
     def __init__(self, layout: Layout, runs: Mapping[str, Run]) -> None:
         self.layout, self.runs = layout, runs
@@ -78,7 +73,6 @@ class Result:
     """What there is for one cell, in its unit.
 
     Attributes:
-        cell (Cell): The cell.
         values (tuple[float, ...]): One of each finished run.
         spread (float, optional): Of the only run (over official splits).
         joint (float, optional): In place of the mean of ``values``, where

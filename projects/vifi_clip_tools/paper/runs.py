@@ -69,24 +69,14 @@ class Cell(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A table of the paper.
+    """A table of the paper."""
 
-    Attributes:
-        key (str): Number in the paper.
-        title (str): What it shows.
-        cells (tuple[Cell, ...]): Row by row.
-        runs (tuple[Run, ...]): All runs that its cells need, those that
-            others use first.
-        unit (str): Of its figures. Defaults to 'Percent'.
-        note (str): Where figures that are of no run come from.
-    """
-
-    key: str
+    key: str  # its number
     title: str
-    cells: Tuple[Cell, ...]
-    runs: Tuple[Run, ...]
+    cells: Tuple[Cell, ...]  # row by row
+    runs: Tuple[Run, ...]  # that the cells need, those that others use first
     unit: str = 'Percent'
-    note: str = ''
+    note: str = ''  # where figures that are of no run come from
 
 
 def by_number(tables: Iterable[Table]) -> Dict[str, Table]:
