@@ -10,48 +10,15 @@ clip. "reading" is all that stands before it in the training pipeline of
 configs/vifi_k400.py.
 """
 import argparse
-import os
-import statistics
 import sys
-import time
 from pathlib import Path
+from statistics import median
 
 import cv2
 import numpy as np
 import torch
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-
-def subjects(pipeline: list, path: str) -> dict:
-    """Return what to time, by name; all but reading take the same frames."""
-    from mmaction.datasets.transforms import ColorJitter as MMActionJitter
-    from mmengine.dataset import Compose
-    from PIL import Image
-    from torchvision.transforms import ColorJitter
-
-    from projects.vifi_clip.datasets import FrameColorJitter
-    kinds = [step['type'] for step in pipeline]
-    reader = Compose(pipeline[:kinds.index('RandomApply')])
-
-    def read() -> list:
-        return reader(dict(filename=path, label=0, start_index=0,
-                           modality='RGB'))['imgs']
-
-    frames = read()
-    strengths = dict(brightness=.4, contrast=.4, saturation=.2, hue=.1)
-    ours, theirs = FrameColorJitter(**strengths), ColorJitter(**strengths)
-    clip = MMActionJitter(**strengths)
-    return {
-        'reading': read,
-        'ours': lambda: ours(dict(imgs=frames)),
-        'torchvision on PIL': lambda: [
-            np.asarray(theirs(Image.fromarray(f))) for f in frames],
-        'torchvision on tensors': lambda: [
-            theirs(torch.from_numpy(f).permute(2, 0, 1)) for f in frames],
-        'MMAction2, once a clip': lambda: clip(dict(imgs=frames)),
-    }
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 
 def main() -> None:
@@ -62,28 +29,46 @@ def main() -> None:
     parser.add_argument('--frames', type=int, default=16)
     parser.add_argument('--repeats', type=int, default=20)
     args = parser.parse_args()
-    os.environ.update(PRETRAINED='none', NUM_FRAMES=str(args.frames))
-    from mmengine.config import Config
+    from mmengine.dataset import Compose
     from mmengine.registry import init_default_scope
+    from PIL import Image
+    from torchvision.transforms import ColorJitter
 
-    import projects.vifi_clip  # noqa: F401
+    from projects.vifi_clip.datasets import FrameColorJitter
+    from projects.vifi_clip_tools.complexity.measure import timed
+    from projects.vifi_clip_tools.complexity.specs import load_spec, parse_spec
+    from mmaction.datasets.transforms import ColorJitter as ClipJitter
     init_default_scope('mmaction')
     cv2.setNumThreads(0)  # as a data worker
     torch.set_num_threads(1)
-    cfg = Config.fromfile(ROOT / 'configs/vifi_k400.py')
-    functions = subjects(cfg.train_pipeline, args.video)
-    times: dict = {name: [] for name in functions}
-    for _ in range(args.repeats):
-        for name, function in functions.items():
-            start = time.perf_counter()
-            function()
-            times[name].append(1000 * (time.perf_counter() - start))
-    ours = statistics.median(times['ours'])
+    pipeline = load_spec(parse_spec(
+        f'vifi_k400:NUM_FRAMES={args.frames}')).train_pipeline
+    kinds = [step['type'] for step in pipeline]
+    reader = Compose(pipeline[:kinds.index('RandomApply')])
+    sample = dict(filename=args.video, label=0, start_index=0, modality='RGB')
+    frames = reader(dict(sample))['imgs']
+    strengths = dict(brightness=.4, contrast=.4, saturation=.2, hue=.1)
+    ours, theirs, clip = (kind(**strengths) for kind in (
+        FrameColorJitter, ColorJitter, ClipJitter))
+    subjects = {
+        'reading': lambda: reader(dict(sample)),
+        'ours': lambda: ours(dict(imgs=frames)),
+        'torchvision on PIL': lambda: [
+            np.asarray(theirs(Image.fromarray(f))) for f in frames],
+        'torchvision on tensors': lambda: [
+            theirs(torch.from_numpy(f).permute(2, 0, 1)) for f in frames],
+        'MMAction2, once a clip': lambda: clip(dict(imgs=frames)),
+    }
+    rounds = [{name: 1000 * timed(call, 'cpu')[0]
+               for name, call in subjects.items()}
+              for _ in range(args.repeats)]
     print(f'{args.frames} frames, ms: median (min to max), in turns')
-    for name, runs in times.items():
-        middle = statistics.median(runs)
-        print(f'{name:24} {middle:7.1f} ({min(runs):.1f} to '
-              f'{max(runs):.1f})  {middle / ours:5.2f} of ours')
+    for name in subjects:
+        runs = [times[name] for times in rounds]
+        print(f'{name:24} {median(runs):7.1f} ({min(runs):.1f} to '
+              f'{max(runs):.1f})  '
+              f'{median(runs) / median(t["ours"] for t in rounds):5.2f} of '
+              'ours')
 
 
 if __name__ == '__main__':

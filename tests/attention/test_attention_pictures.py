@@ -9,7 +9,7 @@ from PIL import Image
 from projects.vifi_clip_tools.attention.grid import choose, draw_grid
 from projects.vifi_clip_tools.attention.overlay import (Row, Scores, enlarge,
                                                         overlay, value_range)
-from projects.vifi_clip_tools.attention.video import draw_video, video_rate
+from projects.vifi_clip_tools.attention.video import draw_frames, video_rate
 
 
 def _grey(count=2, size=(40, 60)):
@@ -33,12 +33,10 @@ def test_high_values_cover_and_low_ones_leave_the_frame():
     assert red > 170 and red > green + 60 and red > blue + 60
     assert (shown[:, 30:, :20] == 128).all()
     assert (images == 128).all()
-
-
-def test_even_maps_show_nothing():
-    images = _grey()
-    np.testing.assert_array_equal(
-        overlay(images, np.full((2, 4, 6), 0.3)), images)
+    even = overlay(images, np.full((2, 4, 6), 0.3))  # nothing stands out
+    np.testing.assert_array_equal(even, images)
+    assert enlarge(images, 100).shape == (2, 100, 150, 3)
+    assert enlarge(images, 30) is images
 
 
 def test_scale_is_the_videos_the_frames_or_given():
@@ -69,12 +67,6 @@ def test_one_patch_does_not_take_the_whole_scale():
 def test_bad_overlays(images, maps):
     with pytest.raises(ValueError):
         overlay(images, maps)
-
-
-def test_enlarge():
-    assert enlarge(_grey(), 100).shape == (2, 100, 150, 3)
-    images = _grey()
-    assert enlarge(images, 30) is images
 
 
 @pytest.mark.parametrize('total, count, chosen', [
@@ -136,7 +128,7 @@ def test_long_names_stay_in_the_picture():
 
 def test_video_shows_each_frame():
     times = [0., 0.2, 0.4, 0.6, 0.8]
-    shown = list(draw_video(_rows(size=(61, 61)), _scores(), times))
+    shown = list(draw_frames(_rows(size=(61, 61)), _scores(), times))
     assert len(shown) == 5
     for picture, colour in zip(shown, COLOURS):
         height, width = picture.shape[:2]

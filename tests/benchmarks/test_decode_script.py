@@ -20,57 +20,36 @@ def clips(tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize('name', ['vifi', 'decord', 'pyav', 'opencv'])
-@pytest.mark.parametrize('threads', [1, 2])
-def test_each_reads_the_frames_asked_for(clips, name, threads):
-    frames = decode.read(name, str(clips / 'clip 1.mp4'), [0, 3, 11, 20],
-                         threads, keep=True)['frames']
+def test_each_reads_the_frames_asked_for(clips, name):
+    frames = decode.READERS[name](str(clips / 'clip 1.mp4'), [0, 3, 11, 20])
     assert frames.shape == (4, 64, 96, 3) and frames.dtype == np.uint8
     assert [read_index(frame) for frame in frames] == [0, 3, 11, 20]
     assert frames[0][..., 2].mean() > 100 > frames[0][..., 0].mean()  # RGB
 
 
-@pytest.mark.slow
-def test_figures_and_table(clips, tmp_path, capsys):
+def _raise(*_):
+    raise OSError('broken\nin two lines')
+
+
+def test_figures_and_readers_that_are_wrong(clips, tmp_path, monkeypatch,
+                                            capsys):
+    monkeypatch.setitem(decode.READERS, 'grey', lambda _, indices: np.zeros(
+        (len(indices), 64, 96, 3), np.uint8))
+    monkeypatch.setitem(decode.READERS, 'size', lambda _, indices: np.zeros(
+        (len(indices), 96, 64, 3), np.uint8))
+    monkeypatch.setitem(decode.READERS, 'broken', _raise)
     out = tmp_path / 'out.json'
     figures = decode.main([
         str(clips / 'list.txt'), '--num-frames', '4', '--repeats', '2',
-        '--readers', 'pyav', 'opencv', '--max-videos', '2', '--out',
-        str(out)])
+        '--max-videos', '2', '--out', str(out)])
     assert json.loads(out.read_text()) == figures
     assert [Path(video).name for video in figures['videos']] == [
         'clip 0.mp4', 'clip 1.mp4']
-    assert [(row['reader'], row['threads']) for row in figures['rows']] == [
-        (name, threads) for name in ('vifi', 'pyav', 'opencv')
-        for threads in (1, 2)]
-    assert all(0 < row['seconds'] < 60e3 for row in figures['rows'])
-    assert figures['left_out'] == {} and 'pyav' in capsys.readouterr().out
-
-
-class InProcess:
-    """A child that is this process."""
-
-    def call(self, function, *args):
-        try:
-            return function(*args)
-        except Exception as error:
-            raise decode.Failure(str(error))
-
-
-def _raise(*_):
-    raise OSError('broken')
-
-
-@pytest.mark.parametrize('reader, why', [
-    (lambda *_: np.zeros((4, 64, 96, 3), np.uint8), 'grey levels'),
-    (lambda *_: np.zeros((4, 96, 64, 3), np.uint8), 'size'),
-    (_raise, 'broken')])
-def test_a_reader_that_is_wrong_is_left_out(clips, monkeypatch, reader, why):
-    monkeypatch.setitem(decode.READERS, 'wrong', reader)
-    figures = decode.measure(
-        {name: InProcess() for name in ('vifi', 'wrong')},
-        [str(clips / 'clip 0.mp4')], 4, 1, [1])
-    assert [row['reader'] for row in figures['rows']] == ['vifi']
-    assert why in figures['left_out']['wrong']
+    assert {'vifi', 'decord', 'pyav', 'opencv'} <= set(figures['readers'])
+    assert all(0 < row['seconds'] < 60e3
+               for row in figures['readers'].values())
+    assert {'grey', 'size', 'broken'} <= set(figures['left_out'])
+    assert 'left out' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize('args, names', [

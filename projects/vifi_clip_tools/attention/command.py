@@ -1,13 +1,12 @@
 """``vifi-clip attention``: where the class token looks, as pictures."""
 import argparse
 import os.path as osp
-from dataclasses import dataclass
 from typing import List, Optional, Sequence
 
 from ..cli.options import (HelpFormatter, ModelOptions, add_model_arguments,
                            number, several_model_options)
+from .options import METHODS, AttentionOptions
 
-METHODS = ('rollout', 'last', 'gradient')
 _EXAMPLES = """examples:
   vifi-clip attention clip.mp4 --labels "arm wrestling, playing cards" \\
       --out grid.png
@@ -20,26 +19,7 @@ Methods: rollout follows attention through all layers; last is the last layer
 alone; gradient shows what speaks for a text."""
 
 
-@dataclass(frozen=True)
-class Options:
-    """The arguments of :func:`figures.write_figures`."""
-
-    clip: str
-    models: List[ModelOptions]
-    names: List[str]
-    labels: Optional[str]
-    methods: List[str]
-    text: Optional[str]
-    per_frame: bool
-    grid: Optional[str]
-    columns: int
-    video: Optional[str]
-    video_frames: int
-    npz: Optional[str]
-    overwrite: bool
-
-
-def parse_args(argv: Optional[Sequence[str]] = None) -> Options:
+def parse_args(argv: Optional[Sequence[str]] = None) -> AttentionOptions:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         description='Show where a model looks: attention of the class token '
@@ -86,17 +66,17 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> Options:
         parser.error('attention maps are made of the model as it was '
                      'trained: leave out --precision, --compile and '
                      '--text-bf16')
-    return Options(
+    return AttentionOptions(
         args.clip, models, _names(models, args.names, parser), args.labels,
         list(dict.fromkeys(args.method)), args.text, args.per_frame,
         args.out, args.frames, args.video, args.video_frames, args.npz,
         args.overwrite)
 
 
-def run(options: Options) -> None:
+def run(options: AttentionOptions) -> None:
     """Write the pictures, and print what the models take the video for."""
     from .figures import write_figures
-    write_figures(**vars(options))
+    write_figures(options)
 
 
 def _names(models: Sequence[ModelOptions], names: Optional[Sequence[str]],

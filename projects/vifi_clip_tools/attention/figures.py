@@ -1,7 +1,7 @@
 """From a video and models to pictures of where the models look."""
 import io
 import os.path as osp
-from typing import List, Optional, Sequence
+from typing import Callable, List, Optional, Sequence
 
 import numpy as np
 from tqdm import tqdm
@@ -11,24 +11,18 @@ from projects.vifi_clip.apis.config import read_config
 from projects.vifi_clip.apis.inputs import read_labels
 from projects.vifi_clip.apis.sampling import Sampled, VideoSampler
 from projects.vifi_clip.files import write_bytes
-from ..cli.h264 import write_h264
-from ..cli.options import ModelOptions
 from ..cli.outputs import check_target
 from .capture import token_layout
 from .grid import draw_grid
 from .maps import attention_maps
+from .options import AttentionOptions
 from .overlay import Row, Scores
-from .video import draw_video, video_rate
+from .video import draw_video
 
 
-def write_figures(clip: str, models: Sequence[ModelOptions],
-                  names: Sequence[str], labels: Optional[str],
-                  methods: Sequence[str], text: Optional[str],
-                  per_frame: bool, grid: Optional[str], columns: int,
-                  video: Optional[str], video_frames: int,
-                  npz: Optional[str], overwrite: bool) -> None:
+def write_figures(options: AttentionOptions) -> None:
     """Write pictures of where models look in a clip, and print what they take
-    it for; the arguments are the options of ``vifi-clip attention``.
+    it for.
 
     Raises:
         FileNotFoundError: A config or checkpoint is absent.
@@ -37,74 +31,76 @@ def write_figures(clip: str, models: Sequence[ModelOptions],
         ValueError: Bad labels, an unwritable output, or models that sample
             other frames.
     """
-    for option, path, suffix in (('--out', grid, '.png'),
-                                 ('--video', video, '.mp4'),
-                                 ('--npz', npz, '.npz')):
-        if path:
-            check_target(option, path, (suffix, ), overwrite)
-            if osp.exists(path) and osp.exists(clip) and osp.samefile(
-                    path, clip):
-                raise ValueError(f'{option} {path} is the video itself; '
-                                 'choose another name')
-    class_names = None if labels is None else read_labels(labels)
-    clip = _local(clip, models[0])
-    inferencers = [model.load(labels=class_names) for model in models]
+    for suffix in '.png', '.mp4', '.npz':
+        _check_output(options, suffix)
+    labels = None if options.labels is None else read_labels(options.labels)
+    clip = _local(options)
+    inferencers = [model.load(labels=labels) for model in options.models]
     for inferencer in inferencers:
         token_layout(inferencer.model.backbone)
     samples = _samples(clip, inferencers, inferencers[0].num_frames)
     times = samples[0].times
     scores = [Scores.of(name, i.class_names, i.video_scores(sample.images))
-              for name, i, sample in zip(names, inferencers, samples)]
+              for name, i, sample in zip(options.names, inferencers, samples)]
     print(f'{clip}: {len(times)} frames, {times[0]:.2f} s to '
           f'{times[-1]:.2f} s')
     for score in scores:
         print(f'  {score.model}')
         for label, value in list(zip(score.labels, score.values))[:3]:
             print(f'    {100 * value:5.1f}%  {label}')
-
-    def make_rows(images: Sequence[np.ndarray]) -> List[Row]:
-        """Make a row for each method and each model, of the frames that it
-        sees."""
-        jobs = [(method, *job) for method in methods
-                for job in zip(inferencers, scores, images)]
-        rows = []
-        for method, inferencer, score, frames in tqdm(
-                jobs, unit='map', leave=False):
-            target = None
-            if method == 'gradient':
-                target = text or score.labels[0]
-            maps = attention_maps(inferencer.model, frames, method, target)
-            rows.append(Row(score.model, method, target, frames, maps,
-                            per_frame))
-        return rows
-
-    if grid or npz:
-        rows = make_rows([sample.images for sample in samples])
-        if grid:
-            _write(grid, draw_grid(osp.basename(clip), rows, scores, times,
-                                   columns))
-        if npz:
-            _write(npz, _pack(rows, scores, samples[0]))
-    if video:
-        samples = _samples(clip, inferencers, video_frames)
+    if options.out or options.npz:
+        rows = _rows(options, inferencers, scores,
+                     [sample.images for sample in samples])
+        _write(options.out, lambda: draw_grid(
+            osp.basename(clip), rows, scores, times, options.columns))
+        _write(options.npz, lambda: _pack(rows, scores, samples[0]))
+    if options.video:
+        samples = _samples(clip, inferencers, options.video_frames)
         # A shorter clip has frames that are sampled twice.
         _, first = np.unique(samples[0].indices, return_index=True)
-        times = samples[0].times[first]
-        rows = make_rows([sample.images[first] for sample in samples])
-        content = io.BytesIO()
-        write_h264(content, draw_video(rows, scores, times),
-                   video_rate(times))
-        _write(video, content.getvalue())
+        rows = _rows(options, inferencers, scores,
+                     [sample.images[first] for sample in samples])
+        _write(options.video, lambda: draw_video(
+            rows, scores, samples[0].times[first]))
 
 
-def _local(clip: str, model: ModelOptions) -> str:
+def _check_output(options: AttentionOptions, suffix: str) -> None:
+    option = {'.png': 'out', '.mp4': 'video', '.npz': 'npz'}[suffix]
+    path = getattr(options, option)
+    if path:
+        check_target(f'--{option}', path, (suffix, ), options.overwrite)
+        if osp.exists(path) and osp.exists(options.clip) and osp.samefile(
+                path, options.clip):
+            raise ValueError(f'--{option} {path} is the video itself; choose '
+                             'another name')
+
+
+def _local(options: AttentionOptions) -> str:
     """Return the video's file, which is read once before weights are loaded
     or downloaded."""
-    video = one_video(clip)
+    video, model = one_video(options.clip), options.models[0]
     cfg = read_config(model.config, model.trust)
     cfg.merge_from_dict(model.cfg_options or {})
     VideoSampler(cfg).sample(video, 1)
     return video.path
+
+
+def _rows(options: AttentionOptions, inferencers: Sequence,
+          scores: Sequence[Scores], images: Sequence[np.ndarray]
+          ) -> List[Row]:
+    """Make maps by each method, of each model and the frames, uint8 [T, H, W,
+    3], that it sees."""
+    jobs = [(method, *job) for method in options.methods
+            for job in zip(inferencers, scores, images)]
+    rows = []
+    for method, inferencer, score, frames in tqdm(
+            jobs, unit='map', leave=False):
+        text = options.text or score.labels[0]
+        text = text if method == 'gradient' else None
+        maps = attention_maps(inferencer.model, frames, method, text)
+        rows.append(Row(score.model, method, text, frames, maps,
+                        options.per_frame))
+    return rows
 
 
 def _samples(clip: str, inferencers: Sequence, count: int) -> List[Sampled]:
@@ -135,6 +131,8 @@ def _pack(rows: Sequence[Row], scores: Sequence[Scores],
     return out.getvalue()
 
 
-def _write(path: str, content: bytes) -> None:
-    write_bytes(path, content)
-    print(f'{path}: {len(content) / 1e6:.2f} MB')
+def _write(path: Optional[str], draw: Callable[[], bytes]) -> None:
+    if path:
+        content = draw()
+        write_bytes(path, content)
+        print(f'{path}: {len(content) / 1e6:.2f} MB')

@@ -12,17 +12,16 @@ from torch import Tensor, nn
 
 from projects.vifi_clip.errors import UserError
 from .capture import Tokens, recorded_attention, token_layout
+from .options import METHODS
 
-METHODS = ('rollout', 'last', 'gradient')
 _CHUNK = 4  # frames; ViT-L/14 at 336 pixels: 0.5 GB of weights for each
 
 
 def attention_maps(model: nn.Module,
                    inputs: np.ndarray,
                    method: str = 'rollout',
-                   text: Optional[str] = None,
-                   class_index: Optional[int] = None) -> np.ndarray:
-    """Maps of the patches that decide each frame's embedding.
+                   text: Optional[str] = None) -> np.ndarray:
+    """Map the patches that decide each frame's embedding.
 
     - ``'last'``: the class token's attention in the last layer, the mean of
       its heads. Values are shares: with the class token's own (and that of
@@ -46,8 +45,6 @@ def attention_maps(model: nn.Module,
         method (str): One of ``METHODS``. Defaults to 'rollout'.
         text (str, optional): For 'gradient': any text; put into the model's
             templates as a class name is.
-        class_index (int, optional): For 'gradient' instead: a class of the
-            model's present label set.
 
     Returns:
         np.ndarray: float32 [T, h, w], not negative.
@@ -60,9 +57,8 @@ def attention_maps(model: nn.Module,
     if method not in METHODS:
         raise ValueError(f'method must be one of {", ".join(METHODS)}, got '
                          f'{method!r}')
-    if method == 'gradient' and text is None and class_index is None:
-        raise ValueError("method 'gradient' explains the score of a text: "
-                         'give text or class_index')
+    if method == 'gradient' and text is None:
+        raise ValueError("method 'gradient' explains the score of a text")
     tokens = token_layout(model.backbone)
     shape = (*tokens.image_size, 3)
     if (getattr(inputs, 'dtype', None) != np.uint8 or inputs.ndim != 4
@@ -77,7 +73,7 @@ def attention_maps(model: nn.Module,
             next(model.parameters()).device.type, enabled=False):
         target = None
         if method == 'gradient':
-            target = _text_embedding(model, text, class_index)
+            target = _text_embedding(model, text)
         maps = [
             _maps(model, _normalised(model, inputs[i:i + _CHUNK]), method,
                   tokens, target) for i in range(0, len(inputs), _CHUNK)
@@ -140,9 +136,8 @@ def _class_row(layers: List[Tensor], tokens: Tokens,
     return row
 
 
-def _text_embedding(model: nn.Module, text: Optional[str],
-                    class_index: Optional[int]) -> Tensor:
-    """Embed a text or class as the classifier does, [D] of length 1."""
+def _text_embedding(model: nn.Module, text: str) -> Tensor:
+    """Embed a text as the classifier does, [D] of length 1."""
     classifier = getattr(model.cls_head, 'text_classifier', None)
     if classifier is None:
         raise UserError("method 'gradient' needs a head with a "
@@ -150,8 +145,7 @@ def _text_embedding(model: nn.Module, text: Optional[str],
                         ": use 'rollout' or 'last'")
     names = list(classifier.class_names)
     with torch.no_grad():
-        if text is not None and text not in names:
+        if text not in names:
             return classifier.embed_texts([text])[0].float()
-        index = names.index(text) if text is not None else class_index
         # A clone, since it may have been kept in inference mode.
-        return classifier()[index].float().clone()
+        return classifier()[names.index(text)].float().clone()

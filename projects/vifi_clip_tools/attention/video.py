@@ -1,10 +1,12 @@
 """Attention maps as a video: the clip beside its overlays."""
+import io
 from fractions import Fraction
 from typing import Iterator, Sequence
 
 import numpy as np
 
 from ..cli.font import dejavu
+from ..cli.h264 import write_h264
 from .overlay import Row, Scores, enlarge
 
 _PANEL = 256  # pixels of a frame's shorter side
@@ -17,7 +19,15 @@ _SLOWEST, _FASTEST = 4, 30  # frames per second
 
 
 def draw_video(rows: Sequence[Row], scores: Sequence[Scores],
-               times: Sequence[float]) -> Iterator[np.ndarray]:
+               times: Sequence[float]) -> bytes:
+    """Draw :func:`draw_frames` as an .mp4 file."""
+    out = io.BytesIO()
+    write_h264(out, draw_frames(rows, scores, times), video_rate(times))
+    return out.getvalue()
+
+
+def draw_frames(rows: Sequence[Row], scores: Sequence[Scores],
+                times: Sequence[float]) -> Iterator[np.ndarray]:
     """Draw the frames of the video: a line for each model, with its frame at
     the left and a panel for each method.
 
