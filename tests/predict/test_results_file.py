@@ -6,8 +6,7 @@ import os
 import pytest
 
 from projects.vifi_clip_tools.predict.lines import Lines
-from projects.vifi_clip_tools.predict.results_file import (ResultsFile,
-                                                           meta_path)
+from projects.vifi_clip_tools.predict.results_file import ResultsFile
 
 RECORD = dict(version='1', weights='abc', labels=['p', 'q'], topk=2)
 NAMES = ['a.mp4', 'line\nend, "b".mp4', os.fsdecode(b'\xff.mp4'), 'd.mp4',
@@ -59,7 +58,7 @@ def test_lines_are_on_disk_at_once(out):
                 writer.add(result(name, .5 + i / 100))
                 assert rows(out)[-1] == (name, '', f'{.5 + i / 100:.6f}')
         assert file.done() == set(NAMES)
-    with open(meta_path(out), encoding='utf-8') as meta:
+    with open(f'{out}.meta.json', encoding='utf-8') as meta:
         assert json.load(meta) == RECORD
 
 
@@ -110,7 +109,7 @@ def test_parts_of_processes(out):
         assert file.merge(['b', 'a', 'c']) == []
     assert rows(out) == [('b', '', '0.750000'), ('a', '', '0.600000')]
     assert sorted(os.listdir(os.path.dirname(out))) == sorted(
-        os.path.basename(p) for p in (out, meta_path(out)))
+        os.path.basename(p) for p in (out, f'{out}.meta.json'))
 
 
 def test_other_videos_stay(out):

@@ -74,17 +74,8 @@ class Identity:
            cfg_options: Optional[Mapping] = None,
            inference: Optional[Mapping] = None) -> Identity:
         """Describe a loaded model; reads every weight once, about a second
-        for ViT-B.
-
-        Args:
-            inferencer (ViFiCLIPInferencer): The model.
-            num_views (str): V, for videos. Defaults to '1'.
-            config (str, optional): What it was loaded from. Defaults to
-                None: the config's file.
-            cfg_options (Mapping, optional): Settings that were overridden.
-            inference (Mapping, optional): What :func:`apply_inference`
-                changed.
-        """
+        for ViT-B. The other arguments are those of the class; without
+        ``config``, it is the config's file."""
         model, cfg = inferencer.model, inferencer.cfg
         settings = collect_settings(model, cfg.get('model'))
         return cls(
@@ -102,7 +93,7 @@ class Identity:
                              if name not in _NOT_THE_MODEL}))
 
     def to_dict(self) -> Dict[str, Any]:
-        """Return plain values, for JSON."""
+        """Return plain values, for JSON, and for ``from_dict``."""
         return asdict(self)
 
     @classmethod
@@ -159,13 +150,8 @@ def record(inferencer: ViFiCLIPInferencer, num_views: Views = 1,
 
 def differences(made: Mapping, wanted: Mapping,
                 notes: tuple = ()) -> List[str]:
-    """Say in words where two records differ.
-
-    Args:
-        made, wanted (Mapping): A record of what is there, and one of what is
-            asked for.
-        notes (tuple[str]): Keys that are not compared.
-    """
+    """Say in words where the record of what is there and that of what is
+    asked for differ; ``notes`` are not compared."""
     found = []
     for name in dict.fromkeys([*wanted, *made]):
         old, new = made.get(name), wanted.get(name)

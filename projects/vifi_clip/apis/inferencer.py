@@ -198,27 +198,14 @@ class ViFiCLIPInferencer:
                 logging.WARNING)
 
     def sample(self, video: Any, num_frames: Optional[int] = None) -> Sampled:
-        """The frames of one view, as the model sees them.
-
-        Args:
-            video: One video; see :func:`expand_inputs`.
-            num_frames (int, optional): T. Defaults to None: the model's.
-
-        Raises:
-            UserError: It is not one video, or cannot be read.
-        """
+        """Read the frames of one view of one video, as the model sees them;
+        T are the model's unless ``num_frames`` says otherwise."""
         return self.sampler.sample(one_video(video), num_frames)
 
     @torch.no_grad()
     def frame_embeddings(self, images: np.ndarray) -> Tensor:
-        """Embeddings of frames, each on its own.
-
-        Args:
-            images (np.ndarray): uint8 [T, h, w, 3], from :meth:`sample`.
-
-        Returns:
-            Tensor: [T, D], not normalised.
-        """
+        """Embed frames uint8 [T, h, w, 3], of :meth:`sample`, each on its
+        own; [T, D], not normalised."""
         self.classifier  # says what is missing
         if self.model.data_preprocessor.format_shape != 'NCHW':
             raise UserError(f'The backbone of {self.cfg.filename} takes clips '
@@ -251,12 +238,8 @@ class ViFiCLIPInferencer:
     @torch.no_grad()
     def text_embeddings(self, texts: Sequence[str],
                         templates=None) -> np.ndarray:
-        """Embeddings of texts; the label set stays as it is.
-
-        Args:
-            texts (Sequence[str]): M texts.
-            templates (str | Sequence[str], optional): Defaults to None: the
-                model's.
+        """Embed texts, by the model's templates or others; the label set
+        stays as it is.
 
         Returns:
             np.ndarray: float32 [M, D], rows of length 1.
@@ -265,10 +248,7 @@ class ViFiCLIPInferencer:
         return embeddings.float().cpu().numpy()
 
     def __call__(self, videos: Any, **kwargs) -> Dict[str, List[dict]]:
-        """Recognise videos; see :meth:`predict`.
-
-        Returns:
-            dict: 'predictions', what :meth:`predict` yields, as a list.
+        """Return what :meth:`predict` yields, as a list of 'predictions'.
         """
         return dict(predictions=list(self.predict(videos, **kwargs)))
 

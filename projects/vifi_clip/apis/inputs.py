@@ -211,13 +211,11 @@ def _frames(array: Any) -> np.ndarray:
 
 def fetch(address: str, path: str, max_mb: float = MAX_MB,
           timeout: float = TIMEOUT) -> None:
-    """Save what a web address gives.
+    """Save what a web address (http, https or ftp) gives.
 
     Args:
-        address (str): http, https or ftp.
-        path (str): File to write.
-        max_mb (float): More megabytes are refused.
-        timeout (float): Seconds to wait for more.
+        address, path (str): Where from, and the file to write.
+        max_mb, timeout (float): See :class:`VideoInput`.
 
     Raises:
         UnreadableVideo: It cannot be fetched, or is too large.
@@ -280,13 +278,8 @@ def parse_camera(text: str) -> Tuple[int, float]:
 
 
 def record(text: str) -> Tuple[np.ndarray, float]:
-    """Frames of a camera.
-
-    Args:
-        text (str): See :func:`parse_camera`.
-
-    Returns:
-        tuple: Frames uint8 RGB [T, H, W, 3], and how many came in a second.
+    """Return frames of a camera, uint8 RGB [T, H, W, 3], and how many came
+    in a second.
 
     Raises:
         UnreadableVideo: There is no such camera, or it gives nothing.

@@ -1,13 +1,19 @@
 """A trained model from a config and a checkpoint."""
-from __future__ import annotations
-
 import copy
 import os
-from typing import TYPE_CHECKING, Optional, Sequence, Tuple, Union
+from typing import Optional, Sequence, Tuple, Union
 
-if TYPE_CHECKING:
-    from mmengine.config import Config
-    from torch import nn
+import torch
+from mmaction.registry import MODELS
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.logging import MMLogger
+from mmengine.registry import init_default_scope
+from mmengine.runner import load_checkpoint
+from torch import nn
+
+from ..checkpoints.settings_hook import check_file
+from .config import check_model, leave_out_pretrained, read_config
 
 
 def load_model(config: Union[str, Config],
@@ -43,13 +49,6 @@ def load_model(config: Union[str, Config],
         ValueError: A bad knob or device, or weights that do not fit.
         UserError: The checkpoint was made with other settings.
     """
-    from mmengine.config import Config
-    from mmengine.logging import MMLogger
-    from mmengine.registry import init_default_scope
-    from mmengine.runner import load_checkpoint
-
-    from ..checkpoints.settings_hook import check_file
-    from .config import check_model, leave_out_pretrained, read_config
     if checkpoint == '':
         raise ValueError('checkpoint is empty (an unset variable?); give a '
                          "file, or 'none' for the config's own weights")
@@ -64,9 +63,15 @@ def load_model(config: Union[str, Config],
     if checkpoint:
         leave_out_pretrained(cfg)
     if class_names is not None:
-        _set_classes(cfg, class_names)
+        head = cfg.model.get('cls_head') or {}
+        classifier = head.get('text_classifier')
+        if not classifier:
+            raise ValueError(
+                f'The model of {cfg.filename} has a fixed set of classes; '
+                'labels need a head with a text_classifier')
+        classifier.update(class_names=list(class_names), class_file=None,
+                          description_file=None)
     init_default_scope(cfg.get('default_scope', 'mmaction'))
-    from mmaction.registry import MODELS
     model = MODELS.build(cfg.model)
     if checkpoint:
         check_file(checkpoint, model, cfg)
@@ -76,13 +81,11 @@ def load_model(config: Union[str, Config],
 
 
 def find_device(device: str) -> str:
-    """'auto' made definite.
+    """Make 'auto' definite, and try the device.
 
     Raises:
         ValueError: No such device here.
     """
-    import torch
-    from mmengine.device import get_device
     if device == 'auto':
         return get_device()
     try:
@@ -92,15 +95,3 @@ def find_device(device: str) -> str:
         raise ValueError(f'--device {device} cannot be used: {reason}; this '
                          f'machine has {get_device()}') from error
     return device
-
-
-def _set_classes(cfg: Config, names: Sequence[str]) -> None:
-    """Build the model with these classes in the first place."""
-    head = cfg.model.get('cls_head') or {}
-    classifier = head.get('text_classifier')
-    if not classifier:
-        raise ValueError(
-            f'The model of {cfg.filename} has a fixed set of classes; labels '
-            'need a head with a text_classifier')
-    classifier.class_names, classifier.class_file = list(names), None
-    classifier.description_file = None

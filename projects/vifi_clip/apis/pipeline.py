@@ -186,15 +186,8 @@ def _final_size(steps: Sequence[dict]) -> Optional[Tuple[int, int]]:
 
 def count_views(steps: Sequence[dict],
                 num_frames: Optional[int]) -> Tuple[int, int]:
-    """Count how much of a video a pipeline takes.
-
-    Args:
-        steps (Sequence[dict]): From :func:`pipeline_cfg`.
-        num_frames (int, optional): T, as the head counts them.
-
-    Returns:
-        tuple[int, int]: Views, temporal times spatial, and frames of each.
-    """
+    """Count the views, temporal times spatial, that a pipeline takes of a
+    video, and the frames of each (``num_frames``, as the head has it)."""
     views, frames = 1, num_frames or 1
     for step in steps:
         kind = step['type']

@@ -70,8 +70,12 @@ def train(config: str,
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
         if 'checkpoint' in cfg.get('default_hooks', {}):
             cfg.default_hooks.checkpoint.save_best = None
-    if amp:
-        _use_amp(cfg)
+    kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
+    if amp and kind != 'AmpOptimWrapper':
+        if kind not in ('OptimWrapper', 'AutocastOptimWrapper'):
+            raise ValueError(f'--amp does not go with optim_wrapper {kind!r}')
+        cfg.optim_wrapper.update(type='AutocastOptimWrapper',
+                                 dtype='bfloat16')
     if resume:
         path = (latest_checkpoint(cfg.work_dir) if resume == 'auto' else
                 resume)
@@ -158,23 +162,9 @@ def latest_checkpoint(work_dir: str) -> Optional[str]:
     return max(files, key=osp.getmtime, default=None)
 
 
-def _use_amp(cfg: Config) -> None:
-    kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
-    if kind == 'AmpOptimWrapper':
-        return
-    if kind not in ('OptimWrapper', 'AutocastOptimWrapper'):
-        raise ValueError(f'--amp does not go with optim_wrapper {kind!r}')
-    cfg.optim_wrapper.type = 'AutocastOptimWrapper'
-    cfg.optim_wrapper.dtype = 'bfloat16'
-
-
 def micro_batches(total: int, processes: int, batch_size: int) -> List[int]:
-    """List the micro-batches that make up a batch, the largest first.
-
-    Args:
-        total (int): Samples of an optimizer step, over all processes.
-        processes (int): Number of them.
-        batch_size (int): The most that a process may take at a time.
+    """List the micro-batches that make up the ``total`` samples of an
+    optimizer step, the largest first: ``batch_size`` and its divisors.
 
     Raises:
         ValueError: ``total`` is not a multiple of what the processes take at
@@ -235,11 +225,7 @@ def accumulate(cfg: Config, total: int) -> None:
 
 
 def largest(sizes: List[int], fits: Callable[[int], bool]) -> int:
-    """Return the first size that fits on all processes.
-
-    Raises:
-        UserError: None does.
-    """
+    """Return the first size that fits on all processes."""
     for size in sizes:
         everywhere = torch.tensor(int(fits(size)))
         if is_distributed() and torch.cuda.is_available():

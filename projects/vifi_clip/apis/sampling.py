@@ -107,10 +107,8 @@ class VideoSampler:
         """Plan windows, each sampled sparsely as a whole video is.
 
         Args:
-            video (VideoInput): The video, as
-                :meth:`VideoInput.opened` gives it.
-            window (float): Length, seconds.
-            stride (float): From one to the next, seconds.
+            video (VideoInput): From :meth:`VideoInput.opened`.
+            window, stride (float): Length, and from one to the next, seconds.
             num_frames (int): T, frames of each.
 
         Raises:
@@ -165,11 +163,8 @@ def _info(video: VideoInput) -> dict:
 
 
 def _apply(steps: list, video: VideoInput, info: dict) -> dict:
-    """Apply transforms to one video that is here.
-
-    Raises:
-        UnreadableVideo: It cannot be read.
-    """
+    """Apply transforms to one video that is here; UnreadableVideo names it
+    as the user does."""
     try:
         results = run_pipeline(steps, info)
     except UnreadableVideo as error:

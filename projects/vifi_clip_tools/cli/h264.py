@@ -31,13 +31,16 @@ def write_h264(target: Union[str, BinaryIO],
         UserError: This PyAV has no encoder for H.264.
     """
     import av
+    # what FFmpeg takes; at 0 it would choose a rate of its own
+    rate = max(Fraction(rate).limit_denominator(1001 if rate >= 1 else 10**6),
+               Fraction(1, 10**6))
     options = dict(crf=str(crf), preset=preset)
     if times is not None:
         options['bf'] = '0'  # reordered, the last one's length would be lost
     with av.open(target, 'w', format='mp4') as container:
         try:
             stream = container.add_stream(
-                'libx264', rate=_plain(rate), options=options)
+                'libx264', rate=rate, options=options)
         except ValueError as error:  # what PyAV's own errors derive from
             raise UserError('this PyAV cannot write H.264 (no libx264): '
                             'install PyAV from PyPI, pip install av') \
@@ -55,10 +58,3 @@ def write_h264(target: Union[str, BinaryIO],
                 picture.pts = round(next(moments) / _TICK)
             container.mux(stream.encode(picture))
         container.mux(stream.encode())
-
-
-def _plain(rate: Fraction) -> Fraction:
-    """A rate that FFmpeg takes; at 0 it would choose one of its own."""
-    rate = Fraction(rate)
-    return max(rate.limit_denominator(1001 if rate >= 1 else 10**6),
-               Fraction(1, 10**6))

@@ -10,8 +10,6 @@ from projects.vifi_clip.apis.inputs import VideoInput, is_url, url_path
 from projects.vifi_clip.files import write_bytes
 from ..cli.outputs import check_target
 from .options import Options
-from .timeline import draw_timeline, timeline_json
-from .video import save_video
 
 _KINDS = ('.png', '.json')
 _LONGEST = 100  # letters of a name; a file system takes 255 bytes
@@ -61,12 +59,8 @@ class Pictures:
                     else places)
 
     def go_on(self, before: Mapping[str, str]) -> None:
-        """Keep the names that pictures have, and find others for the rest.
-
-        Args:
-            before (Mapping[str, str]): Of work that was stopped: stems by
-                the names of its videos.
-        """
+        """Keep the names that pictures of stopped work have (stems by names
+        of videos), and find others for the rest."""
         if self.wanted:
             self.stems = target_stems(self._videos, before)
 
@@ -125,6 +119,8 @@ class Pictures:
         path = targets.pop('--save-video', None)
         if not (path or targets):
             return
+        from .timeline import draw_timeline, timeline_json
+        from .video import save_video
         options = self.options
         with video.opened() as here:  # what is fetched, is fetched once
             if path:
@@ -144,16 +140,8 @@ class Pictures:
 def target_stems(videos: Sequence[VideoInput],
                  before: Mapping[str, str] = MappingProxyType({})
                  ) -> Dict[str, str]:
-    """Name files of each video, without folders; no two alike.
-
-    Args:
-        videos (Sequence[VideoInput]): Videos with different names.
-        before (Mapping[str, str]): Names that are given away already, and
-            stay. Defaults to none.
-
-    Returns:
-        dict[str, str]: By the name of the video; with those of ``before``.
-    """
+    """Name the files of each video, without folders, no two alike; by the
+    video's name, after those that are given away already (``before``)."""
     videos = [video for video in videos if video.name not in before]
     plain = [_stem(video) for video in videos]
     taken = {stem.lower() for stem in plain}

@@ -21,11 +21,6 @@ from .lines import Lines, Place
 SUFFIXES = ('.jsonl', '.csv')
 
 
-def meta_path(out: str) -> str:
-    """Return where the settings of a file of predictions are."""
-    return f'{out}.meta.json'
-
-
 def check_out(out: str, overwrite: bool,
               sources: Mapping[str, Optional[str]]) -> None:
     """Refuse an output that cannot be written, or files that are not ours.
@@ -41,22 +36,18 @@ def check_out(out: str, overwrite: bool,
         ValueError: Naming the file.
     """
     check_target('--out', out, SUFFIXES)
-    meta = meta_path(out)
+    meta = f'{out}.meta.json'
     for option, source in sources.items():
         for path in out, meta:
             if (source and osp.exists(source) and osp.exists(path)
                     and osp.samefile(source, path)):
                 raise ValueError(f'--out {out} would write over {option} '
                                  f'{source}; choose another name')
-    try:  # the longest name that is written
-        osp.lexists(meta) or os.lstat(f'{meta}.0123456789.tmp')
-    except FileNotFoundError:
-        pass
-    except OSError as error:
+    if len(osp.basename(meta).encode(errors='surrogateescape')) > 250:
         raise ValueError(f'--out {out} cannot be written, with .meta.json '
-                         f'beside it: {error.strerror}') from error
+                         'beside it: its name is too long')
     if osp.lexists(meta):
-        read_record(out)
+        read_record(meta)
     elif osp.exists(out) and not overwrite:
         raise ValueError(f'--out {out} exists and is no unfinished work of '
                          f'this command (there is no {meta}); '
@@ -79,13 +70,12 @@ def _part_paths(out: str) -> List[str]:
                   if re.fullmatch(r'\d+', path[len(f'{out}.part'):]))
 
 
-def read_record(out: str) -> Dict[str, Any]:
+def read_record(meta: str) -> Dict[str, Any]:
     """Read what a file of predictions was made with.
 
     Raises:
         ValueError: What is there is no record of this command.
     """
-    meta = meta_path(out)
     try:
         with open(meta, encoding='utf-8') as file:
             record = json.load(file)
@@ -109,7 +99,7 @@ class ResultsFile:
     """
 
     def __init__(self, out: str, topk: int) -> None:
-        self.out = out
+        self.out, self.meta = out, f'{out}.meta.json'
         self.lines = Lines(out.lower().endswith('.csv'), topk)
         self._lock = FileLock(f'{out}.lock', timeout=0)
 
@@ -137,15 +127,9 @@ class ResultsFile:
             for path in sources:
                 os.remove(path)
             sources = []
-        if sources:
-            self._check_same(record)
-        else:
-            write_json(meta_path(self.out), record)
-        self._gather(None)
-        return bool(sources)
-
-    def _check_same(self, record: Mapping[str, Any]) -> None:
-        made = read_record(self.out)
+        if not sources:
+            write_json(self.meta, record)
+        made = read_record(self.meta)
         differs = differences(made, record, (*NOTES, 'stems', 'pictures'))
         if made.get('pictures') != record.get('pictures'):
             differs.append('--save-video, --timeline, --window or --stride '
@@ -154,16 +138,18 @@ class ResultsFile:
             raise ValueError(f'--out {self.out} was made otherwise than asked '
                              f'now ({"; ".join(differs)}); choose another '
                              'name, or add --overwrite')
+        self._gather(None)
+        return bool(sources)
 
     def stems(self) -> Dict[str, str]:
         """Return the names of the pictures of each video."""
-        return read_record(self.out).get('stems', {})
+        return read_record(self.meta).get('stems', {})
 
     def keep_stems(self, stems: Mapping[str, str]) -> None:
         """Remember names of pictures: those files are ours from now on."""
-        record = read_record(self.out)
+        record = read_record(self.meta)
         if record.get('stems', {}) != stems:
-            write_json(meta_path(self.out), dict(record, stems=dict(stems)))
+            write_json(self.meta, dict(record, stems=dict(stems)))
 
     def done(self) -> set:
         """Return names of the videos that have a line without an error."""
@@ -184,24 +170,19 @@ class ResultsFile:
         Returns:
             list[tuple[str, str]]: Names and errors of those that failed.
         """
-        self._gather(order)
-        names = set(order)
-        return [(place.name, place.error)
-                for place in self.lines.places(self.out)
-                if place.error and place.name in names]
+        kept = self._gather(order)
+        return [(name, kept[name][1].error) for name in dict.fromkeys(order)
+                if name in kept and kept[name][1].error]
 
     def _sources(self) -> List[str]:
         """The file, if it is there, and what processes wrote beside it."""
         return [self.out][:osp.exists(self.out)] + _part_paths(self.out)
 
-    def _gather(self, order: Optional[Sequence[str]]) -> None:
-        """Put everything that is whole into one file, a line for each video.
-
-        Args:
-            order (Sequence[str], optional): Names in the order wanted; lines
-                of others come before. Defaults to None: lines with errors
-                are left out, since those videos are tried again.
-        """
+    def _gather(self, order: Optional[Sequence[str]]
+                ) -> Dict[str, Tuple[str, Place]]:
+        """Put everything that is whole into one file, a line for each video:
+        in an order, after all others; or without one, and without errors,
+        since those videos are tried again."""
         kept: Dict[str, Tuple[str, Place]] = {}
         for source in self._sources():
             for place in self.lines.places(source):
@@ -217,6 +198,7 @@ class ResultsFile:
         self._rewrite([kept[name] for name in names])
         for part in _part_paths(self.out):
             os.remove(part)
+        return kept
 
     def _rewrite(self, places: Sequence[Tuple[str, Place]]) -> None:
         """Copy lines one by one: there may be more than memory holds."""

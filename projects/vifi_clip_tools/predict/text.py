@@ -1,10 +1,11 @@
 """What prediction says, within 80 columns."""
 import sys
 import textwrap
-from typing import TYPE_CHECKING, Any, Iterator, List, Sequence, Tuple
+from typing import Any, Iterator, Sequence, Tuple
 
-if TYPE_CHECKING:
-    from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
+from projects.vifi_clip.apis.batches import NONE
+from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
+from projects.vifi_clip.apis.pipeline import count_views, pipeline_cfg
 
 _WIDTH, _BAR = 80, 20
 _MOST = 20  # failures that are listed
@@ -12,7 +13,6 @@ _MOST = 20  # failures that are listed
 
 def result_lines(result: dict) -> Iterator[str]:
     """A prediction of ``ViFiCLIPInferencer.predict`` as text."""
-    from projects.vifi_clip.apis.batches import NONE
     yield printable(result['video'])
     if result['label'] == NONE:
         yield f'  {NONE}; the nearest:'
@@ -24,16 +24,8 @@ def result_lines(result: dict) -> Iterator[str]:
 
 
 def _bar(score: float) -> str:
-    full = '█' if _can_show('█') else '#'
+    full = '█' if printable('█') == '█' else '#'
     return (full * round(_BAR * score)).ljust(_BAR)
-
-
-def _can_show(text: str) -> bool:
-    try:
-        text.encode(getattr(sys.stdout, 'encoding', None) or 'ascii')
-    except (UnicodeEncodeError, LookupError):
-        return False
-    return True
 
 
 def printable(text: str) -> str:
@@ -58,18 +50,16 @@ def failures(bad: Sequence[Tuple[str, str]], total: int,
         yield f'  and {len(bad) - _MOST} more{where}'
 
 
-def said_views(inferencer: 'ViFiCLIPInferencer', views: Any,
+def said_views(inferencer: ViFiCLIPInferencer, views: Any,
                videos: Sequence) -> str:
     """Such as '3 videos, 24 labels, 12 views of 16 frames'."""
-    from projects.vifi_clip.apis.pipeline import count_views, pipeline_cfg
     head = inferencer.model.cls_head
     number, frames = count_views(pipeline_cfg(inferencer.cfg, views),
                                  getattr(head, 'num_frames', None))
-    parts: List[str] = [
-        _count(len(videos), 'video'), _count(head.num_classes, 'label'),
-        f'{_count(number, "view")} of {_count(frames, "frame")}']
-    return ', '.join(parts) + f', on {inferencer.device}'
 
+    def count(number: int, what: str) -> str:
+        return f'{number} {what}{"" if number == 1 else "s"}'
 
-def _count(number: int, what: str) -> str:
-    return f'{number} {what}{"" if number == 1 else "s"}'
+    return (f'{count(len(videos), "video")}, '
+            f'{count(head.num_classes, "label")}, {count(number, "view")} of '
+            f'{count(frames, "frame")}, on {inferencer.device}')

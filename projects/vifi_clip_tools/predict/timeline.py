@@ -6,12 +6,15 @@ import io
 import json
 import os.path as osp
 import warnings
-from typing import TYPE_CHECKING, Any, List, Optional
+from typing import Any, List, Optional
 
 import numpy as np
+from matplotlib import colormaps
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
-if TYPE_CHECKING:
-    from projects.vifi_clip.apis.sampling import Sampled, Timeline
+from projects.vifi_clip.apis.sampling import Sampled, Timeline
 
 _MOST = 8  # labels whose lines can be told apart
 _SEEN = .02  # a lower line is not seen above the axis
@@ -19,17 +22,9 @@ _INCHES, _DPI = (11., 5.), 120
 _FRAME = .75  # inches of a frame: eight stand side by side
 
 
-def timeline_json(name: str, timeline: 'Timeline') -> bytes:
-    """A timeline as JSON.
-
-    Args:
-        name (str): The video.
-        timeline (Timeline): Scores of W windows.
-
-    Returns:
-        bytes: ``video``, ``window`` (s), ``times`` (W, centres in s),
-        ``labels`` (K) and ``scores`` (W lists of K).
-    """
+def timeline_json(name: str, timeline: Timeline) -> bytes:
+    """Encode a video's ``window`` (s), ``times`` (W, centres in s),
+    ``labels`` (K) and ``scores`` (W lists of K) as JSON."""
     content = dict(
         video=name,
         window=round(timeline.window, 6),
@@ -39,23 +34,15 @@ def timeline_json(name: str, timeline: 'Timeline') -> bytes:
     return (json.dumps(content) + '\n').encode()
 
 
-def shown_labels(timeline: 'Timeline', most: int = _MOST) -> List[int]:
-    """Labels worth a line: those whose peak can be seen.
-
-    Args:
-        timeline (Timeline): Scores [W, K].
-        most (int): How many. Defaults to 8.
-
-    Returns:
-        list[int]: Indices of labels, highest peak first.
-    """
+def shown_labels(timeline: Timeline, most: int = _MOST) -> List[int]:
+    """Return the indices of labels whose peak can be seen, highest first."""
     peaks = timeline.scores.max(0)
     order = np.argsort(-peaks, kind='stable')[:most].tolist()
     return [i for i in order if peaks[i] >= _SEEN] or order[:1]
 
 
-def draw_timeline(timeline: 'Timeline', name: str,
-                  sampled: Optional['Sampled'] = None,
+def draw_timeline(timeline: Timeline, name: str,
+                  sampled: Optional[Sampled] = None,
                   threshold: Optional[float] = None) -> bytes:
     """Draw the scores of a video's windows.
 
@@ -69,8 +56,6 @@ def draw_timeline(timeline: 'Timeline', name: str,
     Returns:
         bytes: A PNG picture.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     figure = Figure(_INCHES, _DPI, layout='constrained')
     FigureCanvasAgg(figure)
     rows = [5, 1.3] if sampled is not None else [1]
@@ -95,9 +80,8 @@ def draw_timeline(timeline: 'Timeline', name: str,
     return out.getvalue()
 
 
-def _lines(axis: Any, timeline: 'Timeline',
+def _lines(axis: Any, timeline: Timeline,
            threshold: Optional[float]) -> None:
-    from matplotlib import colormaps
     colours = colormaps['tab10'].colors
     few = len(timeline.times) <= 60
     shown = shown_labels(timeline)
@@ -118,9 +102,8 @@ def _lines(axis: Any, timeline: 'Timeline',
                 if len(shown) < total else None, title_fontsize=9)
 
 
-def _frames(axis: Any, sampled: 'Sampled') -> None:
+def _frames(axis: Any, sampled: Sampled) -> None:
     """Frames at their times."""
-    from matplotlib.offsetbox import AnnotationBbox, OffsetImage
     height, width = sampled.images.shape[1:3]
     zoom = min(_FRAME * 72 / height, _FRAME * 72 / width)
     for image, time in zip(sampled.images, sampled.times):

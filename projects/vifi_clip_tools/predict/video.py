@@ -10,9 +10,11 @@ from itertools import tee
 from typing import Any, Iterable, Iterator, Mapping, Tuple
 
 import numpy as np
+from PIL import Image, ImageDraw  # OpenCV's threads would hang a later fork
 
 from ..cli.font import dejavu
 from ..cli.h264 import write_h264
+from projects.vifi_clip.apis.batches import NONE
 from projects.vifi_clip.datasets.video_reader import frames_with_times
 from projects.vifi_clip.errors import UnreadableVideo, UserError
 from projects.vifi_clip.apis.inputs import VideoInput
@@ -29,13 +31,11 @@ def save_video(video: VideoInput, result: Mapping[str, Any],
     """Write a video with its best labels and their probabilities over it.
 
     All its frames at their times, in H.264, without sound; only a few
-    frames are in memory at a time. Pictures smaller than 240 pixels are
-    enlarged.
+    frames are in memory at a time.
 
     Args:
         video (VideoInput): The video.
-        result (Mapping): ``label``, ``labels`` and ``scores``, of
-            ``ViFiCLIPInferencer.predict``.
+        result (Mapping): Of ``ViFiCLIPInferencer.predict``.
         path (str): ``.mp4`` file; replaced when the new one is complete.
 
     Raises:
@@ -71,17 +71,8 @@ def save_video(video: VideoInput, result: Mapping[str, Any],
 
 def labelled(frames: Iterable[np.ndarray],
              result: Mapping[str, Any]) -> Iterator[np.ndarray]:
-    """Frames with labels over them.
-
-    Args:
-        frames (Iterable[np.ndarray]): uint8 RGB [H, W, 3].
-        result (Mapping): See :func:`save_video`.
-
-    Yields:
-        np.ndarray: uint8 RGB, all of the first one's size, which is enlarged
-        where it is small; H and W are even.
-    """
-    from PIL import Image  # OpenCV's threads would hang a process forked later
+    """Lay labels over frames, uint8 RGB [H, W, 3]; all become of the first
+    one's size, which is enlarged where it is small, and even."""
     size, panel = (0, 0), None
     for frame in frames:
         if panel is None:
@@ -100,7 +91,7 @@ def labelled(frames: Iterable[np.ndarray],
 
 
 def _size(height: int, width: int) -> Tuple[int, int]:
-    """Of the written picture: H.264 in 4:2:0 wants even numbers."""
+    """Size of the written picture: H.264 in 4:2:0 wants even numbers."""
     factor = max(1, -(-_SMALLEST // min(height, width)))
     if factor * max(height, width) > 4096:  # a strip
         factor = 1
@@ -110,19 +101,8 @@ def _size(height: int, width: int) -> Tuple[int, int]:
 
 def draw_panel(result: Mapping[str, Any], height: int,
                width: int) -> np.ndarray:
-    """Labels, bars and percentages, for the lower left corner.
-
-    Args:
-        result (Mapping): See :func:`save_video`.
-        height, width (int): Of the picture.
-
-    Returns:
-        np.ndarray: uint8 RGBA, at most as wide as the picture and nearly
-        half as high.
-    """
-    from PIL import Image, ImageDraw
-
-    from projects.vifi_clip.apis.batches import NONE
+    """Draw labels, bars and percentages for the lower left corner, uint8
+    RGBA, at most as wide as the picture and nearly half as high."""
     letter = max(10, round(min(height, width) / _SHARE))
     font, line = dejavu(letter), round(letter * 1.5)
     rows = list(zip(result['labels'], result['scores']))[:_MOST]

@@ -5,18 +5,7 @@ from typing import Any, Dict, Optional
 
 @dataclass(frozen=True)
 class Options:
-    """What to test and what to write.
-
-    Attributes:
-        config (str): A file, or the name of an entry.
-        checkpoint (str): A file or address, or 'none'.
-        amp (bool): bfloat16 autocast.
-        single_view (bool): The config's ``val_pipeline``.
-        dump, predictions, metrics (str, optional): Files to write.
-        bad_videos (str, optional): 'error' or 'count_as_wrong'.
-        inference (dict): Of ``apply_inference``, what is not the default.
-        common (dict): Of ``load_config``.
-    """
+    """What ``vifi-clip test --help`` explains."""
 
     config: str
     checkpoint: str
@@ -26,5 +15,5 @@ class Options:
     predictions: Optional[str]
     metrics: Optional[str]
     bad_videos: Optional[str]
-    inference: Dict[str, Any]
-    common: Dict[str, Any]
+    inference: Dict[str, Any]  # of apply_inference
+    common: Dict[str, Any]  # of load_config
