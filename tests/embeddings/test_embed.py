@@ -70,6 +70,7 @@ def test_names_labels_order_and_record(small_inferencer, clips, tmp_path):
         1, small_inferencer.num_frames)
     assert len(record['weights']) == 64
     assert not (tmp_path / 'e.npz.parts').exists()
+    assert read_videos([str(clips)]).labels is None  # a folder
 
 
 def test_a_stop_loses_little_and_the_same_call_goes_on(
@@ -115,15 +116,14 @@ def test_other_settings_or_lists_are_not_mixed(small_inferencer, clips,
     assert none.seen == []
 
 
-@pytest.mark.parametrize('overwrite', [False, True])
-def test_foreign_folder_is_left_alone(small_inferencer, videos, tmp_path,
-                                      overwrite):
+def test_foreign_folder_is_left_alone(small_inferencer, videos, tmp_path):
     mine = tmp_path / 'e.npz.parts' / 'mine.txt'
     mine.parent.mkdir()
     mine.write_text('x')
-    with pytest.raises(ValueError, match='mine.txt'):
-        embed_videos(small_inferencer, videos, str(tmp_path / 'e.npz'),
-                     overwrite=overwrite)
+    for overwrite in False, True:
+        with pytest.raises(ValueError, match='mine.txt'):
+            embed_videos(small_inferencer, videos, str(tmp_path / 'e.npz'),
+                         overwrite=overwrite)
     assert mine.read_text() == 'x'
 
 
@@ -167,14 +167,6 @@ def test_processes_share_a_list(small_inferencer, clips, tmp_path):
     assert process.returncode == 0, said
     check_values(read_embeddings(str(out)), clips, small_inferencer)
     assert [p.name for p in tmp_path.iterdir()] == ['e.npz']
-
-
-def test_lists_and_folders(clips, tmp_path):
-    folder = read_videos([str(clips)])
-    assert folder.labels is None and len(folder) == NUMBER
-    names = tmp_path / 'names.txt'
-    names.write_text('0.mp4\n1.mp4\n')
-    assert read_videos([str(names)], str(clips)).labels is None
 
 
 @pytest.mark.parametrize('argv, names', [

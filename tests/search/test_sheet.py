@@ -1,7 +1,5 @@
 """The table and the contact sheet say what was found."""
 import numpy as np
-import pytest
-from PIL import Image
 from search_world import COLOURS, colour_clip
 
 from projects.vifi_clip_tools.search.sheet import (contact_sheet, encode,
@@ -38,6 +36,8 @@ def test_a_sheet_shows_each_hit_in_its_place(tmp_path):
         assert near.sum() > 4 * 118 * 118  # four frames
         rows[colour] = np.flatnonzero(near).mean() // sheet.width
     assert rows['red'] < rows['green'] < rows['blue']
+    for name, start in ('a.png', b'\x89PNG'), ('a.JPG', b'\xff\xd8'):
+        assert encode(sheet, name).startswith(start)
     two_columns = contact_sheet(2 * hits, 'colours')
     assert two_columns.width > 1.9 * sheet.width
     assert stack([sheet, two_columns]).size == (
@@ -54,12 +54,6 @@ def test_a_video_that_is_gone_or_broken_keeps_its_place(tmp_path):
     good = colour_clip(tmp_path / 'good.mp4', 'red')
     assert sheet.size == contact_sheet([Hit(good, 0., 0.2, 0.1)], 'q').size
     assert contact_sheet([], 'nothing').height > 60
-
-
-@pytest.mark.parametrize('name, kind', [('a.png', 'PNG'), ('a.JPG', 'JPEG')])
-def test_the_name_says_the_format(tmp_path, name, kind):
-    (tmp_path / name).write_bytes(encode(Image.new('RGB', (8, 8)), name))
-    assert Image.open(tmp_path / name).format == kind
 
 
 def test_the_table_fits_a_terminal():

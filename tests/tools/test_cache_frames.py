@@ -136,6 +136,7 @@ def test_loss_gradients_and_scores_equal(world, cached, change):
     torch.testing.assert_close(found[2], plain[2], atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_what_was_trained_on_the_cache_tests_on_videos(
         tools, world, cached, write_config, tmp_path):
     config, clip, cache = cached
@@ -255,6 +256,15 @@ def _no_val(settings):
         ('val_dataloader', 'val_cfg', 'val_evaluator')))
 
 
+@pytest.mark.parametrize('argv, names', [
+    (['none', '--batch-size', '0'], '--batch-size'),
+    (['none', '--amp'], '--amp'),
+    (['no.pth'], 'no.pth')])
+def test_bad_input(cached, tmp_path, capsys, argv, names):
+    refused(capsys, 'cache-frames', cached[0], *argv, '--out',
+            tmp_path / 'out', names=names)
+
+
 @pytest.mark.parametrize('change, names', [
     (lambda s: s['val_dataloader']['dataset'].update(
         pipeline=PIPELINES['train']), 'random'),
@@ -270,17 +280,6 @@ def test_configs_that_cannot_be_cached(world, write_config, tmp_path, capsys,
     change(settings)
     refused(capsys, 'cache-frames', write_config('c', world, **settings),
             'none', '--out', tmp_path / 'out', names=names)
-
-
-@pytest.mark.parametrize('argv, names', [
-    (['none', '--batch-size', '0'], '--batch-size'),
-    (['none', '--amp'], '--amp'),
-    (['no.pth'], 'no.pth')])
-def test_bad_input(world, write_config, tmp_path, capsys, argv, names):
-    config = write_config('videos', world, **video_settings(
-        world, save_clip(world)))
-    refused(capsys, 'cache-frames', config, *argv, '--out', tmp_path / 'out',
-            names=names)
 
 
 @pytest.mark.parametrize('entry', ['vifi_k400', 'vifi_few_shot',
