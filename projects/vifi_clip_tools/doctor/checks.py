@@ -19,37 +19,22 @@ _UCF_NAME = re.compile(r'(v_\w+_g\d+)_c\d+$')
 
 def all_findings(lists: Sequence[VideoList], videos: Videos,
                  min_frames: int) -> List[Finding]:
-    """Run all checks but that of published counts.
-
-    Args:
-        lists (Sequence[VideoList]): The lists.
-        videos (dict[str, Facts]): What is known of each of their videos.
-        min_frames (int): A video with fewer frames is short.
-    """
-    findings = list(_check_videos(lists, videos, min_frames))
-    for item in lists:
-        for check in (_repeats, _copies, _captions, _labels, _coverage,
-                      _balance):
-            findings += check(item, videos)
-        if item.role == UNKNOWN:
-            findings.append(Finding(
-                'not_checked', item.name, 'leakage: its name does not say '
-                'whether it is for training or testing; give it with '
-                '--train or --val'))
+    """Run all checks but that of published counts, on lists and what is known
+    of each of their videos."""
     pairs = [(a, b) for a in lists for b in lists if may_not_share(a, b)]
     halves = [(a, b) for a in lists for b in lists
               if (a.part, b.part) == ('base', 'novel')]
+    findings = [*_check_videos(lists, videos, min_frames)]
+    for item in lists:
+        findings += _check_list(item, videos)
     for check, both in ('train_test', pairs), ('base_novel', halves):
         for keys, places in _shared(both, lambda e: content_of(e, videos)):
             others = ', '.join(keys[1:])
             findings.append(Finding(
                 check, keys[0], f'same content as {others}'
                 if others else 'the same path', tuple(places)))
-    findings += _groups(pairs)
-    findings += _shared_classes(halves)
-    findings += _two_labels(lists)
-    findings += _look_alikes(lists, videos, pairs)
-    return findings
+    return [*findings, *_groups(pairs), *_shared_classes(halves),
+            *_two_labels(lists), *_look_alikes(lists, videos, pairs)]
 
 
 def content_of(entry: Entry, videos: Videos) -> str:
@@ -59,17 +44,8 @@ def content_of(entry: Entry, videos: Videos) -> str:
 
 def class_counts(item: VideoList, videos: Videos,
                  usable: bool = False) -> Dict[int, int]:
-    """Count videos by label.
-
-    Args:
-        item (VideoList): The list.
-        videos (dict[str, Facts]): What is known of each video.
-        usable (bool): Count those alone that training can read, each once.
-
-    Returns:
-        dict[int, int]: Counts of all labels, those of the class list without
-        any video included, ascending by label.
-    """
+    """Count videos by label, ascending; also labels of the class list without
+    any. ``usable``: those alone that training can read, each once."""
     pairs = [(entry.key, entry.label) for entry in item.entries
              if entry.label is not None]
     if usable:
@@ -123,17 +99,15 @@ def _check_videos(lists: Sequence[VideoList], videos: Videos,
                           f'{facts.frames} frames of {min_frames}', where)
 
 
-# Of one list
-
-
-def _repeats(item: VideoList, _: Videos) -> Iterator[Finding]:
+def _check_list(item: VideoList, videos: Videos) -> Iterator[Finding]:
+    if item.role == UNKNOWN:
+        yield Finding('not_checked', item.name, 'leakage: its name does not '
+                      'say whether it is for training or testing; give it '
+                      'with --train or --val')
     for key, entries in _by(item, lambda entry: entry.key).items():
         if len(entries) > 1:
             yield Finding('repeated_line', key, f'{len(entries)} times',
                           tuple(map(item.place, entries)))
-
-
-def _copies(item: VideoList, videos: Videos) -> Iterator[Finding]:
     for entries in _by(item, lambda e: videos[e.key].sha256).values():
         first = {entry.key: entry for entry in reversed(entries)}
         if len(first) > 1:
@@ -142,58 +116,44 @@ def _copies(item: VideoList, videos: Videos) -> Iterator[Finding]:
                 'same_bytes', names[0], 'also ' + ', '.join(names[1:]),
                 tuple(item.place(entry) for entry in entries
                       if first[entry.key] is entry))
-
-
-def _captions(item: VideoList, _: Videos) -> Iterator[Finding]:
-    for entry in item.entries if item.is_json else ():
-        texts = entry.source
-        if not isinstance(texts, list) or not texts or not all(
-                isinstance(text, str) and text.strip() for text in texts):
+    for entry in item.entries:
+        texts, label = entry.source, entry.label
+        if item.is_json and (not isinstance(texts, list) or not texts
+                             or not all(isinstance(text, str) and text.strip()
+                                        for text in texts)):
             yield Finding('captions', entry.key, f'{texts!r:.60}',
                           (item.place(entry), ))
-
-
-def _labels(item: VideoList, _: Videos) -> Iterator[Finding]:
-    if item.classes is None:
-        return
-    limit = len(item.classes)
-    for entry in item.entries:
-        if entry.label is not None and entry.label >= limit:
+        if None not in (item.classes, label) and label >= len(item.classes):
             yield Finding(
-                'label_range', entry.key, f'label {entry.label}, but '
-                f'{item.class_file.name} has {limit} classes '
-                f'(0..{limit - 1})', (item.place(entry), ))
+                'label_range', entry.key, f'label {label}, but '
+                f'{item.class_file.name} has {len(item.classes)} classes '
+                f'(0..{len(item.classes) - 1})', (item.place(entry), ))
+    yield from _check_classes(item, videos)
 
 
-def _coverage(item: VideoList, videos: Videos) -> Iterator[Finding]:
-    if item.classes is None:
-        return
-    if all(entry.label is None for entry in item.entries):
-        yield Finding('not_checked', item.name, 'labels: it has none')
-        return
+def _check_classes(item: VideoList, videos: Videos) -> Iterator[Finding]:
     named = class_counts(item, videos)
     usable = class_counts(item, videos, usable=True)
-    for label, name in enumerate(item.classes):
+    training = item.role == TRAIN
+    if item.classes and all(entry.label is None for entry in item.entries):
+        yield Finding('not_checked', item.name, 'labels: it has none')
+        return
+    for label, name in enumerate(item.classes or ()):
         subject = f'{name} (label {label})'
         if not usable[label]:
             yield Finding(
                 'no_video', subject, f'{named[label]} listed, none usable'
                 if named[label] else 'not in the list', (item.name, ))
-        elif (item.shots and item.role == TRAIN
-              and named[label] != item.shots):
+        elif item.shots and training and named[label] != item.shots:
             yield Finding('shots', subject,
                           f'{named[label]} videos of {item.shots}',
                           (item.name, ))
-
-
-def _balance(item: VideoList, videos: Videos) -> Iterator[Finding]:
-    counts = [n for n in class_counts(item, videos, usable=True).values() if n]
-    if item.role != TRAIN or item.shots or not counts:
-        return
-    low, high = min(counts), max(counts)
-    if high > _UNBALANCED * low:
-        yield Finding('imbalance', item.name, f'{low} to {high} videos a '
-                      f'class ({high / low:.0f} times)')
+    counts = [number for number in usable.values() if number]
+    if training and not item.shots and counts:
+        low, high = min(counts), max(counts)
+        if high > _UNBALANCED * low:
+            yield Finding('imbalance', item.name, f'{low} to {high} videos a '
+                          f'class ({high / low:.0f} times)')
 
 
 # Between lists

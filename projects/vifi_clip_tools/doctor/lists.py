@@ -111,10 +111,6 @@ def load_lists(roles: Dict[Path, Optional[str]],
             take it from the name.
         class_file (Path, optional): Class list of all of them. Defaults to
             None: the one that lies beside each.
-
-    Raises:
-        UserError: If two lists have the same name, or two class lists of one
-            name differ, or ``class_file`` cannot be that of all lists.
     """
     if class_file is not None:
         read_class_list(class_file)  # also where no list has labels

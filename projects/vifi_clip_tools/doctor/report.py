@@ -216,16 +216,15 @@ def _markdown(report: Report) -> bytes:
 
 def _head(report: Report) -> str:
     problems, warnings = report.count(PROBLEM), report.count(WARNING)
-    verdict = (f'{problems} problems, {warnings} warnings'
-               if problems + warnings else 'Nothing wrong.')
     seen = _summary(report.videos)
-    lines = ['# Data check', '', f'**{verdict}**', '']
+    lines = ['# Data check', '', f'**{problems} problems, {warnings} '
+             'warnings**' if problems + warnings else '**Nothing wrong.**', '']
     lines += [f'- {key.replace("_", " ")}: {value}'
               for key, value in report.options.items()]
     lines.append(f'- data set: {report.dataset or "not a known one"}')
+    states = [f'{number} {name}' for name, number in seen['status'].items()]
     lines.append(f'- {seen["number"]} videos, {seen["bytes"]} bytes; ' +
-                 ', '.join(f'{number} {status}'
-                           for status, number in seen['status'].items()))
+                 ', '.join(states))
     for name in ('frames', 'seconds', 'short_side', 'fps'):
         if name in seen:
             low, middle, high = seen[name]
