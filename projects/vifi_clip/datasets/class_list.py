@@ -22,7 +22,6 @@ def read_class_list(path: PathLike) -> List[str]:
         list[str]: The K names, without surrounding spaces.
 
     Raises:
-        FileNotFoundError: If there is no such file.
         ValueError: If the file is malformed or of another kind, lists no
             class, or holds an empty or repeated name.
     """
@@ -54,7 +53,6 @@ def read_class_descriptions(path: PathLike) -> Dict[str, List[str]]:
         without surrounding spaces.
 
     Raises:
-        FileNotFoundError: If there is no such file.
         ValueError: If the file is malformed, a class is repeated or empty,
             or a class has no sentence or an empty one.
     """

@@ -57,10 +57,10 @@ class CheckedVideoDataset(VideoDataset):
         **kwargs: Passed to MMAction2's ``VideoDataset``.
 
     Raises:
-        FileNotFoundError: If the list, the class file or the video folder
-            is absent, or in test mode a video.
-        ValueError: If an argument, the list or the class file is malformed.
-        UserError: If too many videos are bad, or one in test mode.
+        FileNotFoundError: A file or folder is absent, or in test mode a
+            video.
+        ValueError: An argument, the list or the class file is malformed.
+        UserError: Too many videos are bad, or one in test mode.
     """
 
     def __init__(self,

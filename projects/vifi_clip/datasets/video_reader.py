@@ -416,9 +416,8 @@ _NOT_THE_VIDEO = (ImportError, KeyError, TypeError, AttributeError,
 
 def reads_local_files(transforms: Sequence[Callable]) -> bool:
     """Return whether every step that opens the video reads the local disk."""
-    return all(
-        getattr(transform, 'io_backend', 'disk') in ('disk', 'local')
-        for transform in transforms if isinstance(transform, OPENERS))
+    return all(getattr(step, 'io_backend', 'disk') in ('disk', 'local')
+               for step in transforms if isinstance(step, OPENERS))
 
 
 def run_pipeline(transforms: Sequence[Callable],
@@ -440,25 +439,25 @@ def run_pipeline(transforms: Sequence[Callable],
         UnreadableVideo: The video cannot be opened or decoded, or has no
             frames.
     """
-    for transform in transforms:
-        if isinstance(transform, READERS):
+    for step in transforms:
+        if isinstance(step, READERS):
             own_name = results['filename']
             results['filename'] = source or own_name
-            results = _read(transform, results)
+            results = _read(step, results)
             results['filename'] = own_name
         else:
-            results = transform(results)
+            results = step(results)
         if results is None:
             return None
     return results
 
 
-def _read(transform: Callable, results: dict) -> dict:
+def _read(step: Callable, results: dict) -> dict:
     name = results['filename']
     try:
-        if isinstance(transform, _MMACTION_OPENERS) and osp.isfile(name):
+        if isinstance(step, _MMACTION_OPENERS) and osp.isfile(name):
             check_file(name)  # decord would crash on some
-        results = transform(results)
+        results = step(results)
     except _NOT_THE_VIDEO:
         raise
     except UnreadableVideo as error:
@@ -468,8 +467,7 @@ def _read(transform: Callable, results: dict) -> dict:
         raise UnreadableVideo(
             name, f'{type(error).__name__}: {lines[0]}') from error
     if results is None:
-        raise UnreadableVideo(name, f'{type(transform).__name__} returned '
-                              'nothing')
+        raise UnreadableVideo(name, f'{type(step).__name__} returned nothing')
     if results.get('total_frames') == 0:
         raise UnreadableVideo(name, 'it has no frames, or its container does '
                               'not say how many')
