@@ -2,6 +2,7 @@
 import json
 import os
 from dataclasses import replace
+from unittest import mock
 
 import pytest
 from tiny import tiny_arch
@@ -16,10 +17,8 @@ ARCH = tiny_arch(text_cfg=dict(context_length=77))
 @pytest.fixture(autouse=True)
 def _environment():
     """What a script sets for its process is not other tests' business."""
-    before = dict(os.environ)
-    yield
-    os.environ.clear()
-    os.environ.update(before)
+    with mock.patch.dict(os.environ):
+        yield
 
 
 def _record(subject, seconds, **kwargs):

@@ -88,12 +88,6 @@ def test_operations_are_the_papers():
     assert flop_of(image) == 24 * encoder
 
 
-@pytest.mark.parametrize('num', [3, 51, 400, 1000])
-def test_class_names(num):
-    names = class_names(num)
-    assert len(set(names)) == num
-
-
 @pytest.mark.parametrize('quick', [False, True])
 def test_workloads_have_names_and_a_case_of_ours(quick):
     workloads = all_workloads('ViT-B-16-quickgelu', quick)
@@ -101,3 +95,4 @@ def test_workloads_have_names_and_a_case_of_ours(quick):
     for workload in workloads:
         assert workload.cases[0].subject == 'vifi'
         assert len(set(map(repr, workload.cases))) == len(workload.cases)
+    assert [len(set(class_names(n))) for n in (51, 1000)] == [51, 1000]

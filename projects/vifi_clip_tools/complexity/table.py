@@ -64,8 +64,8 @@ def compare(specs: Sequence[Spec], conditions: Optional[Conditions],
         if path:
             check_target(option, path, (suffix, ), overwrite)
     if conditions:
-        device = find_device(conditions.device)
-        conditions = replace(conditions, device=device.partition(':')[0],
+        on_gpu = find_device(conditions.device).startswith('cuda')
+        conditions = replace(conditions, device='cuda' if on_gpu else 'cpu',
                              threads=conditions.threads or usable_cores())
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)  # the chatter of building models
