@@ -105,7 +105,7 @@ class VideoAccMetric(AccMetric):
 
 
 class Best:
-    """What is kept of one video's scores [K].
+    """The best classes by a video's scores [K].
 
     Attributes:
         first (int): The best class.

@@ -1,4 +1,4 @@
-"""Which architecture weights belong to.
+"""Tell which architecture weights belong to.
 
 Two things leave no trace in the weights: the activation (QuickGELU or GELU)
 and the number of attention heads. The caller states the first; the second is
@@ -12,8 +12,7 @@ import torch
 from open_clip.model import CLIPTextCfg, CLIPVisionCfg
 
 from projects.vifi_clip.architectures import Arch, get_arch_cfg
-from projects.vifi_clip.checkpoints.layouts import (TEXT_PROMPTS, TOKENS,
-                                                    VISUAL_PROMPTS, StateDict)
+from projects.vifi_clip.checkpoints.layouts import TOKENS, StateDict
 from projects.vifi_clip.models.pretrained import compare
 from projects.vifi_clip.models.towers import (build_text_tower,
                                               build_vision_tower)
@@ -57,7 +56,7 @@ def hidden_settings(arch: Arch) -> Dict[str, Any]:
 
 
 def _sizes(cfg: dict) -> tuple:
-    """What an architecture's weights show of it."""
+    """The numbers of an architecture that its weights show."""
     vision, text = tower_cfgs(cfg)
     sizes = (cfg['embed_dim'], text.context_length, text.vocab_size,
              text.width, text.layers)
@@ -177,7 +176,8 @@ def misfit(weights: StateDict, arch: Arch, may_lack: Tuple[str, ...] = ()
     """List what of the weights does not fit an architecture ('' if all does).
 
     Args:
-        weights (dict[str, Tensor]): In the neutral layout.
+        weights (dict[str, Tensor]): In the neutral layout; learnt prompts are
+            passed over.
         arch (str | dict): OpenCLIP model name or architecture dict.
         may_lack (tuple[str]): Keys that may be absent.
     """
@@ -185,12 +185,4 @@ def misfit(weights: StateDict, arch: Arch, may_lack: Tuple[str, ...] = ()
              if not k.startswith('prompts.') and k != 'logit_bias'}
     expected = {k: v for k, v in expected_weights(arch).items()
                 if k in given or k not in may_lack}
-    lines = [compare(expected, given)]
-    for name, tower in zip((VISUAL_PROMPTS, TEXT_PROMPTS), tower_cfgs(arch)):
-        if name in weights and not getattr(tower, 'timm_model_name', None):
-            shape = tuple(weights[name].shape)
-            if (len(shape) != 3 or shape[2] != tower.width
-                    or shape[0] > tower.layers):
-                lines.append(f'  {name} {shape} (depth, length, width) for '
-                             f'{tower.layers} layers of width {tower.width}')
-    return '\n'.join(line for line in lines if line)
+    return compare(expected, given)

@@ -183,7 +183,7 @@ def _write(weights: StateDict, base: Optional[StateDict], arch: Arch,
 
 def _account(read: Renamed, written: Renamed, supplied: List[str],
              clip: Optional[str]) -> Dict[str, dict]:
-    """What became of each key.
+    """Tell what became of each key.
 
     Returns:
         dict: ``missing``, the target's keys that the source has not, to the

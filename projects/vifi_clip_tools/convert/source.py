@@ -26,7 +26,7 @@ _IMAGENET = dict(
 
 @dataclass
 class Source:
-    """What was read.
+    """A source file's content.
 
     Attributes:
         neutral (Renamed): The weights in the neutral layout.
@@ -110,8 +110,8 @@ def _load_folder(folder: str) -> StateDict:
 
 
 def _read_config(file: Path) -> Dict[str, Any]:
-    """What transformers' ``config.json`` beside the weights, if there is one,
-    says of activation and attention heads."""
+    """Activation and attention heads by transformers' ``config.json`` beside
+    the weights, if there is one."""
     if not file.is_file():
         return {}
     config, hidden, acts = read_json(file), {}, set()
