@@ -18,7 +18,12 @@ import torch  # noqa: E402
 torch.set_num_threads(1)  # tiny models run faster without a thread pool
 from tiny import tiny_arch  # noqa: E402
 
+import mmengine.config.config  # noqa: E402
+
 import projects.vifi_clip  # noqa: E402,F401
+
+# MMEngine lays each run's config out four times, for seconds, for its log.
+mmengine.config.config.FormatCode = lambda text, **_: (text, True)
 
 
 def pytest_addoption(parser) -> None:
