@@ -29,5 +29,5 @@ def refused(capsys, *argv: Any, names: Any = ()) -> str:
     said = capsys.readouterr().err
     assert code == 2, f'exit code {code}: {said}'
     for name in [names] if isinstance(names, str) else names:
-        assert str(name) in said
+        assert str(name) in said, said
     return said

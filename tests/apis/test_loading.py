@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
-from tiny import model_cfg, tiny_arch
+from tiny import build_model, model_cfg, tiny_arch
 from tools_world import PIPELINES, PREPROCESSOR
 
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
@@ -80,3 +80,23 @@ def test_wrong_models():
     assert find_device('auto') in ('cpu', 'cuda')
     with pytest.raises(ValueError, match='labels.*empty'):
         ViFiCLIPInferencer('small_world', labels=['a', ' '], device='cpu')
+    with pytest.raises(ValueError, match='checkpoint is empty'):
+        load_model('small_world', '')
+
+
+@pytest.mark.parametrize('partial', [False, True])
+def test_start_weights_are_asked_for_only_if_needed(tmp_path, partial):
+    path = str(tmp_path / 'a.pth')
+    saved = build_model()
+    torch.save(dict(state_dict=saved.state_dict()), path)
+    model = model_cfg(save_trainable_only=partial)
+    model['backbone']['pretrained'] = 'gone/clip.pt'
+    model['cls_head']['text_classifier']['pretrained'] = 'gone/clip.pt'
+    config = Config(dict(model=model))
+    for checkpoint in ['none', path] if partial else ['none']:
+        with pytest.raises(FileNotFoundError, match='gone/clip.pt'):
+            load_model(config, checkpoint, 'cpu')
+    if not partial:
+        loaded, _ = load_model(config, path, 'cpu')
+        assert torch.equal(loaded.backbone.visual.proj,
+                           saved.backbone.visual.proj)

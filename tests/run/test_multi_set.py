@@ -1,12 +1,12 @@
 """One test run over several sets, each with its own classes."""
 import json
 import pickle
-from pathlib import Path
 
 import pytest
 import torch
+from commands import refused
 from tiny import NAMES
-from tools_world import REPO, settings_of, start
+from tools_world import settings_of
 
 HALVES = dict(base=NAMES[2:], novel=NAMES[:2])
 
@@ -88,47 +88,20 @@ def test_during_training_the_models_own_classes_come_back(
     assert list((tmp_path / 'run').glob('best_HM_acc_top1*.pth'))
 
 
-def test_two_processes_report_what_one_does(halves, write_config, tools,
-                                            tmp_path):
-    config = write_config('joined', test_cfg=_sets(halves))
-    one = tools.test(config, 'none', '--work-dir', tmp_path / 'one')
-    done = start('bash', REPO / 'tools/dist_test.sh', config, 'none', '2',
-                 '--work-dir', tmp_path / 'two', '--metrics',
-                 tmp_path / 'two.json', '--predictions', tmp_path / 'two.csv',
-                 cwd=tmp_path)
-    output, _ = done.communicate(timeout=300)
-    assert done.returncode == 0, output
-    two = json.loads((tmp_path / 'two.json').read_text())['metrics']
-    assert two == pytest.approx(one)
-
-
-@pytest.mark.parametrize('change, said', [
-    (dict(sets=[]), 'at least one set'),
-    (dict(harmonic_mean=('base', 'old')), 'must be two of the sets'),
-    (dict(harmonic_mean=('base', 'base')), 'must be two of the sets'),
-    (dict(sets=[dict(name='HM')], harmonic_mean=None), "'HM' is the harmonic"),
-    (dict(sets=[dict(name='../x')], harmonic_mean=None), 'no "/" in them'),
-])
-def test_bad_settings(halves, write_config, tools, tmp_path, capsys, change,
-                      said):
+@pytest.mark.parametrize('change, named', [
+    (dict(sets=[]), 'sets'), (dict(harmonic_mean=('base', 'old')), 'old'),
+    (dict(harmonic_mean=('base', 'base')), 'base'),
+    (dict(sets=[dict(name='HM')], harmonic_mean=None), "'HM'"),
+    (dict(sets=[dict(name='../x')], harmonic_mean=None), '/'),
+    (dict(sets=[dict(name='a', ann_file='absent.txt')], harmonic_mean=None),
+     'absent.txt')])
+def test_bad_settings(halves, write_config, capsys, change, named):
     config = write_config('bad', test_cfg=dict(_sets(halves), **change))
-    assert tools.code_of_test(config, 'none', '--work-dir', tmp_path) == 2
-    assert said in capsys.readouterr().err
+    refused(capsys, 'test', config, 'none', names=named)
 
 
-def test_a_missing_list_shows_before_any_set_runs(halves, write_config, tools,
-                                                  tmp_path, capsys):
-    cfg = _sets(halves)
-    cfg['sets'][1]['ann_file'] = str(Path(tmp_path, 'absent.txt'))
-    config = write_config('bad', test_cfg=cfg)
-    assert tools.code_of_test(config, 'none', '--work-dir', tmp_path) == 2
-    said = capsys.readouterr()
-    assert 'absent.txt' in said.err and 'Set base' not in said.out
-
-
-def test_a_set_without_classes(halves, write_config, tools, tmp_path, capsys):
+def test_a_set_without_classes(halves, write_config, capsys):
     cfg = _sets(halves)
     cfg['sets'][0]['class_file'] = None
-    config = write_config('bad', test_cfg=cfg)
-    assert tools.code_of_test(config, 'none', '--work-dir', tmp_path) == 2
-    assert "'base' has no class_file" in capsys.readouterr().err
+    refused(capsys, 'test', write_config('bad', test_cfg=cfg), 'none',
+            names="'base'")
