@@ -104,18 +104,6 @@ def test_embeddings_are_openclips():
         assert torch.equal(sample.features.text_feature, text[i])
 
 
-def test_text_is_encoded_to_the_longest_caption():
-    model = build().eval()
-    lengths = []
-    embedding = model.cls_head.text_classifier.text.token_embedding
-    embedding.register_forward_hook(
-        lambda module, args, out: lengths.append(args[0].shape[1]))
-    tokens = batch()['text']
-    model.embed_text(tokens)
-    model.embed_text(tokens[:1])
-    assert lengths == [12, 5]  # words, and start and end of text
-
-
 @pytest.mark.parametrize('ids', [[0, 1, 2, 3], [7, 2**62, 7, 7], None])
 def test_loss_and_its_gradient(ids):
     model = build().train()

@@ -109,17 +109,6 @@ def test_eight_processes(monkeypatch, entry, classes, shots, steps):
         assert one == pytest.approx(other, rel=1e-4)
 
 
-@pytest.mark.parametrize('videos, accumulate', [
-    (101, 3), (96, 3), (97, 1), (24, 3)])
-def test_a_smaller_micro_batch_takes_as_many_steps(videos, accumulate):
-    """--auto-accumulate halves the batch where memory is short."""
-    counts = {
-        batch: len(_release(videos, 2, batch, accumulate * 4 // batch, 3)[0])
-        for batch in (4, 2, 1)
-    }
-    assert len(set(counts.values())) == 1, counts
-
-
 def _loader(batch_size):
     return dict(batch_size=batch_size, drop_last=True, dataset=ToyData(),
                 sampler=dict(type='DefaultSampler', shuffle=False),
