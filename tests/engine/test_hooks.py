@@ -177,7 +177,7 @@ def test_bad_videos_of_all_processes_count(tmp_path, warnings_of,
     text = warnings_of(toy_runner(tmp_path, BadData(['a.mp4']), epochs=1))
     assert text.startswith('2 of 6') and text.endswith('a.mp4, z.mp4')
     runner = toy_runner(tmp_path, BadData(['a.mp4'], 0.2), epochs=1)
-    with pytest.raises(RuntimeError, match='2 of the 6 .*train.txt.*z.mp4'):
+    with pytest.raises(RuntimeError, match='train.txt.*z.mp4'):
         runner.train()
 
 

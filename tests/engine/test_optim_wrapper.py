@@ -56,7 +56,7 @@ def test_float32_switches_autocast_off():
 
 @pytest.mark.parametrize('dtype', ['float16', torch.float16, 'fp32', 'int8'])
 def test_other_dtypes_are_refused(dtype):
-    with pytest.raises(ValueError, match="bfloat16.*float32.*got"):
+    with pytest.raises(ValueError, match='dtype'):
         _wrapper(nn.Linear(2, 2), dtype=dtype)
 
 

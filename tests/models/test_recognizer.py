@@ -107,7 +107,7 @@ def test_save_trainable_only():
     _load_checkpoint_to_model(other, dict(state_dict=full.state_dict()))
     assert all(torch.equal(other.get_parameter(n), p)
                for n, p in full.named_parameters())
-    with pytest.raises(ValueError, match='missing from the file'):
+    with pytest.raises(ValueError, match='missing'):
         _load_checkpoint_to_model(full, dict(state_dict=small.state_dict()))
 
 
@@ -115,14 +115,13 @@ def test_checkpoint_of_another_model_is_refused():
     cfg = model_cfg()
     cfg['backbone']['arch'] = tiny_arch(vision_cfg=dict(layers=3))
     deeper = MODELS.build(cfg).state_dict()
-    with pytest.raises(ValueError, match=r'(?s)resblocks\.2.*pretrained='):
-        _load_checkpoint_to_model(build_model(), deeper)
-    with_prompts = build_model(prompts=PROMPTS).state_dict()
-    with pytest.raises(ValueError, match='(?s)unknown to the model.*prompts'):
-        _load_checkpoint_to_model(build_model(), with_prompts)
-    with pytest.raises(ValueError, match='(?s)missing from the file.*prompts'):
-        _load_checkpoint_to_model(build_model(prompts=PROMPTS),
-                                  build_model().state_dict())
+    plain, prompted = build_model(), build_model(prompts=PROMPTS)
+    for model, state, name in (
+            (plain, deeper, r'resblocks\.2'),
+            (plain, prompted.state_dict(), 'prompts'),
+            (prompted, plain.state_dict(), 'prompts')):
+        with pytest.raises(ValueError, match=name):
+            _load_checkpoint_to_model(model, state)
     incompatible = build_model().load_state_dict(deeper, strict=False)
     assert incompatible.unexpected_keys  # asked for leniency, given
 

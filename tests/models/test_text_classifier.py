@@ -37,7 +37,7 @@ def test_descriptions(tmp_path):
     torch.testing.assert_close(classifier()[1], rows[2])
     torch.testing.assert_close(
         classifier()[0], F.normalize(rows[:2].mean(0), dim=0))
-    with pytest.raises(ValueError, match="No description for class 'zumba'"):
+    with pytest.raises(ValueError, match='zumba'):
         classifier.set_classes(['archery', 'zumba'])
     assert classifier.class_names == ['archery', 'arm wrestling']
 
@@ -136,5 +136,5 @@ def test_longest_prompt_that_fits_is_not_cut():
     classifier = build_classifier(class_names=[name, 'a'], templates='{}')
     assert classifier.tokens.shape == (2, 24)
     assert int(classifier.tokens[0, -1]) == 49407
-    with pytest.raises(ValueError, match='has 25 tokens'):
+    with pytest.raises(ValueError, match='25'):
         classifier.set_classes([name + ' x'])

@@ -189,7 +189,7 @@ def test_every_family_equals_openclip(family):
 
 @pytest.mark.parametrize('family', ['eva02', 'pe', 'resnet'])
 def test_prompts_refuse_towers_without_a_token_sequence(family):
-    with pytest.raises(ValueError, match='Deep prompts need a ViT'):
+    with pytest.raises(ValueError, match='prompts'):
         MODELS.build(dict(type='VLDeepPromptBackbone',
                           arch=FAMILIES[family][0],
                           prompts=dict(length=2, depth=1)))
@@ -239,5 +239,5 @@ def test_unknown_arch_is_named(arch, match):
 
 
 def test_hugging_face_text_encoder_is_refused():
-    with pytest.raises(ValueError, match='not supported'):
+    with pytest.raises(ValueError, match='roberta'):
         build_text_tower('roberta-ViT-B-32')

@@ -106,7 +106,7 @@ def test_a_resumed_schedule_goes_on():
 
 @pytest.mark.parametrize('warmup', [-1, 21])
 def test_a_warm_up_longer_than_the_training(warmup):
-    with pytest.raises(ValueError, match=f'warmup={warmup}.*end=20'):
+    with pytest.raises(ValueError, match=f'warmup={warmup}'):
         WarmupCosineLR(OptimWrapper(_optimizer(1.)), warmup=warmup, end=20)
 
 
