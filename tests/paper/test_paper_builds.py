@@ -51,47 +51,28 @@ def test_model_builds(monkeypatch, tmp_path, name):
     arch.write_text(json.dumps(ARCH))
     for key, value in dict(knobs, ARCH=str(arch), PRETRAINED='none').items():
         monkeypatch.setenv(key, value)
-    monkeypatch.chdir(ROOT)
     init_default_scope('mmaction')
-    cfg = Config.fromfile(f'configs/{config}.py')
-    model = MODELS.build(cfg.model)
-    trained = {key.split('.')[0] for key, value in model.named_parameters()
+    model = MODELS.build(Config.fromfile(ROOT / f'configs/{config}.py').model)
+    trained = {key for key, value in model.named_parameters()
                if value.requires_grad}
-    expected = dict(
-        none=set(), image={'backbone'}, text={'cls_head'},
-        both={'backbone', 'cls_head'}, prompts={'backbone', 'cls_head'})
-    assert trained == expected[knobs['TUNE']]
-    if config == 'vifi_retrieval':
-        return
-    _check_classes(model, config, knobs.get('DATASET', 'k400'))
-    if knobs['TUNE'] == 'prompts':
-        _check_prompts(model, config)
-
-
-def _check_classes(model, config, dataset):
-    count = NUM_CLASSES[dataset]
+    both = {'backbone', 'cls_head'}
+    assert {key.split('.')[0] for key in trained} == dict(
+        none=set(), image={'backbone'}, text={'cls_head'}, both=both,
+        prompts=both)[knobs['TUNE']]
     if config == 'vifi_base2novel':
-        listed = ROOT / 'data_splits' / dataset / 'base_classes.txt'
-        rest = ROOT / 'data_splits' / dataset / 'novel_classes.txt'
-        base, novel = (path.read_text().splitlines()
-                       for path in (listed, rest))
-        assert not set(base) & set(novel)
-        assert len(base) + len(novel) == count
-        assert abs(len(base) - len(novel)) <= 1
-        count = len(base)
-    assert model.cls_head.num_classes == count
-
-
-def _check_prompts(model, config):
-    length, depth = dict(vifi_base2novel=(16, 9),
-                         vifi_few_shot=(10, 12))[config]
-    trained = {key: value for key, value in model.named_parameters()
-               if value.requires_grad}
-    assert all('prompts' in key for key in trained)
-    classifier = model.cls_head.text_classifier
-    for prompts in model.backbone.prompts, classifier.prompts:
-        assert prompts.tokens.shape == (depth, length, WIDTH)
-        # N(0, 0.02): six deviations of the deviation's own error
-        error = 6 * 0.02 / (2 * prompts.tokens.numel())**0.5
-        spread = torch.std(prompts.tokens).item()
-        assert spread == pytest.approx(0.02, abs=error)
+        folder = ROOT / 'data_splits' / knobs['DATASET']
+        base = (folder / 'base_classes.txt').read_text().splitlines()
+        assert model.cls_head.num_classes == len(base)
+    elif config != 'vifi_retrieval':
+        assert model.cls_head.num_classes == NUM_CLASSES[
+            knobs.get('DATASET', 'k400')]
+    if knobs['TUNE'] == 'prompts':
+        assert all('prompts' in key for key in trained)
+        length, depth = dict(vifi_base2novel=(16, 9),
+                             vifi_few_shot=(10, 12))[config]
+        for part in model.backbone, model.cls_head.text_classifier:
+            assert part.prompts.tokens.shape == (depth, length, WIDTH)
+            # N(0, 0.02): six deviations of the deviation's own error
+            error = 6 * 0.02 / (2 * part.prompts.tokens.numel())**0.5
+            assert torch.std(part.prompts.tokens).item() == pytest.approx(
+                0.02, abs=error)

@@ -13,25 +13,6 @@ from projects.vifi_clip_tools.paper.runs import (Run, Table, by_name,
 CONFIGS = Path(__file__).parents[2] / 'configs'
 TABLES = dict(paper=paper_tables(), mini=mini_tables())
 
-# /work/shared/recipes.md, "Optimisation": T, epochs, batch, learning rate,
-# prompts' length and depth.
-RECIPES = {
-    ('vifi_zero_shot', 'both'): (32, 10, 256, 8e-6, None),
-    ('vifi_zero_shot', 'image'): (32, 10, 256, 8e-6, None),
-    ('vifi_zero_shot', 'text'): (32, 10, 256, 8e-6, None),
-    ('vifi_k400', 'both'): (16, 30, 512, 22e-6, None),
-    ('vifi_k400', 'image'): (16, 30, 256, 8e-6, None),
-    ('vifi_k400', 'text'): (16, 30, 256, 8e-6, None),
-    ('vifi_base2novel', 'both'): (32, 11, 64, 2e-6, None),
-    ('vifi_base2novel', 'image'): (32, 11, 64, 2e-6, None),
-    ('vifi_base2novel', 'text'): (32, 11, 64, 2e-6, None),
-    ('vifi_base2novel', 'prompts'): (32, 11, 64, 4e-2, (16, 9)),
-    ('vifi_few_shot', 'both'): (32, 50, 64, 2e-6, None),
-    ('vifi_few_shot', 'image'): (32, 50, 64, 2e-6, None),
-    ('vifi_few_shot', 'text'): (32, 50, 64, 2e-6, None),
-    ('vifi_few_shot', 'prompts'): (32, 50, 64, 8e-3, (10, 12)),
-}
-
 
 @pytest.fixture(params=['paper', 'mini'])
 def tables(request):
@@ -167,10 +148,9 @@ def test_settings(monkeypatch, run):
         assert cfg.model.cls_head.fusion == knobs['FUSION']
     if run.config in ('vifi_few_shot', 'vifi_base2novel'):
         _check_lists(cfg, run)
-    if run.train and (run.config, knobs['TUNE']) in RECIPES:
-        _check_recipe(cfg, *RECIPES[run.config, knobs['TUNE']])
-    elif run.train:
-        assert run.config in ('vifi_retrieval', 'vifi_mini', 'mini_retrieval')
+    if run.train and run.config not in ('vifi_retrieval', 'vifi_mini',
+                                        'mini_retrieval'):
+        _check_recipe(cfg)
     if run.config == 'vifi_retrieval':
         assert cfg.model.cls_head.num_frames == 16
 
@@ -184,36 +164,19 @@ def _check_lists(cfg, run):
     assert listed.endswith(f'{folder}{start}_{shots}shot_seed{seed}.txt')
 
 
-def _check_recipe(cfg, frames, epochs, batch, rate, prompts):
-    assert cfg.model.cls_head.num_frames == frames
-    steps = {step.type: step for step in
-             cfg.train_dataloader.dataset.pipeline}
-    assert steps['SampleFrames'].num_clips == frames
-    assert steps['SampleFrames'].clip_len == 1
+def _check_recipe(cfg):
+    """What all trainings share; tests/test_configs.py has the rest."""
     tested = {step.type: step for step in cfg.test_dataloader.dataset.pipeline}
-    views = tested['SparseSampleViews']
-    assert views.num_frames == frames
     # one view, or the 4 x 3 of the fully supervised setting
-    many = frames == 16
-    assert views.get('num_views', 1) == (4 if many else 1)
-    assert ('ThreeCrop' in tested) == many
-    assert ('CenterCrop' in tested) != many
-    assert cfg.train_cfg.max_epochs == epochs
+    many = cfg.model.cls_head.num_frames == 16
+    assert tested['SparseSampleViews'].get('num_views', 1) == (
+        4 if many else 1)
+    assert ('ThreeCrop' in tested) == many != ('CenterCrop' in tested)
     schedule = cfg.param_scheduler
     assert (schedule.type, schedule.warmup, schedule.end) == (
-        'WarmupCosineLR', 5, epochs)
-    assert cfg.train_dataloader.drop_last
-    accumulated = cfg.optim_wrapper.get('accumulative_counts', 1)
-    assert cfg.train_dataloader.batch_size == 4
-    assert 8 * cfg.train_dataloader.batch_size * accumulated == batch
+        'WarmupCosineLR', 5, cfg.train_cfg.max_epochs)
     optimizer = cfg.optim_wrapper.optimizer
-    assert (optimizer.type, optimizer.lr, tuple(optimizer.betas),
-            optimizer.eps, optimizer.weight_decay) == (
-                'AdamW', rate, (0.9, 0.98), 1e-8, 0.001)
-    for part in cfg.model.backbone, cfg.model.cls_head.text_classifier:
-        if prompts:
-            assert (part.prompts.length, part.prompts.depth) == prompts
-        else:
-            assert not part.get('prompts')
+    assert (optimizer.type, tuple(optimizer.betas), optimizer.eps,
+            optimizer.weight_decay) == ('AdamW', (0.9, 0.98), 1e-8, 0.001)
     assert cfg.model.data_preprocessor.mean == [123.675, 116.28, 103.53]
     assert cfg.model.cls_head.label_smooth_eps == 0.1
