@@ -139,15 +139,6 @@ def test_shell_commands_run(cluster, printed, tmp_path, folder):
         and Path(work, name).is_dir()}
 
 
-def test_shell_commands_from_another_folder(cluster, printed, tmp_path,
-                                            monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    script = printed(*CHOICE, '--commands', 'shell', '--work-dir', 'a b')
-    cluster.bash(script, tmp_path)
-    _check_calls(cluster.calls(), 'a b')
-    assert (tmp_path / 'a b/zero_shot/train/both/trained').is_file()
-
-
 def test_shell_commands_with_several_gpus(cluster, printed, tmp_path):
     script = printed(*CHOICE, '--commands', 'shell', '--gpus', '8',
                      '--work-dir', tmp_path / 'a b')

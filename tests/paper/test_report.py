@@ -13,8 +13,6 @@ from matrix_world import fill_folder, write_record
 
 from projects.vifi_clip_tools.paper.mini_tables import mini_tables
 from projects.vifi_clip_tools.paper.paper_tables import paper_tables
-from projects.vifi_clip_tools.paper.picture import (draw, draw_bars,
-                                                    panels_of)
 from projects.vifi_clip_tools.paper.results import Records, Result, fill
 from projects.vifi_clip_tools.paper.runs import Cell, Run, Table, by_name
 
@@ -301,31 +299,6 @@ def test_picture(layout, tables, options):
                     (i // 3 + 1) * len(body) // rows,
                     (i % 3) * 460:(i % 3 + 1) * 460]
         assert ((part.max(-1) - part.min(-1)) > 60).mean() > 0.02
-
-
-def test_one_colour_for_a_method(layout):
-    """In all panels, whatever the methods beside it."""
-    import matplotlib.pyplot as plt
-
-    def drawn():
-        records = Records(layout, PAPER_RUNS)
-        return [(PAPER[key], fill(PAPER[key], records)) for key in '28']
-
-    assert draw(drawn()) is None
-    fill_folder(layout, [PAPER['2'], PAPER['8']])
-    panels = panels_of(drawn())
-    assert [title for title, _ in panels][3:5] == [
-        '2. Base-to-novel, 16 shots: ssv2',
-        '8. Base-to-novel, bridge and prompt: hmdb51']
-    figure, axes = plt.subplots()
-    draw_bars(axes, 'title', panels[4][1],
-              {'vanilla CLIP': 'red', 'VL prompting': 'blue'})
-    colours = [patch.get_facecolor()[:3] for patch in axes.patches]
-    assert colours == [(1, 0, 0)] * 3 + [(0, 0, 1)] * 3
-    heights = [line.get_ydata()[0] for line in axes.lines
-               if len(line.get_ydata()) == 2]
-    assert {77.1, 54.9, 64.1, 53.3, 46.8, 49.8} <= set(heights)  # the paper's
-    plt.close(figure)
 
 
 def test_folders_and_tables(layout, tmp_path, monkeypatch, capsys):

@@ -2,15 +2,12 @@
 import io
 from typing import Dict, List, Optional, Tuple
 
-import matplotlib
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
-matplotlib.use('Agg')
-import matplotlib.pyplot as plt  # noqa: E402
-from matplotlib.lines import Line2D  # noqa: E402
-from matplotlib.patches import Patch  # noqa: E402
-
-from .results import Result  # noqa: E402
-from .runs import Table  # noqa: E402
+from .results import Result
+from .runs import Table
 
 _PER_ROW = 3
 _Panel = Tuple[str, List[Result]]
@@ -25,7 +22,7 @@ def draw(filled: List[Tuple[Table, List[Result]]]) -> Optional[bytes]:
     Returns:
         bytes, optional: A PNG; None if nothing has been run.
     """
-    panels = panels_of(filled)
+    panels = _panels(filled)
     if not panels:
         return None
     methods = dict.fromkeys(r.cell.row for _, part in panels for r in part)
@@ -33,21 +30,19 @@ def draw(filled: List[Tuple[Table, List[Result]]]) -> Optional[bytes]:
     colours = {row: f'C{i}' for i, row in enumerate(methods)}
     columns = min(_PER_ROW, len(panels))
     rows = -(-len(panels) // columns)
-    figure, axes = plt.subplots(rows, columns, squeeze=False,
-                                figsize=(4.6 * columns, 2.9 * rows + 0.8),
-                                layout='constrained')
+    figure = Figure((4.6 * columns, 2.9 * rows + 0.8), layout='constrained')
+    axes = figure.subplots(rows, columns, squeeze=False)
     for panel in axes.flat[len(panels):]:
         panel.set_axis_off()
     for (title, part), panel in zip(panels, axes.flat):
-        draw_bars(panel, title, part, colours)
+        _bars(panel, title, part, colours)
     _legend(figure, panels, colours, min(len(colours) + 2, 3 * columns))
     out = io.BytesIO()
     figure.savefig(out, format='png', dpi=100)
-    plt.close(figure)
     return out.getvalue()
 
 
-def panels_of(filled: List[Tuple[Table, List[Result]]]) -> List[_Panel]:
+def _panels(filled: List[Tuple[Table, List[Result]]]) -> List[_Panel]:
     """Titles and results of what has been run; compute has other units."""
     panels = []
     for table, results in filled:
@@ -61,8 +56,8 @@ def panels_of(filled: List[Tuple[Table, List[Result]]]) -> List[_Panel]:
     return panels
 
 
-def draw_bars(axes, title: str, results: List[Result],
-              colours: Dict[str, str]) -> None:
+def _bars(axes, title: str, results: List[Result],
+          colours: Dict[str, str]) -> None:
     """Grouped bars of ours; a line where the paper's figure is."""
     rows = list(dict.fromkeys(r.cell.row for r in results))
     columns = list(dict.fromkeys(r.cell.column for r in results))

@@ -6,8 +6,8 @@ import os.path as osp
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, List, Sequence
 
-import matplotlib
 import numpy as np
+from matplotlib.figure import Figure
 
 from projects.vifi_clip.datasets.video_reader import OpenedVideo
 from projects.vifi_clip.evaluation.predictions_file import read_predictions
@@ -24,7 +24,6 @@ from ..run.testing import test as run_test
 if TYPE_CHECKING:
     from .quickstart_command import Options
 
-matplotlib.use('Agg')
 Results = Dict[str, List[dict]]
 CONFIGS = root() / 'configs'
 # Where configs/vifi_mini.py looks by default.
@@ -174,14 +173,12 @@ def draw_picture(results: Results, data_root: str, out_dir: str) -> str:
     Returns:
         str: Path of the PNG.
     """
-    import matplotlib.pyplot as plt
-    figure = plt.figure(figsize=(12, 4.2), layout='constrained')
+    figure = Figure((12, 4.2), layout='constrained')
     left, right = figure.subfigures(1, 2, width_ratios=[1, 2])
     _bars(left.subplots(), results, len(_read(data_root, 'classes.txt')))
     _film_strips(right, results, data_root)
     path = osp.join(out_dir, 'results.png')
     figure.savefig(path, dpi=110)
-    plt.close(figure)
     return path
 
 
