@@ -6,9 +6,9 @@ import re
 import shutil
 import sys
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import (Any, Dict, Iterator, List, Mapping, Optional, Sequence,
+                    Tuple)
 
 import numpy as np
 from mmengine.dist import all_gather_object
@@ -25,8 +25,8 @@ from projects.vifi_clip.datasets.video_list import (find_missing,
 from projects.vifi_clip.errors import UnreadableVideo, need
 from ..cli.options import ModelOptions
 from ..cli.outputs import check_target
-from .buffer import Buffer
 from .file import Embeddings, read_embeddings, write_embeddings
+from .gathering import gathered
 from .options import SUFFIXES, EmbedOptions
 
 MOST_VIDEOS, MOST_SECONDS = 16, 20.  # what a crash can lose of a process
@@ -174,14 +174,19 @@ def embed_videos(inferencer: ViFiCLIPInferencer,
     done = _finished(folder, made, overwrite)
     left = [i for i in todo if i not in done]
     wait_for_all()  # all have read before one writes
+    errors: Dict[int, str] = {}
     with tqdm(total=len(todo), initial=len(todo) - len(left), unit='video',
-              desc='embed', disable=rank > 0) as bar, \
-            Buffer(partial(_write_part, folder, made), MOST_VIDEOS,
-                   MOST_SECONDS) as buffer:
-        errors = _embed(inferencer, videos, left[rank::world], num_views,
-                        batch_size, buffer, bar)
-    errors = {i: error for errors in all_gather_object(errors)
-              for i, error in errors.items()}
+              desc='embed', disable=rank > 0) as bar:
+        embeddings = _embed(inferencer, videos, left[rank::world], num_views,
+                            batch_size, errors, bar)
+        for part in gathered(embeddings, MOST_VIDEOS, MOST_SECONDS):
+            indices, rows = zip(*part)
+            write_embeddings(
+                str(folder / f'{indices[0]:08d}.npz'),  # an index comes once
+                Embeddings(list(map(str, indices)), np.array(rows),
+                           record=made))
+    errors = {i: error for some in all_gather_object(errors)
+              for i, error in some.items()}
     if rank != 0:
         return None
     results.update(_finished(folder, made, overwrite))
@@ -218,8 +223,9 @@ def _check_same(source: str, made: Mapping[str, Any],
 
 def _embed(inferencer: ViFiCLIPInferencer, videos: VideoSet,
            indices: Sequence[int], num_views: Views, batch_size: int,
-           buffer: Buffer, bar: tqdm) -> Dict[int, str]:
-    """Put indices and embeddings [D] into a buffer; return the errors."""
+           errors: Dict[int, str],
+           bar: tqdm) -> Iterator[Tuple[int, np.ndarray]]:
+    """Yield index and embedding [D] of videos; put errors into a dict."""
     rows: Dict[str, List[int]] = {}  # a list may name a file twice
     for i in indices:
         rows.setdefault(videos.paths[i], []).append(i)
@@ -228,7 +234,6 @@ def _embed(inferencer: ViFiCLIPInferencer, videos: VideoSet,
     results = inferencer.embed(inputs, num_views=num_views,
                                batch_size=batch_size, on_error='report'
                                ) if inputs else ()
-    errors: Dict[int, str] = {}
     for same, result in zip(rows.values(), results):
         if 'error' in result:
             bar.write(str(UnreadableVideo(result['video'], result['error'])),
@@ -236,26 +241,17 @@ def _embed(inferencer: ViFiCLIPInferencer, videos: VideoSet,
             errors.update(dict.fromkeys(same, result['error']))
         else:
             for i in same:
-                buffer.add((i, result['embedding']))
+                yield i, result['embedding']
         bar.update(len(same))
-    return errors
-
-
-# Finished work: a folder beside the file to be, with files of embeddings
-# whose names are indices in the list. Each process writes its own.
-
-
-def _write_part(folder: Path, made: Dict[str, Any], results: list) -> None:
-    indices, embeddings = zip(*results)
-    write_embeddings(
-        str(folder / f'{indices[0]:08d}.npz'),  # an index comes once
-        Embeddings(list(map(str, indices)), np.array(embeddings),
-                   record=made))
 
 
 def _finished(folder: Path, made: Dict[str, Any],
               overwrite: bool) -> Dict[int, np.ndarray]:
-    """Return embeddings [D] by index; refuse, or remove, other work."""
+    """Return embeddings [D] by index; refuse, or remove, other work.
+
+    It lies beside the file to be, in files of embeddings whose names are
+    indices in the list; each process writes its own.
+    """
     done: Dict[int, np.ndarray] = {}
     for path in sorted(folder.glob('*')):
         if not _PART.fullmatch(path.name):

@@ -5,8 +5,9 @@ import os.path as osp
 import sys
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
+import numpy as np
 import torch.nn.functional as F
 from tqdm import tqdm
 
@@ -16,10 +17,11 @@ from projects.vifi_clip.apis.pipeline import parse_views
 from projects.vifi_clip.errors import UnreadableVideo, UserError, need
 from ..cli.options import CONFIG, ModelOptions
 from ..cli.outputs import check_target
-from ..embeddings.buffer import Buffer
+from ..embeddings.gathering import gathered
 from .options import IndexOptions
 from .sheet import shorten
-from .store import MIN_ROWS, Entry, State, VideoIndex, identity_of
+from .store import (MIN_ROWS, WHOLE, Entry, State, VideoIndex,
+                    identity_of)
 
 # What is lost when the power goes: this many videos or seconds of work.
 _VIDEOS, _SECONDS = 32, 5.
@@ -143,32 +145,19 @@ def index_videos(index: VideoIndex,
     files = find_files(videos)
     index.check(inferencer, model)
     writes = 0
-
-    def write(entries: List[Entry]) -> None:
-        nonlocal writes
-        index.add(entries)
-        writes += 1
-        if writes % _WRITES == 0:
-            index.compact()
-
     with index.writing():
         known = index.videos()
         outcome = Outcome(vanished=find_vanished(known, videos))
         todo = _todo(files, known, window, outcome)
-        results = _embed(inferencer, todo,
-                         parse_views(index.identity.num_views), batch_size)
-        with Buffer(write, _VIDEOS, _SECONDS) as buffer:
-            for path, result in tqdm(
-                    results, total=len(todo), unit='video',
-                    disable=not (show_progress and todo)):
-                if isinstance(result, Entry):
-                    buffer.add(result)
-                    outcome.changed += path in known
-                    outcome.added += path not in known
-                    continue
-                outcome.failed.append((path, result))
-                if path in known:  # what it was is no longer there
-                    index.remove([path])
+        with tqdm(total=len(todo), unit='video',
+                  disable=not (show_progress and todo)) as bar:
+            results = _embed(index, inferencer, todo, batch_size, outcome,
+                             known, bar)
+            for entries in gathered(results, _VIDEOS, _SECONDS):
+                index.add(entries)
+                writes += 1
+                if writes % _WRITES == 0:
+                    index.compact()
         if prune:
             index.remove(outcome.vanished)
         if writes or prune and outcome.vanished:
@@ -233,27 +222,42 @@ def _todo(files: List[str], known: Dict[str, State], window: Optional[float],
     return todo
 
 
-def _embed(inferencer: ViFiCLIPInferencer, todo: Dict[str, State],
-           num_views: Any,
-           batch_size: int) -> Iterator[Tuple[str, Union[Entry, str]]]:
-    """Yield each video's path, and its entry or why it has none."""
-    videos = [VideoInput(path, path) for path in todo]
+def _embed(index: VideoIndex, inferencer: ViFiCLIPInferencer,
+           todo: Dict[str, State], batch_size: int, outcome: Outcome,
+           known: Dict[str, State], bar: tqdm) -> Iterator[Entry]:
+    """Yield the entries of videos, and note the outcome of each."""
     if not todo:
         return
+    videos = [VideoInput(path, path) for path in todo]
     window = next(iter(todo.values())).window
     if window is None:
-        for (path, state), result in zip(todo.items(), inferencer.embed(
-                videos, num_views=num_views, batch_size=batch_size,
-                on_error='report')):
-            yield path, (result['error'] if 'error' in result else Entry(
-                path, state, result['embedding'][None]))
-        return
-    for (path, state), video in zip(todo.items(), videos):
-        try:
-            windows = inferencer.window_embeddings(video, window, window)
-        except UserError as error:
-            yield path, (error.reason if isinstance(error, UnreadableVideo)
-                         else str(error))
-        else:
-            vectors = F.normalize(windows.embeddings, dim=-1).cpu().numpy()
-            yield path, Entry(path, state, vectors, windows.spans)
+        results = inferencer.embed(
+            videos, num_views=parse_views(index.identity.num_views),
+            batch_size=batch_size, on_error='report')
+    else:
+        results = (_embed_windows(inferencer, video, window)
+                   for video in videos)
+    for (path, state), result in zip(todo.items(), results):
+        bar.update()
+        if 'error' in result:
+            outcome.failed.append((path, result['error']))
+            if path in known:  # what it was is no longer there
+                index.remove([path])
+            continue
+        outcome.changed += path in known
+        outcome.added += path not in known
+        vectors = np.atleast_2d(result['embedding'])
+        yield Entry(path, state, vectors, result.get('spans', WHOLE))
+
+
+def _embed_windows(inferencer: ViFiCLIPInferencer, video: VideoInput,
+                   window: float) -> Dict[str, Any]:
+    """Embed the windows of a video, in the form of ``inferencer.embed``."""
+    try:
+        windows = inferencer.window_embeddings(video, window, window)
+    except UnreadableVideo as error:
+        return dict(error=error.reason)
+    except UserError as error:  # too many windows
+        return dict(error=str(error))
+    vectors = F.normalize(windows.embeddings, dim=-1).cpu().numpy()
+    return dict(embedding=vectors, spans=windows.spans)

@@ -45,6 +45,9 @@ _PROBES, _REFINE = 60, 10
 _KEEP_VERSIONS = timedelta(milliseconds=1)
 
 
+WHOLE = ((None, None), )  # the one span of a video that is not cut
+
+
 class Hit(NamedTuple):
     """A video, or a window of it, that was found."""
 
@@ -68,9 +71,8 @@ class Entry(NamedTuple):
     path: str  # absolute
     state: State
     embeddings: np.ndarray  # [W, D], one of length 1 for each window
-    # start and end of each window in seconds; None for the whole video
-    spans: Sequence[Tuple[Optional[float], Optional[float]]] = ((None,
-                                                                 None), )
+    # start and end of each window in seconds
+    spans: Sequence[Tuple[Optional[float], Optional[float]]] = WHOLE
 
 
 class VideoIndex:
