@@ -2,6 +2,7 @@
 import logging
 import os
 from fractions import Fraction
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 from helpers import write_mp4
 
 from projects.vifi_clip.apis.inputs import VideoInput
-from projects.vifi_clip.datasets.video_reader import open_container
+from projects.vifi_clip.datasets.video_reader import (OpenedVideo,
+                                                      open_container)
 from projects.vifi_clip.errors import UnreadableVideo, UserError
 from projects.vifi_clip.models.pretrained import resolve_pretrained
 
@@ -89,6 +91,18 @@ def test_windows_follow_the_frames_own_times(tmp_path, small):
     assert found.times[-1] > 4
     times = small.sample(path).times
     assert times[-1] > 2 and (np.diff(times) > 0).any()
+
+
+@pytest.mark.parametrize('ends', [
+    [0, 1, 2e17], [0, 2, 1], [0, float('nan'), 2], [0, 0, 0]])
+def test_times_that_are_none(video, monkeypatch, ends):
+    """decord makes some up for AVI files."""
+    reader = OpenedVideo(video)
+    assert reader.frame_times()[-1] == pytest.approx(20 / reader.get_avg_fps())
+    spans = np.array(list(zip(ends[:-1], ends[1:])))
+    monkeypatch.setattr(reader, '_reader', SimpleNamespace(
+        get_frame_timestamp=lambda _: spans))
+    assert reader.frame_times() is None
 
 
 @pytest.mark.parametrize('window, stride', [(.1, 1e-9), (1e-9, 1e-300)])

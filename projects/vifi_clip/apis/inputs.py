@@ -111,10 +111,12 @@ def expand_inputs(inputs: Any) -> List[VideoInput]:
         # names tell results apart
         name = f'array {arrays}' if array and len(inputs) > 1 else 'array'
         for video in _expand_one(item, name):
-            key = _key(video.path)
-            if key is None or key not in seen:
+            path = video.path
+            if path and not (is_url(path) or is_camera(path)):
+                path = osp.abspath(path)  # ./a.mp4 is a.mp4
+            if path is None or path not in seen:
                 found.append(video)
-            seen.add(key)
+            seen.add(path)
     if not found:
         raise UserError('No videos were given')
     return found
@@ -145,37 +147,25 @@ def _expand_one(item: Any, name: str) -> List[VideoInput]:
     return [VideoInput(name, frames=_frames(item))]
 
 
-def _key(path: Optional[str]) -> Optional[str]:
-    """Tells paths apart: ./a.mp4 is a.mp4."""
-    if path is None or is_url(path) or is_camera(path):
-        return path
-    return osp.abspath(path)
-
-
 def _paths(text: str) -> List[str]:
-    if is_url(text) or osp.isfile(text):
-        return [text]
     if is_camera(text):
         parse_camera(text)
+    if is_url(text) or osp.isfile(text) or is_camera(text):
         return [text]
     if osp.isdir(text):
-        found = [
-            osp.join(folder, name) for folder, names in _walk(text)
-            for name in names if name.lower().endswith(SUFFIXES)
-            and not name.startswith('.')
-        ]
+        found = sorted(_videos_below(text))
         if not found:
             raise UserError(f'{text} has no videos ({", ".join(SUFFIXES)})')
-        return sorted(found)
-    found = [p for p in glob.glob(text, recursive=True) if osp.isfile(p)]
+        return found
+    found = sorted(p for p in glob.glob(text, recursive=True)
+                   if osp.isfile(p))
     if not found:
         raise UserError(f'No such video: {text}')
-    return sorted(found)
+    return found
 
 
-def _walk(top: str) -> Iterator[tuple]:
-    """Folders and their files' names; through links, but each folder once.
-    """
+def _videos_below(top: str) -> Iterator[str]:
+    """Videos in a folder; through links, but each folder once."""
     def left_out(error: OSError) -> None:
         warnings.warn(f'{error.filename} is left out: {error.strerror}')
 
@@ -183,12 +173,13 @@ def _walk(top: str) -> Iterator[tuple]:
     for folder, below, names in os.walk(top, followlinks=True,
                                         onerror=left_out):
         status = os.stat(folder)
-        place = status.st_dev, status.st_ino
-        if place in seen:
+        if (status.st_dev, status.st_ino) in seen:
             below.clear()  # a link that leads back
             continue
-        seen.add(place)
-        yield folder, names
+        seen.add((status.st_dev, status.st_ino))
+        yield from (osp.join(folder, name) for name in names
+                    if name.lower().endswith(SUFFIXES)
+                    and not name.startswith('.'))
 
 
 def _is_frames(items: Any) -> bool:

@@ -9,17 +9,11 @@ _DIGITS = 6  # of a probability
 
 
 class Place(NamedTuple):
-    """Where a video's line is.
-
-    Attributes:
-        name (str): The video.
-        error (str): Why it could not be read; empty if it could.
-        start, end (int): Bytes of the line.
-    """
+    """Where a video's line is."""
 
     name: str
-    error: str
-    start: int
+    error: str  # why the video could not be read; empty if it could
+    start: int  # bytes
     end: int
 
 
@@ -27,10 +21,7 @@ class Lines:
     """Format of predictions, to write them and to find them again.
 
     Args:
-        table (bool): CSV with a header and the columns ``video``, ``label``,
-            ``score``, ``error``, ``label_1``, ``score_1``, ...; otherwise
-            JSON with ``video``, ``label``, ``labels``, ``scores`` or
-            ``error``.
+        table (bool): CSV with a header; otherwise a JSON object a line.
         topk (int): Labels of each video.
     """
 
