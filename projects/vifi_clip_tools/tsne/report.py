@@ -133,22 +133,18 @@ def align(files: Sequence[Embeddings],
         sources (Sequence[str]): Their names, for errors.
         common (bool): Keep the videos that all have, where they differ;
             an error by default.
-
-    Raises:
-        ValueError: No labels, labels without clusters, other videos, other
-            labels, or other names of the same classes.
     """
     for file, source in zip(files, sources):
         if file.labels is None:
             raise ValueError(
                 f'{source} has no labels; embed a list of "name label" lines '
                 '(vifi-clip embed LIST.txt --root FOLDER)')
-        classes = len(np.unique(file.labels))
-        if not 1 < classes < len(file):
-            raise ValueError(
-                f'{source}: {len(file)} videos of {classes} classes; scores '
-                'of clusters take two classes or more, with several videos')
     first, *others = files = _same_videos(files, sources, common)
+    classes = len(np.unique(first.labels))
+    if not 1 < classes < len(first):
+        raise ValueError(
+            f'{sources[0]}: {len(first)} videos of {classes} classes; scores '
+            'of clusters take two classes or more, with several videos')
     for file, source in zip(others, sources[1:]):
         for i in np.flatnonzero(file.labels != first.labels)[:1]:
             raise ValueError(
