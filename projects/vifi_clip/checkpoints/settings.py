@@ -64,7 +64,8 @@ def collect_settings(model: nn.Module,
     if classifier is None:
         return {}
     settings: Dict[str, Any] = dict(
-        version=VERSION, **_pixels(getattr(model, 'data_preprocessor', None)))
+        version=VERSION,
+        **pixel_settings(getattr(model, 'data_preprocessor', None)))
     if not hasattr(model, 'embed_text'):  # a retriever's captions stand alone
         settings['descriptions'] = classifier.descriptions is not None
         if not settings['descriptions']:
@@ -88,8 +89,9 @@ def collect_settings(model: nn.Module,
     return settings
 
 
-def _pixels(preprocessor: Optional[nn.Module]) -> Dict[str, Any]:
-    """Pixel statistics; None where the pipeline, or nobody, normalises."""
+def pixel_settings(preprocessor: Optional[nn.Module]) -> Dict[str, Any]:
+    """Return how pixels are normalised, as plain values; None where the
+    pipeline, or nobody, does so."""
     parts = getattr(preprocessor, 'preprocessors', None)
     if parts is not None:  # of videos and texts
         preprocessor = dict(parts).get('imgs')

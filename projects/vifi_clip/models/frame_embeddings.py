@@ -8,9 +8,10 @@ import torch
 from mmaction.models.data_preprocessors import ActionDataPreprocessor
 from mmaction.registry import MODELS
 from mmaction.utils import SampleList
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..checkpoints.settings import fingerprint, tower_traits
+from ..checkpoints.settings import (fingerprint, pixel_settings,
+                                    tower_traits)
 from ..datasets.frame_cache import FrameCache
 from .image_backbone import CLIPVisionBackbone
 
@@ -21,17 +22,6 @@ def tower_identity(backbone: CLIPVisionBackbone) -> Dict[str, Any]:
     visual = backbone.visual
     return dict(weights=fingerprint(visual.state_dict().items()),
                 **tower_traits('visual', visual))
-
-
-def pixel_identity(preprocessor: nn.Module) -> Dict[str, Any]:
-    """Return how pixels are normalised, as plain values."""
-    statistics: Dict[str, Any] = dict(to_rgb=bool(preprocessor.to_rgb))
-    for name in 'mean', 'std':
-        value = getattr(preprocessor, name, None)
-        statistics[f'pixel_{name}'] = None if value is None else [
-            round(v, 4) for v in value.flatten().tolist()
-        ]
-    return statistics
 
 
 @MODELS.register_module()
@@ -94,7 +84,7 @@ class FrameEmbeddingPreprocessor(ActionDataPreprocessor):
 
     def __init__(self, cache: str, **kwargs) -> None:
         super().__init__(**kwargs)
-        FrameCache(cache).check(**pixel_identity(self))
+        FrameCache(cache).check(**pixel_settings(self))
 
     def preprocess(self, inputs: List[Tensor], data_samples: SampleList,
                    training: bool = False) -> Tuple[Tensor, SampleList]:

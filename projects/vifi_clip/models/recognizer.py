@@ -149,8 +149,7 @@ class ViFiCLIP(Recognizer2D):
                                       error_msgs)
 
 
-def embed_frames(model: nn.Module,
-                 inputs: Tensor,
+def embed_frames(model: nn.Module, inputs: Tensor,
                  num_frames: Optional[int] = None) -> Tensor:
     """Embed frames, each on its own, up to the head's fusion.
 

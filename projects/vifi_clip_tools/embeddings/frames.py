@@ -13,13 +13,13 @@ from tqdm import tqdm
 
 from projects.vifi_clip.apis.config import check_lists, load_config
 from projects.vifi_clip.apis.loading import load_model
+from projects.vifi_clip.checkpoints.settings import pixel_settings
 from projects.vifi_clip.datasets import CheckedVideoDataset
 from projects.vifi_clip.datasets.frame_cache import (VERSION,
                                                      FrameCacheWriter,
                                                      cache_key,
                                                      pipeline_identity)
-from projects.vifi_clip.models.frame_embeddings import (pixel_identity,
-                                                        tower_identity)
+from projects.vifi_clip.models.frame_embeddings import tower_identity
 from projects.vifi_clip.models.image_backbone import CLIPVisionBackbone
 from .options import FramesOptions
 
@@ -50,7 +50,7 @@ def cache_frames(options: FramesOptions) -> Dict[str, int]:
         dtype=options.dtype,
         num_frames=model.cls_head.num_frames,
         embed_dim=backbone.embed_dim,
-        **pixel_identity(model.data_preprocessor),
+        **pixel_settings(model.data_preprocessor),
         **tower_identity(backbone),
         pipeline=pipeline_identity(pipeline),
         made_with=dict(config=options.config, checkpoint=options.checkpoint))
