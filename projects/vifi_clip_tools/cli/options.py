@@ -216,19 +216,9 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--work-dir', help='folder for logs and results '
                         '(default: work_dirs/<name of the config>, with the '
                         'knobs that are turned)')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='override settings: key=value, nested keys with dots, lists as '
-        'key="[a,b]"')
+    add_config_arguments(parser)
     parser.add_argument(
         '--amp', action='store_true', help='bfloat16 autocast (CPU and GPU)')
-    parser.add_argument(
-        '--trust',
-        action='store_true',
-        help='let checkpoint files run code while they load; only for files '
-        'whose origin you trust')
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
