@@ -54,7 +54,8 @@ def build(steps) -> Compose:
 def plain(steps) -> Compose:
     """The same pipeline of MMAction2's own readers."""
     return build([
-        dict(step, type=step['type'].replace('Once', '')) for step in steps
+        dict(step, type=step['type'].replace('Once', '').replace(
+            'VideoReader', 'DecordInit')) for step in steps
         if step['type'] != 'RepeatFrames'
     ])
 

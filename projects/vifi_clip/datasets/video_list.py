@@ -78,7 +78,7 @@ def _parse_line(line: str, place: str, delimiter: str,
         fail('no path', f'write "path{delimiter}label"')
     # int() would also take '1_0', and digits of other scripts.
     if not re.fullmatch(r'\+?[0-9]{1,9}|-0', label):
-        fail('the label is not a whole number from 0 to 999999999',
+        fail(f'label {label[:20]!r} is not a whole number of 1 to 9 digits',
              'labels are class indices from 0')
     if num_classes is not None and int(label) >= num_classes:
         fail(f'label {label} is out of range',

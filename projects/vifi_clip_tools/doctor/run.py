@@ -14,10 +14,10 @@ from projects.vifi_clip.datasets.video_list import TEST, TRAIN, find_missing
 from projects.vifi_clip.errors import UserError
 
 from .checks import Videos, all_findings, compare_counts
-from .command import Options
 from .findings import CHECKS, INFO, PROBLEM, Finding
 from .folder import check_out, write_out
 from .lists import VideoList, find_lists, load_lists
+from .options import Options
 from .published import dataset_name
 from .report import Report, files_of, inputs_of, make_report
 from .video import Facts, Lost, VideoJob, after_loss, check_video, supervise
