@@ -22,20 +22,12 @@ _X264 = {'crf': '18', 'preset': 'veryfast', 'x264-params': 'mbtree=0'}
 
 
 class Job(NamedTuple):
-    """One file to make.
+    """One file to make."""
 
-    Attributes:
-        path (str): Relative to the data set's folder. With the seed it
-            determines every pixel.
-        seed (int): Seed of the data set.
-        size (int): Side of the frame in pixels.
-        cls (VideoClass, optional): The clip's class; None for a still frame.
-    """
-
-    path: str
-    seed: int
-    size: int
-    cls: Optional[VideoClass] = None
+    path: str  # in the data set's folder; with the seed, it fixes all pixels
+    seed: int  # of the data set
+    size: int  # side of the frame in pixels
+    cls: Optional[VideoClass] = None  # the clip's; None for a still frame
 
 
 def list_jobs(params: WorldParams) -> List[Job]:
@@ -79,15 +71,8 @@ def caption_clip(job: Job) -> str:
 
 
 def render_clip(job: Job) -> Tuple[np.ndarray, int]:
-    """Draw a video clip.
-
-    Args:
-        job (Job): A job with a class.
-
-    Returns:
-        tuple[np.ndarray, int]: Frames [T, S, S, 3], RGB, uint8, T from 24 to
-        48, and frames per second.
-    """
+    """Draw a clip: frames [T, S, S, 3], RGB, uint8, T from 24 to 48, and
+    frames per second."""
     scene, poses, rng = stage_clip(job)
     return render(scene, poses, rng), int(rng.choice(_FRAME_RATES))
 
@@ -103,14 +88,8 @@ def render_still(job: Job) -> Tuple[np.ndarray, str]:
 
 
 def write_video(path: str, frames: np.ndarray, fps: int) -> None:
-    """Encode frames as H.264 in an mp4 file; the same frames give the same
-    bytes.
-
-    Args:
-        path (str): File to write.
-        frames (np.ndarray): Frames [T, H, W, 3], RGB, uint8, H and W even.
-        fps (int): Frames per second.
-    """
+    """Encode frames [T, H, W, 3], RGB, uint8, H and W even, as H.264 in an
+    mp4 file; the same frames give the same bytes."""
     with av.open(path, 'w', options=dict(fflags='+bitexact')) as container:
         stream = container.add_stream('libx264', rate=fps, options=_X264)
         stream.height, stream.width = frames.shape[1:3]

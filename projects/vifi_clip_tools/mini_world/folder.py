@@ -27,16 +27,10 @@ def read_manifest(folder: Path) -> dict:
 
 
 def damages(folder: Path, manifest: dict, paths: List[str]) -> List[str]:
-    """List what of a data set is missing or was changed since.
+    """List what of a data set is missing or was changed since, a phrase each.
 
-    Args:
-        folder (Path): The data set's folder.
-        manifest (dict): Its manifest.
-        paths (list[str]): Paths of all its videos, relative to the folder.
-
-    Returns:
-        list[str]: One phrase for each file, such as 'stills/0001.jpg is
-        missing'. Videos are only looked for, annotations are read.
+    Its videos and stills (``paths``, relative to the folder) are only looked
+    for; annotations are read.
     """
     present = {
         f'{Path(root).relative_to(folder).as_posix()}/{name}'

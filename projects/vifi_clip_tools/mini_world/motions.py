@@ -13,20 +13,13 @@ import numpy as np
 
 @dataclass
 class Poses:
-    """The object's pose in T frames, each an array [T].
+    """The object's pose in T frames, each an array [T]."""
 
-    Attributes:
-        x, y (np.ndarray): Centre, as a fraction of the frame.
-        radius (np.ndarray): Size, as a fraction of the frame.
-        tilt (np.ndarray): Turn from upright, in full turns, clockwise.
-        opacity (np.ndarray): From 0 (invisible) to 1.
-    """
-
-    x: np.ndarray
+    x: np.ndarray  # centre, as a fraction of the frame
     y: np.ndarray
-    radius: np.ndarray
-    tilt: np.ndarray
-    opacity: np.ndarray
+    radius: np.ndarray  # as a fraction of the frame
+    tilt: np.ndarray  # from upright, in full turns, clockwise
+    opacity: np.ndarray  # from 0 (invisible) to 1
 
 
 def _swing(phase):

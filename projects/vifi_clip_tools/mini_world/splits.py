@@ -22,27 +22,22 @@ def still_path(index: int) -> str:
     return f'stills/{index:04d}.jpg'
 
 
-def _draw(paths: Sequence[str], shots: int, seed: int) -> List[str]:
-    """Draw K clips, by the rule of ``splits.protocols.draw``."""
+def _all_clips(classes, split, count) -> List[str]:
+    return [f'{clip_path(cls, split, i)} {label}'
+            for label, cls in enumerate(classes) for i in range(count)]
+
+
+def _few_shot(classes, count, shots, seed) -> List[str]:
+    """Draw clips of each class, by the rule of ``splits.protocols.draw``."""
 
     def key(path):
         return hashlib.sha256(f'{seed} {path}'.encode()).digest()
 
-    return sorted(sorted(paths, key=key)[:shots])
-
-
-def _all_clips(classes, split, count) -> List[str]:
-    return [
-        f'{clip_path(cls, split, i)} {label}'
-        for label, cls in enumerate(classes) for i in range(count)
-    ]
-
-
-def _few_shot(classes, count, shots, seed) -> List[str]:
     lines = []
     for label, cls in enumerate(classes):
         paths = [clip_path(cls, 'train', i) for i in range(count)]
-        lines += [f'{path} {label}' for path in _draw(paths, shots, seed)]
+        drawn = sorted(paths, key=key)[:shots]
+        lines += [f'{path} {label}' for path in sorted(drawn)]
     return lines
 
 
@@ -53,10 +48,7 @@ def video_annotations(train_per_class: int, test_per_class: int,
     ``classes``, ``train`` and ``val`` are the training set's. The base, novel
     and few-shot files are the target set's; labels of the base and novel
     files count within their half. A K-shot file is there only if a class has
-    K training clips.
-
-    Returns:
-        dict[str, list[str]]: File name to lines.
+    K training clips. Returns lines by file name.
     """
     base, target = base_classes(), target_classes()
     groups = {'': train_classes(), 'zero_shot_': zero_shot_classes()}
@@ -101,10 +93,6 @@ def still_annotations(captions: Sequence[str]) -> Dict[str, List[str]]:
     """The caption list and the still frames with their caption's index."""
     distinct = sorted(set(captions))
     index = {caption: i for i, caption in enumerate(distinct)}
-    return {
-        'captions.txt': distinct,
-        'stills.txt': [
-            f'{still_path(i)} {index[caption]}'
-            for i, caption in enumerate(captions)
-        ],
-    }
+    return {'captions.txt': distinct,
+            'stills.txt': [f'{still_path(i)} {index[caption]}'
+                           for i, caption in enumerate(captions)]}

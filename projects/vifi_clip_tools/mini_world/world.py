@@ -104,10 +104,8 @@ class VideoClass(NamedTuple):
 
 
 def _expand(table) -> List[VideoClass]:
-    return [
-        VideoClass(colour, shape, motion) for colour, shape, motions in table
-        for motion in motions
-    ]
+    return [VideoClass(colour, shape, motion)
+            for colour, shape, motions in table for motion in motions]
 
 
 def train_classes() -> List[VideoClass]:
@@ -116,12 +114,12 @@ def train_classes() -> List[VideoClass]:
 
 
 def base_classes() -> List[VideoClass]:
-    """The 12 base classes, labels 0 to 11 of the target set."""
+    """The first 12 classes of the target set."""
     return _expand(_BASE)
 
 
 def novel_classes() -> List[VideoClass]:
-    """The 12 novel classes, labels 12 to 23 of the target set."""
+    """The other 12 classes of the target set."""
     return _expand(_NOVEL)
 
 

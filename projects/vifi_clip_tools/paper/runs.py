@@ -10,27 +10,19 @@ from .paper import Figure
 class Run:
     """One training and its test, or a test alone.
 
-    Attributes:
-        name (str): Its folder below the matrix's folder.
-        config (str): Entry config, ``'vifi_few_shot'``.
-        knobs (Mapping[str, str]): Environment of training and test.
-        dataset (str): What ``--dataset`` selects it by.
-        train (bool): Whether anything is trained.
-        test (bool): Whether anything is tested.
-        uses (str, optional): Name of the run whose last checkpoint this one
-            starts from (as ``PRETRAINED``), or tests if it does not train.
-            A run that does not train and uses none tests frozen CLIP.
-        train_options (tuple[str, ...]): More of the training's command line.
+    ``uses`` is the run whose last checkpoint this one starts from (as
+    ``PRETRAINED``), or tests if it does not train. A run that does not train
+    and uses none tests frozen CLIP.
     """
 
-    name: str
-    config: str
+    name: str  # its folder below the matrix's folder
+    config: str  # entry config, 'vifi_few_shot'
     knobs: Mapping[str, str] = field(default_factory=dict)
-    dataset: str = ''
+    dataset: str = ''  # what --dataset selects it by
     train: bool = True
     test: bool = True
     uses: Optional[str] = None
-    train_options: Tuple[str, ...] = ()
+    train_options: Tuple[str, ...] = ()  # more of the command line
 
 
 class Source(NamedTuple):

@@ -5,19 +5,12 @@ from typing import Dict, List, NamedTuple, Optional
 
 
 class DataSet(NamedTuple):
-    """A published data set.
+    """A published data set."""
 
-    Attributes:
-        pattern (str): Where its videos usually lie.
-        base_novel (bool): Whether it has a published partition.
-        few_shot (bool): Whether K-shot lists of all classes are made.
-        tiny (bool): Whether it has a ``train_tiny.txt``.
-    """
-
-    pattern: str
-    base_novel: bool = True
-    few_shot: bool = True
-    tiny: bool = False
+    pattern: str  # where its videos usually lie
+    base_novel: bool = True  # it has a published partition
+    few_shot: bool = True  # K-shot lists of all classes are made
+    tiny: bool = False  # it has a train_tiny.txt
 
 
 DATASETS: Dict[str, DataSet] = {

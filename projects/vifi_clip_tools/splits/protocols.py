@@ -69,25 +69,15 @@ def from_lists(classes: Sequence[str], base: Sequence[str],
 
 @dataclass
 class Plan:
-    """What to make.
+    """What to make."""
 
-    Attributes:
-        halves (tuple, optional): Labels of the base and of the novel classes.
-        zero_shot (Sequence): Labels of each zero-shot set.
-        zero_shot_part (str): Part that zero-shot lists are made from.
-        shots (Sequence[int]): K of the few-shot lists.
-        base_shots (Sequence[int]): K of the base lists.
-        seeds (Sequence[int]): Seeds of the draws.
-        tiny (int): Videos of each class in ``train_tiny.txt``; 0 for none.
-    """
-
-    halves: Optional[Halves] = None
-    zero_shot: Sequence[List[int]] = ()
-    zero_shot_part: str = 'val'
-    shots: Sequence[int] = ()
-    base_shots: Sequence[int] = ()
+    halves: Optional[Halves] = None  # labels of base and of novel classes
+    zero_shot: Sequence[List[int]] = ()  # labels of each zero-shot set
+    zero_shot_part: str = 'val'  # that zero-shot lists are made from
+    shots: Sequence[int] = ()  # K of the few-shot lists
+    base_shots: Sequence[int] = ()  # K of the base lists
     seeds: Sequence[int] = ()
-    tiny: int = 0
+    tiny: int = 0  # videos of each class in train_tiny.txt; 0 for no list
 
 
 def build(source: Annotations, plan: Plan) -> Dict[str, Rows]:

@@ -10,18 +10,14 @@ from projects.vifi_clip.files import csv_rows, holds_control, read_text
 class Video(NamedTuple):
     """One video of a data set.
 
-    Attributes:
-        key (str): Name that does not depend on how the user lays out the
-            files; what is drawn and compared goes by it.
-        path (str): Path relative to the folder of videos.
-        label (int): Index of the class.
-        place (str): Where the annotation stands, for messages.
+    What is drawn and compared goes by its key, a name that does not depend on
+    how the user lays out the files.
     """
 
     key: str
-    path: str
+    path: str  # relative to the folder of videos
     label: int
-    place: str
+    place: str  # where the annotation stands, for messages
 
 
 def wrong(place: Union[str, Path], problem: str) -> UserError:
@@ -32,20 +28,14 @@ def wrong(place: Union[str, Path], problem: str) -> UserError:
 class Annotations(NamedTuple):
     """The videos of a data set.
 
-    Attributes:
-        classes (list[str]): Class names in label order.
-        folds (dict[str, dict[str, list[Video]]]): By the ending of the list's
-            name ('' or '_split1', ...), the videos by part ('train', 'val',
-            'test').
-        sources (list[Path]): Files that were read.
-        class_source (str): The user's file that names the classes; empty for
-            a published data set.
+    ``folds`` has, by the ending of the list's name ('' or '_split1', ...),
+    the videos by part ('train', 'val', 'test').
     """
 
-    classes: List[str]
+    classes: List[str]  # names in label order
     folds: Dict[str, Dict[str, List[Video]]]
-    sources: List[Path]
-    class_source: str = ''
+    sources: List[Path]  # files that were read
+    class_source: str = ''  # the user's file that names the classes
 
     def check(self) -> None:
         """Refuse an empty part, and a video that stands in two places."""

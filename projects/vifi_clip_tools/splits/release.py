@@ -17,33 +17,20 @@ _LISTS, _LABELS = 'datasets_splits', 'labels'
 
 
 class ReleasedList(NamedTuple):
-    """One released list.
+    """One released list."""
 
-    Attributes:
-        source (str): Path below ``datasets_splits/``.
-        name (str): The name that we give it.
-        classes (str): Class list that its labels count in.
-        part (str): 'train' or 'val'.
-        shots (int): Videos of each class; 0 where that differs.
-    """
-
-    source: str
-    name: str
-    classes: str = 'classes.txt'
+    source: str  # path below datasets_splits/
+    name: str  # that we give it
+    classes: str = 'classes.txt'  # that its labels count in
     part: str = 'val'
-    shots: int = 0
+    shots: int = 0  # videos of each class; 0 where that differs
 
 
 class Release(NamedTuple):
-    """What was released for a data set.
-
-    Attributes:
-        lists (list[ReleasedList]): Its lists.
-        labels (dict[str, str]): Our class list to the file in ``labels/``.
-    """
+    """What was released for a data set."""
 
     lists: List[ReleasedList]
-    labels: Dict[str, str]
+    labels: Dict[str, str]  # our class list to the file in labels/
 
 
 def _release(short: str, stem: str, full: str, few_shot: bool,
