@@ -83,7 +83,7 @@ CHECKS: Dict[str, Check] = {
         'The halves share no class, so they must share no video.'),
     'shared_class': Check(
         PROBLEM, 'Classes in both base and novel',
-        'Make the halves anew with tools/make_splits.py.'),
+        'Make the halves anew with vifi-clip splits.'),
     'label_range': Check(
         PROBLEM, 'Labels beyond the class list',
         'A list of another protocol, or the wrong class list?'),
@@ -92,7 +92,7 @@ CHECKS: Dict[str, Check] = {
         'After leaving out unreadable videos.'),
     'shots': Check(
         PROBLEM, 'K-shot classes without K videos',
-        'Make the list anew with tools/make_splits.py.'),
+        'Make the list anew with vifi-clip splits.'),
     'captions': Check(
         PROBLEM, 'Videos without a proper caption',
         'Each needs a list of at least one sentence.'),
