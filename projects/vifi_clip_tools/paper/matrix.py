@@ -2,7 +2,7 @@
 import os
 import os.path as osp
 import shlex
-from typing import TYPE_CHECKING, Dict, List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence
 
 from projects.vifi_clip.datasets.loader_settings import usable_cores
 from projects.vifi_clip.errors import UserError
@@ -10,11 +10,9 @@ from . import quickstart
 from .execute import Executor
 from .layout import Layout, config_knobs, default_folder, shell_script
 from .mini_tables import mini_tables
+from .options import MatrixOptions
 from .paper_tables import paper_tables
 from .runs import Run, Table, by_name, with_needed
-
-if TYPE_CHECKING:
-    from .matrix_command import Options
 
 # Knobs that mean one data set or run, where the matrix has many.
 _OF_ONE = {'LIST_DIR', 'VIDEO_DIR', 'CLASS_FILE', 'TRAIN_LIST', 'VAL_LIST',
@@ -29,7 +27,7 @@ _SLURM = """#!/usr/bin/env bash
 """
 
 
-def matrix(options: 'Options') -> None:
+def matrix(options: MatrixOptions) -> None:
     """List, print or run.
 
     Raises:
@@ -145,7 +143,7 @@ def print_commands(runs: Sequence[Run], layout: Layout, kind: str,
               f"<<'EOF'\n{head}{script}\nEOF\n)\n")
 
 
-def _run(options: 'Options', runs: Sequence[Run], layout: Layout) -> None:
+def _run(options: MatrixOptions, runs: Sequence[Run], layout: Layout) -> None:
     environ, jobs, again = {}, options.jobs or 1, ''
     if options.mini:
         again = ' --mini'

@@ -1,9 +1,9 @@
 """``vifi-clip matrix``."""
 import argparse
-from dataclasses import dataclass
-from typing import List, Optional, Sequence
+from typing import Optional, Sequence
 
 from ..cli.options import HelpFormatter, positive_int
+from .options import MatrixOptions
 
 _EPILOG = """
 examples:
@@ -15,28 +15,7 @@ examples:
 """
 
 
-@dataclass(frozen=True)
-class Options:
-    """The options of the command; ``--help`` says what each is.
-
-    ``dry_run`` is the default, but not with ``mini``: the small world is
-    there to be run; the paper's cells take GPU days.
-    """
-
-    mini: bool
-    table: Optional[List[str]]
-    dataset: Optional[List[str]]
-    only: Optional[str]
-    run: bool
-    dry_run: bool
-    commands: Optional[str]
-    gpus: int
-    jobs: Optional[int]
-    work_dir: Optional[str]
-    data_root: str
-
-
-def parse_args(argv: Optional[Sequence[str]] = None) -> Options:
+def parse_args(argv: Optional[Sequence[str]] = None) -> MatrixOptions:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         description='List, run or print every cell of the paper\'s tables. '
@@ -67,10 +46,10 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> Options:
         '(default: data/mini)')
     args = parser.parse_args(argv)
     args.run |= args.mini and not (args.dry_run or args.commands)
-    return Options(**vars(args))
+    return MatrixOptions(**vars(args))
 
 
-def run(options: Options) -> None:
+def run(options: MatrixOptions) -> None:
     """List, print or run."""
     from .matrix import matrix
     matrix(options)

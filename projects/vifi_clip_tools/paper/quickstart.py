@@ -4,7 +4,7 @@ import json
 import os
 import os.path as osp
 from pathlib import Path
-from typing import TYPE_CHECKING, Dict, List, Sequence
+from typing import Dict, List, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -20,9 +20,7 @@ from ..mini_world.world import WorldParams
 from ..predict import command as predict
 from ..run import test, train
 from ..run.testing import test as run_test
-
-if TYPE_CHECKING:
-    from .quickstart_command import Options
+from .options import QuickstartOptions
 
 Results = Dict[str, List[dict]]
 CONFIGS = root() / 'configs'
@@ -32,7 +30,7 @@ VIEWS = dict(single=['--single-view'], multi=[])
 _HEADS = dict(single='1 view', multi='4x3 views')
 
 
-def quickstart(options: 'Options') -> Results:
+def quickstart(options: QuickstartOptions) -> Results:
     """Run all steps; returns the results by model."""
     print('The small world')
     data = make_data(options.data_root)
@@ -113,7 +111,7 @@ def evaluate(title: str, checkpoint: str, work: str) -> dict:
     return results
 
 
-def _predict(options: 'Options', checkpoint: str) -> None:
+def _predict(options: QuickstartOptions, checkpoint: str) -> None:
     """The user's own videos, or one that no training video is like."""
     videos, more = options.videos, []
     if not videos:

@@ -1,23 +1,13 @@
 """``vifi-clip quickstart``; ``tools/quickstart.sh`` installs before."""
 import argparse
 import os.path as osp
-from dataclasses import dataclass
-from typing import List, Optional, Sequence
+from typing import Optional, Sequence
 
 from ..cli.options import HelpFormatter
+from .options import QuickstartOptions
 
 
-@dataclass(frozen=True)
-class Options:
-    """The options of the command; ``--help`` says what each is."""
-
-    videos: List[str]
-    seeds: List[int]
-    work_dir: str
-    data_root: str
-
-
-def parse_args(argv: Optional[Sequence[str]] = None) -> Options:
+def parse_args(argv: Optional[Sequence[str]] = None) -> QuickstartOptions:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         description='Make the small world, train its CLIP, fine-tune it on '
@@ -35,10 +25,10 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> Options:
     missing = [video for video in args.videos if not osp.isfile(video)]
     if missing:
         parser.error(f'no such video: {", ".join(missing)}')
-    return Options(**vars(args))
+    return QuickstartOptions(**vars(args))
 
 
-def run(options: Options) -> None:
+def run(options: QuickstartOptions) -> None:
     """Go through all steps."""
     from .quickstart import quickstart
     quickstart(options)
