@@ -43,7 +43,7 @@ test_cfg = None
 test_dataloader = None
 test_evaluator = None
 
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=epochs)
+train_cfg = dict(max_epochs=epochs)
 # 1 process x batch 64 = 64
 optim_wrapper = dict(optimizer=dict(lr=1e-3, eps=1e-6, weight_decay=0.1))
 param_scheduler = dict(**_base_.warmup_cosine, end=epochs)

@@ -5,9 +5,8 @@
 #   python tools/test.py configs/mini_retrieval.py CHECKPOINT
 #   python tools/test.py configs/mini_retrieval.py none         # frozen CLIP
 #
-# Knobs (environment): TUNE (both, image, text, none), SEED; DATA_ROOT (the
-# small world), MINI_CLIP (its "pretrained CLIP", a checkpoint of
-# configs/mini_clip.py), PRETRAINED (what to start from instead), WORKERS.
+# Knobs (environment): DATA_ROOT (the small world), WORKERS, SEED, and those of
+# _base_/models/mini.py; docs/settings.md.
 _base_ = [
     './_base_/runtime.py', './_base_/schedule_mini.py',
     './_base_/models/mini.py'
@@ -87,8 +86,7 @@ test_dataloader = val_dataloader
 val_evaluator = dict(type='RetrievalMetric')
 test_evaluator = val_evaluator
 
-train_cfg = dict(
-    type='EpochBasedTrainLoop', max_epochs=epochs, val_interval=3)
+train_cfg = dict(max_epochs=epochs, val_interval=3)
 # 1 process x batch 32 = 32
 optim_wrapper = dict(optimizer=dict(lr=3e-4))
 param_scheduler = dict(**_base_.warmup_cosine, end=epochs)

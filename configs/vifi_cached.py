@@ -7,9 +7,9 @@
 #   TUNE=text python tools/train.py configs/vifi_cached.py
 #   python tools/test.py configs/vifi_k400.py CHECKPOINT          # videos
 #
-# Knobs (environment): ENTRY (vifi_k400, vifi_zero_shot, vifi_few_shot,
-# vifi_base2novel, vifi_mini), CACHE (folder of vifi-clip cache-frames), TUNE
-# (text, or prompts: on the text side alone), and those of the entry, as SEED.
+# Knobs (environment): ENTRY (one of those below), CACHE (folder of vifi-clip
+# cache-frames), TUNE (text, or prompts: on the text side alone), and those of
+# the entry, as SEED.
 entry = '{{$ENTRY:vifi_k400}}'
 _base_ = ['./{{$ENTRY:vifi_k400}}.py']
 _entries = ('vifi_k400', 'vifi_zero_shot', 'vifi_few_shot', 'vifi_base2novel',

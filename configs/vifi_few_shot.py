@@ -7,12 +7,7 @@
 #   DATASET=ucf101 SHOTS=4 TUNE=prompts PRETRAINED=K400_CHECKPOINT \
 #       tools/dist_train.sh configs/vifi_few_shot.py 8    # bridge and prompt
 #
-# Knobs (environment): DATASET (hmdb51, ucf101, ssv2, k400, or your own),
-# SHOTS, SEED, CLASS_TEXT (release, words: see _base_/datasets/few_videos.py),
-# TUNE (both, image, text, prompts, none), FUSION (embedding, decision,
-# image), NUM_FRAMES; DATA_ROOT, LIST_ROOT, LIST_DIR, VIDEO_DIR (where the
-# data are); ARCH, PRETRAINED, TEMPLATE, PIXELS (see
-# _base_/models/vifi_clip.py).
+# Knobs (environment): those of its _base_ files; docs/settings.md.
 _base_ = [
     './_base_/runtime.py', './_base_/schedule.py',
     './_base_/models/vifi_clip.py', './_base_/datasets/few_videos.py',
@@ -45,8 +40,7 @@ test_pipeline = _base_.val_pipeline
 
 epochs = 50
 # Validated at the end alone: nothing is selected by the test videos.
-train_cfg = dict(
-    type='EpochBasedTrainLoop', max_epochs=epochs, val_interval=epochs)
+train_cfg = dict(max_epochs=epochs, val_interval=epochs)
 default_hooks = dict(checkpoint=dict(save_best=None, interval=10))
 # 8 GPUs x batch 4 (train_dataloader) x accumulation 2 = 64
 optim_wrapper = dict(

@@ -6,10 +6,7 @@
 #   python tools/test.py configs/vifi_k400.py CHECKPOINT --single-view
 #   TUNE=image tools/dist_train.sh configs/vifi_k400.py 8         # image-FT
 #
-# Knobs (environment): TUNE (both, image, text), FUSION (embedding, decision,
-# image), SEED, NUM_FRAMES; DATA_ROOT, LIST_ROOT, LIST_DIR, TRAIN_LIST,
-# VAL_LIST, VIDEO_DIR, CLASS_FILE (where the data are, or data of your own);
-# ARCH, PRETRAINED, TEMPLATE, PIXELS (see _base_/models/vifi_clip.py).
+# Knobs (environment): SEED, and those of its _base_ files; docs/settings.md.
 _base_ = [
     './_base_/runtime.py', './_base_/schedule.py',
     './_base_/models/vifi_clip.py', './_base_/datasets/k400.py',
@@ -30,8 +27,7 @@ test_dataloader = dict(
 test_pipeline = _base_.views_pipeline
 
 epochs = 30
-train_cfg = dict(
-    type='EpochBasedTrainLoop', max_epochs=epochs, val_interval=1)
+train_cfg = dict(max_epochs=epochs, val_interval=1)
 # 8 GPUs x batch 4 (train_dataloader) x accumulation 16 = 512 at 22e-6;
 # image- and text-FT: 8 x 4 x 8 = 256 at 8e-6
 both = _base_.tune == 'both'

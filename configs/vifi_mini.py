@@ -13,11 +13,8 @@
 #   zero_shot  trained like `full`, tested on classes that it has not seen
 #   base2novel base half of 24 other classes, SHOTS clips each; both halves
 #   few_shot   those 24 classes, SHOTS clips each;
-# SHOTS, SEED (of the draw, and of the run), TUNE (both, image, text, prompts,
-# none), FUSION (embedding, decision, image), TEMPLATE; DATA_ROOT (the small
-# world), MINI_CLIP (its "pretrained CLIP", a checkpoint of
-# configs/mini_clip.py), PRETRAINED (what to start from instead, e.g. a
-# checkpoint of `full` to learn prompts in), WORKERS.
+# SHOTS, SEED (of the draw, and of the run), and those of its _base_ files. To
+# learn prompts, let PRETRAINED be a checkpoint of `full`; docs/settings.md.
 _base_ = [
     './_base_/runtime.py', './_base_/schedule_mini.py',
     './_base_/models/mini.py', './_base_/datasets/mini.py'
@@ -35,7 +32,7 @@ _protocols = dict(
     few_shot=(f'few_shot_train_{shots}shot_seed{seed}', 'target_classes', 12,
               3e-4))
 if protocol not in _protocols:
-    raise ValueError(f'PROTOCOL={protocol}: choose one of {set(_protocols)}')
+    raise ValueError(f'PROTOCOL={protocol}: choose one of {tuple(_protocols)}')
 for _name, _value in dict(SHOTS=shots, SEED=seed).items():
     if not _value.isdecimal():
         raise ValueError(f'{_name}={_value}: give a whole number')
@@ -77,15 +74,12 @@ elif protocol != 'full':
     test_cfg = dict(_delete_=True, type='MultiSetTestLoop', **_sets)
     del _names, _sets
 
-train_cfg = dict(
-    type='EpochBasedTrainLoop',
-    max_epochs=epochs,
-    val_interval=4 if protocol == 'full' else epochs)
+_interval = 4 if protocol == 'full' else epochs
+train_cfg = dict(max_epochs=epochs, val_interval=_interval)
 # 1 process x batch 16 x accumulation 1 = 16
 optim_wrapper = dict(optimizer=dict(lr=_lr))
 param_scheduler = dict(**_base_.warmup_cosine, end=epochs)
-default_hooks = dict(
-    checkpoint=dict(
-        interval=4 if protocol == 'full' else epochs, save_best=None))
+default_hooks = dict(checkpoint=dict(interval=_interval, save_best=None))
 randomness = dict(seed=int(seed))
 del _full, _protocols, _name, _value, _train_list, _classes, _lr, _lists
+del _interval

@@ -10,10 +10,9 @@
 # (configs/retrieval/clip4clip: R@1 43.1 with ViT-B/32 and 12 frames); the
 # optimizer is the paper's for its other tables.
 #
-# Knobs (environment): TUNE (both, image, text, none), SEED; DATA_ROOT,
-# LIST_ROOT, LIST_DIR, VIDEO_DIR (where the data are; see
-# _base_/datasets/msrvtt.py); ARCH, PRETRAINED (where CLIP comes from: an
-# OpenCLIP tag or a file, checkpoints of ViFiCLIP included).
+# Knobs (environment): TUNE (both, image, text, none), ARCH, PRETRAINED (where
+# CLIP comes from: an OpenCLIP tag or a file, checkpoints of ViFiCLIP
+# included), SEED, and those of its _base_ files; docs/settings.md.
 _base_ = [
     './_base_/runtime.py', './_base_/schedule.py',
     './_base_/datasets/msrvtt.py'
@@ -53,8 +52,7 @@ model = dict(
     tune=tune)
 
 epochs = 5
-train_cfg = dict(
-    type='EpochBasedTrainLoop', max_epochs=epochs, val_interval=1)
+train_cfg = dict(max_epochs=epochs, val_interval=1)
 # 8 GPUs x batch 16 (train_dataloader) = 128 pairs, each video against 128
 # captions. Accumulation would give more pairs, but no more captions to tell
 # apart, so there is none.

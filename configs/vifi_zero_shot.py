@@ -8,12 +8,9 @@
 #   TUNE=none python tools/test.py configs/vifi_zero_shot.py none # frozen CLIP
 #   EVAL=hmdb51 SPLIT=1 python tools/test.py configs/vifi_zero_shot.py ...
 #
-# Knobs (environment): TUNE (both, image, text, none), FUSION, SEED,
-# NUM_FRAMES; EVAL (all, hmdb51, ucf101, k600), SPLIT (all, 1, 2, 3),
-# CLASS_TEXT (release: UCF-101's names as in the release, 'BandMarching';
-# words); DATA_ROOT and LIST_ROOT (hold a folder for each data set), LIST_DIR,
-# TRAIN_LIST, VAL_LIST, VIDEO_DIR, CLASS_FILE (of the training data); ARCH,
-# PRETRAINED, TEMPLATE, PIXELS (see _base_/models/vifi_clip.py).
+# Knobs (environment): EVAL (all, hmdb51, ucf101, k600), SPLIT (all, 1, 2, 3),
+# CLASS_TEXT (see _base_/datasets/few_videos.py), SEED, and those of its _base_
+# files, which say where the training data are; docs/settings.md.
 _base_ = [
     './_base_/runtime.py', './_base_/schedule.py',
     './_base_/models/vifi_clip.py', './_base_/datasets/k400.py',
@@ -63,8 +60,7 @@ del _files
 test_pipeline = _base_.val_pipeline
 
 epochs = 10
-train_cfg = dict(
-    type='EpochBasedTrainLoop', max_epochs=epochs, val_interval=1)
+train_cfg = dict(max_epochs=epochs, val_interval=1)
 # 8 GPUs x batch 4 (train_dataloader) x accumulation 8 = 256
 optim_wrapper = dict(accumulative_counts=8, optimizer=dict(lr=8e-6))
 param_scheduler = dict(**_base_.warmup_cosine, end=epochs)

@@ -21,6 +21,7 @@ warmup_cosine = dict(
     by_epoch=True,
     convert_to_iter_based=True)
 
+train_cfg = dict(type='EpochBasedTrainLoop')
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 # `--auto-scale-lr` scales the rate by the actual batch over this one:

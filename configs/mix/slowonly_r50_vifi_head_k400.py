@@ -3,33 +3,18 @@
 #
 #   tools/dist_train.sh configs/mix/slowonly_r50_vifi_head_k400.py 8
 #   python tools/test.py configs/mix/slowonly_r50_vifi_head_k400.py CHECKPOINT
-#
-# Knobs (environment): TEXT_ARCH (OpenCLIP name), PRETRAINED (OpenCLIP tag or
-# file of the text weights: by default those of OpenAI's CLIP ViT-B/16; 'none':
-# random).
-_base_ = (
+_base_ = [
     'mmaction::recognition/slowonly/slowonly_imagenet-pretrained-r50_'
-    '8xb16-8x8x1-steplr-150e_kinetics400-rgb.py')
-custom_imports = dict(imports=['projects.vifi_clip'])
-
-text_arch = '{{$TEXT_ARCH:ViT-B-16-quickgelu}}'
-pretrained = '{{$PRETRAINED:openai}}'
-pretrained = None if pretrained == 'none' else pretrained
+    '8xb16-8x8x1-steplr-150e_kinetics400-rgb.py',
+    '../_base_/models/vifi_head.py'
+]
 
 model = dict(
     cls_head=dict(
         _delete_=True,
-        type='TemporalMeanPoolHead',
-        in_channels=2048,  # a projection to CLIP's embedding is learnt
-        num_frames=8,  # for the record: 3D features bring their own
-        text_classifier=dict(
-            type='CLIPTextClassifier',
-            arch=text_arch,
-            pretrained=pretrained,
-            class_file='{{ fileDirname }}/../../data_splits/k400/classes.txt',
-            templates='a photo of a {}.',
-            frozen=True),  # see tsn_r50_vifi_head_k400.py
-        average_clips='prob'))
+        **_base_.pop('vifi_head'),
+        in_channels=2048,
+        num_frames=8))  # for the record: 3D features bring their own
 
 # See tsn_r50_vifi_head_k400.py.
 optim_wrapper = dict(

@@ -3,37 +3,18 @@
 #
 #   tools/dist_train.sh configs/mix/tsn_r50_vifi_head_k400.py 8
 #   python tools/test.py configs/mix/tsn_r50_vifi_head_k400.py CHECKPOINT
-#
-# Knobs (environment): TEXT_ARCH (OpenCLIP name), PRETRAINED (OpenCLIP tag or
-# file of the text weights: by default those of OpenAI's CLIP ViT-B/16; 'none':
-# random).
-_base_ = (
+_base_ = [
     'mmaction::recognition/tsn/'
-    'tsn_imagenet-pretrained-r50_8xb32-1x1x8-100e_kinetics400-rgb.py')
-custom_imports = dict(imports=['projects.vifi_clip'])
-
-text_arch = '{{$TEXT_ARCH:ViT-B-16-quickgelu}}'
-pretrained = '{{$PRETRAINED:openai}}'
-pretrained = None if pretrained == 'none' else pretrained
+    'tsn_imagenet-pretrained-r50_8xb32-1x1x8-100e_kinetics400-rgb.py',
+    '../_base_/models/vifi_head.py'
+]
 
 model = dict(
     cls_head=dict(
         _delete_=True,
-        type='TemporalMeanPoolHead',
-        in_channels=2048,  # a projection to CLIP's embedding is learnt
-        num_frames=8,  # num_clips of the base's training and validation
-        text_classifier=dict(
-            type='CLIPTextClassifier',
-            arch=text_arch,
-            pretrained=pretrained,
-            class_file='{{ fileDirname }}/../../data_splits/k400/classes.txt',
-            templates='a photo of a {}.',
-            # The backbone and its random projection know no text: early
-            # gradients would spoil the text tower long before they say
-            # anything, and with it the room for unseen classes. Frozen, it is
-            # a fixed target, encoded once.
-            frozen=True),
-        average_clips='prob'))
+        **_base_.pop('vifi_head'),
+        in_channels=2048,
+        num_frames=8))  # num_clips of the base's training and validation
 
 # The rate is meant for weights: at its full size, the logarithm of the scale
 # falls from 4.6 to about 1 in the first steps, and takes hundreds to return.

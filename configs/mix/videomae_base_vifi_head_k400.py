@@ -4,18 +4,14 @@
 #   tools/dist_train.sh configs/mix/videomae_base_vifi_head_k400.py 8 --amp
 #   python tools/test.py configs/mix/videomae_base_vifi_head_k400.py CHECKPOINT
 #
-# Knobs (environment): TEXT_ARCH (OpenCLIP name), PRETRAINED (OpenCLIP tag or
-# file of the text weights: by default those of OpenAI's CLIP ViT-B/16; 'none':
-# random), VIDEOMAE (file that the backbone starts from: by default
+# Knob of its own: VIDEOMAE (file that the backbone starts from: by default
 # MMAction2's, fine-tuned on Kinetics-400; 'none': random).
-_base_ = (
+_base_ = [
     'mmaction::recognition/videomae/'
-    'vit-base-p16_videomae-k400-pre_16x4x1_kinetics-400.py')
-custom_imports = dict(imports=['projects.vifi_clip'])
+    'vit-base-p16_videomae-k400-pre_16x4x1_kinetics-400.py',
+    '../_base_/models/vifi_head.py'
+]
 
-text_arch = '{{$TEXT_ARCH:ViT-B-16-quickgelu}}'
-pretrained = '{{$PRETRAINED:openai}}'
-pretrained = None if pretrained == 'none' else pretrained
 videomae = '{{$VIDEOMAE:mmaction2}}'
 videomae = videomae if videomae != 'mmaction2' else (
     'https://download.openmmlab.com/mmaction/v1.0/recognition/videomae/'
@@ -28,17 +24,9 @@ model = dict(
             type='Pretrained', checkpoint=videomae, prefix='backbone.')),
     cls_head=dict(
         _delete_=True,
-        type='TemporalMeanPoolHead',
-        in_channels=768,  # a projection to CLIP's embedding is learnt
-        num_frames=1,  # the backbone has pooled time already: [N, C]
-        text_classifier=dict(
-            type='CLIPTextClassifier',
-            arch=text_arch,
-            pretrained=pretrained,
-            class_file='{{ fileDirname }}/../../data_splits/k400/classes.txt',
-            templates='a photo of a {}.',
-            frozen=True),  # see tsn_r50_vifi_head_k400.py
-        average_clips='prob'))
+        **_base_.pop('vifi_head'),
+        in_channels=768,
+        num_frames=1))  # the backbone has pooled time already: [N, C]
 
 # From here on, what the base, which is for testing only, leaves out.
 epochs = 30
@@ -67,10 +55,9 @@ val_pipeline = [
     dict(type='FormatShape', input_format='NCTHW'),
     dict(type='PackActionInputs')
 ]
+_loader = dict(batch_size=8, num_workers=8, persistent_workers=True)
 train_dataloader = dict(
-    batch_size=8,
-    num_workers=8,
-    persistent_workers=True,
+    **_loader,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
         type='VideoDataset',
@@ -78,9 +65,7 @@ train_dataloader = dict(
         data_prefix=dict(video='data/kinetics400/videos_train'),
         pipeline=train_pipeline))
 val_dataloader = dict(
-    batch_size=8,
-    num_workers=8,
-    persistent_workers=True,
+    **_loader,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='VideoDataset',
@@ -88,6 +73,7 @@ val_dataloader = dict(
         data_prefix=dict(video='data/kinetics400/videos_val'),
         pipeline=val_pipeline,
         test_mode=True))
+del _loader
 val_evaluator = dict(type='AccMetric')
 
 train_cfg = dict(

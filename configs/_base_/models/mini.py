@@ -1,7 +1,7 @@
 # A CLIP small enough for two CPU cores: 60 x 60 pixels, 25 patches. CLIP's
 # own vocabulary and tokenizer, so that any class name works.
 # Knobs: those of vifi_clip.py but ARCH; MINI_CLIP, the small world's
-# "pretrained CLIP", stands in OpenAI's place.
+# "pretrained CLIP" (a checkpoint of mini_clip.py), stands in OpenAI's place.
 _base_ = ['./vifi_clip.py']
 
 arch = dict(

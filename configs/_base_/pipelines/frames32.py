@@ -3,6 +3,10 @@
 # Knob: NUM_FRAMES.
 num_frames = int('{{$NUM_FRAMES:32}}')
 
+_pack = [
+    dict(type='FormatShape', input_format='NCHW'),
+    dict(type='PackActionInputs')
+]
 train_pipeline = [
     dict(type='VideoReader'),
     # One random frame in each of num_frames equal segments.
@@ -35,9 +39,7 @@ train_pipeline = [
                 hue=0.1)
         ],
         prob=0.8),
-    dict(type='TorchVisionWrapper', op='RandomGrayscale', p=0.2),
-    dict(type='FormatShape', input_format='NCHW'),
-    dict(type='PackActionInputs')
+    dict(type='TorchVisionWrapper', op='RandomGrayscale', p=0.2), *_pack
 ]
 # One view: segment midpoints, centre crop. Used in training and by
 # `tools/test.py --single-view`.
@@ -47,9 +49,7 @@ val_pipeline = [
     dict(type='DecordDecodeOnce'),
     dict(type='Resize', scale=(-1, 256)),
     dict(type='CenterCrop', crop_size=224),
-    dict(type='RepeatFrames'),
-    dict(type='FormatShape', input_format='NCHW'),
-    dict(type='PackActionInputs')
+    dict(type='RepeatFrames'), *_pack
 ]
 # 4 temporal x 3 spatial views. mode='random' draws the temporal views as the
 # paper's release does; its frames differ from run to run, ours do not.
@@ -63,7 +63,6 @@ views_pipeline = [
     dict(type='DecordDecodeOnce'),
     dict(type='Resize', scale=(-1, 224)),
     dict(type='ThreeCrop', crop_size=224),
-    dict(type='RepeatFrames'),
-    dict(type='FormatShape', input_format='NCHW'),
-    dict(type='PackActionInputs')
+    dict(type='RepeatFrames'), *_pack
 ]
+del _pack

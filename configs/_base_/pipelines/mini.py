@@ -1,4 +1,9 @@
 # The small world's clips: 8 frames, 60 x 60 pixels of 64 x 64.
+_pack = [
+    dict(type='RepeatFrames'),
+    dict(type='FormatShape', input_format='NCHW'),
+    dict(type='PackActionInputs')
+]
 train_pipeline = [
     dict(type='VideoReader'),
     # One random frame in each of 8 equal segments.
@@ -6,9 +11,7 @@ train_pipeline = [
     dict(type='DecordDecodeOnce'),
     # No colour change and no flip: class names tell colours, captions sides.
     dict(type='RandomCrop', size=60),
-    dict(type='RepeatFrames'),
-    dict(type='FormatShape', input_format='NCHW'),
-    dict(type='PackActionInputs')
+    *_pack
 ]
 # Clips of the small world have 64 pixels; other videos are made so.
 val_pipeline = [
@@ -17,9 +20,7 @@ val_pipeline = [
     dict(type='DecordDecodeOnce'),
     dict(type='Resize', scale=(-1, 64)),
     dict(type='CenterCrop', crop_size=60),
-    dict(type='RepeatFrames'),
-    dict(type='FormatShape', input_format='NCHW'),
-    dict(type='PackActionInputs')
+    *_pack
 ]
 # 4 temporal x 3 spatial views. The clips are square, so they are cut to a
 # height of 60 first: ThreeCrop takes left, middle and right of what is wide.
@@ -30,7 +31,6 @@ test_pipeline = [
     dict(type='Resize', scale=(-1, 64)),
     dict(type='CenterCrop', crop_size=(64, 60)),
     dict(type='ThreeCrop', crop_size=60),
-    dict(type='RepeatFrames'),
-    dict(type='FormatShape', input_format='NCHW'),
-    dict(type='PackActionInputs')
+    *_pack
 ]
+del _pack
