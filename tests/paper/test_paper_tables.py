@@ -111,13 +111,8 @@ def test_needed_runs_come_first_and_once():
 
 def test_knobs_are_the_configs_own(tables):
     for run in by_name(tables.values()).values():
-        path = CONFIGS / f'{run.config}.py'
-        known = read_knobs(str(path))
-        listed = path.read_text().partition('_base_ =')[0]
-        for name in run.knobs:
-            assert name in known, f'{run.name}: {name}'
-            # the list at the top of the file, for people
-            assert name in listed, f'{run.config} does not explain {name}'
+        known = read_knobs(str(CONFIGS / f'{run.config}.py'))
+        assert set(run.knobs) <= set(known), run.name
 
 
 def _distinct():
