@@ -112,7 +112,7 @@ def test_verdicts(better, worse, said):
     claim = Claim('4', 'a over b', ('a', 'top-1'), ('b', 'top-1'))
     elsewhere = Claim('9', '', ('a', 'top-1'), ('b', 'top-1'))
     (_, verdict), = judge([claim, elsewhere], [table], hits)
-    assert verdict.text().startswith(said)
+    assert verdict.startswith(said)
     (_, verdict), = judge([claim], [table], lambda cell: None)
     assert verdict == 'not run'
 

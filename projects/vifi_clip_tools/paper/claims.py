@@ -18,14 +18,13 @@ In simulated worlds without a difference this finds one in 3 to 7 of 100 cases,
 the more the more seeds matter; percentiles of the draws do so in up to 11.
 """
 import math
-from typing import (Callable, Dict, List, NamedTuple, Optional, Sequence,
-                    Tuple, Union)
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 from scipy import stats  # comes with MMAction2
 
 from projects.vifi_clip.evaluation.set_summary import harmonic_mean_of
-from .paper import BOTH, FROZEN, IMAGE, PROMPTS, SHOTS, TEXT
+from .paper import BOTH, FROZEN, HALVES, IMAGE, PROMPTS, SHOTS, TEXT
 from .results import AGAIN, Records, parts
 from .runs import Cell, Table
 
@@ -69,32 +68,32 @@ class Verdict(NamedTuple):
 
 def mini_claims() -> List[Claim]:
     """The paper's claims in terms of the small world's tables."""
-    over = [('1', BOTH, row, column)
-            for column in ('24 target classes', '8 more classes')
-            for row in (FROZEN, IMAGE, TEXT)]
-    over += [('2', BOTH, FROZEN, column) for column in ('base', 'novel', 'HM')]
-    over += [('2', BOTH, row, 'HM') for row in (IMAGE, TEXT)]
-    over.append(('2', PROMPTS, BOTH, 'HM'))
-    claims = [_over(*words) for words in over]
-    claims += [_over('3', BOTH, FROZEN, f'K={shots}') for shots in SHOTS]
-    claims.append(Claim('3', f'{BOTH}: more shots help (16 over 2)',
-                        (BOTH, 'K=16'), (BOTH, 'K=2')))
-    claims += [_over('3', PROMPTS, BOTH, f'K={shots}') for shots in SHOTS]
-    over = [('4', BOTH, row, 'top-1') for row in (FROZEN, IMAGE, TEXT)]
-    over.append(('4', IMAGE, TEXT, 'top-1'))
-    over += [('5', 'embedding', kind, 'top-1')
-             for kind in ('decision', 'image')]
-    return claims + [_over(*words) for words in over]
+    def over(table: str, better: str, worse: str, column: str) -> Claim:
+        return Claim(table, f'{better} over {worse}, {column}',
+                     (better, column), (worse, column))
 
-
-def _over(table: str, better: str, worse: str, column: str) -> Claim:
-    return Claim(table, f'{better} over {worse}, {column}', (better, column),
-                 (worse, column))
+    others = FROZEN, IMAGE, TEXT
+    return [
+        *(over('1', BOTH, row, column)
+          for column in ('24 target classes', '8 more classes')
+          for row in others),
+        *(over('2', BOTH, FROZEN, half) for half in HALVES),
+        *(over('2', BOTH, row, 'HM') for row in (IMAGE, TEXT)),
+        over('2', PROMPTS, BOTH, 'HM'),
+        *(over('3', BOTH, FROZEN, f'K={shots}') for shots in SHOTS),
+        Claim('3', f'{BOTH}: more shots help (16 over 2)', (BOTH, 'K=16'),
+              (BOTH, 'K=2')),
+        *(over('3', PROMPTS, BOTH, f'K={shots}') for shots in SHOTS),
+        *(over('4', BOTH, row, 'top-1') for row in others),
+        over('4', IMAGE, TEXT, 'top-1'),
+        *(over('5', 'embedding', kind, 'top-1')
+          for kind in ('decision', 'image')),
+    ]
 
 
 def judge(claims: Sequence[Claim], tables: Sequence[Table],
           hits: Callable[[Cell], Optional[Tuple[Videos, Hits]]]
-          ) -> List[Tuple[Claim, Union[Verdict, str]]]:
+          ) -> List[Tuple[Claim, str]]:
     """Judge the claims about some tables: a verdict each, or why not.
 
     Args:
@@ -111,17 +110,16 @@ def judge(claims: Sequence[Claim], tables: Sequence[Table],
     for claim in claims:
         if claim.table not in keys:
             continue
-        verdict: Union[Verdict, str] = 'not run'
+        verdict = 'not run'
         try:
             better, worse = (hits(cells[(claim.table, *place)])
                              for place in (claim.better, claim.worse))
-        except ValueError as error:
-            verdict = f'not judged: {error}'
-        else:
             if better and worse:
-                verdict = (compare(better[1], worse[1])
+                verdict = (compare(better[1], worse[1]).text()
                            if better[0] == worse[0] else
                            'not judged: tested on other videos')
+        except ValueError as error:
+            verdict = f'not judged: {error}'
         judged.append((claim, verdict))
     return judged
 
@@ -172,8 +170,9 @@ def compare(better: Hits, worse: Hits, seed: int = 0) -> Verdict:
     videos = [_shares(rng, hits.shape[1], hits.shape[1]) for hits in better]
     seeds = [_shares(rng, len(side[0]), len(side[0]) - 1)
              for side in (better, worse)]
-    even = [np.full((1, len(side[0])), 1 / len(side[0]))
-            for side in (better, worse)]
+    all_videos, all_seeds = (
+        [np.full((1, drawn.shape[1]), 1 / drawn.shape[1]) for drawn in draws]
+        for draws in (videos, seeds))
 
     def gains(draws: list, weights: list) -> np.ndarray:
         one, other = (
@@ -182,10 +181,8 @@ def compare(better: Hits, worse: Hits, seed: int = 0) -> Verdict:
             for w, side in zip(weights, (better, worse)))
         return 100 * (one - other)
 
-    all_videos = [np.full((1, hits.shape[1]), 1 / hits.shape[1])
-                  for hits in better]
-    gain = float(gains(all_videos, even)[0])
-    of_videos = gains(videos, even).var()
+    gain = float(gains(all_videos, all_seeds)[0])
+    of_videos = gains(videos, all_seeds).var()
     of_seeds = gains(all_videos, seeds).var()
     shared = max(gains(videos, seeds).var() - of_videos - of_seeds, 0)
     total = max(of_videos + of_seeds - shared, of_videos, of_seeds)

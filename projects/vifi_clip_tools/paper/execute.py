@@ -38,14 +38,8 @@ def run_alone(layout: Layout, run: Run) -> None:
 
 
 class Executor:
-    """Works through runs.
-
-    Args:
-        layout (Layout): Where they go.
-        gpus (int): GPUs for each run.
-        jobs (int): Runs at a time.
-        environ (dict[str, str]): Knobs for all runs (where data are).
-    """
+    """Works through runs, ``jobs`` at a time, with ``gpus`` each; knobs for
+    all of them are in ``environ`` (where data are)."""
 
     def __init__(self, layout: Layout, gpus: int, jobs: int,
                  environ: Dict[str, str]) -> None:
@@ -58,11 +52,8 @@ class Executor:
         self.done = 0
 
     def run(self, runs: Sequence[Run]) -> Dict[str, str]:
-        """Run them, each after those it uses.
-
-        Returns:
-            dict[str, str]: Why each run that is not finished is not.
-        """
+        """Run them, each after those it uses; returns why each run that is
+        not finished is not."""
         self.total, self.begin = len(runs), time.time()
         waiting, active = list(runs), {}
         with ended_by_signals():

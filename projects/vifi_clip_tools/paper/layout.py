@@ -20,11 +20,7 @@ class ShellText(str):
 
 
 class Layout:
-    """The folder of a matrix.
-
-    Args:
-        root (str): Holds a folder for each run.
-    """
+    """The folder of a matrix; ``root`` holds a folder for each run."""
 
     def __init__(self, root: str) -> None:
         self.root = root
@@ -66,12 +62,12 @@ class Layout:
         path = Path(self.metrics_file(run))
         if not path.is_file():
             return None
-        wanted = wanted_knobs(run)
+        knobs = wanted_knobs(run)
         try:
             record = json.loads(path.read_text())
-            same = not record.get('single_view') and all(
-                record['knobs'].get(name) == value
-                for name, value in wanted.items())
+            same = (knobs.items() <= record['knobs'].items()
+                    and not record.get('single_view')
+                    and record.get('config') == f'{run.config}.py')
             damaged = not all(map(math.isfinite, record['metrics'].values()))
         except (ValueError, KeyError, TypeError, AttributeError,
                 RecursionError, OverflowError):
@@ -80,7 +76,6 @@ class Layout:
             print(f'note: {path} is not what tools/test.py --metrics writes; '
                   f'{run.name} counts as not run', file=sys.stderr)
             return None
-        same = same and record.get('config') == f'{run.config}.py'
         return record if same else None
 
     def finished(self, run: Run) -> bool:
@@ -92,7 +87,7 @@ class Layout:
     def steps(self, run: Run) -> List[List[str]]:
         """Command lines of training and test: ``'train'`` or ``'test'``, and
         the arguments."""
-        config = str(ROOT / 'configs' / f'{run.config}.py')
+        config = config_file(run.config)
         work = ['--work-dir', self.folder(run.name)]
         steps = []
         if run.train and not osp.isfile(self.trained_file(run.name)):
@@ -115,15 +110,15 @@ class Layout:
         return knobs
 
 
-def config_knobs(config: str) -> Dict[str, str]:
-    """The knobs of an entry config, by its name, with their defaults."""
-    return read_knobs(str(ROOT / 'configs' / f'{config}.py'))
+def config_file(config: str) -> str:
+    """Path of an entry config, by its name."""
+    return str(ROOT / 'configs' / f'{config}.py')
 
 
 def wanted_knobs(run: Run) -> Dict[str, str]:
     """What decides the run's result, as its config will read it: all knobs
     but those that say where something is."""
-    knobs = {**knob_values(config_knobs(run.config)), **run.knobs}
+    knobs = {**knob_values(read_knobs(config_file(run.config))), **run.knobs}
     return {name: value for name, value in knobs.items()
             if not is_place(name) and name != 'PRETRAINED'}
 
@@ -138,19 +133,17 @@ def default_folder(mini: bool, runs: Iterable[Run]) -> str:
     turned = {name for run in runs for name in run.knobs}
     parts = set()
     for config in {run.config for run in runs}:
-        left = {name: value for name, value in config_knobs(config).items()
-                if name not in turned}
+        knobs = read_knobs(config_file(config))
+        left = {name: knobs[name] for name in knobs if name not in turned}
         parts.update(filter(None, experiment(left).split('-')))
     name = 'matrix_mini' if mini else 'matrix'
     return osp.join('work_dirs', '-'.join([name, *sorted(parts)]))
 
 
 def shell_script(run: Run, layout: Layout, gpus: int) -> str:
-    """The run as a shell script of one line per step, for this folder.
+    """Write the run as a shell script, a line per step, for this folder.
 
     Args:
-        run (Run): What to run.
-        layout (Layout): Where.
         gpus (int): Processes on one machine; 1 runs without a launcher.
 
     Returns:
@@ -164,14 +157,14 @@ def shell_script(run: Run, layout: Layout, gpus: int) -> str:
         lines.append(f'ls {shlex.quote(layout.trained_file(run.uses))}')
     for kind, config, *rest in layout.steps(run):
         words = [_quote(word) for word in rest]
+        program, tool = 'python', f'{kind}.py'
         if gpus > 1:
             # CONFIG [CHECKPOINT] GPUS, then options
             words.insert(1 if kind == 'test' else 0, str(gpus))
-            tool = f'bash {_from_here(ROOT / "tools" / f"dist_{kind}.sh")}'
-        else:
-            tool = f'python {_from_here(ROOT / "tools" / f"{kind}.py")}'
+            program, tool = 'bash', f'dist_{kind}.sh'
         lines.append(' '.join(filter(None, [
-            environ, tool, _from_here(Path(config)), *words])))
+            environ, program, _from_here(str(ROOT / 'tools' / tool)),
+            _from_here(config), *words])))
         if kind == 'train':
             done = layout.trained_file(run.name)
             lines.append(f'touch {shlex.quote(done)}')
@@ -182,7 +175,7 @@ def _quote(word: str) -> str:
     return f'"{word}"' if isinstance(word, ShellText) else shlex.quote(word)
 
 
-def _from_here(path: Path) -> str:
+def _from_here(path: str) -> str:
     """Relative to the current folder if it is below that."""
     short = osp.relpath(path)
-    return shlex.quote(str(path) if short.startswith('..') else short)
+    return shlex.quote(path if short.startswith('..') else short)

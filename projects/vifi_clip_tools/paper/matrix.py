@@ -2,17 +2,18 @@
 import os
 import os.path as osp
 import shlex
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, Sequence
 
+from projects.vifi_clip.apis.config import read_knobs
 from projects.vifi_clip.datasets.loader_settings import usable_cores
 from projects.vifi_clip.errors import UserError
 from . import quickstart
 from .execute import Executor
-from .layout import Layout, config_knobs, default_folder, shell_script
+from .layout import Layout, config_file, default_folder, shell_script
 from .mini_tables import mini_tables
 from .options import MatrixOptions
 from .paper_tables import paper_tables
-from .runs import Run, Table, by_name, with_needed
+from .runs import Run, Table, by_name, check_choice, with_needed
 
 # Knobs that mean one data set or run, where the matrix has many.
 _OF_ONE = {'LIST_DIR', 'VIDEO_DIR', 'CLASS_FILE', 'TRAIN_LIST', 'VAL_LIST',
@@ -36,7 +37,7 @@ def matrix(options: MatrixOptions) -> None:
         UserError: Runs failed; what is finished stays.
     """
     tables = mini_tables() if options.mini else paper_tables()
-    runs = choose(tables, options.table, options.dataset, options.only)
+    runs = _choose(options, tables)
     layout = Layout(options.work_dir or default_folder(
         options.mini, by_name(tables.values()).values()))
     turned = {name for run in runs for name in run.knobs} | _OF_ONE
@@ -51,30 +52,20 @@ def matrix(options: MatrixOptions) -> None:
         if options.mini:
             print('# They need data/mini and work_dirs/mini_clip, which '
                   'tools/quickstart.sh makes.\n')
-        print_commands(runs, layout, options.commands, options.gpus)
+        _print_commands(options, runs, layout)
     elif options.run:
         _run(options, runs, layout)
     else:
-        show(runs, layout)
+        _show(runs, layout)
 
 
-def choose(tables: Dict[str, Table], keys: Optional[Sequence[str]],
-           datasets: Optional[Sequence[str]], only: Optional[str]
-           ) -> List[Run]:
-    """The runs that the command line asks for, and those they need.
-
-    Raises:
-        ValueError: Nothing is left, or there is no such table or data set.
-    """
+def _choose(options: MatrixOptions, tables: Dict[str, Table]) -> List[Run]:
+    """The runs that the command line asks for, and those they need."""
+    keys, datasets, only = options.table, options.dataset, options.only
     runs = by_name(tables.values())
-    for option, given, known in (
-            ('--table', keys, list(tables)),
-            ('--dataset', datasets,
-             sorted({run.dataset for run in runs.values()}))):
-        unknown = [value for value in given or () if value not in known]
-        if unknown:
-            raise ValueError(f'{option} {" ".join(unknown)}: choose from '
-                             f'{", ".join(known)}')
+    check_choice('--table', keys, tables)
+    check_choice('--dataset', datasets,
+                 sorted({run.dataset for run in runs.values()}))
     chosen = by_name(tables[key] for key in keys or tables)
     if not chosen:
         notes = dict.fromkeys(tables[key].note for key in keys)
@@ -92,11 +83,8 @@ def choose(tables: Dict[str, Table], keys: Optional[Sequence[str]],
     return with_needed(left, runs)
 
 
-def show(runs: Sequence[Run], layout: Layout) -> None:
-    """List runs and how far they are, in 80 columns.
-
-    A name tells the knobs in short; the commands have them in full.
-    """
+def _show(runs: Sequence[Run], layout: Layout) -> None:
+    """List runs and how far they are, in 80 columns."""
     width = max((len(run.name) for run in runs if run.uses), default=0)
     config, left = None, 0
     for run in runs:
@@ -115,10 +103,10 @@ def show(runs: Sequence[Run], layout: Layout) -> None:
           f'{len(runs)} runs, {left} to do.')
 
 
-def print_commands(runs: Sequence[Run], layout: Layout, kind: str,
-                   gpus: int) -> None:
-    """Commands for a cluster, to be run in this folder."""
-    known = set().union(*(config_knobs(config)
+def _print_commands(options: MatrixOptions, runs: Sequence[Run],
+                    layout: Layout) -> None:
+    """Print commands for a cluster, to be run in this folder."""
+    known = set().union(*(read_knobs(config_file(config))
                           for config in {run.config for run in runs}))
     for name in sorted(known & set(os.environ)):
         print(f'export {name}={shlex.quote(os.environ[name])}')
@@ -126,20 +114,20 @@ def print_commands(runs: Sequence[Run], layout: Layout, kind: str,
     for run in runs:
         if layout.finished(run):
             continue
-        script = shell_script(run, layout, gpus)
-        folder = shlex.quote(layout.folder(run.name))
-        if kind == 'shell':
+        script = shell_script(run, layout, options.gpus)
+        if options.commands == 'shell':
             print(f'# {run.name}\n{script}\n')
             continue
-        head = _SLURM.format(job=run.name.replace('/', '-'), gpus=gpus)
-        options = f'--parsable --output={folder}/slurm-%j.out'
+        folder = shlex.quote(layout.folder(run.name))
+        head = _SLURM.format(job=run.name.replace('/', '-'), gpus=options.gpus)
+        words = f'--parsable --output={folder}/slurm-%j.out'
         if run.uses in pending:
             needed = run.uses.replace('/', '_')
             # what stands after ';' is the cluster's name
-            options += f' --dependency=afterok:"${{job_{needed}%%;*}}"'
+            words += f' --dependency=afterok:"${{job_{needed}%%;*}}"'
         pending.add(run.name)
         variable = run.name.replace('/', '_')
-        print(f"mkdir -p {folder}\njob_{variable}=$(sbatch {options} "
+        print(f"mkdir -p {folder}\njob_{variable}=$(sbatch {words} "
               f"<<'EOF'\n{head}{script}\nEOF\n)\n")
 
 

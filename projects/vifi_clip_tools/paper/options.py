@@ -32,3 +32,13 @@ class QuickstartOptions:
     seeds: List[int]
     work_dir: str
     data_root: str
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """The options of ``vifi-clip report``."""
+
+    mini: bool
+    table: Optional[List[str]]
+    work_dir: Optional[str]
+    out: Optional[str]

@@ -10,24 +10,30 @@ from .results import Result
 from .runs import Table
 
 _PER_ROW = 3
-_Panel = Tuple[str, List[Result]]
 
 
 def draw(filled: List[Tuple[Table, List[Result]]]) -> Optional[bytes]:
-    """A panel of bars for each table, or for each data set of it.
-
-    Args:
-        filled (list): Tables with their results.
+    """Draw a panel of bars for each table, or for each data set of it.
 
     Returns:
         bytes, optional: A PNG; None if nothing has been run.
     """
-    panels = _panels(filled)
+    panels = []
+    for table, results in filled:
+        title = table.title.split(':')[0].split(' (')[0]
+        for group in dict.fromkeys(r.cell.group for r in results):
+            # Compute, which has no runs, has other units.
+            part = [r for r in results if r.cell.group == group
+                    and r.mean is not None and r.cell.runs]
+            if part:
+                panels.append((f'{table.key}. {title}'
+                               + (f': {group}' if group else ''), part))
     if not panels:
         return None
-    methods = dict.fromkeys(r.cell.row for _, part in panels for r in part)
+    shown = [r for _, part in panels for r in part]
     # A method has one colour in all panels.
-    colours = {row: f'C{i}' for i, row in enumerate(methods)}
+    colours = {row: f'C{i}' for i, row in enumerate(
+        dict.fromkeys(r.cell.row for r in shown))}
     columns = min(_PER_ROW, len(panels))
     rows = -(-len(panels) // columns)
     figure = Figure((4.6 * columns, 2.9 * rows + 0.8), layout='constrained')
@@ -36,24 +42,18 @@ def draw(filled: List[Tuple[Table, List[Result]]]) -> Optional[bytes]:
         panel.set_axis_off()
     for (title, part), panel in zip(panels, axes.flat):
         _bars(panel, title, part, colours)
-    _legend(figure, panels, colours, min(len(colours) + 2, 3 * columns))
+    marks = [Patch(color=colour, label=row)
+             for row, colour in colours.items()]
+    if any(r.paper is not None for r in shown):
+        marks.append(Line2D([], [], color='black', lw=1.5, label='the paper'))
+    if any(r.std is not None for r in shown):
+        marks.append(Line2D([], [], color='black', lw=0, marker='|', ms=10,
+                            label='± standard deviation'))
+    figure.legend(handles=marks, loc='outside upper center', fontsize=9,
+                  ncols=min(len(colours) + 2, 3 * columns), frameon=False)
     out = io.BytesIO()
     figure.savefig(out, format='png', dpi=100)
     return out.getvalue()
-
-
-def _panels(filled: List[Tuple[Table, List[Result]]]) -> List[_Panel]:
-    """Titles and results of what has been run; compute has other units."""
-    panels = []
-    for table, results in filled:
-        title = table.title.split(':')[0].split(' (')[0]
-        for group in dict.fromkeys(r.cell.group for r in results):
-            part = [r for r in results if r.cell.group == group
-                    and r.mean is not None and r.cell.runs]
-            if part:
-                panels.append((f'{table.key}. {title}'
-                               + (f': {group}' if group else ''), part))
-    return panels
 
 
 def _bars(axes, title: str, results: List[Result],
@@ -84,18 +84,3 @@ def _bars(axes, title: str, results: List[Result],
     axes.set_title(title, fontsize=9)
     axes.set_ylabel('%')
     axes.margins(y=0.1)
-
-
-def _legend(figure, panels: List[_Panel], colours: Dict[str, str],
-            columns: int) -> None:
-    """What colours, lines and spreads are; only those that are there."""
-    marks = [Patch(color=colour, label=row)
-             for row, colour in colours.items()]
-    results = [r for _, part in panels for r in part]
-    if any(r.paper is not None for r in results):
-        marks.append(Line2D([], [], color='black', lw=1.5, label='the paper'))
-    if any(r.std is not None for r in results):
-        marks.append(Line2D([], [], color='black', lw=0, marker='|', ms=10,
-                            label='± standard deviation'))
-    figure.legend(handles=marks, loc='outside upper center', ncols=columns,
-                  fontsize=9, frameon=False)

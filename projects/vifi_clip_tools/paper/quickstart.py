@@ -4,7 +4,7 @@ import json
 import os
 import os.path as osp
 from pathlib import Path
-from typing import Dict, List, Sequence
+from typing import Dict, List, Tuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -112,13 +112,13 @@ def evaluate(title: str, checkpoint: str, work: str) -> dict:
 
 
 def _predict(options: QuickstartOptions, checkpoint: str) -> None:
-    """The user's own videos, or one that no training video is like."""
+    """The user's own videos, or those that no training video is like."""
     videos, more = options.videos, []
     if not videos:
         labels = Path(options.data_root, 'annotations/zero_shot_classes.txt')
-        rows = [line.rsplit(' ', 1) for line in
-                _read(options.data_root, 'zero_shot_val.txt')]
-        rows = {int(label): path for path, label in rows}  # one of each class
+        # One of each class.
+        rows = {label: path for path, label in
+                _rows(options.data_root, 'zero_shot_val.txt')}
         videos = [osp.join(options.data_root, path) for path in rows.values()]
         print('Classes that no training video shows; folders tell the truth:')
         more = ['--topk', '2', '--labels', str(labels)]
@@ -131,25 +131,27 @@ def _read(data_root: str, name: str) -> List[str]:
     return Path(data_root, 'annotations', name).read_text().splitlines()
 
 
+def _rows(data_root: str, name: str) -> List[Tuple[str, int]]:
+    """Path and label of each video of a list."""
+    rows = (line.rsplit(' ', 1) for line in _read(data_root, name))
+    return [(path, int(label)) for path, label in rows]
+
+
 def _mean_std(runs: List[dict], views: str) -> tuple:
     values = [run[views] for run in runs]
     return float(np.mean(values)), float(np.std(values, ddof=len(runs) > 1))
 
 
 def write_table(results: Results, data_root: str, out_dir: str) -> str:
-    """Print the results, and save them as Markdown and JSON.
+    """Print the results, and save them as results.md and results.json in
+    ``out_dir``; returns the table in Markdown.
 
     Args:
         results (dict): Model name to its runs, one for each seed, with top-1
             in percent under each view.
-        data_root (str): The small world.
-        out_dir (str): Gets ``results.md`` and ``results.json``.
-
-    Returns:
-        str: The table in Markdown.
     """
-    chance = 100 / len(_read(data_root, 'classes.txt'))
-    num = len(_read(data_root, 'val.txt'))
+    num_classes = len(_read(data_root, 'classes.txt'))
+    chance = 100 / num_classes
     rows = [['chance', f'{chance:.1f}', f'{chance:.1f}', '']]
     for name, runs in results.items():
         cells = []
@@ -158,7 +160,8 @@ def write_table(results: Results, data_root: str, out_dir: str) -> str:
             cells.append(f'{mean:.1f}{spread}')
         rows.append([name, *cells, str(len(runs)) if len(runs) > 1 else ''])
     table = markdown_table(['top-1 (%)', *_HEADS.values(), 'seeds'], rows)
-    print(f'\n{table}\n({num} test videos, {round(100 / chance)} classes)\n')
+    print(f'\n{table}\n({len(_read(data_root, "val.txt"))} test videos, '
+          f'{num_classes} classes)\n')
     write_text(osp.join(out_dir, 'results.md'), table + '\n')
     write_text(osp.join(out_dir, 'results.json'),
                json.dumps(results, indent=1))
@@ -166,11 +169,8 @@ def write_table(results: Results, data_root: str, out_dir: str) -> str:
 
 
 def draw_picture(results: Results, data_root: str, out_dir: str) -> str:
-    """Accuracy bars beside frames of test videos with their predictions.
-
-    Returns:
-        str: Path of the PNG.
-    """
+    """Draw accuracy bars beside frames of test videos with their predictions;
+    returns the path of the PNG."""
     figure = Figure((12, 4.2), layout='constrained')
     left, right = figure.subfigures(1, 2, width_ratios=[1, 2])
     _bars(left.subplots(), results, len(_read(data_root, 'classes.txt')))
@@ -200,18 +200,18 @@ def _film_strips(figure, results: Results, data_root: str) -> None:
     """Four test videos that fine-tuning got right and frozen CLIP did not,
     spread over the list; any, if there are none."""
     names = _read(data_root, 'classes.txt')
-    rows = [line.rsplit(' ', 1) for line in _read(data_root, 'val.txt')]
+    rows = _rows(data_root, 'val.txt')
     frozen, tuned = (runs[0]['single_labels'] for runs in results.values())
-    truth = [int(label) for _, label in rows]
-    gained = [i for i, label in enumerate(truth)
-              if tuned[i] == label != frozen[i]] or list(range(len(truth)))
-    chosen: Sequence[int] = [gained[i] for i in np.linspace(
-        0, len(gained) - 1, 4).round().astype(int)]
-    for axes, i in zip(figure.subplots(len(chosen), 1), chosen):
-        video = OpenedVideo(osp.join(data_root, rows[i][0]))
+    gained = [i for i, (_, label) in enumerate(rows)
+              if tuned[i] == label != frozen[i]] or list(range(len(rows)))
+    spread = np.linspace(0, len(gained) - 1, 4).round().astype(int)
+    for axes, k in zip(figure.subplots(len(spread), 1), spread):
+        i = gained[k]
+        path, label = rows[i]
+        video = OpenedVideo(osp.join(data_root, path))
         inds = np.linspace(0, len(video) - 1, 8).astype(int)
         axes.imshow(np.concatenate(list(video.get_batch(inds).asnumpy()), 1))
         axes.set_axis_off()
         axes.set_title(
-            f'{names[truth[i]]}   |   frozen: {names[frozen[i]]}   |   '
+            f'{names[label]}   |   frozen: {names[frozen[i]]}   |   '
             f'fine-tuned: {names[tuned[i]]}', fontsize=8)

@@ -3,47 +3,39 @@ import csv
 import io
 import os.path as osp
 from functools import lru_cache
-from typing import List, Optional, Sequence, Tuple
+from typing import List, Tuple
 
 from projects.vifi_clip.files import write_bytes, write_text
 from ..cli.tables import markdown_table
 from .claims import judge, mini_claims, read_hits
 from .layout import Layout, default_folder
 from .mini_tables import mini_tables
+from .options import ReportOptions
 from .paper_tables import paper_tables
 from .picture import draw
 from .results import Records, Result, fill
-from .runs import Table, by_name
+from .runs import Table, by_name, check_choice
 
 Filled = List[Tuple[Table, List[Result]]]
 _CSV = ('table', 'group', 'row', 'column', 'ours', 'std', 'runs',
         'runs_wanted', 'paper', 'paper_std', 'difference', 'lists')
 
 
-def report(mini: bool = False, keys: Optional[Sequence[str]] = None,
-           folder: Optional[str] = None, out: Optional[str] = None) -> None:
+def report(options: ReportOptions) -> None:
     """Print the tables, and save them as Markdown, CSV and a picture.
-
-    Args:
-        mini (bool): The small world's. Defaults to False.
-        keys (Sequence[str], optional): Numbers of tables. Defaults to all.
-        folder (str, optional): Of the runs. Defaults to the matrix's own.
-        out (str, optional): Gets the report. Defaults to ``folder``.
 
     Raises:
         FileNotFoundError: There is no folder of runs.
         ValueError: No such table, or a damaged result.
     """
+    mini, keys = options.mini, options.table
     tables = mini_tables() if mini else paper_tables()
     runs = by_name(tables.values())
-    folder = folder or default_folder(mini, runs.values())
+    folder = options.work_dir or default_folder(mini, runs.values())
     if not osp.isdir(folder):
         raise FileNotFoundError(f'{folder} does not exist; vifi-clip matrix '
                                 'makes it, or name another with --work-dir')
-    unknown = [key for key in keys or () if key not in tables]
-    if unknown:
-        raise ValueError(f'--table {" ".join(unknown)}: choose from '
-                         f'{", ".join(tables)}')
+    check_choice('--table', keys, tables)
     records = Records(Layout(folder), runs)
     filled = [(tables[key], fill(tables[key], records))
               for key in dict.fromkeys(keys or tables)]
@@ -51,8 +43,7 @@ def report(mini: bool = False, keys: Optional[Sequence[str]] = None,
     if mini:
         text += '\n' + claims_text(filled, records)
     print(text)
-    out = out or folder
-    start, picture = osp.join(out, 'report'), draw(filled)
+    start, picture = osp.join(options.out or folder, 'report'), draw(filled)
     write_text(f'{start}.md', text)
     write_text(f'{start}.csv', csv_text(filled))
     if picture is not None:
@@ -89,9 +80,7 @@ def claims_text(filled: Filled, records: Records) -> str:
         return ''
     table = markdown_table(
         ['table', 'claim', 'in miniature: gain (95% interval)'],
-        ([claim.table, claim.text,
-          verdict if isinstance(verdict, str) else verdict.text()]
-         for claim, verdict in judged))
+        ([claim.table, claim.text, verdict] for claim, verdict in judged))
     return (f'## The paper\'s claims\n\n{table}\n\n'
             'Percentage points. A claim holds, or does not, where 0 is '
             'outside of the interval,\nwhich is for other seeds and other '
@@ -112,7 +101,11 @@ def _footnote(table: Table, records: Records) -> str:
         said.append('Left out, since their knobs differ from the table\'s and '
                     f'the environment\'s: {", ".join(others)}.')
     if finished:
-        prompts = sorted({_prompt(record) for record in finished.values()})
+        # What stood around a class name; captions have neither.
+        prompts = sorted({
+            repr(record['templates']) if record.get('templates') else
+            'learnt prompts' if record['knobs'].get('TUNE') == 'prompts' else
+            'captions as they are' for record in finished.values()})
         said.append('± is the sample standard deviation (seeds, or official '
                     f'splits). Prompts: {"; ".join(prompts)}.')
     means = sorted({str(record['mean']) for record in finished.values()
@@ -125,14 +118,6 @@ def _footnote(table: Table, records: Records) -> str:
     return ' '.join(said)
 
 
-def _prompt(record: dict) -> str:
-    """What stood around a class name; captions have neither."""
-    if record.get('templates'):
-        return repr(record['templates'])
-    learnt = record['knobs'].get('TUNE') in ('prompts', 'prompt')
-    return 'learnt prompts' if learnt else 'captions as they are'
-
-
 def csv_text(filled: Filled) -> str:
     """One line for each cell."""
     out = io.StringIO()
@@ -141,12 +126,11 @@ def csv_text(filled: Filled) -> str:
     for table, results in filled:
         for result in results:
             cell = result.cell
-            paper_std = cell.paper[1] if isinstance(cell.paper, tuple) else ''
             ours, std, paper, difference = (
                 '' if value is None else f'{value:.4g}' for value in (
                     result.mean, result.std, result.paper, result.difference))
             writer.writerow([
                 table.key, cell.group, cell.row, cell.column, ours, std,
-                len(result.values), len(cell.runs), paper, paper_std,
-                difference, '; '.join(result.lists)])
+                len(result.values), len(cell.runs), paper,
+                result.paper_std, difference, '; '.join(result.lists)])
     return out.getvalue()

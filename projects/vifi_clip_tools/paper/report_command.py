@@ -1,22 +1,12 @@
 """``vifi-clip report``."""
 import argparse
-from dataclasses import dataclass
-from typing import List, Optional, Sequence
+from typing import Optional, Sequence
 
 from ..cli.options import HelpFormatter
+from .options import ReportOptions
 
 
-@dataclass(frozen=True)
-class Options:
-    """The options of the command; ``--help`` says what each is."""
-
-    mini: bool
-    table: Optional[List[str]]
-    work_dir: Optional[str]
-    out: Optional[str]
-
-
-def parse_args(argv: Optional[Sequence[str]] = None) -> Options:
+def parse_args(argv: Optional[Sequence[str]] = None) -> ReportOptions:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         description='Print the paper\'s tables as far as their runs are '
@@ -30,10 +20,10 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> Options:
     add('--work-dir', help='folder of the runs (default: work_dirs/matrix, '
         'work_dirs/matrix_mini)')
     add('--out', help='folder of the report (default: that of the runs)')
-    return Options(**vars(parser.parse_args(argv)))
+    return ReportOptions(**vars(parser.parse_args(argv)))
 
 
-def run(options: Options) -> None:
+def run(options: ReportOptions) -> None:
     """Print and save the tables."""
     from .report import report
-    report(options.mini, options.table, options.work_dir, options.out)
+    report(options)

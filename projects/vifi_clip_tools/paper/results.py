@@ -108,6 +108,12 @@ class Result:
         return figure[0] if isinstance(figure, tuple) else figure
 
     @property
+    def paper_std(self) -> Optional[float]:
+        """The spread that the paper gives."""
+        figure = self.cell.paper
+        return figure[1] if isinstance(figure, tuple) else None
+
+    @property
     def difference(self) -> Optional[float]:
         """Ours minus the paper's."""
         if self.mean is None or self.paper is None:
@@ -124,16 +130,16 @@ class Result:
                     else 'not implemented')
         else:
             ours = f'{self.mean:.{digits}f}'
-            if self.joint is not None and std is not None:
+        if std is not None:
+            if self.joint is not None:
                 ours += f', per seed {statistics.fmean(self.values):.1f}'
-            if std is not None:
-                ours += f' ± {std:.1f}'
+            ours += f' ± {std:.1f}'
         said = []
         if 0 < len(self.values) < len(cell.runs):
             said.append(f'{len(self.values)} of {len(cell.runs)} runs')
         if paper is not None:
-            spread = (f' ± {cell.paper[1]:.1f}'
-                      if isinstance(cell.paper, tuple) else '')
+            spread = '' if self.paper_std is None else \
+                f' ± {self.paper_std:.1f}'
             said.append(f'paper {paper:.{digits}f}{spread}')
         if self.difference is not None:
             said.append(f'{self.difference:+.{digits}f}')
@@ -153,6 +159,9 @@ def fill(table: Table, records: Records) -> List[Result]:
 
 
 def _from_runs(cell: Cell, records: Dict[str, dict]) -> Result:
+    if not records:
+        return Result(cell)
+
     def values(key: str) -> tuple:
         for name, record in records.items():
             if key not in record['metrics']:
@@ -163,11 +172,8 @@ def _from_runs(cell: Cell, records: Dict[str, dict]) -> Result:
         return tuple(cell.scale * record['metrics'][key]
                      for record in records.values())
 
-    if not records:
-        return Result(cell)
-    spread = joint = None
-    if cell.std:
-        spread = values(cell.std)[-1]
+    spread = values(cell.std)[-1] if cell.std else None
+    joint = None
     if cell.metric.startswith(_HM):
         joint = harmonic_mean_of(*(statistics.fmean(values(key))
                                    for key in parts(cell.metric)))
@@ -210,6 +216,8 @@ def lists_text(entries: Any) -> str:
         entries (Sequence[dict], optional): Of its record, as ``list_origin``
             makes them; older records have none.
     """
+    if not entries:
+        return 'lists not recorded'
     try:
         other = [
             f'{entry["part"]} lists '
@@ -220,8 +228,6 @@ def lists_text(entries: Any) -> str:
                 entry['origin'] == RELEASE
                 and entry.get('dataset') in RELEASES)]
     except (TypeError, KeyError, AttributeError):
-        return 'lists not recorded'
-    if not entries:
         return 'lists not recorded'
     if not other:
         return 'the paper\'s lists'

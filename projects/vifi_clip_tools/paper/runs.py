@@ -1,9 +1,9 @@
 """What a run and a cell of a table are."""
 from dataclasses import dataclass, field
 from typing import (Callable, Dict, Iterable, List, Mapping, NamedTuple,
-                    Optional, Tuple)
+                    Optional, Sequence, Tuple)
 
-from .paper import Figure
+from .paper import Figure, Figures
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,71 @@ class Table(NamedTuple):
     note: str = ''  # where figures that are of no run come from
 
 
+class TableDraft:
+    """Collects the runs of a table, and the cells that they fill.
+
+    Args:
+        key, title (str): See :class:`Table`.
+        needed (Iterable[Run]): Runs that others of the table use.
+    """
+
+    def __init__(self, key: str, title: str,
+                 needed: Iterable[Run] = ()) -> None:
+        self.key, self.title, self.runs = key, title, list(needed)
+        self.cells: Dict[Tuple[str, str, str], Cell] = {}
+
+    def add(self, row: str, runs: Sequence[Run], metrics: Mapping[str, str],
+            group: str = '', **cell) -> None:
+        """Fill cells of a row: by column, a metric of the same runs."""
+        self.runs += runs
+        names = tuple(run.name for run in runs)
+        for column, metric in metrics.items():
+            self.cells[row, group, column] = Cell(row, column, names, metric,
+                                                  group=group, **cell)
+
+    def add_source(self, row: str, column: str, source: Source) -> None:
+        """Fill a cell with what another command measured."""
+        self.cells[row, '', column] = Cell(row, column, source=source)
+
+    def table(self, figures: Optional[Figures] = None, grouped: bool = False,
+              **more) -> Table:
+        """Make the table.
+
+        Args:
+            figures (dict, optional): The paper's, by row and column: the
+                table's cells, filled or not. Defaults to those that are
+                filled.
+            grouped (bool): The paper's columns begin with a data set, which
+                has a part of the table to itself.
+            more: Further fields of the table.
+        """
+        if figures is None:
+            cells = list(self.cells.values())
+        else:
+            cells = []
+            for (row, name), figure in figures.items():
+                group, _, column = name.rpartition(' ') if grouped else (
+                    '', '', name)
+                cell = self.cells.get((row, group, column),
+                                      Cell(row, column, group=group))
+                cells.append(cell._replace(paper=figure))
+        return Table(self.key, self.title, tuple(cells), tuple(self.runs),
+                     **more)
+
+
 def by_number(tables: Iterable[Table]) -> Dict[str, Table]:
     """Tables by their number, ascending."""
     return {table.key: table
             for table in sorted(tables, key=lambda table: int(table.key))}
+
+
+def check_choice(option: str, given: Optional[Iterable[str]],
+                 known: Iterable[str]) -> None:
+    """Refuse values of an option that do not exist."""
+    unknown = [value for value in given or () if value not in known]
+    if unknown:
+        raise ValueError(f'{option} {" ".join(unknown)}: choose from '
+                         f'{", ".join(known)}')
 
 
 def by_name(tables: Iterable[Table]) -> Dict[str, Run]:
