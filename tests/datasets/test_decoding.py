@@ -203,14 +203,6 @@ def test_pyav_with_fewer_frames_than_announced(tmp_path):
     assert all((a == b).all() for a, b in zip(*results))
 
 
-def test_decoding_threads_change_no_pixel(tmp_path):
-    path = write_vfr(tmp_path / 'v.mp4')
-    steps = Config.fromfile(CONFIGS / 'pipelines/frames16.py').views_pipeline
-    threaded = [dict(steps[0], num_threads=3), *steps[1:]]
-    assert torch.equal(run(build(steps), path),
-                       run(build(threaded), path))
-
-
 def test_repeating_copies_nothing_and_refuses_other_counts():
     imgs = [np.full((2, 2, 3), i, np.uint8) for i in range(2)]
     places = np.array([1, 0, 0])

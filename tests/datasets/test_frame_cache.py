@@ -71,8 +71,16 @@ def test_two_lists_in_one_folder(tmp_path):
         assert np.array_equal(cache[f'{key}.mp4'], rows(1, row)[0])
     cache['a.mp4'][:] = 7  # a copy
     assert np.array_equal(cache['a.mp4'], rows(1)[0])
+    write(tmp_path, ['b.mp4', 'd.mp4'], 'more.txt', start=1)
+    cache = FrameCache(str(tmp_path))  # a video of two lists is one
+    cache.check_holds(['a.mp4', 'b.mp4', 'c.mp4', 'd.mp4'], 'all.txt')
+    assert np.array_equal(cache['b.mp4'], rows(1, 1)[0])
     with pytest.raises(UserError, match='embed_dim'):
         write(tmp_path, ['d.mp4'], embed_dim=4)
+    (tmp_path / 'cache.json').write_text(json.dumps(
+        dict(SETTINGS, version=VERSION + 1)))
+    with pytest.raises(UserError, match='version'):
+        FrameCache(str(tmp_path))
 
 
 def test_a_copy_for_another_process_holds_no_data(tmp_path):
@@ -115,13 +123,6 @@ def test_values_that_are_no_numbers(tmp_path, dtype, value):
         writer.append(bad)
 
 
-def test_a_cache_of_another_version(tmp_path):
-    (tmp_path / 'cache.json').write_text(json.dumps(
-        dict(SETTINGS, version=VERSION + 1)))
-    with pytest.raises(UserError, match='version'):
-        FrameCache(str(tmp_path))
-
-
 def test_dataset_reads_rows_without_videos(tmp_path):
     write(tmp_path / 'cache', ['x/a b.mp4', 'x/c.mp4'])
     (tmp_path / 'train.txt').write_text('c.mp4 4\na b.mp4 1\n')
@@ -151,14 +152,6 @@ def test_one_name_in_two_folders_is_not_one_video(tmp_path):
     cache.check_holds(['a.mp4'], 'train.txt')
     with pytest.raises(UserError, match='b.mp4'):
         cache.check_holds(['a.mp4', 'b.mp4'], 'train.txt')
-
-
-def test_same_videos_in_two_lists_are_one(tmp_path):
-    write(tmp_path, ['a.mp4', 'b.mp4'], sizes=[10, 20])
-    write(tmp_path, ['b.mp4', 'c.mp4'], 'val.txt', [20, 30], 1)
-    cache = FrameCache(str(tmp_path))
-    cache.check_holds(['a.mp4', 'b.mp4', 'c.mp4'], 'all.txt')
-    assert np.array_equal(cache['b.mp4'], rows(1, 1)[0])
 
 
 def test_a_cut_part_is_made_anew(tmp_path):

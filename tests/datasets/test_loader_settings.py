@@ -78,13 +78,7 @@ def test_auto_is_resolved(machine, entry):
     machine(cores=24, processes=2)
     said = resolve_workers(cfg, accelerator=True)
     assert counts(cfg) == {(11, True)} and '24 cores' in said
-    first = cfg.train_dataloader.dataset.pipeline[0]
-    assert first.type == 'VideoReader' and 'num_threads' not in first
-
-
-def test_one_core_reads_in_the_main_process(machine):
-    cfg = Config.fromfile(CONFIGS / 'vifi_k400.py')
-    machine(cores=3, processes=2)
+    machine(cores=3, processes=2)  # one core reads in the main process
     resolve_workers(cfg, accelerator=False)
     assert counts(cfg) == {(0, False)}
 

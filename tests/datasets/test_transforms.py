@@ -2,18 +2,16 @@
 import json
 import pickle
 
-import cv2
 import numpy as np
 import open_clip
 import pytest
 import torch
-from helpers import LEFT, MIDDLE, RIGHT, read_crop, read_index, write_mp4
-from mmaction.datasets.transforms import SampleFrames, TorchVisionWrapper
+from helpers import write_mp4
+from mmaction.datasets.transforms import SampleFrames
 from mmaction.registry import TRANSFORMS
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
-from PIL import Image
 from tiny import tiny_arch
 from torchvision.transforms import ColorJitter
 from torchvision.transforms import functional as F
@@ -51,6 +49,7 @@ def test_uniform_views_interleave():
     # One view takes the middle of each segment of 10.25.
     assert sample(41, 4).tolist() == [[5, 15, 25, 35]]
     assert sample(41, 4, start=1).tolist() == [[6, 16, 26, 36]]
+    assert sorted(sample(401, 16, 4).ravel()) == sample(401, 64)[0].tolist()
 
 
 @pytest.mark.parametrize('frames', [8, 16, 32])
@@ -63,15 +62,6 @@ def test_one_view_is_the_midpoints_for_every_length(frames):
                          for i in range(frames)], total
         assert found == theirs(dict(total_frames=total, start_index=0))[
             'frame_inds'].tolist(), total
-
-
-@pytest.mark.parametrize('total', [7, 64, 300, 401])
-def test_views_share_out_the_midpoints_of_finer_segments(total):
-    """So they lie around those of one view, at both sides."""
-    views = sample(total, 16, 4)
-    assert sorted(views.ravel()) == sample(total, 64)[0].tolist()
-    middle = sample(total, 16)[0]
-    assert (views[1] <= middle).all() and (middle <= views[2]).all()
 
 
 def _release_draw(total, frames, rng):
@@ -89,8 +79,10 @@ def _release_draw(total, frames, rng):
 def test_random_views_are_drawn_as_the_release_does(total, frames):
     """How often each frame comes, over 3,000 views, beside as many draws
     written down here; the last frames, N mod T of them, never do."""
-    ours = np.bincount(sample(total, frames, 3000, mode='random').ravel(),
-                       minlength=total)
+    views = sample(total, frames, 3000, mode='random')
+    moved = sample(total, frames, 3000, mode='random', start=5)
+    assert (moved == views + 5).all()
+    ours = np.bincount(views.ravel(), minlength=total)
     rng = np.random.default_rng(0)
     theirs = np.bincount(
         [i for _ in range(3000) for i in _release_draw(total, frames, rng)],
@@ -103,14 +95,6 @@ def test_random_views_are_drawn_as_the_release_does(total, frames):
     for counts in ours, theirs:
         assert (np.abs(counts[:frames * segment] - share)
                 <= 4.5 * spread).all()
-
-
-def test_random_views_draw_views_apart():
-    inds = sample(80, 8, 50, mode='random')  # segments of 10
-    assert (inds // 10 == np.arange(8)).all()
-    assert len({tuple(view) for view in inds}) == 50
-    one = sample(80, 8, 3, mode='random')
-    assert (sample(80, 8, 3, mode='random', start=5) == one + 5).all()
 
 
 def test_random_views_depend_on_seed_and_name_alone():
@@ -138,10 +122,7 @@ def test_short_videos_repeat_frames(total):
     assert (np.diff(inds, axis=1) >= 0).all()  # in order of time
     for view in sample(total, 8, 3, mode='random'):  # nothing to draw
         assert view.tolist() == _release_draw(total, 8, None)
-
-
-def test_video_without_frames_is_an_error():
-    with pytest.raises(ValueError, match='a/v.mp4.*no frames'):
+    with pytest.raises(ValueError, match='a/v.mp4'):
         sample(0, 8)
 
 
@@ -155,54 +136,6 @@ def test_video_without_frames_is_an_error():
 def test_bad_arguments(kwargs, name):
     with pytest.raises(ValueError, match=name):
         SparseSampleViews(**kwargs)
-
-
-def test_order_of_the_test_pipeline_on_a_real_video(tmp_path):
-    path = write_mp4(tmp_path / 'v.mp4', num_frames=60, size=(96, 64))
-    pipeline = Compose([
-        dict(type='VideoReader'),
-        dict(type='SparseSampleViews', num_frames=4, num_views=4),
-        dict(type='DecordDecode'),
-        dict(type='Resize', scale=(-1, 48)),
-        dict(type='ThreeCrop', crop_size=48),
-        dict(type='FormatShape', input_format='NCHW'),
-        dict(type='PackActionInputs'),
-    ])
-    data = pipeline(dict(filename=path, label=3, start_index=0))
-    imgs = data['inputs'].numpy().transpose(0, 2, 3, 1)
-    assert imgs.shape == (3 * 4 * 4, 48, 48, 3)
-    found = np.array([read_index(img) for img in imgs]).reshape(3, 4, 4)
-    # 16 segments of 3.75 frames have their middles at 1.875 + 3.75 i
-    expected = [[1, 16, 31, 46], [5, 20, 35, 50], [9, 24, 39, 54],
-                [13, 28, 43, 58]]
-    for crop in range(3):
-        assert (found[crop] == expected).all()
-    # ThreeCrop's own order of crops, each for all frames of all views.
-    crops = np.array([read_crop(img) for img in imgs]).reshape(3, 16)
-    assert (crops == np.array([[LEFT], [RIGHT], [MIDDLE]])).all()
-
-
-def test_torchvision_wrapper_greys_whole_clips():
-    """Why there is no greyscale transform of ours."""
-    rng = np.random.default_rng(0)
-    clip = [rng.integers(0, 256, (8, 6, 3), dtype=np.uint8) for _ in range(4)]
-    transform = TorchVisionWrapper('RandomGrayscale', p=0.5)
-    num_grey = 0
-    for _ in range(40):
-        imgs = transform(dict(imgs=[img.copy() for img in clip]))['imgs']
-        if (imgs[0] == clip[0]).all():
-            expected, slack = clip, 0
-        else:
-            num_grey += 1
-            expected = [
-                cv2.cvtColor(
-                    cv2.cvtColor(img, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-                for img in clip
-            ]
-            slack = 1  # torchvision rounds down
-        for img, want in zip(imgs, expected):
-            assert np.abs(img.astype(int) - want).max() <= slack
-    assert 10 < num_grey < 30
 
 
 # Colours change as in torchvision, in each frame on its own
@@ -246,39 +179,15 @@ def test_the_same_draws_give_the_same_pixels():
     for seed in range(60):
         picture = _pictures()[seed % 3]
         torch.manual_seed(seed)
-        expected = _torchvision(theirs, picture)
+        expected = [_torchvision(theirs, picture) for _ in range(2)]
         torch.manual_seed(seed)
-        found, = ours(dict(imgs=[picture]))['imgs']
+        # draws of its own for each frame of a clip
+        found = np.array(ours(dict(imgs=[picture] * 2))['imgs'])
         apart.append(np.abs(found - expected).ravel())
     apart = np.concatenate(apart)
     assert (apart <= 1).mean() > .999 and apart.max() <= 12
-
-
-def _frame_means(jitter):
-    """[60 clips, 16 frames], of grey clips of one lightness."""
-    torch.manual_seed(0)
-    picture = np.full((8, 8, 3), (120, 130, 100), np.uint8)
-    return np.array([[jitter(picture).mean() for _ in range(16)]
-                     for _ in range(60)])
-
-
-def test_spread_within_a_clip_is_torchvisions():
-    """On PIL images, as the release has it."""
-    ours, theirs = FrameColorJitter(**SETTINGS), ColorJitter(**SETTINGS)
-    found = _frame_means(lambda p: ours(dict(imgs=[p]))['imgs'][0])
-    expected = _frame_means(
-        lambda p: np.asarray(theirs(Image.fromarray(p))))
-    # 960 frames each
-    assert found.std(1).mean() == pytest.approx(expected.std(1).mean(),
-                                                rel=.1)
-    assert found.mean() == pytest.approx(expected.mean(), abs=3)
-    assert found.std(1).min() > 10  # no clip is changed as one
-
-
-def test_no_strength_changes_nothing():
-    picture = _pictures()[0]
-    found, = FrameColorJitter()(dict(imgs=[picture]))['imgs']
-    assert (found == picture).all()
+    picture, = FrameColorJitter()(dict(imgs=[_pictures()[0]]))['imgs']
+    assert (picture == _pictures()[0]).all()  # no strength, no change
 
 
 def test_repeated_frames_are_changed_apart(tmp_path, monkeypatch):
@@ -323,24 +232,16 @@ def test_tokens_are_openclips():
     assert tokens.shape == (24, ) and tokens.dtype == torch.int64
     expected = open_clip.tokenize([text], context_length=24)[0]
     assert torch.equal(tokens, expected)
-    words = [open_clip.tokenizer._tokenizer.decoder[i]
-             for i in tokens[1:7].tolist()]
-    assert words == [f'{word}</w>' for word in
-                     ('a', 'man', 'is', 'cooking', ',', 'slowly')]
     assert tokens[0] == START and tokens[7] == END and not tokens[8:].any()
 
 
-@pytest.mark.parametrize('arch, length', [('ViT-B-16-quickgelu', 77),
-                                          (tiny_arch(), 24)])
-def test_context_is_the_architectures(arch, length):
-    assert tokenize('a dog', arch=arch).shape == (length, )
-    assert tokenize('a dog', arch=arch, context_length=9).shape == (9, )
-
-
-def test_arch_file(tmp_path):
+def test_context_is_the_architectures(tmp_path):
     path = tmp_path / 'arch.json'
     path.write_text(json.dumps(tiny_arch(text_cfg=dict(context_length=11))))
-    assert tokenize('a dog', arch=str(path)).shape == (11, )
+    for arch, length in (('ViT-B-16-quickgelu', 77), (tiny_arch(), 24),
+                         (str(path), 11)):
+        assert tokenize('a dog', arch=arch).shape == (length, )
+        assert tokenize('a dog', arch=arch, context_length=9).shape == (9, )
 
 
 def test_overlong_caption_keeps_the_end():

@@ -97,7 +97,7 @@ def test_only_pyav_reads_it(tmp_path):
     small = [cv2.resize(frame, (48, 64)) for frame in pictures(seed=1)]
     seen = look(write_mp4(tmp_path / 'narrow.mp4', frames=small))
     assert seen.status == 'not_decord' and seen.frames == 24
-    assert seen.detail.startswith('decord: ') and '; PyAV' in seen.detail
+    assert len(seen.prints) == 3 * 256
 
 
 def test_without_decord_pyav_is_enough(tmp_path, monkeypatch):

@@ -10,7 +10,8 @@ from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 from mmengine.config import Config
 
-from ..datasets.video_reader import OPENERS, VideoReader
+from ..datasets.reader_steps import OPENERS
+from ..datasets.video_reader import VideoReader
 from ..errors import UnreadableVideo, UserError
 
 Views = Union[None, int, Tuple[int, int]]

@@ -8,7 +8,8 @@ from typing import Callable, List, Optional, Tuple
 import numpy as np
 from mmengine.config import Config
 
-from ..datasets.video_reader import OPENERS, OpenedVideo, run_pipeline
+from ..datasets.reader_steps import OPENERS, run_pipeline
+from ..datasets.video_reader import OpenedVideo
 from ..errors import UnreadableVideo, UserError
 from .inputs import VideoInput
 from .pipeline import Views, build_steps, check_views, pipeline_cfg

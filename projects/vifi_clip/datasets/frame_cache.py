@@ -68,17 +68,11 @@ class FrameCache:
 
     def check(self, **settings: Any) -> None:
         """Compare settings; a UserError names all that differ."""
-
-        def short(value: Any) -> str:
-            text = json.dumps(value)
-            return text if len(text) < 400 else f'{text[:400]} ...'
-
-        differences = []
-        for name, value in json.loads(json.dumps(settings)).items():
-            made = self.settings.get(name)
-            if name not in _NOTES and made != value:
-                differences.append(f'{name} is {short(made)} in the cache '
-                                   f'and {short(value)} here')
+        differences = [
+            f'{name} is {json.dumps(self.settings.get(name)):.400} in the '
+            f'cache and {json.dumps(value):.400} here'
+            for name, value in json.loads(json.dumps(settings)).items()
+            if name not in _NOTES and self.settings.get(name) != value]
         if differences:
             raise UserError(
                 f'{self.folder} does not fit: ' + '; '.join(differences) +
@@ -159,16 +153,14 @@ class FrameCacheWriter:
     """Writes the embeddings of one list, and goes on where it was stopped.
 
     Args:
-        folder (str): Made if it is not there.
+        folder (str): Made if it is not there; UserError if its embeddings
+            were made with other settings.
         settings (dict): What the embeddings are made with; ``num_frames``
             (T), ``embed_dim`` (D) and ``dtype`` among them.
         ann_file (str): The list, after which the files are named.
         keys (Sequence[str]): From :func:`cache_key`, in order.
         sizes (Sequence[int], optional): Bytes of the videos' files, which
             tell videos of one name from two folders apart.
-
-    Raises:
-        UserError: The folder's embeddings were made with other settings.
     """
 
     EVERY = 256  # rows between two notes of how far it is
@@ -188,14 +180,10 @@ class FrameCacheWriter:
         else:
             write_json(self.folder / SETTINGS, dict(settings))
         self.is_complete = self._path('.json').is_file()
-        self.done = len(self.keys) if self.is_complete else 0
-        if not self.is_complete:
-            self._open(settings)
-
-    def _path(self, ending: str) -> Path:
-        return self.folder / f'{self.name}{ending}'
-
-    def _open(self, settings: Mapping) -> None:
+        if self.is_complete:
+            self.done = len(self.keys)
+            return
+        self.done = 0
         rows, note = self._path('.npy.part'), self._path('.note.part')
         shape = (len(self.keys), settings['num_frames'],
                  settings['embed_dim'])
@@ -211,6 +199,9 @@ class FrameCacheWriter:
         if self._rows.shape != shape:
             raise UserError(f'{rows} is of another list; delete it')
         self._noted = self.done
+
+    def _path(self, ending: str) -> Path:
+        return self.folder / f'{self.name}{ending}'
 
     def append(self, rows: np.ndarray) -> None:
         """Write the next videos, [n, T, D]; refuse what is not finite."""

@@ -12,16 +12,9 @@ CHANGED, UNKNOWN = 'changed', 'unknown'
 
 
 def list_origin(path: str) -> Dict[str, str]:
-    """Say where a list comes from, by the manifest beside it.
-
-    Args:
-        path (str): List of videos; the manifest is that of
-            ``vifi-clip splits``.
-
-    Returns:
-        dict: ``file`` (name), ``sha256``, ``origin`` (one of this module's
-        constants) and, if known, ``dataset``.
-    """
+    """Say where a list comes from, by the manifest of ``vifi-clip splits``
+    beside it: ``file`` (name), ``sha256``, ``origin`` (one of this module's
+    constants) and, if known, ``dataset``."""
     file = Path(path)
     if not file.is_file():  # on another server
         return dict(file=file.name, sha256='', origin=UNKNOWN)

@@ -103,10 +103,7 @@ def resolve_workers(cfg: Config, accelerator: Optional[bool] = None) -> str:
         accelerator = torch.cuda.is_available()
     cores, processes = usable_cores(), processes_here()
     workers = choose_workers(cores, processes, accelerator)
-    for name in _LOADERS:
-        loader = cfg.get(name)
-        if not loader:
-            continue
+    for loader in filter(None, map(cfg.get, _LOADERS)):
         loader.num_workers = workers
         loader.persistent_workers = workers > 0
     where = 'beside an accelerator' if accelerator else 'on the CPU alone'

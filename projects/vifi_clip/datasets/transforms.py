@@ -121,7 +121,14 @@ class SparseSampleViews(SampleFrames):
                 f'{results.get("filename", "video")}: cannot sample from '
                 f'total_frames={total}; the video has no frames')
         if self.mode == 'random':
-            inds = self._draw(results)
+            # The name is hashed because hash() differs from run to run.
+            name = osp.basename(results['filename'])
+            digest = hashlib.sha256(f'{self.seed}/{name}'.encode()).digest()
+            with sample_rng(*np.frombuffer(digest, dtype='<u4').tolist()):
+                inds = np.stack([  # [V, T], each drawn as in training
+                    super(SparseSampleViews, self).transform(
+                        dict(results))['frame_inds']
+                    for _ in range(self.num_views)])
         else:
             fine = self.num_frames * self.num_views
             inds = (2 * np.arange(fine) + 1) * total // (2 * fine)
@@ -134,18 +141,6 @@ class SparseSampleViews(SampleFrames):
             frame_interval=None,
             num_clips=self.num_views)
         return results
-
-    def _draw(self, results: dict) -> np.ndarray:
-        """Sample each view as in training, [V, T]."""
-        # The name is hashed because hash() differs from run to run.
-        name = osp.basename(results['filename'])
-        digest = hashlib.sha256(f'{self.seed}/{name}'.encode()).digest()
-        with sample_rng(*np.frombuffer(digest, dtype='<u4').tolist()):
-            return np.stack([
-                super(SparseSampleViews, self).transform(
-                    dict(results))['frame_inds']
-                for _ in range(self.num_views)
-            ])
 
     def __repr__(self) -> str:
         return (f'{self.__class__.__name__}(num_frames={self.num_frames}, '
@@ -247,9 +242,6 @@ class RepeatFrames(BaseTransform):
             results['crop_bbox'] = results['crop_bbox'][order]
         return results
 
-    def __repr__(self) -> str:
-        return f'{self.__class__.__name__}()'
-
 
 @TRANSFORMS.register_module()
 class FrameColorJitter(BaseTransform):
@@ -296,9 +288,6 @@ class FrameColorJitter(BaseTransform):
             if values[i] is not None:
                 frame = _ADJUST[i](frame, values[i])
         return frame
-
-    def __repr__(self) -> str:
-        return f'{self.__class__.__name__}({self.jitter})'
 
 
 # torchvision cuts fractions off where OpenCV rounds.
@@ -387,7 +376,3 @@ class OpenCLIPTokenize(BaseTransform):
         tokens = self.tokenizer([text], context_length=self.context_length)
         results['text'] = tokens[0]  # [1, L] -> [L]
         return results
-
-    def __repr__(self) -> str:
-        return (f'{self.__class__.__name__}('
-                f'context_length={self.context_length})')

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from ..errors import UnreadableVideo, UserError
 from .class_list import read_class_list
+from .reader_steps import reads_local_files, run_pipeline
 from .transforms import sample_rng
 from .video_list import (check_ann_file, check_protocol, check_video_root,
                          find_missing, read_video_list)
-from .video_reader import reads_local_files, run_pipeline
 
 _SHOWN = 5  # file names in a message
 
@@ -33,7 +33,7 @@ class CheckedVideoDataset(VideoDataset):
     - in test: an error, or counted as wrong (``on_bad_video``).
 
     Only what goes wrong in steps that read the video
-    (:data:`~.video_reader.READERS`) makes it bad; any other error of the
+    (:data:`~.reader_steps.READERS`) makes it bad; any other error of the
     pipeline is raised as it is.
 
     Args:
@@ -201,13 +201,8 @@ class CheckedVideoDataset(VideoDataset):
     def prepare_data(self, idx: int) -> Any:
         """Run the pipeline on one video.
 
-        Returns:
-            Any: The packed sample. In training None, which makes MMEngine
-            draw another one, if the video is bad.
-
-        Raises:
-            UserError: If the video is bad in test mode, or makes too many
-                bad ones in training.
+        In training None, which makes MMEngine draw another one, if the video
+        is bad; UserError at too many of them, and in test mode.
         """
         if self.test_mode:
             return self._prepare_test(idx)

@@ -5,7 +5,7 @@ import os.path as osp
 import re
 from collections import defaultdict
 from pathlib import Path
-from typing import Dict, List, NoReturn, Optional, Sequence, Set, Tuple
+from typing import Dict, List, NoReturn, Optional, Sequence, Tuple
 
 from mmengine.fileio import list_from_file
 
@@ -120,7 +120,14 @@ def find_missing(paths: Sequence[str]) -> List[int]:
             by_folder[osp.dirname(path)].append(index)
     missing = []
     for folder, indices in by_folder.items():
-        names = _files_in(folder or '.')
+        try:
+            with os.scandir(folder or '.') as entries:
+                # Only a link costs a call of its own; it may lead nowhere.
+                names = {entry.name for entry in entries
+                         if (osp.isfile(entry.path) if entry.is_symlink()
+                             else entry.is_file())}
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            names = set()  # ValueError: a NUL in the path
         for index in indices:
             name = osp.basename(paths[index])
             # A reader takes a path without extension for one with '.mp4'.
@@ -128,17 +135,6 @@ def find_missing(paths: Sequence[str]) -> List[int]:
                                       or f'{name}.mp4' not in names):
                 missing.append(index)
     return sorted(missing)
-
-
-def _files_in(folder: str) -> Set[str]:
-    try:
-        with os.scandir(folder) as entries:
-            # Only a link costs a call of its own; it may lead nowhere.
-            return {entry.name for entry in entries
-                    if (osp.isfile(entry.path) if entry.is_symlink()
-                        else entry.is_file())}
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return set()  # ValueError: a NUL in the path
 
 
 # Names of files, as vifi-clip splits gives them
@@ -192,17 +188,10 @@ def check_protocol(ann_file: str, class_names: Sequence[str],
 
     Labels of ``base_val.txt`` count within the base half, so with all classes
     they would be in range and mean something else. Goes by the names that
-    vifi-clip splits gives; other lists pass.
-
-    Args:
-        ann_file (str): List of videos.
-        class_names (Sequence[str]): Classes that it is read with.
-        class_file (str): Where these come from, for the message.
-
-    Raises:
-        ValueError: The class list beside ``ann_file`` that its labels count
-            in has another number of classes, or they are those of another
-            class list beside it.
+    vifi-clip splits gives; other lists pass. ValueError if the class list
+    beside ``ann_file`` that its labels count in has another number of
+    classes than the ones it is read with (``class_names``, which come from
+    ``class_file``), or these are those of another class list beside it.
     """
     path = Path(ann_file)
     own = class_file_of(path) if role_of(path) else None
@@ -219,6 +208,5 @@ def check_protocol(ann_file: str, class_names: Sequence[str],
             read_class_list(file) == list(class_names) for file in others):
         raise ValueError(
             f'{ann_file} numbers the {len(numbered)} classes of {own.name} '
-            f'beside it, but is read with the {len(class_names)} of '
-            f'{class_file}; it is a list of another protocol: give that class '
-            'list, or the list that belongs to yours')
+            f'beside it, not the {len(class_names)} of {class_file}: give '
+            'that class list, or the list that belongs to yours')

@@ -7,7 +7,6 @@ pictures, and names that are not UTF-8 (decord's FFmpeg is of 2019).
     OpenedVideo       what it opens: numbered frames
     open_container    PyAV's container, with duration, frame_at and
                       frames_with_times for frames by their times
-    run_pipeline      a pipeline whose errors tell a bad video from a bad step
 """
 import io
 import os
@@ -15,14 +14,10 @@ import os.path as osp
 import stat
 from fractions import Fraction
 from types import SimpleNamespace
-from typing import (Any, BinaryIO, Callable, Iterator, Optional, Sequence,
-                    Tuple, Union)
+from typing import (Any, BinaryIO, Iterator, Optional, Sequence, Tuple,
+                    Union)
 
 import numpy as np
-from mmaction.datasets.transforms import (DecordDecode, DecordInit,
-                                          ImageDecode, OpenCVDecode,
-                                          OpenCVInit, PIMSDecode, PIMSInit,
-                                          PyAVDecode, PyAVInit)
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 from mmengine.fileio import FileClient
@@ -90,20 +85,11 @@ class VideoReader(BaseTransform):
             avg_fps=video.get_avg_fps(), frame_times=video.frame_times)
         return results
 
-    def __repr__(self) -> str:
-        return (f'{self.__class__.__name__}(num_threads={self.num_threads}, '
-                f'io_backend={self.io_backend!r})')
-
 
 class OpenedVideo:
     """The frames of a video, by their numbers.
 
-    Args:
-        source (str | bytes): File on the local disk, or its content.
-        num_threads (int): Of decord. Defaults to 1.
-
-    Raises:
-        UnreadableVideo: Neither decord nor PyAV can read it.
+    UnreadableVideo where neither decord nor PyAV can read it.
     """
 
     def __init__(self, source: Source, num_threads: int = 1) -> None:
@@ -192,20 +178,18 @@ class PyAVReader:
     def get_batch(self, indices: Sequence[int]) -> SimpleNamespace:
         """Return frames as decord does."""
         order = np.asarray(indices).reshape(-1).tolist()
-        frames = {index: self._frame(index) for index in sorted(set(order))}
+        frames = {}
+        for index in sorted(set(order)):
+            if index < self._next:
+                self._frames, self._next = self._decode(), 0
+            while self._next <= index:
+                frame = next(self._frames, None)
+                if frame is None:
+                    raise _unreadable(self._source, f'it has no frame {index}')
+                self._next += 1
+            frames[index] = upright(frame)
         return SimpleNamespace(
             asnumpy=lambda: np.stack([frames[index] for index in order]))
-
-    def _frame(self, index: int) -> np.ndarray:
-        if index < self._next:
-            self._frames, self._next = self._decode(), 0
-        frame = None
-        while self._next <= index:
-            frame = next(self._frames, None)
-            if frame is None:
-                raise _unreadable(self._source, f'it has no frame {index}')
-            self._next += 1
-        return upright(frame)
 
     def _decode(self) -> Iterator[Any]:
         with open_container(self._source) as container:
@@ -218,12 +202,8 @@ class PyAVReader:
 def open_container(source: Source, quick: bool = False) -> Any:
     """Open a file as PyAV's container, to be closed after.
 
-    Args:
-        source (str | bytes): File on the local disk, or its content.
-        quick (bool): Look at its head alone. Defaults to False.
-
-    Raises:
-        UnreadableVideo: It cannot be read, or has no pictures.
+    UnreadableVideo where it cannot be read, or has no pictures. ``quick``
+    looks at its head alone.
     """
     import av
     options = dict(format_whitelist=CONTAINERS)
@@ -251,8 +231,7 @@ def frame_rate(container: Any) -> Fraction:
 def duration(container: Any) -> float:
     """Return the length of a container's video in seconds, 0 if unknown.
 
-    Reads the whole file where its head does not say, as in what a browser's
-    camera records.
+    Reads the whole file where its head does not say: browsers' cameras.
     """
     stream = container.streams.video[0]
     if stream.duration:
@@ -286,13 +265,9 @@ def frames_with_times(source: Source) -> Tuple[
         Iterator[Tuple[np.ndarray, Fraction]], Fraction]:
     """Decode a whole video, one frame at a time.
 
-    Returns:
-        tuple: Iterator over the frames (uint8 RGB [H, W, 3]) and the seconds
-        at which each is shown, ascending from 0; and the mean frame rate.
-
-    Raises:
-        UnreadableVideo: It cannot be opened; from the iterator: it cannot be
-            decoded to its end.
+    Returns an iterator over the frames (uint8 RGB [H, W, 3]) and the seconds
+    at which each is shown, ascending from 0; and the mean frame rate. The
+    iterator raises UnreadableVideo where the file ends early.
     """
     container = open_container(source)
     rate = frame_rate(container)
@@ -334,13 +309,11 @@ def upright(frame: Any) -> np.ndarray:
 
 
 def check_file(source: Source) -> None:
-    """Refuse what is no regular file, is empty, or is an AVI cut short.
+    """Raise UnreadableVideo at what is no regular file, is empty, or is an
+    AVI cut short.
 
     decord 0.6 does not fail on an AVI file whose pictures run past the end
     of the file, it crashes the process, and HMDB-51 and UCF-101 come as AVI.
-
-    Raises:
-        UnreadableVideo: With the reason.
     """
     try:
         # a pipe would be waited for
@@ -363,9 +336,8 @@ def check_file(source: Source) -> None:
 
 def _end_of_pictures(file: BinaryIO) -> int:
     """Where the lists of an AVI file end; 0 for any other kind."""
-    end = 0
-    riff, form = file.read(4), file.read(8)[4:]
-    if riff != b'RIFF' or form != b'AVI ':
+    end, head = 0, file.read(12)
+    if (head[:4], head[8:]) != (b'RIFF', b'AVI '):
         return end
     # Chunks: four-letter name, byte count, content padded to even length.
     while len(header := file.read(12)) == 12:
@@ -399,76 +371,3 @@ def _unreadable(source: Source,
               or type(error).__name__)
     return UnreadableVideo(
         source if isinstance(source, str) else 'the video', reason)
-
-
-# Steps that read the video, ours and MMAction2's
-
-_MMACTION_OPENERS = (DecordInit, PyAVInit, PIMSInit, OpenCVInit)
-OPENERS = (VideoReader, *_MMACTION_OPENERS)
-READERS = (*OPENERS, DecordDecode, PyAVDecode, PIMSDecode, OpenCVDecode,
-           ImageDecode)
-# What goes wrong in READERS is the video's fault, except for these: a decoder
-# that is not installed, a key that an earlier transform should have set, a
-# wrong argument, a machine out of memory.
-_NOT_THE_VIDEO = (ImportError, KeyError, TypeError, AttributeError,
-                  MemoryError)
-
-
-def reads_local_files(transforms: Sequence[Callable]) -> bool:
-    """Return whether every step that opens the video reads the local disk."""
-    return all(getattr(step, 'io_backend', 'disk') in ('disk', 'local')
-               for step in transforms if isinstance(step, OPENERS))
-
-
-def run_pipeline(transforms: Sequence[Callable],
-                 results: dict,
-                 source: Optional[str] = None) -> Optional[dict]:
-    """Apply transforms in sequence.
-
-    Args:
-        transforms (Sequence[Callable]): Transforms of the pipeline.
-        results (dict): Sample information with ``filename``.
-        source (str, optional): Read the pixels of this video instead of
-            ``filename``'s; all else stays the sample's own.
-
-    Returns:
-        dict, optional: None as soon as a step that does not read the video
-        returns None.
-
-    Raises:
-        UnreadableVideo: The video cannot be opened or decoded, or has no
-            frames.
-    """
-    for step in transforms:
-        if isinstance(step, READERS):
-            own_name = results['filename']
-            results['filename'] = source or own_name
-            results = _read(step, results)
-            results['filename'] = own_name
-        else:
-            results = step(results)
-        if results is None:
-            return None
-    return results
-
-
-def _read(step: Callable, results: dict) -> dict:
-    name = results['filename']
-    try:
-        if isinstance(step, _MMACTION_OPENERS) and osp.isfile(name):
-            check_file(name)  # decord would crash on some
-        results = step(results)
-    except _NOT_THE_VIDEO:
-        raise
-    except UnreadableVideo as error:
-        raise UnreadableVideo(name, error.reason) from error
-    except Exception as error:
-        lines = str(error).strip().splitlines() or ['no message']
-        raise UnreadableVideo(
-            name, f'{type(error).__name__}: {lines[0]}') from error
-    if results is None:
-        raise UnreadableVideo(name, f'{type(step).__name__} returned nothing')
-    if results.get('total_frames') == 0:
-        raise UnreadableVideo(name, 'it has no frames, or its container does '
-                              'not say how many')
-    return results

@@ -40,10 +40,9 @@ class CheckedVideoTextDataset(CheckedVideoDataset, VideoTextDataset):
     def __init__(self, ann_file: str, pipeline: List, **kwargs) -> None:
         if kwargs.get('on_bad_video', 'error') != 'error':
             raise ValueError(
-                'Retrieval has no on_bad_video='
-                f'{kwargs["on_bad_video"]!r} (--bad-videos): every video is '
-                'an answer to every caption. Replace the unreadable videos '
-                'or delete them from the list.')
+                f'on_bad_video={kwargs["on_bad_video"]!r} (--bad-videos) is '
+                'not for retrieval, where every video is an answer to every '
+                'caption; replace bad videos or delete them from the list')
         super().__init__(ann_file, pipeline, **kwargs)
 
     def load_data_list(self) -> List[dict]:
@@ -51,8 +50,8 @@ class CheckedVideoTextDataset(CheckedVideoDataset, VideoTextDataset):
         check_ann_file(self.ann_file)
         if self._on_local_disk():
             check_video_root(self.data_prefix.get('video'))
-        captions = read_json(Path(self.ann_file))
-        check_captions(captions, self.ann_file, one_each=self.test_mode)
+        check_captions(read_json(Path(self.ann_file)), self.ann_file,
+                       one_each=self.test_mode)
         pairs = VideoTextDataset.load_data_list(self)
         for pair in pairs:
             pair['label'] = video_id(pair['filename'])
@@ -79,7 +78,5 @@ def check_captions(captions: Any, path: str, one_each: bool = False) -> None:
                              f'of captions should be: {form}')
         if one_each and len(texts) > 1:
             raise ValueError(
-                f'{path}: {video!r} has {len(texts)} captions. Recall is '
-                'computed for one caption per video (RetrievalMetric takes '
-                'the i-th video as the only answer to the i-th caption); '
-                'keep one of them in the test list.')
+                f'{path}: {video!r} has {len(texts)} captions, and recall is '
+                'of one caption per video; keep one in the test list')

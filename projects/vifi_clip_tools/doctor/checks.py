@@ -92,6 +92,8 @@ def _check_videos(lists: Sequence[VideoList], videos: Videos,
         if facts.status in UNUSABLE:
             yield Finding(facts.status, key, facts.detail, where)
             continue
+        if facts.status == 'not_decord':
+            yield Finding(facts.status, key, facts.detail, where)
         if facts.damage:
             yield Finding('damaged', key, facts.damage, where)
         if facts.frames < min_frames:

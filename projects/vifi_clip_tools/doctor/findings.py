@@ -41,9 +41,8 @@ CHECKS: Dict[str, Check] = {
         PROBLEM, 'Unreadable videos',
         'Neither decord nor PyAV can read them to the end. ' + _GET_ANEW),
     'not_decord': Check(
-        PROBLEM, 'Videos that decord alone cannot read',
-        'PyAV can: encode them anew (for example with ffmpeg -i IN -c:v '
-        'libx264 OUT.mp4), or train with PyAVInit and PyAVDecode.'),
+        WARNING, 'Videos that decord alone cannot read',
+        'PyAV can, so training and testing read them, though more slowly.'),
     'crashed': Check(
         PROBLEM, 'Videos that crash the decoder',
         'They would end a training run. ' + _GET_ANEW),
@@ -116,5 +115,5 @@ CHECKS: Dict[str, Check] = {
     'not_checked': Check(INFO, 'Not checked', ''),
 }
 # States in which training cannot use a video.
-UNUSABLE = ('missing', 'empty', 'cut_short', 'unreadable', 'not_decord',
-            'crashed', 'timed_out')
+UNUSABLE = ('missing', 'empty', 'cut_short', 'unreadable', 'crashed',
+            'timed_out')

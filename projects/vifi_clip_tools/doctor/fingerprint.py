@@ -21,11 +21,8 @@ _BATCH = 4096
 
 
 def fingerprint(frames: Sequence[np.ndarray]) -> Optional[bytes]:
-    """Reduce three uint8 RGB pictures [H, W, 3] to grey ones of 16 x 16.
-
-    Returns:
-        bytes, optional: None if one is too plain, such as a black one.
-    """
+    """Reduce three uint8 RGB pictures [H, W, 3] to grey ones of 16 x 16;
+    None if one is too plain, such as a black one."""
     small = [
         cv2.resize(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), (_SIDE, _SIDE),
                    interpolation=cv2.INTER_AREA) for frame in frames
@@ -37,15 +34,8 @@ def fingerprint(frames: Sequence[np.ndarray]) -> Optional[bytes]:
 
 def find_look_alikes(prints: Sequence[bytes],
                      seconds: Sequence[float]) -> List[List[int]]:
-    """Group the videos that show the same pictures.
-
-    Args:
-        prints (Sequence[bytes]): N fingerprints.
-        seconds (Sequence[float]): N durations.
-
-    Returns:
-        list[list[int]]: Groups of at least two indices, ascending.
-    """
+    """Group the videos that show the same pictures, by their fingerprints
+    and durations; groups are of at least two indices, ascending."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
     from scipy.spatial import cKDTree

@@ -104,14 +104,8 @@ def find_lists(folder: Path) -> Tuple[List[Path], List[str]]:
 
 def load_lists(roles: Dict[Path, Optional[str]],
                class_file: Optional[Path] = None) -> List[VideoList]:
-    """Read lists, ascending by name.
-
-    Args:
-        roles (dict[Path, str | None]): Files, each with its role, or None to
-            take it from the name.
-        class_file (Path, optional): Class list of all of them. Defaults to
-            None: the one that lies beside each.
-    """
+    """Read lists, ascending by name, each with its role (None: as its name
+    says) and ``class_file``, or by default the one that lies beside it."""
     if class_file is not None:
         read_class_list(class_file)  # also where no list has labels
         parts = {_part_of(prefix_of(path.stem), None): path.name

@@ -26,12 +26,7 @@ Work = Callable[[VideoJob], Facts]
 
 
 def check(options: Options, work: Work = check_video) -> int:
-    """Check, write, and say what was found; 1 if there are problems.
-
-    Args:
-        options (Options): The command line.
-        work (Callable): What looks at a video. Defaults to ``check_video``.
-    """
+    """Check, write, and say what was found; 1 if there are problems."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return _check(options, work)
@@ -94,11 +89,7 @@ def _chosen(options: Options) -> Tuple[Dict[Path, Optional[str]],
 
 
 def video_paths(lists: Sequence[VideoList], root: str) -> Dict[str, str]:
-    """Return the file of each video that a list names, ascending by key.
-
-    Raises:
-        UserError: If the folder is absent, or none of the files is there.
-    """
+    """Return the file of each video that a list names, ascending by key."""
     if not osp.isdir(root):
         raise UserError(f'no folder of videos {root!r}; set --videos to the '
                         'folder that the paths in the lists start from')
@@ -118,15 +109,7 @@ def video_paths(lists: Sequence[VideoList], root: str) -> Dict[str, str]:
 
 def look_at_videos(paths: Dict[str, str], full: bool, workers: int,
                    timeout: float, work: Work = check_video) -> Videos:
-    """Look at each video in processes, with a progress bar.
-
-    Args:
-        paths (dict[str, str]): File of each video, by its key.
-        full (bool): Decode all frames.
-        workers (int): Number of processes.
-        timeout (float): Seconds that one video may take.
-        work (Callable): What looks at a video. Defaults to ``check_video``.
-    """
+    """Look at each video (file by key) in processes, with a progress bar."""
 
     def look(keys: List[str], title: str, **options: Any) -> Dict[str, Any]:
         results: Dict[str, Any] = dict.fromkeys(keys)

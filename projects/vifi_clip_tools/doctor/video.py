@@ -17,7 +17,8 @@ import numpy as np
 
 from projects.vifi_clip.datasets.video_reader import (check_file, is_whole,
                                                       open_container,
-                                                      open_with_decord)
+                                                      open_with_decord,
+                                                      upright)
 from projects.vifi_clip.errors import UnreadableVideo
 
 from .fingerprint import fingerprint
@@ -102,8 +103,7 @@ def check_video(job: VideoJob) -> Facts:
     except Exception as error:
         why = f'decord: {_first_line(error)}'
     facts = _with_pyav(data)
-    return replace(facts, prints=None, detail=f'{why}; {facts.detail}',
-                   **known)
+    return replace(facts, detail=f'{why}; {facts.detail}', **known)
 
 
 def after_loss(lost: Lost, other: Any) -> Facts:
@@ -172,7 +172,7 @@ def _with_pyav(data: bytes) -> Facts:
         places = _places(promised or 1)
         for total, frame in enumerate(frames, 1):
             if total - 1 in places:
-                pictures[total - 1] = frame.to_ndarray(format='rgb24')
+                pictures[total - 1] = upright(frame)
         if not total:
             raise ValueError('it has no frames')
     except Exception as error:
@@ -219,16 +219,9 @@ def supervise(work: Callable[[Any], Any], jobs: Sequence[Any], workers: int,
     ``multiprocessing.Pool`` waits for ever for a process that crashed, and
     ``ProcessPoolExecutor`` gives up all jobs with it; decoders do crash.
 
-    Args:
-        work (Callable): Turns a job into a result; runs in a process.
-        jobs (Sequence): What to work on, at least one.
-        workers (int): Number of processes.
-        timeout (float): Seconds that a job may take.
-
-    Yields:
-        tuple[int, Any]: Index of a job and its result, in the order in which
-        they end; :class:`Lost` also for what ``work`` raises, so that one
-        video cannot end the check of a hundred thousand.
+    Yields the index of each job and its result, in the order in which they
+    end; :class:`Lost` also for what ``work`` raises, so that one video cannot
+    end the check of a hundred thousand.
     """
     from pebble import ProcessExpired, ProcessPool
 
