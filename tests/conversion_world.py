@@ -1,6 +1,7 @@
 """What the tests of conversion share: models, files, results."""
 import copy
 import json
+import os
 from pathlib import Path
 
 import open_clip
@@ -9,6 +10,7 @@ from commands import vifi
 from mmaction.registry import MODELS
 from release_file import NAMES, ReleaseModel
 from tiny import model_cfg
+from transformers import CLIPConfig, CLIPModel
 
 from projects.vifi_clip.checkpoints.files import load_checkpoint
 
@@ -18,11 +20,34 @@ PROMPTS = dict(plain={}, deep=dict(length=4, vision_depth=3, text_depth=2),
 TOLERANCE = dict(atol=1e-5, rtol=0)
 
 
+class Intruder:
+    """Unpickling it makes a folder."""
+
+    def __init__(self, folder) -> None:
+        self.folder = str(folder)
+
+    def __reduce__(self):
+        return os.mkdir, (self.folder, )
+
+
 def randomise(model):
     torch.manual_seed(1)
     for param in model.parameters():
         torch.nn.init.normal_(param, std=0.3)
     return model.eval()
+
+
+def transformers_clip(act='quick_gelu', heads=1) -> CLIPModel:
+    """A CLIPModel of the size of ``release_file.ARCH``."""
+    shared = dict(num_hidden_layers=3, hidden_act=act, attention_dropout=0.)
+    return randomise(CLIPModel(CLIPConfig(
+        projection_dim=32,
+        vision_config=dict(shared, hidden_size=128, intermediate_size=512,
+                           image_size=32, patch_size=8,
+                           num_attention_heads=2 * heads),
+        text_config=dict(shared, hidden_size=64, intermediate_size=256,
+                         max_position_embeddings=24, vocab_size=49408,
+                         num_attention_heads=heads, eos_token_id=49407))))
 
 
 def convert(src, dst, source, target, *args) -> dict:

@@ -58,14 +58,18 @@ class ToyData(torch.utils.data.Dataset):
 
 
 def toy_runner(work_dir, dataset=None, epochs=2, val=False, batch_size=2,
-               optim_wrapper=None, **kwargs) -> Runner:
-    """A runner with the hooks of configs/_base_/runtime.py."""
+               optim_wrapper=None, loader=(), **kwargs) -> Runner:
+    """A runner with the hooks of configs/_base_/runtime.py.
+
+    ``loader`` changes both data loaders; with ``test_evaluator`` the runner
+    can test.
+    """
     runtime = Config.fromfile(RUNTIME)
-    loader = dict(
+    loader = dict(dict(
         batch_size=batch_size,
         sampler=dict(type='DefaultSampler', shuffle=False),
         collate_fn=dict(type='default_collate'),
-        dataset=dataset or ToyData())
+        dataset=dataset or ToyData()), **dict(loader))
     hooks = runtime.default_hooks
     hooks.checkpoint.save_best = 'score' if val else None
     hooks.checkpoint.rule = 'greater'
@@ -88,5 +92,7 @@ def toy_runner(work_dir, dataset=None, epochs=2, val=False, batch_size=2,
             val_dataloader=dict(loader),
             val_cfg=dict(),
             val_evaluator=dict(type='ToyMetric'))
+    if 'test_evaluator' in kwargs:
+        settings.update(test_dataloader=dict(loader), test_cfg=dict())
     settings.update(kwargs)
     return Runner(**settings)

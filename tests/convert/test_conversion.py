@@ -8,10 +8,10 @@ import open_clip
 import pytest
 import torch
 from conversion_world import (PROMPTS, TOLERANCE, clip_logits, convert, logits,
-                              ours, randomise, release_model, save_openai)
+                              ours, randomise, release_model, save_openai,
+                              transformers_clip)
 from open_clip.model import CLIP, CustomTextCLIP
 from release_file import ARCH, NAMES, write_release_file
-from transformers import CLIPConfig, CLIPModel
 
 
 @pytest.mark.parametrize('kind, legacy', [
@@ -67,17 +67,23 @@ def test_release_there_and_back(clip, clip_file, tmp_path, video, kind,
         torch.testing.assert_close(reloaded(video), expected, **TOLERANCE)
 
 
-def test_release_to_open_clip(clip, clip_file, files, add_model, tmp_path,
-                              video):
+def test_release_to_open_clip(clip, files, add_model, tmp_path, video,
+                              refused):
     add_model(files / 'arch.json')
-    model = release_model(clip, 'plain')
-    src, dst = tmp_path / 'src.pth', tmp_path / 'dst.safetensors'
-    write_release_file(model, src)
-    convert(src, dst, 'release', 'open_clip', '--clip', clip_file)
+    args = 'release', 'open_clip', '--clip', files / 'clip.pt'
+    dst = tmp_path / 'dst.safetensors'
+    convert(files / 'plain.pth', dst, *args)
     theirs = open_clip.create_model('arch', pretrained=str(dst))
     with torch.no_grad():
         torch.testing.assert_close(
-            clip_logits(theirs.eval(), video), model(video), **TOLERANCE)
+            clip_logits(theirs.eval(), video),
+            release_model(clip, 'plain')(video), **TOLERANCE)
+    refused(files / 'deep.pth', *args, names='--drop-prompts')
+    dst = tmp_path / 'without.pt'
+    report = convert(files / 'deep.pth', dst, *args, '--drop-prompts')
+    assert {'image_encoder.VPT', 'prompt_learner.ctx'} <= set(
+        report['dropped'])
+    open_clip.create_model('arch', pretrained=str(dst))
 
 
 @pytest.mark.parametrize('custom_text', [False, True])
@@ -130,16 +136,7 @@ def test_openai(clip, tmp_path, video, archive):
 @pytest.mark.parametrize('act, heads', [('quick_gelu', 1), ('gelu', 4)])
 @pytest.mark.parametrize('safe', [True, False])
 def test_transformers(tmp_path, files, refused, video, act, heads, safe):
-    shared = dict(num_hidden_layers=3, hidden_act=act, attention_dropout=0.)
-    config = CLIPConfig(
-        projection_dim=32,
-        vision_config=dict(shared, hidden_size=128, intermediate_size=512,
-                           image_size=32, patch_size=8,
-                           num_attention_heads=2 * heads),
-        text_config=dict(shared, hidden_size=64, intermediate_size=256,
-                         max_position_embeddings=24, vocab_size=49408,
-                         num_attention_heads=heads, eos_token_id=49407))
-    source = randomise(CLIPModel(config))
+    source = transformers_clip(act, heads)
     folder, dst = tmp_path / 'hf', tmp_path / 'dst.pth'
     source.save_pretrained(folder)
     src = folder

@@ -2,12 +2,12 @@
 import json
 import os
 
-import open_clip
 import pytest
 import torch
 from commands import refused as refused_command
 from commands import vifi
-from conversion_world import TOLERANCE, convert, logits, ours, release_model
+from conversion_world import (TOLERANCE, Intruder, convert, logits, ours,
+                              release_model)
 from mmaction.registry import MODELS
 from open_clip.model import CLIP
 from release_file import ARCH, NAMES, write_release_file
@@ -24,23 +24,13 @@ from projects.vifi_clip_tools.convert.arch import expected_weights, infer_arch
 _KEY = 'visual.transformer.resblocks.1.mlp.c_fc.weight'
 
 
-class _Intruder:
-    """Unpickling it makes a folder."""
-
-    def __init__(self, folder) -> None:
-        self.folder = str(folder)
-
-    def __reduce__(self):
-        return os.mkdir, (self.folder, )
-
-
-class _Evaluator(_Intruder):
+class Evaluator(Intruder):
 
     def __reduce__(self):
         return eval, (f'__import__("os").mkdir({self.folder!r})', )
 
 
-@pytest.mark.parametrize('kind', [_Intruder, _Evaluator])
+@pytest.mark.parametrize('kind', [Intruder, Evaluator])
 @pytest.mark.parametrize('legacy', [False, True])
 def test_nothing_in_a_released_file_runs(clip, clip_file, tmp_path, video,
                                          legacy, kind):
@@ -62,7 +52,7 @@ def test_nothing_in_a_released_file_runs(clip, clip_file, tmp_path, video,
             logits(ours(dst)[0], video), model(video), **TOLERANCE)
 
 
-def _paths(files, folder):
+def _cases(files, folder):
     """Command lines: SRC, DST, options, and what the refusal names."""
     release, clip = files / 'plain.pth', files / 'clip.pt'
     link, arch = folder / 'link.pth', folder / 'arch.json'
@@ -74,55 +64,49 @@ def _paths(files, folder):
     cut.write_bytes(release.read_bytes()[:5000])
     with_arch = ['--force', '--arch', arch]
     o = folder / 'o.pth'
-    return {
-        'absent': (files / 'nowhere.pth', o, [], 'nowhere.pth'),
-        'itself': (release, release, ['--force'], 'DST'),
-        'clip': (release, clip, ['--force'], 'DST'),
-        'folder': (release, folder, ['--force'], 'DST'),
-        'unwritable': (release, '/proc/o.pth', [], 'DST'),
-        'empty': (release, '', [], 'DST'),
-        'exists': (release, folder / 'there.pth', [], '--force'),
-        'report exists': (release, o, ['--report', folder / 'there.pth'],
-                          '--report'),
-        'damaged': (cut, o, [], 'cut.pth'),
-        'kind': (release, o, ['--source=vifi'], '--source release'),
-        'arch': (release, o, ['--arch=ViT-B-61'], 'ViT-B-61'),
-        'ending': (release, folder / 'o.safetensors', [], 'o.safetensors'),
-        'drop': (release, o, ['--drop-prompts'], '--drop-prompts'),
-        'report': (release, o, ['--report', o], '--report'),
-        'report link': (release, link, [
-            '--report', folder / 'other.pth', '--force'], '--report'),
-        'arch over': (release, arch, with_arch, 'DST'),
-        'arch link': (release, folder / 'to_arch.pth', with_arch, 'DST'),
-        'arch report': (release, o, [*with_arch, '--report', arch],
-                        '--report'),
-    }
+    return [
+        (files / 'nowhere.pth', o, [], 'nowhere.pth'),
+        (release, release, ['--force'], 'DST'),
+        (release, clip, ['--force'], 'DST'),
+        (release, folder, ['--force'], 'DST'),
+        (release, '/proc/o.pth', [], 'DST'),
+        (release, '', [], 'DST'),
+        (release, folder / 'there.pth', [], '--force'),
+        (release, o, ['--report', folder / 'there.pth'], '--report'),
+        (cut, o, [], 'cut.pth'),
+        (release, o, ['--source=vifi'], '--source release'),
+        (release, o, ['--arch=ViT-B-61'], 'ViT-B-61'),
+        (release, folder / 'o.safetensors', [], 'o.safetensors'),
+        (release, o, ['--drop-prompts'], '--drop-prompts'),
+        (release, o, ['--report', o], '--report'),
+        (release, link, ['--report', folder / 'other.pth', '--force'],
+         '--report'),
+        (release, arch, with_arch, 'DST'),
+        (release, folder / 'to_arch.pth', with_arch, 'DST'),
+        (release, o, [*with_arch, '--report', arch], '--report')]
 
 
-@pytest.mark.parametrize('case', [
-    'absent', 'itself', 'clip', 'folder', 'unwritable', 'empty', 'exists',
-    'report exists', 'damaged', 'kind', 'arch', 'ending', 'drop', 'report',
-    'report link', 'arch over', 'arch link', 'arch report'])
-def test_refusals_write_nothing(files, tmp_path, capsys, case):
-    src, dst, more, names = _paths(files, tmp_path)[case]
-    before = {p: p.lstat().st_mtime_ns for f in (files, tmp_path)
-              for p in f.iterdir()}
-    refused_command(capsys, 'convert', src, dst, '--source=release',
-                    '--target=vifi', '--clip', files / 'clip.pt', *more,
-                    names=names)
-    assert before == {p: p.lstat().st_mtime_ns for f in (files, tmp_path)
-                      for p in f.iterdir()}
+def test_refusals_write_nothing(files, tmp_path, capsys):
+    cases = _cases(files, tmp_path)
+
+    def state():
+        return {p: p.lstat().st_mtime_ns for folder in (files, tmp_path)
+                for p in folder.iterdir()}
+
+    before = state()
+    for src, dst, more, names in cases:
+        refused_command(capsys, 'convert', src, dst, '--source=release',
+                        '--target=vifi', '--clip', files / 'clip.pt', *more,
+                        names=names)
+        assert state() == before, more
 
 
-def test_output_and_force(files, tmp_path, capsys):
+def test_output_and_force(files, tmp_path):
     out, report = tmp_path / 'new' / 'out.pth', tmp_path / 'r.json'
     args = ('convert', files / 'deep.pth', out, '--source=release',
             '--target=vifi', '--clip', files / 'clip.pt', '--report', report)
     for more in [], ['--force']:
         assert vifi(*args, *more) == 0
-        said = capsys.readouterr().out
-        for part in 'dropped: 2', 'missing: 1', '"{}."', str(out), str(report):
-            assert part in said
         keys = torch.load(out, weights_only=True)['state_dict']
         account = json.loads(report.read_text())
         assert account['arch'] == ARCH
@@ -141,18 +125,6 @@ def test_a_released_file_needs_its_own_base(files, clip, tmp_path, refused):
     for name in 'other.pt', 'none.pt':
         refused(files / 'plain.pth', 'release', 'vifi', '--clip',
                 tmp_path / name, names=['--clip', name])
-
-
-def test_prompts_and_open_clip(files, add_model, tmp_path, refused):
-    args = files / 'deep.pth', 'release', 'open_clip', '--clip', \
-        files / 'clip.pt'
-    refused(*args, names='--drop-prompts')
-    dst = tmp_path / 'b.pt'
-    report = convert(args[0], dst, *args[1:], '--drop-prompts')
-    assert {'image_encoder.VPT', 'prompt_learner.ctx'} <= set(
-        report['dropped'])
-    add_model(files / 'arch.json')
-    open_clip.create_model('arch', pretrained=str(dst))
 
 
 def test_wrong_architectures(files, tmp_path, refused):
@@ -247,8 +219,6 @@ def test_weights_that_are_no_numbers(clip, tmp_path, refused, key, change):
     src = tmp_path / 'a.pt'
     torch.save(state, src)
     refused(src, 'openai', names=[src, key])
-    with pytest.raises(ValueError, match=key):
-        read_clip_state_dict(str(src))
 
 
 def test_prompts_that_are_no_numbers(files, tmp_path, refused):
@@ -260,19 +230,17 @@ def test_prompts_that_are_no_numbers(files, tmp_path, refused):
 
 
 def test_values_that_are_not_used_may_be_anything(clip, tmp_path):
-    """OpenAI's archives hold an attention mask of infinities."""
+    """OpenAI's archives hold an attention mask of infinities; a ResNet's
+    counts of batches are integers."""
     state = dict(clip.state_dict(), input_resolution=torch.tensor(32),
                  attn_mask=torch.full((4, 4), float('-inf')))
     torch.save(dict(state_dict=state, meta='of another project'),
                tmp_path / 'a.pt')
     convert(tmp_path / 'a.pt', tmp_path / 'b.pth', 'openai', 'vifi')
-
-
-def test_counts_of_a_resnet_are_no_fault(tmp_path):
     model = CLIP(**dict(ARCH, vision_cfg=dict(
         image_size=32, layers=[1, 1, 1, 1], width=16)))
-    torch.save(model.state_dict(), tmp_path / 'a.pt')
-    state = read_clip_state_dict(str(tmp_path / 'a.pt'))
+    torch.save(model.state_dict(), tmp_path / 'resnet.pt')
+    state = read_clip_state_dict(str(tmp_path / 'resnet.pt'))
     assert state['visual.bn1.num_batches_tracked'] == 0
 
 

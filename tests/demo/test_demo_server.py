@@ -3,7 +3,6 @@ import os
 import re
 import signal
 import socket
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -41,9 +40,6 @@ def test_ports(environment, capsys):
     (['--port', 70000], '--port'),
     (['--host', 'nowhere.invalid'], '--host'),
     (['--host', '192.0.2.1'], '192.0.2.1'),
-    (['--timeout', 0], '--timeout'),
-    (['--max-upload-mb', 0], '--max-upload-mb'),
-    (['--max-seconds', 'nan'], '--max-seconds'),
     (['--labels', ','], '--labels'),
     (['--index', '/nowhere/index', '--port', 0], '/nowhere/index'),
     (['--config', 'small_wrld', '--port', 0], 'small_world')])
@@ -51,17 +47,12 @@ def test_wrong_input_is_refused(argv, names, environment, capsys):
     refused(capsys, 'demo', *argv, names=names)
 
 
-def test_gradio_is_not_installed(monkeypatch, environment, capsys):
-    monkeypatch.setitem(sys.modules, 'gradio', None)
-    refused(capsys, 'demo', '--port', 0, names='vifi_clip[demo]')
-
-
 @pytest.mark.parametrize('host, alone', [
     ('127.0.0.1', True), ('localhost', True), ('::1', True),
     ('0.0.0.0', False), ('192.168.1.5', False), ('example.org', False)])
 def test_a_warning_where_others_can_come_in(host, alone, capsys):
     server.warn_if_open(host, None)
-    assert ('no password' in capsys.readouterr().err) is not alone
+    assert bool(capsys.readouterr().err) is not alone
 
 
 def test_password_out_of_the_environment(monkeypatch):
@@ -107,37 +98,26 @@ def page(inferencer):
         assert not os.path.exists(folder)
 
 
-def files_in(folder):
-    return sorted(p.name for p in folder.rglob('*') if p.is_file())
-
-
 @needs_gradio
 def test_uploads_are_limited(page):
     url, folder = page
-    before = files_in(folder)
 
     def upload(size):
-        return requests.post(
+        status = requests.post(
             f'{url}/gradio_api/upload', timeout=30,
             files=dict(files=('a.mp4', b'x' * size))).status_code
+        return status, [p.name for p in folder.rglob('*.mp4')]
 
-    assert upload(600_000) == 413
-    assert files_in(folder) == before  # nothing of it is left
-    assert upload(400_000) == 200
-    assert files_in(folder) == sorted([*before, 'a.mp4'])
+    assert upload(600_000) == (413, [])  # nothing of it is left
+    assert upload(400_000) == (200, ['a.mp4'])
 
 
 @needs_gradio
-def test_the_page(page):
+def test_the_page_asks_no_other_site_and_gives_no_file_of_the_server(page):
     url, _ = page
     config = requests.get(f'{url}/config', timeout=30).json()
     assert config['analytics_enabled'] is False
     assert config['run_history'] is False
-    kinds = {'textbox', 'slider', 'number', 'dropdown', 'video'}
-    labels = [c['props'].get('label') for c in config['components']
-              if c['type'] in kinds]
-    assert len(labels) == 9 and all(labels)
-    # It asks no other site, and gives none of the server's files.
     style = requests.get(f'{url}/theme.css', timeout=30).text
     assert 'system-ui' in style and '@import' not in style
     assert not [name for name in re.findall(r'url\(([^)]*)\)', style)

@@ -63,12 +63,10 @@ def test_names_labels_order_and_record(small_inferencer, clips, tmp_path):
     assert made.labels.tolist() == [i % 2 for i in range(NUMBER)]
     assert made.class_names == ['even', 'odd']
     assert len(np.unique(made.embeddings.round(4), axis=0)) == NUMBER
-    record = made.record
-    assert (record['config'], record['checkpoint'], record['inference']) == (
-        'small_world', None, {})
-    assert (record['num_views'], record['num_frames']) == (
-        1, small_inferencer.num_frames)
-    assert len(record['weights']) == 64
+    assert len(made.record.pop('weights')) == 64
+    assert dict(config='small_world', checkpoint=None, inference={},
+                num_views=1, num_frames=small_inferencer.num_frames
+                ).items() <= made.record.items()
     assert not (tmp_path / 'e.npz.parts').exists()
     assert read_videos([str(clips)]).labels is None  # a folder
 
@@ -116,26 +114,32 @@ def test_other_settings_or_lists_are_not_mixed(small_inferencer, clips,
     assert none.seen == []
 
 
-def test_foreign_folder_is_left_alone(small_inferencer, videos, tmp_path):
-    mine = tmp_path / 'e.npz.parts' / 'mine.txt'
+def test_foreign_files_are_left_alone(small_inferencer, videos, tmp_path,
+                                      capsys):
+    out, mine = tmp_path / 'e.npz', tmp_path / 'e.npz.parts' / 'mine.txt'
     mine.parent.mkdir()
     mine.write_text('x')
     for overwrite in False, True:
         with pytest.raises(ValueError, match='mine.txt'):
-            embed_videos(small_inferencer, videos, str(tmp_path / 'e.npz'),
+            embed_videos(small_inferencer, videos, str(out),
                          overwrite=overwrite)
     assert mine.read_text() == 'x'
+    out.write_text('mine')
+    refused(capsys, 'embed', tmp_path, '--out', out, *MODEL, names='e.npz')
+    assert out.read_text() == 'mine'
 
 
 def test_bad_video_is_named_and_tried_again(clips, tmp_path, capsys):
     path, out = tmp_path / 'l.txt', tmp_path / 'e.npz'
     bad = tmp_path / 'bad.mp4'
+    bad.write_bytes(b'no video')
+    refused(capsys, 'embed', bad, '--out', out, *MODEL, names='bad.mp4')
+    assert [p.name for p in tmp_path.iterdir()] == ['bad.mp4']
     path.write_text(f'{clips}/0.mp4 0\n{bad} 1\n{clips}/1.mp4 1\n'
                     f'{clips}/0.mp4 1\n')  # one file twice
-    bad.write_bytes(b'no video')
     argv = ['embed', path, '--out', out, *MODEL]
     assert vifi(*argv) == 1
-    assert f'{bad} cannot be read: ' in capsys.readouterr().err
+    assert str(bad) in capsys.readouterr().err
     made = read_embeddings(str(out))
     assert made.labels.tolist() == [0, 1, 1]
     np.testing.assert_array_equal(made.embeddings[0], made.embeddings[2])
@@ -145,14 +149,6 @@ def test_bad_video_is_named_and_tried_again(clips, tmp_path, capsys):
     assert vifi(*argv) == 0
     made = read_embeddings(str(out))
     assert made.failed == [] and made.labels.tolist() == [0, 1, 1, 1]
-
-
-def test_no_readable_video(tmp_path, capsys):
-    bad = tmp_path / 'bad.mp4'
-    bad.write_bytes(b'no video')
-    refused(capsys, 'embed', bad, '--out', tmp_path / 'e.npz', *MODEL,
-            names='bad.mp4')
-    assert [p.name for p in tmp_path.iterdir()] == ['bad.mp4']
 
 
 @pytest.mark.slow
@@ -177,16 +173,9 @@ def test_processes_share_a_list(small_inferencer, clips, tmp_path):
     (['list.txt', '.'], 'list.txt'),
     (['none.txt'], 'none.txt'),
     (['.', '--num-views', 'x'], '--num-views'),
-    (['.', '--batch-size', '0'], '--batch-size'),
     (['.', '--out', 'e.csv'], '--out'),
-    (['.', '--out', '/proc/e.npz'], '--out'),
-    (['.', '--out', 'foreign.npz'], 'foreign.npz'),
-])
+    (['.', '--out', '/proc/e.npz'], '--out')])
 def test_bad_input(clips, tmp_path, monkeypatch, capsys, argv, names):
     monkeypatch.chdir(clips)
-    foreign = tmp_path / 'foreign.npz'
-    foreign.write_text('mine')
-    argv = [str(foreign) if word == 'foreign.npz' else word for word in argv]
     refused(capsys, 'embed', '--out', tmp_path / 'e.npz', *argv, '--config',
             'none_such', names=names)
-    assert foreign.read_text() == 'mine'

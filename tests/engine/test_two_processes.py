@@ -113,8 +113,9 @@ def ranks(tmp_path_factory):
 @pytest.mark.parametrize('case', CLASSES)
 @pytest.mark.parametrize('setting', [1, 2], ids=['None', 'True'])
 def test_shared_classes_equal_each_on_its_own(ranks, case, setting):
-    for classes, *_ in ranks:
-        plain, shared = classes[case][0], classes[case][setting]
+    runs = [(classes[case][0], classes[case][setting])
+            for classes, *_ in ranks]
+    for plain, shared in runs:
         for i in (0, 3):
             torch.testing.assert_close(shared[i], plain[0], atol=1e-5, rtol=0)
         for name, grad in shared[1].items():
@@ -122,13 +123,9 @@ def test_shared_classes_equal_each_on_its_own(ranks, case, setting):
             torch.testing.assert_close(
                 grad, plain[1][name], rtol=1e-5, atol=1e-5 * scale, msg=name)
         assert sum(bool(grad.any()) for grad in plain[1].values()) > 20
-
-
-@pytest.mark.parametrize('case', CLASSES)
-def test_the_work_is_shared(ranks, case):
-    counts = [classes[case][1][2] for classes, *_ in ranks]
-    alone = ranks[0][0][case][0][2]
-    assert sum(counts) == max(alone, 2)  # one class: the other a blank
+    # the work is shared; of one class, the other process has a blank
+    counts = [shared[2] for _, shared in runs]
+    assert sum(counts) == max(runs[0][0][2], 2)
     assert max(counts) - min(counts) <= len(
         CLASSES[case].get('templates', 'x'))
 

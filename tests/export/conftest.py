@@ -4,7 +4,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import pytest
-from export_world import PROMPTS, TEMPLATES, build
+from export_world import build
 from helpers import write_mp4
 
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
@@ -31,14 +31,15 @@ def _world(infer, folder, **kwargs) -> World:
 @pytest.fixture(scope='session')
 def onnx_files(tmp_path_factory):
     """Deep prompts in both towers, as ONNX with int8 copies."""
-    return _world(build(prompts=PROMPTS), tmp_path_factory.mktemp('onnx'),
-                  int8=True)
+    return _world(build(prompts=dict(length=3, depth=2)),
+                  tmp_path_factory.mktemp('onnx'), int8=True)
 
 
 @pytest.fixture(scope='session')
 def pt2_files(tmp_path_factory):
     """Decision fusion and two templates, as torch.export programs."""
-    return _world(build(fusion='decision', templates=TEMPLATES),
+    templates = ['a photo of a {}.', 'a video of {} by night.']
+    return _world(build(fusion='decision', templates=templates),
                   tmp_path_factory.mktemp('pt2'), form='torch-export')
 
 

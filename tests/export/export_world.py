@@ -13,7 +13,6 @@ from projects.vifi_clip_tools.export.formats import METADATA_FILE, open_file
 
 open_once = functools.cache(open_file)
 FRAMES = 3
-PIXELS = dict(mean=[120., 110., 100.], std=[60., 50., 55.])
 PIPELINE = [
     dict(type='VideoReader'),
     dict(type='SparseSampleViews', num_frames=FRAMES, num_views=1),
@@ -24,24 +23,19 @@ PIPELINE = [
     dict(type='FormatShape', input_format='NCHW'),
     dict(type='PackActionInputs')
 ]
-PROMPTS = dict(length=3, depth=2)
-TEMPLATES = ['a photo of a {}.', 'a video of {} by night.']
 
 
-def config(fusion: str = 'embedding', prompts=None, templates=None) -> Config:
-    """Config of a tiny recognizer."""
+def build(fusion='embedding', prompts=None, templates=None):
+    """An inferencer in whose model no bias is 0 and no scale 1."""
+    torch.manual_seed(0)
     model = model_cfg(
         prompts=prompts, num_frames=FRAMES, head=dict(fusion=fusion),
         data_preprocessor=dict(
-            type='ActionDataPreprocessor', format_shape='NCHW', **PIXELS))
+            type='ActionDataPreprocessor', format_shape='NCHW',
+            mean=[120., 110., 100.], std=[60., 50., 55.]))
     model['cls_head']['text_classifier']['templates'] = templates
-    return Config(dict(model=model, val_pipeline=PIPELINE))
-
-
-def build(**kwargs) -> ViFiCLIPInferencer:
-    """A model in which no bias is 0 and no scale 1."""
-    torch.manual_seed(0)
-    infer = ViFiCLIPInferencer(config(**kwargs), device='cpu')
+    infer = ViFiCLIPInferencer(
+        Config(dict(model=model, val_pipeline=PIPELINE)), device='cpu')
     with torch.no_grad():
         for value in infer.model.parameters():
             value.add_(0.05 * torch.randn_like(value))

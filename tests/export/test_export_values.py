@@ -122,19 +122,17 @@ def test_pixels_are_those_of_the_preprocessor(statistics):
 @WORLDS
 def test_a_file_says_what_it_is(world):
     meta = read_metadata(world.path('classifier'))
-    assert {name: meta[name] for name in (
-        'class_names', 'image_size', 'num_frames', 'pixel_mean', 'pixel_std',
-        'resize_short_side', 'fusion')} == dict(
-            class_names=world.infer.class_names, image_size=[32, 32],
-            num_frames=3, pixel_mean=[120, 110, 100], pixel_std=[60, 50, 55],
-            resize_short_side=40, fusion=world.infer.model.cls_head.fusion)
-    assert meta['text']['templates'] == world.infer.classifier.templates
-    assert meta['text']['context_length'] == 24
-    # Learnt prompts have words in their place.
-    assert meta['text']['context_words'] == (
-        'X X X ' if world.options.int8 else '')
+    assert dict(
+        class_names=world.infer.class_names, image_size=[32, 32],
+        num_frames=3, pixel_mean=[120, 110, 100], pixel_std=[60, 50, 55],
+        resize_short_side=40, fusion=world.infer.model.cls_head.fusion
+    ).items() <= meta.items()
+    assert dict(
+        templates=world.infer.classifier.templates, context_length=24,
+        # Learnt prompts have words in their place.
+        context_words='X X X ' if world.options.int8 else ''
+    ).items() <= meta['text'].items()
     assert len(meta['weights_sha256']) == 64
-    assert meta['versions']['torch'] == torch.__version__
     video = read_metadata(world.path('video'))
     assert 'class_names' not in video and video['part'] == 'video'
 
@@ -195,9 +193,8 @@ def test_int8_is_off_by_no_more_than_its_steps(tmp_path):
 
 
 def test_no_number_is_no_agreement(onnx_files):
-    assert not Check('a', 1, 1, float('nan')).passed
-    assert not Check('a', 1, 1, 1.1e-4).passed
-    assert Check('a', 1, 1, 0.9e-4).passed
+    for value in float('nan'), 1.1e-4, 0.9e-4:
+        assert Check('a', 1, 1, value).passed == (value < 1e-4)
     model = onnx_files.infer.model
     for wrong in (lambda x: np.full((1, 32), np.nan, np.float32),
                   lambda x: np.zeros((1, 31), np.float32)):
@@ -213,18 +210,13 @@ class Undecided(torch.nn.Module):
         return x.flatten(1)[:, :32] * (1 if x.sum().item() > 0 else 2)
 
 
-@pytest.mark.parametrize('form, name', [('onnx', 'a.onnx'),
-                                        ('torch-export', 'a.pt2')])
-def test_a_tower_that_cannot_be_traced(tmp_path, form, name):
-    module = VideoEncoder(build_model().eval())
+def test_models_that_cannot_be_exported(tmp_path):
+    model = build_model().eval()
+    module = VideoEncoder(model)
     module.backbone.visual = Undecided()
-    with pytest.raises(UserError, match=name) as error:
-        write_part(module, str(tmp_path / name), form, {})
-    assert 'data-dependent' in str(error.value)
-
-
-def test_a_model_without_these_parts():
-    model = build_model()
+    for form, name in ('onnx', 'a.onnx'), ('torch-export', 'a.pt2'):
+        with pytest.raises(UserError, match=name):
+            write_part(module, str(tmp_path / name), form, {})
     model.backbone = torch.nn.Identity()
     with pytest.raises(UserError, match='CLIPVisionBackbone'):
         build_parts(model, ['video'], 'uint8')

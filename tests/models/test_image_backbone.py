@@ -20,23 +20,17 @@ def _count(backbone):
     return counts
 
 
-def test_repeats_anywhere_in_the_batch():
+def test_repeats_anywhere_and_one_pixel_that_differs():
     a, b, c = torch.randn(3, 3, 40, 40)
-    x = torch.stack([a, b, a, c, b, a])
+    near = a.clone()
+    near[2, 39, 38] += 1e-6  # in none of the sampled places
+    x = torch.stack([a, b, a, c, b, a, near, near])
     frames, rows = unique_frames(x)
-    assert len(frames) == 3
-    assert torch.equal(frames[rows], x)
-
-
-def test_one_pixel_makes_another_frame():
-    x = torch.zeros(4, 3, 40, 40)
-    x[1, 2, 39, 38] = 1e-6  # in none of the sampled places
-    x[3] = x[1]
+    # the last two are alike, but not like their group's first
+    assert len(frames) == 5 and torch.equal(frames[rows], x)
+    x = torch.zeros(2, 3, 40, 40)
+    x[1, 0, 0, 0] = float('nan')
     frames, rows = unique_frames(x)
-    assert torch.equal(frames[rows], x)
-    assert len(frames) == 3  # 1 and 3 are alike, but not like their group's
-    x[2, 0, 0, 0] = float('nan')
-    frames, rows = unique_frames(x)  # 1 and 3 follow a NaN or stand alone
     assert frames is x and rows is None
 
 
@@ -56,20 +50,15 @@ def test_gradients_of_repeated_frames_add_up(prompts):
         torch.testing.assert_close(a.grad, b.grad, atol=1e-4, rtol=1e-4)
 
 
-def test_not_where_frames_depend_on_each_other_or_on_chance():
-    dropping = _backbone(
-        arch=tiny_arch(vision_cfg=dict(patch_dropout=0.5)))
-    counts = _count(dropping)
+@pytest.mark.parametrize('vision_cfg', [
+    dict(patch_dropout=0.5),  # chance
+    dict(layers=(1, 1, 1, 1), width=8)])  # batch norm sees the whole batch
+def test_not_where_frames_depend_on_each_other_or_on_chance(vision_cfg):
+    backbone = _backbone(arch=tiny_arch(vision_cfg=vision_cfg))
+    counts = _count(backbone)
     x = torch.randn(1, 3, 32, 32).repeat(4, 1, 1, 1)
-    dropping.train()(x)
-    dropping.eval()(x)
-    assert counts == [4, 1]
-    resnet = _backbone(arch=tiny_arch(
-        vision_cfg=dict(layers=(1, 1, 1, 1), width=8, image_size=64)))
-    counts = _count(resnet)
-    x = torch.randn(1, 3, 64, 64).repeat(4, 1, 1, 1)
-    resnet.train()(x)  # batch norm looks at the whole batch
-    resnet.eval()(x)
+    backbone.train()(x)
+    backbone.eval()(x)
     assert counts == [4, 1]
 
 
@@ -79,9 +68,15 @@ def test_many_frames_are_embedded_in_parts_without_gradient():
     counts = _count(backbone)
     with torch.no_grad():
         parts = backbone(x)
-    whole = backbone(x)
+    torch.testing.assert_close(parts, backbone(x), atol=1e-5, rtol=1e-5)
     assert counts == [16, 16, 5, 37]
-    torch.testing.assert_close(parts, whole, atol=1e-5, rtol=1e-5)
+    # A hook sees all at once: FSDP's count the calls in all processes.
+    seen = []
+    backbone.visual.transformer.resblocks[0].register_forward_hook(
+        lambda m, i, o: seen.append(len(o)))
+    with torch.no_grad():
+        backbone(x)
+    assert seen == [37]
 
 
 def test_gradients_of_pixels_are_each_frames_own():
@@ -91,17 +86,6 @@ def test_gradients_of_pixels_are_each_frames_own():
     norms = x.grad.flatten(1).norm(dim=1)
     torch.testing.assert_close(norms, norms[:1].expand(4))
     assert norms[0] > 0
-
-
-def test_hooks_see_every_frame_at_once():
-    """FSDP's count the calls of a block in all processes."""
-    backbone = _backbone().eval()
-    seen = []
-    block = backbone.visual.transformer.resblocks[0]
-    block.register_forward_hook(lambda m, i, o: seen.append(len(o)))
-    with torch.no_grad():
-        backbone(torch.zeros(40, 3, 32, 32))
-    assert seen == [40]
 
 
 def test_tracing_and_export():

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
-from tiny import build_model, classifier_cfg, tiny_arch
+from tiny import build_model, classifier_cfg, model_cfg, tiny_arch
 
 CAPTIONS = ['a man cooks', 'two dogs run after a red ball in the snow',
             'a car', 'someone plays the guitar']
@@ -23,25 +23,13 @@ PREPROCESSOR = dict(
         text=dict(type='ActionDataPreprocessor', to_float32=False)))
 
 
-def config(num_frames=2, arch=None, text=(), head=(), **kwargs) -> dict:
-    arch = arch or tiny_arch()
-    classifier = dict(type='CLIPTextClassifier', arch=arch, **dict(text))
-    cls_head = dict(
-        type='TemporalMeanPoolHead',
-        in_channels=None,
-        num_frames=num_frames,
-        text_classifier=classifier,
-        **dict(head))
-    return dict(
-        type='ViFiCLIPRetriever',
-        backbone=dict(type='CLIPVisionBackbone', arch=arch),
-        cls_head=cls_head,
-        data_preprocessor=copy.deepcopy(PREPROCESSOR),
-        **kwargs)
-
-
-def build(**kwargs):
-    return MODELS.build(config(**kwargs))
+def build(text=(), **head):
+    cfg = model_cfg(head=head, data_preprocessor=copy.deepcopy(PREPROCESSOR))
+    cfg['type'] = 'ViFiCLIPRetriever'
+    classifier = cfg['cls_head']['text_classifier']
+    del classifier['class_names']
+    classifier.update(text)
+    return MODELS.build(cfg)
 
 
 def batch(num_frames=2, captions=CAPTIONS, length=24) -> dict:
@@ -50,29 +38,15 @@ def batch(num_frames=2, captions=CAPTIONS, length=24) -> dict:
         text=open_clip.tokenize(captions, context_length=length))
 
 
-def samples(ids=None) -> list:
-    if ids is None:
-        return [ActionDataSample() for _ in CAPTIONS]
-    return [ActionDataSample().set_gt_label(i) for i in ids]
-
-
-def openclip_of(model, arch=None) -> open_clip.CLIP:
-    """OpenCLIP's model with the same weights."""
+def openclip_embeddings(model, inputs) -> tuple:
+    """By OpenCLIP's model with the same weights."""
     state = {}
     for key, value in model.state_dict().items():
         key = key.removeprefix('backbone.')
         key = key.removeprefix('cls_head.text_classifier.text.')
         state[key.removeprefix('cls_head.')] = value
-    arch = arch or tiny_arch()
-    clip = open_clip.CLIP(
-        arch['embed_dim'], arch['vision_cfg'], arch['text_cfg'],
-        quick_gelu=arch['quick_gelu'])
+    clip = open_clip.CLIP(**tiny_arch()).eval()
     clip.load_state_dict(state)
-    return clip.eval()
-
-
-def openclip_embeddings(model, inputs) -> tuple:
-    clip = openclip_of(model)
     frames = torch.stack([clip.encode_image(v) for v in inputs['imgs']])
     return (F.normalize(frames.mean(1), dim=-1),
             clip.encode_text(inputs['text'], normalize=True))
@@ -93,22 +67,25 @@ def test_embeddings_are_openclips():
     model = build().eval()
     inputs = batch()
     with torch.no_grad():
-        video, text = model(inputs, mode='tensor')
+        found = model(inputs, mode='tensor')
         expected = openclip_embeddings(model, inputs)
-        out = model(inputs, samples(), mode='predict')
-    assert video.shape == text.shape == (4, 32)
-    torch.testing.assert_close(video, expected[0], atol=1e-5, rtol=0)
-    torch.testing.assert_close(text, expected[1], atol=1e-5, rtol=0)
-    for i, sample in enumerate(out):
-        assert torch.equal(sample.features.video_feature, video[i])
-        assert torch.equal(sample.features.text_feature, text[i])
+        out = model(inputs, [ActionDataSample() for _ in CAPTIONS],
+                    mode='predict')
+    for ours, theirs in zip(found, expected):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+    for video, text, sample in zip(*found, out):
+        assert torch.equal(sample.features.video_feature, video)
+        assert torch.equal(sample.features.text_feature, text)
 
 
 @pytest.mark.parametrize('ids', [[0, 1, 2, 3], [7, 2**62, 7, 7], None])
 def test_loss_and_its_gradient(ids):
     model = build().train()
     inputs = batch()
-    losses = model(inputs, samples(ids), mode='loss')
+    data_samples = [ActionDataSample() for _ in CAPTIONS]
+    for sample, label in zip(data_samples, ids or []):
+        sample.set_gt_label(label)
+    losses = model(inputs, data_samples, mode='loss')
     loss, _ = model.parse_losses(losses)
     leaves = [x.requires_grad_() for x in openclip_embeddings(model, inputs)]
     scale = model.cls_head.logit_scale.detach().clone().requires_grad_()
@@ -138,8 +115,8 @@ def test_checkpoints_go_both_ways(tmp_path):
 
 
 @pytest.mark.parametrize('changes, name', [
-    (dict(head=dict(loss_cls=dict(type='CrossEntropyLoss'))), 'loss_cls'),
-    (dict(head=dict(fusion='decision')), 'fusion'),
+    (dict(loss_cls=dict(type='CrossEntropyLoss')), 'loss_cls'),
+    (dict(fusion='decision'), 'fusion'),
     (dict(text=dict(prompts=dict(length=2, depth=1))), 'prompts')])
 def test_settings_that_do_not_go(changes, name):
     with pytest.raises(ValueError, match=name):

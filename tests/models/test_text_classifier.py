@@ -5,9 +5,7 @@ import json
 import pytest
 import torch
 import torch.nn.functional as F
-from tiny import NAMES, build_classifier, classifier_cfg
-
-from projects.vifi_clip.models import CLIPTextClassifier
+from tiny import NAMES, build_classifier
 
 
 def test_templates_are_averaged_after_normalisation():
@@ -51,13 +49,16 @@ def test_rows_of_some_labels():
     torch.testing.assert_close(classifier(labels), classifier()[labels])
 
 
-def test_cached_in_inference_and_usable_in_training_after():
+def test_the_mode_that_filled_the_cache_does_not_matter():
     classifier = build_classifier(frozen=True)
     with torch.inference_mode():
-        classifier()
+        full = classifier().clone()
     x = torch.randn(2, 32, requires_grad=True)
     (x @ classifier().T).sum().backward()  # fails on an inference tensor
     assert x.grad is not None
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        assert not torch.equal(classifier(), full)
+    assert torch.equal(classifier(), full)
 
 
 def _optimizer_step(c):
@@ -66,21 +67,16 @@ def _optimizer_step(c):
     torch.optim.SGD(c.text.parameters(), lr=0.1).step()
 
 
-def _ema_swap(c):  # as MMEngine's EMAHook exchanges weights
-    p = c.text.text_projection
-    p.data.copy_(p.data * 2 + 0.1)
-
-
 CHANGES = dict(
     optimizer_step=_optimizer_step,
     load_state_dict=lambda c: c.load_state_dict(
         {k: v + 0.1 for k, v in c.state_dict().items()}),
     set_classes=lambda c: c.set_classes(NAMES[::-1]),
     to_dtype=lambda c: c.double(),
+    # as MMEngine's EMAHook exchanges weights
     in_place=lambda c: c.text.text_projection.data.add_(0.1),
     data_swap=lambda c: setattr(c.text.text_projection, 'data',
                                 c.text.text_projection.data + 0.1),
-    ema_swap=_ema_swap,
     token_embedding=lambda c: c.text.token_embedding.weight.data.add_(
         torch.randn(32)))
 
@@ -97,15 +93,6 @@ def test_never_stale(change):
         torch.testing.assert_close(classifier(), fresh())
 
 
-def test_autocast_is_part_of_the_state():
-    classifier = build_classifier(frozen=True)
-    full = classifier().clone()
-    with torch.autocast('cpu', dtype=torch.bfloat16):
-        low = classifier().clone()
-    assert not torch.equal(full, low)
-    assert torch.equal(classifier(), full)
-
-
 def test_state_dict_is_free_of_the_label_set():
     four = build_classifier()
     two = build_classifier(class_names=['one', 'two'])
@@ -117,17 +104,14 @@ def test_state_dict_is_free_of_the_label_set():
 
 @pytest.mark.parametrize('kwargs, match', [
     (dict(class_names=['a', 'b', 'a']), 'a'),
-    (dict(class_names=['a', '']), 'empty'),
-    (dict(class_names=None), 'class_names or class_file'),
-    (dict(templates='a photo'), 'needs "{}" once'),
-    (dict(templates=[]), 'needs "{}" once'),
-    (dict(templates='{} and {}'), 'needs "{}" once'),
-    (dict(class_names=['x ' * 30]), 'shorten')])
+    (dict(class_names=['a', '']), 'class'),
+    (dict(class_names=None), 'class_names'),
+    (dict(templates='a photo'), '{}'), (dict(templates=[]), '{}'),
+    (dict(templates='{} and {}'), '{}'),
+    (dict(class_names=['x ' * 30]), 'x x')])
 def test_bad_input(kwargs, match):
-    cfg = dict(classifier_cfg(), **kwargs)
-    cfg.pop('type')
     with pytest.raises(ValueError, match=match):
-        CLIPTextClassifier(**cfg)
+        build_classifier(**kwargs)
 
 
 def test_longest_prompt_that_fits_is_not_cut():

@@ -6,7 +6,7 @@ from conversion_world import save_openai
 from mmaction.registry import MODELS
 from open_clip.model import CLIP
 from safetensors.torch import save_file
-from tiny import NAMES, build_model, model_cfg, timm_arch, tiny_arch
+from tiny import NAMES, model_cfg, timm_arch, tiny_arch
 
 from projects.vifi_clip.models.pretrained import (read_clip_state_dict,
                                                   resolve_pretrained)
@@ -29,47 +29,35 @@ def plain(source, tmp_path) -> str:
     return path
 
 
-def _lightning(model, path):
-    state = {f'model.{k}': v for k, v in model.state_dict().items()}
-    torch.save({'state_dict': state, 'epoch': 3, 'global_step': 7,
-                'pytorch-lightning_version': '2.0'}, path)
+def _under(prefix, **more):
+    """As a training of another project writes it."""
+    return lambda model, path: torch.save(dict(more, state_dict={
+        prefix + k: v for k, v in model.state_dict().items()}), path)
 
 
-def _openclip_train(model, path):
-    state = {f'module.{k}': v for k, v in model.state_dict().items()}
-    torch.save({'epoch': 1, 'name': 'run', 'state_dict': state}, path)
-
-
-def _custom_text(model, path):
-    custom = open_clip.CustomTextCLIP(**tiny_arch())
-    state = open_clip.model.convert_to_custom_text_state_dict(
+def custom_text(model) -> dict:
+    return open_clip.model.convert_to_custom_text_state_dict(
         model.state_dict())
-    custom.load_state_dict(state)
-    torch.save(custom.state_dict(), path)
-
-
-def _safetensors(model, path):
-    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, path)
 
 
 def _ours(model, path):
-    recognizer = build_model()
-    state = open_clip.model.convert_to_custom_text_state_dict(
-        model.state_dict())
     ours = {}
-    for key, value in state.items():
+    for key, value in custom_text(model).items():
         key = key.replace('visual.', 'backbone.visual.', 1)
         if key.startswith('text.'):
             key = 'cls_head.text_classifier.' + key
         ours['cls_head.logit_scale' if key == 'logit_scale' else key] = value
-    assert ours.keys() == recognizer.state_dict().keys()
     torch.save({'meta': {}, 'state_dict': ours}, path)
 
 
 FORMATS = {
-    'openai.pt': save_openai, 'lightning.ckpt': _lightning,
-    'openclip.pt': _openclip_train, 'custom_text.pth': _custom_text,
-    'weights.safetensors': _safetensors, 'ours.pth': _ours,
+    'openai.pt': save_openai, 'ours.pth': _ours,
+    'lightning.ckpt': _under('model.', epoch=3, global_step=7),
+    'openclip.pt': _under('module.', epoch=1, name='run'),
+    'custom_text.pth': lambda model, path: torch.save(
+        custom_text(model), path),
+    'weights.safetensors': lambda model, path: save_file(
+        {k: v.contiguous() for k, v in model.state_dict().items()}, path),
     'plain.bin': lambda model, path: torch.save(model.state_dict(), path),
 }
 
@@ -109,22 +97,17 @@ def test_another_architecture_names_keys_and_shapes(plain):
         assert part in str(error.value)
 
 
-def test_not_a_clip_file(tmp_path):
-    path = str(tmp_path / 'resnet.pt')
+@pytest.mark.parametrize('arch, pretrained, kind', [
+    ('ViT-B-16', 'nowhere/clip.pt', FileNotFoundError),
+    ('ViT-B-16', 'openia', ValueError), ('ViT-B-16', 'openai', ValueError),
+    ('ViT-B-16-quickgelu', 'datacomp_xl_s13b_b90k', ValueError)])
+def test_unusable_pretrained(arch, pretrained, kind, tmp_path):
+    with pytest.raises(kind, match=pretrained):
+        resolve_pretrained(arch, pretrained)
+    path = str(tmp_path / 'resnet.pt')  # not of a CLIP
     torch.save({'layer1.weight': torch.zeros(2)}, path)
     with pytest.raises(ValueError, match=path):
         read_clip_state_dict(path)
-
-
-@pytest.mark.parametrize('arch, pretrained, kind, names', [
-    ('ViT-B-16', 'nowhere/clip.pt', FileNotFoundError, 'nowhere/clip.pt'),
-    ('ViT-B-16', 'openia', ValueError, "'openai'"),
-    ('ViT-B-16', 'openai', ValueError, 'ViT-B-16-quickgelu'),
-    ('ViT-B-16-quickgelu', 'datacomp_xl_s13b_b90k', ValueError,
-     'datacomp_xl_s13b_b90k')])
-def test_unusable_pretrained(arch, pretrained, kind, names):
-    with pytest.raises(kind, match=names):
-        resolve_pretrained(arch, pretrained)
 
 
 @pytest.mark.parametrize('size', [48, (32, 64)])

@@ -10,7 +10,6 @@ from mmengine.registry import PARAM_SCHEDULERS, init_default_scope
 from timm.scheduler import CosineLRScheduler
 
 from projects.vifi_clip.engine import WarmupCosineLR
-from projects.vifi_clip.errors import UserError
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 # entry, knobs, epochs of warm-up and in all, peak (recipes: "Optimisation")
@@ -91,33 +90,21 @@ def test_the_rate_drops_after_the_warm_up(epochs, left):
 
 
 def test_a_resumed_schedule_goes_on():
-    wrapper = OptimWrapper(_optimizer(1.))
-    unbroken = _rates(WarmupCosineLR(wrapper, warmup=5, end=20), wrapper, 20)
-    wrapper = OptimWrapper(_optimizer(1.))
-    first = WarmupCosineLR(wrapper, warmup=5, end=20)
-    _rates(first, wrapper, 8)
-    saved, rate = first.state_dict(), wrapper.param_groups[0]['lr']
-    wrapper = OptimWrapper(_optimizer(1.))
-    second = WarmupCosineLR(wrapper, warmup=5, end=20)
-    second.load_state_dict(saved)
-    wrapper.param_groups[0]['lr'] = rate  # the optimizer's state has it
-    assert _rates(second, wrapper, 12) == unbroken[8:]
+    wrappers = [OptimWrapper(_optimizer(1.)) for _ in range(3)]
+    whole, first, second = (
+        WarmupCosineLR(wrapper, warmup=5, end=20) for wrapper in wrappers)
+    unbroken = _rates(whole, wrappers[0], 20)
+    _rates(first, wrappers[1], 8)
+    second.load_state_dict(first.state_dict())
+    # the optimizer's state has it
+    wrappers[2].param_groups[0]['lr'] = wrappers[1].param_groups[0]['lr']
+    assert _rates(second, wrappers[2], 12) == unbroken[8:]
 
 
-@pytest.mark.parametrize('warmup', [-1, 21])
-def test_a_warm_up_longer_than_the_training(warmup):
-    with pytest.raises(ValueError, match=f'warmup={warmup}'):
-        WarmupCosineLR(OptimWrapper(_optimizer(1.)), warmup=warmup, end=20)
-
-
-def test_no_micro_batch_in_an_epoch():
-    with pytest.raises(UserError, match='train_dataloader.batch_size'):
-        WarmupCosineLR.build_iter_from_epoch(
-            OptimWrapper(_optimizer(1.)), warmup=5, end=10, epoch_length=0)
-
-
-@pytest.mark.parametrize('ratio', [-1, 5, float('nan'), 'abc', None])
-def test_bad_ratios(ratio):
-    with pytest.raises(ValueError, match='eta_min_ratio'):
-        WarmupCosineLR(OptimWrapper(_optimizer(1.)), warmup=1, end=20,
-                       eta_min_ratio=ratio)
+@pytest.mark.parametrize('setting', [
+    dict(warmup=-1), dict(warmup=21), dict(eta_min_ratio=-1),
+    dict(eta_min_ratio=5), dict(eta_min_ratio=float('nan'))])
+def test_settings_that_make_no_schedule(setting):
+    with pytest.raises(ValueError, match=next(iter(setting))):
+        WarmupCosineLR(OptimWrapper(_optimizer(1.)),
+                       **{**dict(warmup=1, end=20), **setting})

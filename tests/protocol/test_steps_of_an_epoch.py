@@ -15,7 +15,7 @@ from mmengine.dataset import DefaultSampler
 from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop
 from torch.utils.data import DataLoader, DistributedSampler
-from toy_runner import ToyData, toy_runner
+from toy_runner import toy_runner
 
 from projects.vifi_clip.engine import EpochAccumulationHook
 from projects.vifi_clip.errors import UserError
@@ -109,38 +109,27 @@ def test_eight_processes(monkeypatch, entry, classes, shots, steps):
         assert one == pytest.approx(other, rel=1e-4)
 
 
-def _loader(batch_size):
-    return dict(batch_size=batch_size, drop_last=True, dataset=ToyData(),
-                sampler=dict(type='DefaultSampler', shuffle=False),
-                collate_fn=dict(type='default_collate'))
-
-
-def _wrapper(accumulate):
-    return dict(optimizer=dict(type='SGD', lr=.1),
-                accumulative_counts=accumulate)
+def _runner(folder, batch_size, accumulate):
+    return toy_runner(
+        folder, batch_size=batch_size, loader=dict(drop_last=True),
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=.1),
+                           accumulative_counts=accumulate))
 
 
 def test_no_step_in_an_epoch_is_an_error(tmp_path):
     """Six videos, three micro-batches of two."""
-    runner = toy_runner(tmp_path, train_dataloader=_loader(2),
-                        optim_wrapper=_wrapper(4))
+    runner = _runner(tmp_path, 2, 4)
     before = {k: v.clone() for k, v in runner.model.state_dict().items()}
-    with pytest.raises(UserError) as caught:
+    with pytest.raises(UserError, match='accumulative_counts=4') as caught:
         runner.train()
-    for said in ('6 videos', 'batch 2', '3 micro-batches',
-                 'optim_wrapper.accumulative_counts=4',
-                 'optim_wrapper.accumulative_counts=3'):
-        assert said in str(caught.value)
+    assert 'accumulative_counts=3' in str(caught.value)
     assert all(torch.equal(runner.model.state_dict()[k], v)
                for k, v in before.items())
-    toy_runner(tmp_path / 'b', train_dataloader=_loader(2),
-               optim_wrapper=_wrapper(3)).train()
+    _runner(tmp_path / 'b', 2, 3).train()
 
 
 @pytest.mark.parametrize('size, accumulate, said', [
     (2, 1.5, 'accumulative_counts'), (8, 1, 'train_dataloader.batch_size')])
 def test_what_makes_no_step(tmp_path, size, accumulate, said):
-    runner = toy_runner(tmp_path, train_dataloader=_loader(size),
-                        optim_wrapper=_wrapper(accumulate))
     with pytest.raises(UserError, match=said):
-        runner.train()
+        _runner(tmp_path, size, accumulate).train()

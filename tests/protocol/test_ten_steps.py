@@ -22,6 +22,7 @@ from torch.distributions import Beta
 from torch.nn import functional as F
 
 from projects.vifi_clip.apis.runs import build_runner
+from projects.vifi_clip.checkpoints.layouts import read_layout, write_release
 from projects.vifi_clip.models.recognizer import ViFiCLIP
 
 NAMES = ['archery', 'arm wrestling', 'zumba']
@@ -112,56 +113,29 @@ def _runner(world, work_dir, monkeypatch, tune, accumulate, epochs):
     return build_runner(cfg)
 
 
-class PlainModel(release_file.ReleaseModel):
-    """The release's model from a state dict of OpenCLIP."""
-
-    def __init__(self, clip, tune, prompts):
-        prompted = dict(length=PROMPTS, vision_depth=LAYERS,
-                        text_depth=LAYERS) if tune == 'prompts' else {}
-        super().__init__(clip['token_embedding.weight'], **prompted)
-        own = self.state_dict()
-        for name in own:
-            part, _, rest = name.partition('.')
-            source = rest if part == 'text_encoder' else name
-            source = source.replace('image_encoder.', 'visual.')
-            if source in clip:
-                own[name] = clip[source]
-        for name, value in prompts.items():
-            own[name] = value
-        self.load_state_dict(own)
-        trained = dict(
-            image=('image_encoder.', ), text=('text_encoder.', ),
-            both=('image_encoder.', 'text_encoder.', 'logit_scale'),
-            prompts=('image_encoder.VPT', 'prompt_learner.ctx'))[tune]
-        for name, param in self.named_parameters():
-            param.requires_grad = name.startswith(trained) or (
-                tune == 'prompts' and name.endswith('VPT_shallow'))
+def _plain_model(tokens, weights, tune):
+    """The release's model with our weights, and what trains of it."""
+    prompted = dict(length=PROMPTS, vision_depth=LAYERS,
+                    text_depth=LAYERS) if tune == 'prompts' else {}
+    model = release_file.ReleaseModel(tokens, **prompted)
+    loaded = model.load_state_dict(weights, strict=False)
+    buffers = {name for name, _ in model.named_buffers()}
+    assert set(loaded.missing_keys) == buffers and not loaded.unexpected_keys
+    trained = dict(
+        image=('image_encoder.', ), text=('text_encoder.', ),
+        both=('image_encoder.', 'text_encoder.', 'logit_scale'),
+        prompts=('image_encoder.VPT', 'prompt_learner.ctx'))[tune]
+    for name, param in model.named_parameters():
+        param.requires_grad = name.startswith(trained) or (
+            tune == 'prompts' and name.endswith('VPT_shallow'))
+    return model
 
 
-def _prompts(model):
-    """Our prompts by the release's names."""
-    found = {}
-    for tokens, tower, first in (
-            (model.backbone.prompts.tokens, 'image_encoder',
-             'image_encoder.VPT'),
-            (model.cls_head.text_classifier.prompts.tokens, 'text_encoder',
-             'prompt_learner.ctx')):
-        for layer, value in enumerate(tokens.detach().clone()):
-            name = f'{tower}.transformer.resblocks.{layer}.VPT_shallow'
-            found[name if layer else first] = value
-    return found
-
-
-def _ours(model, tune):
+def _ours(model):
     """Our weights by the release's names."""
-    found = _prompts(model) if tune == 'prompts' else {}
-    text = model.cls_head.text_classifier.text
-    for tower, module in (('image_encoder', model.backbone.visual),
-                          ('text_encoder', text)):
-        for name, value in module.state_dict().items():
-            found[f'{tower}.{name}'] = value
-    found['logit_scale'] = model.cls_head.logit_scale.detach()
-    return found
+    state = {k: v.clone() for k, v in model.state_dict().items()}
+    weights = write_release(read_layout(state, 'vifi', '').weights).weights
+    return {k.removeprefix('module.'): v for k, v in weights.items()}
 
 
 def _seed_epoch(epoch):
@@ -254,9 +228,9 @@ def test_ten_steps(world, seen, monkeypatch, tmp_path, tune, accumulate,
     runner = _runner(world, tmp_path / f'{tune}{accumulate}', monkeypatch,
                      tune, accumulate, epochs)
     model = runner.model
-    start = {k: v.clone() for k, v in _ours(model, tune).items()}
-    plain = PlainModel(torch.load(world / 'clip.pt'), tune,
-                       _prompts(model) if tune == 'prompts' else {})
+    start, clip = _ours(model), torch.load(world / 'clip.pt')
+    plain = _plain_model(clip['token_embedding.weight'], start, tune)
+    assert torch.equal(start['image_encoder.proj'], clip['visual.proj'])
     runner.train()
 
     # 22 videos are 5 micro-batches of 4, and 5 or 2 steps
@@ -267,7 +241,7 @@ def test_ten_steps(world, seen, monkeypatch, tmp_path, tune, accumulate,
     assert seen['frames'] == _expected_frames(epochs)
     assert seen['rates'] == pytest.approx(rates, rel=1e-9)
     assert seen['losses'] == pytest.approx(losses, abs=1e-4)
-    ours, moved = _ours(model, tune), 0
+    ours, moved = _ours(model), 0
     for name, param in plain.named_parameters():
         change = float((ours[name] - start[name]).abs().max())
         rows = ...

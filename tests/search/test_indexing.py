@@ -102,23 +102,18 @@ def test_bad_videos_are_reported_and_the_rest_is_indexed(world):
     assert counts(index_videos(index, model, str(clips)))[:3] == (1, 0, 1)
 
 
-def test_ctrl_c_keeps_what_is_done(world):
+def test_ctrl_c_keeps_what_is_done_and_another_model_is_refused(world):
     clips, model, index = world
     stopped = ColourModel(stop_after=2)
     with pytest.raises(KeyboardInterrupt):
         index_videos(index, stopped, str(clips))
     assert set(index.videos()) == set(stopped.seen) and len(index) == 2
-    assert counts(index_videos(index, model, str(clips))) == (1, 0, 2, 0, 0)
-
-
-def test_another_model_is_refused(world):
-    clips, model, index = world
     with pytest.raises(UserError, match='colours_0(.|\n)*colours_1'):
         index_videos(index, ColourModel(seed=1), str(clips))
-    assert len(index) == 0
+    assert len(index) == 2
     # the same weights from elsewhere are the same model
     model.cfg.filename = 'moved'
-    assert counts(index_videos(index, model, str(clips)))[0] == 3
+    assert counts(index_videos(index, model, str(clips))) == (1, 0, 2, 0, 0)
     model.num_frames = 8
     with pytest.raises(UserError, match='num_frames'):
         index_videos(index, model, str(clips))
@@ -167,16 +162,11 @@ def test_a_moment_in_a_long_video_is_found(small_inferencer, tmp_path):
     # other windows are other embeddings, in place of the old ones
     assert run('long.mp4', 2.)[1] == 1 and len(index) == 3
     assert run('long.mp4')[1] == 1 and len(index) == 2
-
-
-def test_settings_without_trace_in_the_weights_are_compared(
-        small_inferencer):
-    made = Identity.of(small_inferencer)
-    assert Identity.from_dict(made.to_dict()) == made
-    preprocessor = small_inferencer.model.data_preprocessor
-    preprocessor.mean += 1
+    # a setting that leaves no trace in the weights
+    mean = small_inferencer.model.data_preprocessor.mean
+    mean += 1
     try:
-        difference, = made.differences(Identity.of(small_inferencer))
+        with pytest.raises(UserError, match='pixel_mean'):
+            run('long.mp4')
     finally:
-        preprocessor.mean -= 1
-    assert 'pixel_mean' in difference
+        mean -= 1

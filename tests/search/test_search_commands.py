@@ -30,14 +30,11 @@ def test_index_then_search(clips, small_inferencer, capsys):
     assert '3 added, 0 changed, 0 unchanged, 1 failed' in said.out
     assert 'bad.mp4\n  ' in said.err
     os.remove(clips / 'bad.mp4')
-    assert vifi('index', 'clips', '--device', 'cpu') == 0
-    capsys.readouterr()
     search = ['search', 'a red ring spinning', 'a star', '--topk', 2,
               '--json', 'a.json', '--sheet', 'out/a.png', '--device', 'cpu']
     assert vifi(*search) == 0
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines())) <= 80
-    assert '3 embeddings, exact search' in out
     with open('a.json') as file:
         found = json.load(file)['queries']
     assert [q['query'] for q in found] == ['a red ring spinning', 'a star']
@@ -97,27 +94,21 @@ def test_the_model_is_the_indexs(clips, capsys):
     (['clips', '--index', '/proc/no/index'], '--index'),
     (['clips', '--index', 'taken/precious.txt'], 'precious.txt'),
     (['clips', '--window', '0'], '--window'),
-    (['clips', '--window', 'nan'], '--window'),
-    (['clips', '--batch-size', '0'], '--batch-size'),
-    (['clips', '--num-views', 'x'], '--num-views'),
     (['http://localhost/a.mp4'], 'http://localhost/a.mp4'),
-    (['--prune', '--index', 'none'], 'none'),
-])
+    (['--prune', '--index', 'none'], 'none')])
 def test_bad_input_of_index(clips, capsys, argv, names):
     os.mkdir('empty')
     os.mkdir('taken')
-    with open('taken/precious.txt', 'w') as file:
-        file.write('mine')
+    precious = clips.parent / 'taken/precious.txt'
+    precious.write_text('mine')
     refused(capsys, 'index', *argv, '--config', 'none_such', names=names)
     assert os.listdir('taken') == ['precious.txt']
-    with open('taken/precious.txt') as file:
-        assert file.read() == 'mine'
+    assert precious.read_text() == 'mine'
 
 
 @pytest.mark.parametrize('argv, names', [
     (['red', '--index', 'none'], 'none'),
     (['red', '--index', 'clips'], 'clips'),
-    (['red', '--topk', '0'], '--topk'),
     ([''], 'query'),
     ([], '--videos'),
     (['red', '--videos', 'clips'], '--videos'),
@@ -125,9 +116,7 @@ def test_bad_input_of_index(clips, capsys, argv, names):
     (['red', '--template', 'x'], '--template'),
     (['red', '--sheet', 'a.gif'], '--sheet'),
     (['red', '--sheet', "clips/red's.mp4/a.jpg"], '--sheet'),
-    (['red', '--measure', '100'], '--measure'),
-    (['red'], 'some_config'),
-])
+    (['red'], 'some_config')])
 def test_bad_input_of_search(clips, capsys, argv, names):
     make_index('full', unit([[1, 0, 0]]))
     refused(capsys, 'search', '--index', 'full', *argv, names=names)

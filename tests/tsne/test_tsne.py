@@ -1,5 +1,4 @@
 """Scores of clusters against entropies by hand; ``vifi-clip tsne``."""
-import io
 import json
 import math
 from collections import Counter
@@ -75,9 +74,8 @@ def test_scores_against_entropies():
 def test_noise_scores_low_and_a_seed_repeats():
     rng = np.random.default_rng(2)
     vectors, labels = rng.normal(size=(300, 8)), np.arange(300) % 3
-    scores = cluster_scores(vectors, labels, seed=7)
-    assert scores.v_measure < 0.05
-    assert scores == cluster_scores(vectors, labels, seed=7)
+    first, again = (cluster_scores(vectors, labels, seed=7) for _ in range(2))
+    assert first == again and first.v_measure < 0.05
     with pytest.raises(ValueError, match='embedding 1'):
         unit_length(np.array([[1., 0], [0, 0]]))
 
@@ -116,16 +114,12 @@ def test_a_list_is_embedded_with_each_model(tmp_path):
 
 
 def test_neighbours_stay_neighbours_and_a_seed_repeats():
-    places = layout(_blobs(), 'x', seed=3)[0]
+    places, _ = layout(_blobs(), 'x', seed=3)
     np.testing.assert_array_equal(places, layout(_blobs(), 'x', seed=3)[0])
     away = np.linalg.norm(places[:, None] - places[None], axis=-1)
     np.fill_diagonal(away, np.inf)
     assert (LABELS[away.argmin(1)] == LABELS).all()
-
-
-def test_neighbours_follow_small_sets():
-    assert layout(_blobs()[:31], 'x')[1] == 10
-    assert layout(np.tile(_blobs(), (3, 1)), 'x')[1] == 30
+    assert layout(_blobs()[:31], 'x')[1] == 10  # of few, fewer neighbours
     for number, *args in [(36, 'tsne', 0, 36), (4, ), (36, 'umap', 0, 36)]:
         with pytest.raises(ValueError, match='x'):
             layout(_blobs()[:number], 'x', *args)
@@ -136,32 +130,12 @@ def test_neighbours_follow_small_sets():
 def test_formats_repeat_byte_by_byte(suffix, start):
     panel = Panel('a $name', np.random.default_rng(0).normal(size=(36, 2)),
                   LABELS)
-    made = draw([panel], ['_hidden', '$5', 'moon'], suffix, dpi=50)
-    assert made.startswith(start)
-    assert made == draw([panel], ['_hidden', '$5', 'moon'], suffix, dpi=50)
-    if suffix == '.svg':
+    made, again = (draw([panel], ['_hidden', '$5', 'moon'], suffix, dpi=50)
+                   for _ in range(2))
+    assert made.startswith(start) and made == again
+    if suffix == '.svg':  # no mathematics, and no name left out
         for text in (b'a $name', b'_hidden', b'$5', b'moon'):
             assert b'>' + text + b'<' in made
-
-
-def test_legend_up_to_twenty_classes():
-    def svg(classes: int) -> bytes:
-        labels = np.arange(classes).repeat(2)
-        places = np.random.default_rng(0).normal(size=(len(labels), 2))
-        return draw([Panel('x', places, labels)], suffix='.svg')
-
-    assert b'>class 19<' in svg(20)
-    assert b'>class ' not in svg(21)
-
-
-def test_empty_places_of_a_second_row_are_blank():
-    panel = Panel('x', np.random.default_rng(0).normal(size=(36, 2)),
-                  np.arange(36))
-    with Image.open(io.BytesIO(draw([panel] * 6, dpi=50))) as picture:
-        pixels = np.asarray(picture.convert('L'))
-    height, width = pixels.shape
-    assert (pixels[height * 6 // 10:, width // 4:] == 255).all()
-    assert (pixels[height * 6 // 10:, :width // 5] < 255).any()
 
 
 def test_files_are_brought_in_line():
@@ -180,9 +154,7 @@ def test_files_are_brought_in_line():
     dict(labels=LABELS[::-1]),
     dict(class_names=['a', 'b', 'c']),
     dict(names=['x'] * 36),
-    dict(names=[f'{i}.avi' for i in range(36)]),
-    dict(names=[f'{i}.mp4' for i in range(1, 37)]),
-])
+    dict(names=[f'{i}.avi' for i in range(36)])])
 def test_files_that_cannot_be_compared(changes):
     with pytest.raises(ValueError, match='b'):
         align([_file(), _file(**changes)], ['a', 'b'])
@@ -196,16 +168,12 @@ def test_labels_without_clusters(labels):
 
 @pytest.mark.parametrize('more, names', [
     (['--perplexity', '36'], '--perplexity'),
-    (['--perplexity', '0.5'], '--perplexity'),
     (['--method', 'umap', '--perplexity', '3'], '--perplexity'),
     (['--neighbors', '3'], '--neighbors'),
     (['--names', 'only one'], '--names'),
     (['--json', 'x.txt'], '--json'),
     (['--classes', 'a, b'], '--classes'),
-    (['--seed', '-1'], '--seed'),
-    (['--dpi', '5'], '--dpi'),
-    (['--checkpoint', 'none'], '--checkpoint'),
-])
+    (['--checkpoint', 'none'], '--checkpoint')])
 def test_bad_options(files, tmp_path, capsys, more, names):
     refused(capsys, 'tsne', *files, '--out', tmp_path / 'f.png', *more,
             names=names)
