@@ -1,5 +1,6 @@
 """The small world's captioned clips: captions tell what can be seen."""
 import re
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -54,35 +55,13 @@ def told():
     return [(job, parse(caption_clip(job))) for job in jobs]
 
 
-def test_object_motion_and_background_are_told(told):
+def test_what_is_told(told):
+    """All but what the motion changes."""
     for job, said in told:
-        assert said['colour'] == job.cls.colour
-        assert said['shape'] == job.cls.shape
-        assert said['motion'] == job.cls.motion
-        assert said['background'] == stage_clip(job)[0].background_kind
-
-
-def test_sides_are_those_of_all_frames(told):
-    bounds = dict(left=(0, 0.45), right=(0.55, 1), top=(0, 0.45),
-                  bottom=(0.55, 1))
-    counts = dict.fromkeys([*bounds, 'middle'], 0)
-    for job, said in told:
-        poses = stage_clip(job)[1]
-        for word, places in ((said['side'], poses.x), (said['row'], poses.y)):
-            if word:
-                low, high = bounds[word]
-                assert low < places.min() and places.max() < high, job.path
-                counts[word] += 1
-        if said['middle']:
-            for places in (poses.x, poses.y):
-                assert 0.3 < places.min() and places.max() < 0.7, job.path
-            counts['middle'] += 1
-    assert min(counts.values()) >= 10
-
-
-def test_place_size_and_tilt_are_told_unless_the_motion_changes_them(told):
-    for job, said in told:
+        scene = stage_clip(job)[0]
         motion = said['motion']
+        assert (said['colour'], said['shape'], motion,
+                said['background']) == (*job.cls, scene.background_kind)
         assert (said['size'] is None) == (motion == 'pulsing')
         assert (said['tilt'] is None) == (motion == 'spinning')
         if motion in ('spinning', 'pulsing', 'blinking'):
@@ -93,20 +72,27 @@ def test_place_size_and_tilt_are_told_unless_the_motion_changes_them(told):
         assert not (said['side'] and motion in ('sliding', 'orbiting'))
 
 
-def test_sizes_and_tilts_are_those_of_all_frames(told):
-    sizes = {'small': (0.08, 0.13), 'medium-sized': (0.09, 0.24),
-             'large': (0.2, 0.26)}
-    tilts = dict(left=(-0.3, -0.03), upright=(-0.09, 0.09), right=(0.03, 0.3))
-    counts = dict.fromkeys([*sizes, *tilts], 0)
+def test_words_are_true_of_all_frames(told):
+    size = {'small': (0.08, 0.13), 'medium-sized': (0.09, 0.24),
+            'large': (0.2, 0.26)}
+    tilt = dict(left=(-0.3, -0.03), upright=(-0.09, 0.09), right=(0.03, 0.3))
+    side = dict(left=(0, 0.45), right=(0.55, 1))
+    row = dict(top=(0, 0.45), bottom=(0.55, 1))
+    counts = Counter()
     for job, said in told:
         poses = stage_clip(job)[1]
-        for word, table, values in ((said['size'], sizes, poses.radius),
-                                    (said['tilt'], tilts, poses.tilt)):
-            if word:
-                low, high = table[word]
+        facts = [('size', size, poses.radius), ('tilt', tilt, poses.tilt),
+                 ('side', side, poses.x), ('row', row, poses.y)]
+        if said['middle']:
+            said = dict(said, x='middle', y='middle')
+            facts += [(key, dict(middle=(0.3, 0.7)), getattr(poses, key))
+                      for key in 'xy']
+        for kind, bounds, values in facts:
+            if said[kind]:
+                low, high = bounds[said[kind]]
                 assert low < values.min() and values.max() < high, job.path
-                counts[word] += 1
-    assert min(counts.values()) >= 5
+                counts[kind, said[kind]] += 1
+    assert len(counts) == 12 and min(counts.values()) >= 5
 
 
 def test_captions_agree_with_the_pixels():
@@ -132,12 +118,9 @@ def test_captions_agree_with_the_pixels():
     assert small < 0.7 * medium and medium < 0.7 * large
 
 
-def test_captions_tell_videos_apart_far_better_than_classes_do(told):
+def test_captions_tell_videos_apart_and_fit_the_text_tower(told):
     content = {tuple(sorted(said.items(), key=str)) for _, said in told}
     assert len(content) > 0.85 * len(told)  # 24 class names are 10 %
-
-
-def test_captions_fit_the_small_text_tower(told):
     # 32 tokens with start and end; 'medium-sized' is three.
     for job, _ in told:
         assert len(re.findall(r'\w+|-', caption_clip(job))) <= 30

@@ -15,7 +15,8 @@ from commands import refused, vifi
 from mmaction.registry import DATASETS
 
 from projects.vifi_clip_tools.mini_world.build import build
-from projects.vifi_clip_tools.mini_world.clips import Job, caption_clip
+from projects.vifi_clip_tools.mini_world.clips import (Job, caption_clip,
+                                                       render_still)
 from projects.vifi_clip_tools.mini_world.world import VideoClass, WorldParams
 
 ROOT = Path(__file__).parents[2]
@@ -103,12 +104,11 @@ def test_captions_belong_to_their_still_and_tell_no_motion(world):
         assert not motions & set(caption.split())
 
 
-def test_every_object_has_captions(tmp_path):
-    build(tmp_path / 'mini', WorldParams(**{
-        **TINY, 'train_per_class': 1, 'num_stills': 700}), workers=2)
-    captions = ' '.join(lines(tmp_path / 'mini', 'captions.txt'))
-    for names in '', 'target_', 'zero_shot_':
-        for name in lines(tmp_path / 'mini', f'{names}classes.txt'):
+def test_every_object_has_captions(world):
+    captions = ' '.join(render_still(Job(f'stills/{i:04d}.jpg', 0, 32))[1]
+                        for i in range(700))
+    for group in '', 'target_', 'zero_shot_':
+        for name in lines(world, f'{group}classes.txt'):
             _, colour, shape, _ = name.split(' ')
             assert f'{colour} {shape}' in captions
 
@@ -130,12 +130,9 @@ def test_captioned_clips_are_read_by_mmaction(world):
     assert texts[job.path] == [caption_clip(job)]
 
 
-def test_workers_do_not_change_a_byte(world, tmp_path):
-    build(tmp_path / 'mini', WorldParams(**TINY), workers=1)
-    assert digests(tmp_path / 'mini') == digests(world)
-
-
-def test_clips_do_not_depend_on_how_many_there_are(world, least):
+def test_bytes_depend_on_neither_workers_nor_number(world, tmp_path, least):
+    build(tmp_path / 'again', WorldParams(**TINY), workers=1)
+    assert digests(tmp_path / 'again') == digests(world)
     videos = {path: digest for path, digest in digests(least).items()
               if path.endswith('.mp4')}
     assert len(videos) == 24 * 2 + 8  # the target set is left out
@@ -180,23 +177,23 @@ def test_command_makes_once_and_replaces_only_by_force(tmp_path, capsys):
     assert [path.name for path in out.parent.iterdir()] == ['mini']
 
 
-@pytest.mark.parametrize('flags', [[], ['--force']])
 @pytest.mark.parametrize('name', ['thesis.txt', 'manifest.json'])
-def test_foreign_files_are_never_removed(tmp_path, capsys, flags, name):
+def test_foreign_files_are_never_removed(tmp_path, capsys, name):
     (tmp_path / name).write_text('{"years": 5}')
-    refused(capsys, *call(tmp_path, *flags), names=[name, '--out'])
+    for flags in [], ['--force']:
+        refused(capsys, *call(tmp_path, *flags), names=[name, '--out'])
     assert (tmp_path / name).read_text() == '{"years": 5}'
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-@pytest.mark.parametrize('folder', ['.', 'annotations'])
-def test_force_spares_what_was_added_to_a_data_set(least, capsys, folder):
-    added = least / folder / 'mine.txt'
-    added.write_text('x')
-    refused(capsys, *call(least, '--force', seed=1), names='mine.txt')
-    assert added.exists()
-    # It is no reason to doubt what is there, though.
-    assert vifi(*call(least)) == 0
+def test_force_spares_what_was_added_to_a_data_set(least, capsys):
+    for added in least / 'mine.txt', least / 'annotations/mine.txt':
+        added.write_text('x')
+        refused(capsys, *call(least, '--force', seed=1), names='mine.txt')
+        assert added.exists()
+        # It is no reason to doubt what is there, though.
+        assert vifi(*call(least)) == 0
+        added.unlink()
 
 
 def test_damage_is_found(least, capsys):
@@ -220,13 +217,11 @@ def test_wrong_options(tmp_path, capsys, name, value):
     assert not list(tmp_path.iterdir())
 
 
-def test_unwritable_folder(tmp_path, capsys):
+def test_folders_that_cannot_be_made_and_leftovers(tmp_path, capsys):
     (tmp_path / 'file').write_text('')
     for out in (tmp_path / 'file', tmp_path / 'file' / 'mini'):
         refused(capsys, *call(out), names=str(tmp_path / 'file'))
-
-
-def test_what_a_killed_run_left_is_told(tmp_path, capsys):
+    # what a killed run left is told
     (tmp_path / '.mini.0123abcd.partial').mkdir()
     assert vifi(*call(tmp_path / 'mini')) == 0
     assert '.mini.0123abcd.partial' in capsys.readouterr().out
