@@ -44,14 +44,10 @@ def test_same_path_and_same_bytes_leak(tmp_path):
     videos['d.mp4'] = videos['c.mp4']
     assert between(lists, videos)[1] == (
         'train_test', 'c.mp4', ('train.txt:3', 'val.txt:1'))
-
-
-def test_missing_videos_are_told_apart_by_path(tmp_path):
-    write_files(tmp_path, train='a.mp4 0; c.mp4 0', val='a.mp4 0; b.mp4 0')
+    # Missing videos are told apart by their paths.
     gone = replace(facts(''), status='missing', sha256=None)
-    assert between(read_lists(tmp_path, 'train', 'val'),
-                   {f'{name}.mp4': gone for name in 'abc'}) == [
-        ('train_test', 'a.mp4', ('train.txt:1', 'val.txt:1'))]
+    assert between(lists, dict.fromkeys(videos, gone)) == [
+        ('train_test', 'b.mp4', ('train.txt:2', 'val.txt:2'))]
 
 
 def test_base_and_novel(tmp_path):
@@ -76,12 +72,10 @@ def test_two_labels_are_compared_by_name(tmp_path):
     assert found.detail == 'jump or swim'
     assert set(found.places) == {'train.txt:2',
                                  'base_train_1shot_seed1.txt:2'}
-
-
-def test_two_labels_without_class_lists(tmp_path):
-    write_files(tmp_path, train='a.mp4 1; a.mp4 2; b.mp4 0',
-                base_train='a.mp4 0; b.mp4 3')
-    lists = read_lists(tmp_path, 'train', 'base_train')
+    # Without class lists: within one part alone.
+    lists = read_lists(write_files(
+        tmp_path / 'bare', train='a.mp4 1; a.mp4 2; b.mp4 0',
+        base_train='a.mp4 0; b.mp4 3'), 'train', 'base_train')
     found, = check_between(lists, facts_of(lists))
     assert found.detail == 'label 1 or label 2'
 
@@ -140,9 +134,6 @@ def test_coverage_and_labels(tmp_path):
     assert of_list(item, videos) == [
         ('label_range', 'c.mp4'), ('no_video', 'swim (label 1)'),
         ('no_video', 'jump (label 2)')]
-
-
-def test_shots(tmp_path):
     write_files(
         tmp_path, classes='run; swim; jump',
         few_shot_train_2shot_seed1='a.mp4 0; b.mp4 0; c.mp4 1; d.mp4 2; '
@@ -150,6 +141,11 @@ def test_shots(tmp_path):
     item, = read_lists(tmp_path, 'few_shot_train_2shot_seed1')
     assert of_list(item) == [('shots', 'swim (label 1)'),
                              ('shots', 'jump (label 2)')]
+    file = tmp_path / 'train_9k.json'
+    file.write_text(json.dumps({
+        'a.mp4': ['fine'], 'b.mp4': [], 'c.mp4': 'bare', 'd.mp4': ['x', ' ']}))
+    item, = load_lists({file: None})
+    assert of_list(item) == [('captions', f'{c}.mp4') for c in 'bcd']
 
 
 @pytest.mark.parametrize('name, most, found', [
@@ -160,14 +156,6 @@ def test_imbalance(tmp_path, name, most, found):
     write_files(tmp_path, **{name: '; '.join(lines)})
     item, = read_lists(tmp_path, name)
     assert of_list(item) == found
-
-
-def test_captions(tmp_path):
-    file = tmp_path / 'train_9k.json'
-    file.write_text(json.dumps({
-        'a.mp4': ['fine'], 'b.mp4': [], 'c.mp4': 'bare', 'd.mp4': ['x', ' ']}))
-    item, = load_lists({file: None})
-    assert of_list(item) == [('captions', f'{c}.mp4') for c in 'bcd']
 
 
 def test_states_of_videos(tmp_path):
