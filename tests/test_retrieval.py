@@ -1,107 +1,161 @@
-"""Retrieval from a config to its figures: training, test, two processes."""
+"""Retrieval from a config to its figures, on clips of one colour each with
+captions that tell it."""
+import json
 import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
-import run_fixtures
 import torch
+from mmaction.registry import DATASETS, MODELS
 from mmengine.config import Config
-from retrieval_world import captioned_loader, write_captioned_world
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import init_default_scope
 from tiny import tiny_arch
-from tools_world import NUM_FRAMES, REPO
+from tools_world import NUM_FRAMES, PIPELINES, REPO
 
-tools = run_fixtures.tools
+ENTRY = REPO / 'configs/vifi_retrieval.py'
+COLOURS = ['black', 'red', 'green', 'yellow']  # of the four classes
 
 
 @pytest.fixture(scope='module')
-def shared(tmp_path_factory) -> Path:
-    """A captioned world that no test may change."""
-    return write_captioned_world(tmp_path_factory.mktemp('retrieval'))
+def lists(tmp_path_factory) -> Path:
+    """Captions of clips of the shared world, by the entry's names."""
+    folder = tmp_path_factory.mktemp('lists')
+    for name, split, count in (('train_9k', 'train', 8),
+                               ('test_JSFUSION', 'val', 4)):
+        captions = {
+            f'{split}_{i}.mp4': [f'a {COLOURS[i % 4]} wall',
+                                 f'all is {COLOURS[i % 4]}'][
+                                     :1 + (split == 'train')]
+            for i in range(count)}
+        (folder / f'{name}.json').write_text(json.dumps(captions))
+    return folder
 
 
 @pytest.fixture
-def write_config(tmp_path, shared):
+def write_retrieval(write_config, shared_world, lists):
     """A config file over the repository's entry, with small parts."""
+    entry = Config.fromfile(ENTRY).to_dict()
+    tower = dict(arch=tiny_arch(), pretrained=None)
+    model = entry['model']
+    model['backbone'].update(tower)
+    model['cls_head']['text_classifier'].update(tower)
+    model['cls_head']['num_frames'] = NUM_FRAMES
 
-    def write(root=shared, name='config', **changes) -> str:
-        entry = Config.fromfile(REPO / 'configs/vifi_retrieval.py')
-        model = entry.model.to_dict()
-        tower = dict(arch=tiny_arch(), pretrained=None)
-        model['backbone'].update(tower)
-        model['cls_head']['text_classifier'].update(tower)
-        model['cls_head']['num_frames'] = NUM_FRAMES
+    def loader(part, batch_size):
+        settings = entry[f'{part}_dataloader']
+        pipeline = [step for step in PIPELINES[
+            'train' if part == 'train' else 'val'][:-1]
+            if step['type'] != 'Flip']
+        pipeline += [dict(type='OpenCLIPTokenize', arch=tiny_arch()),
+                     settings['dataset']['pipeline'][-1]]
+        return dict(
+            batch_size=batch_size,
+            num_workers=0,
+            sampler=settings['sampler'],
+            dataset=dict(
+                settings['dataset'],
+                ann_file=str(lists / Path(
+                    settings['dataset']['ann_file']).name),
+                data_prefix=dict(video=str(shared_world / 'videos')),
+                pipeline=pipeline))
+
+    def write(**changes) -> str:
         settings = dict(
-            _base_=[str(REPO / 'configs/_base_/runtime.py')],
             model=model,
-            train_dataloader=captioned_loader(root, 'train', 10),
-            val_dataloader=captioned_loader(root, 'test', 2),
-            test_dataloader=captioned_loader(root, 'test', 2),
-            val_evaluator=entry.val_evaluator.to_dict(),
-            test_evaluator=entry.test_evaluator.to_dict(),
-            train_cfg=dict(
-                type='EpochBasedTrainLoop', max_epochs=1, val_interval=1),
-            val_cfg=entry.val_cfg.to_dict(),
-            test_cfg=entry.test_cfg.to_dict(),
-            optim_wrapper=dict(
-                type='AutocastOptimWrapper', dtype='float32',
-                optimizer=dict(type='AdamW', lr=1e-3)),
-            default_hooks=dict(
-                checkpoint=dict(save_best='retrieval/R1', rule='greater')))
-        settings.update(changes)
-        path = tmp_path / f'{name}.py'
-        path.write_text('\n'.join(f'{k} = {v!r}'
-                                  for k, v in settings.items()))
-        return str(path)
+            train_dataloader=loader('train', 8),
+            val_dataloader=loader('val', 2),
+            test_dataloader=loader('test', 2),
+            **{key: entry[key] for key in (
+                'val_evaluator', 'test_evaluator', 'val_cfg', 'test_cfg')},
+            default_hooks=dict(checkpoint=dict(
+                interval=5, save_best='retrieval/R1', rule='greater')))
+        return write_config(**{**settings, **changes})
 
     return write
 
 
-def _ranks(dump: Path) -> list:
-    """Place of each caption's own video, from dumped features."""
-    samples = pickle.loads(dump.read_bytes())
-    features = [sample['features'] for sample in samples]
-    video = torch.stack([f['video_feature'] for f in features])
-    text = torch.stack([f['text_feature'] for f in features])
-    return [1 + sum(float(t @ v) > float(t @ video[i]) for v in video)
-            for i, t in enumerate(text)]
-
-
 @pytest.mark.slow
-def test_training_finds_videos_by_their_captions(tools, write_config,
+def test_training_finds_videos_by_their_captions(tools, write_retrieval,
                                                  tmp_path):
-    config = write_config(
-        train_cfg=dict(
-            type='EpochBasedTrainLoop', max_epochs=15, val_interval=5),
-        default_hooks=dict(checkpoint=dict(
-            interval=5, save_best='retrieval/R1', rule='greater')))
+    config = write_retrieval(train_cfg=dict(
+        type='EpochBasedTrainLoop', max_epochs=15, val_interval=5))
     run = tmp_path / 'run'
     tools.train(config, '--work-dir', run, '--amp')
     best, = run.glob('best_retrieval_R1_epoch_*.pth')
     dump = tmp_path / 'features.pkl'
     metrics = tools.test(config, best, '--work-dir', tmp_path / 'test',
                          '--dump', dump)
-    ranks = _ranks(dump)
-    assert len(ranks) == 5
+    features = [sample['features'] for sample in pickle.loads(
+        dump.read_bytes())]
+    video = torch.stack([f['video_feature'] for f in features])
+    # place of each caption's own video
+    ranks = [1 + sum(float(f['text_feature'] @ v)
+                     > float(f['text_feature'] @ video[i]) for v in video)
+             for i, f in enumerate(features)]
+    assert len(ranks) == 4
     assert metrics['retrieval/R1'] == 100 * np.mean(np.equal(ranks, 1))
     assert metrics['retrieval/MnR'] == np.mean(ranks)
-    assert metrics['retrieval/R1'] >= 80  # chance is 20
+    assert metrics['retrieval/R1'] >= 75  # chance is 25
     content = torch.load(best)  # safely
     assert 'backbone.visual.conv1.weight' in content['state_dict']
-    log = ''.join(p.read_text() for p in run.glob('*/*.log'))
-    assert "tune='both'" in log and 'loss_contrastive' in log
 
 
-def test_frozen_clip_needs_no_checkpoint(tools, write_config, tmp_path):
+def test_frozen_clip_needs_no_checkpoint(tools, write_retrieval, tmp_path):
     first, second = (
-        tools.test(write_config(), 'none', '--work-dir', tmp_path / name)
+        tools.test(write_retrieval(), 'none', '--work-dir', tmp_path / name)
         for name in 'ab')
     assert first == second
     assert set(first) == {f'retrieval/{name}' for name in
                           ('R1', 'R5', 'R10', 'MdR', 'MnR')}
-    assert first['retrieval/R5'] == 100  # of five
+    assert first['retrieval/R5'] == 100  # of four
 
 
-def test_count_as_wrong_is_refused(tools, write_config):
-    with pytest.raises(ValueError, match='--bad-videos.*every video is'):
-        tools.test(write_config(), 'none', '--bad-videos', 'count_as_wrong')
+def test_count_as_wrong_is_refused(tools, write_retrieval):
+    with pytest.raises(ValueError, match='--bad-videos'):
+        tools.test(write_retrieval(), 'none', '--bad-videos',
+                   'count_as_wrong')
+
+
+def test_entry_takes_a_step(monkeypatch, shared_world, lists, tmp_path):
+    """At its real pixel size, with a cut-down architecture."""
+    arch = tmp_path / 'arch.json'
+    arch.write_text(json.dumps(tiny_arch(
+        vision_cfg=dict(image_size=224, patch_size=56),
+        text_cfg=dict(context_length=77))))
+    for name, value in dict(ARCH=arch, PRETRAINED='none', LIST_DIR=lists,
+                            VIDEO_DIR=shared_world / 'videos').items():
+        monkeypatch.setenv(name, str(value))
+    init_default_scope('mmaction')
+    cfg = Config.fromfile(ENTRY)
+    assert (8 * cfg.train_dataloader.batch_size
+            == cfg.auto_scale_lr.base_batch_size == 128)
+    assert cfg.model.cls_head.num_frames == 16
+    assert cfg.model.data_preprocessor.preprocessors.imgs.mean == [
+        123.675, 116.28, 103.53]
+    model = MODELS.build(cfg.model).train()
+    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    assert len(dataset) == 16
+    data = pseudo_collate([dataset[i] for i in (0, 1, 2)])
+    data = model.data_preprocessor(data, training=True)
+    assert data['inputs']['imgs'].shape == (3, 16, 3, 224, 224)
+    assert data['inputs']['text'].shape == (3, 77)
+    loss = model(**data, mode='loss')['loss_contrastive']
+    assert torch.isfinite(loss) and loss.requires_grad
+    assert cfg.test_dataloader.dataset.test_mode
+    assert not cfg.test_dataloader.sampler.shuffle
+    dataset = DATASETS.build(cfg.test_dataloader.dataset)
+    assert len(dataset) == 4
+    assert dataset[3]['inputs']['imgs'].shape == (16, 3, 224, 224)
+
+
+def test_entry_default_places(monkeypatch):
+    for name in 'LIST_DIR', 'LIST_ROOT', 'DATA_ROOT', 'VIDEO_DIR':
+        monkeypatch.delenv(name, raising=False)
+    cfg = Config.fromfile(ENTRY)
+    for part, name in dict(train='train_9k', test='test_JSFUSION').items():
+        dataset = cfg[f'{part}_dataloader'].dataset
+        assert Path(dataset.ann_file).resolve() == (
+            REPO / f'data_splits/msrvtt/{name}.json')
+        assert dataset.data_prefix.video == 'data/msrvtt/videos'

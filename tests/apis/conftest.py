@@ -3,17 +3,8 @@ import numpy as np
 import pytest
 from helpers import write_mp4
 from inference_world import LABELS, coded
-from mmengine.logging import MMLogger
 
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
-
-
-@pytest.fixture(autouse=True)
-def _fresh_loggers():
-    """A logger keeps the stream that it was made with, which pytest closes
-    after each test."""
-    yield
-    MMLogger._instance_dict.clear()
 
 
 @pytest.fixture(scope='session')

@@ -1,7 +1,6 @@
 """The batch of an optimizer step stays, whatever fits in memory; launchers
 and strategies."""
 import pytest
-import run_fixtures
 import torch
 from mmengine.config import Config
 from mmengine.registry import RUNNERS, STRATEGIES
@@ -12,7 +11,6 @@ from projects.vifi_clip.apis.runs import (MemoryTrial, accumulate,
                                           prepare_distributed)
 from projects.vifi_clip.errors import UserError
 
-shared_world = run_fixtures.shared_world
 ENTRIES = sorted(p.name for p in (REPO / 'configs').glob('vifi_*.py'))
 
 
