@@ -3,10 +3,10 @@
 Written from the description of the layout and of the method, independently of
 ``projects.vifi_clip`` and of OpenCLIP, to compare results with.
 """
-import contextlib
 import sys
 from collections import OrderedDict
 from types import ModuleType
+from unittest import mock
 
 import torch
 from open_clip.tokenizer import SimpleTokenizer
@@ -170,34 +170,26 @@ class _Node(dict):
         self.__dict__['__deprecated_keys__'] = {'OLD'}
 
 
-@contextlib.contextmanager
-def foreign_class():
-    """A class of a package that is gone when the file is read."""
+def write_release_file(model, path, extra=None, **save) -> str:
+    """As the release saves a model, its optimizer and its config, which is of
+    a class whose package is gone when the file is read."""
+    optimizer = torch.optim.AdamW(model.parameters())
     module = ModuleType('yacs_like.config')
     module.CfgNode = _Node
     _Node.__module__, _Node.__qualname__ = module.__name__, 'CfgNode'
-    names = {'yacs_like': ModuleType('yacs_like'), module.__name__: module}
-    sys.modules.update(names)
-    yield _Node
-    for name in names:
-        del sys.modules[name]
-
-
-def write_release_file(model, path, extra=None, **save) -> str:
-    """As the release saves a model, its optimizer and its config."""
-    optimizer = torch.optim.AdamW(model.parameters())
-    with foreign_class() as node:
-        trainer = node(CTX_INIT='a photo of a', USE='both', ZS_EVAL=False)
-        config = node(
-            DATA=node(NUM_FRAMES=2, ROOT='/PATH'),
-            MODEL=node(ARCH='tiny', RESUME=None),
-            TRAINER=node(ViFi_CLIP=trainer))
-        if extra is not None:
-            config['EXTRA'] = extra
-        content = dict(
-            model={f'module.{k}': v for k, v in model.state_dict().items()},
-            optimizer=optimizer.state_dict(),
-            lr_scheduler=dict(last_epoch=3),
-            max_accuracy=torch.tensor(71.2), epoch=9, config=config)
+    config = _Node(
+        DATA=_Node(NUM_FRAMES=2, ROOT='/PATH'),
+        MODEL=_Node(ARCH='tiny', RESUME=None),
+        TRAINER=_Node(ViFi_CLIP=_Node(
+            CTX_INIT='a photo of a', USE='both', ZS_EVAL=False)))
+    if extra is not None:
+        config['EXTRA'] = extra
+    content = dict(
+        model={f'module.{k}': v for k, v in model.state_dict().items()},
+        optimizer=optimizer.state_dict(),
+        lr_scheduler=dict(last_epoch=3),
+        max_accuracy=torch.tensor(71.2), epoch=9, config=config)
+    with mock.patch.dict(sys.modules, {
+            'yacs_like': ModuleType('yacs_like'), module.__name__: module}):
         torch.save(content, path, **save)
     return str(path)

@@ -1,8 +1,8 @@
 """Imports run one way, late ones included: docs/design.md says which."""
 import ast
+import importlib.util
+import sys
 from pathlib import Path
-
-import pytest
 
 REPO = Path(__file__).parents[1]
 PLUGIN, TOOLS = 'projects.vifi_clip', 'projects.vifi_clip_tools'
@@ -21,47 +21,38 @@ USES = {
     'search': {'embeddings'},
     'tsne': {'embeddings'},
 }
-# What a command may import before its options are read.
-LIGHT = {'argparse', 'collections', 'dataclasses', 'glob', 'json', 'math',
-         'os', 'os.path', 'pathlib', 'shlex', 're', 'string', 'sys',
-         'textwrap', 'typing', '__future__'}
+# Name of each module of ours to its file.
+MODULES = {
+    '.'.join(path.relative_to(REPO).with_suffix('').parts
+             ).removesuffix('.__init__'): path
+    for root in ('projects/vifi_clip', 'projects/vifi_clip_tools')
+    for path in sorted((REPO / root).rglob('*.py'))
+}
 
 
-def modules() -> dict:
-    """Name of each module of ours to its file."""
-    return {
-        '.'.join(path.relative_to(REPO).with_suffix('').parts
-                 ).removesuffix('.__init__'): path
-        for root in ('projects/vifi_clip', 'projects/vifi_clip_tools')
-        for path in sorted((REPO / root).rglob('*.py'))
-    }
-
-
-def imports(name: str, path: Path, known: dict) -> list:
-    """Modules of ours that a module imports: name, line, at the top."""
+def imports(name: str, path: Path) -> list:
+    """Modules that a module imports: name, line, whether at its top."""
     tree = ast.parse(path.read_text())
     package = name if path.name == '__init__.py' else name.rpartition('.')[0]
-    top = {id(node) for node in _at_import(tree)}
+    top = {id(node) for node in _run_at_import(tree)}
     edges = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found = [alias.name for alias in node.names]
+            targets = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            parts = package.split('.')[:len(package.split('.')) + 1
-                                       - node.level]
-            base = '.'.join(parts if node.level else []) + (
-                ('.' if node.level else '') + node.module
-                if node.module else '')
-            found = [f'{base}.{alias.name}'
-                     if f'{base}.{alias.name}' in known else base
-                     for alias in node.names]
+            base = importlib.util.resolve_name(
+                '.' * node.level + (node.module or ''), package)
+            targets = [f'{base}.{alias.name}'
+                       if f'{base}.{alias.name}' in MODULES else base
+                       for alias in node.names]
         else:
             continue
-        edges += [(target, node.lineno, id(node) in top) for target in found]
+        edges += [(target, node.lineno, id(node) in top)
+                  for target in targets]
     return edges
 
 
-def _at_import(tree: ast.Module):
+def _run_at_import(tree: ast.Module):
     """Statements that run when the module is imported."""
     pending = list(tree.body)
     while pending:
@@ -75,14 +66,14 @@ def _at_import(tree: ast.Module):
                     if isinstance(child, ast.stmt)]
 
 
-def place(module: str) -> tuple:
+def part_of(module: str) -> tuple:
     """Package of a module, and its folder or file below that."""
     package = TOOLS if (module + '.').startswith(TOOLS + '.') else PLUGIN
     return package, module[len(package) + 1:].partition('.')[0]
 
 
 def allowed(source: str, target: str) -> bool:
-    (package, part), (other, used) = place(source), place(target)
+    (package, part), (other, used) = part_of(source), part_of(target)
     if not part or (package, part) == (other, used):
         return True  # a package's own __init__, or one folder
     if package == PLUGIN:
@@ -97,34 +88,28 @@ def allowed(source: str, target: str) -> bool:
     return used == 'cli' or used in USES.get(part, set())
 
 
-def _violations(known: dict) -> list:
-    return [f'{known[name].relative_to(REPO)}:{line}: {name} uses {target}'
-            for name, path in known.items()
-            for target, line, _ in imports(name, path, known)
-            if target.startswith('projects.')
-            and not allowed(name, target)]
-
-
 def test_imports_run_one_way():
-    assert not _violations(modules())
+    assert not [f'{path.relative_to(REPO)}:{line}: {name} uses {target}'
+                for name, path in MODULES.items()
+                for target, line, _ in imports(name, path)
+                if target.startswith('projects.')
+                and not allowed(name, target)]
 
 
 def test_a_back_arrow_would_be_seen(tmp_path):
     late = tmp_path / 'late.py'
     late.write_text('def f():\n    from ..engine import hooks\n')
-    known = {**modules(), f'{PLUGIN}.datasets.late': late}
-    edges = imports(f'{PLUGIN}.datasets.late', late, known)
-    assert edges == [(f'{PLUGIN}.engine.hooks', 2, False)]
-    assert not allowed(f'{PLUGIN}.datasets.late', edges[0][0])
+    edge, = imports(f'{PLUGIN}.datasets.late', late)
+    assert edge == (f'{PLUGIN}.engine.hooks', 2, False)
+    assert not allowed(f'{PLUGIN}.datasets.late', edge[0])
     assert not allowed(f'{PLUGIN}.apis.config', f'{TOOLS}.cli.main')
     assert not allowed(f'{TOOLS}.predict.run', f'{TOOLS}.demo.page')
 
 
 def test_no_file_imports_itself_through_others():
-    known = modules()
-    graph = {name: {target for target, _, _ in imports(name, path, known)
-                    if target in known and target != name}
-             for name, path in known.items()}
+    graph = {name: {target for target, _, _ in imports(name, path)
+                    if target in MODULES and target != name}
+             for name, path in MODULES.items()}
     done: set = set()
 
     def walk(name: str, trail: tuple) -> None:
@@ -141,7 +126,6 @@ def test_no_file_imports_itself_through_others():
 
 def test_options_are_read_before_anything_heavy_is_imported():
     from projects.vifi_clip_tools.cli.commands import COMMANDS
-    known = modules()
     pending = [f'{TOOLS}.{command.module}' for command in COMMANDS.values()]
     pending += [f'{TOOLS}.cli.main']
     seen = set()
@@ -150,24 +134,14 @@ def test_options_are_read_before_anything_heavy_is_imported():
         if name in seen:
             continue
         seen.add(name)
-        for target, line, top in imports(name, known[name], known):
+        for target, line, top in imports(name, MODULES[name]):
             if not top:
                 continue
-            where = f'{known[name].relative_to(REPO)}:{line}'
-            assert not place(target)[0] == PLUGIN or not target.startswith(
-                'projects.'), f'{where} imports {target}: seconds'
-            if target in known:
-                pending.append(target)
-                pending.append(target.rpartition('.')[0])
-            elif target.partition('.')[0] not in LIGHT | {'projects'}:
-                assert _quick(target), f'{where} imports {target}'
-
-
-def _quick(module: str) -> bool:
-    import sys
-    return module.partition('.')[0] in sys.stdlib_module_names
-
-
-@pytest.mark.parametrize('module', ['torch', 'mmaction', 'numpy'])
-def test_what_is_heavy_is_told_from_what_is_not(module):
-    assert not _quick(module) and _quick('json')
+            edge = f'{MODULES[name].relative_to(REPO)}:{line}: {target}'
+            if target.startswith('projects.'):
+                assert part_of(target)[0] == TOOLS, f'{edge} takes seconds'
+            else:
+                root = target.partition('.')[0]
+                assert root in sys.stdlib_module_names, edge
+            if target in MODULES:
+                pending += [target, target.rpartition('.')[0]]

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import write_mp4
 from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.hooks import Hook
@@ -63,24 +62,6 @@ def knobs(tmp_path_factory):
         yield patch
 
 
-@pytest.fixture(scope='module')
-def ann_file(tmp_path_factory):
-    """A list of short clips, each of its own colour."""
-    folder = tmp_path_factory.mktemp('videos')
-    rng = np.random.default_rng(0)
-    lines = []
-    for label in range(VIDEOS):
-        frames = np.empty((24, 48, 64, 3), np.uint8)
-        frames[:] = rng.integers(0, 256, 3)
-        for i, frame in enumerate(frames):  # a square on its way
-            frame[16:32, i:i + 16] = 255 - frame[0, 0]
-        write_mp4(folder / f'{label}.mp4', frames=list(frames))
-        lines.append(f'{label}.mp4 {label}')
-    path = folder / 'list.txt'
-    path.write_text('\n'.join(lines))
-    return path
-
-
 def shrink(node):
     """A pipeline for smaller pictures."""
     if isinstance(node, dict):
@@ -90,8 +71,8 @@ def shrink(node):
     return PIXELS.get(node, node) if isinstance(node, int) else node
 
 
-def small_config(name: str, ann_file: Path, work_dir: Path) -> Config:
-    """A mix config, cut down, on the test's videos."""
+def small_config(name: str, root: Path, work_dir: Path) -> Config:
+    """A mix config, cut down, on one video of each of four classes."""
     cfg = Config.fromfile(MIX / f'{name}.py')
     for part in ('train', 'val', 'test'):
         loader = cfg[f'{part}_dataloader']
@@ -100,8 +81,8 @@ def small_config(name: str, ann_file: Path, work_dir: Path) -> Config:
             num_workers=0,
             persistent_workers=False)
         loader.dataset.update(
-            ann_file=str(ann_file),
-            data_prefix=dict(video=str(ann_file.parent)),
+            ann_file=str(root / 'train.txt'),
+            data_prefix=dict(video=str(root / 'videos')),
             pipeline=shrink(loader.dataset.pipeline),
             indices=VIDEOS if part == 'train' else TESTED)
     model, rate, *_ = copy.deepcopy(CASES[name])  # `_delete_` is popped
@@ -133,9 +114,9 @@ class Record(Hook):
 
 
 @pytest.fixture(scope='module', params=CASES)
-def trained(request, knobs, ann_file, tmp_path_factory):
+def trained(request, knobs, shared_world, tmp_path_factory):
     """Each config after a few epochs: name, config, record and model."""
-    cfg = small_config(request.param, ann_file,
+    cfg = small_config(request.param, shared_world,
                        tmp_path_factory.mktemp('work'))
     runner, record = build_runner(cfg), Record()
     runner.register_hook(record)
@@ -207,15 +188,15 @@ def view_score(model, view):
     return (head.logit_scale.exp() * classes @ video).softmax(0)
 
 
-def test_videomae_starts_from_the_knob(knobs, tmp_path, ann_file):
+def test_videomae_starts_from_the_knob(knobs, tmp_path, shared_world):
     name = 'videomae_base_vifi_head_k400'
-    cfg = small_config(name, ann_file, tmp_path)
+    cfg = small_config(name, shared_world, tmp_path)
     model = MODELS.build(cfg.model)
     path = str(tmp_path / 'videomae.pth')
     torch.save(dict(state_dict=model.state_dict()), path)
     with knobs.context() as patch:
         patch.setenv('VIDEOMAE', path)
-        cfg = small_config(name, ann_file, tmp_path)
+        cfg = small_config(name, shared_world, tmp_path)
     other = MODELS.build(cfg.model)
     other.init_weights()
     for key, value in model.backbone.state_dict().items():

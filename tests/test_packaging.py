@@ -45,17 +45,6 @@ def site(tmp_path_factory) -> Path:
     return base / 'site'
 
 
-@pytest.fixture
-def vifi_clip(site, tmp_path):
-    """The command, run in an empty folder."""
-
-    def call(*argv):
-        return _run(site / 'bin/vifi-clip', *argv, cwd=tmp_path,
-                    PYTHONPATH=str(site), COLUMNS='80')
-
-    return call
-
-
 def _files(folder: Path) -> set:
     return {path.relative_to(folder).as_posix()
             for path in folder.rglob('*') if path.is_file()
@@ -63,27 +52,23 @@ def _files(folder: Path) -> set:
 
 
 @pytest.mark.slow
-def test_all_files_of_the_package(site):
+def test_all_files_are_installed(site):
     """Data files, too, which setuptools leaves out unless they are named."""
     for name in 'vifi_clip', 'vifi_clip_tools':
         here, there = (_files(root / 'projects' / name)
                        for root in (REPO, site))
         assert here <= there
         assert all(file.startswith('.mim/') for file in there - here)
-
-
-@pytest.mark.slow
-def test_what_comes_with_it(site):
-    found = _files(site / 'projects/vifi_clip/.mim')
+    files = _files(site / 'projects/vifi_clip/.mim')
     for folder in 'configs', 'data_splits':
         committed = subprocess.run(
             ['git', 'ls-files', '-co', '--exclude-standard', folder],
             cwd=REPO, text=True, capture_output=True).stdout.split()
         if committed:  # a checkout
             assert set(committed) - {'data_splits/.gitignore'} == {
-                file for file in found if file.startswith(folder)}
-    assert GENERATED not in found
-    scripts = {Path(file).name for file in found if file[:6] == 'tools/'}
+                file for file in files if file.startswith(folder)}
+    assert GENERATED not in files
+    scripts = {Path(file).name for file in files if file[:6] == 'tools/'}
     assert scripts >= {'train.py', 'test.py', 'dist_train.sh', '_launch.sh',
                        'slurm_test.sh', '_slurm.sh', '_python.sh'}
     # These make an environment for a checkout.
@@ -91,16 +76,16 @@ def test_what_comes_with_it(site):
 
 
 @pytest.mark.slow
-def test_the_command(vifi_clip, site):
-    done = vifi_clip('--help')
-    assert done.returncode == 0 and 'usage: vifi-clip COMMAND' in done.stdout
-    root = vifi_clip('--root').stdout.strip()
-    assert root == str(site.resolve() / 'projects/vifi_clip/.mim')
-    done = vifi_clip('test', '--help')
-    assert done.stdout.startswith('usage: vifi-clip test '), done.stderr
-    done = _run(Path(root, 'tools/test.py'), '--help', cwd=root,
-                PYTHONPATH=str(site))
-    assert done.stdout.startswith('usage: '), done.stderr
+def test_the_command(site, tmp_path):
+    root = site.resolve() / 'projects/vifi_clip/.mim'
+    for script, argv, expected in (
+            (site / 'bin/vifi-clip', ['--root'], f'{root}\n'),
+            (site / 'bin/vifi-clip', ['test', '--help'],
+             'usage: vifi-clip test '),
+            (root / 'tools/test.py', ['--help'], 'usage: ')):
+        done = _run(script, *argv, cwd=tmp_path, PYTHONPATH=str(site),
+                    COLUMNS='80')
+        assert done.stdout.startswith(expected), done.stderr
 
 
 # Of an installed package, in an empty folder.
@@ -144,14 +129,9 @@ def test_every_config_is_read(site, tmp_path):
     './configs/vifi_k400.py'])
 def test_find_config(monkeypatch, tmp_path, name):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / 'vifi_k400').mkdir()  # such as a folder of results
     assert resources.find_config(name) == str(REPO / 'configs/vifi_k400.py')
-
-
-def test_a_file_goes_before_a_name(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / 'vifi_mini').mkdir()  # such as a folder of results
-    assert resources.find_config('vifi_mini').startswith(str(REPO))
-    (tmp_path / 'vifi_k400.py').touch()
+    (tmp_path / 'vifi_k400.py').touch()  # a file goes before a name
     assert resources.find_config('vifi_k400.py') == 'vifi_k400.py'
 
 
@@ -170,27 +150,19 @@ def test_config_that_does_not_exist(name, near):
 
 
 def test_extras():
-    """Each is in `all`, and every direct dependency is pinned."""
+    """Each is in `all`, every direct dependency is pinned, and those that
+    ``need(module, extra)`` tells users to install are there."""
     from configparser import ConfigParser
     parser = ConfigParser()
     parser.read(REPO / 'setup.cfg')
     extras = dict(parser['options.extras_require'])
-    own = {name: re.findall(r'^[\w-]+', text, re.M)
-           for name, text in extras.items()}
-    every = re.search(r'vifi_clip\[(.*)\]', extras['all'])[1].split(',')
-    assert set(every) == set(extras) - {'all', 'test', 'video'}
+    names = re.search(r'vifi_clip\[(.*)\]', extras['all'])[1].split(',')
+    assert set(names) == set(extras) - {'all', 'test', 'video'}
     pins = re.findall('^([^=#\n]+)==', (REPO / 'constraints.txt').read_text(),
                       re.M)
-    for name in every:
-        assert set(own[name]) <= set(pins), name
-
-
-def test_every_extra_that_code_asks_for():
-    """``need(module, extra)`` tells users to install it."""
-    setup = (REPO / 'setup.cfg').read_text()
-    asked = {match for path in (REPO / 'projects').rglob('*.py')
-             for match in re.findall(r"need\(\s*'[\w.]+',\s*'(\w+)'",
-                                     path.read_text())}
-    missing = [name for name in asked
-               if not re.search(rf'^{name} =$', setup, re.M)]
-    assert not missing
+    for name in names:
+        assert set(re.findall(r'^[\w-]+', extras[name], re.M)) <= set(pins)
+    assert set(extras) >= {
+        extra for path in (REPO / 'projects').rglob('*.py')
+        for extra in re.findall(r"need\(\s*'[\w.]+',\s*'(\w+)'",
+                                path.read_text())}

@@ -8,7 +8,7 @@ import open_clip
 import pytest
 import torch
 import torch.nn.functional as F
-from inference_world import LABELS
+from helpers import LABELS, write_mp4
 from mmengine.config import Config
 from tiny import model_cfg
 from tools_world import PIPELINES, PREPROCESSOR
@@ -17,6 +17,21 @@ from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
 from projects.vifi_clip.errors import UserError
 
 TOTAL, FPS, T = 40, 10, 8  # of the clips; of a view
+
+
+@pytest.fixture(scope='module')
+def clips(tmp_path_factory):
+    """Four clips of 64 x 64 pixels, each of its own colour, whose bands of
+    grey are the bits of the frame's number."""
+    folder = tmp_path_factory.mktemp('clips')
+    bits = (np.arange(TOTAL)[:, None] >> np.arange(64) // 8) & 1
+    grey = np.broadcast_to((60 + 150 * bits)[:, :, None, None],
+                           (TOTAL, 64, 64, 3))
+    for i, colour in enumerate([(1., .2, .2), (.2, .2, 1.), (.2, 1., .2),
+                                (.6, .5, .1)]):
+        write_mp4(folder / f'clip_{i}.mp4', fps=FPS,
+                  frames=(grey * np.array(colour)).astype(np.uint8))
+    return folder
 
 
 def read(path, indices) -> np.ndarray:

@@ -5,8 +5,9 @@ import re
 import cv2
 import pytest
 from commands import refused
-from tiny_world import build_tiny_world
 
+from projects.vifi_clip_tools.mini_world.build import build
+from projects.vifi_clip_tools.mini_world.world import WorldParams
 from projects.vifi_clip_tools.paper.quickstart import (draw_picture,
                                                        write_table)
 
@@ -17,7 +18,11 @@ def test_a_video_that_is_not_there(capsys):
 
 @pytest.fixture(scope='module')
 def world(tmp_path_factory):
-    return build_tiny_world(tmp_path_factory.mktemp('quick') / 'mini')
+    """One clip of each class and split, 32 x 32 pixels; with target set."""
+    out = tmp_path_factory.mktemp('quick') / 'mini'
+    build(out, WorldParams(train_per_class=1, test_per_class=1, num_stills=3,
+                           size=32), workers=1)
+    return out
 
 
 def _results(world, num_seeds):
