@@ -60,15 +60,11 @@ def test_different_lists_are_spared(tmp_path, capsys):
     assert 'mine' not in mine.read_text()
     assert sorted(os.listdir(out)) == ['manifest.json', 'test_JSFUSION.json',
                                        'train_9k.json']
-
-
-def test_a_failed_write_leaves_nothing(tmp_path, capsys):
-    source = WRITERS['msrvtt'](tmp_path / 'official')
-    out = tmp_path / 'lists'
-    (out / 'train_9k.json').mkdir(parents=True)
-    refused(capsys, *official_call('msrvtt', source, out, '--force'),
-            names='train_9k.json')
-    assert os.listdir(out) == ['train_9k.json']
+    # A failed write leaves nothing.
+    (tmp_path / 'other/train_9k.json').mkdir(parents=True)
+    refused(capsys, *official_call('msrvtt', source, tmp_path / 'other',
+                                   '--force'), names='train_9k.json')
+    assert os.listdir(tmp_path / 'other') == ['train_9k.json']
 
 
 def test_force_deletes_the_lists_of_other_annotations(tmp_path, capsys):
@@ -84,6 +80,14 @@ def test_force_deletes_the_lists_of_other_annotations(tmp_path, capsys):
     refused(capsys, *own_call(tmp_path, rows=rows), names=[old.name,
                                                            '--force'])
     assert contents(out) == before
+    # One that was changed since is spared.
+    kept = old.read_text()
+    write(old, 'mine.mp4 0\n')
+    refused(capsys, *own_call(tmp_path, *SMALL, '--force', rows=rows),
+            names=old.name)
+    assert old.read_text() == 'mine.mp4 0\n'
+    write(old, kept)
+    assert contents(out) == before
     assert make_own(tmp_path, '--force', rows=rows) == 0
     assert old.name in capsys.readouterr().out and not old.exists()
     manifest = json.loads((out / 'manifest.json').read_text())
@@ -92,17 +96,6 @@ def test_force_deletes_the_lists_of_other_annotations(tmp_path, capsys):
     val = {path for path, _ in rows_of(out / 'val.txt')}
     for path in set(out.glob('*train*.txt')) - {mine}:
         assert not val & {path for path, _ in rows_of(path)}
-
-
-def test_force_spares_an_old_list_that_was_changed(tmp_path, capsys):
-    out = tmp_path / 'lists'
-    assert make_own(tmp_path, '--shots', '2') == 0
-    write(out / 'few_shot_train_2shot_seed1.txt', 'mine.mp4 0\n')
-    before = contents(out)
-    rows = [*OWN_ROWS, 'stir/9.mp4,stir,val']
-    refused(capsys, *own_call(tmp_path, *SMALL, '--force', rows=rows),
-            names='few_shot_train_2shot_seed1.txt')
-    assert contents(out) == before
 
 
 def test_force_deletes_nothing_outside(tmp_path, capsys):

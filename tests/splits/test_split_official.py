@@ -23,17 +23,17 @@ def make(dataset, source, out, *options):
 
 @pytest.fixture(scope='module', params=RECOGNITION)
 def made(request, tmp_path_factory):
-    """Data set, its annotations and its lists."""
+    """Data set, its annotations, its lists, and the ending of the first."""
     root = tmp_path_factory.mktemp(request.param)
     source = WRITERS[request.param](root / 'official')
     assert make(request.param, source, root / 'lists') == 0
-    return request.param, source, root / 'lists'
+    end = '_split1' if request.param in ('hmdb51', 'ucf101') else ''
+    return request.param, source, root / 'lists', end
 
 
 def test_all_lists_are_there(made):
-    dataset, _, out = made
-    splits = [f'_split{n}' for n in (1, 2, 3)]
-    ends = splits if dataset in ('hmdb51', 'ucf101') else ['']
+    dataset, _, out, end = made
+    ends = [f'_split{n}' for n in (1, 2, 3)] if end else ['']
     expected = {f'{part}{end}.txt' for part in ('train', 'val')
                 for end in ends}
     expected |= {f'few_shot_train_{k}shot_seed{s}.txt'
@@ -52,9 +52,8 @@ def test_all_lists_are_there(made):
         assert (out / f'{kind}.txt').read_text() == text
 
 
-def test_counts_of_the_lists(made):
-    dataset, _, out = made
-    end = '_split1' if dataset in ('hmdb51', 'ucf101') else ''
+def test_rows_of_the_lists(made):
+    dataset, _, out, end = made
     classes, base, novel = (len(names_of(dataset, kind)) for kind in
                             ('classes', 'base_classes', 'novel_classes'))
 
@@ -70,11 +69,21 @@ def test_counts_of_the_lists(made):
     assert labels('novel_val.txt') == each(novel, 2)
     assert labels('base_train_2shot_seed3.txt') == each(base, 2)
     assert labels('few_shot_train_1shot_seed1.txt') == each(classes, 1)
+    # Draws are of the training part, and nested.
+    one, two, other, train = (set(rows_of(out / f'{name}.txt')) for name in (
+        'few_shot_train_1shot_seed1', 'few_shot_train_2shot_seed1',
+        'few_shot_train_1shot_seed2', f'train{end}'))
+    assert one < two < train and one != other
+    assert rows_of(out / f'val{end}.txt')[0] == ({
+        'k400': 'val/va-0000_000_000000_000010.mp4',
+        'hmdb51': 'brush_hair/Film!_3_brush_hair_f_cm_np1_fr_med_3.avi',
+        'ucf101': 'ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c00.avi',
+        'ssv2': '523.webm',
+    }[dataset], 0)
 
 
 def test_labels_of_a_half_count_within_it(made):
-    dataset, _, out = made
-    end = '_split1' if dataset in ('hmdb51', 'ucf101') else ''
+    dataset, _, out, end = made
     classes = names_of(dataset)
     name_of = {path: classes[label] for part in ('train', 'val')
                for path, label in rows_of(out / f'{part}{end}.txt')}
@@ -86,19 +95,8 @@ def test_labels_of_a_half_count_within_it(made):
             names[label] for _, label in rows]
 
 
-def test_draws_are_of_the_training_part_and_nested(made):
-    dataset, _, out = made
-    end = '_split1' if dataset in ('hmdb51', 'ucf101') else ''
-    train = set(rows_of(out / f'train{end}.txt'))
-    one, two, other = (set(rows_of(out / f'few_shot_train_{name}.txt'))
-                       for name in ('1shot_seed1', '2shot_seed1',
-                                    '1shot_seed2'))
-    assert one < two < train
-    assert one != other
-
-
 def test_manifest_tells_what_is_there(made):
-    dataset, source, out = made
+    dataset, source, out, _ = made
     manifest = json.loads((out / 'manifest.json').read_text())
     assert manifest['dataset'] == dataset
     assert str(source) not in (out / 'manifest.json').read_text()
@@ -118,16 +116,13 @@ def test_manifest_tells_what_is_there(made):
             path.read_bytes()).hexdigest())
 
 
-def test_second_run_writes_nothing(made, capsys):
-    dataset, source, out = made
+def test_neither_a_second_run_nor_the_order_of_lines_matters(
+        made, tmp_path, capsys):
+    dataset, source, out, _ = made
     before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
     assert make(dataset, source, out) == 0
     assert 'up to date' in capsys.readouterr().out
     assert before == {path: path.stat().st_mtime_ns for path in out.iterdir()}
-
-
-def test_order_of_the_lines_does_not_matter(made, tmp_path):
-    dataset, source, out = made
     shuffler = random.Random(1)
     for path in source.rglob('*'):
         if path.name == 'classInd.txt' or path.name.endswith('labels.json'):
@@ -145,18 +140,6 @@ def test_order_of_the_lines_does_not_matter(made, tmp_path):
     for path in out.glob('*.txt'):
         assert (tmp_path / 'lists' / path.name).read_bytes() == (
             path.read_bytes())
-
-
-def test_paths(made):
-    dataset, _, out = made
-    end = '_split1' if dataset in ('hmdb51', 'ucf101') else ''
-    path, label = rows_of(out / f'val{end}.txt')[0]
-    assert (path, label) == {
-        'k400': ('val/va-0000_000_000000_000010.mp4', 0),
-        'hmdb51': ('brush_hair/Film!_3_brush_hair_f_cm_np1_fr_med_3.avi', 0),
-        'ucf101': ('ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c00.avi', 0),
-        'ssv2': ('523.webm', 0),
-    }[dataset]
 
 
 def test_pattern_moves_paths_and_keeps_the_draw(tmp_path):
