@@ -11,7 +11,6 @@ from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
 from .files import read_json
 
 Arch = Union[str, dict]
-_REQUIRED = ('embed_dim', 'vision_cfg', 'text_cfg')
 
 
 def get_arch_cfg(arch: Arch) -> dict:
@@ -26,63 +25,48 @@ def get_arch_cfg(arch: Arch) -> dict:
         dict: A fresh copy with ``embed_dim``, ``vision_cfg``, ``text_cfg``.
 
     Raises:
+        FileNotFoundError: There is no such file.
         ValueError: Unknown name, or a dict without one of the three keys.
     """
     if isinstance(arch, str) and arch.endswith('.json'):
-        try:
-            arch = read_json(Path(arch))
-        except (OSError, ValueError) as error:
-            raise ValueError(f'arch file {arch!r} cannot be read: '
-                             f'{error}') from error
+        arch = read_json(Path(arch))
     if isinstance(arch, str):
         cfg = open_clip.get_model_config(arch)
         if cfg is None:
             near = difflib.get_close_matches(arch, open_clip.list_models())
             raise ValueError(
-                f'Unknown arch {arch!r}. Use one of open_clip.list_models() '
-                f'(close: {", ".join(near) or "none"}) or a dict shaped like '
-                'OpenCLIP\'s model_configs/*.json.')
+                f'Unknown arch {arch!r} (close: {", ".join(near) or "none"}); '
+                'use one of open_clip.list_models(), or a dict like theirs.')
         return copy.deepcopy(cfg)
     if not isinstance(arch, dict):
         raise ValueError(f'arch must be an OpenCLIP model name or a dict, got '
                          f'{type(arch).__name__}: {arch!r}')
-    missing = [key for key in _REQUIRED if key not in arch]
+    missing = {'embed_dim', 'vision_cfg', 'text_cfg'}.difference(arch)
     if missing:
-        raise ValueError(f'arch dict lacks {missing}, which OpenCLIP\'s '
-                         f'model_configs/*.json have; it has {sorted(arch)}')
+        raise ValueError(f'arch dict lacks {sorted(missing)}, which '
+                         'OpenCLIP\'s model_configs/*.json have')
     cfg = arch.to_dict() if isinstance(arch, ConfigDict) else arch
     return copy.deepcopy(dict(cfg))
 
 
 def build_tokenizer(arch: Arch, tokenizer: Optional[str] = None) -> Callable:
-    """Build the architecture's tokenizer.
-
-    Args:
-        arch (str | dict): See :func:`get_arch_cfg`.
-        tokenizer (str, optional): Folder or hub name of a Hugging Face
-            tokenizer, for architectures whose tokenizer is not CLIP's.
-            Defaults to None: the one that the architecture names.
-
-    Raises:
-        ValueError: The Hugging Face tokenizer cannot be loaded.
-    """
+    """Build an architecture's tokenizer: CLIP's, the Hugging Face tokenizer
+    that it names, or another by the folder or hub name ``tokenizer``
+    (ValueError if that cannot be loaded)."""
     text = get_arch_cfg(arch)['text_cfg']
     length = text.get('context_length', 77)
     name = tokenizer or text.get('hf_tokenizer_name')
     if not name:
         return SimpleTokenizer(context_length=length)
-    kwargs = text.get('tokenizer_kwargs') or {}
     try:
         return HFTokenizer(
-            name,
-            context_length=length,
+            name, context_length=length,
             tokenizer_mode=text.get('tokenizer_mode'),
-            **kwargs)
+            **(text.get('tokenizer_kwargs') or {}))
     except Exception as error:  # transformers raises many kinds
         raise ValueError(
-            f'Cannot load the tokenizer {name!r} of arch {arch!r}: {error}. '
-            'Install transformers and give tokenizer=<folder with the '
-            'tokenizer files>.') from error
+            f'Cannot load the tokenizer {name!r} of arch {arch!r}: {error}; '
+            'give tokenizer=<folder with its files>.') from error
 
 
 def prompt_length(tokenizer: Callable, sentence: str) -> int:

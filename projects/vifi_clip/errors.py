@@ -11,12 +11,8 @@ class UserError(RuntimeError):
 
 
 class UnreadableVideo(UserError):
-    """A video that cannot be fetched, opened or decoded.
-
-    Args:
-        name (str): The video, as the user named it.
-        reason (str): Why it cannot be read, without the name.
-    """
+    """A video that cannot be fetched, opened or decoded: its ``name``, as the
+    user has it, and the ``reason``, without the name."""
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(name, reason)  # both, so that it can be pickled
@@ -28,24 +24,13 @@ class UnreadableVideo(UserError):
 
 
 def need(module: str, extra: str) -> ModuleType:
-    """Import a library of an optional extra.
-
-    Args:
-        module (str): Its name, such as 'sklearn.cluster'.
-        extra (str): The extra of setup.cfg that installs it.
-
-    Returns:
-        ModuleType: The module.
-
-    Raises:
-        UserError: It is not installed; the message says how to install it.
-    """
+    """Import a library, such as 'sklearn.cluster', of an extra of setup.cfg;
+    a UserError says how to install it."""
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name not in (module, module.partition('.')[0]):
             raise  # installed, and lacks something of its own
         raise UserError(
-            f'{error.name} is not installed: pip install '
-            f'"vifi_clip[{extra}]" (in a checkout: pip install -c '
-            f'constraints.txt -e ".[{extra}]")') from error
+            f'{error.name} is not installed: pip install "vifi_clip[{extra}]" '
+            f'(in a checkout: -c constraints.txt -e ".[{extra}]")') from error

@@ -14,10 +14,7 @@ import yaml
 def read_text(path: Path, newline: Optional[str] = None) -> str:
     """Read a UTF-8 file, with or without a byte order mark.
 
-    Args:
-        path (Path): File to read.
-        newline (str, optional): As of ``open``; by default every kind of line
-            end becomes ``\\n``.
+    ``newline`` is that of ``open``: every line end becomes ``\\n`` by default.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -35,28 +32,16 @@ def read_text(path: Path, newline: Optional[str] = None) -> str:
 
 
 def holds_control(text: str) -> bool:
-    """Return whether a name or path holds a line break or control character.
-
-    Readers disagree on which of them end a line, and labels are line numbers.
-    """
+    """Return whether a text holds a line break or control character: readers
+    disagree on which of them end a line, and labels are line numbers."""
     return not text.isprintable() and any(
         unicodedata.category(c) in ('Cc', 'Cs', 'Zl', 'Zp') for c in text)
 
 
 def csv_rows(text: str, path: Path) -> Iterator[Tuple[int, List[str]]]:
-    """Split CSV text into rows.
-
-    Args:
-        text (str): Text of the file.
-        path (Path): The file, for messages.
-
-    Yields:
-        tuple[int, list[str]]: Number of the line that the row ends at, and
-        its fields.
-
-    Raises:
-        ValueError: A quote is not closed or followed by more text.
-    """
+    """Yield the rows of CSV text: the number of the line that each ends at,
+    and its fields. ValueError names the ``path`` and line of a quote that is
+    not closed, or is followed by more text."""
     reader = csv.reader(io.StringIO(text), strict=True)
     while True:
         first = reader.line_num + 1
@@ -65,20 +50,13 @@ def csv_rows(text: str, path: Path) -> Iterator[Tuple[int, List[str]]]:
         except StopIteration:
             return
         except csv.Error as error:
-            raise ValueError(
-                f'{path}, line {first}: not valid CSV ({error}); a quote is '
-                'not closed there, or one inside a value is not doubled'
-            ) from error
+            raise ValueError(f'{path}, line {first}: not valid CSV ({error}); '
+                             'close and double the quotes there') from error
         yield reader.line_num, row
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is not JSON or repeats a key.
-    """
+    """Read a JSON file; ValueError if it is none or repeats a key."""
     try:
         return json.loads(
             read_text(path),
@@ -104,12 +82,8 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 
 
 def read_yaml(path: Path) -> Any:
-    """Read a YAML file of plain data.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is not YAML, not plain data, or repeats a key.
-    """
+    """Read a YAML file; ValueError if it is none, repeats a key, or is not
+    of plain data."""
     loader = _UniqueKeyLoader(read_text(path))
     loader.name = str(path)
     try:

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import List
 
 _PACKAGE = Path(__file__).resolve().parent
-# Together they tell a checkout from a site-packages with a stray `configs`.
-_OURS = ('configs/vifi_k400.py', 'tools/train.py')
 
 
 def root() -> Path:
@@ -19,8 +17,10 @@ def root() -> Path:
     Raises:
         FileNotFoundError: The package was copied without them.
     """
+    # Together they tell a checkout from a site-packages with stray `configs`.
+    ours = ('configs/vifi_k400.py', 'tools/train.py')
     for folder in _PACKAGE.parents[1], _PACKAGE / '.mim':
-        if all((folder / name).is_file() for name in _OURS):
+        if all((folder / name).is_file() for name in ours):
             return folder
     raise FileNotFoundError(
         f'{_PACKAGE} has no configs: it is neither in a checkout nor '
@@ -37,22 +37,13 @@ def config_names() -> List[str]:
 
 
 def find_config(name: str) -> str:
-    """Return the path of a config.
-
-    Args:
-        name (str): An existing file, or the name of an entry in ``configs/``
-            with or without ``.py`` and ``configs/`` before it.
-
-    Returns:
-        str: The file as it was given, or the absolute path of the entry.
-
-    Raises:
-        FileNotFoundError: Neither is there; the message lists the names.
-    """
+    """Return the path of a config: an existing file as it was given, or the
+    absolute path of an entry in ``configs/``, whose name may have ``.py`` and
+    ``configs/`` before it. A FileNotFoundError lists the names."""
     if Path(name).is_file():
         return name
-    short = name.removeprefix('./').removeprefix('configs/')
-    short = short.removesuffix('.py')
+    short = name.removeprefix('./').removeprefix('configs/').removesuffix(
+        '.py')
     names = config_names()
     if short in names:
         return str(root() / 'configs' / f'{short}.py')

@@ -151,7 +151,7 @@ def test_no_training_saving_or_second_change(precision, tmp_path):
     apply_inference(model, precision)
     for refused in (model.train, model.state_dict,
                     lambda: model.load_state_dict(state)):
-        with pytest.raises(RuntimeError, match=precision):
+        with pytest.raises(RuntimeError):
             refused()
     with pytest.raises(ValueError, match='apply_inference'):
         apply_inference(model)

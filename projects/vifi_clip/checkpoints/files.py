@@ -37,13 +37,9 @@ TOKEN_TABLE = 'cls_head.text_classifier.text.token_embedding.weight'
 
 # numpy scalars and arrays stand in metrics (best_score) and meta data. All are
 # inert: unpickling them only allocates and copies.
-_SAFE = [
-    np.ndarray, np.dtype,
-    type(np.dtype('int64')),
-    type(np.dtype('float32')),
-    type(np.dtype('float64')), np._core.multiarray._reconstruct,
-    np._core.multiarray.scalar
-]
+_SAFE = [np.ndarray, np.dtype,
+         *(type(np.dtype(kind)) for kind in ('int64', 'float32', 'float64')),
+         np._core.multiarray._reconstruct, np._core.multiarray.scalar]
 # What torch and zipfile raise on a file that is cut short or overwritten.
 _DAMAGE = (EOFError, OSError, RuntimeError, SafetensorError,
            pickle.UnpicklingError, zipfile.BadZipFile)
@@ -58,16 +54,9 @@ class ForeignObjectError(ValueError):
 def load_checkpoint(path: str,
                     map_location: Union[str, torch.device, None] = None,
                     trust: bool = False) -> Any:
-    """Read a local checkpoint file.
-
-    Args:
-        path (str): TorchScript archive, ``.safetensors``, or anything that
-            ``torch.save`` wrote.
-        map_location (str | torch.device, optional): As in ``torch.load``.
-        trust (bool): Allow a pickle to run code. Defaults to False.
-
-    Returns:
-        The file's content; a TorchScript archive's state dict.
+    """Return the content of a local checkpoint file: ``.safetensors``,
+    anything that ``torch.save`` wrote, or the state dict of a TorchScript
+    archive. ``trust`` allows a pickle to run code.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -93,9 +82,8 @@ def load_checkpoint(path: str,
                  if 'GLOBAL' in line or 'Unsupported' in line]
         raise ForeignObjectError(
             f'{path} holds more than weights and plain values '
-            f'({(names or [str(error)])[0]}) and was not loaded, since a '
-            'pickle can run code. If you trust where it comes from, say so '
-            'with --trust.') from error
+            f'({(names or [str(error)])[0]}), and a pickle can run code; '
+            'give --trust if you trust where it comes from.') from error
 
 
 def _damaged(path: str, error: Exception) -> ValueError:
@@ -128,10 +116,7 @@ def load_weights(path: str) -> Any:
 
     Files of other projects hold objects too, a config for example. These
     become stand-ins (:class:`Inert`); nothing of the file is run, whatever it
-    asks for.
-
-    Args:
-        path (str): A file or web address.
+    asks for. ``path`` may be a web address.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -149,19 +134,14 @@ def load_weights(path: str) -> Any:
 
 
 def tensors_of(content: Any, path: str) -> Dict[str, torch.Tensor]:
-    """Find the weights in a loaded file.
+    """Return the weights of a loaded file by their names, without the
+    ``module.`` of a training loop.
 
-    Args:
-        content (Any): A dict of tensors and other things, or one that holds a
-            dict of tensors as ``state_dict`` or ``model``.
-        path (str): The file, for the message.
-
-    Returns:
-        dict[str, Tensor]: Names, without the ``module.`` of a training loop,
-        to tensors.
+    They are those of a dict of tensors and other things, or of one that holds
+    a dict of tensors as ``state_dict`` or ``model``.
 
     Raises:
-        ValueError: There is no dict of named tensors.
+        ValueError: ``path`` holds no dict of named tensors.
     """
     state, part = content, ''
     if isinstance(content, Mapping) and 'state_dict' in content:
@@ -193,13 +173,11 @@ class Inert(dict):
     def __call__(self, *args, **kwargs) -> 'Inert':
         return Inert()
 
-    def __setstate__(self, state: Any) -> None:
-        """The object's attributes are of no use without its class."""
-
     def append(self, item: Any) -> None:
-        """As for lists and sets, whose items are dropped."""
+        """Drop an item of a list or set."""
 
-    extend = add = append
+    # An object's attributes are of no use without its class.
+    __setstate__ = extend = add = append
     # A dict has neither, but the object may have been a key.
     __hash__, __eq__ = object.__hash__, object.__eq__
 
@@ -276,10 +254,8 @@ def register_loader(trust: bool = False) -> None:
 
     torch >= 2.6 loads with ``weights_only=True``, under which MMEngine's own
     checkpoints fail in MMEngine's own loader; its loader of web addresses
-    runs whatever code they hold.
-
-    Args:
-        trust (bool): Allow pickles to run code, for this process.
+    runs whatever code they hold. ``trust`` allows pickles to run code, for
+    this process.
     """
 
     def load_from_file(filename, map_location=None, logger=None):

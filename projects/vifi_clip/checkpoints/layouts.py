@@ -77,17 +77,11 @@ _COUNTS = ('num_batches_tracked', 'relative_position_index')
 
 @dataclass
 class Renamed:
-    """Tensors under new names, and what became of each old one.
-
-    Attributes:
-        weights (dict[str, Tensor]): By their new names.
-        pairs (list[tuple[str, str]]): Old and new name. Several tensors may
-            become one, and one become several.
-        dropped (dict[str, str]): Old name to the reason.
-    """
-    weights: StateDict = field(default_factory=dict)
+    """Tensors under new names, and what became of each old one."""
+    weights: StateDict = field(default_factory=dict)  # by their new names
+    # Old and new name: several tensors may become one, one become several.
     pairs: List[Tuple[str, str]] = field(default_factory=list)
-    dropped: Dict[str, str] = field(default_factory=dict)
+    dropped: Dict[str, str] = field(default_factory=dict)  # name to reason
 
     def take(self, olds: List[str], new: str, value: torch.Tensor) -> None:
         """Keep a tensor that came from the old names."""
@@ -108,11 +102,8 @@ class Renamed:
 
 
 def detect_layout(state: StateDict, path: str) -> str:
-    """Tell the layout: 'vifi', 'release', 'transformers' or 'clip'.
-
-    Raises:
-        ValueError: It is none of them.
-    """
+    """Tell the layout: 'vifi', 'release', 'transformers' or 'clip'; ValueError
+    if it is none of them."""
     if any(k.startswith(('backbone.', 'cls_head.')) for k in state):
         return 'vifi'
     if any(k.startswith('image_encoder.') for k in state) and any(
@@ -122,19 +113,12 @@ def detect_layout(state: StateDict, path: str) -> str:
         return 'transformers'
     if any('.visual.' in f'.{k}' for k in state):
         return 'clip'
-    raise ValueError(
-        f'{path} holds no CLIP image tower, neither as OpenAI and OpenCLIP '
-        'name it, nor as ViFi-CLIP\'s release or transformers do. It has '
-        f'{len(state)} tensors, e.g. {list(state)[:3]}')
+    raise ValueError(f'{path} holds no CLIP image tower of a known layout; '
+                     f'{len(state)} tensors, e.g. {list(state)[:3]}')
 
 
 def read_layout(state: StateDict, layout: str, path: str) -> Renamed:
-    """Convert to the neutral layout.
-
-    Args:
-        state (dict[str, Tensor]): From :func:`~.files.tensors_of`.
-        layout (str): From :func:`detect_layout`.
-        path (str): For messages.
+    """Convert from a layout of :func:`detect_layout` to the neutral one.
 
     Raises:
         ValueError: A weight is none to compute with (not finite, not
@@ -162,10 +146,6 @@ def read_layout(state: StateDict, layout: str, path: str) -> Renamed:
     return renamed
 
 
-def _read_vifi(state: StateDict) -> Renamed:
-    return Renamed().take_by_prefix(state, _VIFI, 'belongs to neither tower')
-
-
 def _read_clip(state: StateDict) -> Renamed:
     """Read OpenAI's and OpenCLIP's layouts, under any prefix (``model.``)."""
     renamed = Renamed()
@@ -187,13 +167,11 @@ def _read_clip(state: StateDict) -> Renamed:
 
 
 def _read_release(state: StateDict) -> Renamed:
-    renamed = Renamed()
-    rest = dict(state)
+    renamed, rest = Renamed(), dict(state)
     for first, tower, name in _RELEASE_PROMPTS:
-        later = re.compile(tower + r'\.transformer\.resblocks\.(\d+)'
-                           r'\.VPT_shallow')
+        later = tower + r'\.transformer\.resblocks\.(\d+)\.VPT_shallow'
         layers = {int(match[1]): key for key in state
-                  if (match := later.fullmatch(key))}
+                  if (match := re.fullmatch(later, key))}
         if first in state:
             layers[0] = first
         if not layers:
@@ -249,8 +227,9 @@ def _read_transformers(state: StateDict) -> Renamed:
 
 
 _READERS: Dict[str, Callable[[StateDict], Renamed]] = dict(
-    vifi=_read_vifi, clip=_read_clip, release=_read_release,
-    transformers=_read_transformers)
+    vifi=lambda state: Renamed().take_by_prefix(
+        state, _VIFI, 'belongs to neither tower'),
+    clip=_read_clip, release=_read_release, transformers=_read_transformers)
 
 
 def write_vifi(neutral: StateDict) -> Renamed:
@@ -261,27 +240,18 @@ def write_vifi(neutral: StateDict) -> Renamed:
 
 
 def write_open_clip(neutral: StateDict, custom_text: bool) -> Renamed:
-    """Convert to a state dict for ``open_clip.create_model``.
-
-    Args:
-        neutral (dict[str, Tensor]): Learnt prompts are dropped.
-        custom_text (bool): Whether the architecture keeps its text tower
-            apart (OpenCLIP's CustomTextCLIP).
-    """
+    """Convert to a state dict for ``open_clip.create_model``, without learnt
+    prompts; ``custom_text`` says that the architecture keeps its text tower
+    apart (OpenCLIP's CustomTextCLIP)."""
     return Renamed().take_by_prefix(
-        neutral, {
-            'visual.': 'visual.',
-            'text.': 'text.' if custom_text else '',
-            'logit_': 'logit_'
-        }, 'is a learnt prompt, left out on request')
+        neutral, {'visual.': 'visual.', 'logit_': 'logit_',
+                  'text.': 'text.' if custom_text else ''},
+        'is a learnt prompt, left out on request')
 
 
 def write_release(neutral: StateDict) -> Renamed:
-    """Convert to the ``model`` of a file of the release.
-
-    Raises:
-        ValueError: The towers are none that the release's code builds.
-    """
+    """Convert to the ``model`` of a file of the release; ValueError if its
+    code builds no such towers."""
     needed = ('visual.conv1.weight', 'visual.ln_pre.weight', 'visual.proj',
               'visual.class_embedding', 'text.text_projection')
     lacking = [key for key in needed if key not in neutral]

@@ -47,16 +47,11 @@ _PROMPTS = {
 
 def collect_settings(model: nn.Module,
                      cfg: Optional[Mapping] = None) -> Dict[str, Any]:
-    """Return what a model was built with, as far as it has such settings.
+    """Return what a model was built with, as plain values.
 
-    Args:
-        model (nn.Module): A recognizer; any of MMAction2's will do.
-        cfg (Mapping, optional): The model's config, which knows the name of
-            the architecture. Defaults to None.
-
-    Returns:
-        dict: Plain values; {} of a model without a text classifier.
-        ``visual_prompts`` and ``text_prompts`` are None where there are none.
+    They are {} for a model without a text classifier. ``visual_prompts`` and
+    ``text_prompts`` are None where there are none. ``cfg``, the model's
+    config, knows the name of the architecture.
     """
     head = getattr(model, 'cls_head', None)
     backbone = getattr(model, 'backbone', None)
@@ -98,24 +93,15 @@ def pixel_settings(preprocessor: Optional[nn.Module]) -> Dict[str, Any]:
     pixels = dict(to_rgb=bool(getattr(preprocessor, 'to_rgb', False)))
     for name in 'mean', 'std':
         value = getattr(preprocessor, name, None)
-        pixels[f'pixel_{name}'] = [
-            round(v, 4) for v in value.flatten().tolist()
-        ] if torch.is_tensor(value) else None
+        pixels[f'pixel_{name}'] = None if not torch.is_tensor(value) else [
+            round(v, 4) for v in value.flatten().tolist()]
     return pixels
 
 
 def words_behind(context: str, length: int,
                  encode: Callable[[str], Sequence[int]]) -> str:
-    """Return the words of a prompt that stand behind its learnt tokens.
-
-    Args:
-        context (str): The words whose first tokens are learnt.
-        length (int): Number of learnt tokens.
-        encode (Callable): Text to token ids.
-
-    Returns:
-        str: e.g. 'photo of a' where 1 token of 'a photo of a' is learnt.
-    """
+    """Return the words of a prompt behind its ``length`` learnt tokens: 'photo
+    of a' where 1 token of 'a photo of a' is learnt."""
     words = context.split()
     return next((' '.join(words[i:]) for i in range(len(words) + 1)
                  if len(encode(' '.join(words[:i]))) >= length), '')
@@ -124,17 +110,13 @@ def words_behind(context: str, length: int,
 def tower_traits(part: str, tower: Optional[nn.Module]) -> Dict[str, Any]:
     """Return a CLIP tower's properties that leave no trace in its weights."""
     modules = [] if tower is None else list(tower.modules())
-    heads = {
-        m.num_heads
-        for m in modules if isinstance(m, nn.MultiheadAttention)
-    }
+    heads = {m.num_heads for m in modules
+             if isinstance(m, nn.MultiheadAttention)}
     if not heads:
         return {}  # a timm tower: its config names what it is
     quick = any(isinstance(m, QuickGELU) for m in modules)
-    return {
-        f'{part}_activation': 'QuickGELU' if quick else 'GELU',
-        f'{part}_heads': max(heads)
-    }
+    return {f'{part}_activation': 'QuickGELU' if quick else 'GELU',
+            f'{part}_heads': max(heads)}
 
 
 def _arch(cfg: Mapping) -> Any:
@@ -162,11 +144,9 @@ def compare_settings(saved: Mapping, current: Mapping
                      ) -> Tuple[List[str], List[str], Dict[str, str]]:
     """Compare a checkpoint's settings with a model's.
 
-    Returns:
-        tuple[list[str], list[str], dict[str, str]]: Names of settings that
-        the checkpoint says nothing about; differences that are a matter of
-        choice, in words; and those that make results wrong, with the config
-        key that sets them.
+    Returned are names of settings that the checkpoint says nothing about;
+    differences that are a matter of choice, in words; and those that make
+    results wrong, with the config key that sets them.
     """
     unknown, choices, serious = [], [], {}
     for name, key, matters in _CHECKED:
@@ -194,11 +174,8 @@ def _equal(a: Any, b: Any) -> bool:
 
 
 def fingerprint(parameters: Iterable) -> str:
-    """Return the SHA-256 of named float32 values, in the order of names.
-
-    Args:
-        parameters (Iterable): Pairs of name and tensor.
-    """
+    """Return the SHA-256 of pairs of name and float32 tensor, in the order of
+    names."""
     digest = hashlib.sha256()
     for name, value in sorted(parameters, key=lambda pair: pair[0]):
         digest.update(f'{name} {tuple(value.shape)}\n'.encode())
@@ -215,20 +192,10 @@ def prompt_differences(model: nn.Module, state: Mapping) -> List[str]:
         return []
     differences = []
     for name, owner in _PROMPTS.items():
-        given = tuple(state[name].shape) if name in state else None
-        built = tuple(own[name].shape) if name in own else None
-        if given == built:
-            continue
-        if given is None:
-            differences.append(f'{owner} has learnt prompts and the '
-                               f'checkpoint has no {name}')
-        elif built is None:
+        given, built = (tuple(params[name].shape) if name in params else 'none'
+                        for params in (state, own))
+        if given != built:
             differences.append(
-                f'the checkpoint has learnt prompts {name} (length '
-                f'{given[1]}, depth {given[0]}) and {owner} has none')
-        else:
-            differences.append(
-                f'{name} is {given} in the checkpoint and {built} in the '
-                f'model (depth, length, width): set {owner}.prompts to '
-                f'length={given[1]}, depth={given[0]}')
+                f'learnt prompts (depth, length, width) are {given} in the '
+                f'checkpoint ({name}) and {built} in {owner}.prompts')
     return differences

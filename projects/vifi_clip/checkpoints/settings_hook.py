@@ -60,13 +60,10 @@ class CheckpointSettingsHook(Hook):
         checkpoint.setdefault('meta', {})[KEY] = settings
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Check what holds for testing and training alike.
-
-        Raises:
-            UserError: The file has learnt prompts and the model none, or the
-                reverse, or they differ in size; or what is not in it is not
-                what its prompts were learnt on.
-        """
+        """Check what holds for testing and training alike; UserError where the
+        file has learnt prompts and the model none, or the reverse, or they
+        differ in size; or what is not in it is not what its prompts were
+        learnt on."""
         name, model = _name(runner), _bare(runner.model)
         state = tensors_of(checkpoint, name)
         _check_prompts(model, state, name)
@@ -83,31 +80,23 @@ class CheckpointSettingsHook(Hook):
         """Training may start from anything."""
         self._saved = None
 
-    def before_val(self, runner: Runner) -> None:
-        """Check a checkpoint that is only validated."""
-        self.before_test(runner)
-
     def before_test(self, runner: Runner) -> None:
-        """Check a checkpoint that is tested.
-
-        Raises:
-            UserError: A setting differs and ``on_mismatch`` is 'error'.
-        """
+        """Check a checkpoint that is tested; UserError where a setting
+        differs and ``on_mismatch`` is 'error'."""
         saved, self._saved = self._saved, None
         if saved is not None:
             _check_settings(saved, _bare(runner.model), runner.cfg,
                             _name(runner), self.on_mismatch)
+
+    before_val = before_test  # of a checkpoint that is only validated
 
 
 def check_file(path: str, model: nn.Module, cfg: Config) -> None:
     """Check a checkpoint before it is loaded, as the hook does for a test,
     for code that has no runner.
 
-    Args:
-        path (str): The checkpoint.
-        model (nn.Module): The recognizer that it is to be loaded into.
-        cfg (Config): The whole config; an ``on_mismatch`` of the hook in its
-            ``custom_hooks`` holds here too.
+    ``cfg`` is the whole config; an ``on_mismatch`` of the hook in its
+    ``custom_hooks`` holds here too.
 
     Raises:
         UserError: Learnt prompts differ; or a setting does, and

@@ -7,11 +7,3 @@ from .lr_schedule import WarmupCosineLR
 from .multi_set_loop import MultiSetTestLoop, MultiSetValLoop
 from .optim_wrapper import AutocastOptimWrapper
 from .precision import InferenceHook, apply_inference
-
-__all__ = [
-    'AutocastOptimWrapper', 'BadVideoHook', 'ClassListHook',
-    'EpochAccumulationHook', 'EpochSeedHook', 'FSDP2Strategy',
-    'FiniteLossHook', 'InferenceHook', 'MultiSetTestLoop', 'MultiSetValLoop',
-    'PlainCheckpointHook', 'ResumedValidationHook', 'SpreadRunner',
-    'TextAccumulationHook', 'WarmupCosineLR', 'apply_inference'
-]

@@ -27,8 +27,6 @@ from ..files import write_bytes
 from ..models.class_embeddings import EmbeddingCache
 from ..models.text_classifier import CLIPTextClassifier
 
-DTYPES = (None, 'bfloat16', 'float32')
-
 
 @STRATEGIES.register_module()
 class FSDP2Strategy(DDPStrategy):
@@ -57,9 +55,9 @@ class FSDP2Strategy(DDPStrategy):
     def __init__(self, *, param_dtype: Optional[str] = None,
                  reshard_after_forward: bool = True, offload: bool = False,
                  **kwargs) -> None:
-        if param_dtype not in DTYPES:
-            raise ValueError(f'strategy.param_dtype must be one of {DTYPES}, '
-                             f'got {param_dtype!r}')
+        if param_dtype not in (None, 'bfloat16', 'float32'):
+            raise ValueError("strategy.param_dtype must be None, 'bfloat16' "
+                             f"or 'float32', got {param_dtype!r}")
         super().__init__(**kwargs)
         self.param_dtype = param_dtype and getattr(torch, param_dtype)
         self.reshard_after_forward = reshard_after_forward
@@ -91,47 +89,35 @@ class FSDP2Strategy(DDPStrategy):
 
     def model_state_dict(self) -> dict:
         """Whole tensors on CPU, by their usual names; all must ask."""
-        return {
-            name: plain(value, name in self._scalars)
-            for name, value in self.model.state_dict().items()
-        }
+        return {name: plain(value, name in self._scalars)
+                for name, value in self.model.state_dict().items()}
 
     def load_model_state_dict(self, state_dict: dict, **kwargs) -> None:
         """Each process takes its shard of whole tensors."""
         params = dict(self.model.named_parameters())
-        super().load_model_state_dict(
-            {
-                name: shard(value, params.get(name.removeprefix('module.')))
-                for name, value in state_dict.items()
-            }, **kwargs)
+        shards = {name: shard(value, params.get(name.removeprefix('module.')))
+                  for name, value in state_dict.items()}
+        super().load_model_state_dict(shards, **kwargs)
 
     def optim_state_dict(self) -> dict:
         """The optimizer's state as of one process, on CPU."""
         state, params = super().optim_state_dict(), self._optimized()
-        scalars = {
-            param
-            for name, param in self.model.named_parameters()
-            if name in self._scalars
-        }
+        scalars = {param for name, param in self.model.named_parameters()
+                   if name in self._scalars}
+        # New dicts: these are the optimizer's own.
         state['state'] = {
-            i: {
-                key: plain(value, params[i] in scalars and key != 'step')
-                for key, value in values.items()
-            }
-            for i, values in state['state'].items()
-        }
+            i: {key: plain(value, params[i] in scalars and key != 'step')
+                for key, value in values.items()}
+            for i, values in state['state'].items()}
         return state
 
     def load_optim_state_dict(self, state_dict: dict) -> None:
         """Each process takes its shard of the state of one process."""
         params = self._optimized()
         state_dict['state'] = {
-            i: {
-                key: value if key == 'step' else shard(value, params[i])
-                for key, value in values.items()
-            }
-            for i, values in state_dict['state'].items()
-        }
+            i: {key: value if key == 'step' else shard(value, params[i])
+                for key, value in values.items()}
+            for i, values in state_dict['state'].items()}
         super().load_optim_state_dict(state_dict)
 
     def _optimized(self) -> List[nn.Parameter]:

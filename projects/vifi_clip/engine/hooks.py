@@ -16,19 +16,14 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ..errors import UserError
 
-# What decides when MMEngine's wrapper scales, synchronises and steps.
-_RULES = ('update_params', 'should_update', 'should_sync', 'scale_loss',
-          'zero_grad')
-
 
 def datasets_with(dataset, attribute: str) -> Iterator:
     """Yield what has an attribute: a dataset, or any that it wraps (Repeat,
     Concat, ClassBalanced)."""
     if hasattr(dataset, attribute):
         yield dataset
-    for child in getattr(dataset, 'datasets', None) or [
-            getattr(dataset, 'dataset', None)
-    ]:
+    for child in getattr(dataset, 'datasets', [
+            getattr(dataset, 'dataset', None)]):
         if child is not None:
             yield from datasets_with(child, attribute)
 
@@ -52,18 +47,13 @@ class EpochSeedHook(Hook):
 
     priority = 'VERY_HIGH'
 
-    def before_train(self, runner: Runner) -> None:
-        """Give datasets without a seed the runner's, before workers copy
-        them."""
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Tell the datasets the epoch, and those without a seed the runner's,
+        before workers copy them."""
         for dataset in datasets_with(runner.train_dataloader.dataset,
                                      'set_epoch'):
             if dataset.seed is None:
                 dataset.seed = runner.seed
-
-    def before_train_epoch(self, runner: Runner) -> None:
-        """Tell the datasets the epoch."""
-        for dataset in datasets_with(runner.train_dataloader.dataset,
-                                     'set_epoch'):
             dataset.set_epoch(runner.epoch)
 
     def before_train_iter(self, runner: Runner, batch_idx: int,
@@ -71,12 +61,11 @@ class EpochSeedHook(Hook):
         """Seed the main process, at an epoch's first iteration: starting
         workers draws a number, and persistent ones start only once."""
         if batch_idx == 0:
-            sequence = np.random.SeedSequence(
-                [runner.seed, runner.epoch, get_rank()])
-            seeds = [int(word) for word in sequence.generate_state(3)]
-            random.seed(seeds[0])
+            seeds = np.random.SeedSequence(
+                [runner.seed, runner.epoch, get_rank()]).generate_state(3)
+            random.seed(int(seeds[0]))
             np.random.seed(seeds[1])
-            torch.manual_seed(seeds[2])
+            torch.manual_seed(int(seeds[2]))
 
 
 @HOOKS.register_module()
@@ -107,8 +96,7 @@ class EpochAccumulationHook(Hook):
                             'train_dataloader.batch_size')
         if batches < needed:
             raise UserError(
-                f'{epoch}, fewer than optim_wrapper.accumulative_counts='
-                f'{needed}, so that no step would be taken: set '
+                f'{epoch}, fewer than a step takes: set '
                 f'optim_wrapper.accumulative_counts={batches}, or less')
         runner.logger.info(
             f'{epoch}, {batches // needed} optimizer steps of {needed}; '
@@ -159,7 +147,7 @@ class TextAccumulationHook(Hook):
         classifier = text_classifier_of(model)
         if classifier is None:
             return
-        if _accumulates(wrapper) and _is_plain(model):
+        if _is_known(wrapper, model):
             count = wrapper._inner_count % wrapper._accumulative_counts
             classifier.class_accumulation.begin(
                 first=count == 0, last=wrapper.should_sync())
@@ -174,13 +162,14 @@ class TextAccumulationHook(Hook):
             classifier.class_accumulation.end()
 
 
-def _accumulates(wrapper) -> bool:
-    return (isinstance(wrapper, OptimWrapper) and all(
-        getattr(type(wrapper), name) is getattr(OptimWrapper, name)
-        for name in _RULES) and wrapper._accumulative_counts > 1)
-
-
-def _is_plain(model: nn.Module) -> bool:
+def _is_known(wrapper, model: nn.Module) -> bool:
+    # What decides when MMEngine's wrapper scales, synchronises and steps.
+    rules = ('update_params', 'should_update', 'should_sync', 'scale_loss',
+             'zero_grad')
+    if not isinstance(wrapper, OptimWrapper) or any(
+            getattr(type(wrapper), name) is not getattr(OptimWrapper, name)
+            for name in rules) or wrapper._accumulative_counts <= 1:
+        return False
     ddp = isinstance(model, DistributedDataParallel)
     return not (ddp and model.static_graph
                 or is_model_wrapper(model) and not ddp
@@ -218,23 +207,18 @@ class BadVideoHook(Hook):
     """Reports the videos that could not be read, after each epoch."""
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Log what training skipped.
-
-        Raises:
-            UserError: All processes together found more bad videos than a
-                dataset's ``max_bad_ratio`` allows. Each sees the bound for
-                itself, too, but reads its own share of the data only.
-        """
+        """Log what training skipped; UserError if all processes together
+        found more bad videos than a dataset's ``max_bad_ratio`` allows. Each
+        sees the bound for itself, too, but reads its own share only."""
         whole = runner.train_dataloader.dataset
         self._report(runner, whole, 'skipped in training')
         for dataset in datasets_with(whole, 'max_bad_ratio'):
             limit, bad = dataset.max_bad_ratio, _bad_videos(dataset)
             if len(bad) > limit * len(dataset):
                 raise UserError(
-                    f'{len(bad)} of the {len(dataset)} videos of '
-                    f'{dataset.ann_file} are bad, more than max_bad_ratio='
-                    f'{limit} allows: {_listed(bad)}; replace the files, '
-                    'delete their lines or raise max_bad_ratio')
+                    f'{dataset.ann_file}: {len(bad)} of {len(dataset)} '
+                    f'videos are bad: {_listed(bad)}; delete their lines '
+                    f'or raise max_bad_ratio={limit}')
 
     def after_test_epoch(self, runner: Runner, metrics=None) -> None:
         """Log what the test counted as wrong."""
@@ -264,8 +248,8 @@ def _bad_videos(dataset) -> list:
     return sorted(set().union(*all_gather_object(names)))
 
 
-def _listed(names: list, most: int = 10) -> str:
-    return ', '.join(names[:most]) + (' ...' if len(names) > most else '')
+def _listed(names: list) -> str:
+    return ', '.join(names[:10]) + (' ...' if len(names) > 10 else '')
 
 
 @HOOKS.register_module()
@@ -322,7 +306,7 @@ class ClassListHook(Hook):
         # A loop over several sets gives the model each set's own classes.
         if runner.val_loop is not None and not hasattr(
                 runner.val_loop, 'dataloaders'):
-            self._check(runner, runner.val_dataloader)
+            self.before_val(runner)
 
     def before_val(self, runner: Runner) -> None:
         """Check the data of validation."""
@@ -378,6 +362,5 @@ class FiniteLossHook(Hook):
         if loss is not None and not bool(torch.isfinite(loss).all()):
             raise UserError(
                 f'the loss is {float(loss.detach().mean())} in epoch '
-                f'{runner.epoch + 1}, iteration {runner.iter + 1}: training '
-                'has diverged. Lower the learning rate, or see whether the '
-                'weights it started from are sound')
+                f'{runner.epoch + 1}, iteration {runner.iter + 1}; lower the '
+                'learning rate, or start from other weights')

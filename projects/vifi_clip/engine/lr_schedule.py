@@ -55,16 +55,11 @@ class WarmupCosineLR(_ParamScheduler):
     def build_iter_from_epoch(cls, *args, warmup: float, end: int,
                               epoch_length: int, by_epoch: bool = True,
                               **kwargs) -> 'WarmupCosineLR':
-        """Build the schedule in iterations from one in epochs.
-
-        Raises:
-            UserError: An epoch has no micro-batch.
-        """
+        """Build the schedule in iterations from one in epochs; UserError if
+        an epoch has no micro-batch."""
         if not epoch_length:
-            raise UserError(
-                'an epoch has no full micro-batch: the training list has '
-                'fewer videos than train_dataloader.batch_size x processes; '
-                'set a smaller train_dataloader.batch_size')
+            raise UserError('an epoch has no full micro-batch: set a smaller '
+                            'train_dataloader.batch_size')
         return cls(*args, warmup=round(warmup * epoch_length),
                    end=end * epoch_length, by_epoch=False, **kwargs)
 

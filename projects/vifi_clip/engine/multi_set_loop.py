@@ -9,9 +9,6 @@ from mmengine.runner import Runner, TestLoop, ValLoop
 from ..evaluation.set_summary import summarise_sets
 from .hooks import text_classifier_of
 
-# Keys of a set that are not its dataset's.
-_SET_KEYS = ('name', 'group')
-
 
 class _MultiSet:
     """The part that validation and test have in common.
@@ -42,21 +39,18 @@ class _MultiSet:
         _check_sets(sets, harmonic_mean)
         self.names = [part['name'] for part in sets]
         self.harmonic_mean = harmonic_mean
-        self.groups: Dict[str, List[str]] = {}
+        groups: Dict[str, List[str]] = {}
         for part in sets:
             if part.get('group'):
-                self.groups.setdefault(part['group'], []).append(part['name'])
+                groups.setdefault(part['group'], []).append(part['name'])
         # A group of one has no spread.
-        self.groups = {k: v for k, v in self.groups.items() if len(v) > 1}
+        self.groups = {k: v for k, v in groups.items() if len(v) > 1}
         # All of them now: a missing list or video shows before a long test.
         self.dataloaders = [
             runner.build_dataloader(_with_set(dataloader, part),
-                                    seed=runner.seed) for part in sets
-        ]
-        self.evaluators = [
-            runner.build_evaluator(_named(evaluator, name))
-            for name in self.names
-        ]
+                                    seed=runner.seed) for part in sets]
+        self.evaluators = [runner.build_evaluator(_named(evaluator, name))
+                           for name in self.names]
         for name, loader in zip(self.names, self.dataloaders):
             if not getattr(loader.dataset, 'class_names', None):
                 raise ValueError(f'Set {name!r} has no class_file; each set '
@@ -65,17 +59,13 @@ class _MultiSet:
                          **kwargs)
 
     def run(self) -> Dict[str, float]:
-        """Run all sets.
-
-        Returns:
-            dict[str, float]: See
-            :func:`projects.vifi_clip.evaluation.summarise_sets`.
-        """
+        """Run all sets; see
+        :func:`projects.vifi_clip.evaluation.summarise_sets`."""
         classifier = text_classifier_of(self.runner.model)
         if classifier is None:
-            raise ValueError('Testing on sets with different classes needs a '
-                             'model with a text_classifier; '
-                             f'{type(self.runner.model)} has none.')
+            raise ValueError('Sets with different classes need a model with a '
+                             f'text_classifier; {type(self.runner.model)} has '
+                             'none.')
         before = list(classifier.class_names)
         try:
             return self._run(classifier)
@@ -96,8 +86,8 @@ class _MultiSet:
             runner.logger.info(f'Set {name}: {len(dataset)} videos, '
                                f'{len(dataset.class_names)} classes')
             self.evaluator.dataset_meta = dataset.metainfo
-            for idx, data_batch in enumerate(self.dataloader):
-                self.run_iter(idx, data_batch)
+            for batch in enumerate(self.dataloader):
+                self.run_iter(*batch)
             results[name] = self.evaluator.evaluate(len(dataset))
         metrics = summarise_sets(results, self.groups, self.harmonic_mean)
         runner.call_hook(f'after_{self.mode}_epoch', metrics=metrics)
@@ -130,21 +120,18 @@ def _check_sets(sets: Sequence[dict], harmonic_mean) -> None:
             or set(harmonic_mean) - set(names)):
         raise ValueError(f'harmonic_mean={list(harmonic_mean)} must be two '
                          f'of the sets {names}.')
-    if 'HM' in {*names, *groups}:
-        raise ValueError("'HM' is the harmonic mean; name the set or group "
-                         'otherwise.')
-    if any('/' in name for name in names):
-        raise ValueError(f'names of sets, here {names}, become names of '
-                         'files and metrics: no "/" in them.')
-    if set(names) & groups:
-        raise ValueError(f'{sorted(set(names) & groups)} name both a set and '
-                         'a group; rename one.')
+    if ('HM' in {*names, *groups} or set(names) & groups
+            or any('/' in name for name in names)):
+        # They become names of metrics, and of files.
+        raise ValueError(f'the sets {names} and their groups need names of '
+                         'their own, none with "/", and none "HM", which is '
+                         'the harmonic mean.')
 
 
 def _with_set(dataloader: dict, part: dict) -> dict:
     cfg = copy.deepcopy(dataloader)
-    cfg['dataset'].update(
-        {key: value for key, value in part.items() if key not in _SET_KEYS})
+    cfg['dataset'].update({key: value for key, value in part.items()
+                           if key not in ('name', 'group')})
     # The workers of each set would stay until the end.
     cfg['persistent_workers'] = False
     return cfg

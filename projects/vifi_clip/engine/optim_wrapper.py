@@ -7,8 +7,6 @@ from mmaction.registry import OPTIM_WRAPPERS
 from mmengine.optim import OptimWrapper
 from torch import nn
 
-DTYPES = ('bfloat16', 'float32')
-
 
 @OPTIM_WRAPPERS.register_module()
 class AutocastOptimWrapper(OptimWrapper):
@@ -31,9 +29,9 @@ class AutocastOptimWrapper(OptimWrapper):
                  **kwargs) -> None:
         super().__init__(**kwargs)
         name = str(dtype).removeprefix('torch.')
-        if name not in DTYPES:
-            raise ValueError(f'dtype must be one of {DTYPES}, got {dtype!r}; '
-                             'float16 needs AmpOptimWrapper and a GPU.')
+        if name not in ('bfloat16', 'float32'):
+            raise ValueError("dtype must be 'bfloat16' or 'float32', got "
+                             f'{dtype!r}; for float16 use AmpOptimWrapper.')
         self.dtype = getattr(torch, name)
 
     @contextmanager

@@ -60,11 +60,7 @@ def apply_inference(model: nn.Module, precision: str = 'fp32',
 
 
 def check_inference(precision: str, compile: bool, text_bf16: bool) -> None:
-    """Refuse bad settings of :func:`apply_inference` before any long work.
-
-    Raises:
-        ValueError: Names the setting, its value and what is allowed.
-    """
+    """Refuse bad settings of :func:`apply_inference` before any long work."""
     if precision not in PRECISIONS:
         raise ValueError(f'precision must be one of {PRECISIONS}, got '
                          f'{precision!r}')
@@ -74,12 +70,8 @@ def check_inference(precision: str, compile: bool, text_bf16: bool) -> None:
 
 
 class InferenceBackbone(nn.Module):
-    """A backbone in a precision of its own; float32 goes in and out.
-
-    The backbone is changed in place, and its weights are no longer what was
-    trained: there is no way back, no training and no saving. Arguments are
-    those of :func:`apply_inference`.
-    """
+    """A backbone in a precision of its own; float32 goes in and out. It is
+    changed in place: there is no way back, no training and no saving."""
 
     def __init__(self, backbone: nn.Module, precision: str,
                  compile: bool = False) -> None:
@@ -106,20 +98,14 @@ class InferenceBackbone(nn.Module):
     def train(self, mode: bool = True) -> 'InferenceBackbone':
         """Set the mode; eval mode is the only one left."""
         if mode:
-            raise RuntimeError(
-                f'This model was changed for inference (precision='
-                f'{self.precision!r}, see apply_inference) and cannot be '
-                'trained: build it again from its config and checkpoint.')
+            raise RuntimeError('apply_inference changed this model, which '
+                               'cannot be trained: build it again.')
         return super().train(mode)
 
 
-def _refuse_saving(module: InferenceBackbone, prefix: str,
-                   keep_vars: bool) -> None:
-    raise RuntimeError(
-        f'This model was changed for inference (precision='
-        f'{module.precision!r}, see apply_inference): its weights can be '
-        'neither saved nor loaded. Load the checkpoint first, and save from '
-        'a model that was not changed.')
+def _refuse_saving(*args) -> None:
+    raise RuntimeError('apply_inference changed this model, whose weights can '
+                       'be neither saved nor loaded: build it again.')
 
 
 class FixedShape:
@@ -168,9 +154,8 @@ class InferenceHook(Hook):
         if self._done:
             return
         if any(isinstance(hook, EMAHook) for hook in runner.hooks):
-            raise UserError('InferenceHook and EMAHook cannot be used '
-                            'together: EMAHook exchanges the weights, which '
-                            'InferenceHook has changed')
+            raise UserError('EMAHook exchanges the weights that InferenceHook '
+                            'changes: take one out of custom_hooks')
         model = runner.model
         apply_inference(model.module if is_model_wrapper(model) else model,
                         **self.settings)

@@ -2,5 +2,3 @@
 from .acc_metric import VideoAccMetric
 from .predictions_file import PredictionsFile
 from .set_summary import summarise_sets
-
-__all__ = ['PredictionsFile', 'VideoAccMetric', 'summarise_sets']

@@ -29,12 +29,8 @@ class VideoAccMetric(AccMetric):
     """
 
     def process(self, data_batch: Any, data_samples: Sequence[Dict]) -> None:
-        """Take in a batch of predictions.
-
-        Args:
-            data_batch (Any): Not used.
-            data_samples (Sequence[dict]): Predictions with ``pred_score``
-                ([K]), ``gt_label`` and the samples' metainfo.
+        """Take in predictions with ``pred_score`` ([K]), ``gt_label`` and the
+        samples' metainfo.
 
         Raises:
             UserError: Scores that are not finite.
@@ -51,14 +47,12 @@ class VideoAccMetric(AccMetric):
             if not all(np.isfinite(scores).all() for scores in parts):
                 raise UserError(
                     f'the scores of {sample.get("filename", "a video")} are '
-                    'not finite: the weights are broken, or their training '
-                    'diverged; test an earlier checkpoint, or train with a '
+                    'not finite: test an earlier checkpoint, or train with a '
                     'lower rate')
             if np.ndim(label) == 0 and label < 0:
                 raise ValueError(
-                    f'{sample.get("filename", "a video")} has no label, so '
-                    'there is no accuracy: write "path label" lines, or leave '
-                    'out the evaluator and use --dump')
+                    f'{sample.get("filename", "a video")} has no label: write '
+                    '"path label" lines, or use --dump without evaluator')
             result['num_classes'] = len(parts[0])
             result['bad'] = bool(sample.get('bad_video', False))
             if result['bad']:
@@ -80,8 +74,14 @@ class VideoAccMetric(AccMetric):
         values, labels = {}, np.array(labels)
         for metric in self.metrics:
             if metric == 'mean_class_accuracy':
+                # MMAction2's, over all classes that occur or were predicted,
+                # without its matrix of classes x classes.
                 first = np.array([pred.first for pred in preds])
-                values['mean1'] = _mean_class_accuracy(first, labels)
+                counts = np.bincount(labels)
+                hits = np.bincount(labels[first == labels],
+                                   minlength=len(counts))
+                values['mean1'] = float((hits / np.maximum(counts, 1)).sum()
+                                        / len(np.union1d(first, labels)))
                 continue
             for k in self._topk:
                 hits = [label in pred.classes[:k]
@@ -105,26 +105,12 @@ class VideoAccMetric(AccMetric):
 
 
 class Best:
-    """The best classes by a video's scores [K].
-
-    Attributes:
-        first (int): The best class.
-        classes (np.ndarray): The best ``num`` classes, the best first; ties
-            in the order of MMAction2's ``top_k_accuracy``.
-    """
+    """The best ``num`` classes by a video's scores [K]."""
 
     def __init__(self, scores: np.ndarray, num: int) -> None:
         self.first = int(scores.argmax())
+        # The best first; ties in the order of MMAction2's top_k_accuracy.
         self.classes = np.argsort(scores)[-num:][::-1].copy()
-
-
-def _mean_class_accuracy(first: np.ndarray, labels: np.ndarray) -> float:
-    """MMAction2's, over all classes that occur or were predicted, without
-    its matrix of classes x classes."""
-    present = np.union1d(first, labels)
-    counts = np.bincount(labels)
-    hits = np.bincount(labels[first == labels], minlength=len(counts))
-    return float((hits / np.maximum(counts, 1)).sum() / len(present))
 
 
 def _put_last(pred: Scores, label: Union[int, np.ndarray]) -> Scores:

@@ -36,16 +36,8 @@ class PredictionsFile(BaseMetric):
         self.out_file_path = out_file_path
 
     def process(self, data_batch: Any, data_samples: Sequence[Dict]) -> None:
-        """Take in a batch of predictions.
-
-        Args:
-            data_batch (Any): Not used.
-            data_samples (Sequence[dict]): With ``pred_score`` ([K]),
-                ``gt_label`` and ``filename``.
-
-        Raises:
-            ValueError: The model gives no scores of classes.
-        """
+        """Take in predictions with ``pred_score`` ([K]), ``gt_label`` and
+        ``filename``; ValueError if the model gives no scores of classes."""
         for sample in data_samples:
             if sample.get('pred_score') is None:
                 raise ValueError(
@@ -66,26 +58,17 @@ class PredictionsFile(BaseMetric):
         writer = csv.writer(out, lineterminator='\n')
         writer.writerow(COLUMNS)
         for video, label, predicted, score in results:
-            writer.writerow([
-                video, label, predicted,
-                f'{score:.6g}' if predicted >= 0 else '',
-                *(names[i] if 0 <= i < len(names) else ''
-                  for i in (label, predicted))
-            ])
+            writer.writerow([video, label, predicted,
+                             f'{score:.6g}' if predicted >= 0 else '',
+                             *(names[i] if 0 <= i < len(names) else ''
+                               for i in (label, predicted))])
         put_text(out.getvalue(), self.out_file_path)
         return {}
 
 
 def read_predictions(path: str) -> Tuple[List[str], np.ndarray, np.ndarray]:
-    """Read a file of :class:`PredictionsFile`.
-
-    Returns:
-        tuple[list[str], np.ndarray, np.ndarray]: Videos, labels and
-        predictions, N of each, in the order of the list.
-
-    Raises:
-        ValueError: It is no such file.
-    """
+    """Read the videos, labels and predictions, N of each, of a file of
+    :class:`PredictionsFile`; ValueError if it is none."""
     rows = csv_rows(read_text(Path(path), newline=''), path)
     if tuple(next(rows, (0, ()))[1]) != COLUMNS:
         raise ValueError(f'{path}: not a file of --predictions; its first '

@@ -23,10 +23,8 @@ def summarise_sets(metrics: Dict[str, Metrics],
     Returns:
         dict[str, float]: ``<set>/<metric>`` of every set, then the above.
     """
-    joined = {
-        f'{name}/{key}': value
-        for name, values in metrics.items() for key, value in values.items()
-    }
+    joined = {f'{name}/{key}': value for name, values in metrics.items()
+              for key, value in values.items()}
     for group, names in groups.items():
         for key in _shared_keys(metrics, names):
             values = [metrics[name][key] for name in names]
@@ -47,7 +45,5 @@ def harmonic_mean_of(base: float, novel: float) -> float:
 def _shared_keys(metrics: Dict[str, Metrics], names: Sequence[str]) -> list:
     """Metrics that every set has; a count of bad videos may be in some."""
     first, *rest = (metrics[name] for name in names)
-    return [
-        key for key in first
-        if key != 'num_bad' and all(key in other for other in rest)
-    ]
+    return [key for key in first
+            if key != 'num_bad' and all(key in other for other in rest)]

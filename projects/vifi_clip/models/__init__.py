@@ -5,9 +5,3 @@ from .recognizer import ViFiCLIP
 from .retriever import ViFiCLIPRetriever
 from .temporal_head import TemporalMeanPoolHead
 from .text_classifier import CLIPTextClassifier
-
-__all__ = [
-    'CLIPContrastiveLoss', 'CLIPTextClassifier', 'CLIPVisionBackbone',
-    'TemporalMeanPoolHead', 'VLDeepPromptBackbone', 'ViFiCLIP',
-    'ViFiCLIPRetriever'
-]

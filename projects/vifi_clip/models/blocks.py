@@ -12,7 +12,6 @@ from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 from torch.utils.checkpoint import checkpoint
 
 QUICK_GELU = 1.702  # x * sigmoid(1.702 x), CLIP's activation
-_LINEARS = (nn.Linear, NonDynamicallyQuantizableLinear)
 
 
 class FusedBlock(ResidualAttentionBlock):
@@ -39,18 +38,12 @@ class FusedBlock(ResidualAttentionBlock):
                 v_x: Optional[Tensor] = None,
                 attn_mask: Optional[Tensor] = None, is_causal: bool = False,
                 only: Optional[Tensor] = None) -> Tensor:
-        """As OpenCLIP's: [N, L, W] to [N, L, W].
+        """As OpenCLIP's: [N, L, W] to [N, L, W], with an ``attn_mask`` of
+        [L, L] or [N*h, L, L].
 
-        Args:
-            q_x (Tensor): Tokens.
-            k_x, v_x (Tensor, optional): For cross-attention, not fused.
-            attn_mask (Tensor, optional): Added to the attention logits,
-                [L, L] or [N*h, L, L].
-            is_causal (bool): No token sees a later one; takes the place of
-                the causal ``attn_mask``.
-            only (Tensor, optional): Positions [N] of the one token of each
-                sequence whose output is wanted, [N, W]. Not with an
-                ``attn_mask``.
+        ``is_causal``, no token sees a later one, takes the place of the
+        causal ``attn_mask``. ``only`` are positions [N] of the one token of
+        each sequence whose output is returned, [N, W]; not with a mask.
         """
         if k_x is not None or v_x is not None or not self._is_plain():
             if is_causal and attn_mask is None:
@@ -72,10 +65,11 @@ class FusedBlock(ResidualAttentionBlock):
         if len(mlp) != 3 or type(attn) is not nn.MultiheadAttention:
             return False
         parts = (self.ln_1, self.ln_2, attn, attn.out_proj, mlp, *mlp)
-        linears = attn.out_proj, mlp.c_fc, mlp.c_proj
         return (attn.batch_first and attn.in_proj_weight is not None
                 and not attn.dropout
-                and all(type(linear) in _LINEARS for linear in linears)
+                and all(type(linear) in (nn.Linear,
+                                         NonDynamicallyQuantizableLinear)
+                        for linear in (attn.out_proj, mlp.c_fc, mlp.c_proj))
                 and not any(map(_is_watched, parts)))
 
     def _attend(self, x: Tensor, attn_mask: Optional[Tensor],
@@ -156,27 +150,17 @@ def run_blocks(blocks: Sequence[nn.Module], x: Tensor,
     OpenCLIP has no hook per layer. Without prompts this equals its own
     forward; checkpointing has to be called here since its loop is not used.
 
-    Args:
-        blocks (Sequence): The residual blocks.
-        x (Tensor): [N, L, W].
-        prompts (DeepPrompts, optional): Defaults to None.
-        grad_checkpointing (bool): Recompute activations in the backward pass.
-            Defaults to False.
-        causal (bool): No token sees a later one. Defaults to False.
-        only (Tensor, optional): Position [N] of the one token of each
-            sequence that is wanted of the last layer. Defaults to None: all.
-
-    Returns:
-        Tensor: [N, L, W], or [N, W] with ``only``.
+    Takes [N, L, W], and gives the same, or [N, W] with ``only``, the position
+    [N] of the one token of each sequence that is read of the last layer.
+    ``causal``: no token sees a later one.
     """
     for layer, block in enumerate(blocks):
         if prompts is not None:
             x = prompts.replace(layer, x)
         fused, options = isinstance(block, FusedBlock), {}
-        if causal and fused:
-            options['is_causal'] = True
-        elif causal:
-            options['attn_mask'] = causal_mask(x)
+        if causal:
+            options = dict(is_causal=True) if fused else dict(
+                attn_mask=causal_mask(x))
         # A hook on the last layer is there to see all of its tokens.
         if (only is not None and layer == len(blocks) - 1 and fused
                 and not block._forward_hooks):

@@ -12,7 +12,7 @@ import logging
 from typing import List, Optional, Sequence, Tuple
 
 import torch
-import torch.distributed as dist
+import torch.distributed.nn
 import torch.nn.functional as F
 from mmengine.dist import get_world_size
 from mmengine.logging import print_log
@@ -114,11 +114,9 @@ def _autocast(params: Sequence[nn.Parameter]):
 @torch.no_grad()
 def _norms(params: Sequence[nn.Parameter]) -> list:
     with torch.autocast(params[0].device.type, enabled=False):
-        return torch.stack([
-            torch.linalg.vector_norm(
-                p.detach(), dtype=torch.promote_types(p.dtype, torch.float32))
-            for p in map(_local, params)
-        ]).tolist()
+        return torch.stack([torch.linalg.vector_norm(
+            p.detach(), dtype=torch.promote_types(p.dtype, torch.float32))
+            for p in map(_local, params)]).tolist()
 
 
 class ClassAccumulation:
@@ -183,27 +181,20 @@ class ClassAccumulation:
                 'begun anew). The text side\'s gradients so far ' +
                 ('stay, as all others do.' if unchanged else
                  'are dropped, since its weights have changed.'),
-                'current',
-                level=logging.WARNING)
+                'current', logging.WARNING)
         self.drop()
 
     def kept(self, params: List[nn.Parameter]) -> Optional[Tensor]:
         """Embeddings of this step that serve once more, or None: encode.
-
-        Raises:
-            RuntimeError: ``params``, all that the embeddings depend on,
-                changed while gradients were waiting.
-        """
+        RuntimeError if ``params``, all that they depend on, changed while
+        gradients were waiting."""
         if self._mode is None or self._leaf is None:
             return None
         if not self._snapshot.matches(params):
             if self._waiting():
                 raise RuntimeError(
-                    'The text side\'s weights changed between the '
-                    'micro-batches of one optimizer step, so that gradients '
-                    'from before cannot be added to those from after. Take '
-                    'TextAccumulationHook out of custom_hooks, which then '
-                    'encodes the classes at each micro-batch.')
+                    'The text side\'s weights changed within an optimizer '
+                    'step: take TextAccumulationHook out of custom_hooks.')
             self.drop()
         # A graph serves one backward pass.
         return None if self._taken else self._classes
@@ -250,15 +241,10 @@ def share_classes(costs: Tensor, rank: int,
                   world_size: int) -> Tuple[Tensor, Tensor]:
     """Deal classes out, by cost, so that all processes have like work.
 
-    Args:
-        costs (Tensor): Tokens of each class, [K] on CPU, the same in all
-            processes.
-        rank, world_size (int): This process, and R.
-
-    Returns:
-        tuple[Tensor, Tensor]: This process' classes in ascending order, at
-        least one, and for each class its row among the [R * P, D] gathered
-        ones, [K], with P = ceil(K / R).
+    ``costs`` are the tokens of each class, [K] on CPU, the same in all
+    processes. Returned are this process' classes in ascending order, at least
+    one, and for each class its row among the [R * P, D] gathered ones, [K],
+    with P = ceil(K / R).
     """
     order = costs.argsort(stable=True)
     places = -(-len(order) // world_size)
@@ -281,23 +267,7 @@ def gather_classes(share: Tensor, rows: Tensor) -> Tensor:
     that it has when every process encodes every class.
     """
     places = -(-len(rows) // get_world_size())
-    x = _AllGather.apply(F.pad(share, (0, 0, 0, places - len(share))))
+    x = F.pad(share, (0, 0, 0, places - len(share)))
+    x = torch.cat(torch.distributed.nn.all_gather(x))
     # [M, D] -> [P, D] -> [R * P, D]
     return x.index_select(0, rows.to(x.device))
-
-
-class _AllGather(torch.autograd.Function):
-    """Rows of all processes; backward sums over processes and cuts out."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:
-        ctx.rows = len(x)
-        whole = x.new_empty(get_world_size() * len(x), *x.shape[1:])
-        dist.all_gather_into_tensor(whole, x.contiguous())
-        return whole
-
-    @staticmethod
-    def backward(ctx, grad: Tensor):
-        share = grad.new_empty(ctx.rows, *grad.shape[1:])
-        dist.reduce_scatter_tensor(share, grad.contiguous())
-        return share

@@ -33,20 +33,16 @@ class CLIPContrastiveLoss(nn.Module):
 
     def forward(self, video: Tensor, text: Tensor, logit_scale: Tensor,
                 labels: Optional[Tensor] = None) -> Tensor:
-        """The loss of this batch.
+        """Return the loss of this batch, a scalar.
 
         Args:
-            video (Tensor): Normalised video embeddings [B, D].
-            text (Tensor): Normalised text embeddings [B, D], row by row the
-                partners of ``video``.
-            logit_scale (Tensor): Factor of the cosine similarities (already
-                exponentiated).
+            video, text (Tensor): Normalised embeddings [B, D], row by row
+                partners.
+            logit_scale (Tensor): Factor of the cosines, already
+                exponentiated.
             labels (Tensor, optional): [B] ids; equal ids are positives of
                 each other, across processes too. Defaults to None: row i's
                 only positive is its partner.
-
-        Returns:
-            Tensor: Scalar.
 
         Raises:
             ValueError: Shapes that do not pair up.

@@ -50,10 +50,9 @@ class FrameEmbeddings(CLIPVisionBackbone):
     def train(self, mode: bool = True) -> 'FrameEmbeddings':
         """Set the mode; refuse a tower that trains."""
         if mode and any(p.requires_grad for p in self.parameters()):
-            raise ValueError(
-                'FrameEmbeddings: the image tower is to be trained, and '
-                'embeddings made before would not follow it; set TUNE=text '
-                "(model.tune='text'), or train on the videos")
+            raise ValueError('Embeddings made before would not follow an '
+                             'image tower that trains: set TUNE=text '
+                             "(model.tune='text'), or train on the videos")
         return super().train(mode)
 
     def forward(self, x: Tensor) -> Tensor:

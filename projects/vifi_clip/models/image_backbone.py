@@ -19,7 +19,6 @@ from .prompts import DeepPrompts, check_prompt_cfg
 from .towers import ImageSize, build_vision_tower, resize_timm_tower
 
 _CPU_CHUNK = 16  # frames; 8 to 16 of 224 x 224 pixels were fastest
-_STRIDE = 997  # prime, so that a sample of pixels covers rows and columns
 
 
 @MODELS.register_module()
@@ -187,17 +186,15 @@ class VLDeepPromptBackbone(CLIPVisionBackbone):
         """Width and layers of a supported tower."""
         tower = self.visual
         if isinstance(tower, VisionTransformer):
-            transformer = tower.transformer
-            return transformer.width, transformer.resblocks
+            return tower.transformer.width, tower.transformer.resblocks
         if isinstance(tower, TimmModel):
             from timm.models.vision_transformer import VisionTransformer as ViT
             if type(tower.trunk) is ViT:
                 return tower.trunk.embed_dim, tower.trunk.blocks
             tower = tower.trunk
         raise ValueError(
-            f'Deep prompts need a ViT with additive position embeddings; the '
-            f'image tower of arch {arch!r} is {type(tower).__name__}. Use '
-            'CLIPVisionBackbone, or another arch.')
+            f'The image tower of arch {arch!r}, {type(tower).__name__}, takes '
+            'no deep prompts: use CLIPVisionBackbone, or another arch.')
 
     def embed_chunk(self, x: Tensor) -> Tensor:
         """Embed frames that run together, [N, 3, H, W] to [N, D]."""
@@ -218,19 +215,17 @@ def reads_class_token(tower: nn.Module) -> bool:
 
 @torch.no_grad()
 def unique_frames(x: Tensor) -> Tuple[Tensor, Optional[Tensor]]:
-    """The different frames of a batch.
+    """Return of ``x`` [N, 3, H, W] the different frames [U, 3, H, W] and, for
+    each of the N, the index of its equal among them; ``x`` itself and None if
+    all differ.
 
     A video with fewer frames than a view samples repeats some, as do still
     pictures. Exact: frames are grouped by a sample of their pixels, and then
     compared in full with the first of their group.
-
-    Returns:
-        tuple: Of ``x`` [N, 3, H, W] the different frames [U, 3, H, W] and,
-        for each of the N, the index of its equal among them; ``x`` itself and
-        None if all differ.
     """
     num = len(x)
-    sample = x.flatten(1)[:, ::_STRIDE]
+    # A prime step, so that a sample covers rows and columns.
+    sample = x.flatten(1)[:, ::997]
     # [N, 3, H, W] -> [N, about 3HW / 997]
     groups, group = torch.unique(sample, dim=0, return_inverse=True)
     if len(groups) == num:

@@ -17,27 +17,16 @@ from ..checkpoints.layouts import detect_layout, read_layout
 from ..errors import UserError
 
 StateDict = Dict[str, torch.Tensor]
-_MOST_LISTED = 8
 
 
 def load_pretrained(tower: nn.Module, part: str, arch: Arch,
                     pretrained: Optional[str]) -> Optional[float]:
-    """Fill a tower, strictly, and tell the logit scale of the same source.
+    """Fill the tower ``part``, 'visual' or 'text', strictly, from a tag or
+    file; return the ``logit_scale`` (natural logarithm) if that has it.
 
     Position embeddings of a ViT are interpolated when the input size differs
-    (OpenCLIP's ``resize_pos_embed``).
-
-    Args:
-        tower (nn.Module): The tower to fill, of architecture ``arch``.
-        part (str): ``'visual'`` or ``'text'``.
-        pretrained (str, optional): Tag, file, or None for random weights.
-
-    Returns:
-        float | None: ``logit_scale`` (natural logarithm) if the file has it.
-
-    Raises:
-        ValueError: The file's keys or shapes differ from the tower's; see
-            also :func:`resolve_pretrained`.
+    (OpenCLIP's ``resize_pos_embed``). Other keys or shapes that differ are a
+    ValueError.
     """
     if pretrained is None:
         return None
@@ -67,22 +56,12 @@ def load_pretrained(tower: nn.Module, part: str, arch: Arch,
 
 
 def resolve_pretrained(arch: Arch, pretrained: str) -> str:
-    """A file for ``pretrained``: itself, or the download of a tag.
-
-    Raises:
-        FileNotFoundError: It looks like a path and there is no such file.
-        ValueError: It is no tag of this architecture, or a tag that was
-            trained with another activation.
-        UserError: A tag cannot be downloaded.
-    """
+    """Return a file for ``pretrained``: itself, or the download of a tag."""
     if not isinstance(pretrained, str):
         raise ValueError('pretrained must be an OpenCLIP tag or a file name, '
                          f'got {pretrained!r}')
     if osp.isfile(pretrained) or pretrained.startswith(ASSET):
         return pretrained
-    if osp.isdir(pretrained):
-        raise ValueError(f'pretrained={pretrained!r} is a folder; name the '
-                         'file in it.')
     if osp.sep in pretrained or osp.splitext(pretrained)[1]:
         raise FileNotFoundError(f'pretrained={pretrained!r}: no such file.')
     tags = list_pretrained_tags_by_model(arch) if isinstance(arch, str) else []
@@ -102,23 +81,15 @@ def resolve_pretrained(arch: Arch, pretrained: str) -> str:
     except Exception as error:  # of the hub, of requests, of the network
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f'The weights {pretrained!r} of {arch} could not be fetched '
-            f'({reason[:120]}). Without a network: PRETRAINED=FILE in the '
-            'environment (ViT-B-16.pt, fetched elsewhere), or --config '
-            'small_world, whose weights come along') from error
+            f'The weights {pretrained!r} of {arch} cannot be fetched: '
+            f'{reason[:120]}; set PRETRAINED=FILE, or use '
+            '--config small_world') from error
 
 
 def read_clip_state_dict(path: str) -> StateDict:
-    """Read a CLIP checkpoint into one layout.
-
-    Reads OpenAI's TorchScript files, plain and Lightning-style state dicts,
-    OpenCLIP's ``.pt`` and ``.safetensors``, files of transformers' CLIPModel
-    and of ViFi-CLIP's release, and checkpoints of ours. Learnt prompts in the
-    last two are left aside.
-
-    Returns:
-        dict[str, Tensor]: float32 tensors named ``visual.*``, ``text.*`` and
-        ``logit_scale``.
+    """Read a CLIP checkpoint of any layout of :mod:`..checkpoints.layouts`
+    into float32 tensors named ``visual.*``, ``text.*`` and ``logit_scale``;
+    learnt prompts are left aside.
 
     Raises:
         ValueError: The file holds no CLIP image tower, or weights that are
@@ -141,16 +112,13 @@ def _read(path: str) -> StateDict:
 
 def compare(expected: StateDict, given: StateDict) -> str:
     """List what is missing, left over or of another shape ('' if nothing)."""
-    shapes = [
-        f'{k}: file {tuple(given[k].shape)}, model {tuple(v.shape)}'
-        for k, v in expected.items()
-        if k in given and given[k].shape != v.shape
-    ]
+    shapes = [f'{k}: file {tuple(given[k].shape)}, model {tuple(v.shape)}'
+              for k, v in expected.items()
+              if k in given and given[k].shape != v.shape]
     missing = [k for k in expected if k not in given]
     extra = [k for k in given if k not in expected]
     lists = (('missing from the file', missing),
              ('unknown to the model', extra), ('of another shape', shapes))
-    return '\n'.join(f'  {len(keys)} {what}: ' +
-                     '; '.join(keys[:_MOST_LISTED]) +
-                     (' ...' if len(keys) > _MOST_LISTED else '')
+    return '\n'.join(f'  {len(keys)} {what}: {"; ".join(keys[:8])}' +
+                     (' ...' if len(keys) > 8 else '')
                      for what, keys in lists if keys)

@@ -13,16 +13,9 @@ from torch import Tensor, nn
 class DeepPrompts(nn.Module):
     """Learnt tokens of one tower, [depth, n, width].
 
-    Args:
-        length (int): n, the number of tokens in each layer.
-        depth (int): How many layers, counted from the first, have their own.
-        width (int): The tower's width.
-        num_layers (int): The tower's number of layers.
-        start (int, optional): Index of the first prompt in the sequence;
-            None puts them at the end. Defaults to None.
-
-    Raises:
-        ValueError: length < 1, or depth not in 1..num_layers.
+    ``length`` is n, the tokens of each layer; ``depth`` says how many layers,
+    counted from the first, have their own; ``start`` is the index of the first
+    prompt in the sequence, and None puts them at the end.
     """
 
     def __init__(self, length: int, depth: int, width: int, num_layers: int,
@@ -43,15 +36,8 @@ class DeepPrompts(nn.Module):
         return self.tokens[layer].to(x.dtype).expand(x.shape[0], -1, -1)
 
     def replace(self, layer: int, x: Tensor) -> Tensor:
-        """Put a layer's tokens in the place of the previous layer's.
-
-        Args:
-            layer (int): Index of the layer that is about to run.
-            x (Tensor): [N, L, width], prompts included.
-
-        Returns:
-            Tensor: [N, L, width].
-        """
+        """Put the tokens of the layer that is about to run in the place of
+        the previous layer's, [N, L, width] to the same."""
         if not 0 < layer < self.depth:
             return x  # layer 0 got its tokens with the embeddings
         start = x.shape[1] - self.length if self.start is None else self.start

@@ -82,19 +82,15 @@ class ViFiCLIP(Recognizer2D):
     def _apply_tune(self) -> None:
         groups = parameter_groups(self)
         if self.tune == 'prompts' and not groups['prompts']:
-            raise ValueError(
-                "tune='prompts' but the model has no prompts: use "
-                'VLDeepPromptBackbone and/or the prompts option of '
-                'CLIPTextClassifier.')
+            raise ValueError("tune='prompts' but the model has no prompts: "
+                             'set them in backbone or text_classifier.')
         for name, params in groups.items():
             for param in params:
                 param.requires_grad_(name in self._trained_groups)
 
     def _log_tune(self) -> None:
-        sizes = {
-            name: sum(p.numel() for p in params)
-            for name, params in parameter_groups(self).items()
-        }
+        sizes = {name: sum(p.numel() for p in params)
+                 for name, params in parameter_groups(self).items()}
         trained = {k: n for k, n in sizes.items()
                    if n and k in self._trained_groups}
         listed = ', '.join(f'{k} {n:,}' for k, n in trained.items())
@@ -139,11 +135,9 @@ class ViFiCLIP(Recognizer2D):
         report = '' if self._lenient else compare(expected, given)
         if report:
             raise ValueError(
-                f'The checkpoint does not fit this model:\n{report}\n'
-                'Use the config that it was trained with. To start from '
-                'another model\'s towers, or to learn prompts on top of '
-                'them, give the file as pretrained= of the backbone and the '
-                'text_classifier.')
+                f'The checkpoint does not fit this model:\n{report}\nUse the '
+                'config that it was trained with, or give it as pretrained= '
+                'of the backbone and the text_classifier.')
         super()._load_from_state_dict(state_dict, prefix, local_metadata,
                                       strict, missing_keys, unexpected_keys,
                                       error_msgs)

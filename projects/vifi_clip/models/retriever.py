@@ -56,14 +56,12 @@ class ViFiCLIPRetriever(ViFiCLIP):
                          data_preprocessor=data_preprocessor, **kwargs)
         head = self.cls_head
         if not getattr(head.loss_cls, 'in_batch', False):
-            raise ValueError(
-                'Captions are no classes: loss_cls of the head must pair '
-                'videos and texts of the batch, as CLIPContrastiveLoss does; '
-                f'got {type(head.loss_cls).__name__}.')
+            raise ValueError('Captions are no classes: set loss_cls of the '
+                             'head to CLIPContrastiveLoss, not '
+                             f'{type(head.loss_cls).__name__}.')
         if head.fusion != 'embedding':
-            raise ValueError('Retrieval compares one embedding per video: '
-                             f"fusion must be 'embedding', got "
-                             f'{head.fusion!r}.')
+            raise ValueError('Retrieval compares one embedding per video: set '
+                             f"fusion='embedding', not {head.fusion!r}.")
         if head.text_classifier.prompts is not None:
             raise ValueError('Retrieval takes captions as they are: leave '
                              'prompts out of the text_classifier.')
@@ -74,9 +72,8 @@ class ViFiCLIPRetriever(ViFiCLIP):
         num_frames = self.cls_head.num_frames
         if imgs.ndim != 5 or imgs.shape[1] != num_frames:
             raise ValueError(
-                f'Retrieval takes videos [B, T, 3, H, W] of one view with T ='
-                f' num_frames = {num_frames}, got {tuple(imgs.shape)}: let '
-                'the pipeline and the head agree.')
+                f'Retrieval takes [B, num_frames={num_frames}, 3, H, W], got '
+                f'{tuple(imgs.shape)}: let pipeline and head agree.')
         return self.cls_head.fuse(embed_frames(self, imgs))[:, 0]
         # [B, 1, T, D] -> [B, 1, D] -> [B, D]
 
@@ -87,10 +84,8 @@ class ViFiCLIPRetriever(ViFiCLIP):
         text = classifier.text
         if tokens.ndim != 2 or tokens.shape[1] > text.context_length:
             raise ValueError(
-                f'Captions must be token ids [B, L] with L at most '
-                f'{text.context_length}, the context of this arch; got '
-                f'{tuple(tokens.shape)}. Give OpenCLIPTokenize the arch of '
-                'the model.')
+                f'Captions {tuple(tokens.shape)} are no tokens [B, up to '
+                f'{text.context_length}]: give OpenCLIPTokenize this arch.')
         x = encode_tokens(text, tokens, end_positions(text, tokens), None,
                           classifier.grad_checkpointing,
                           classifier.max_graph_tokens)

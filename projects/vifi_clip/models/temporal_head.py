@@ -3,7 +3,7 @@
 Letters: B videos, V views, T frames of a view, N = B * V views of the batch,
 K classes, C channels of the backbone, D embedding.
 """
-from typing import Dict, List, Optional
+from typing import Dict, Optional
 
 import torch
 import torch.nn.functional as F
@@ -94,10 +94,8 @@ class TemporalMeanPoolHead(BaseHead):
 
     def frame_embeddings(self, x: Tensor,
                          num_frames: Optional[int] = None) -> Tensor:
-        """Features of any shape that the class names to [N, T, D].
-
-        ``num_frames`` is the T of 2-D and 4-D features, if not the head's.
-        """
+        """Features of any shape that the class names to [N, T, D];
+        ``num_frames`` is the T of 2-D and 4-D ones, if not the head's."""
         num_frames = num_frames or self.num_frames
         if x.ndim == 5:
             x = x.mean(dim=(3, 4)).transpose(1, 2)
@@ -111,12 +109,10 @@ class TemporalMeanPoolHead(BaseHead):
                              '[N*T, C, h, w] or [N, C, T, h, w], got '
                              f'{tuple(x.shape)}')
         if x.shape[0] % num_frames:
-            raise ValueError(
-                f'{x.shape[0]} frames are no multiple of num_frames='
-                f'{num_frames}: set the head\'s num_frames to what the '
-                'pipeline samples for a view.')
-        x = self.projection(x)
-        return x.reshape(-1, num_frames, x.shape[-1])
+            raise ValueError(f'{x.shape[0]} frames are no multiple of '
+                             f'num_frames={num_frames} of the head; set it to '
+                             'what the pipeline samples for a view.')
+        return self.projection(x).unflatten(0, (-1, num_frames))
         # [N*T, D] -> [N, T, D]
 
     def video_embeddings(self, x: Tensor) -> Tensor:
@@ -134,26 +130,14 @@ class TemporalMeanPoolHead(BaseHead):
 
     def forward(self, x: Tensor, num_segs: Optional[int] = None,
                 **kwargs) -> Tensor:
-        """Logits of every view.
-
-        Args:
-            x (Tensor): Features; see the class.
-            num_segs (int, optional): V*T, given by 2D recognizers; checked
-                against ``num_frames``.
-
-        Returns:
-            Tensor: [B*V, K] cosine similarities times exp(logit_scale).
-        """
+        """Features to the logits of every view, [B*V, K] cosine similarities
+        times exp(logit_scale). ``num_segs`` is the V*T that 2D recognizers
+        give; it is checked against ``num_frames``."""
         if num_segs is not None and x.ndim < 5 and num_segs % self.num_frames:
             raise ValueError(
                 f'The pipeline gives {num_segs} frames per video, which are '
                 f'no views of num_frames={self.num_frames} frames each.')
         return self.class_logits(self.fuse(self.frame_embeddings(x)))
-
-    def frame_logits(self, x: Tensor) -> Tensor:
-        """Logits of every frame on its own, [N, T, K]."""
-        embeddings = self.frame_embeddings(x).float()
-        return self.class_logits(F.normalize(embeddings, dim=-1))
 
     def class_logits(self, embeddings: Tensor) -> Tensor:
         """Embeddings [..., D] as :meth:`fuse` gives them to [..., K], in
@@ -175,8 +159,9 @@ class TemporalMeanPoolHead(BaseHead):
         if getattr(self.loss_cls, 'in_batch', False):
             return self._in_batch_loss(feats, data_samples)
         if self.fusion == 'image':
-            logits = self.frame_logits(feats).flatten(0, 1)
-            # [N, T, K] -> [N*T, K]: each frame is a sample
+            frames = self.frame_embeddings(feats).float().flatten(0, 1)
+            # [N, T, D] -> [N*T, D]: each frame is a sample
+            logits = self.class_logits(F.normalize(frames, dim=-1))
         else:
             logits = self(feats, **kwargs)
         return self.loss_by_feat(logits, data_samples)
@@ -225,15 +210,14 @@ class TemporalMeanPoolHead(BaseHead):
     def _labels(self, data_samples: SampleList,
                 device: torch.device) -> Tensor:
         """Labels of a batch: [B] indices, or [B, K] as float."""
-        labels: List[Tensor] = [sample.gt_label for sample in data_samples]
+        labels = [sample.gt_label for sample in data_samples]
         sizes = {tuple(label.shape) for label in labels}
         num_classes = self.num_classes
         if sizes == {(1, )} and (num_classes > 1
                                  or not labels[0].is_floating_point()):
             return torch.cat(labels).to(device)
         if sizes != {(num_classes, )}:
-            raise ValueError(f'Labels of shapes {sorted(sizes)} fit neither '
-                             f'indices nor {num_classes} classes. If the data '
-                             'preprocessor has blending (mixup, cutmix), set '
-                             'num_classes in it, or blending=None.')
+            raise ValueError(
+                f'Labels {sorted(sizes)} are no indices, nor of {num_classes} '
+                'classes: set num_classes in blending, or blending=None.')
         return torch.stack(labels).to(device).float()

@@ -121,10 +121,9 @@ class CLIPTextClassifier(BaseModule):
             return None, ''
         cfg = check_prompt_cfg(prompts, ('length', 'depth', 'init'))
         if not is_causal(self.text) or not hasattr(self.tokenizer, 'encode'):
-            raise ValueError('Deep text prompts need a causal CLIP text tower '
-                             'with CLIP\'s own tokenizer; this arch has '
-                             f'pool_type={self.text.pool_type!r}. Leave out '
-                             'prompts or use another arch.')
+            raise ValueError('prompts need a causal text tower with CLIP\'s '
+                             'tokenizer, which this arch has not: leave them '
+                             'out, or use another arch.')
         init = cfg.pop('init', None)
         module = DeepPrompts(
             **cfg, width=self.text.width, start=1,
@@ -165,9 +164,8 @@ class CLIPTextClassifier(BaseModule):
                 present ones, from now on.
 
         Raises:
-            ValueError: Empty or repeated names, a class without description,
-                a bad template, or a prompt longer than the context. The old
-                set stays.
+            ValueError: A bad name, description, template or a prompt longer
+                than the context. The old set stays.
         """
         names = check_class_names(names, source)
         templates = check_templates(templates, self.templates)
@@ -176,8 +174,8 @@ class CLIPTextClassifier(BaseModule):
         # Gradients that wait belong to the old classes' sentences.
         self.class_accumulation.flush()
         device = self.text.positional_embedding.device
-        for name, value in dict(
-                tokens=tokens, ends=ends, owners=owners).items():
+        for name, value in zip(('tokens', 'ends', 'owners'),
+                               (tokens, ends, owners)):
             # Not in the state dict: checkpoints are free of the label set.
             self.register_buffer(name, value.to(device), persistent=False)
         self.class_names, self.templates = names, templates
@@ -200,24 +198,15 @@ class CLIPTextClassifier(BaseModule):
                 lines = descriptions[name]
             sentences += [self.context + line for line in lines]
             owners += [label] * len(lines)
-        tokens, ends = tokenize(self.text, self.tokenizer, sentences,
-                                [names[owner] for owner in owners])
-        return tokens, ends, torch.tensor(owners)
+        return (*tokenize(self.text, self.tokenizer, sentences,
+                          [names[owner] for owner in owners]),
+                torch.tensor(owners))
 
     @torch.no_grad()
     def embed_texts(self, texts: Sequence[str],
                     templates: Optional[Templates] = None) -> Tensor:
-        """Embeddings [M, D] of other texts, each of length 1; the label set
-        stays as it is.
-
-        Args:
-            texts (Sequence[str]): M texts.
-            templates (str | Sequence[str], optional): Defaults to None: the
-                classes'.
-
-        Raises:
-            ValueError: As of :meth:`set_classes`.
-        """
+        """Embeddings [M, D] of M other texts, each of length 1, by
+        ``templates`` or those of the classes; the label set stays."""
         texts = check_class_names(texts, 'texts')
         tokens = self._tokens(
             texts, check_templates(templates, self.templates), None)
@@ -240,12 +229,8 @@ class CLIPTextClassifier(BaseModule):
         return self.prompts.parameters() if self.prompts else iter(())
 
     def forward(self, labels: Optional[Tensor] = None) -> Tensor:
-        """Class embeddings, with gradient only where the text side trains.
-
-        Returns:
-            Tensor: [K, D], each row of length 1; [M, D] of the classes with
-            indices ``labels`` [M], if given.
-        """
+        """Class embeddings [K, D], each of length 1, or [M, D] of the classes
+        ``labels`` [M]; with gradient only where the text side trains."""
         params = list(self.parameters())
         if torch.is_grad_enabled() and self.trains:
             if labels is not None:  # of this batch alone: not shared
@@ -269,8 +254,8 @@ class CLIPTextClassifier(BaseModule):
             shard = torch.is_grad_enabled()
         # FSDP gathers weights at each call of a block, and all processes
         # must make the same calls.
-        same_calls = any(hasattr(p, 'to_local') for p in self.parameters())
-        if not shard or world_size == 1 or same_calls:
+        if not shard or world_size == 1 or any(
+                hasattr(p, 'to_local') for p in self.parameters()):
             return self._encode()
         share, rows = share_classes(self._costs, get_rank(), world_size)
         return gather_classes(self._encode(share), rows)
@@ -311,11 +296,8 @@ class CLIPTextClassifier(BaseModule):
 
 def check_templates(templates: Optional[Templates],
                     default: Templates) -> List[str]:
-    """Return a list of templates with ``{}`` where the class goes.
-
-    Raises:
-        ValueError: No template at all, or one without its place.
-    """
+    """Return a list of templates with ``{}`` where the class goes; ValueError
+    without any, or for one without its place."""
     templates = default if templates is None else templates
     if isinstance(templates, str):
         templates = [templates]

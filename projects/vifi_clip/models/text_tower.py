@@ -22,10 +22,6 @@ from .prompts import DeepPrompts
 # Without gradient, pieces of this many tokens stay in the processor's caches.
 NO_GRAD_TOKENS = 4096
 MOST_BUCKETS = 4
-# A further bucket has to pay for its kernel launches, in tokens.
-BUCKET_COST = dict(cpu=64)
-BUCKET_COST_ELSEWHERE = 4096
-WORTH = 0.1  # of all tokens is the least that buckets have to save
 
 
 def is_causal(text: TextTransformer) -> bool:
@@ -44,19 +40,12 @@ def end_positions(text: TextTransformer, tokens: Tensor) -> Tensor:
 def tokenize(text: TextTransformer, tokenizer: Callable,
              sentences: Sequence[str],
              owners: Sequence[str]) -> Tuple[Tensor, Tensor]:
-    """Sentences to token ids, cut after the longest one where that is exact.
-
-    Args:
-        text (TextTransformer): The tower that will read them.
-        tokenizer (Callable): OpenCLIP's tokenizer.
-        sentences (Sequence[str]): S prompts.
-        owners (Sequence[str]): The class of each, for the message.
-
-    Returns:
-        tuple[Tensor, Tensor]: Ids [S, L] and end positions [S].
+    """Sentences to token ids [S, L], cut after the longest one where that is
+    exact, and end positions [S].
 
     Raises:
-        ValueError: A prompt has more tokens than the context.
+        ValueError: A sentence has more tokens than the context; the message
+            names its class, of ``owners`` [S].
     """
     tokens = tokenizer(list(sentences), context_length=text.context_length)
     suspects = range(len(tokens))
@@ -67,10 +56,8 @@ def tokenize(text: TextTransformer, tokenizer: Callable,
         length = prompt_length(tokenizer, sentences[i])
         if length > text.context_length:
             raise ValueError(
-                f'The prompt of class {owners[i]!r} has {length} tokens, the '
-                f'context {text.context_length}: shorten the class text, the '
-                'template or the learnt prompts. It reads: '
-                f'{sentences[i]!r}')
+                f'The prompt of class {owners[i]!r} has {length} tokens, more '
+                f'than {text.context_length}: shorten it: {sentences[i]!r}')
     ends = end_positions(text, tokens)
     if is_causal(text) and len(tokens):
         tokens = tokens[:, :int(ends.max()) + 1].contiguous()
@@ -81,19 +68,12 @@ def encode_tokens(text: TextTransformer, tokens: Tensor, ends: Tensor,
                   prompts: Optional[DeepPrompts] = None,
                   grad_checkpointing: bool = False,
                   max_graph_tokens: Optional[int] = None) -> Tensor:
-    """Embed sentences, [S, L] to [S, D], not normalised.
+    """Embed token ids [S, L] with ends of text at [S], as [S, D], not
+    normalised; L may be shorter than the context of a causal tower.
 
-    Args:
-        text (TextTransformer): The tower.
-        tokens (Tensor): Token ids [S, L]; L may be shorter than the context
-            of a causal tower.
-        ends (Tensor): Positions of the end-of-text tokens [S].
-        prompts (DeepPrompts, optional): Defaults to None.
-        grad_checkpointing (bool): Recompute each layer's activations in the
-            backward pass. Defaults to False.
-        max_graph_tokens (int, optional): More tokens than this are encoded
-            in pieces of a quarter of it, each recomputed in the backward
-            pass. Defaults to None: no bound where a gradient is wanted.
+    ``grad_checkpointing`` recomputes each layer's activations in the backward
+    pass. More than ``max_graph_tokens`` are encoded in pieces of a quarter of
+    it, each recomputed in the backward pass; None is no bound.
     """
     parts = (text, ) if prompts is None else (text, prompts)
     grad = torch.is_grad_enabled() and any(
@@ -129,28 +109,20 @@ def plan_chunks(
     if recompute or not grad:
         most = max(1, (max_graph_tokens or 4 * NO_GRAD_TOKENS) // 4)
         # A piece has one sentence at least.
-        chunks = [
-            piece for rows in chunks
-            for piece in rows.split(max(1, most // int(lengths[rows].max())))
-        ]
+        chunks = [piece for rows in chunks for piece in rows.split(
+            max(1, most // int(lengths[rows].max())))]
     return chunks, lengths, recompute
 
 
 def plan_buckets(lengths: Tensor, device_type: str = 'cpu') -> List[Tensor]:
-    """Sort sentences into at most four buckets of like length.
-
-    Args:
-        lengths (Tensor): Tokens of each sentence, [S] on CPU.
-        device_type (str): Where the tower is. Defaults to 'cpu'.
-
-    Returns:
-        list[Tensor]: Indices of the sentences of each bucket, by length; one
-        bucket where several would save less than a tenth of the tokens.
-    """
+    """Sort sentences of ``lengths`` [S] tokens into at most four buckets of
+    like length; one where several would save less than a tenth of the tokens.
+    Returns the indices of the sentences of each."""
     order = lengths.argsort(stable=True)
     sizes, counts = (x.tolist() for x in lengths.unique(return_counts=True))
     upto = list(accumulate(counts, initial=0))
-    cost = BUCKET_COST.get(device_type, BUCKET_COST_ELSEWHERE)
+    # A further bucket has to pay for its kernel launches, in tokens.
+    cost = 64 if device_type == 'cpu' else 4096
     # Exact: best[j] is the cheapest way to put the j shortest sizes into as
     # many buckets as there were rounds, as (cost, padded tokens, sentences
     # of each bucket).
@@ -166,7 +138,7 @@ def plan_buckets(lengths: Tensor, device_type: str = 'cpu') -> List[Tensor]:
         best = longer
         solutions.append(best[len(sizes)])
     _, padded, cuts = min(solutions)
-    if padded > (1 - WORTH) * len(order) * sizes[-1]:
+    if padded > 0.9 * len(order) * sizes[-1]:
         return [order]
     return list(order.split(cuts))
 
@@ -191,13 +163,8 @@ def encode_chunk(text: TextTransformer, tokens: Tensor, ends: Tensor,
         n = prompts.length
         x = torch.cat([x[:, :1], prompts.at(0, x), x[:, 1 + n:]], dim=1)
     x = x + text.positional_embedding[:length].to(dtype)
-    x = run_blocks(
-        text.transformer.resblocks,
-        x,
-        prompts,
-        grad_checkpointing,
-        causal=True,
-        only=ends)
+    x = run_blocks(text.transformer.resblocks, x, prompts, grad_checkpointing,
+                   causal=True, only=ends)
     x = text.ln_final(x)
     # [S, W]
     if text.text_projection is None:

@@ -30,9 +30,8 @@ def build_vision_tower(arch: Arch, image_size: ImageSize = None) -> nn.Module:
     if image_size is not None:
         vision['image_size'] = image_size
     vision = _tower_cfg(CLIPVisionCfg, vision, arch, 'vision_cfg')
-    return fuse_blocks(
-        _build_vision_tower(cfg['embed_dim'], vision,
-                            cfg.get('quick_gelu', False)))
+    return fuse_blocks(_build_vision_tower(
+        cfg['embed_dim'], vision, cfg.get('quick_gelu', False)))
 
 
 def _tower_cfg(cls: type, cfg: dict, arch: Arch, part: str):
@@ -56,20 +55,14 @@ def resize_timm_tower(visual: nn.Module, image_size: ImageSize) -> None:
 
 
 def build_text_tower(arch: Arch) -> TextTransformer:
-    """The text tower, token ids [S, L] to [S, D], with random weights.
-
-    Raises:
-        ValueError: A Hugging Face text encoder, which OpenCLIP builds from
-            files of another hub.
-    """
+    """The text tower, token ids [S, L] to [S, D], with random weights. A
+    Hugging Face text encoder, which OpenCLIP builds from files of another hub,
+    is refused (ValueError)."""
     cfg = get_arch_cfg(arch)
     text = dict(cfg['text_cfg'], output_tokens=False)
     if text.get('hf_model_name'):
-        raise ValueError(
-            f'arch {arch!r} has the Hugging Face text encoder '
-            f'{text["hf_model_name"]!r}, which is not supported. Use an arch '
-            'whose text tower is OpenCLIP\'s own TextTransformer.')
+        raise ValueError(f'arch {arch!r} has the Hugging Face text encoder '
+                         f'{text["hf_model_name"]!r}: use another arch.')
     text = _tower_cfg(CLIPTextCfg, text, arch, 'text_cfg')
-    return fuse_blocks(
-        _build_text_tower(cfg['embed_dim'], text,
-                          cfg.get('quick_gelu', False)))
+    return fuse_blocks(_build_text_tower(
+        cfg['embed_dim'], text, cfg.get('quick_gelu', False)))

@@ -9,14 +9,10 @@ TUNES = ('both', 'image', 'text', 'prompts', 'none')
 def parameter_groups(model: nn.Module) -> Dict[str, List[nn.Parameter]]:
     """A recognizer's parameters by what they are.
 
-    Args:
-        model (nn.Module): With ``backbone`` and ``cls_head``. A backbone
-            that is not ours counts as an image tower.
-
-    Returns:
-        dict[str, list[Parameter]]: ``image``, ``text``, ``tokens`` (token
-        embeddings), ``prompts``, ``logit_scale`` and ``other`` (a projection,
-        a neck); every parameter of the model is in exactly one.
+    The groups are ``image``, ``text``, ``tokens`` (token embeddings),
+    ``prompts``, ``logit_scale`` and ``other`` (a projection, a neck); every
+    parameter is in exactly one. A backbone that is not ours counts as an
+    image tower.
     """
 
     def of(owner: Optional[nn.Module], method: str) -> list:

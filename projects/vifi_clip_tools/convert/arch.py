@@ -20,15 +20,10 @@ from projects.vifi_clip.models.towers import (build_text_tower,
 _UNKNOWN = ('the architecture cannot be told from these weights: {}. Say it '
             'with --arch, an OpenCLIP model name or a .json file like its own')
 _HEAD_WIDTH = 64
-_VOCAB = 49408  # CLIP's
 
 
 def tower_cfgs(arch: Arch) -> Tuple[CLIPVisionCfg, CLIPTextCfg]:
-    """Return an architecture's settings, with OpenCLIP's defaults.
-
-    Raises:
-        ValueError: It has settings that OpenCLIP does not know.
-    """
+    """Return an architecture's settings, with OpenCLIP's defaults."""
     cfg = get_arch_cfg(arch)
     try:
         return (CLIPVisionCfg(**cfg['vision_cfg']),
@@ -87,20 +82,10 @@ def _vision_cfg(weights: StateDict) -> Optional[dict]:
 
 def infer_arch(weights: StateDict, quick_gelu: bool,
                hidden: Dict[str, Any]) -> Arch:
-    """Find an architecture that these weights fit.
-
-    Args:
-        weights (dict[str, Tensor]): In the neutral layout.
-        quick_gelu (bool): The activation, which weights do not show.
-        hidden (dict): What is known of :func:`hidden_settings`.
-
-    Returns:
-        str | dict: The name of an OpenCLIP model, the shortest that fits,
-        else an architecture dict.
-
-    Raises:
-        ValueError: It cannot be told; ``--arch`` has to say.
-    """
+    """Find an architecture that neutral weights fit: the shortest name of an
+    OpenCLIP model, else a dict. ``quick_gelu`` and ``hidden``, what is known
+    of :func:`hidden_settings`, are what the weights do not show. ValueError
+    where ``--arch`` has to say."""
     matrices = ('text.positional_embedding', 'text.text_projection')
     if any(k not in weights or weights[k].ndim != 2 for k in matrices):
         raise ValueError(_UNKNOWN.format('the text tower is not CLIP\'s'))
@@ -108,7 +93,7 @@ def infer_arch(weights: StateDict, quick_gelu: bool,
     vision = _vision_cfg(weights)
     text = dict(
         context_length=context,
-        vocab_size=len(weights[TOKENS]) if TOKENS in weights else _VOCAB,
+        vocab_size=len(weights[TOKENS]) if TOKENS in weights else 49408,
         width=width,
         heads=hidden.get('text_heads', max(width // _HEAD_WIDTH, 1)),
         layers=_layers(weights, 'text'))
@@ -135,11 +120,8 @@ def infer_arch(weights: StateDict, quick_gelu: bool,
 
 
 def with_image_size(arch: Arch, weights: StateDict) -> Arch:
-    """Give an architecture the input size of the weights.
-
-    A recognizer of ours may see pictures of another size than its
-    architecture's (``image_size``); the position embeddings tell.
-    """
+    """Give an architecture the input size of the weights: a recognizer of
+    ours may have another (``image_size``); position embeddings tell."""
     vision, sizes = tower_cfgs(arch)[0], _vision_cfg(weights)
     if (vision.timm_model_name or sizes is None
             or sizes['patch_size'] != vision.patch_size
@@ -151,18 +133,12 @@ def with_image_size(arch: Arch, weights: StateDict) -> Arch:
 
 
 def expected_weights(arch: Arch) -> StateDict:
-    """Return names and shapes of an architecture's weights, without memory.
-
-    Raises:
-        ValueError: OpenCLIP cannot build it.
-    """
+    """Return names and shapes of an architecture's weights, without memory."""
     try:
         with torch.device('meta'):
             towers = dict(
                 visual=build_vision_tower(arch), text=build_text_tower(arch))
             scale = torch.empty(())
-    except ValueError:
-        raise
     except Exception as error:  # whatever OpenCLIP stumbles over
         raise ValueError(f'arch {shown(arch)!r} cannot be built: '
                          f'{type(error).__name__}: {error}') from error
@@ -173,14 +149,8 @@ def expected_weights(arch: Arch) -> StateDict:
 
 def misfit(weights: StateDict, arch: Arch, may_lack: Tuple[str, ...] = ()
            ) -> str:
-    """List what of the weights does not fit an architecture ('' if all does).
-
-    Args:
-        weights (dict[str, Tensor]): In the neutral layout; learnt prompts are
-            passed over.
-        arch (str | dict): OpenCLIP model name or architecture dict.
-        may_lack (tuple[str]): Keys that may be absent.
-    """
+    """List what of neutral weights does not fit an architecture ('' if all
+    does), but for learnt prompts; the keys ``may_lack`` may be absent."""
     given = {k: v for k, v in weights.items()
              if not k.startswith('prompts.') and k != 'logit_bias'}
     expected = {k: v for k, v in expected_weights(arch).items()

@@ -56,28 +56,26 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> ConvertOptions:
         help='where to list every key (default: DST.report.json)')
     parser.add_argument('--force', action='store_true',
                         help='write over existing files')
-    args = vars(parser.parse_args(argv))
-    force = args.pop('force')
-    args['report'] = args['report'] or f'{args["dst"]}.report.json'
-    options = ConvertOptions(**args)
-    dst, target = options.dst, options.target
-    inputs = [options.src] + ([] if options.clip is None else [options.clip])
+    args = parser.parse_args(argv)
+    dst, target = args.dst, args.target
+    report = args.report or f'{dst}.report.json'
+    inputs = [args.src] + ([] if args.clip is None else [args.clip])
     for path in inputs:
         if not osp.exists(path):
             parser.error(f'no such file: {path!r}')
-    if options.arch and osp.isfile(options.arch):
-        inputs.append(options.arch)
-    if osp.isdir(options.src) and options.source != 'transformers':
-        parser.error(f'{options.src} is a folder; name the file in it')
+    if args.arch and osp.isfile(args.arch):
+        inputs.append(args.arch)
+    if osp.isdir(args.src) and args.source != 'transformers':
+        parser.error(f'{args.src} is a folder; name the file in it')
     if target != 'open_clip' and dst.endswith('.safetensors'):
         parser.error(f'{dst}: --target {target} is written as torch.save '
                      'does; name it .pth')
-    if target != 'open_clip' and options.drop_prompts:
+    if target != 'open_clip' and args.drop_prompts:
         parser.error('--drop-prompts is for --target open_clip; the layout of '
                      f'{target} has a place for them')
-    if osp.realpath(options.report) == osp.realpath(dst):
+    if osp.realpath(report) == osp.realpath(dst):
         parser.error(f'--report and DST are one file: {dst}')
-    for name, path in ('DST', dst), ('--report', options.report):
+    for name, path in ('DST', dst), ('--report', report):
         if not path:
             parser.error(f'{name} is empty; name the file to write')
         folder = osp.dirname(osp.abspath(path))
@@ -87,10 +85,11 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> ConvertOptions:
                 for used in inputs):
             parser.error(f'{name} {path} would be written over itself while '
                          'it is read; name another file')
-        if osp.isfile(path) and not force:
+        if osp.isfile(path) and not args.force:
             parser.error(f'{name} {path} exists; --force writes over it')
         check_target(name, path, ('', ))
-    return options
+    return ConvertOptions(args.src, dst, args.source, target, args.clip,
+                          args.arch, args.drop_prompts, report)
 
 
 def run(options: ConvertOptions) -> None:

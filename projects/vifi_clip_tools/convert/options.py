@@ -16,7 +16,6 @@ TARGETS = ('vifi', 'open_clip', 'release')
 @dataclass(frozen=True)
 class ConvertOptions:
     """What to convert; see ``vifi-clip convert --help``."""
-
     src: str
     dst: str
     source: str

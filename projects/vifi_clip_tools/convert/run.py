@@ -15,29 +15,24 @@ from projects.vifi_clip.checkpoints.layouts import (TOKENS, Renamed, StateDict,
 from projects.vifi_clip.checkpoints.settings import KEY, VERSION, fingerprint
 from projects.vifi_clip.files import write_bytes, write_text
 from projects.vifi_clip.models.pretrained import read_clip_state_dict
-
 from .arch import (hidden_settings, infer_arch, misfit, shown, tower_cfgs,
                    with_image_size)
 from .options import ConvertOptions
 from .source import Source, read_source
 
-_PROJECTION = 'cls_head.projection.weight'
-_MOST_LISTED = 6
+_ORIGIN = ('OpenAI\'s ViT-B-16 for the paper\'s files, what pretrained= named '
+           'for ours')
 
 
 def convert(options: ConvertOptions) -> None:
-    """Convert one file, write the other and the report, and print a summary.
-
-    Raises:
-        FileNotFoundError: An input is absent.
-        ValueError: An input does not hold what is asked for; nothing is then
-            written.
-    """
+    """Convert one file, write the other and the report, and print a summary;
+    nothing is written where an input does not hold what is asked for."""
     source = read_source(options.src, options.source)
     base = read_clip_state_dict(options.clip) if options.clip else None
-    if _PROJECTION in source.neutral.dropped:
-        raise ValueError(f'{options.src} has {_PROJECTION}: its image tower '
-                         'is not CLIP\'s, and no other layout can hold it')
+    if 'cls_head.projection.weight' in source.neutral.dropped:
+        raise ValueError(f'{options.src} has cls_head.projection.weight: its '
+                         'image tower is not CLIP\'s, and no other layout can '
+                         'hold it')
     supplied = _supply(source, base, options)
     arch = _settle_arch(source, options)
     if base is not None and not supplied:
@@ -48,16 +43,14 @@ def convert(options: ConvertOptions) -> None:
     settings.pop('fingerprint', None)  # all weights are in the file now
     if any(name.startswith('prompts.') for name in written.dropped):
         settings.update(visual_prompts=None, text_prompts=None)
-    content: Dict[str, Any] = {'meta': {KEY: settings}}
-    if options.target == 'release':
-        content.update(model=written.weights, epoch=0, max_accuracy=0.0)
-    else:
-        content.update(state_dict=written.weights)
     if options.dst.endswith('.safetensors'):
         data = safetensors.torch.save(written.weights)
     else:
+        parts = (dict(model=written.weights, epoch=0, max_accuracy=0.0)
+                 if options.target == 'release' else
+                 dict(state_dict=written.weights))
         buffer = io.BytesIO()
-        torch.save(content, buffer)
+        torch.save({'meta': {KEY: settings}, **parts}, buffer)
         data = buffer.getbuffer()
     report = dict(
         source=options.src, layout=options.source, target=options.target,
@@ -78,10 +71,8 @@ def _supply(source: Source, base: Optional[StateDict],
     if base is None:
         if released or (kind == 'vifi' and TOKENS not in weights):
             raise ValueError(
-                f'{options.src} has no token embeddings, as all files of the '
-                'release and of save_trainable_only: give the CLIP that it '
-                'was trained from (OpenAI\'s ViT-B-16 for the paper\'s files, '
-                'what pretrained= named for ours) as --clip FILE')
+                f'{options.src} has no token embeddings: give the CLIP that '
+                f'it was trained from ({_ORIGIN}) as --clip FILE')
         return []
     if TOKENS not in weights and TOKENS not in base and (
             options.target != 'release'):
@@ -91,20 +82,16 @@ def _supply(source: Source, base: Optional[StateDict],
     supplied = {k: v for k, v in base.items() if k not in weights and
                 (kind == 'vifi' or (released and k == TOKENS))}
     expected = source.settings.get('fingerprint')
-    first = source.first_token
+    first, other = source.first_token, False
     if supplied and expected and kind == 'vifi':
         other = expected != fingerprint(write_vifi(supplied).weights.items())
     elif first is not None and TOKENS in base:
         start = base[TOKENS][-2]  # the end of text is CLIP's last token
         other = start.shape != first.shape or not torch.allclose(
             start, first, atol=1e-3, rtol=1e-2)
-    else:
-        other = False
     if other:
-        raise ValueError(
-            f'--clip {options.clip} is not the CLIP that {options.src} was '
-            'trained from (OpenAI\'s ViT-B-16 for the paper\'s files, what '
-            'pretrained= named for ours)')
+        raise ValueError(f'--clip {options.clip} is not the CLIP that '
+                         f'{options.src} was trained from ({_ORIGIN})')
     weights.update(supplied)
     return list(supplied)
 
@@ -151,26 +138,22 @@ def _write(weights: StateDict, base: Optional[StateDict], arch: Arch,
     if options.target == 'open_clip':
         prompts = [name for name in weights if name.startswith('prompts.')]
         if prompts and not options.drop_prompts:
-            raise ValueError(
-                f'{options.src} has learnt prompts ({", ".join(prompts)}), '
-                'for which OpenCLIP\'s models have no place; --drop-prompts '
-                'leaves them out (the embeddings are then others)')
+            raise ValueError(f'{options.src} has learnt prompts, which '
+                             'OpenCLIP\'s models cannot hold: --drop-prompts '
+                             'leaves them out')
         return write_open_clip(weights,
                                bool(get_arch_cfg(arch).get('custom_text')))
-    hidden = hidden_settings(arch)
-    heads = {part: cfg.width // 64
-             for part, cfg in zip(('visual', 'text'), tower_cfgs(arch))}
-    wrong = [
-        f'{part}: {hidden.get(f"{part}_activation")} and '
-        f'{hidden.get(f"{part}_heads")} heads' for part in heads
-        if hidden.get(f'{part}_activation') != 'QuickGELU'
-        or hidden.get(f'{part}_heads') != heads[part]
-    ]
+    hidden, wrong = hidden_settings(arch), []
+    for part, cfg in zip(('visual', 'text'), tower_cfgs(arch)):
+        traits = tuple(hidden.get(f'{part}_{name}')
+                       for name in ('activation', 'heads'))
+        if traits != ('QuickGELU', cfg.width // 64):
+            wrong.append('{}: {} and {} heads'.format(part, *traits))
     if wrong:
         raise ValueError(
             'the release\'s code computes QuickGELU and one attention head '
-            f'for 64 channels ({heads}); this model has {"; ".join(wrong)}, '
-            'and would give wrong results there')
+            f'for 64 channels; this model has {"; ".join(wrong)}, and would '
+            'give wrong results there')
     tokens, other = weights.get(TOKENS), (base or {}).get(TOKENS)
     if tokens is not None and other is not None and (
             tokens.shape != other.shape or (tokens - other).abs().max() > 1e-3
@@ -183,13 +166,9 @@ def _write(weights: StateDict, base: Optional[StateDict], arch: Arch,
 
 def _account(read: Renamed, written: Renamed, supplied: List[str],
              clip: Optional[str]) -> Dict[str, dict]:
-    """Tell what became of each key.
-
-    Returns:
-        dict: ``missing``, the target's keys that the source has not, to the
-        file that supplied them; ``dropped``, the source's to the reason;
-        ``used``, the source's to the target's.
-    """
+    """Tell what became of each key: ``missing``, the target's that the source
+    has not, to the file that supplied them; ``dropped``, the source's to the
+    reason; ``used``, the source's to the target's."""
     targets: Dict[str, List[str]] = {}
     for name, key in written.pairs:
         targets.setdefault(name, []).append(key)
@@ -203,19 +182,17 @@ def _account(read: Renamed, written: Renamed, supplied: List[str],
 
 def _summary(report: Dict[str, Any]) -> str:
     arch = report['arch']
-    lines = [
-        f'arch: {arch if isinstance(arch, str) else json.dumps(arch)}',
-        f'used: {len(report["used"])} keys of the source'
-    ]
+    lines = [f'arch: {arch if isinstance(arch, str) else json.dumps(arch)}',
+             f'used: {len(report["used"])} keys of the source']
     for what, lead in ('dropped', 'it '), ('missing', 'taken from '):
         keys = report[what]
         if not keys:
             lines.append(f'{what}: none')
         for reason, count in Counter(keys.values()).most_common():
             names = [k for k, v in keys.items() if v == reason]
-            more = ' ...' if count > _MOST_LISTED else ''
-            lines.append(f'{what}: {count} ({", ".join(names[:_MOST_LISTED])}'
-                         f'{more}): {lead}{reason}')
+            more = ' ...' if count > 6 else ''
+            lines.append(f'{what}: {count} ({", ".join(names[:6])}{more}): '
+                         f'{lead}{reason}')
     settings = {k: v for k, v in report['settings'].items()
                 if k not in ('arch', 'version')}
     if settings:

@@ -15,45 +15,25 @@ from projects.vifi_clip.checkpoints.layouts import (BUFFERS, TEXT_PROMPTS,
 from projects.vifi_clip.checkpoints.settings import (VERSION, saved_settings,
                                                      words_behind)
 from projects.vifi_clip.files import read_json
-
 from .options import SOURCES
-
-# What transformers writes into a folder.
-_FILES = ('model.safetensors', 'pytorch_model.bin')
-_IMAGENET = dict(
-    pixel_mean=[123.675, 116.28, 103.53], pixel_std=[58.395, 57.12, 57.375])
 
 
 @dataclass
 class Source:
-    """A source file's content.
-
-    Attributes:
-        neutral (Renamed): The weights in the neutral layout.
-        settings (dict): What the weights were made with; see
-            :func:`projects.vifi_clip.checkpoints.settings.collect_settings`.
-        quick_gelu (bool): The activation.
-        hidden (dict): What of :func:`~.arch.hidden_settings` the file, or the
-            kind of file, states.
-        notes (list[str]): What was assumed.
-        first_token (Tensor, optional): A start token's embedding [width], to
-            know the base CLIP by.
-    """
-    neutral: Renamed
-    settings: Dict[str, Any]
-    quick_gelu: bool
+    """A source file's content."""
+    neutral: Renamed  # the weights in the neutral layout
+    settings: Dict[str, Any]  # see checkpoints.settings.collect_settings
+    quick_gelu: bool  # the activation
+    # What of arch.hidden_settings the file, or the kind of file, states.
     hidden: Dict[str, Any] = field(default_factory=dict)
-    notes: List[str] = field(default_factory=list)
+    notes: List[str] = field(default_factory=list)  # what was assumed
+    # A start token's embedding [width], to know the base CLIP by.
     first_token: Optional[torch.Tensor] = None
 
 
 def read_source(path: str, kind: str) -> Source:
-    """Read a file of a stated kind.
-
-    Raises:
-        FileNotFoundError: There is none.
-        ValueError: It is damaged, or of another kind.
-    """
+    """Read a file of a stated kind; ValueError if it is damaged, or of another
+    kind."""
     loaded = _load_folder(path) if osp.isdir(path) else load_weights(path)
     state = tensors_of(loaded, path)
     layout, (expected, quick_gelu) = detect_layout(state, path), SOURCES[kind]
@@ -91,7 +71,8 @@ def read_source(path: str, kind: str) -> Source:
 def _load_folder(folder: str) -> StateDict:
     """The weights in a folder that transformers saved, in one file or in
     several with an index."""
-    for file in (osp.join(folder, name) for name in _FILES):
+    names = ('model.safetensors', 'pytorch_model.bin')
+    for file in (osp.join(folder, name) for name in names):
         if osp.isfile(file):
             return load_weights(file)
         index = Path(f'{file}.index.json')
@@ -106,7 +87,7 @@ def _load_folder(folder: str) -> StateDict:
             return {key: value for part in files for key, value in
                     tensors_of(load_weights(part), part).items()}
     raise FileNotFoundError(f'{folder} is a folder without any of '
-                            f'{", ".join(_FILES)}; name the file')
+                            f'{", ".join(names)}; name the file')
 
 
 def _read_config(file: Path) -> Dict[str, Any]:
@@ -131,8 +112,8 @@ def _read_config(file: Path) -> Dict[str, Any]:
         raise ValueError(f'{file}: hidden_act is {sorted(acts)}; OpenCLIP '
                          'computes quick_gelu or gelu, one for both towers')
     if acts:
-        hidden['text_activation'] = ('QuickGELU' if acts == {'quick_gelu'} else
-                                     'GELU')
+        hidden['text_activation'] = dict(
+            quick_gelu='QuickGELU', gelu='GELU')[acts.pop()]
     return hidden
 
 
@@ -154,10 +135,11 @@ def _describe_release(source: Source, config: Any) -> None:
     words = words.replace('_', ' ')
     settings = source.settings
     settings.update(
-        _IMAGENET, version=VERSION, to_rgb=False, descriptions=False,
-        fusion='embedding', templates=[f'{words} {{}}.'.strip()])
-    if get('TRAINER', 'ViFi_CLIP', 'ZS_EVAL') is True:
-        settings['templates'] = ['{}']
+        pixel_mean=[123.675, 116.28, 103.53], to_rgb=False,  # ImageNet's
+        pixel_std=[58.395, 57.12, 57.375], version=VERSION,
+        descriptions=False, fusion='embedding', templates=[
+            '{}' if get('TRAINER', 'ViFi_CLIP', 'ZS_EVAL') is True else
+            f'{words} {{}}.'.strip()])
     for name, kind, value in (
             ('num_frames', int, get('DATA', 'NUM_FRAMES')),
             ('tune', str, get('TRAINER', 'ViFi_CLIP', 'USE'))):

@@ -7,7 +7,6 @@ import numpy as np
 from ..mini_world.clips import Job, render_clip, write_video
 from ..mini_world.world import VideoClass
 
-_SIZE = 64  # pixels, what the small world's model was trained on
 _SCENES = {
     'Blue star': ('blue star blinking', ),
     'Purple moon': ('purple moon sliding', ),
@@ -21,18 +20,15 @@ LABELS = ('a red ring spinning', 'a blue star blinking',
 
 
 def write_examples(folder: str) -> Dict[str, str]:
-    """Render the clips into a folder.
-
-    Returns:
-        dict[str, str]: Name of each example to its file.
-    """
+    """Render the clips into a folder: name of each example to its file."""
     paths = {}
     for name, scenes in _SCENES.items():
-        path = osp.join(folder, f'{name}.mp4'.replace(' ', '_').lower())
-        clips = [render_clip(Job(f'demo/{scene}/0', 0, _SIZE,
+        paths[name] = osp.join(folder,
+                               f'{name}.mp4'.replace(' ', '_').lower())
+        # 64 pixels, which the small world's model was trained on; one rate
+        # for all, since motions have no natural speed.
+        clips = [render_clip(Job(f'demo/{scene}/0', 0, 64,
                                  VideoClass(*scene.split())))[0]
                  for scene in scenes]
-        # One rate for all; motions have no natural speed.
-        write_video(path, np.concatenate(clips), 12)
-        paths[name] = path
+        write_video(paths[name], np.concatenate(clips), 12)
     return paths

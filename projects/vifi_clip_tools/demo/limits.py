@@ -5,15 +5,12 @@ from typing import List, Optional
 
 from projects.vifi_clip.datasets.video_reader import duration, open_container
 from projects.vifi_clip.errors import UnreadableVideo, UserError
-
 from .options import Limits
 
 MOST_LABELS = 200  # each is a pass through the text tower
 _MOST_CHARACTERS = 200  # of a label or a query
-_MOST_PIXELS = 4096 * 2304  # 4K, of any shape; a frame is 28 MB
 # What browsers play.
 _CODECS = ('h264', 'vp8', 'vp9', 'libvpx', 'libvpx-vp9', 'av1', 'libdav1d')
-_CONTAINERS = ('mp4', 'webm')
 
 
 @dataclass(frozen=True)
@@ -26,11 +23,8 @@ class Facts:
 
 
 def check_video(path: Optional[str], limits: Limits) -> Facts:
-    """Look into the file of a visitor without decoding it.
-
-    Raises:
-        UserError: Why it is not taken, for the visitor.
-    """
+    """Look into the file of a visitor without decoding it; a UserError tells
+    the visitor why it is not taken."""
     if not path:
         raise UserError('There is no video yet: drop one, or record one with '
                         'the camera.')
@@ -45,7 +39,7 @@ def check_video(path: Optional[str], limits: Limits) -> Facts:
         with open_container(path) as container:
             codec = container.streams.video[0].codec_context
             plays = codec.name in _CODECS and any(
-                kind in container.format.name for kind in _CONTAINERS)
+                kind in container.format.name for kind in ('mp4', 'webm'))
             facts = Facts(duration(container), codec.width, codec.height,
                           plays)
     except UnreadableVideo as error:
@@ -56,18 +50,15 @@ def check_video(path: Optional[str], limits: Limits) -> Facts:
         raise UserError(f'{name} is {facts.seconds:.0f} s long; at most '
                         f'{limits.video_seconds:g} s are taken. Cut out the '
                         'part that matters.')
-    if facts.width * facts.height > _MOST_PIXELS:
+    if facts.width * facts.height > 4096 * 2304:  # a frame is 28 MB
         raise UserError(f'{name} has {facts.width} x {facts.height} pixels; '
                         'scale it down, 4K is the most.')
     return facts
 
 
 def split_labels(text: Optional[str]) -> List[str]:
-    """Split the labels of a text box at commas and line breaks.
-
-    They are never read from a file, which would let visitors look at the
-    server's.
-    """
+    """Split the labels of a text box at commas and line breaks. They are
+    never read from a file: visitors could look at the server's."""
     parts = (text or '').replace('\n', ',').split(',')
     labels = list(dict.fromkeys(filter(None, map(str.strip, parts))))
     if not labels:

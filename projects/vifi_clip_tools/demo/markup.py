@@ -13,16 +13,13 @@ import numpy as np
 from PIL import Image
 
 from projects.vifi_clip.apis.sampling import Timeline
-
 from .limits import Facts
 from .service import Frames, Recognition, Request
 
 _SHOWN = 10  # labels; the rest is folded
 _SIDE = 240  # pixels of a picture's shorter side
-_LINES = 5  # labels of a chart
-# Okabe and Ito's, which the colour-blind can tell apart.
+# Of a chart's labels: Okabe and Ito's, which the colour-blind can tell apart.
 _COLOURS = ('#0072b2', '#e69f00', '#009e73', '#cc79a7', '#56b4e9')
-_MARKS = 5  # times on a chart's axis
 
 
 def note(text: str) -> str:
@@ -37,12 +34,10 @@ def alert(text: str) -> str:
 
 def about_video(name: str, facts: Facts) -> str:
     """Say what was uploaded."""
-    text = (f'{name}: {facts.seconds:.1f} s, {facts.width} x {facts.height} '
-            'pixels.')
-    if not facts.plays:
-        text += (' Browsers cannot play it; that does not matter to the '
-                 'model.')
-    return note(text)
+    plays = '' if facts.plays else (' Browsers cannot play it; that does not '
+                                    'matter to the model.')
+    return note(f'{name}: {facts.seconds:.1f} s, {facts.width} x '
+                f'{facts.height} pixels.{plays}')
 
 
 def verdict(request: Request, result: Recognition) -> str:
@@ -75,9 +70,7 @@ def _bars(ranking: Sequence[Tuple[str, float]]) -> str:
 
 def percent(score: float) -> str:
     """Format a probability, with no more digits than tell something."""
-    if 0 < score < 0.001:
-        return '&lt;0.1%'
-    return f'{100 * score:.1f}%'
+    return '&lt;0.1%' if 0 < score < 0.001 else f'{100 * score:.1f}%'
 
 
 def frames(shown: Frames, kind: str) -> str:
@@ -140,7 +133,7 @@ def chart(timeline: Timeline) -> str:
     """
     end = float(timeline.times[-1] + timeline.window / 2)
     x = 100 * timeline.times / end
-    best = np.argsort(-timeline.scores.max(0), kind='stable')[:_LINES]
+    best = np.argsort(-timeline.scores.max(0), kind='stable')
     lines = legend = ''
     for label, colour in zip(best, _COLOURS):
         # In percent of the picture, from edge to edge.
@@ -151,7 +144,7 @@ def chart(timeline: Timeline) -> str:
         legend += (f'<li><span style="background:{colour}"></span>'
                    f'{escape(timeline.labels[label])}</li>')
     marks = ''.join(f'<span>{seconds:.1f} s</span>'
-                    for seconds in np.linspace(0, end, _MARKS))
+                    for seconds in np.linspace(0, end, 5))
     words, count = escape(course(timeline)), len(timeline.times)
     return (
         f'<p>{words}</p><div class="vifi-chart">'

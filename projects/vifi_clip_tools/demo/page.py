@@ -10,7 +10,6 @@ from typing import (Any, Callable, FrozenSet, List, Mapping, Optional,
                     Sequence, Tuple)
 
 from projects.vifi_clip.errors import UserError
-
 from . import markup
 from .limits import check_video
 from .markup import note
@@ -50,10 +49,8 @@ def _alert(error: Exception, path: Optional[str] = None) -> str:
 
 
 class Handlers:
-    """Functions behind the page, from plain values to HTML.
-
-    Where a visitor can mend an error, its message takes the answer's place.
-    """
+    """Functions behind the page, from plain values to HTML; the message of an
+    error that a visitor can mend takes the answer's place."""
 
     def __init__(self, recogniser: Recogniser) -> None:
         self.recogniser = recogniser
@@ -127,17 +124,9 @@ class Handlers:
 
 def build_page(handlers: Handlers, about: str, labels: Sequence[str],
                examples: Mapping[str, str] = {}) -> Any:
-    """Put the page together.
-
-    Args:
-        handlers (Handlers): Functions behind it.
-        about (str): Which model this is, Markdown.
-        labels (Sequence[str]): What stands in the text box at first.
-        examples (Mapping[str, str]): Videos to choose from, by their names.
-
-    Returns:
-        gradio.Blocks: To be launched.
-    """
+    """Put the page together, Gradio's Blocks: ``about`` is Markdown that says
+    which model this is, ``labels`` stand in the text box at first, and
+    ``examples`` are videos by their names."""
     import gradio as gr
 
     # Uploads older than half an hour go while the page is served.
@@ -267,11 +256,8 @@ def _timeline_tab(gr: Any, handlers: Handlers, shown: Any,
 def _fill_in_view(gr: Any, handler: Callable, name: str, here: Any, tab: Any,
                   inputs: Sequence[Any], outputs: Sequence[Any]) -> Callable:
     """Let a handler fill a tab when it comes into view, unless it is filled.
-
-    Returns:
-        Callable: Takes an event's ``then``, and fills the tab after it if
-        the tab is in view.
-    """
+    Returned is what takes an event's ``then``, and fills the tab after it if
+    it is in view."""
 
     def fill(tab, shown, first, second):
         if tab != name or (shown and name in shown.done):

@@ -14,7 +14,6 @@ from typing import Any, Iterator, List, Optional, Sequence, Tuple
 
 from projects.vifi_clip.apis.inputs import read_labels
 from projects.vifi_clip.errors import UserError, need
-
 from ..cli.options import CONFIG, ModelOptions
 from ..cli.processes import ended_by_signals
 from .examples import LABELS, write_examples
@@ -66,10 +65,7 @@ def _find_model(options: DemoOptions) -> Tuple[Any, ModelOptions]:
         return None, replace(model, config=model.config or config)
     from ..search.store import VideoIndex
     index = VideoIndex(options.index)
-    if not len(index):
-        raise ValueError(f'the index {options.index} is empty; add videos '
-                         'with: vifi-clip index FOLDER --index '
-                         f'{options.index}')
+    index.check_filled()
     return index, index.model_options(model)
 
 
@@ -92,12 +88,7 @@ def _build(model: ModelOptions, recogniser: Recogniser,
 
 
 def check_address(host: str, port: int) -> int:
-    """Return a port that is free, before any long work; 0 takes any.
-
-    Raises:
-        ValueError: No address of this machine.
-        UserError: The port is in use, or not allowed.
-    """
+    """Return a port that is free, before any long work; 0 takes any."""
     try:
         family, kind, proto, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM,
@@ -109,24 +100,18 @@ def check_address(host: str, port: int) -> int:
     except (socket.gaierror, UnicodeError) as error:
         raise ValueError(f'--host {host} is no address of this machine: '
                          f'{error}') from error
-    except PermissionError as error:
-        raise UserError(f'--port {port} needs the rights of root; take one '
-                        'from 1024') from error
-    except OSError as error:
+    except OSError as error:  # in use, or needs the rights of root
         raise UserError(f'{host}:{port} cannot be used: {error.strerror}; '
                         'choose another --port or --host') from error
 
 
 def read_auth() -> Optional[Tuple[str, str]]:
-    """Read user and password from the environment: ps does not show them.
-    """
-    text = os.environ.get(AUTH)
-    if not text:
-        return None
+    """Read user and password, which ps shows not, from the environment."""
+    text = os.environ.get(AUTH, '')
     user, _, password = text.partition(':')
-    if not user or not password:
+    if text and not (user and password):
         raise ValueError(f'{AUTH} must be USER:PASSWORD')
-    return user, password
+    return (user, password) if text else None
 
 
 @contextmanager
@@ -149,8 +134,7 @@ def workplace() -> Iterator[str]:
 @contextmanager
 def served(page: Any, host: str, port: int, upload_mb: float,
            auth: Optional[Tuple[str, str]] = None) -> Iterator[str]:
-    """Serve a page at a port of :func:`check_address`, and yield its address.
-    """
+    """Serve a page at a port of :func:`check_address`; yield its address."""
     page.launch(
         server_name=host, server_port=port, auth=auth, quiet=True,
         prevent_thread_lock=True, share=False, inline=False, inbrowser=False,

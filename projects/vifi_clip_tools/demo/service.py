@@ -19,7 +19,6 @@ from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
 from projects.vifi_clip.apis.inputs import VideoInput
 from projects.vifi_clip.apis.sampling import Timeline
 from projects.vifi_clip.errors import UserError
-
 from ..attention.maps import attention_maps
 from ..attention.overlay import enlarge, overlay
 from .limits import check_text, check_video, split_labels
@@ -63,13 +62,12 @@ class Recognition:
 
 
 class Worker:
-    """The one thread that uses the model: one job after the other, each for
-    a limited time, waiting included.
+    """The one thread that uses the model, for one job after the other, since
+    a job sets labels and uses them with nobody in between.
 
-    All visitors share a model, whose label set is a part of its state: a job
-    sets labels and uses them with nobody in between. A thread cannot be
-    ended from outside: a job that runs out of time is given up by the
-    visitor at once, and ends itself at its next :meth:`check`.
+    Each has a limited time, waiting included. A thread cannot be ended from
+    outside: a job that runs out of time is given up by the visitor at once,
+    and ends itself at its next :meth:`check`.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -96,10 +94,8 @@ class Worker:
             return future.result(self.seconds)
         except NotDone:
             future.cancel()
-            if not started.is_set():
-                raise UserError('The model is busy; try again in a '
-                                'moment.') from None
-            raise self._too_long() from None
+            raise (self._too_long() if started.is_set() else UserError(
+                'The model is busy; try again in a moment.')) from None
 
     def check(self) -> None:
         """End the job that runs in this thread if its time is over."""
@@ -118,12 +114,8 @@ class Worker:
 
 
 class Recogniser:
-    """A model for many visitors, and an index of videos made with it.
-
-    Raises:
-        UserError: The model has a fixed set of classes; from the methods,
-            what a visitor has to mend.
-    """
+    """A model for many visitors, and an index of videos made with it. A
+    UserError from its methods is what a visitor has to mend."""
 
     def __init__(self, inferencer: ViFiCLIPInferencer,
                  limits: Limits = Limits(), index: Any = None) -> None:
@@ -159,11 +151,7 @@ class Recogniser:
                        min(max(int(num_views), 1), MOST_VIEWS), facts.seconds)
 
     def recognise(self, request: Request) -> Recognition:
-        """Rank the labels, for the video and for each frame on its own.
-
-        Raises:
-            ValueError: A label that the text tower does not take.
-        """
+        """Rank the labels, for the video and for each frame on its own."""
         head = self.inferencer.model.cls_head
 
         @torch.no_grad()
@@ -229,10 +217,10 @@ class Recogniser:
                 raise UserError(f'The {name} is a time in seconds, above 0.')
         count = max(request.seconds - window, 0) / stride + 1
         if count > _MOST_WINDOWS:
-            raise UserError(f'These are {count:.0f} windows; at most '
-                            f'{_MOST_WINDOWS} are taken. Take a stride of '
-                            f'{request.seconds / _MOST_WINDOWS:.1f} s or '
-                            'more.')
+            raise UserError(
+                f'These are {count:.0f} windows, more than {_MOST_WINDOWS}: '
+                'take a stride from '
+                f'{request.seconds / _MOST_WINDOWS:.1f} s on.')
         return self._run(request, lambda: self.inferencer.timeline(
             request.video, window, stride))
 
@@ -247,9 +235,9 @@ class Recogniser:
         check_text(query, 'text')
 
         def job() -> List[tuple]:
-            hits, = search_texts(self.index, self.inferencer, [query], topk)
             videos = []
-            for hit in hits:
+            for hit in search_texts(self.index, self.inferencer, [query],
+                                    topk)[0]:
                 self.worker.check()
                 videos.append((hit, *read_frames(hit.path, hit.start,
                                                  hit.end)))

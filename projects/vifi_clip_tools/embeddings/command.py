@@ -21,8 +21,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> EmbedOptions:
     """Read the command line of embedding."""
     parser = argparse.ArgumentParser(
         description='Embed videos: one vector of length 1 for each',
-        epilog=_EXAMPLES,
-        formatter_class=HelpFormatter)
+        epilog=_EXAMPLES, formatter_class=HelpFormatter)
     parser.add_argument(
         'videos', nargs='+', help='a list (.txt) of "name label" lines, or '
         'folders, patterns and files')

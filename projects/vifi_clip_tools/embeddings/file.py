@@ -38,11 +38,7 @@ class Embeddings:
 
 
 def write_embeddings(path: str, embeddings: Embeddings) -> None:
-    """Write a ``.npz`` or ``.parquet`` file, whole or not at all.
-
-    Raises:
-        UserError: A ``.parquet`` file without pyarrow.
-    """
+    """Write a ``.npz`` or ``.parquet`` file, whole or not at all."""
     pack = _pack_parquet if _is_parquet(path) else _pack_npz
     write_bytes(path, pack(embeddings))
 
@@ -50,32 +46,23 @@ def write_embeddings(path: str, embeddings: Embeddings) -> None:
 def read_embeddings(path: str) -> Embeddings:
     """Read a file; nothing in it is run.
 
-    Args:
-        path (str): ``.npz`` file with ``names`` [N] and ``embeddings``
-            [N, D], and maybe ``labels`` [N] and ``class_names`` [K]; or a
-            ``.parquet`` file with columns ``name``, ``embedding`` and maybe
-            ``label``.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is damaged, or no file of embeddings.
-        UserError: A ``.parquet`` file without pyarrow.
+    It is a ``.npz`` file with ``names`` [N] and ``embeddings`` [N, D], and
+    maybe ``labels`` [N] and ``class_names`` [K]; or a ``.parquet`` file with
+    columns ``name``, ``embedding`` and maybe ``label``.
     """
     if not path.lower().endswith(SUFFIXES):
         raise ValueError(f'{path}: embeddings are read from '
                          f'{" or ".join(SUFFIXES)} files')
     if not osp.isfile(path):
         raise FileNotFoundError(f'No such file of embeddings: {path}')
-    unpack = _unpack_npz
     if _is_parquet(path):
         need('pyarrow', 'search')
-        unpack = _unpack_parquet
     try:
-        embeddings = unpack(path)
+        embeddings = (_unpack_parquet if _is_parquet(path) else
+                      _unpack_npz)(path)
     except Exception as error:  # as many kinds as there are broken files
-        raise ValueError(f'{path} is damaged, or no file of `vifi-clip '
-                         f'embed` ({type(error).__name__}: {error})'
-                         ) from error
+        raise ValueError(f'{path} is damaged, or not of `vifi-clip embed` '
+                         f'({type(error).__name__}: {error})') from error
     _check(embeddings, path)
     embeddings.embeddings = np.ascontiguousarray(embeddings.embeddings,
                                                  np.float32)
@@ -156,17 +143,16 @@ def _check(file: Embeddings, path: str) -> None:
     if vectors.ndim != 2 or len(vectors) != len(file.names) or (
             vectors.dtype.kind != 'f'):
         raise ValueError(
-            f'{path} is no file of embeddings: {len(file.names)} names, and '
-            f'embeddings of shape {list(vectors.shape)} and type '
-            f'{vectors.dtype}; [N, D] floats are needed')
+            f'{path}: {len(file.names)} names and {vectors.dtype} embeddings '
+            f'{list(vectors.shape)}; floats [N, D] are needed')
     if not np.isfinite(vectors).all():
         raise ValueError(f'{path} has an embedding that is not finite; embed '
                          'the videos anew')
     if labels is None:
         return
     if labels.shape != (len(vectors), ) or labels.dtype.kind not in 'iu':
-        raise ValueError(f'{path}: labels of shape {list(labels.shape)} and '
-                         f'type {labels.dtype}; N whole numbers are needed')
+        raise ValueError(f'{path}: {labels.dtype} labels '
+                         f'{list(labels.shape)}; integers [N] are needed')
     if classes is not None and not set(labels) <= set(range(len(classes))):
         raise ValueError(f'{path}: labels from {labels.min()} to '
                          f'{labels.max()} and {len(classes)} class names')

@@ -15,8 +15,7 @@ from projects.vifi_clip.apis.config import check_lists, load_config
 from projects.vifi_clip.apis.loading import load_model
 from projects.vifi_clip.checkpoints.settings import pixel_settings
 from projects.vifi_clip.datasets import CheckedVideoDataset
-from projects.vifi_clip.datasets.frame_cache import (VERSION,
-                                                     FrameCacheWriter,
+from projects.vifi_clip.datasets.frame_cache import (VERSION, FrameCacheWriter,
                                                      cache_key,
                                                      pipeline_identity)
 from projects.vifi_clip.models.frame_embeddings import tower_identity
@@ -43,15 +42,12 @@ def cache_frames(options: FramesOptions) -> Dict[str, int]:
             backbone.prompt_parameters()):
         raise ValueError(
             f'{cfg.filename}: only CLIP\'s image tower without prompts can be '
-            f'cached, and the backbone is a {type(backbone).__name__} '
-            '(TUNE=text; the cache serves prompts on the text side too)')
+            f'cached, and the backbone is a {type(backbone).__name__}; set '
+            'TUNE=text')
     settings = dict(
-        version=VERSION,
-        dtype=options.dtype,
-        num_frames=model.cls_head.num_frames,
-        embed_dim=backbone.embed_dim,
-        **pixel_settings(model.data_preprocessor),
-        **tower_identity(backbone),
+        version=VERSION, dtype=options.dtype,
+        num_frames=model.cls_head.num_frames, embed_dim=backbone.embed_dim,
+        **pixel_settings(model.data_preprocessor), **tower_identity(backbone),
         pipeline=pipeline_identity(pipeline),
         made_with=dict(config=options.config, checkpoint=options.checkpoint))
     workers = cfg.val_dataloader.get('num_workers', 0)
@@ -73,9 +69,8 @@ def _datasets(cfg: Config, part: str,
         settings = settings.dataset
     if settings.get('type') != 'CheckedVideoDataset':
         raise ValueError(
-            f'{part}_dataloader reads a {settings.get("type")}; frames can '
-            'be cached of a CheckedVideoDataset: give the config of the '
-            'videos')
+            f'{part}_dataloader reads a {settings.get("type")}, not a '
+            'CheckedVideoDataset: give the config of the videos')
     for own in (cfg.get(f'{part}_cfg') or {}).get('sets') or [{}]:
         own = {k: v for k, v in own.items() if k not in ('name', 'group')}
         yield DATASETS.build(dict(
@@ -122,17 +117,13 @@ def _embed(model: torch.nn.Module, dataset: CheckedVideoDataset,
 
 def _batches(model: torch.nn.Module, dataset: CheckedVideoDataset, first: int,
              workers: int, batch_size: int) -> Iterator[np.ndarray]:
-    """Yield embeddings [n, T, D] of the videos from ``first`` on, in order.
-    """
+    """Yield embeddings [n, T, D] of the videos from ``first`` on."""
     if first == len(dataset):  # stopped just before the end
         return
-    loader = Runner.build_dataloader(
-        dict(
-            batch_size=batch_size,
-            num_workers=workers,
+    for batch in Runner.build_dataloader(dict(
+            batch_size=batch_size, num_workers=workers,
             sampler=dict(type='DefaultSampler', shuffle=False),
-            dataset=dataset.get_subset(range(first, len(dataset)))))
-    for batch in loader:
+            dataset=dataset.get_subset(range(first, len(dataset))))):
         with torch.inference_mode():
             frames = model.data_preprocessor(batch, False)['inputs']
             # The backbone's own output: training on the cache goes through

@@ -2,8 +2,7 @@
 import argparse
 from typing import Optional, Sequence
 
-from ..cli.options import (HelpFormatter, add_common_arguments,
-                           positive_int)
+from ..cli.options import HelpFormatter, add_common_arguments, positive_int
 from .options import FramesOptions
 
 PARTS = ('train', 'val')

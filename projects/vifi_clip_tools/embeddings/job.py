@@ -77,16 +77,9 @@ def embed(options: EmbedOptions) -> Optional[int]:
     return 1 if lost and not options.allow_bad else None
 
 
-def read_videos(inputs: Sequence[str],
-                root: Optional[str] = None,
+def read_videos(inputs: Sequence[str], root: Optional[str] = None,
                 classes: Optional[str] = None) -> VideoSet:
-    """Find the videos to embed; see :class:`ListOptions`.
-
-    Raises:
-        FileNotFoundError: No list, or no video at all.
-        ValueError: A bad line, a label without a class, or options that
-            belong to a list.
-    """
+    """Find the videos to embed; see :class:`ListOptions`."""
     if len(inputs) == 1 and inputs[0].endswith('.txt'):
         return _read_list(inputs[0], root, classes)
     if any(path.endswith('.txt') for path in inputs):
@@ -94,8 +87,8 @@ def read_videos(inputs: Sequence[str],
                          'nothing beside it')
     for option, value in dict(root=root, classes=classes).items():
         if value is not None:
-            raise ValueError(f'--{option} belongs to a list of videos; give '
-                             'one .txt file of "name label" lines')
+            raise ValueError(f'--{option} is for a list: one .txt file of '
+                             '"name label" lines')
     videos = expand_inputs(list(inputs))
     return VideoSet([v.name for v in videos], [v.path for v in videos])
 
@@ -123,33 +116,19 @@ def _read_list(path: str, root: Optional[str],
     return VideoSet(names, paths, labels, class_names)
 
 
-def embed_videos(inferencer: ViFiCLIPInferencer,
-                 videos: VideoSet,
-                 out: str,
-                 num_views: Views = 1,
-                 batch_size: int = 1,
-                 overwrite: bool = False,
-                 model: Optional[ModelOptions] = None
+def embed_videos(inferencer: ViFiCLIPInferencer, videos: VideoSet, out: str,
+                 num_views: Views = 1, batch_size: int = 1,
+                 overwrite: bool = False, model: Optional[ModelOptions] = None
                  ) -> Optional[Embeddings]:
-    """Embed videos and write a file of them.
+    """Embed videos, write a file of them and return what it holds; None in
+    other processes than the first.
 
     Under torchrun the processes share the videos, and the first writes the
     file. What is finished lies in ``<out>.parts`` until then; the same call
     goes on from there, with any number of processes. A file that is complete
     is left as it is, but videos that could not be read are tried again.
-
-    Args:
-        inferencer (ViFiCLIPInferencer): The model.
-        videos (VideoSet): N videos.
-        out (str): ``.npz`` or ``.parquet`` file.
-        num_views, batch_size: As of ``inferencer.embed``.
-        overwrite (bool): Replace what is there and is not of this model,
-            setting and list. Defaults to False; it is an error then.
-        model (ModelOptions, optional): For the file's record.
-
-    Returns:
-        Embeddings, optional: What the file holds; None in other processes
-        than the first.
+    ``overwrite`` replaces what is there and is not of this model, setting and
+    list, which is an error otherwise. ``model`` is for the file's record.
     """
     rank, world = join_processes()
     notes = {} if model is None else dict(
@@ -216,9 +195,8 @@ def _check_same(source: str, made: Mapping[str, Any],
         by = ', '.join(str(made[name]) for name in ('config', 'checkpoint')
                        if made.get(name))
         raise ValueError(
-            f'{source} was made{" with " + by if by else ""} otherwise than '
-            f'asked now ({"; ".join(different)}); choose another name for '
-            'the output, or add --overwrite')
+            f'{source} was made{" with " + by if by else ""} otherwise '
+            f'({"; ".join(different)}); rename --out, or add --overwrite')
 
 
 def _embed(inferencer: ViFiCLIPInferencer, videos: VideoSet,
@@ -247,11 +225,9 @@ def _embed(inferencer: ViFiCLIPInferencer, videos: VideoSet,
 
 def _finished(folder: Path, made: Dict[str, Any],
               overwrite: bool) -> Dict[int, np.ndarray]:
-    """Return embeddings [D] by index; refuse, or remove, other work.
-
-    It lies beside the file to be, in files of embeddings whose names are
-    indices in the list; each process writes its own.
-    """
+    """Return embeddings [D] by index; refuse, or remove, other work. It lies
+    in files of embeddings, one process each, whose names are indices in the
+    list."""
     done: Dict[int, np.ndarray] = {}
     for path in sorted(folder.glob('*')):
         if not _PART.fullmatch(path.name):
@@ -261,11 +237,9 @@ def _finished(folder: Path, made: Dict[str, Any],
             part = read_embeddings(str(path))
         except ValueError:  # a machine went down: its videos are done again
             continue
-        try:
+        if not overwrite:
             _check_same(str(folder), part.record, made)
-        except ValueError:
-            if not overwrite:
-                raise
+        if differences(part.record, made, NOTES):
             path.unlink()
         else:
             done.update(zip(map(int, part.names), part.embeddings))

@@ -11,7 +11,6 @@ SUFFIXES = ('.npz', '.parquet')
 @dataclass(frozen=True)
 class ListOptions:
     """Videos to embed, and how."""
-
     videos: Sequence[str]  # one list (.txt); or folders, patterns, files
     root: Optional[str]  # where the names of a list start from
     classes: Optional[str]  # of a list: a file, or names with commas
@@ -22,7 +21,6 @@ class ListOptions:
 @dataclass(frozen=True)
 class EmbedOptions:
     """A file of embeddings to write."""
-
     videos: ListOptions
     model: ModelOptions
     out: str  # .npz or .parquet
@@ -33,7 +31,6 @@ class EmbedOptions:
 @dataclass(frozen=True)
 class FramesOptions:
     """A cache of frame embeddings to fill."""
-
     config: str
     checkpoint: str  # or 'none': what the config starts from
     out: str  # a folder

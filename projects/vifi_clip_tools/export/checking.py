@@ -44,12 +44,8 @@ class Check:
 @torch.no_grad()
 def model_output(model: nn.Module, module: nn.Module, x: Tensor) -> Tensor:
     """Compute what the model itself makes of an exported part's input: [B, D],
-    [B, K] or [M, D].
-
-    Clips go through its data preprocessor, backbone and head as a test does,
-    sentences through the text tower as class names do: not through the
-    module that was exported.
-    """
+    [B, K] or [M, D]. Clips and sentences go as in a test through its own data
+    preprocessor, towers and head, not through the exported module."""
     if module.input_name == 'tokens':
         classifier = model.cls_head.text_classifier
         ends = end_positions(classifier.text, x)
@@ -73,11 +69,9 @@ def check_sizes(module: nn.Module, frames: Sequence[int],
     """Return the sizes (B, T) or (M, L) that a part is run at."""
     lengths = frames
     if module.input_name == 'tokens':
-        longest = module.context_length
-        lengths = [longest]
-        if 1 in module.dynamic():
-            shortest = module.shortest
-            lengths = sorted({shortest, (shortest + longest) // 2, longest})
+        short, long = module.shortest, module.context_length
+        lengths = (sorted({short, (short + long) // 2, long})
+                   if 1 in module.dynamic() else [long])
     return [(batch, length) for batch in batches for length in lengths]
 
 
@@ -101,12 +95,11 @@ def check_file(name: str, run: Run, model: nn.Module, module: nn.Module,
 
 def table(checks: Sequence[Check]) -> str:
     """Return checks as text of at most 80 columns."""
-    lines = [f'{"file":<24} {"batch":>6} {"length":>7} {"difference":>11}']
-    for check in checks:
-        lines.append(f'{check.file:<24} {check.batch:>6} {check.length:>7} '
-                     f'{check.difference:>11.1e}'
-                     f'{"" if check.passed else "  too large"}')
-    return '\n'.join(lines)
+    return '\n'.join(
+        [f'{"file":<24} {"batch":>6} {"length":>7} {"difference":>11}'] +
+        [f'{check.file:<24} {check.batch:>6} {check.length:>7} '
+         f'{check.difference:>11.1e}{"" if check.passed else "  too large"}'
+         for check in checks])
 
 
 @dataclass(frozen=True)
@@ -122,11 +115,6 @@ def find_videos(evaluate: str, root: Optional[str],
                 infer: ViFiCLIPInferencer) -> Videos:
     """Return the videos to run, with their labels: those of a list of ``path
     label`` lines below a root, or with 'config' the test set of the config.
-
-    Raises:
-        FileNotFoundError: A list, folder or video is absent.
-        ValueError: A malformed list, or a label beyond the classes.
-        UserError: The config has no test set, or one with other classes.
     """
     if evaluate == 'config':
         evaluate, root = _test_set(infer)
@@ -137,8 +125,7 @@ def find_videos(evaluate: str, root: Optional[str],
     if missing:
         raise FileNotFoundError(
             f'{evaluate}: {len(missing)} of {len(videos)} videos are absent, '
-            f'the first is {videos[missing[0]][0]}; give their folder with '
-            '--root')
+            f'such as {videos[missing[0]][0]}; give their folder as --root')
     return videos
 
 
@@ -147,12 +134,11 @@ def _test_set(infer: ViFiCLIPInferencer) -> Tuple[str, str]:
     dataset = (infer.cfg.get('test_dataloader') or {}).get('dataset') or {}
     if not dataset.get('ann_file'):
         raise UserError(f'{infer.cfg.filename} has no test set; give '
-                        '--evaluate a list, and --root the videos\' folder')
+                        '--evaluate a list')
     classes = dataset.get('class_file')
     if classes and read_class_list(classes) != infer.class_names:
-        raise UserError(f'the labels of the test set count {classes}, and '
-                        'the classifier has other classes; leave out '
-                        '--labels, or give --evaluate a list')
+        raise UserError(f'the test set has other classes ({classes}); leave '
+                        'out --labels, or give --evaluate a list')
     base = dataset.get('data_root') or ''
     prefix = (dataset.get('data_prefix') or {}).get('video') or ''
     return osp.join(base, dataset.ann_file), osp.join(base, prefix)
@@ -177,21 +163,18 @@ def summarise(scores: Dict[str, np.ndarray],
               labels: np.ndarray) -> List[Accuracy]:
     """Compare probabilities [N, K] of several files with labels [N]."""
     first = next(iter(scores.values()))
-    return [
-        Accuracy(name, float((rows.argmax(1) == labels).mean()),
-                 int((rows.argmax(1) != first.argmax(1)).sum()),
-                 float(np.abs(rows - first).max()))
-        for name, rows in scores.items()
-    ]
+    return [Accuracy(name, float((rows.argmax(1) == labels).mean()),
+                     int((rows.argmax(1) != first.argmax(1)).sum()),
+                     float(np.abs(rows - first).max()))
+            for name, rows in scores.items()]
 
 
 def accuracy_table(rows: Sequence[Accuracy], num_videos: int) -> str:
     """Return text of at most 80 columns."""
     lines = [f'{"file":<24} {"top-1":>7} {"changed":>9} {"difference":>11}'
              f'   {num_videos} videos']
-    for row in rows:
-        lines.append(f'{row.file:<24} {100 * row.top1:>6.2f}% '
-                     f'{row.changed:>9} {row.difference:>11.1e}')
+    lines += [f'{row.file:<24} {100 * row.top1:>6.2f}% {row.changed:>9} '
+              f'{row.difference:>11.1e}' for row in rows]
     if len(rows) == 2:
         change = 100 * (rows[1].top1 - rows[0].top1)
         lines.append(f'int8 changes top-1 by {change:+.2f} points')

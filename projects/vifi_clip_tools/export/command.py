@@ -23,14 +23,13 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> ExportOptions:
     """Read and check the command line of export."""
     parser = argparse.ArgumentParser(
         description='Export a model to ONNX or torch.export, and check it',
-        epilog=_EXAMPLES,
-        formatter_class=HelpFormatter)
+        epilog=_EXAMPLES, formatter_class=HelpFormatter)
     parser.add_argument('--out', '-o', required=True, help='folder to write')
     parser.add_argument('--format', choices=tuple(SUFFIXES), default='onnx',
                         help='kind of files (default: onnx)')
     parser.add_argument(
-        '--parts', type=_parts, default=PARTS, help='of video (clips to '
-        'embeddings), text (tokens to embeddings) and classifier (clips to '
+        '--parts', type=_parts, default=tuple(PARTS), help='of video (clips '
+        'to embeddings), text (tokens to embeddings) and classifier (clips to '
         'probabilities of the labels), with commas (default: all)')
     parser.add_argument(
         '--labels', help='classes of the classifier, with commas between, or '
@@ -61,20 +60,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> ExportOptions:
     parser.add_argument('--overwrite', action='store_true',
                         help='replace files of these names')
     add_model_arguments(parser)
-    return _options(parser, parser.parse_args(argv))
-
-
-def _parts(text: str) -> Tuple[str, ...]:
-    parts = tuple(filter(None, map(str.strip, text.split(','))))
-    if not parts or set(parts) - set(PARTS) or len(set(parts)) < len(parts):
-        raise argparse.ArgumentTypeError(
-            f'takes some of {", ".join(PARTS)}, each once, got {text!r}')
-    return parts
-
-
-def _options(parser: argparse.ArgumentParser,
-             args: argparse.Namespace) -> ExportOptions:
-    """Refuse options that do not go together."""
+    args = parser.parse_args(argv)
     model = model_options(args)
     if args.format != 'onnx' and (args.int8 or args.opset):
         parser.error('--int8 and --opset are for --format onnx')
@@ -99,6 +85,14 @@ def _options(parser: argparse.ArgumentParser,
         args.out, args.format, args.parts, args.input, args.opset, args.int8,
         tuple(args.check_frames), tuple(args.check_batches), args.labels,
         args.evaluate, args.root, args.overwrite, replace(model, device='cpu'))
+
+
+def _parts(text: str) -> Tuple[str, ...]:
+    parts = tuple(filter(None, map(str.strip, text.split(','))))
+    if not parts or set(parts) - set(PARTS) or len(set(parts)) < len(parts):
+        raise argparse.ArgumentTypeError(
+            f'takes some of {", ".join(PARTS)}, each once, got {text!r}')
+    return parts
 
 
 def run(options: ExportOptions) -> Optional[int]:

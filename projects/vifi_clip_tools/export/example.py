@@ -23,8 +23,8 @@ def load(name):
     """A session and the metadata of its file."""
     session = onnxruntime.InferenceSession(
         os.path.join(HERE, name), providers=['CPUExecutionProvider'])
-    found = session.get_modelmeta().custom_metadata_map
-    return session, {key: json.loads(value) for key, value in found.items()}
+    meta = session.get_modelmeta().custom_metadata_map
+    return session, {key: json.loads(value) for key, value in meta.items()}
 
 
 def run(session, x):
@@ -35,12 +35,8 @@ def run(session, x):
 def read_video(path, meta):
     """Frames of a video as the model's own pipeline samples them."""
     import cv2
-    video = cv2.VideoCapture(path)
-    frames = []
-    while True:
-        found, frame = video.read()
-        if not found:
-            break
+    video, frames = cv2.VideoCapture(path), []
+    while (frame := video.read()[1]) is not None:
         frames.append(frame[..., ::-1])  # OpenCV's BGR to RGB
     if not frames:
         sys.exit(f'error: {path} cannot be read')

@@ -14,19 +14,11 @@ from torch import nn
 from projects.vifi_clip.errors import UserError
 
 METADATA_FILE = 'vifi_clip.json'  # in a .pt2 archive
-# A protobuf holds 2 GB; a model that comes near keeps its weights beside.
-_LARGE = 1.8e9
 
 
 def write_part(module: nn.Module, path: str, form: str,
                metadata: Dict[str, Any], opset: Optional[int] = None) -> None:
-    """Trace a part of :mod:`.modules` and write it, its metadata inside.
-
-    An ONNX model near 2 GB gets its weights in ``<path>.data``.
-
-    Raises:
-        UserError: The part cannot be traced; the message has the cause.
-    """
+    """Trace a part of :mod:`.modules` and write it, its metadata inside."""
     # An input of two sizes that no other axis has: a tracer takes equal sizes
     # for one, and 1 for a constant.
     length = 5 if 1 in module.dynamic() else None
@@ -47,7 +39,8 @@ def write_part(module: nn.Module, path: str, form: str,
                         value, ensure_ascii=False)
                 size = sum(value.numel() * value.element_size()
                            for value in module.state_dict().values())
-                program.save(path, external_data=size > _LARGE)
+                # A protobuf holds 2 GB; near that, weights are in PATH.data.
+                program.save(path, external_data=size > 1.8e9)
             else:
                 program = torch.export.export(
                     module, example, dynamic_shapes=axes)
@@ -79,16 +72,10 @@ def quiet() -> Iterator[None]:
 
 
 def open_file(path: str) -> Callable[[np.ndarray], np.ndarray]:
-    """Return a function that runs an exported file on CPU, array to array.
-    """
+    """Return a function that runs an exported file on CPU."""
     if path.endswith('.pt2'):
-        module = torch.export.load(path).module()
-
-        def run_program(x: np.ndarray) -> np.ndarray:
-            with torch.no_grad():
-                return module(torch.from_numpy(x)).numpy()
-
-        return run_program
+        module = torch.export.load(path).module().requires_grad_(False)
+        return lambda x: module(torch.from_numpy(x)).numpy()
     session = open_session(path)
     name = session.get_inputs()[0].name
     return lambda x: session.run(None, {name: x})[0]

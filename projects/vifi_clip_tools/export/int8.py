@@ -8,27 +8,19 @@ from onnxruntime import GraphOptimizationLevel
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from projects.vifi_clip.errors import UserError
-
 from .formats import open_session, quiet
 
 
 def quantize_file(source: str, target: str) -> Dict[str, int]:
-    """Write an int8 copy of an ONNX file.
+    """Write an int8 copy of an ONNX file; return how many matrix products
+    with constant weights are ``quantised`` and ``left``.
 
     Weights of matrix products become int8 with a scale for each output
     channel; activations become uint8 with a scale that is found when the
-    file runs. All else (norms, softmax, the patch convolution, token
-    embeddings) stays float32, and so do the products behind the last norm,
-    which make the embedding and compare it with the classes: they are small,
-    and what they lose is not averaged out any more. onnxruntime runs it on
-    CPU; with VNNI or AMX fast, elsewhere seldom faster than float32.
-
-    Returns:
-        dict: ``quantised`` and ``left``, numbers of matrix products with
-        constant weights.
-
-    Raises:
-        UserError: The model is too large, or has nothing to quantise.
+    file runs. All else stays float32, and so do the products behind the last
+    norm, which make the embedding and compare it with the classes: they are
+    small, and what they lose is not averaged out any more. onnxruntime runs
+    it on CPU; with VNNI or AMX fast, elsewhere seldom faster than float32.
     """
     if osp.exists(f'{source}.data'):
         raise UserError(f'{osp.basename(source)} is near 2 GB, beyond what '

@@ -14,7 +14,6 @@ from projects.vifi_clip.apis.pipeline import pipeline_cfg
 from projects.vifi_clip.checkpoints.settings import (collect_settings,
                                                      fingerprint)
 from projects.vifi_clip.version import __version__
-
 from .modules import image_size
 from .options import ExportOptions
 
@@ -22,13 +21,11 @@ _HERE = Path(__file__).parent
 
 
 def describe(infer: ViFiCLIPInferencer, pixels: str) -> Dict[str, Any]:
-    """Return the metadata that all parts of a model share.
-
-    They are plain values, in which a program finds how to make the input and
-    what the output means, and a person which weights these are.
-    """
+    """Return the metadata that all parts of a model share: plain values that
+    tell a program its input and output, and a person the weights."""
     model, cfg, head = infer.model, infer.cfg, infer.model.cls_head
-    settings = collect_settings(model, cfg.model)
+    settings, classifier = collect_settings(model, cfg.model), infer.classifier
+    hub = getattr(classifier.tokenizer, 'tokenizer', None)  # HFTokenizer's
     height, width = image_size(model.backbone)
     channels = 'BGR' if settings.get('to_rgb') else 'RGB'
     return dict(
@@ -44,14 +41,21 @@ def describe(infer: ViFiCLIPInferencer, pixels: str) -> Dict[str, Any]:
         pixel_mean=settings.get('pixel_mean'),
         pixel_std=settings.get('pixel_std'),
         normalised_inside=pixels == 'uint8',
-        embed_dim=head.text_classifier.embed_dim,
+        embed_dim=classifier.embed_dim,
         fusion=head.fusion,
         logit_scale=float(head.logit_scale.detach().exp()),
-        text=_describe_text(head.text_classifier),
+        text=dict(
+            tokenizer=getattr(hub, 'name_or_path', None) or (
+                "CLIP's byte-pair encoding (open_clip.SimpleTokenizer)"),
+            context_length=classifier.text.context_length,
+            vocab_size=classifier.text.token_embedding.num_embeddings,
+            # Words in whose place learnt prompts stand; before each sentence.
+            context_words=classifier.context,
+            templates=list(classifier.templates),
+            descriptions=classifier.descriptions is not None),
         arch=settings.get('arch'),
         config=osp.basename(getattr(cfg, 'filename', None) or 'config'),
-        checkpoint=(osp.basename(infer.checkpoint)
-                    if infer.checkpoint else None),
+        checkpoint=infer.checkpoint and osp.basename(infer.checkpoint),
         weights_sha256=fingerprint(model.state_dict().items()),
         versions=dict(vifi_clip=__version__, torch=torch.__version__))
 
@@ -60,25 +64,10 @@ def _short_side(cfg) -> Optional[int]:
     """Return the pixels that the pipeline of one view scales the shorter
     side to; None where it does not."""
     for step in pipeline_cfg(cfg, 1):
-        if step['type'] == 'Resize':
-            scale = step.get('scale')
-            if isinstance(scale, (tuple, list)) and -1 in scale:
-                return max(scale)
+        scale = step.get('scale') if step['type'] == 'Resize' else None
+        if isinstance(scale, (tuple, list)) and -1 in scale:
+            return max(scale)
     return None
-
-
-def _describe_text(classifier: nn.Module) -> Dict[str, Any]:
-    """Return how sentences and token ids are made."""
-    hub = getattr(classifier.tokenizer, 'tokenizer', None)  # HFTokenizer's
-    return dict(
-        tokenizer=getattr(hub, 'name_or_path', None) or (
-            "CLIP's byte-pair encoding (open_clip.SimpleTokenizer)"),
-        context_length=classifier.text.context_length,
-        vocab_size=classifier.text.token_embedding.num_embeddings,
-        # Words in whose place learnt prompts stand; before each sentence.
-        context_words=classifier.context,
-        templates=list(classifier.templates),
-        descriptions=classifier.descriptions is not None)
 
 
 def write_companions(folder: str, options: ExportOptions,

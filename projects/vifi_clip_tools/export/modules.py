@@ -20,10 +20,8 @@ from projects.vifi_clip.models.text_tower import (encode_chunk, end_positions,
 class VideoEncoder(nn.Module):
     """Clips to embeddings: pixel statistics, image tower, temporal pooling.
 
-    Args:
-        model (nn.Module): A ViFiCLIP in eval mode.
-        pixels (str): 'uint8' takes frames as a video has them and normalises
-            them inside; 'float' takes normalised ones. Defaults to 'uint8'.
+    It is made of a ViFiCLIP in eval mode. With ``pixels='uint8'`` it takes
+    frames as a video has them and normalises them; with 'float', normalised.
     """
     input_name = 'frames'
     output_name = 'video_embedding'
@@ -42,16 +40,10 @@ class VideoEncoder(nn.Module):
             self.register_buffer(name, value.detach().float().flatten())
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Embed clips.
-
-        Args:
-            frames (Tensor): RGB frames of the model's size, uint8
-                [B, T, H, W, 3]; or normalised float32 [B, T, 3, H, W].
-
-        Returns:
-            Tensor: [B, D]. Of unit length; with the fusions 'decision' and
-            'image' the mean of the frames' unit embeddings, as it is.
-        """
+        """Embed RGB clips of the model's size, uint8 [B, T, H, W, 3] or
+        normalised float32 [B, T, 3, H, W], as [B, D]: of unit length, or with
+        the fusions 'decision' and 'image' the mean of the frames' unit
+        embeddings, as it is."""
         batch, num_frames = frames.shape[:2]
         x = frames.flatten(0, 1)
         # [B*T, ...]
@@ -94,8 +86,7 @@ class Classifier(VideoEncoder):
 
 
 class TextEncoder(nn.Module):
-    """Token ids to embeddings of unit length, read at the end of the text.
-    """
+    """Token ids to embeddings of unit length, read at the text's end."""
     input_name = 'tokens'
     # Not 'embedding', which is the name of an operator in the graph.
     output_name = 'text_embedding'
@@ -133,8 +124,7 @@ class TextEncoder(nn.Module):
         behind the end of the text may sentences be cut after the longest."""
         axes = {0: Dim('sentences')}
         if is_causal(self.text):
-            axes[1] = Dim('length', min=self.shortest,
-                          max=self.context_length)
+            axes[1] = Dim('length', min=self.shortest, max=self.context_length)
         return axes
 
 
@@ -146,18 +136,13 @@ def image_size(backbone: CLIPVisionBackbone) -> Tuple[int, int]:
 
 def build_parts(model: nn.Module, parts: Sequence[str],
                 pixels: str) -> Dict[str, nn.Module]:
-    """Make the modules to export, in eval mode, by the names of the parts.
-
-    Raises:
-        UserError: It is no ViFiCLIP with an image tower of CLIP's.
-    """
+    """Make the modules to export, in eval mode, by the names of the parts."""
     for part, kind in ((model.backbone, CLIPVisionBackbone),
                        (model.cls_head, TemporalMeanPoolHead)):
         if not isinstance(part, kind):
             raise UserError(
-                'export is for a model with CLIPVisionBackbone (or '
-                'VLDeepPromptBackbone) and TemporalMeanPoolHead; this one '
-                f'has {type(part).__name__} where {kind.__name__} should be')
+                f'export takes a model with {kind.__name__}; this one has '
+                f'{type(part).__name__} in its place')
     model.eval()
     makers = dict(
         video=lambda: VideoEncoder(model, pixels),

@@ -4,10 +4,10 @@ from typing import List, Optional, Tuple
 
 from ..cli.options import ModelOptions
 
-PARTS = ('video', 'text', 'classifier')
-SUFFIXES = {'onnx': '.onnx', 'torch-export': '.pt2'}
-_STEMS = dict(
+# Parts by name, and the stems of their files.
+PARTS = dict(
     video='video_encoder', text='text_encoder', classifier='classifier')
+SUFFIXES = {'onnx': '.onnx', 'torch-export': '.pt2'}
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class ExportOptions:
     """What to export, and how to check it."""
     out: str  # folder
     form: str = 'onnx'  # of SUFFIXES
-    parts: Tuple[str, ...] = PARTS
+    parts: Tuple[str, ...] = tuple(PARTS)
     pixels: str = 'uint8'  # frames as they are; normalised ones are 'float'
     opset: Optional[int] = None  # of ONNX; None leaves it to torch
     int8: bool = False  # also write quantised copies
@@ -29,7 +29,7 @@ class ExportOptions:
 
     def file_name(self, part: str, int8: bool = False) -> str:
         """Return the name of a part's file, such as 'video_encoder.onnx'."""
-        return _STEMS[part] + ('_int8' if int8 else '') + SUFFIXES[self.form]
+        return PARTS[part] + ('_int8' if int8 else '') + SUFFIXES[self.form]
 
     def models(self) -> List[str]:
         """Return the names of the model files, the int8 copies last."""

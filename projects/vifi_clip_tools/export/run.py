@@ -13,7 +13,6 @@ from tqdm import tqdm
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
 from projects.vifi_clip.apis.inputs import read_labels
 from projects.vifi_clip.errors import need
-
 from ..cli.outputs import check_target
 from ..cli.processes import ended_by_signals
 from . import checking, metadata
@@ -48,9 +47,8 @@ def export(options: ExportOptions) -> Optional[int]:
         check_target('--out', osp.join(options.out, name),
                      [osp.splitext(name)[1]], options.overwrite)
     infer = options.model.load(labels=labels)
-    videos = None
-    if options.evaluate:
-        videos = checking.find_videos(options.evaluate, options.root, infer)
+    videos = options.evaluate and checking.find_videos(
+        options.evaluate, options.root, infer)
     result = export_model(infer, options, videos)
     if result.failed:
         print(checking.table(result.checks))
@@ -61,22 +59,13 @@ def export(options: ExportOptions) -> Optional[int]:
     return None
 
 
-def export_model(infer: ViFiCLIPInferencer,
-                 options: ExportOptions,
+def export_model(infer: ViFiCLIPInferencer, options: ExportOptions,
                  videos: Optional[Videos] = None) -> Exported:
-    """Write a model's parts and check each against the model.
+    """Write the parts of a model on CPU, check each against the model, and
+    compare its classifiers on videos of :func:`.checking.find_videos`.
 
     The files appear in the folder when all are made and checked, and none
     of them if one fails. Existing files of these names are replaced.
-
-    Args:
-        infer (ViFiCLIPInferencer): The model, on CPU, with its label set.
-        options (ExportOptions): What to export.
-        videos (list, optional): To compare the classifiers on; see
-            :func:`.checking.find_videos`.
-
-    Raises:
-        UserError: The model cannot be exported.
     """
     result = Exported()
     modules = build_parts(infer.model, options.parts, options.pixels)
@@ -149,11 +138,9 @@ def _report(result: Exported, folder: str, num_videos: int) -> None:
     print(f'\nWritten to {folder}')
     for name, size in result.sizes.items():
         line = f'  {name:<24} {size / 1e6:>8.1f} MB'
-        if name in result.products:
-            count = result.products[name]
+        if count := result.products.get(name):
             line += (f'   {count["quantised"]} of {sum(count.values())} '
-                     'products int8, off by '
-                     f'{result.largest(name):.0e}')
+                     f'products int8, off by {result.largest(name):.0e}')
         print(line)
     if result.accuracy:
         print(f'\n{checking.accuracy_table(result.accuracy, num_videos)}')

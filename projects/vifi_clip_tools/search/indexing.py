@@ -14,25 +14,18 @@ from tqdm import tqdm
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
 from projects.vifi_clip.apis.inputs import VideoInput, expand_inputs, is_url
 from projects.vifi_clip.apis.pipeline import parse_views
-from projects.vifi_clip.errors import UnreadableVideo, UserError, need
+from projects.vifi_clip.errors import UserError, need
 from ..cli.options import CONFIG, ModelOptions
 from ..cli.outputs import check_target
 from ..embeddings.gathering import gathered
 from .options import IndexOptions
 from .sheet import shorten
-from .store import (MIN_ROWS, WHOLE, Entry, State, VideoIndex,
-                    identity_of)
-
-# What is lost when the power goes: this many videos or seconds of work.
-_VIDEOS, _SECONDS = 32, 5.
-# Each write is a file; after this many they are joined.
-_WRITES = 64
+from .store import MIN_ROWS, WHOLE, Entry, State, VideoIndex, identity_of
 
 
 @dataclass
 class Outcome:
     """What :func:`index_videos` did."""
-
     added: int = 0
     changed: int = 0
     unchanged: int = 0
@@ -84,18 +77,17 @@ def _update(options: IndexOptions) -> Tuple[VideoIndex, Outcome]:
     try:
         videos = VideoIndex(options.index)
     except FileNotFoundError:
-        videos = None
         model = replace(options.model, config=options.model.config or CONFIG)
+        inferencer = model.load()
+        videos = VideoIndex.create(options.index, identity_of(
+            inferencer, model, options.num_views or '1'))
     else:
         model = videos.model_options(options.model)
         num_views = videos.identity.num_views
         if options.num_views not in (None, num_views):
             raise ValueError(f'--num-views {options.num_views}: the index '
                              f'{options.index} has --num-views {num_views}')
-    inferencer = model.load()
-    if videos is None:
-        videos = VideoIndex.create(options.index, identity_of(
-            inferencer, model, options.num_views or '1'))
+        inferencer = model.load()
     return videos, index_videos(
         videos, inferencer, options.videos, options.window,
         options.batch_size, options.prune, True, model)
@@ -105,24 +97,20 @@ def _report(options: IndexOptions, outcome: Outcome) -> None:
     print(f'{options.index}: {outcome.added} added, {outcome.changed} '
           f'changed, {outcome.unchanged} unchanged, {len(outcome.failed)} '
           'failed')
-    gone = len(outcome.vanished)
+    gone = outcome.vanished
     if gone and options.prune:
-        print(f'{gone} no longer on disk, forgotten')
+        print(f'{len(gone)} no longer on disk, forgotten')
     elif gone:
-        print(f'{gone} no longer on disk, e.g. '
-              f'{shorten(outcome.vanished[0], 50)}\n'
+        print(f'{len(gone)} no longer on disk, e.g. {shorten(gone[0], 50)}\n'
               '(--prune makes the index forget them)')
     for path, reason in outcome.failed:
         print(f'failed: {shorten(path, 72)}\n  {shorten(reason, 78)}',
               file=sys.stderr)
 
 
-def index_videos(index: VideoIndex,
-                 inferencer: ViFiCLIPInferencer,
-                 videos: Any,
-                 window: Optional[float] = None,
-                 batch_size: int = 1,
-                 prune: bool = False,
+def index_videos(index: VideoIndex, inferencer: ViFiCLIPInferencer,
+                 videos: Any, window: Optional[float] = None,
+                 batch_size: int = 1, prune: bool = False,
                  show_progress: bool = False,
                  model: Optional[ModelOptions] = None) -> Outcome:
     """Embed what is new or changed; skip what is not.
@@ -130,17 +118,9 @@ def index_videos(index: VideoIndex,
     A video is unchanged if its size, its time of change and ``window`` are.
     What was done stays if this is interrupted.
 
-    Args:
-        index (VideoIndex): Where to.
-        inferencer (ViFiCLIPInferencer): The model that made the index.
-        videos: Files, folders and patterns; see :func:`expand_inputs`.
-        window (float, optional): Seconds; an embedding for each window
-            instead of one for the video. Defaults to None.
-        batch_size (int): Videos that go through the model together.
-        prune (bool): Forget the vanished videos among ``videos``, which are
-            only reported by default.
-        show_progress (bool): A bar on standard error. Defaults to False.
-        model (ModelOptions, optional): See :meth:`VideoIndex.check`.
+    ``videos`` are files, folders and patterns. With a ``window`` in seconds,
+    each has an embedding for each window. ``prune`` forgets the vanished
+    among ``videos``, which are only reported by default.
     """
     files = find_files(videos)
     index.check(inferencer, model)
@@ -153,10 +133,11 @@ def index_videos(index: VideoIndex,
                   disable=not (show_progress and todo)) as bar:
             results = _embed(index, inferencer, todo, batch_size, outcome,
                              known, bar)
-            for entries in gathered(results, _VIDEOS, _SECONDS):
+            # What is lost when the power goes: 32 videos, or 5 seconds.
+            for entries in gathered(results, 32, 5.):
                 index.add(entries)
                 writes += 1
-                if writes % _WRITES == 0:
+                if writes % 64 == 0:  # each write is a file; they are joined
                     index.compact()
         if prune:
             index.remove(outcome.vanished)
@@ -181,22 +162,17 @@ def find_vanished(known: Dict[str, State], videos: Any = None) -> List[str]:
     """Return the videos of an index that are no longer on disk; only those
     in ``videos`` (folders, patterns), if given, so that a disk that is not
     mounted is not taken for deleted videos."""
-    roots: Tuple[str, ...] = ('', )
-    if videos is not None:
-        items = [videos] if isinstance(videos, (str, os.PathLike)) else videos
-        roots = tuple(_root(os.fspath(item)) for item in items)
-    return sorted(path for path in known
-                  if path.startswith(roots) and not osp.exists(path))
-
-
-def _root(item: str) -> str:
-    """Return the folder, with a slash, below which an argument names videos.
-    """
-    if not osp.exists(item):
-        while glob.has_magic(item):
-            item = osp.dirname(item)
-    item = osp.abspath(item)
-    return item if osp.isfile(item) else osp.join(item, '')
+    if isinstance(videos, (str, os.PathLike)):
+        videos = [videos]
+    roots = [''] if videos is None else []
+    for item in map(os.fspath, videos or ()):
+        if not osp.exists(item):
+            while glob.has_magic(item):
+                item = osp.dirname(item)
+        item = osp.abspath(item)
+        roots.append(item if osp.isfile(item) else osp.join(item, ''))
+    return sorted(path for path in known if path.startswith(tuple(roots))
+                  and not osp.exists(path))
 
 
 def _todo(files: List[str], known: Dict[str, State], window: Optional[float],
@@ -255,9 +231,7 @@ def _embed_windows(inferencer: ViFiCLIPInferencer, video: VideoInput,
     """Embed the windows of a video, in the form of ``inferencer.embed``."""
     try:
         windows = inferencer.window_embeddings(video, window, window)
-    except UnreadableVideo as error:
-        return dict(error=error.reason)
-    except UserError as error:  # too many windows
-        return dict(error=str(error))
+    except UserError as error:  # unreadable, or too many windows
+        return dict(error=getattr(error, 'reason', str(error)))
     vectors = F.normalize(windows.embeddings, dim=-1).cpu().numpy()
     return dict(embedding=vectors, spans=windows.spans)

@@ -10,7 +10,6 @@ INDEX = 'vifi_index'
 @dataclass(frozen=True)
 class IndexOptions:
     """An index to make, to bring up to date, or to maintain."""
-
     videos: Sequence[str]  # folders, files and patterns; may be none
     index: str
     model: ModelOptions  # its config may be None: the index's
@@ -24,7 +23,6 @@ class IndexOptions:
 @dataclass(frozen=True)
 class SearchOptions:
     """Queries to an index."""
-
     queries: Sequence[str]
     videos: Sequence[str]  # examples, in place of queries
     index: str

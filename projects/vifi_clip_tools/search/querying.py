@@ -12,8 +12,6 @@ from .options import SearchOptions
 from .sheet import contact_sheet, encode, format_hits, shorten, stack
 from .store import Hit, VideoIndex
 
-MODEL = 'model'  # in a template's place: the model's own
-
 
 def search(options: SearchOptions) -> None:
     """Run ``vifi-clip search``: print what was found for each query."""
@@ -21,12 +19,8 @@ def search(options: SearchOptions) -> None:
         queries = [video.name for video in expand_inputs(options.videos)]
     else:
         queries = options.queries
-        _check_queries(queries, options.template)
     index = VideoIndex(options.index)
-    if not len(index):
-        raise ValueError(
-            f'the index {options.index} is empty; add videos with: vifi-clip '
-            f'index FOLDER --index {options.index}')
+    index.check_filled()
     if options.sheet:
         check_target('--sheet', options.sheet, ('.jpg', '.jpeg', '.png'),
                      options.overwrite)
@@ -64,53 +58,24 @@ def search(options: SearchOptions) -> None:
         print(f'contact sheet: {options.sheet}')
 
 
-def search_texts(index: VideoIndex,
-                 inferencer: ViFiCLIPInferencer,
-                 queries: Sequence[str],
-                 topk: int = 10,
+def search_texts(index: VideoIndex, inferencer: ViFiCLIPInferencer,
+                 queries: Sequence[str], topk: int = 10,
                  template: str = '{}',
                  exact: bool = False) -> List[List[Hit]]:
-    """Find the videos that fit best to each text.
-
-    Args:
-        index (VideoIndex): What to search.
-        inferencer (ViFiCLIPInferencer): The model of the index.
-        queries (Sequence[str]): M texts.
-        topk (int): Hits of each. Defaults to 10.
-        template (str): A sentence with ``{}`` where the query goes, or
-            'model' for those that the model was trained with. Defaults to
-            '{}': the query as it is.
-        exact (bool): See :meth:`VideoIndex.search`.
-
-    Returns:
-        list[list[Hit]]: M lists, best first.
-    """
-    _check_queries(queries, template)
-    templates = None if template == MODEL else [template]
+    """Find the videos that fit best to each text, best first. ``template`` is
+    a sentence with ``{}`` where the query goes, or 'model' for those that the
+    model was trained with."""
+    templates = None if template == 'model' else [template]
     # one by one: a query may be there twice, and class names may not
-    return [
-        index.search(inferencer.text_embeddings([query], templates)[0], topk,
-                     exact) for query in queries
-    ]
+    return [index.search(inferencer.text_embeddings([query], templates)[0],
+                         topk, exact) for query in queries]
 
 
-def _check_queries(queries: Sequence[str], template: str) -> None:
-    if not all(query.strip() for query in queries):
-        raise ValueError('The query is empty; say in words what to look for')
-    if template != MODEL and template.count('{}') != 1:
-        raise ValueError(f'--template {template!r} must have {{}} once, '
-                         f'where the query goes, or be {MODEL!r}')
-
-
-def search_videos(index: VideoIndex,
-                  inferencer: ViFiCLIPInferencer,
-                  videos: Any,
-                  topk: int = 10,
+def search_videos(index: VideoIndex, inferencer: ViFiCLIPInferencer,
+                  videos: Any, topk: int = 10,
                   exact: bool = False) -> List[List[Hit]]:
     """Find the videos most like each of some videos, which may be among
     them; see :func:`search_texts` and :func:`expand_inputs`."""
     views = parse_views(index.identity.num_views)
-    return [
-        index.search(result['embedding'], topk, exact)
-        for result in inferencer.embed(videos, num_views=views)
-    ]
+    return [index.search(result['embedding'], topk, exact)
+            for result in inferencer.embed(videos, num_views=views)]

@@ -14,7 +14,6 @@ from projects.vifi_clip.errors import UnreadableVideo
 from ..cli.font import dejavu
 from .store import Hit
 
-WIDTH = 80  # columns of a terminal
 FRAMES = 4  # of each hit
 _TILE = (160, 120)  # pixels
 _WIDE = FRAMES * _TILE[0]
@@ -28,7 +27,7 @@ def format_hits(hits: Sequence[Hit]) -> str:
     spans = [format_span(hit.start, hit.end) for hit in hits]
     column = max(len(text) for text in ['time', *spans])
     lines = [f'rank  cosine  {"time":<{column}}  video']
-    room = WIDTH - len(lines[0]) + len('video')
+    room = 80 - len(lines[0]) + len('video')
     for rank, (hit, span) in enumerate(zip(hits, spans), 1):
         lines.append(f'{rank:4d}  {hit.similarity:6.3f}  {span:<{column}}  '
                      f'{shorten(hit.path, room)}')
@@ -66,17 +65,14 @@ def shorten(text: str, width: int) -> str:
 
 def _take(text: str, width: int) -> str:
     """Return as much of the start of a text as there is room for."""
-    for i, letter in enumerate(text):
-        width -= _columns(letter)
-        if width < 0:
-            return text[:i]
+    while _columns(text) > width:
+        text = text[:-1]
     return text
 
 
 def _columns(text: str) -> int:
-    return sum(
-        0 if unicodedata.combining(c) else 1 +
-        (unicodedata.east_asian_width(c) in 'WF') for c in text)
+    return sum(0 if unicodedata.combining(c) else
+               1 + (unicodedata.east_asian_width(c) in 'WF') for c in text)
 
 
 def contact_sheet(hits: Sequence[Hit], query: str) -> Image.Image:
@@ -144,26 +140,16 @@ def stack(sheets: Sequence[Image.Image]) -> Image.Image:
 
 def encode(sheet: Image.Image, path: str) -> bytes:
     """Encode a picture in the format that a file's name asks for."""
-    file = io.BytesIO()
-    if path.lower().endswith('.png'):
-        sheet.save(file, 'PNG')
-    else:
-        sheet.save(file, 'JPEG', quality=90)
+    file, png = io.BytesIO(), path.lower().endswith('.png')
+    sheet.save(file, 'PNG' if png else 'JPEG', quality=90)  # of JPEG alone
     return file.getvalue()
 
 
 def read_frames(path: str, start: Optional[float], end: Optional[float],
                 count: int = FRAMES) -> Tuple[List[Image.Image], str]:
-    """Read frames from the middles of equal parts of a video or a window.
-
-    Args:
-        path (str): Video file.
-        start, end (float, optional): Seconds; None for the whole video.
-        count (int): How many.
-
-    Returns:
-        tuple: PIL pictures, and what is wrong if there are none.
-    """
+    """Read ``count`` frames from the middles of equal parts of a video, or of
+    a window from ``start`` to ``end`` seconds. Returns pictures of PIL, and
+    what is wrong if there are none."""
     if not osp.exists(path):
         return [], 'the file is no longer there'
     try:
@@ -173,9 +159,7 @@ def read_frames(path: str, start: Optional[float], end: Optional[float],
             step = (end - start) / count
             frames = [frame_at(container, start + (i + 0.5) * step)
                       for i in range(count)]
-    except UnreadableVideo as error:
-        return [], f'cannot be read: {error.reason}'
-    except av.FFmpegError as error:
-        return [], f'cannot be read: {error}'
+    except (UnreadableVideo, av.FFmpegError) as error:
+        return [], f'cannot be read: {getattr(error, "reason", error)}'
     frames = [Image.fromarray(frame) for frame in frames if frame is not None]
     return frames, '' if frames else 'no frame could be read'

@@ -36,21 +36,11 @@ from ..cli.options import ModelOptions
 MIN_ROWS = 50_000  # below this an exact search takes milliseconds
 _KIND, _FORMAT = 'vifi_clip search index', 1
 _TABLE = 'embeddings'
-# Kinds of approximate indices, by LanceDB's names when asked what there is.
-_ANN = dict(IvfPq='IVF_PQ', IvfFlat='IVF_FLAT')
-# Cells that are read, and candidates per hit that are compared exactly.
-_PROBES, _REFINE = 60, 10
-# Old versions would double the disk's use after each change. A reader that
-# is in the middle of one begins again with the newest.
-_KEEP_VERSIONS = timedelta(milliseconds=1)
-
-
 WHOLE = ((None, None), )  # the one span of a video that is not cut
 
 
 class Hit(NamedTuple):
     """A video, or a window of it, that was found."""
-
     path: str  # absolute
     start: Optional[float]  # seconds; None for the whole video
     end: Optional[float]
@@ -59,7 +49,6 @@ class Hit(NamedTuple):
 
 class State(NamedTuple):
     """A video file as it was when it was embedded, and how it was cut."""
-
     size: int  # bytes
     mtime_ns: int  # of its last change
     window: Optional[float]  # seconds; None for the whole video
@@ -67,7 +56,6 @@ class State(NamedTuple):
 
 class Entry(NamedTuple):
     """All embeddings of one video."""
-
     path: str  # absolute
     state: State
     embeddings: np.ndarray  # [W, D], one of length 1 for each window
@@ -76,17 +64,12 @@ class Entry(NamedTuple):
 
 
 class VideoIndex:
-    """An index of videos in a folder.
-
-    Any number of processes may search while one writes.
-
-    Args:
-        path (str): The folder; :meth:`create` makes one.
+    """An index of videos in a folder, which :meth:`create` makes. Any number
+    of processes may search while one writes.
 
     Raises:
         FileNotFoundError: There is none.
         ValueError: The folder holds something else.
-        UserError: LanceDB is not installed.
     """
 
     def __init__(self, path: str) -> None:
@@ -98,11 +81,8 @@ class VideoIndex:
 
     @classmethod
     def create(cls, path: str, identity: Identity) -> VideoIndex:
-        """Make an empty index for the embeddings of one model.
-
-        Raises:
-            FileExistsError: Another index, or something else, is there.
-        """
+        """Make an empty index for the embeddings of one model; FileExistsError
+        where another, or something else, is."""
         need('lancedb', 'search')
         if osp.isdir(path) and os.listdir(path):
             raise FileExistsError(f'{path} exists and is not empty')
@@ -111,9 +91,15 @@ class VideoIndex:
         return cls(path)
 
     def __len__(self) -> int:
-        """Return the number of embeddings; a video has one for each window.
-        """
+        """Return the number of embeddings, one for each window of a video."""
         return self._read(lambda table: table.count_rows()) or 0
+
+    def check_filled(self) -> None:
+        """Refuse to search an index without videos (ValueError)."""
+        if not len(self):
+            raise ValueError(f'the index {self.path} is empty; add videos '
+                             'with: vifi-clip index FOLDER --index '
+                             f'{self.path}')
 
     def videos(self) -> Dict[str, State]:
         """Return the videos in the index, by absolute path."""
@@ -127,16 +113,11 @@ class VideoIndex:
 
     def model_options(self, options: ModelOptions) -> ModelOptions:
         """Fill in from the index what a command line does not say of the
-        model.
-
-        Raises:
-            FileNotFoundError: What the index was made with is gone.
-        """
+        model; FileNotFoundError if what it was made with is gone."""
         made = self.identity
-        if 'token_merging' in made.inference:
-            raise UserError(f'the index {self.path} was made with '
-                            '--token-merging, which is no more; index the '
-                            'videos anew under another name')
+        if 'token_merging' in made.inference:  # which is no more
+            raise UserError(f'the index {self.path} has --token-merging; '
+                            'index the videos anew under another name')
         if not inference_of(options):
             options = replace(options, inference={**made.inference,
                                                   **options.inference})
@@ -158,16 +139,9 @@ class VideoIndex:
 
     def check(self, inferencer: ViFiCLIPInferencer,
               model: Optional[ModelOptions] = None) -> None:
-        """Check that a model is the one that made the embeddings.
-
-        Args:
-            inferencer (ViFiCLIPInferencer): The model.
-            model (ModelOptions, optional): What it was loaded from. Defaults
-                to None: unknown, with the index's settings of inference.
-
-        Raises:
-            UserError: It is another.
-        """
+        """Check that a model is the one that made the embeddings (UserError).
+        ``model`` is what it was loaded from; None if that is unknown, with
+        the index's settings of inference."""
         made = self.identity
         identity = (
             Identity.of(inferencer, made.num_views, inference=made.inference)
@@ -182,14 +156,8 @@ class VideoIndex:
                 'the index, or make a new index with --index')
 
     def add(self, entries: Sequence[Entry]) -> None:
-        """Add videos, or put new embeddings in place of what they had.
-
-        One commit: it is done for all of them or for none.
-
-        Raises:
-            ValueError: An embedding is not of unit length, or not of D.
-            UserError: Another process is writing.
-        """
+        """Add videos, or put new embeddings in place of what they had, in one
+        commit: it is done for all of them or for none."""
         rows = _rows(entries, self.identity.embed_dim)
         old = _of_videos([entry.path for entry in entries])
         with self._changing() as table:
@@ -208,21 +176,11 @@ class VideoIndex:
             for i in range(0, len(paths) if table is not None else 0, 500):
                 table.delete(_of_videos(paths[i:i + 500]))
 
-    def search(self,
-               vector: np.ndarray,
-               topk: int = 10,
+    def search(self, vector: np.ndarray, topk: int = 10,
                exact: bool = False) -> List[Hit]:
-        """Return the embeddings nearest to a vector.
-
-        Args:
-            vector (np.ndarray): [D], of any length but 0.
-            topk (int): How many, best first. Defaults to 10.
-            exact (bool): Compare with every embedding, also where
-                :meth:`build_ann` was called. Defaults to False.
-
-        Raises:
-            ValueError: ``vector`` has another size, or no direction.
-        """
+        """Return the ``topk`` embeddings nearest to a vector [D] of any
+        length but 0, best first; ``exact`` compares with every embedding,
+        also where :meth:`build_ann` was called."""
         vector = np.asarray(vector, np.float32).reshape(-1)
         if len(vector) != self.identity.embed_dim:
             raise ValueError(f'the index {self.path} has embeddings of '
@@ -240,8 +198,9 @@ class VideoIndex:
             if exact or _ann_of(table) is None:
                 query = query.distance_type('dot').bypass_vector_index()
             else:
+                # Cells that are read; candidates per hit to compare exactly.
                 query = query.distance_type('cosine').nprobes(
-                    _PROBES).refine_factor(_REFINE)
+                    60).refine_factor(10)
             return query.select(names).to_arrow()
 
         rows = self._read(run)
@@ -274,15 +233,14 @@ class VideoIndex:
         drop versions that nobody reads any more."""
         with self._changing() as table:
             if table is not None:
-                table.optimize(cleanup_older_than=_KEEP_VERSIONS)
+                # Old versions would double the disk's use after each change.
+                # A reader in the middle of one begins again with the newest.
+                table.optimize(cleanup_older_than=timedelta(milliseconds=1))
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Keep other writers out for several changes.
-
-        Raises:
-            UserError: Another process is writing.
-        """
+        """Keep other writers out for several changes; UserError where another
+        process is writing."""
         try:
             self._lock.acquire()  # again and again, where it is ours
         except Timeout:
@@ -304,11 +262,8 @@ class VideoIndex:
                                 f'{_first_line(error)}') from error
 
     def _read(self, use: Callable[[Any], Any]) -> Any:
-        """Return what ``use`` makes of the table; None without one.
-
-        Raises:
-            UserError: The files are damaged.
-        """
+        """Return what ``use`` makes of the table, None without one; UserError
+        where the files are damaged."""
         for again in False, True:
             try:
                 table = self._open()
@@ -317,13 +272,12 @@ class VideoIndex:
                 if again:  # not only a version that has just gone
                     raise UserError(
                         f'the index {self.path} cannot be read: '
-                        f'{_first_line(error)}. If it is damaged, remove it '
-                        'and index the videos again') from error
+                        f'{_first_line(error)}; if it is damaged, index '
+                        'the videos anew') from error
 
     def _open(self) -> Any:
-        if osp.isdir(osp.join(self.path, f'{_TABLE}.lance')):
-            return self._db.open_table(_TABLE)
-        return None
+        there = osp.isdir(osp.join(self.path, f'{_TABLE}.lance'))
+        return self._db.open_table(_TABLE) if there else None
 
 
 def inference_of(options: ModelOptions) -> Dict[str, Any]:
@@ -360,9 +314,8 @@ def _read_identity(path: str) -> Identity:
     try:
         return Identity.from_dict(record['identity'])
     except (KeyError, TypeError) as error:
-        raise UserError(
-            f'{path}/index.json is damaged ({error}); make the index anew '
-            'in another folder') from error
+        raise UserError(f'{path}/index.json is damaged ({error}); index the '
+                        'videos anew in another folder') from error
 
 
 def _rows(entries: Sequence[Entry], dim: int) -> Any:
@@ -378,10 +331,9 @@ def _rows(entries: Sequence[Entry], dim: int) -> Any:
     if bad.any():  # NaN, too
         raise ValueError(f'{bad.sum()} of {len(vectors)} embeddings are not '
                          'of unit length')
-    kinds = dict(
-        id=pa.string(), key=pa.string(), path=pa.string(), size=pa.int64(),
-        mtime_ns=pa.int64(), window=pa.float64(), start=pa.float64(),
-        end=pa.float64())
+    text, whole, real = pa.string(), pa.int64(), pa.float64()
+    kinds = dict(id=text, key=text, path=text, size=whole, mtime_ns=whole,
+                 window=real, start=real, end=real)
     columns = {name: pa.array(values, kind)
                for (name, kind), values in zip(kinds.items(), zip(*rows))}
     columns['vector'] = pa.FixedSizeListArray.from_arrays(
@@ -403,9 +355,10 @@ def _key(path: str) -> str:
 
 
 def _ann_of(table: Any) -> Optional[str]:
+    kinds = dict(IvfPq='IVF_PQ', IvfFlat='IVF_FLAT')  # by LanceDB's names
     for index in table.list_indices():
         if 'vector' in index.columns:
-            return _ANN.get(index.index_type, index.index_type)
+            return kinds.get(index.index_type, index.index_type)
     return None
 
 

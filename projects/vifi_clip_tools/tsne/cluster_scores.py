@@ -19,11 +19,8 @@ class ClusterScores:
 
 
 def unit_length(embeddings: np.ndarray) -> np.ndarray:
-    """Return embeddings [N, D] scaled to length 1, in float64.
-
-    Raises:
-        ValueError: An embedding is all zeros.
-    """
+    """Return embeddings [N, D] scaled to length 1, in float64; ValueError if
+    one is all zeros."""
     vectors = np.asarray(embeddings, np.float64)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     if not lengths.all():
@@ -32,8 +29,7 @@ def unit_length(embeddings: np.ndarray) -> np.ndarray:
     return vectors / lengths
 
 
-def cluster_scores(embeddings: np.ndarray,
-                   labels: np.ndarray,
+def cluster_scores(embeddings: np.ndarray, labels: np.ndarray,
                    seed: int = 0) -> ClusterScores:
     """Compare k-means clusters of embeddings [N, D] with labels [N].
 

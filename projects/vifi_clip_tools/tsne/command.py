@@ -4,8 +4,7 @@ from typing import Optional, Sequence
 
 from ..cli.options import (HelpFormatter, add_model_arguments, number,
                            several_model_options)
-from ..embeddings.options import (SUFFIXES, add_list_arguments,
-                                  list_options)
+from ..embeddings.options import SUFFIXES, add_list_arguments, list_options
 from .options import TsneOptions
 
 _EXAMPLES = """examples:
@@ -23,8 +22,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> TsneOptions:
     parser = argparse.ArgumentParser(
         description='Draw video embeddings of one or several models side by '
         'side, and measure how well their clusters agree with the classes',
-        epilog=_EXAMPLES,
-        formatter_class=HelpFormatter)
+        epilog=_EXAMPLES, formatter_class=HelpFormatter)
     parser.add_argument(
         'inputs', nargs='+', help='files of `vifi-clip embed`; or, with '
         '--checkpoint, a list (.txt) of "name label" lines')
@@ -50,11 +48,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> TsneOptions:
                         help='replace files that exist')
     add_list_arguments(parser)
     add_model_arguments(parser, several=True)
-    return _options(parser, parser.parse_args(argv))
-
-
-def _options(parser: argparse.ArgumentParser,
-             args: argparse.Namespace) -> TsneOptions:
+    args = parser.parse_args(argv)
     files = [path for path in args.inputs if path.lower().endswith(SUFFIXES)]
     if files and (len(files) < len(args.inputs) or args.checkpoint != [None]):
         parser.error('give files of embeddings alone, or a list of videos '

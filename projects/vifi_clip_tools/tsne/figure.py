@@ -9,14 +9,11 @@ import numpy as np
 from projects.vifi_clip.errors import need
 from .cluster_scores import ClusterScores, one_thread, unit_length
 
-PERPLEXITY, NEIGHBOURS = 30., 15
-FEWEST = 5  # videos of which a picture tells something
 LEGEND_CLASSES = 20  # more colours than these cannot be told apart
 _PER_ROW = 5  # as in Figure 1
 _WIDTH, _WIDEST = 7., 3.  # inches: of a printed page, and of a panel
 _LINE = 0.17  # inches of a line of 8 points
 _LONGEST = 32  # characters of a class name in the legend
-_MANY = 5000  # points that a vector format need not hold one by one
 
 
 @dataclass
@@ -28,38 +25,23 @@ class Panel:
     scores: Optional[ClusterScores] = None
 
 
-def layout(embeddings: np.ndarray,
-           source: str,
-           method: str = 'tsne',
-           seed: int = 0,
-           neighbours: Optional[float] = None) -> Tuple[np.ndarray, float]:
-    """Place videos on a plane, neighbours by cosine beside each other.
+def layout(embeddings: np.ndarray, source: str, method: str = 'tsne',
+           seed: int = 0, neighbours: Optional[float] = None
+           ) -> Tuple[np.ndarray, float]:
+    """Place embeddings [N, D] on a plane, neighbours by cosine beside each
+    other: places [N, 2], the same for the same input and seed, and the
+    ``neighbours`` that were used.
 
-    The same input and seed give the same places.
-
-    Args:
-        embeddings (np.ndarray): [N, D].
-        source (str): Named in errors.
-        method (str): 'tsne' (starts from the principal components) or
-            'umap'. Defaults to 'tsne'.
-        seed (int): Defaults to 0.
-        neighbours (float, optional): t-SNE's perplexity; defaults to 30, or
-            a third of the videos if those are fewer. Or UMAP's number of
-            neighbours; defaults to 15, or N - 1.
-
-    Returns:
-        tuple: Places [N, 2], and the neighbours that were used.
-
-    Raises:
-        ValueError: Too few videos, or a value that does not suit them.
-        UserError: scikit-learn or umap-learn is not installed.
+    These are t-SNE's perplexity, by default 30, or a third of the videos if
+    those are fewer; or UMAP's number of neighbours, by default 15, or N - 1.
+    t-SNE starts from the principal components. ``source`` is named in errors.
     """
     number = len(embeddings)
-    if number < FEWEST:
+    if number < 5:
         raise ValueError(f'{source}: {number} videos; a picture of '
-                         f'neighbours takes {FEWEST} or more')
-    usual = (min(PERPLEXITY, (number - 1) / 3) if method == 'tsne' else
-             min(NEIGHBOURS, number - 1))
+                         'neighbours takes 5 or more')
+    usual = (min(30., (number - 1) / 3) if method == 'tsne' else
+             min(15, number - 1))
     value = usual if neighbours is None else neighbours
     if value >= number:
         option = '--perplexity' if method == 'tsne' else '--neighbors'
@@ -79,17 +61,13 @@ def layout(embeddings: np.ndarray,
             random_state=seed).fit_transform(vectors), value
 
 
-def draw(panels: Sequence[Panel],
-         class_names: Optional[List[str]] = None,
-         suffix: str = '.png',
-         dpi: int = 300) -> bytes:
-    """Draw panels side by side, five a row.
+def draw(panels: Sequence[Panel], class_names: Optional[List[str]] = None,
+         suffix: str = '.png', dpi: int = 300) -> bytes:
+    """Draw panels side by side, five a row, as a .png, .pdf or .svg file, the
+    same for the same input.
 
     The figure is made at the size it is printed at, so that 8 points stay 8
     points. A legend is there for 20 classes or fewer.
-
-    Returns:
-        bytes: A .png, .pdf or .svg file; the same for the same input.
     """
     import matplotlib
     # No pyplot: nothing global, and no display is looked for.
@@ -163,11 +141,11 @@ def _panel(axes, panel: Panel, classes: np.ndarray, styles,
     mixed = np.random.default_rng(0).permutation(number)
     for mark in dict.fromkeys(marks.tolist()):
         rows = mixed[marks[kinds[mixed]] == mark]
-        axes.scatter(panel.places[rows, 0], panel.places[rows, 1], size,
-                     c=colours[kinds[rows]], marker=mark, edgecolors='white',
-                     linewidths=0.15, rasterized=number > _MANY)
-    axes.set_xticks([])
-    axes.set_yticks([])
+        # A vector format need not hold many points one by one.
+        axes.scatter(*panel.places[rows].T, size, c=colours[kinds[rows]],
+                     marker=mark, edgecolors='white', linewidths=0.15,
+                     rasterized=number > 5000)
+    axes.set(xticks=[], yticks=[])
     axes.margins(0.04)
     axes.set_box_aspect(1)
     for line in axes.spines.values():

@@ -9,7 +9,6 @@ from ..embeddings.options import ListOptions
 @dataclass(frozen=True)
 class TsneOptions:
     """A figure to draw, of files or of a list and models."""
-
     files: List[str]
     videos: ListOptions  # its classes serve files, too
     models: List[ModelOptions]  # one for each panel, without files

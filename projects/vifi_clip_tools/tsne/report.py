@@ -19,20 +19,12 @@ from .cluster_scores import NUM_INITS, cluster_scores
 from .figure import Panel, draw, layout
 from .options import TsneOptions
 
-FORMATS = ('.png', '.pdf', '.svg')
-
 
 def report(options: TsneOptions) -> None:
-    """Run ``vifi-clip tsne``.
-
-    Raises:
-        FileNotFoundError: An input is absent.
-        ValueError: Files that cannot be compared, a setting that does not
-            suit them, or an output that cannot be written.
-        UserError: scikit-learn or umap-learn is not installed.
-    """
+    """Run ``vifi-clip tsne``."""
     method, seed = options.method, options.seed
-    check_target('--out', options.out, FORMATS, options.overwrite)
+    check_target('--out', options.out, ('.png', '.pdf', '.svg'),
+                 options.overwrite)
     if options.json:
         check_target('--json', options.json, ('.json', ), options.overwrite)
     need('sklearn', 'figures')
@@ -60,12 +52,12 @@ def report(options: TsneOptions) -> None:
                 draw(panels, files[0].class_names, suffix, options.dpi))
     if options.json:
         name = 'perplexity' if method == 'tsne' else 'neighbors'
-        picture = dict(method=method, seed=seed, metric='cosine',
-                       **{name: neighbours})
-        clusters = dict(method='k-means', num_clusters=rows[0]['num_classes'],
-                        num_inits=NUM_INITS, seed=seed)
-        write_text(options.json, json.dumps(
-            dict(picture=picture, clusters=clusters, models=rows), indent=1))
+        write_text(options.json, json.dumps(dict(
+            picture=dict(method=method, seed=seed, metric='cosine',
+                         **{name: neighbours}),
+            clusters=dict(
+                method='k-means', num_clusters=rows[0]['num_classes'],
+                num_inits=NUM_INITS, seed=seed), models=rows), indent=1))
     print(table(rows))
     print(options.out)
 
@@ -110,12 +102,11 @@ def _embed(options: TsneOptions) -> Tuple[List[str], List[Embeddings]]:
 
 def table(rows: Sequence[dict]) -> str:
     """Format rows as Table 11 has them, for a terminal of 80 columns."""
-    width = min(44, max(len('model'), *(len(r['name']) for r in rows)))
+    names = [row['name'] if len(row['name']) <= 44 else
+             f'{row["name"][:43]}…' for row in rows]
+    width = max(map(len, ['model', *names]))
     lines = [f'{"model":{width}}  homogeneity  completeness  V-measure']
-    for row in rows:
-        name = row['name']
-        if len(name) > width:
-            name = f'{name[:width - 1]}…'
+    for name, row in zip(names, rows):
         lines.append(f'{name:{width}}  {row["homogeneity"]:11.2f}  '
                      f'{row["completeness"]:12.2f}  {row["v_measure"]:9.2f}')
     lines.append(f'{rows[0]["num_videos"]} videos, {rows[0]["num_classes"]} '
@@ -123,17 +114,10 @@ def table(rows: Sequence[dict]) -> str:
     return '\n'.join(lines)
 
 
-def align(files: Sequence[Embeddings],
-          sources: Sequence[str],
+def align(files: Sequence[Embeddings], sources: Sequence[str],
           common: bool = False) -> List[Embeddings]:
-    """Bring files to the same videos in the order of the first.
-
-    Args:
-        files (Sequence[Embeddings]): Each with labels.
-        sources (Sequence[str]): Their names, for errors.
-        common (bool): Keep the videos that all have, where they differ;
-            an error by default.
-    """
+    """Bring files to the same videos in the order of the first; where they
+    differ, to those that all have if they are to be ``common``."""
     for file, source in zip(files, sources):
         if file.labels is None:
             raise ValueError(
