@@ -273,7 +273,7 @@ class VideoIndex:
                     raise UserError(
                         f'the index {self.path} cannot be read: '
                         f'{_first_line(error)}; if it is damaged, index '
-                        'the videos anew') from error
+                        'the videos again') from error
 
     def _open(self) -> Any:
         there = osp.isdir(osp.join(self.path, f'{_TABLE}.lance'))
