@@ -169,7 +169,7 @@ def test_training_starts_from_anything(checkpoint, runner):
 
 
 @pytest.mark.parametrize('saved, built, said', [
-    (PROMPTS, None, ['backbone.prompts.tokens', 'length 2, depth 2']),
+    (PROMPTS, None, ['backbone.prompts.tokens', 'length=2, depth=2']),
     (None, PROMPTS, ['backbone.prompts.tokens']),
     (PROMPTS, dict(length=3, depth=1),
      ['model.backbone.prompts', 'length=2, depth=2'])])

@@ -192,10 +192,11 @@ def prompt_differences(model: nn.Module, state: Mapping) -> List[str]:
         return []
     differences = []
     for name, owner in _PROMPTS.items():
-        given, built = (tuple(params[name].shape) if name in params else 'none'
-                        for params in (state, own))
+        given, built = (
+            'none' if name not in params else
+            'length={1}, depth={0}, width={2}'.format(*params[name].shape)
+            for params in (state, own))
         if given != built:
-            differences.append(
-                f'learnt prompts (depth, length, width) are {given} in the '
-                f'checkpoint ({name}) and {built} in {owner}.prompts')
+            differences.append(f'learnt prompts {name} are {given} in the '
+                               f'checkpoint and {built} in {owner}.prompts')
     return differences
