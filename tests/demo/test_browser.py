@@ -30,7 +30,7 @@ _FLAGS = ('headless', 'no-sandbox', 'disable-gpu', 'disable-quic',
 def wait_for(ready, problem):
     """Wait until something is true, and return it."""
     from selenium.common.exceptions import StaleElementReferenceException
-    end = time.monotonic() + 60  # seconds, on a busy machine
+    end = time.monotonic() + 180  # seconds, on a busy machine
     while time.monotonic() < end:
         with suppress(StaleElementReferenceException):
             if answer := ready():
