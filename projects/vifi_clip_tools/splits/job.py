@@ -31,6 +31,10 @@ class Job(NamedTuple):
 
 def make(options: Options) -> None:
     """Make the lists, and say what was written."""
+    folder = options.annotations
+    if folder and not folder.is_dir():
+        raise UserError(f'--annotations {folder}: no such folder; give the '
+                        'folder of the official annotation files')
     if options.import_dir:
         job = _release(options)
     elif options.dataset == 'msrvtt':

@@ -41,12 +41,8 @@ def make_manifest(dataset: str, options: Dict[str, Any],
     """Say what made the lists, and what they are; without times and folders,
     so that another machine makes the same.
 
-    Args:
-        dataset (str): Name of the data set.
-        options (dict): Settings that the lists follow from, other than those
-            that their file names tell.
-        sources (Sequence[Path]): Files that were read.
-        files (dict[str, ListFile]): The lists by file name.
+    ``options`` are the settings that the lists follow from, other than those
+    that their file names tell.
     """
     return dict(
         tool='make_splits', version=__version__, dataset=dataset,
@@ -86,14 +82,8 @@ def read_manifest(folder: Path) -> Dict[str, Any]:
 
 def check_lists(folder: Path, dataset: str,
                 videos: Optional[Path]) -> List[str]:
-    """Compare the lists of a folder with its manifest: a phrase for each
-    fault.
-
-    Args:
-        folder (Path): The list folder.
-        dataset (str): Name of the data set that should be there.
-        videos (Path, optional): Folder of the videos, to look for them too.
-    """
+    """Compare the lists of a folder with its manifest, and look for the
+    videos below a folder of theirs: a phrase for each fault."""
     if videos and not videos.is_dir():
         raise UserError(f'--videos {videos}: no such folder; give the folder '
                         'that the paths of the lists start from')

@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 from typing import Callable, Dict, List, Sequence
 
-from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.files import read_json
 from .classes import ClassIndex, misnamed
 from .records import (Annotations, Video, find_file, read_lines, read_table,
@@ -198,9 +197,6 @@ def _ssv2_part(path: Path, part: str, index: ClassIndex,
 
 def _below(folder: Path, name: str) -> Path:
     """The folder of an archive, or the one that it was unpacked in."""
-    if not folder.is_dir():
-        raise UserError(f'--annotations {folder}: no such folder; give the '
-                        'folder of the official annotation files')
     return folder / name if (folder / name).is_dir() else folder
 
 

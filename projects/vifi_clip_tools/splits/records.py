@@ -153,9 +153,6 @@ def read_table(path: Path, required: Sequence[str],
 def find_file(folder: Path, patterns: Sequence[str], what: str) -> Path:
     """Find the one file of a folder, not below it, that matches the first
     glob pattern of which there is one."""
-    if not folder.is_dir():
-        raise UserError(f'--annotations {folder}: no such folder; give the '
-                        'folder that the official annotation files are in')
     for pattern in patterns:
         found = sorted(p for p in folder.glob(pattern) if p.is_file())
         if len(found) > 1:
