@@ -23,11 +23,7 @@ def check_arguments(batch_size: int,
                     topk: Optional[int] = None,
                     threshold: Optional[float] = None,
                     on_error: str = 'raise') -> None:
-    """Refuse bad arguments of a prediction.
-
-    Raises:
-        ValueError: Naming the value and what is allowed.
-    """
+    """Refuse bad arguments of a prediction by a ValueError."""
     for name, value in dict(batch_size=batch_size, topk=topk).items():
         if value is not None and (isinstance(value, bool)
                                   or not isinstance(value, Integral)
@@ -52,18 +48,9 @@ def run_in_batches(run: Callable[[List[dict]], Iterable[dict]],
                    show_progress: bool = False) -> Iterator[dict]:
     """Read videos, and put those that can be read through a model.
 
-    Args:
-        run (Callable): From the samples of a batch to the result of each.
-        sampler (VideoSampler): Reads a video.
-        videos: See :func:`expand_inputs`; looked at before this returns.
-        num_views: See :class:`ViFiCLIPInferencer`.
-        batch_size (int): Videos of a batch.
-        on_error (str): 'raise' or 'report'.
-        show_progress (bool): A bar on standard error. Defaults to False.
-
-    Returns:
-        Iterator[dict]: ``video`` (its name) with the items of its result, or
-        with ``error``: why it cannot be read.
+    ``run`` makes the results of a batch of samples. Yields ``video`` (its
+    name) with the items of its result, or with ``error``, why it cannot be
+    read; the inputs are looked at before this returns.
     """
     read, inputs = sampler.reader(num_views), expand_inputs(videos)
 
@@ -105,8 +92,7 @@ def _ahead(function: Callable, items: Sequence, ahead: int) -> Iterator:
 
 def ranked(scores: np.ndarray, names: Optional[Sequence[str]],
            topk: Optional[int], threshold: Optional[float]) -> dict:
-    """Turn scores [K] into ``label``, ``labels`` and ``scores``, best first.
-    """
+    """Turn scores [K] into ``label``, ``labels``, ``scores``, best first."""
     order = np.argsort(-scores, kind='stable')[:topk]
     labels = [names[i] if names else int(i) for i in order]
     best = labels[0]

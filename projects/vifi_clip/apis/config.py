@@ -9,6 +9,7 @@ import difflib
 import os
 import os.path as osp
 import re
+from itertools import chain
 from pathlib import Path
 from typing import Dict, Iterator, List, Mapping, Optional, Sequence
 
@@ -50,11 +51,10 @@ def load_config(config: str,
         work_dir (str, optional): Defaults to ``work_dirs/<name>``, with the
             knobs that are turned.
         launcher (str): As MMEngine's. Defaults to 'none'.
-        trust (bool): See :func:`read_config`.
+        trust (bool): Let checkpoint files run code. Defaults to False.
 
     Raises:
-        FileNotFoundError: No such config.
-        ValueError: A knob is misspelled or has a bad value.
+        See :func:`read_config`.
     """
     cfg = read_config(config, trust)
     cfg.launcher = launcher
@@ -106,11 +106,7 @@ def read_config(config: str, trust: bool = False) -> Config:
 
 
 def check_model(cfg: Config) -> None:
-    """Refuse a config that describes no model, or whose pipelines are none.
-
-    Raises:
-        ValueError: Naming the setting.
-    """
+    """Refuse a config that describes no model, or whose pipelines are none."""
     model = cfg.get('model')
     if not isinstance(model, dict) or 'type' not in model:
         raise ValueError(f'{cfg.filename}: model must be a dict with a type, '
@@ -143,15 +139,10 @@ def without_pretrained(model: Mapping) -> Mapping:
 
 
 def read_knobs(config: str) -> Dict[str, str]:
-    """Find the knobs that a config and its bases read.
+    """Find the knobs that a config and its bases read: default by name.
 
-    Args:
-        config (str): Config file. Knobs in the paths of its bases are
-            followed with their present values.
-
-    Returns:
-        dict[str, str]: Default by name. A config's own default goes before
-        that of its bases.
+    A config's own default goes before that of its bases. Knobs in the paths
+    of bases are followed with their present values.
     """
     # What is not UTF-8, MMEngine reports; a file beside it may be anything.
     with open(config, encoding='utf-8', errors='replace') as file:
@@ -184,15 +175,12 @@ def check_knobs(config: str, knobs: Mapping[str, str],
     knob may be set to, the configs check themselves.
 
     Args:
-        config (str): The config, for messages; the other entries beside it
-            say what else is a knob.
+        config (str): The other entries beside it say what else is a knob.
         knobs (Mapping[str, str]): From :func:`read_knobs`.
         environ (Mapping[str, str]): Defaults to the environment.
 
     Raises:
-        ValueError: The environment has a near miss of a knob, a knob of
-            other configs that would change nothing here, or a value that
-            no knob can have.
+        ValueError: Naming the knob.
     """
     for name in sorted(set(knobs) & set(environ)):
         _check_value(name, environ[name])
@@ -203,9 +191,8 @@ def check_knobs(config: str, knobs: Mapping[str, str],
         if name in elsewhere:
             if not is_place(name):
                 raise ValueError(
-                    f'{name}={environ[name]} is set, but {config} has no such '
-                    f'knob (it has {", ".join(sorted(knobs)) or "none"}): '
-                    'unset it, or use the config that has it')
+                    f'{name}={environ[name]} is no knob of {config}, which '
+                    f'has {", ".join(sorted(knobs)) or "none"}: unset it')
             continue
         upper = name.upper()  # seed=3
         swapped = [upper[:i] + upper[i + 1] + upper[i] + upper[i + 2:]
@@ -214,9 +201,8 @@ def check_knobs(config: str, knobs: Mapping[str, str],
                 *difflib.get_close_matches(upper, knobs, 1, _NEAR)]
         if near:
             raise ValueError(
-                f'{name}={environ[name]} is set, but {config} has no such '
-                f'knob; did you mean {near[0]}? (If {name} is for something '
-                f'else, unset it for this command: env -u {name} ...)')
+                f'{name}={environ[name]} is no knob of {config}; did you mean '
+                f'{near[0]}? (If it is for something else: env -u {name} ...)')
 
 
 def _check_value(name: str, value: str) -> None:
@@ -224,10 +210,9 @@ def _check_value(name: str, value: str) -> None:
     if not value:
         raise ValueError(f'{name} is empty: give it a value or unset it')
     if re.search(r'[\'"\\\n\r]', value):
-        raise ValueError(
-            f'{name}={value}: quotes, backslashes and line breaks cannot '
-            'stand in a knob, which becomes Python text; a link to the file '
-            'or folder under another name helps')
+        raise ValueError(f'{name}={value}: a knob holds no quotes, '
+                         'backslashes or line breaks; a link may name the '
+                         'file or folder')
     if (name in _WHOLE and not re.fullmatch('0|[1-9][0-9]*', value)
             and not (name == 'WORKERS' and value == 'auto')):
         raise ValueError(f'{name}={value}: give a whole number')
@@ -250,9 +235,8 @@ def knob_values(knobs: Mapping[str, str]) -> Dict[str, str]:
 def experiment(knobs: Mapping[str, str]) -> str:
     """Name what tells this experiment from others of its config.
 
-    Returns:
-        str: Fit for a folder's name, ``DATASET_ucf101-SHOTS_4``; empty if
-        no knob is turned. Where videos lie is left out.
+    Fit for a folder's name, ``DATASET_ucf101-SHOTS_4``; empty if no knob is
+    turned. Where videos lie is left out.
     """
     parts = []
     for name, value in knob_values(knobs).items():
@@ -265,16 +249,13 @@ def experiment(knobs: Mapping[str, str]) -> str:
 
 
 def check_lists(cfg: Config, parts: Sequence[str]) -> None:
-    """Check that lists of videos, class lists and video folders are there.
-
-    Args:
-        cfg (Config): Of any recognizer.
-        parts (Sequence[str]): Of ``'train'``, ``'val'`` and ``'test'``.
+    """Check that lists of videos, class lists and video folders of parts
+    ('train', 'val', 'test') are there.
 
     Raises:
         FileNotFoundError: One is absent.
     """
-    for dataset in (one for part in parts for one in _sets(cfg, part)):
+    for dataset in chain(*(_sets(cfg, part) for part in parts)):
         if dataset.get('ann_file'):
             check_ann_file(_ann_file(dataset))
         videos = (dataset.get('data_prefix') or {}).get('video')
@@ -282,19 +263,13 @@ def check_lists(cfg: Config, parts: Sequence[str]) -> None:
             check_video_root(osp.join(dataset.get('data_root') or '', videos))
         classes = dataset.get('class_file')
         if classes and not osp.isfile(classes):
-            raise FileNotFoundError(f'no class list {classes!r}; set class_'
-                                    'file=... to the file of class names')
+            raise FileNotFoundError(f'no class list {classes!r}: set '
+                                    'class_file=... to one')
 
 
 def list_origins(cfg: Config) -> List[Dict[str, str]]:
-    """Say which lists a config trains and tests on, and where they are from.
-
-    Args:
-        cfg (Config): Of any recognizer.
-
-    Returns:
-        list[dict]: :func:`list_origin` of each, and its ``part``, 'train'
-        (not of frozen CLIP) or 'test'.
+    """Return :func:`list_origin` of each list that a config reads, and its
+    ``part``, 'train' (not of frozen CLIP) or 'test'.
     """
     frozen = cfg.model.get('tune') == 'none'
     return [

@@ -74,8 +74,8 @@ class Identity:
            cfg_options: Optional[Mapping] = None,
            inference: Optional[Mapping] = None) -> Identity:
         """Describe a loaded model; reads every weight once, about a second
-        for ViT-B. The other arguments are those of the class; without
-        ``config``, it is the config's file."""
+        for ViT-B. Without ``config``, it is the config's file.
+        """
         model, cfg = inferencer.model, inferencer.cfg
         settings = collect_settings(model, cfg.get('model'))
         return cls(
@@ -126,13 +126,8 @@ def record(inferencer: ViFiCLIPInferencer, num_views: Views = 1,
            **more: Any) -> Dict[str, Any]:
     """Describe a model, and how it reads videos, for a file of results.
 
-    Args:
-        inferencer (ViFiCLIPInferencer): The model.
-        num_views: As of its ``embed``.
-        more: Further values, such as the config's name and the labels.
-
-    Returns:
-        dict: Plain values.
+    ``num_views`` is that of ``ViFiCLIPInferencer.embed``; ``more`` are
+    further values, such as the config's name and the labels.
     """
     model, cfg = inferencer.model, inferencer.cfg
     settings = collect_settings(model, cfg.get('model'))

@@ -15,6 +15,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.logging import print_log
 from torch import Tensor
 
+from ..engine.precision import apply_inference
 from ..errors import UserError
 from ..models.recognizer import embed_frames
 from .batches import check_arguments, ranked, run_in_batches
@@ -95,16 +96,13 @@ class ViFiCLIPInferencer:
         self.model, self.cfg = load_model(config, checkpoint, device, trust,
                                           cfg_options, labels)
         if inference:
-            from ..engine.precision import apply_inference
             apply_inference(self.model, **inference)
         self.checkpoint = checkpoint
         self.sampler = VideoSampler(self.cfg)
-        head = self.model.cls_head
-        self._classifier = getattr(head, 'text_classifier', None)
+        self._classifier = getattr(self.model.cls_head, 'text_classifier',
+                                   None)
         self._warned_of: Optional[tuple] = None
-        if self._classifier is not None:
-            self._own = (self.class_names, self._classifier.templates,
-                         self._classifier.descriptions)
+        self._own = self._label_state()
 
     @property
     def device(self) -> torch.device:
@@ -121,8 +119,7 @@ class ViFiCLIPInferencer:
         if self._classifier is None:
             raise UserError(
                 f'The head {type(self.model.cls_head).__name__} of '
-                f'{self.cfg.filename} has no text_classifier: no labels can '
-                'be chosen, and texts have no embedding')
+                f'{self.cfg.filename} has no text_classifier')
         return self._classifier
 
     @property
@@ -162,8 +159,7 @@ class ViFiCLIPInferencer:
         templates = ([templates] if isinstance(templates, str) else
                      list(templates))
         before = text.descriptions
-        if ((names, templates, descriptions) == (
-                self.class_names, text.templates, before)):
+        if (names, templates, descriptions) == self._label_state():
             return  # what is encoded stays encoded
         text.descriptions = descriptions
         try:

@@ -81,12 +81,12 @@ class VideoInput:
 
 
 def is_url(text: str) -> bool:
-    """Whether a text is a web address."""
+    """Tell whether a text is a web address."""
     return text.lower().startswith(('http://', 'https://', 'ftp://'))
 
 
 def expand_inputs(inputs: Any) -> List[VideoInput]:
-    """Everything that was given, one entry for each video.
+    """List everything that was given, one entry for each video.
 
     Args:
         inputs: A path, a folder (all videos in it and below, sorted), a
@@ -123,11 +123,7 @@ def expand_inputs(inputs: Any) -> List[VideoInput]:
 
 
 def one_video(video: Any) -> VideoInput:
-    """Expand what must be one video.
-
-    Raises:
-        UserError: None, or several.
-    """
+    """Expand what must be one video; a UserError if it is not."""
     videos = expand_inputs(video)
     if len(videos) != 1:
         raise UserError(f'One video is wanted, {video} are {len(videos)}')
@@ -149,8 +145,9 @@ def _expand_one(item: Any, name: str) -> List[VideoInput]:
 
 def _paths(text: str) -> List[str]:
     if is_camera(text):
-        parse_camera(text)
-    if is_url(text) or osp.isfile(text) or is_camera(text):
+        parse_camera(text)  # refused before any work
+        return [text]
+    if is_url(text) or osp.isfile(text):
         return [text]
     if osp.isdir(text):
         found = sorted(_videos_below(text))
@@ -200,24 +197,17 @@ def _frames(array: Any) -> np.ndarray:
     return array
 
 
-def fetch(address: str, path: str, max_mb: float = MAX_MB,
-          timeout: float = TIMEOUT) -> None:
+def fetch(address: str, path: str, max_mb: float, timeout: float) -> None:
     """Save what a web address (http, https or ftp) gives.
-
-    Args:
-        address, path (str): Where from, and the file to write.
-        max_mb, timeout (float): See :class:`VideoInput`.
 
     Raises:
         UnreadableVideo: It cannot be fetched, or is too large.
     """
-    most = int(max_mb * 2**20)
-
     def check_size(size: int) -> None:
-        if size > most:
+        if size > max_mb * 2**20:
             raise UnreadableVideo(
-                address, f'it is larger than the {most / 2**20:g} MB that '
-                'may be fetched (--max-download)')
+                address, f'it is larger than the {max_mb:g} MB that may be '
+                'fetched (--max-download)')
 
     try:
         request = Request(_quoted(address),
@@ -245,12 +235,12 @@ def fetch(address: str, path: str, max_mb: float = MAX_MB,
 
 
 def is_camera(text: str) -> bool:
-    """Whether a text names a camera: 'camera:0', 'camera:0:10'."""
+    """Tell whether a text names a camera: 'camera:0', 'camera:0:10'."""
     return text.startswith(CAMERA) and not osp.exists(text)
 
 
 def parse_camera(text: str) -> Tuple[int, float]:
-    """The number of a camera, and how many seconds to record.
+    """Read the number of a camera, and how many seconds to record.
 
     Raises:
         ValueError: It is not like 'camera:0' or 'camera:0:10'.
@@ -269,8 +259,7 @@ def parse_camera(text: str) -> Tuple[int, float]:
 
 
 def record(text: str) -> Tuple[np.ndarray, float]:
-    """Return frames of a camera, uint8 RGB [T, H, W, 3], and how many came
-    in a second.
+    """Record frames, uint8 RGB [T, H, W, 3], and how many came in a second.
 
     Raises:
         UnreadableVideo: There is no such camera, or it gives nothing.
@@ -301,14 +290,14 @@ def record(text: str) -> Tuple[np.ndarray, float]:
 
 
 def file_of(address: str) -> Optional[str]:
-    """The path of a file:// address; None for anything else."""
+    """Return the path of a file:// address; None for anything else."""
     if not address.lower().startswith('file:'):
         return None
     return os.fspath(url2pathname(url_path(address))) or None
 
 
 def url_path(address: str) -> str:
-    """The path in an address; empty if there is none."""
+    """Return the path in an address; empty if there is none."""
     try:
         return urlparse(address).path
     except ValueError:  # such as http://[
@@ -316,11 +305,7 @@ def url_path(address: str) -> str:
 
 
 def _quoted(address: str) -> str:
-    """An address in ASCII, as browsers send it.
-
-    Raises:
-        ValueError: It is no address.
-    """
+    """Write an address in ASCII, as browsers send it."""
     parts = urlsplit(address)
     host = parts.netloc
     if not host.isascii():

@@ -50,8 +50,8 @@ def load_model(config: Union[str, Config],
         UserError: The checkpoint was made with other settings.
     """
     if checkpoint == '':
-        raise ValueError('checkpoint is empty (an unset variable?); give a '
-                         "file, or 'none' for the config's own weights")
+        raise ValueError('checkpoint is empty (an unset variable?): give a '
+                         "file, or 'none'")
     device = find_device(device)
     cfg = (copy.deepcopy(config) if isinstance(config, Config) else
            read_config(os.fspath(config), trust))
@@ -81,11 +81,7 @@ def load_model(config: Union[str, Config],
 
 
 def find_device(device: str) -> str:
-    """Make 'auto' definite, and try the device.
-
-    Raises:
-        ValueError: No such device here.
-    """
+    """Make 'auto' definite, and refuse a device that is not here."""
     if device == 'auto':
         return get_device()
     try:

@@ -22,13 +22,10 @@ _ALL_SAMPLERS = (_SAMPLER, 'SampleFrames', 'UniformSample',
 
 
 class CheckSize(BaseTransform):
-    """Refuse pictures of another size than the model's.
+    """Refuse pictures of another size (width, height) than the model's.
 
     A crop leaves a picture that is smaller as it is, and the model would
     fail with the whole batch.
-
-    Args:
-        size (tuple[int]): Width and height.
     """
 
     def __init__(self, size: Tuple[int, int]) -> None:
@@ -59,11 +56,7 @@ class GivenFrames(BaseTransform):
 
 
 def parse_views(text: str) -> Views:
-    """Read '1', '4', '4x3' or 'config' as ``num_views``.
-
-    Raises:
-        ValueError: It is something else.
-    """
+    """Read '1', '4', '4x3' or 'config' as ``num_views``."""
     if text == 'config':
         return None
     match = re.fullmatch('([0-9]+)(?:[xX]([0-9]+))?', text)
@@ -71,39 +64,31 @@ def parse_views(text: str) -> Views:
     try:
         return check_views(numbers if len(numbers) == 2 else numbers[0])
     except (ValueError, IndexError):
-        raise ValueError(
-            f'--num-views {text}: give a number of temporal views up to '
-            f"{_MOST_VIEWS} (4), with 1 or 3 crops (4x3), or 'config'"
-        ) from None
+        raise ValueError(f'--num-views {text}: give temporal views up to '
+                         f"{_MOST_VIEWS}, with crops as 4x3, or 'config'"
+                         ) from None
 
 
 def check_views(views: Views) -> Views:
-    """Refuse what is no number of views.
-
-    Raises:
-        ValueError: Naming the value and what is allowed.
-    """
+    """Refuse what is no number of views by a ValueError."""
     pair = views if isinstance(views, tuple) else (views, 1)
     if views is not None and not (
             len(pair) == 2 and type(pair[0]) is int
             and 1 <= pair[0] <= _MOST_VIEWS and pair[1] in (1, 3)):
         raise ValueError('num_views must be a number of temporal views, a '
-                         'pair (temporal, crops) with 1 or 3 crops, or None '
-                         f"for the config's own; got {views!r}")
+                         'pair with 1 or 3 crops, or None for the '
+                         f"config's; got {views!r}")
     return views
 
 
 def pipeline_cfg(cfg: Config, views: Views = 1,
                  num_frames: Optional[int] = None) -> List[dict]:
-    """Return the transforms for a number of views.
+    """Return a copy of the transforms for a number of views.
 
     Args:
         cfg (Config): With ``val_pipeline`` (one view) or a test set.
         views: See :class:`ViFiCLIPInferencer`.
         num_frames (int, optional): T in place of the config's.
-
-    Returns:
-        list[dict]: A copy, with the sampling changed.
 
     Raises:
         UserError: The config has no such pipeline, or samples otherwise.
@@ -129,9 +114,8 @@ def pipeline_cfg(cfg: Config, views: Views = 1,
         return steps
     if not samplers:
         raise UserError(
-            f'{cfg.filename} does not sample with {_SAMPLER}, so that its '
-            'views cannot be chosen; use its own (num_views=None; '
-            '--num-views config)')
+            f'{cfg.filename} does not sample with {_SAMPLER}: use its own '
+            'views (num_views=None; --num-views config)')
     for step in samplers:
         step['num_views'] = temporal
         step['num_frames'] = num_frames or step['num_frames']
@@ -151,8 +135,7 @@ def build_steps(steps: Sequence[dict],
         pixels (bool): Up to the frames as the model sees them, ``imgs``, and
             not further (FormatShape).
     """
-    built: list = []
-    size = _final_size(steps)
+    built, size = [], _final_size(steps)
     for step in steps:
         kind = step['type']
         if kind == 'FormatShape' and size:

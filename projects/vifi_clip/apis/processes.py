@@ -11,11 +11,8 @@ from torch import distributed
 def join_processes() -> Tuple[int, int]:
     """Join the processes that torchrun started, each with a GPU of its own.
 
-    Call it before a model is loaded; alone, it does nothing.
-
-    Returns:
-        tuple[int, int]: Rank of this process, and how many there are, as
-        ``mmengine.dist.get_dist_info`` says from now on.
+    Call it before a model is loaded; alone, it does nothing. Returns the
+    rank and the number of processes.
     """
     if (int(os.environ.get('WORLD_SIZE', 1)) > 1
             and not distributed.is_initialized()):

@@ -60,12 +60,11 @@ def train(config: str,
     """
     cfg = load_config(config, **options)
     if cfg.model.get('tune') == 'none':
-        raise ValueError("TUNE=none (model.tune='none') is frozen CLIP, in "
-                         'which nothing trains: test it with tools/test.py '
-                         'CONFIG none')
+        raise ValueError("TUNE=none (model.tune='none') trains nothing: test "
+                         'it with tools/test.py CONFIG none')
     if not cfg.get('train_dataloader'):
-        raise ValueError(f'{cfg.filename} has no train_dataloader: it only '
-                         'predicts; train with another config')
+        raise ValueError(f'{cfg.filename} has no train_dataloader: train '
+                         'another config')
     if not validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
         if 'checkpoint' in cfg.get('default_hooks', {}):
@@ -77,21 +76,18 @@ def train(config: str,
         cfg.optim_wrapper.update(type='AutocastOptimWrapper',
                                  dtype='bfloat16')
     if resume:
-        path = (latest_checkpoint(cfg.work_dir) if resume == 'auto' else
-                resume)
+        path = latest_checkpoint(cfg.work_dir) if resume == 'auto' else resume
         # With nothing to resume, the config's load_from still holds.
         cfg.resume, cfg.load_from = bool(path), path or cfg.get('load_from')
     if auto_scale_lr:
         if auto_accumulate is not None:
             raise ValueError(
                 '--auto-scale-lr scales by the micro-batch, which '
-                '--auto-accumulate may change while the batch of a step '
-                'stays: give one of them')
+                '--auto-accumulate may change: give one of them')
         if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
             raise ValueError(
-                f'--auto-scale-lr: {cfg.filename} does not say which batch '
-                'its learning rate is for; add '
-                'auto_scale_lr=dict(base_batch_size=...)')
+                f'--auto-scale-lr needs auto_scale_lr=dict(base_batch_size='
+                f'...) in {cfg.filename}: the batch of its learning rate')
         cfg.auto_scale_lr.enable = True
     given = dict(seed=seed, diff_rank_seed=diff_rank_seed or None,
                  deterministic=deterministic or None)
@@ -125,15 +121,11 @@ def prepare_distributed(cfg: Config) -> None:
 
     MMEngine's launcher calls ``torch.cuda.set_device`` whatever the backend,
     and gives DDP a device id; so the process group is made here.
-
-    Raises:
-        ValueError: A launcher that needs GPUs, or a strategy without one.
     """
     launcher = cfg.get('launcher', 'none')
     if cfg.get('strategy') and launcher == 'none':
-        raise ValueError(f'{cfg.strategy.type} spreads a model over processes'
-                         ': start them with tools/dist_train.sh CONFIG '
-                         'NUMBER, or leave STRATEGY out')
+        raise ValueError(f'{cfg.strategy.type} needs several processes: start '
+                         'tools/dist_train.sh, or leave STRATEGY out')
     if launcher == 'none' or torch.cuda.is_available():
         return
     if launcher != 'pytorch':
@@ -142,8 +134,7 @@ def prepare_distributed(cfg: Config) -> None:
     if not torch.distributed.is_initialized():
         torch.distributed.init_process_group('gloo')
     cfg.model_wrapper_cfg = dict(
-        type='MMDistributedDataParallel',
-        device_ids=None,
+        type='MMDistributedDataParallel', device_ids=None,
         broadcast_buffers=False)
 
 
@@ -165,10 +156,6 @@ def latest_checkpoint(work_dir: str) -> Optional[str]:
 def micro_batches(total: int, processes: int, batch_size: int) -> List[int]:
     """List the micro-batches that make up the ``total`` samples of an
     optimizer step, the largest first: ``batch_size`` and its divisors.
-
-    Raises:
-        ValueError: ``total`` is not a multiple of what the processes take at
-            a time.
     """
     step = processes * batch_size
     if total < 1 or total % step:
@@ -186,10 +173,6 @@ def accumulate(cfg: Config, total: int) -> None:
 
     processes x ``train_dataloader.batch_size`` x ``accumulative_counts``
     becomes ``total``, with the largest micro-batch that fits in memory.
-
-    Args:
-        cfg (Config): Changed in place.
-        total (int): Samples of an optimizer step.
 
     Raises:
         ValueError: ``total`` does not divide.
@@ -210,11 +193,10 @@ def accumulate(cfg: Config, total: int) -> None:
         tried = 'tried with a step of the model'
     if chosen != given and _has_in_batch_loss(cfg.model):
         raise UserError(
-            f'a batch of {given} does not fit in memory, {chosen} would; but '
-            'each sample of an in-batch loss is compared with the rest of '
-            'its micro-batch, so that a smaller one is another training. Set '
-            f'train_dataloader.batch_size={chosen} if that is what you want, '
-            'or take more processes or grad_checkpointing=True')
+            f'a batch of {given} does not fit in memory, and with an in-batch '
+            f'loss {chosen} is another training: set train_dataloader.'
+            f'batch_size={chosen} if that is what you want, or take more '
+            'processes or grad_checkpointing=True')
     counts = total // (processes * chosen)
     cfg.train_dataloader.batch_size = chosen
     cfg.optim_wrapper.accumulative_counts = counts
@@ -254,9 +236,6 @@ class MemoryTrial:
     A GPU's memory is tried outright. Linux kills a process that asks for too
     much of the machine's, so there the peaks of one and two samples are
     measured, and what more would take is worked out from them.
-
-    Args:
-        cfg (Config): The run's config; not changed.
     """
 
     def __init__(self, cfg: Config) -> None:

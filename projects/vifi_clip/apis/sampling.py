@@ -69,11 +69,7 @@ class Windows:
 
 
 class VideoSampler:
-    """Reads videos as a config's test pipeline does.
-
-    Args:
-        cfg (Config): A recognizer's config.
-    """
+    """Read videos as a config's test pipeline does."""
 
     def __init__(self, cfg: Config) -> None:
         self.cfg = cfg
@@ -107,10 +103,7 @@ class VideoSampler:
                 num_frames: int) -> Windows:
         """Plan windows, each sampled sparsely as a whole video is.
 
-        Args:
-            video (VideoInput): From :meth:`VideoInput.opened`.
-            window, stride (float): Length, and from one to the next, seconds.
-            num_frames (int): T, frames of each.
+        ``video`` is from :meth:`VideoInput.opened`; lengths are in seconds.
 
         Raises:
             ValueError: A length that is not above 0.
@@ -178,8 +171,7 @@ def _apply(steps: list, video: VideoInput, info: dict) -> dict:
 
 
 def _times(results: dict, video: VideoInput) -> Tuple[np.ndarray, float]:
-    """Start of each frame, and the end, in seconds [total + 1]; frames in a
-    second."""
+    """Start of each frame, and the end, in seconds [total + 1]; frame rate."""
     fps = results.get('avg_fps')
     if video.frames is None and not fps:
         reader = results.get('video_reader')

@@ -6,12 +6,8 @@ from typing import Any
 
 @lru_cache
 def dejavu(size: int, bold: bool = False) -> Any:
-    """DejaVu Sans, which comes with matplotlib and has Greek and Cyrillic,
-    too.
-
-    Args:
-        size (int): Pixels.
-        bold (bool): Defaults to False.
+    """Load DejaVu Sans of a size in pixels, which comes with matplotlib and
+    has Greek and Cyrillic, too.
     """
     import matplotlib
     from PIL import ImageFont

@@ -21,14 +21,11 @@ def write_h264(target: Union[str, BinaryIO],
         target (str | BinaryIO): File to write.
         frames (Iterable[np.ndarray]): uint8 RGB [H, W, 3], of one even size.
         rate (Fraction): Frames per second.
-        crf (int): x264's quality, lower is better. Defaults to 18.
-        preset (str): x264's speed. Defaults to 'medium'.
+        crf (int): x264's quality, lower is better.
+        preset (str): x264's speed.
         times (Iterable[Fraction], optional): Seconds at which each frame is
             shown, ascending; asked for one after the frame. Defaults to
             None: ``rate`` says it.
-
-    Raises:
-        UserError: This PyAV has no encoder for H.264.
     """
     import av
     # what FFmpeg takes; at 0 it would choose a rate of its own
@@ -42,9 +39,8 @@ def write_h264(target: Union[str, BinaryIO],
             stream = container.add_stream(
                 'libx264', rate=rate, options=options)
         except ValueError as error:  # what PyAV's own errors derive from
-            raise UserError('this PyAV cannot write H.264 (no libx264): '
-                            'install PyAV from PyPI, pip install av') \
-                from error
+            raise UserError('this PyAV cannot write H.264 (no libx264): pip '
+                            'install av') from error
         stream.pix_fmt = 'yuv420p'
         if times is not None:
             stream.codec_context.time_base = _TICK

@@ -58,10 +58,7 @@ def usage() -> str:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Run ``vifi-clip``.
-
-    Args:
-        argv (Sequence[str], optional): Defaults to ``sys.argv[1:]``.
+    """Run ``vifi-clip``, of ``sys.argv`` unless ``argv`` is given.
 
     Returns:
         int: Exit code, as ``vifi-clip --help`` explains it.
@@ -116,7 +113,9 @@ def _guarded(run: Callable[[], Optional[int]]) -> int:
         try:
             return run() or DONE
         finally:
-            _leave_group()
+            torch = sys.modules.get('torch')
+            if torch and torch.distributed.is_initialized():
+                torch.distributed.destroy_process_group()
             # At the very end Python would only complain, with exit code 120.
             sys.stdout.flush()
     except KeyboardInterrupt:
@@ -152,19 +151,8 @@ def _message(error: Exception) -> str:
     return str(said).rpartition('UserError: ')[2].strip()
 
 
-def _leave_group() -> None:
-    """End the process group of a distributed run."""
-    torch = sys.modules.get('torch')
-    if torch and torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
-
-
 def _close_broken() -> bool:
-    """Send output that nobody reads any more to nowhere.
-
-    Returns:
-        bool: Whether there was any.
-    """
+    """Send output that nobody reads any more to nowhere; was there any?"""
     broken = [stream for stream in (sys.stdout, sys.stderr)
               if _is_broken(stream)]
     for stream in broken:

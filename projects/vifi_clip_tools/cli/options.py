@@ -39,18 +39,10 @@ class DictAction(argparse.Action):
 
 def number(kind: Callable, low: float, high: float = float('inf'),
            open_low: bool = False) -> Callable[[str], Any]:
-    """Make an argparse type of numbers in a range.
+    """Make an argparse type: ``int`` or ``float`` from ``low`` to ``high``.
 
-    Args:
-        kind (Callable): ``int`` or ``float``.
-        low (float): Smallest value.
-        high (float): Largest value. Defaults to infinity, which itself is
-            refused.
-        open_low (bool): ``low`` itself is refused. Defaults to False.
-
-    Returns:
-        Callable: From the text to the number; argparse names the option and
-        ends with exit code 2 where it raises.
+    ``low`` itself is refused with ``open_low``, and infinity always. Where
+    the type raises, argparse names the option and ends with exit code 2.
     """
     word = 'a whole number' if kind is int else 'a number'
     bounds = f'above {low:g}' if open_low else f'of at least {low:g}'
@@ -79,30 +71,19 @@ seconds = number(float, 0, open_low=True)
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """The model that a command line names.
-
-    Attributes:
-        config (str): A file, or the name of an entry config.
-        checkpoint (str, optional): A file or a web address; None for the
-            weights that the config names.
-        device (str): 'auto', 'cpu', 'cuda:0' ...
-        cfg_options (dict, optional): Settings that override the config's.
-        trust (bool): Let checkpoint files run code while they load.
-        inference (dict): Of ``apply_inference``, what is not the default.
-    """
+    """The model that a command line names; see the help of its options."""
 
     config: str = CONFIG
     checkpoint: Optional[str] = None
     device: str = 'auto'
     cfg_options: Optional[Dict[str, Any]] = None
     trust: bool = False
+    # of apply_inference, what is not the default
     inference: Dict[str, Any] = field(default_factory=dict)
 
     def load(self, **kwargs) -> ViFiCLIPInferencer:
-        """Load the model; MMEngine's messages go to standard error.
-
-        Args:
-            kwargs: Of :class:`ViFiCLIPInferencer`, such as ``labels``.
+        """Load the model, with more arguments of :class:`ViFiCLIPInferencer`
+        such as ``labels``; MMEngine's messages go to standard error.
         """
         quiet_logs()
         from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
@@ -117,12 +98,10 @@ def add_model_arguments(parser: argparse.ArgumentParser,
     """Add the options of :class:`ModelOptions`.
 
     Args:
-        parser (ArgumentParser): Gets the options.
         several (bool): ``--config`` and ``--checkpoint`` take several, for
-            commands that put models side by side. Defaults to False.
+            commands that put models side by side.
         default (str, optional): What the help says of a command that finds
-            its config itself; ``config`` is None then. Defaults to None:
-            the config is ``CONFIG``.
+            its config itself; ``config`` is None then.
     """
     group = parser.add_argument_group('model')
     many = dict(nargs='+') if several else {}
@@ -176,9 +155,8 @@ def inference_settings(args: argparse.Namespace) -> Dict[str, Any]:
     """
     settings = dict(precision=args.precision, compile=args.compile,
                     text_bf16=args.text_bf16)
-    off = dict(precision='fp32', compile=False, text_bf16=False)
     return {name: value for name, value in settings.items()
-            if value != off[name]}
+            if value not in ('fp32', False)}
 
 
 def model_options(args: argparse.Namespace) -> ModelOptions:
@@ -191,11 +169,7 @@ def model_options(args: argparse.Namespace) -> ModelOptions:
 def several_model_options(args: argparse.Namespace,
                           parser: argparse.ArgumentParser
                           ) -> List[ModelOptions]:
-    """Collect one model for each checkpoint (``several=True``).
-
-    Several configs and another number of checkpoints end the parser with
-    exit code 2.
-    """
+    """Collect one model for each checkpoint (``several=True``)."""
     configs, checkpoints = list(args.config), list(args.checkpoint)
     if len(configs) == 1:
         configs *= len(checkpoints)
@@ -220,10 +194,8 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--amp', action='store_true', help='bfloat16 autocast (CPU and GPU)')
     parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none',
-        help='job launcher; tools/dist_*.sh set it')
+        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none', help='job launcher; tools/dist_*.sh set it')
     parser.add_argument(
         '--local_rank', '--local-rank', type=int, default=0,
         help=argparse.SUPPRESS)

@@ -13,13 +13,9 @@ def check_target(option: str,
 
     Args:
         option (str): Named in errors, such as '--out'.
-        path (str): The file to be.
-        suffixes (Sequence[str]): Endings that are allowed; the kind of file
-            follows from them.
-        overwrite (bool): An existing file may be replaced. Defaults to True.
-
-    Returns:
-        str: The path.
+        path (str): The file to be; returned.
+        suffixes (Sequence[str]): Endings that are allowed.
+        overwrite (bool): An existing file may be replaced.
 
     Raises:
         ValueError: A wrong ending, an unwritable place, or a file that is
@@ -31,18 +27,14 @@ def check_target(option: str,
     folder = osp.dirname(osp.abspath(path))
     try:
         os.makedirs(folder, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f'{option} {path} cannot be written: '
-                         f'{error.strerror}: {error.filename}') from error
-    if osp.isdir(path) or (osp.exists(path)
-                           and not os.access(path, os.W_OK)):
-        raise ValueError(f'{option} {path} cannot be written')
-    try:  # os.access says yes to root, also in /proc
         with tempfile.TemporaryFile(dir=folder):
-            pass
+            pass  # os.access says yes to root, also in /proc
     except OSError as error:
         raise ValueError(f'{option} {path} cannot be written: '
                          f'{error.strerror}') from error
+    if osp.isdir(path) or (osp.exists(path)
+                           and not os.access(path, os.W_OK)):
+        raise ValueError(f'{option} {path} cannot be written')
     if osp.exists(path) and not overwrite:
         raise ValueError(f'{option} {path} exists; choose another name, or '
                          'add --overwrite')

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 import traceback
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Callable, Iterator, Mapping, Optional, Sequence
 
@@ -74,17 +74,12 @@ class Step:
         self.process = context.Process(target=_run, args=(
             main, list(argv), self.log_file, sender, environ, threads))
         self.process.start()
-        try:  # as the child does, whichever comes first
+        with suppress(OSError):  # as the child does, whichever comes first
             os.setpgid(self.process.pid, self.process.pid)
-        except OSError:
-            pass
         sender.close()
 
     def running(self, wait: float) -> bool:
-        """Tell whether the step goes on; take in its result when it comes.
-
-        Args:
-            wait (float): Seconds to wait for a result at most.
+        """Tell whether the step goes on; wait so many seconds for its result.
         """
         if self.result is None and self._receiver.poll(wait):
             try:
@@ -106,13 +101,10 @@ class Step:
 
     def stop(self) -> None:
         """End the step, with its data workers and launchers."""
-        for number, seconds in (signal.SIGTERM, _GRACE), (signal.SIGKILL,
-                                                          None):
-            try:
+        for number in signal.SIGTERM, signal.SIGKILL:
+            with suppress(ProcessLookupError):  # it has ended
                 os.killpg(self.process.pid, number)
-            except ProcessLookupError:  # it has ended
-                pass
-            self.process.join(seconds)
+            self.process.join(_GRACE)
             if not self.process.is_alive():
                 return
 
@@ -143,13 +135,9 @@ class Step:
 
 def run_step(title: str, main: Callable, argv: Sequence[str],
              log_file: str) -> Any:
-    """Run one step to its end, with its progress on the terminal.
+    """Run one :class:`Step` to its end, with its progress on the terminal.
 
-    Args:
-        title, main, argv, log_file: See :class:`Step`.
-
-    Returns:
-        What ``main`` returned.
+    Returns what ``main`` returned.
 
     Raises:
         UserError: The step failed; the message has the end of its log.

@@ -6,16 +6,10 @@ _MARKS = dict(l='---', r='---:')
 
 def markdown_table(header: Sequence[Any], rows: Iterable[Sequence[Any]],
                    align: str = '') -> str:
-    """Write a table in Markdown.
+    """Write a table in Markdown, without a line break at the end.
 
-    Args:
-        header (Sequence): Title of each column.
-        rows (Iterable[Sequence]): The cells of each row.
-        align (str): 'l' or 'r' for each column. Defaults to '': cells are
-            padded instead, so that the text itself reads as a table.
-
-    Returns:
-        str: Lines without a line break at the end.
+    ``align`` has 'l' or 'r' for each column; without it, cells are padded,
+    so that the text itself reads as a table.
     """
     cells = [[str(cell) for cell in line] for line in (header, *rows)]
     if align:

@@ -28,9 +28,6 @@ def predict(options: Options) -> int:
         int: Exit code: 1 if some videos could not be read, or drawn.
 
     Raises:
-        FileNotFoundError: A video, list, config or checkpoint is absent.
-        ValueError: A bad option, or an output that cannot be written or is
-            of another model, label set or setting.
         UserError: Not a single video could be read.
     """
     rank, world = join_processes()
@@ -72,11 +69,7 @@ def predict(options: Options) -> int:
 
 
 class _Job:
-    """Predictions of videos, with pictures and a bar.
-
-    Attributes:
-        not_drawn (list): Names of videos whose pictures failed.
-    """
+    """Predictions of videos, with pictures and a bar."""
 
     def __init__(self, options: Options, inferencer: ViFiCLIPInferencer,
                  views: Views, pictures: Pictures, rank: int,
@@ -84,7 +77,7 @@ class _Job:
         self.options, self.inferencer = options, inferencer
         self.views, self.pictures = views, pictures
         self.rank, self.world = rank, world
-        self.not_drawn: List[str] = []
+        self.not_drawn: List[str] = []  # videos whose pictures failed
 
     def to_screen(self, videos: Sequence[VideoInput]) -> Failures:
         """Print results; return the names and reasons of what failed."""

@@ -50,14 +50,10 @@ class Lines:
             return json.dumps(content).encode() + b'\n'
 
     def places(self, path: str) -> Iterator[Place]:
-        """Find the whole lines of a file; what a stop cut in half is left
-        out.
-
-        Args:
-            path (str): File of predictions.
+        """Find the whole lines of a file; what a stop cut in half is left out.
 
         Raises:
-            ValueError: It holds something else.
+            ValueError: The file holds something else.
         """
         with open(path, 'rb') as file:
             size = os.path.getsize(path)

@@ -21,10 +21,6 @@ class Pictures:
     Args:
         options (Options): What is to be drawn.
         videos (Sequence[VideoInput]): All videos, so that names differ.
-
-    Raises:
-        ValueError: A place that cannot be written, or one file for several
-            videos.
     """
 
     def __init__(self, options: Options,
@@ -70,15 +66,8 @@ class Pictures:
 
     def check(self, videos: Sequence[VideoInput],
               ours: Container[str] = ()) -> None:
-        """Refuse to write over files.
-
-        Args:
-            videos (Sequence[VideoInput]): Whose pictures will be written.
-            ours (Container[str]): Names of videos of which pictures are
-                from the same work, stopped. Defaults to none.
-
-        Raises:
-            ValueError: One is there, or is a video to be read.
+        """Refuse to write over files, but for pictures of the videos ``ours``,
+        which are from the same work, stopped.
         """
         for video in videos:
             for option, path in self._targets(video).items():
@@ -110,11 +99,7 @@ class Pictures:
 
     def make(self, inferencer: ViFiCLIPInferencer, video: VideoInput,
              result: Mapping[str, Any]) -> None:
-        """Write them for one video.
-
-        Raises:
-            UserError: It cannot be read.
-        """
+        """Write them for one video."""
         targets = self._targets(video)
         path = targets.pop('--save-video', None)
         if not (path or targets):

@@ -26,14 +26,7 @@ def check_out(out: str, overwrite: bool,
     """Refuse an output that cannot be written, or files that are not ours.
 
     ``overwrite`` is for the file that was named, not for those beside it.
-
-    Args:
-        out (str): The file to be.
-        overwrite (bool): It may be replaced.
-        sources (Mapping[str, str | None]): Files that are read, by option.
-
-    Raises:
-        ValueError: Naming the file.
+    ``sources`` are files that are read, by option.
     """
     check_target('--out', out, SUFFIXES)
     meta = f'{out}.meta.json'
@@ -71,11 +64,7 @@ def _part_paths(out: str) -> List[str]:
 
 
 def read_record(meta: str) -> Dict[str, Any]:
-    """Read what a file of predictions was made with.
-
-    Raises:
-        ValueError: What is there is no record of this command.
-    """
+    """Read what a file of predictions was made with."""
     try:
         with open(meta, encoding='utf-8') as file:
             record = json.load(file)
@@ -104,11 +93,7 @@ class ResultsFile:
         self._lock = FileLock(f'{out}.lock', timeout=0)
 
     def prepare(self, record: Mapping[str, Any], overwrite: bool) -> bool:
-        """Make ready for more lines.
-
-        Args:
-            record (Mapping[str, Any]): What the predictions are made with.
-            overwrite (bool): Forget what is there.
+        """Make ready for more lines, of a model that ``record`` describes.
 
         Returns:
             bool: There is work to go on with.
@@ -163,9 +148,6 @@ class ResultsFile:
 
     def merge(self, order: Sequence[str]) -> List[Tuple[str, str]]:
         """Put all lines together, in the order of the inputs.
-
-        Args:
-            order (Sequence[str]): Names of the videos.
 
         Returns:
             list[tuple[str, str]]: Names and errors of those that failed.
@@ -230,12 +212,7 @@ class ResultsFile:
 
 
 class Writer:
-    """Adds lines to a file, each on disk before the next is made.
-
-    Args:
-        path (str): File to add to.
-        lines (Lines): Its format.
-    """
+    """Adds lines to a file, each on disk before the next is made."""
 
     def __init__(self, path: str, lines: Lines) -> None:
         self._lines, self._file = lines, open(path, 'ab')

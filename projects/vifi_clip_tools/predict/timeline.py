@@ -44,17 +44,13 @@ def shown_labels(timeline: Timeline, most: int = _MOST) -> List[int]:
 def draw_timeline(timeline: Timeline, name: str,
                   sampled: Optional[Sampled] = None,
                   threshold: Optional[float] = None) -> bytes:
-    """Draw the scores of a video's windows.
+    """Draw the scores of a video's windows as a PNG picture.
 
     Args:
         timeline (Timeline): Scores of W windows.
         name (str): The title.
-        sampled (Sampled, optional): Frames to show below the axis. Defaults
-            to None: no frames.
-        threshold (float, optional): Drawn as a line. Defaults to None.
-
-    Returns:
-        bytes: A PNG picture.
+        sampled (Sampled, optional): Frames to show below the axis.
+        threshold (float, optional): Drawn as a line.
     """
     figure = Figure(_INCHES, _DPI, layout='constrained')
     FigureCanvasAgg(figure)

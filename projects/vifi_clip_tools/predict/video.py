@@ -31,12 +31,8 @@ def save_video(video: VideoInput, result: Mapping[str, Any],
     """Write a video with its best labels and their probabilities over it.
 
     All its frames at their times, in H.264, without sound; only a few
-    frames are in memory at a time.
-
-    Args:
-        video (VideoInput): The video.
-        result (Mapping): Of ``ViFiCLIPInferencer.predict``.
-        path (str): ``.mp4`` file; replaced when the new one is complete.
+    frames are in memory at a time. ``path`` is replaced when the new file is
+    complete.
 
     Raises:
         UserError: It cannot be read, or this PyAV cannot write H.264.

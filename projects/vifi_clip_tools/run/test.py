@@ -20,8 +20,7 @@ examples:
 def parse_args(argv: Optional[Sequence[str]] = None) -> Options:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description='Test a recognizer',
-        epilog=_EPILOG,
+        description='Test a recognizer', epilog=_EPILOG,
         formatter_class=HelpFormatter)
     parser.add_argument('config', help='config file, or its name')
     parser.add_argument(
@@ -32,8 +31,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> Options:
         '--single-view', action='store_true',
         help='one view per video (the config\'s val_pipeline) instead of all '
         'temporal and spatial views')
-    parser.add_argument(
-        '--dump', help='write all scores to this .pkl file')
+    parser.add_argument('--dump', help='write all scores to this .pkl file')
     parser.add_argument(
         '--predictions', help='write each video\'s label and prediction to '
         'this .csv file')

@@ -16,13 +16,7 @@ from .options import Options
 
 
 def test(options: Options) -> Dict[str, Any]:
-    """Test, and return the metrics.
-
-    Raises:
-        FileNotFoundError: A config, list or checkpoint is absent.
-        ValueError: An option that does not go with the config, or an output
-            that cannot be written.
-    """
+    """Test, and return the metrics."""
     cfg = load_config(options.config, **options.common)
     _set_options(cfg, options)
     _set_outputs(cfg, options)

@@ -34,17 +34,14 @@ class Options:
 def parse_args(argv: Optional[Sequence[str]] = None) -> Options:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description='Train a recognizer',
-        epilog=_EPILOG,
+        description='Train a recognizer', epilog=_EPILOG,
         formatter_class=HelpFormatter)
     parser.add_argument('config', help='config file, or its name')
     add_common_arguments(parser)
     parser.add_argument(
-        '--resume',
-        nargs='?',
-        const='auto',
-        help='go on from this checkpoint, or from the latest of the work '
-        'directory if none is named')
+        '--resume', nargs='?', const='auto', help='go on from this '
+        'checkpoint, or from the latest of the work directory if none is '
+        'named')
     parser.add_argument(
         '--no-validate', dest='validate', action='store_false',
         help='do not evaluate during training')
@@ -61,8 +58,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> Options:
         '--diff-rank-seed', action='store_true',
         help='another seed on every process')
     parser.add_argument(
-        '--deterministic', action='store_true',
-        help='deterministic CUDNN')
+        '--deterministic', action='store_true', help='deterministic CUDNN')
     args = parser.parse_args(argv)
     return Options(common=common_options(args), **vars(args))
 
