@@ -71,7 +71,12 @@ def _fresh_loggers():
     """A logger keeps the stream that it was made with, which pytest closes
     after each test."""
     yield
-    MMLogger._instance_dict.clear()
+    _forget_runs()
+
+
+def _forget_runs() -> None:
+    for kind in MessageHub, MMLogger, Visualizer:
+        kind._instance_dict.clear()  # runs are named by the second
 
 
 @pytest.fixture(scope='session')
@@ -102,17 +107,14 @@ def write_config(tmp_path, shared_world):
 
 @pytest.fixture
 def tools(monkeypatch):
-    """The tools: ``train`` and ``test`` in this process, ``code_of_*`` with
-    exit codes, ``start`` in another."""
+    """The tools: ``train`` and ``test`` in this process, ``code_of_test`` for
+    its exit code, ``start`` in another."""
     monkeypatch.setenv('LOCAL_RANK', '0')  # and put back afterwards
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
 
     def fresh(main):
 
         def call(*args):
-            for kind in MessageHub, MMLogger, Visualizer:
-                kind._instance_dict.clear()  # named by the second
+            _forget_runs()
             try:
                 return main(*map(str, args))
             finally:
@@ -120,10 +122,8 @@ def tools(monkeypatch):
 
         return call
 
-    yield SimpleNamespace(
+    return SimpleNamespace(
         train=fresh(lambda *argv: train.run(train.parse_args(argv))),
         test=fresh(lambda *argv: run_test(test.parse_args(argv))),
-        code_of_train=fresh(lambda *argv: vifi('train', *argv)),
         code_of_test=fresh(lambda *argv: vifi('test', *argv)),
         start=start)
-    torch.set_num_threads(threads)

@@ -2,16 +2,11 @@
 import pytest
 from helpers import LABELS
 
-from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
-
-
-@pytest.fixture(scope='session')
-def _loaded() -> ViFiCLIPInferencer:
-    return ViFiCLIPInferencer('small_world', device='cpu')
-
 
 @pytest.fixture
-def small(_loaded) -> ViFiCLIPInferencer:
+def small(small_inferencer):
     """The small world's model with three labels."""
-    _loaded.set_labels(LABELS)
-    return _loaded
+    own = small_inferencer.class_names
+    small_inferencer.set_labels(LABELS)
+    yield small_inferencer
+    small_inferencer.set_labels(own)

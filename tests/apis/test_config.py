@@ -65,48 +65,40 @@ def test_found_as_mmengine_reads_them(tmp_path, monkeypatch):
         KNOB_A='1', KNOB_B='none', KNOB_C='3', KNOB_D='4', KNOB_E='5')
 
 
-@pytest.mark.parametrize('text', [
-    '_base_ = [name for name in ()]', 'not Python {{$SEED:0}}', ''])
-def test_odd_files_are_mmengines_to_report(tmp_path, text):
-    path = tmp_path / 'odd.py'
-    path.write_text(text)
-    assert read_knobs(str(path)) == (dict(SEED='0') if 'SEED' in text else {})
-
-
-def test_other_files_beside_a_config(tmp_path):
+@pytest.mark.parametrize('text, knobs', [
+    ('_base_ = [name for name in ()]', {}), ('', {}),
+    ('not Python {{$SEED:0}}', dict(SEED='0'))])
+def test_odd_files_are_mmengines_to_report(tmp_path, text, knobs):
     (tmp_path / 'latin.py').write_bytes(b'# caf\xe9\n')
     (tmp_path / 'folder.py').mkdir()
-    (tmp_path / 'config.py').write_text("seed = '{{$SEED:0}}'")
-    path = str(tmp_path / 'config.py')
-    check_knobs(path, read_knobs(path), dict(SHOTS='3'))  # nobody's knob here
+    path = tmp_path / 'odd.py'
+    path.write_text(text)
+    assert read_knobs(str(path)) == knobs
+    check_knobs(str(path), knobs, dict(SHOTS='3'))  # nobody's knob here
 
 
-def test_values(monkeypatch):
-    monkeypatch.setenv('SHOTS', '4')
-    found = knob_values(_known())
-    assert found['SHOTS'] == '4' and found['SEED'] == '1'
-    assert list(found) == sorted(found)
-
-
-@pytest.mark.parametrize('name, meant', [
-    ('SHOT', 'SHOTS'), ('SHTOS', 'SHOTS'), ('TNUE', 'TUNE'), ('SEEDS', 'SEED'),
-    ('DATASETS', 'DATASET'), ('DATA_SET', 'DATASET'), ('dataset', 'DATASET'),
-    ('DATAROOT', 'DATA_ROOT'), ('PRETRAIN', 'PRETRAINED'),
-    ('TEMPLATES', 'TEMPLATE'), ('VIDEOS_DIR', 'VIDEO_DIR'),
-    ('NUM_FRAME', 'NUM_FRAMES')])
-def test_misspelled(name, meant):
-    with pytest.raises(ValueError, match=f'^{name}=4 .*did you mean {meant}'):
-        _check({name: '4', 'HOME': '/root'})
-
-
-def test_knobs_of_other_entries():
-    with pytest.raises(ValueError, match='PROTOCOL=full.* ARCH, .*SHOTS'):
-        _check(dict(PROTOCOL='full'))
-    with pytest.raises(ValueError, match='SHOTS=4'):
-        _check(dict(SHOTS='4'), 'vifi_k400')
-    # a list that this entry does not read is another experiment, too
-    with pytest.raises(ValueError, match='TRAIN_LIST=tiny.txt'):
-        _check(dict(TRAIN_LIST='tiny.txt'))
+@pytest.mark.parametrize('knob, entry, names', [
+    # misspelled
+    *((f'{name}=4', 'vifi_few_shot', f'mean {meant}') for name, meant in (
+        ('SHOT', 'SHOTS'), ('SHTOS', 'SHOTS'), ('TNUE', 'TUNE'),
+        ('SEEDS', 'SEED'), ('DATASETS', 'DATASET'), ('DATA_SET', 'DATASET'),
+        ('dataset', 'DATASET'), ('DATAROOT', 'DATA_ROOT'),
+        ('PRETRAIN', 'PRETRAINED'), ('TEMPLATES', 'TEMPLATE'),
+        ('VIDEOS_DIR', 'VIDEO_DIR'), ('NUM_FRAME', 'NUM_FRAMES'))),
+    # of other entries; another list is another experiment, too
+    ('PROTOCOL=full', 'vifi_few_shot', ' ARCH, .*SHOTS'),
+    ('SHOTS=4', 'vifi_k400', 'NUM_FRAMES'),
+    ('TRAIN_LIST=tiny.txt', 'vifi_few_shot', 'SHOTS'),
+    # values that no knob can have
+    ('SHOTS=', 'vifi_few_shot', 'is empty'),
+    *((knob, 'vifi_few_shot', knob) for knob in (
+        'NUM_FRAMES=x', 'SEED=04', 'SHOTS=٤', "DATA_ROOT=/home/O'Brien",
+        'ARCH=a\nb', 'STRATEGY=zero4')),
+    ('DATA_ROOT=C:\\new', 'vifi_few_shot', 'backslashes')])
+def test_refused(knob, entry, names):
+    name, _, value = knob.partition('=')
+    with pytest.raises(ValueError, match=f'(?s)^{name}.*{names}|^{names}'):
+        _check({name: value, 'HOME': '/root'}, entry)
 
 
 def test_places_may_be_set_for_all_entries():
@@ -146,26 +138,22 @@ def test_what_else_an_environment_holds(entry):
     _check(dict.fromkeys(names, 'x'), entry)
 
 
-def test_experiment(monkeypatch):
-    assert experiment(_known()) == ''
-    for name, value in dict(
-            SHOTS='4', DATASET='ucf101', SEED='1', DATA_ROOT='/data',
-            LIST_DIR='/lists').items():
-        monkeypatch.setenv(name, value)
-    assert experiment(_known()) == (
-        'DATASET_ucf101-LIST_DIR_lists-SHOTS_4')
-    monkeypatch.delenv('LIST_DIR')
-    monkeypatch.setenv('PRETRAINED', '/x/k400 best/epoch_10.pth')
-    assert experiment(_known()) == (
-        'DATASET_ucf101-PRETRAINED_k400_best_epoch_10-SHOTS_4')
-    monkeypatch.setenv('PRETRAINED', 'laion2b s34b/../b88k')
-    assert '/' not in experiment(_known())
-    assert ' ' not in experiment(_known())
-
-
-def test_training_lists_are_experiments(monkeypatch):
-    monkeypatch.setenv('TRAIN_LIST', 'train_tiny.txt')
-    assert experiment(_known('vifi_k400')) == 'TRAIN_LIST_train_tiny'
+@pytest.mark.parametrize('knobs, name', [
+    ('', ''),
+    ('SHOTS=4 DATASET=ucf101 SEED=1 DATA_ROOT=/data LIST_DIR=/my/a/lists',
+     'DATASET_ucf101-LIST_DIR_a_lists-SHOTS_4'),
+    ('PRETRAINED=/x/k400:best/epoch_10.pth',
+     'PRETRAINED_k400_best_epoch_10'),
+    ('PRETRAINED=laion2b:s34b/../b88k', 'PRETRAINED_.._b88k'),
+    ('TRAIN_LIST=train_tiny.txt', 'TRAIN_LIST_train_tiny')])
+def test_experiment(monkeypatch, knobs, name):
+    given = dict(knob.split('=') for knob in knobs.split())
+    for knob, value in given.items():
+        monkeypatch.setenv(knob, value)
+    known = _known('vifi_k400' if 'TRAIN_LIST' in knobs else 'vifi_few_shot')
+    assert experiment(known) == name
+    values = knob_values(known)
+    assert values == {**known, **given} and list(values) == sorted(values)
 
 
 def test_tools_check_before_anything_else(tmp_path, monkeypatch):
@@ -174,32 +162,6 @@ def test_tools_check_before_anything_else(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match='did you mean SHOTS'):
         train(str(CONFIGS / 'vifi_few_shot.py'))
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize('name, value, said', [
-    ('SHOTS', '', 'is empty'), ('NUM_FRAMES', 'x', 'NUM_FRAMES=x'),
-    ('SEED', '04', 'whole number'), ('SHOTS', '٤', 'whole number'),
-    ('DATA_ROOT', "/home/O'Brien", 'quotes'),
-    ('DATA_ROOT', 'C:\\new', 'backslashes'), ('ARCH', 'a\nb', 'line breaks'),
-    ('STRATEGY', 'zero4', 'fsdp')])
-def test_values_that_no_knob_can_have(name, value, said):
-    known = dict(SHOTS='16', SEED='1', NUM_FRAMES='32', DATA_ROOT='data',
-                 ARCH='x', STRATEGY='ddp')
-    with pytest.raises(ValueError, match=said):
-        check_knobs(str(CONFIGS / 'vifi_few_shot.py'), known,
-                    {name: value})
-
-
-def test_data_of_ones_own_have_folders_of_their_own(monkeypatch):
-    known = dict(LIST_DIR='default', PRETRAINED='default', DATA_ROOT='data')
-    names = set()
-    for folder in '/my/a/lists', '/my/b/lists':
-        monkeypatch.setenv('LIST_DIR', folder)
-        monkeypatch.setenv('PRETRAINED', f'{folder}/epoch_1.pth')
-        monkeypatch.setenv('DATA_ROOT', folder)
-        names.add(experiment(known))
-    assert names == {'LIST_DIR_a_lists-PRETRAINED_lists_epoch_1',
-                     'LIST_DIR_b_lists-PRETRAINED_lists_epoch_1'}
 
 
 @pytest.mark.parametrize('text, said', [
@@ -222,31 +184,22 @@ def _lists(folder, **changes) -> Config:
     return Config(dict(test_dataloader=dict(dataset={**dataset, **changes})))
 
 
-def test_lists_that_are_there_pass(tmp_path):
-    check_lists(_lists(tmp_path), ('train', 'val', 'test'))
-    check_lists(_lists(tmp_path, ann_file='s3://bucket/list.txt'), ('test', ))
-
-
-@pytest.mark.parametrize('change, named', [
-    (dict(ann_file='absent.txt'), 'absent.txt'),
-    (dict(class_file='absent.csv'), 'absent.csv'),
-    (dict(data_prefix=dict(video='nowhere')), 'nowhere')])
-def test_lists_that_are_absent(tmp_path, change, named):
-    with pytest.raises(FileNotFoundError, match=named):
-        check_lists(_lists(tmp_path, **change), ('test', ))
-
-
-def test_lists_inside_wrappers_and_sets(tmp_path):
+def test_lists_that_are_absent(tmp_path):
     cfg = _lists(tmp_path)
+    check_lists(cfg, ('train', 'val', 'test'))
+    check_lists(_lists(tmp_path, ann_file='s3://bucket/list.txt'), ('test', ))
     inner = cfg.test_dataloader.dataset
     cfg.test_dataloader.dataset = dict(
         type='RepeatDataset', times=2,
         dataset=dict(type='ConcatDataset', datasets=[
-            inner, dict(inner, ann_file='gone.txt')]))
-    with pytest.raises(FileNotFoundError, match='gone.txt'):
-        check_lists(cfg, ('test', ))
-    cfg = _lists(tmp_path)
-    cfg.test_cfg = dict(sets=[dict(name='a'),
-                              dict(name='b', ann_file='second.txt')])
-    with pytest.raises(FileNotFoundError, match='second.txt'):
-        check_lists(cfg, ('test', ))
+            inner, dict(inner, ann_file='absent.txt')]))
+    sets = _lists(tmp_path)
+    sets.test_cfg = dict(sets=[dict(name='a'),
+                               dict(name='b', ann_file='absent.txt')])
+    for bad, named in (
+            (cfg, 'absent.txt'), (sets, 'absent.txt'),
+            (_lists(tmp_path, ann_file='absent.txt'), 'absent.txt'),
+            (_lists(tmp_path, class_file='absent.csv'), 'absent.csv'),
+            (_lists(tmp_path, data_prefix=dict(video='nowhere')), 'nowhere')):
+        with pytest.raises(FileNotFoundError, match=named):
+            check_lists(bad, ('test', ))

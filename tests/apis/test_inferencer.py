@@ -2,6 +2,9 @@
 
 Letters: V views, T frames, K classes, W windows.
 """
+from fractions import Fraction
+
+import av
 import decord
 import numpy as np
 import open_clip
@@ -14,7 +17,10 @@ from tiny import model_cfg
 from tools_world import PIPELINES, PREPROCESSOR
 
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
+from projects.vifi_clip.apis.inputs import VideoInput
 from projects.vifi_clip.errors import UserError
+from projects.vifi_clip_tools.mini_world.clips import list_jobs, render_clip
+from projects.vifi_clip_tools.mini_world.world import WorldParams
 
 TOTAL, FPS, T = 40, 10, 8  # of the clips; of a view
 
@@ -97,7 +103,6 @@ def test_one_view_by_hand(small, clips):
 def test_views_are_averaged_after_the_softmax(small, clips):
     path = clips / 'clip_1.mp4'
     read_views = small.sampler.reader((4, 3))
-    from projects.vifi_clip.apis.inputs import VideoInput
     inputs = read_views(VideoInput('x', str(path)))['inputs']
     assert inputs.shape == (4 * 3 * T, 3, 60, 60)
     # ThreeCrop of a square of 64 x 60: crops at 0, 4 and 2 from the left
@@ -202,11 +207,15 @@ def test_ranking_and_threshold(small, clips):
     assert none['labels'] == full['labels']
 
 
-def test_labels_may_not_change_under_way(small, clips):
-    first = small.predict(clips, labels=['a', 'b'])
-    small.set_labels(['c', 'd'])
+@pytest.mark.parametrize('change', [
+    lambda small: small.set_labels(['c', 'd']),
+    lambda small: small.set_labels(['a', 'b'], 'zebra {}')])
+def test_labels_may_not_change_under_way(small, clips, change):
+    results = small.predict(clips, labels=['a', 'b'])
+    next(results)
+    change(small)
     with pytest.raises(UserError, match='labels were changed'):
-        next(first)
+        list(results)
 
 
 @pytest.mark.parametrize('given, message', [
@@ -216,15 +225,17 @@ def test_labels_may_not_change_under_way(small, clips):
     (dict(on_error='no'), "on_error.*'no'"),
     (dict(num_views=0), 'num_views.*0'),
     (dict(num_views=(4, 2)), 'num_views.*2'),
+    (dict(num_views=(4, )), 'num_views'), (dict(num_views=True), 'num_views'),
+    (dict(num_views=10**7), 'num_views'), (dict(num_views='4'), 'num_views'),
     (dict(labels=[]), 'labels'), (dict(labels=['a', '']), 'empty'),
     (dict(labels=['a', 'a']), "'a'"),
     (dict(labels=['a'], threshold=.5), 'one label'),
     (dict(labels=['word ' * 100, 'b']), 'context')])
 def test_bad_arguments_before_anything_is_read(small, given, message):
-    small.set_labels(LABELS)
     with pytest.raises((ValueError, UserError), match=message):
         small.predict(['absent'] if 'threshold' not in given else
                       np.zeros((1, 9, 9, 3), np.uint8), **given)
+    assert small.class_names == LABELS
 
 
 def windows_by_hand(window, stride) -> list:
@@ -265,9 +276,42 @@ def test_ends_of_timelines(small, clips):
     frames, texts = towers(small, read(path, [4]), LABELS)
     np.testing.assert_allclose(array.scores, softmax(small, frames, texts),
                                atol=1e-5)
-    for bad in (0, 1), (1, -1), (float('nan'), 1):
-        with pytest.raises(ValueError, match='above 0'):
+    for bad in (0, 1), (1, -1), (float('nan'), 1), (.1, 1e-9), (1e-9, 1e-300):
+        with pytest.raises((ValueError, UserError), match='above 0|windows'):
             small.timeline(path, *bad)
+
+
+def test_windows_follow_the_frames_own_times(tmp_path, small):
+    """A second of red at 20 frames/s, then five blue frames a second each."""
+    path = str(tmp_path / 'steps.mp4')
+    with av.open(path, 'w') as container:
+        stream = container.add_stream('libx264', rate=20)
+        stream.width = stream.height = 64
+        stream.pix_fmt = 'yuv420p'
+        stream.codec_context.time_base = Fraction(1, 20)
+        for i in range(25):
+            colour = (200, 0, 0) if i < 20 else (0, 0, 200)
+            frame = av.VideoFrame.from_ndarray(
+                np.full((64, 64, 3), colour, np.uint8), format='rgb24')
+            frame.pts = i if i < 20 else 20 * (i - 19)
+            frame.time_base = Fraction(1, 20)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    windows = small.sampler.windows(VideoInput(path, path), 0.5, 0.5, 4)
+    is_blue = windows.unique[windows.places[:, 0]] >= 20
+    # windows from 1 s on are blue, all before are red
+    starts = windows.times - windows.window / 2
+    assert (is_blue == (starts > 0.99)).all()
+    assert windows.times[-1] > 4
+    times = small.sample(path).times
+    assert times[-1] > 2 and (np.diff(times) > 0).any()
+
+
+def test_words_that_the_model_does_not_know(small, clips, capfd):
+    small(clips / 'clip_0.mp4', labels=['wrestling', LABELS[0], 'swimming'])
+    small(clips / 'clip_0.mp4')
+    log = ''.join(capfd.readouterr())
+    assert log.count('wrestling, swimming') == 1 and 'red ring' not in log
 
 
 def tiny_config(**head) -> Config:
@@ -320,23 +364,17 @@ def test_a_model_of_fixed_classes(clips):
         ViFiCLIPInferencer(config, labels=['a', 'b'], device='cpu')
 
 
-def test_the_small_world_is_recognised():
+def test_the_small_world_is_recognised(small_inferencer):
     """Weights that ship with the package are trained ones."""
-    from projects.vifi_clip_tools.mini_world.clips import (list_jobs,
-                                                           render_clip)
-    from projects.vifi_clip_tools.mini_world.world import WorldParams
-    infer = ViFiCLIPInferencer('small_world', device='cpu')
-    names = infer.class_names
-    right, count = 0, 0
+    names, right, count = small_inferencer.class_names, 0, 0
     params = WorldParams(train_per_class=0, test_per_class=1, num_stills=0)
     for job in list_jobs(params):
         colour, shape, motion = job.cls[:3]
         article = 'an' if colour == 'orange' else 'a'
         name = f'{article} {colour} {shape} {motion}'
-        if name not in names:
-            continue
-        frames, _ = render_clip(job)
-        result, = infer.predict(frames, topk=1)
-        right += result['label'] == name
-        count += 1
+        if name in names:
+            frames, _ = render_clip(job)
+            result, = small_inferencer.predict(frames, topk=1)
+            right += result['label'] == name
+            count += 1
     assert count == 24 and right >= 8  # by chance, 1

@@ -7,36 +7,19 @@ from mmengine.registry import RUNNERS, STRATEGIES
 from tools_world import REPO, settings_of
 
 from projects.vifi_clip.apis.runs import (MemoryTrial, accumulate,
-                                          free_memory, largest, micro_batches,
+                                          free_memory, micro_batches,
                                           prepare_distributed)
 from projects.vifi_clip.errors import UserError
 
 ENTRIES = sorted(p.name for p in (REPO / 'configs').glob('vifi_*.py'))
 
 
-@pytest.mark.parametrize('total, processes, batch, expected', [
-    (256, 8, 4, [4, 2, 1]), (16, 1, 16, [16, 8, 4, 2, 1]),
-    (12, 2, 6, [6, 3, 2, 1])])
-def test_every_micro_batch_makes_up_the_whole(total, processes, batch,
-                                              expected):
-    sizes = micro_batches(total, processes, batch)
-    assert sizes == expected
-    assert all(total % (processes * size) == 0 for size in sizes)
-
-
-@pytest.mark.parametrize('total, near', [
-    (100, '96 or 128'), (5, '32'), (0, '32'), (-32, '32')])
-def test_what_does_not_divide_is_refused(total, near):
-    with pytest.raises(ValueError, match=f'32 = 8 processes.*give {near}'):
-        micro_batches(total, 8, 4)
-
-
-def test_the_first_that_fits():
-    asked = []
-    assert largest([8, 4, 2], lambda n: asked.append(n) or n <= 4) == 4
-    assert asked == [8, 4]
-    with pytest.raises(UserError, match='STRATEGY=fsdp'):
-        largest([2, 1], lambda n: False)
+def test_micro_batches():
+    assert micro_batches(256, 8, 4) == [4, 2, 1]
+    assert micro_batches(12, 2, 6) == [6, 3, 2, 1]
+    for total, near in (100, '96 or 128'), (5, '32'), (0, '32'), (-32, '32'):
+        with pytest.raises(ValueError, match=f'32 = 8 processes.*give {near}'):
+            micro_batches(total, 8, 4)
 
 
 @pytest.fixture
@@ -59,29 +42,26 @@ def test_a_trial_measures_and_leaves_the_config(cfg):
     assert cfg.pretty_text == before
 
 
-@pytest.mark.parametrize('room, batch, counts', [(1, 1, 8), (2, 2, 4),
-                                                 (4, 4, 2)])
+@pytest.mark.parametrize('room, batch, counts, loss', [
+    (0, None, None, None), (1, 1, 8, None), (2, 2, 4, None), (4, 4, 2, None),
+    (2, None, None, 'CLIPContrastiveLoss'), (4, 4, 2, 'CLIPContrastiveLoss')])
 def test_a_smaller_micro_batch_accumulates_more(cfg, monkeypatch, room, batch,
-                                                counts):
+                                                counts, loss):
     monkeypatch.setattr(MemoryTrial, 'fits', lambda self, size: size <= room)
+    monkeypatch.setattr(MemoryTrial, '__enter__', lambda self: self)
+    monkeypatch.setattr(MemoryTrial, '__exit__', lambda self, *error: None)
+    if loss:  # a smaller micro-batch is another training
+        cfg.model.cls_head.loss_cls = dict(type=loss)
+    if batch is None:
+        before = cfg.pretty_text
+        with pytest.raises(UserError, match='batch_size=2|STRATEGY=fsdp'):
+            accumulate(cfg, 8)
+        assert cfg.pretty_text == before
+        return
     accumulate(cfg, 8)
     assert cfg.train_dataloader.batch_size == batch
     assert cfg.optim_wrapper.accumulative_counts == counts
     assert cfg.optim_wrapper.optimizer.lr == 1e-3
-
-
-@pytest.mark.parametrize('room, refused', [(2, True), (4, False)])
-def test_an_in_batch_loss_keeps_its_batch(cfg, monkeypatch, room, refused):
-    monkeypatch.setattr(MemoryTrial, 'fits', lambda self, size: size <= room)
-    monkeypatch.setattr(MemoryTrial, '__enter__', lambda self: self)
-    monkeypatch.setattr(MemoryTrial, '__exit__', lambda self, *error: None)
-    cfg.model.cls_head.loss_cls = dict(type='CLIPContrastiveLoss')
-    if refused:
-        with pytest.raises(UserError, match='batch_size=2'):
-            accumulate(cfg, 8)
-    else:
-        accumulate(cfg, 8)
-    assert cfg.train_dataloader.batch_size == 4
 
 
 @pytest.mark.parametrize('entry', ENTRIES)

@@ -14,8 +14,6 @@ from projects.vifi_clip.version import __version__
 from projects.vifi_clip_tools.cli.commands import COMMANDS, Command
 from projects.vifi_clip_tools.cli.environment import prepare
 
-SCRIPTS = ['dist_train.sh', 'dist_test.sh', 'slurm_train.sh', 'slurm_test.sh']
-
 
 @pytest.fixture(autouse=True)
 def _width(monkeypatch):
@@ -30,11 +28,6 @@ def test_overview(capsys):
     assert set(re.findall(r'^\S.*', text, re.M)) >= {
         c.group for c in COMMANDS.values()}
     assert max(map(len, text.splitlines())) <= 79
-    for code in '0', '1', '2', '130', '141':
-        assert re.search(rf'^  {code} +\w', text, re.M)
-
-
-def test_version_and_root(capsys):
     assert vifi('--version') == vifi('--root') == 0
     assert capsys.readouterr().out == (
         f'vifi-clip {__version__}\n{REPO.resolve()}\n')
@@ -57,14 +50,6 @@ def test_help_of_a_command(capsys, name):
     assert f'vifi-clip {name}' in examples
     assert max(map(len, text.splitlines())) <= 80
     refused(capsys, name, '--no-such-option', names=f'vifi-clip {name}: ')
-
-
-@pytest.mark.parametrize('script', SCRIPTS)
-def test_scripts_show_their_usage(script):
-    result = subprocess.run(['bash', REPO / 'tools' / script],
-                            capture_output=True, text=True, timeout=60)
-    assert result.returncode == 2
-    assert f'{script} ' in result.stderr and 'nvironment' in result.stderr
 
 
 @pytest.fixture
@@ -102,16 +87,14 @@ def test_exit_codes(command, capsys, run, code, said):
     assert command(run) == code and capsys.readouterr().err == said
 
 
-def test_traceback_on_demand(command, monkeypatch):
-    monkeypatch.setenv('VIFI_TRACEBACK', '1')
-    with pytest.raises(FileNotFoundError):
-        command(lambda options: open('/not/there'))
-
-
-def test_an_error_is_said_by_the_first_process(command, monkeypatch, capsys):
+def test_tracebacks_and_processes(command, monkeypatch, capsys):
+    """An error is said by the first process; its traceback on demand."""
     monkeypatch.setenv('RANK', '1')
     assert command(lambda options: open('/not/there')) == 2
     assert not capsys.readouterr().err
+    monkeypatch.setenv('VIFI_TRACEBACK', '1')
+    with pytest.raises(FileNotFoundError):
+        command(lambda options: open('/not/there'))
 
 
 def test_a_pipe_of_our_own_is_no_closed_output(command):

@@ -5,27 +5,14 @@ import os
 
 import pytest
 import torch
-from mmengine.logging import MMLogger, print_log
+from mmengine.logging import print_log
 
 from projects.vifi_clip.engine.precision import apply_inference
-from projects.vifi_clip_tools.cli.options import (add_common_arguments,
-                                                  add_inference_arguments,
-                                                  add_model_arguments,
-                                                  common_options,
-                                                  inference_settings,
-                                                  model_options, natural_int,
-                                                  positive_int, probability,
-                                                  seconds,
-                                                  several_model_options)
+from projects.vifi_clip_tools.cli.options import (
+    add_common_arguments, add_model_arguments, common_options,
+    inference_settings, model_options, natural_int, positive_int, probability,
+    seconds, several_model_options)
 from projects.vifi_clip_tools.cli.outputs import check_target
-
-
-@pytest.fixture
-def fresh_logger():
-    """A logger keeps the stream that pytest closes after a test."""
-    MMLogger._instance_dict.clear()
-    yield
-    MMLogger._instance_dict.clear()
 
 
 @pytest.mark.parametrize('kind, good, bad', [
@@ -39,17 +26,6 @@ def test_numbers(kind, good, bad):
     for text in bad:
         with pytest.raises(argparse.ArgumentTypeError):
             kind(text)
-
-
-@pytest.mark.parametrize('argv, settings', [
-    ([], {}), (['--precision', 'bf16'], dict(precision='bf16')),
-    (['--compile'], dict(compile=True)),
-    (['--text-bf16'], dict(text_bf16=True))])
-def test_inference(argv, settings):
-    parser = argparse.ArgumentParser()
-    add_inference_arguments(parser)
-    assert inference_settings(parser.parse_args(argv)) == settings
-    inspect.signature(apply_inference).bind(None, **settings)
 
 
 @pytest.mark.parametrize('argv, expected', [
@@ -72,13 +48,16 @@ def test_models_side_by_side(argv, expected):
     assert {m.device for m in models} == {'cpu'}
 
 
-def test_options_reach_the_model(capsys, fresh_logger):
+def test_options_reach_the_model(capsys):
     parser = argparse.ArgumentParser()
     add_model_arguments(parser)
     args = parser.parse_args(
         ['--config', 'small_world', '--device', 'cpu', '--precision', 'bf16',
          '--cfg-options', 'model.cls_head.fusion=decision'])
     infer = model_options(args).load(labels=['a', 'b'])
+    every = parser.parse_args(['--compile', '--text-bf16'])
+    inspect.signature(apply_inference).bind(None, **inference_settings(every))
+    assert inference_settings(parser.parse_args([])) == {}
     assert infer.model.cls_head.fusion == 'decision'
     assert infer.class_names == ['a', 'b'] and str(infer.device) == 'cpu'
     assert any(p.dtype == torch.bfloat16

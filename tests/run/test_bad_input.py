@@ -85,47 +85,34 @@ def test_training_does_not_start(world, write_config, tmp_path, capsys,
         p.read_text() for p in tmp_path.glob('run/*/*.log'))
 
 
-def test_a_checkpoint_of_another_architecture(tools, write_config, tmp_path,
-                                              capsys):
+def test_checkpoints_that_do_not_fit(trained, write_config, tmp_path, tools,
+                                     capsys):
+    """Of another architecture, absent, or with code in it."""
+    config, checkpoint = trained
+    folder = '--work-dir', tmp_path / 'test'
     settings = settings_of(tmp_path)
     towers(None, settings, arch=tiny_arch(vision_cfg=dict(width=96),
                                           text_cfg=dict(layers=3)))
-    tools.train(write_config('wide', model=settings['model']), '--work-dir',
-                tmp_path / 'wide')
-    refused(capsys, 'test', write_config(), tmp_path / 'wide/epoch_1.pth',
-            '--work-dir', tmp_path / 'test',
+    refused(capsys, 'test', write_config('wide', model=settings['model']),
+            checkpoint, *folder,
             names=['class_embedding', '(96,)', '(64,)', 'resblocks.2'])
-
-
-def test_untrusted_and_absent_files(write_config, tmp_path, capsys):
-    config, evil = write_config(), tmp_path / 'evil.pth'
-    torch.save(dict(state_dict={}, meta=pickle.PickleError), evil)
-    for checkpoint, named in ((evil, [evil, 'PickleError', '--trust']),
-                              (tmp_path / 'no.pth', 'no.pth')):
-        refused(capsys, 'test', config, checkpoint, '--work-dir',
-                tmp_path / 'test', names=named)
-    refused(capsys, 'train', tmp_path / 'no.py', names='no.py')
-    refused(capsys, 'test', tmp_path / 'no.py', 'none', names='no.py')
-
-
-def test_trust_is_for_one_run(tools, write_config, tmp_path, capsys):
-    config, run = write_config(), tmp_path / 'run'
-    tools.train(config, '--work-dir', run)
-    content = torch.load(run / 'epoch_1.pth')
+    evil, absent = tmp_path / 'evil.pth', tmp_path / 'no.pth'
+    content = torch.load(checkpoint)
     content['meta']['extra'] = pickle.PickleError
-    torch.save(content, run / 'evil.pth')
-    command = config, run / 'evil.pth', '--work-dir', tmp_path / 'test'
-    assert tools.code_of_test(*command, '--trust') == 0
-    refused(capsys, 'test', *command, names='--trust')
+    torch.save(content, evil)
+    assert tools.code_of_test(config, evil, *folder, '--trust') == 0
+    for path, named in (evil, [evil, 'PickleError', '--trust']), (absent,
+                                                                  absent):
+        refused(capsys, 'test', config, path, *folder, names=named)
+    for argv in ['train'], ['test', 'none']:
+        refused(capsys, argv[0], tmp_path / 'no.py', *argv[1:], names='no.py')
 
 
-def test_what_a_checkpoint_was_made_with(tools, write_config, shared_world,
-                                         tmp_path, capsys):
+def test_what_a_checkpoint_was_made_with(trained, tools, write_config,
+                                         shared_world, tmp_path, capsys):
     """Other pixel statistics are refused, but for the two remedies that the
     message names; start weights are not asked for."""
-    run, config = tmp_path / 'run', write_config()
-    tools.train(config, '--work-dir', run)
-    checkpoint = run / 'epoch_1.pth'
+    (config, checkpoint), run = trained, tmp_path / 'run'
     settings = settings_of(shared_world)
     towers(None, settings, pretrained='gone/clip.pt')
     other = write_config('other', model=settings['model'])
@@ -143,3 +130,23 @@ def test_what_a_checkpoint_was_made_with(tools, write_config, shared_world,
     for option in (f'custom_hooks{override}',
                    'model.data_preprocessor.mean=[123.675,116.28,103.53]'):
         assert tools.code_of_test(*args, '--cfg-options', option) == 0
+
+
+def test_weights_that_are_not_finite(trained, write_config, tmp_path, capsys,
+                                     shared_world):
+    """They become no figures, and training stops before it saves."""
+    config, checkpoint = trained
+    state = torch.load(checkpoint)['state_dict']
+    broken = tmp_path / 'nan.pth'
+    torch.save(dict(state_dict={name: torch.full_like(value, float('nan'))
+                                for name, value in state.items()}), broken)
+    metrics = tmp_path / 'metrics.json'
+    refused(capsys, 'test', config, broken, '--work-dir', tmp_path / 'test',
+            '--metrics', metrics, names='not finite')
+    assert not metrics.exists()
+    refused(capsys, 'train', config, '--work-dir', tmp_path / 'again',
+            '--cfg-options', f'load_from={broken}', names='nan in epoch 1')
+    assert not list((tmp_path / 'again').glob('*.pth'))
+    model = dict(settings_of(shared_world)['model'], tune='none')
+    refused(capsys, 'train', write_config('frozen', model=model),
+            '--work-dir', tmp_path / 'x', names='TUNE=none')

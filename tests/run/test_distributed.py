@@ -227,6 +227,8 @@ def test_torchrun_words(words):
     (['dist_train.sh', 'c.py', 'two'], {}, "'two'"),
     (['dist_train.sh', 'c.py'], {}, 'dist_train.sh CONFIG NUM_PROCESSES'),
     (['dist_test.sh', 'c.py', 'a.pth', '0'], {}, "'0'"),
+    (['slurm_train.sh'], {}, 'slurm_train.sh PARTITION'),
+    (['slurm_test.sh', 'p', 'j', 'c.py'], {}, 'slurm_test.sh PARTITION'),
     (['dist_test.sh', 'c.py', 'a.pth'], {}, 'CONFIG CHECKPOINT NUM_PROC')])
 def test_wrong_command_lines(words, argv, environ, said):
     done = words(*argv, **environ)

@@ -45,12 +45,9 @@ def _alone(world, folder, half, **changes) -> dict:
 
 
 def test_each_set_as_if_tested_alone(shared_world, halves, write_config,
-                                     tools, tmp_path):
-    config = write_config('joined', test_cfg=_sets(halves))
-    weights = tmp_path / 'weights.pth'
-    torch.manual_seed(3)
-    tools.train(config, '--work-dir', tmp_path / 'train')
-    weights = (tmp_path / 'train/last_checkpoint').read_text()
+                                     trained, tools, tmp_path):
+    config, (_, weights) = write_config('joined', test_cfg=_sets(halves)), (
+        trained)
     joined = tools.test(config, weights, '--work-dir', tmp_path / 'joined',
                         '--dump', tmp_path / 'out.pkl', '--metrics',
                         tmp_path / 'out.json')
@@ -94,14 +91,9 @@ def test_during_training_the_models_own_classes_come_back(
     (dict(sets=[dict(name='HM')], harmonic_mean=None), "'HM'"),
     (dict(sets=[dict(name='../x')], harmonic_mean=None), '/'),
     (dict(sets=[dict(name='a', ann_file='absent.txt')], harmonic_mean=None),
-     'absent.txt')])
+     'absent.txt'),
+    (dict(sets=[dict(name='a', class_file=None)], harmonic_mean=None),
+     "'a'")])
 def test_bad_settings(halves, write_config, capsys, change, named):
     config = write_config('bad', test_cfg=dict(_sets(halves), **change))
     refused(capsys, 'test', config, 'none', names=named)
-
-
-def test_a_set_without_classes(halves, write_config, capsys):
-    cfg = _sets(halves)
-    cfg['sets'][0]['class_file'] = None
-    refused(capsys, 'test', write_config('bad', test_cfg=cfg), 'none',
-            names="'base'")

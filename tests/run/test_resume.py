@@ -124,25 +124,19 @@ def test_nothing_to_resume(tools, write_config, tmp_path):
     assert f'Load checkpoint from {first}' in log.read_text()
 
 
-def test_resuming_a_named_file(tools, write_config, tmp_path, capsys):
-    config = write_config()
-    absent = tmp_path / 'absent.pth'
-    refused(capsys, 'train', config, '--work-dir', tmp_path / 'a',
-            '--resume', absent, names=str(absent))
-    assert not list(tmp_path.glob('a/*.pth'))
-    tools.train(config, '--work-dir', tmp_path / 'a')
-    tools.train(config, '--work-dir', tmp_path / 'b', '--resume',
-                tmp_path / 'a' / 'epoch_1.pth', '--cfg-options',
-                'train_cfg.max_epochs=2')
-    assert [p.name for p in tmp_path.glob('b/epoch*')] == ['epoch_2.pth']
-
-
-@pytest.mark.parametrize('last', ['', '/gone/epoch_1.pth'])
-def test_a_moved_folder_resumes(tools, write_config, tmp_path, last):
-    """So does one whose last_checkpoint was cut short by a kill."""
-    tools.train(write_config(), '--work-dir', tmp_path / 'a')
-    shutil.move(tmp_path / 'a', tmp_path / 'b')
-    (tmp_path / 'b' / 'last_checkpoint').write_text(last)
-    tools.train(write_config(), '--work-dir', tmp_path / 'b', '--resume',
+@pytest.mark.parametrize('last', ['', '/gone/epoch_1.pth', None])
+def test_a_moved_folder_resumes(trained, tools, tmp_path, last, capsys):
+    """So does one whose last_checkpoint was cut short by a kill, and a file
+    that is named."""
+    (config, checkpoint), run = trained, tmp_path / 'run'
+    if last is None:
+        refused(capsys, 'train', config, '--work-dir', run, '--resume',
+                'absent.pth', names='absent.pth')
+        assert not list(run.glob('*.pth'))
+    else:
+        shutil.copytree(checkpoint.parent, run)
+        (run / 'last_checkpoint').write_text(last)
+    tools.train(config, '--work-dir', run, '--resume',
+                *[checkpoint] * (last is None),
                 '--cfg-options', 'train_cfg.max_epochs=2')
-    assert torch.load(tmp_path / 'b' / 'epoch_2.pth')['meta']['iter'] == 4
+    assert torch.load(run / 'epoch_2.pth')['meta']['iter'] == 4
