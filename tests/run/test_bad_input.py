@@ -101,9 +101,9 @@ def test_checkpoints_that_do_not_fit(trained, write_config, tmp_path, tools,
     content['meta']['extra'] = pickle.PickleError
     torch.save(content, evil)
     assert tools.code_of_test(config, evil, *folder, '--trust') == 0
-    for path, named in (evil, [evil, 'PickleError', '--trust']), (absent,
-                                                                  absent):
-        refused(capsys, 'test', config, path, *folder, names=named)
+    refused(capsys, 'test', config, absent, *folder, names=str(absent))
+    refused(capsys, 'test', config, evil, *folder,
+            names=[evil, 'PickleError', '--trust'])
     for argv in ['train'], ['test', 'none']:
         refused(capsys, argv[0], tmp_path / 'no.py', *argv[1:], names='no.py')
 

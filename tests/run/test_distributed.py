@@ -110,7 +110,7 @@ def test_two_processes_equal_one(world, write_config, tmp_path, monkeypatch,
         '--nproc_per_node=2', script,
         json.dumps(commands('two', 2, '--launcher', 'pytorch')),
         cwd=tmp_path)
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=500)
     # the first process says how many videos could not be read
     codes = sorted(re.findall('CODE of .*', output))
     assert codes == sorted(2 * (2 * ['CODE of train: 0', 'CODE of test: 0'])
