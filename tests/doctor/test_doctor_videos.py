@@ -147,6 +147,19 @@ def test_no_process_is_left(tmp_path):
     assert not multiprocessing.active_children()
 
 
+def test_threads_of_the_parent_are_not_waited_for(tmp_path):
+    """OpenCV's, which a fork does not have."""
+    path, before = write_clip(tmp_path / 'a.mp4', seed=1), cv2.getNumThreads()
+    cv2.setNumThreads(4)
+    try:
+        for _ in range(9):
+            cv2.resize(np.zeros((1080, 1920, 3), np.uint8), (640, 360))
+        seen = look_at_videos({'a': str(path)}, False, 1, timeout=10)
+    finally:
+        cv2.setNumThreads(before)
+    assert seen['a'].status == 'ok'
+
+
 def test_pyav_is_asked_about_what_decord_died_of(tmp_path):
     paths = {
         name: str(write_clip(tmp_path / f'{name}.mp4', seed=i))

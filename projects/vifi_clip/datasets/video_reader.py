@@ -99,12 +99,8 @@ class OpenedVideo:
             with open_container(source, quick=True):
                 pass  # at no video decord would write to standard error
             self._reader: Any = open_with_decord(source, num_threads)
-            self._total = len(self._reader)
         except Exception:  # decord's errors have no common class
-            self._fall_back()
-
-    def _fall_back(self) -> None:
-        self._reader = PyAVReader(self._source)
+            self._reader = PyAVReader(source)
         self._total = len(self._reader)
 
     def __len__(self) -> int:
@@ -136,7 +132,8 @@ class OpenedVideo:
         except Exception:
             if isinstance(self._reader, PyAVReader):
                 raise
-        self._fall_back()
+        self._reader = PyAVReader(self._source)
+        self._total = len(self._reader)
         return self._reader.get_batch(indices)
 
 

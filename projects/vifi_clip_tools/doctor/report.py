@@ -72,20 +72,16 @@ def make_report(options: Dict, dataset: Optional[str],
     """Sort the findings, each once, and clean the lists."""
     order = {name: i for i, name in enumerate(CHECKS)}
     findings = sorted(set(findings), key=lambda f: (order[f.check], f))
-    cleaned = []
-    for item in lists:
-        leaks = {
-            content_of(entry, videos)
-            for other in lists if may_not_share(item, other)
-            for entry in other.entries
-        }
-        cleaned.append(_clean(item, videos, leaks))
+    cleaned = [_clean(item, lists, videos) for item in lists]
     return Report(options, dataset, lists, videos, findings, cleaned)
 
 
-def _clean(item: VideoList, videos: Videos, leaks: Set[str]) -> Cleaned:
+def _clean(item: VideoList, lists: Sequence[VideoList],
+           videos: Videos) -> Cleaned:
     """Leave out unusable and repeated videos, and leaks from training. Test
     lists lose neither leaking videos nor copies under another name."""
+    leaks = {content_of(entry, videos) for other in lists
+             if may_not_share(item, other) for entry in other.entries}
     kept, removed = [], []
     keys: Set[str] = set()
     contents: Set[str] = set()

@@ -68,7 +68,9 @@ class Lost:
 
 def check_video(job: VideoJob) -> Facts:
     """Look at one video; decord may crash the process or hang."""
-    cv2.setNumThreads(1)  # there is a process for each core already
+    # There is a process for each core already. 0 and not 1, which would end
+    # OpenCV's threads, and in a fork wait for ever for the parent's.
+    cv2.setNumThreads(0)
     try:
         # Reading a pipe or a device may never end.
         if not stat.S_ISREG(os.stat(job.path).st_mode):
@@ -251,7 +253,13 @@ def supervise(work: Callable[[Any], Any], jobs: Sequence[Any], workers: int,
                 except TimeoutError:
                     result = Lost(True, f'no answer within {timeout:g} s')
                 except ProcessExpired as error:
-                    result = Lost(False, _how_it_ended(error.exitcode))
+                    code = error.exitcode
+                    how = f'ended the process with code {code}'
+                    if code < 0:
+                        how = f'killed by {signal.Signals(-code).name}'
+                    if code == -signal.SIGKILL:
+                        how += ' (out of memory?)'
+                    result = Lost(False, how)
                 yield running.pop(future), result
     finally:
         pool.stop()
@@ -263,15 +271,6 @@ def _attempt(work: Callable[[Any], Any], job: Any) -> Any:
         return work(job)
     except Exception as error:
         return Lost(False, f'{type(error).__name__}: {error}')
-
-
-def _how_it_ended(exitcode: int) -> str:
-    if exitcode >= 0:
-        return f'ended the process with code {exitcode}'
-    name = signal.Signals(-exitcode).name
-    if name == 'SIGKILL':
-        name += ' (out of memory?)'
-    return f'killed by {name}'
 
 
 def _begin() -> None:
