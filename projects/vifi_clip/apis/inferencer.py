@@ -364,7 +364,7 @@ class ViFiCLIPInferencer:
                                     -(-len(grid.unique) // _CHUNK))
             parts = [self.frame_embeddings(grid.read(chunk))
                      for chunk in chunks]
-        frames = torch.cat(parts)[torch.from_numpy(grid.places)]
+        frames = torch.cat(parts)[torch.from_numpy(grid.rows)]
         # [U, D] -> [W, T, D]
         return WindowEmbeddings(grid.times, grid.window,
                                 self.model.cls_head.fuse(frames))

@@ -58,13 +58,14 @@ class Windows:
         times (np.ndarray): [W], centres in seconds.
         window (float): Length, seconds; not more than the video has.
         unique (np.ndarray): [U], numbers of frames in the video, ascending.
-        places (np.ndarray): [W, T], which of the U stands where.
+        rows (np.ndarray): [W, T], for each window and position the index
+            into ``unique``.
         read (Callable): Some of ``unique`` to uint8 [*, h, w, 3].
     """
     times: np.ndarray
     window: float
     unique: np.ndarray
-    places: np.ndarray
+    rows: np.ndarray
     read: Callable
 
 
@@ -133,18 +134,19 @@ class VideoSampler:
             times, starts[:, None] + offsets + 1e-6 / fps, 'right') - 1
         frames = np.clip(frames, 0, results['total_frames'] - 1)
         # [W, T]
-        unique, places = np.unique(frames, return_inverse=True)
+        unique, rows = np.unique(frames, return_inverse=True)
 
         def read(wanted: np.ndarray) -> np.ndarray:
-            # Ours is opened once, which reads an index of the whole file;
-            # others cannot be asked twice.
-            ours = isinstance(results.get('video_reader'), OpenedVideo)
-            left = steps[first:] if ours else steps
-            given = dict(results if ours else _info(video), wanted=wanted)
-            return np.stack(_apply(left, video, given)['imgs'])
+            # An OpenedVideo is slow to open and can be read again, so it is
+            # kept; MMAction2's readers are used up by one pass.
+            kept = isinstance(results.get('video_reader'), OpenedVideo)
+            return np.stack(_apply(
+                steps[first:] if kept else steps, video,
+                dict(results if kept else _info(video), wanted=wanted)
+            )['imgs'])
 
         return Windows(starts + window / 2, window, unique,
-                       places.reshape(frames.shape), read)
+                       rows.reshape(frames.shape), read)
 
 
 def _info(video: VideoInput) -> dict:
@@ -157,8 +159,8 @@ def _info(video: VideoInput) -> dict:
 
 
 def _apply(steps: list, video: VideoInput, info: dict) -> dict:
-    """Apply transforms to one video that is here; UnreadableVideo names it
-    as the user does."""
+    """Apply transforms to a local video; errors carry the user's name for
+    it."""
     try:
         results = run_pipeline(steps, info)
     except UnreadableVideo as error:

@@ -27,26 +27,27 @@ from .video_list import is_local
 
 Source = Union[str, bytes]  # a file on the local disk, or its content
 
-# Of the frames that the container promises; a few are often missing at the
-# end of files that play well.
+# Share of the frames that the container promises which must decode for a file
+# to count as whole; a few are often missing at the end of good files.
 _WHOLE = 0.9
 _LONGEST = 1e6  # seconds that a video may have, 11 days
-# FFmpeg's names of containers that hold their own pictures. Its playlists
-# (HLS, DASH, concat) name other files, and would show a visitor of the web
-# page what he has not brought.
+# FFmpeg's names of containers that hold their own pictures. A playlist (HLS,
+# DASH, concat) names other files: with one, a visitor of the web page could
+# see files of the server.
 CONTAINERS = ','.join((
     'mov,mp4,m4a,3gp,3g2,mj2', 'matroska,webm', 'avi', 'mpegts', 'mpeg',
     'mpegvideo', 'flv', 'asf', 'ogg', 'gif', 'apng', 'mxf', 'nut', 'rm',
     'dv', 'ivf', 'h264', 'hevc', 'm4v', 'mjpeg', 'wtv', 'swf', 'amv',
-    'wav', 'mp3', 'flac'))  # these to say that they have no pictures
+    'wav', 'mp3', 'flac'))  # audio, so that the error can say 'only sound'
 
 
 @TRANSFORMS.register_module()
 class VideoReader(BaseTransform):
     """Open a video: the first step of a pipeline, before the sampling.
 
-    DecordDecode or DecordDecodeOnce stands behind it. Required key is
-    ``filename``; a name without an ending may stand for one with '.mp4'.
+    DecordDecode or DecordDecodeOnce must follow it. Required key is
+    ``filename``; where no such file exists and the name has no extension,
+    '.mp4' is tried.
     Added keys are ``video_reader`` (:class:`OpenedVideo`),
     ``total_frames``, ``avg_fps`` and ``frame_times`` (its method).
 
@@ -66,7 +67,7 @@ class VideoReader(BaseTransform):
         self.num_threads = num_threads
         self.io_backend = io_backend
         self.kwargs = kwargs
-        self._client: Optional[FileClient] = None  # made where it is used
+        self._client: Optional[FileClient] = None  # created at first use
 
     def transform(self, results: dict) -> dict:
         """Open one video."""
@@ -97,7 +98,7 @@ class OpenedVideo:
         self._source = source
         try:
             with open_container(source, quick=True):
-                pass  # at no video decord would write to standard error
+                pass  # decord would print to standard error if this is no video
             self._reader: Any = open_with_decord(source, num_threads)
         except Exception:  # decord's errors have no common class
             self._reader = PyAVReader(source)
@@ -113,8 +114,8 @@ class OpenedVideo:
 
     def frame_times(self) -> Optional[np.ndarray]:
         """Start of each frame in seconds after the first one's, and at last
-        the end, [total + 1]; None where the file does not say. Phones,
-        cameras of browsers and screen recorders have no steady rate."""
+        the end, [total + 1]; None if the file has no usable times, or PyAV
+        reads it. Phones, browsers and screen recorders have no steady rate."""
         if isinstance(self._reader, PyAVReader):
             return None
         spans = np.asarray(self._reader.get_frame_timestamp(
@@ -355,7 +356,8 @@ def is_whole(total: int, promised: int) -> bool:
 
 
 def _check_whole(source: Source, total: int, promised: int) -> None:
-    """Check after decoding: with several threads FFmpeg says nothing."""
+    """Check after decoding: FFmpeg with several threads reports no error at
+    the end of a file that is cut short."""
     if not is_whole(total, promised):
         raise _unreadable(source, f'the file is cut short: {total} of '
                           f'{promised} frames can be decoded')

@@ -1,12 +1,12 @@
-"""Class embeddings: kept while they are right, and encoded no more often.
+"""Class embeddings: cached while they are valid, and encoded only then.
 
-- :class:`EmbeddingCache` keeps those of weights that rest;
+- :class:`EmbeddingCache` caches those of weights that do not change;
 - :class:`ClassAccumulation` encodes those of weights that train once for all
   micro-batches of an optimizer step;
 - :func:`share_classes` and :func:`gather_classes` spread them over processes,
   of which each encodes its part.
 
-Letters: K classes, R processes, P places per process, D the embedding.
+Letters: K classes, R processes, P slots per process, D the embedding.
 """
 import logging
 from typing import List, Optional, Sequence, Tuple
@@ -66,8 +66,8 @@ def _local(param: nn.Parameter) -> Tensor:
 class EmbeddingCache:
     """One tensor that is valid for one state of some parameters.
 
-    The state is told by a :class:`Snapshot` and the autocast setting at each
-    call, and also by the parameters' norms at the first call after
+    A :class:`Snapshot` and the autocast setting tell a changed state at each
+    call, and also the parameters' norms at the first call after
     :meth:`suspect`: a pass over all weights costs as much as 25 ms for CLIP's
     text tower on 2 CPU cores. Code that writes single values through
     ``.data`` between two calls in one mode must call :meth:`clear`.
@@ -130,15 +130,15 @@ class ClassAccumulation:
     side's are those of the plain way; its backward pass runs once, inside the
     last micro-batch's, where DDP expects it.
 
-    It does nothing until :meth:`begin` says which micro-batch comes
-    (:class:`TextAccumulationHook` does), and nothing after :meth:`end`.
+    It does nothing until :class:`TextAccumulationHook` calls :meth:`begin`,
+    and nothing after :meth:`end`.
 
     - What is not run backward (a call or a loss that is dropped) adds no
       gradient.
     - In the last micro-batch, a second call encodes anew; whichever runs
       backward first hands over the sum.
-    - Gradients that wait when a step is begun anew are added to the
-      parameters' then, as if they had been there all the time.
+    - If a new step begins before the last one ended, the gradients that wait
+      are added to the parameters' at that moment.
     - ``zero_grad`` in the middle of a step does not reach gradients that
       wait; :meth:`drop` does.
     """
@@ -185,8 +185,8 @@ class ClassAccumulation:
         self.drop()
 
     def kept(self, params: List[nn.Parameter]) -> Optional[Tensor]:
-        """Embeddings of this step that serve once more, or None: encode.
-        RuntimeError if ``params``, all that they depend on, changed while
+        """Embeddings of this step to use again, or None if they must be
+        encoded. RuntimeError if ``params``, all that they depend on, changed while
         gradients were waiting."""
         if self._mode is None or self._leaf is None:
             return None
@@ -247,11 +247,11 @@ def share_classes(costs: Tensor, rank: int,
     with P = ceil(K / R).
     """
     order = costs.argsort(stable=True)
-    places = -(-len(order) // world_size)
+    slots = -(-len(order) // world_size)
     rows = torch.empty_like(order)
     for r in range(world_size):
         share = order[r::world_size].sort().values
-        rows[share] = r * places + torch.arange(len(share))
+        rows[share] = r * slots + torch.arange(len(share))
     share = order[rank::world_size].sort().values
     # A process without a class of its own encodes one whose row no class
     # takes: DDP waits for a gradient, if only of zeros, from every process.

@@ -12,7 +12,6 @@ from . import environment
 from .commands import COMMANDS
 
 DONE = 0
-FAILED = 1  # Python's own, after a traceback; or some of the work failed
 WRONG_INPUT = 2  # argparse's own; one line says what is to be mended
 INTERRUPTED = 130  # as a shell counts: 128 + SIGINT
 CLOSED_PIPE = 141  # 128 + SIGPIPE

@@ -39,13 +39,14 @@ def predict(options: Options) -> int:
     videos = _videos(options, world)
     pictures = Pictures(options, videos)
     if not (options.out and os.path.exists(options.out)):
-        pictures.check(videos)  # else some may be ours
+        pictures.check(videos)  # else an earlier run may have drawn some
     if options.save_video and rank == 0:
         print('saved videos have no sound', file=sys.stderr)
     inferencer = options.model.load(labels=labels)
     if options.templates:
         inferencer.set_labels(inferencer.class_names, options.templates)
-    # Processes have other numbers of batches, and must not wait in them.
+    # Each process has another number of batches, so that encoding classes
+    # must not wait for the others.
     if hasattr(inferencer.model.cls_head, 'text_classifier'):
         inferencer.classifier.shard_classes = False
     if rank == 0:
@@ -152,7 +153,7 @@ class _Job:
                 total=before * alone + len(videos), initial=before * alone,
                 unit='video', desc='predict' if alone else
                 f'1 of {self.world} processes',
-                # between lines on a screen, it would only be in the way
+                # no bar where the results are printed
                 disable=self.rank > 0 or not (
                     options.out or self.pictures.wanted)) as bar:
             for video, result in zip(videos, results):

@@ -7,8 +7,9 @@ all: a writer that is killed leaves the last one, and readers never wait.
 In the folder of an index, ``index.json`` says that it is one and which model
 made it; it is written first, so that a folder without it is never taken for
 ours. An approximate index (IVF) sorts embeddings into cells, and a search
-reads only the cells nearest to the query: of all embeddings (``IVF_FLAT``),
-or of 1 byte for each 8 numbers, comparing the best again exactly (``IVF_PQ``).
+reads only the cells nearest to the query. ``IVF_FLAT`` stores the embeddings in
+full; ``IVF_PQ`` compresses 8 numbers to 1 byte and compares the best again with
+the full ones.
 """
 from __future__ import annotations
 
@@ -76,7 +77,7 @@ class VideoIndex:
         self.path = osp.abspath(path)
         self.identity = _read_identity(self.path)
         self._db = need('lancedb', 'search').connect(self.path)
-        # The kernel's: it ends with the process, however that ends.
+        # The system's: released even if the process is killed.
         self._lock = FileLock(osp.join(self.path, 'index.lock'), timeout=0)
 
     @classmethod
@@ -115,14 +116,14 @@ class VideoIndex:
         """Fill in from the index what a command line does not say of the
         model; FileNotFoundError if what it was made with is gone."""
         made = self.identity
-        if 'token_merging' in made.inference:  # which is no more
+        if 'token_merging' in made.inference:  # an option of the past
             raise UserError(f'the index {self.path} has --token-merging; '
                             'index the videos anew under another name')
         if not inference_of(options):
             options = replace(options, inference={**made.inference,
                                                   **options.inference})
         if options.config:
-            return options  # moved, perhaps another model: check() tells
+            return options  # a moved copy, or another model: check() compares
         weights = options.checkpoint or made.checkpoint
         options = replace(
             options, config=made.config, checkpoint=weights,
@@ -242,7 +243,7 @@ class VideoIndex:
         """Keep other writers out for several changes; UserError where another
         process is writing."""
         try:
-            self._lock.acquire()  # again and again, where it is ours
+            self._lock.acquire()  # nested calls of one process succeed
         except Timeout:
             raise UserError(
                 f'another process is writing to the index {self.path}; wait '
@@ -269,7 +270,7 @@ class VideoIndex:
                 table = self._open()
                 return None if table is None else use(table)
             except (RuntimeError, OSError, ValueError) as error:
-                if again:  # not only a version that has just gone
+                if again:  # so it is not just a version that compact() deleted
                     raise UserError(
                         f'the index {self.path} cannot be read: '
                         f'{_first_line(error)}; if it is damaged, index '
