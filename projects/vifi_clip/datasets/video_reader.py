@@ -98,7 +98,7 @@ class OpenedVideo:
         self._source = source
         try:
             with open_container(source, quick=True):
-                pass  # decord would print to standard error if this is no video
+                pass  # if this is no video, decord would print to stderr
             self._reader: Any = open_with_decord(source, num_threads)
         except Exception:  # decord's errors have no common class
             self._reader = PyAVReader(source)

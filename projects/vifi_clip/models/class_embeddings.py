@@ -186,8 +186,8 @@ class ClassAccumulation:
 
     def kept(self, params: List[nn.Parameter]) -> Optional[Tensor]:
         """Embeddings of this step to use again, or None if they must be
-        encoded. RuntimeError if ``params``, all that they depend on, changed while
-        gradients were waiting."""
+        encoded. RuntimeError if ``params``, all that they depend on, changed
+        while gradients were waiting."""
         if self._mode is None or self._leaf is None:
             return None
         if not self._snapshot.matches(params):

@@ -7,9 +7,9 @@ all: a writer that is killed leaves the last one, and readers never wait.
 In the folder of an index, ``index.json`` says that it is one and which model
 made it; it is written first, so that a folder without it is never taken for
 ours. An approximate index (IVF) sorts embeddings into cells, and a search
-reads only the cells nearest to the query. ``IVF_FLAT`` stores the embeddings in
-full; ``IVF_PQ`` compresses 8 numbers to 1 byte and compares the best again with
-the full ones.
+reads only the cells nearest to the query. ``IVF_FLAT`` stores the embeddings
+in full; ``IVF_PQ`` compresses 8 numbers to 1 byte and compares the best again
+with the full ones.
 """
 from __future__ import annotations
 
