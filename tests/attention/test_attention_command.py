@@ -53,7 +53,9 @@ def test_all_three_files(clip, tmp_path, capsys):
                 '--video-frames', '12') == 0
     printed = capsys.readouterr().out
     assert 'a red ring spinning' in printed and str(out) in printed
-    assert max(map(len, printed.replace(str(tmp_path), '').splitlines())) < 80
+    for folder in tmp_path, Path(clip).parent:
+        printed = printed.replace(str(folder), '')
+    assert max(map(len, printed.splitlines())) < 80
     assert Image.open(out).size[1] > 4 * 180  # frames and three methods
     saved = np.load(npz)
     for method in METHODS:

@@ -96,8 +96,9 @@ class EpochAccumulationHook(Hook):
                             'train_dataloader.batch_size')
         if batches < needed:
             raise UserError(
-                f'{epoch}, fewer than a step takes: set '
-                f'optim_wrapper.accumulative_counts={batches}, or less')
+                f'{epoch}, fewer than the accumulative_counts={needed} of a '
+                f'step: set optim_wrapper.accumulative_counts={batches}, or '
+                'less')
         runner.logger.info(
             f'{epoch}, {batches // needed} optimizer steps of {needed}; '
             'what does not fill a step is left out, other videos each epoch')

@@ -83,7 +83,8 @@ class ViFiCLIP(Recognizer2D):
         groups = parameter_groups(self)
         if self.tune == 'prompts' and not groups['prompts']:
             raise ValueError("tune='prompts' but the model has no prompts: "
-                             'set them in backbone or text_classifier.')
+                             'use VLDeepPromptBackbone, or prompts of the '
+                             'text_classifier.')
         for name, params in groups.items():
             for param in params:
                 param.requires_grad_(name in self._trained_groups)

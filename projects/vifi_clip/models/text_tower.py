@@ -57,7 +57,8 @@ def tokenize(text: TextTransformer, tokenizer: Callable,
         if length > text.context_length:
             raise ValueError(
                 f'The prompt of class {owners[i]!r} has {length} tokens, more '
-                f'than {text.context_length}: shorten it: {sentences[i]!r}')
+                f'than the context of {text.context_length}: shorten it: '
+                f'{sentences[i]!r}')
     ends = end_positions(text, tokens)
     if is_causal(text) and len(tokens):
         tokens = tokens[:, :int(ends.max()) + 1].contiguous()
