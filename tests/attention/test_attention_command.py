@@ -1,4 +1,6 @@
 """`vifi-clip attention` with the weights that ship with the package."""
+from pathlib import Path
+
 import av
 import numpy as np
 import pytest
