@@ -103,7 +103,7 @@ def write_video(path: str, frames: np.ndarray, fps: int) -> None:
 
 def start_worker() -> None:
     """Set up a process that makes files."""
-    cv2.setNumThreads(1)
+    cv2.setNumThreads(0)  # in a fork, 1 would wait for the parent's threads
     # Ctrl-C is for the parent, which cleans up; workers end with it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
