@@ -50,6 +50,8 @@ def pytest_collection_modifyitems(config, items) -> None:
 
 @pytest.fixture(autouse=True)
 def _seed():
+    random.seed(0)
+    np.random.seed(0)
     torch.manual_seed(0)
 
 

@@ -298,7 +298,7 @@ def test_windows_follow_the_frames_own_times(tmp_path, small):
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     windows = small.sampler.windows(VideoInput(path, path), 0.5, 0.5, 4)
-    is_blue = windows.unique[windows.places[:, 0]] >= 20
+    is_blue = windows.unique[windows.rows[:, 0]] >= 20
     # windows from 1 s on are blue, all before are red
     starts = windows.times - windows.window / 2
     assert (is_blue == (starts > 0.99)).all()

@@ -26,7 +26,7 @@ for name, *argv in json.loads(sys.argv[1]):  # with one process group for all
     module = importlib.import_module(
         f"projects.vifi_clip_tools.{COMMANDS[name].module}")
     code = module.run(module.parse_args(argv))
-    print(f"CODE of {name}:", code or 0, flush=True)
+    sys.stdout.write(f"CODE of {name}: {code or 0}\\n")  # at once
 '''
 
 
