@@ -1,11 +1,13 @@
 """Shared settings (no network, few threads), and a small world of real clips
 with the tools that run on it."""
 import os
+import random
 import shutil
 import signal
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 # A shell's background job ignores SIGINT, and one under nohup SIGHUP; so
