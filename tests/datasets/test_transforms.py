@@ -13,6 +13,7 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
 from tiny import tiny_arch
+from PIL import Image
 from torchvision.transforms import ColorJitter
 from torchvision.transforms import functional as F
 
@@ -188,6 +189,26 @@ def test_the_same_draws_give_the_same_pixels():
     assert (apart <= 1).mean() > .999 and apart.max() <= 12
     picture, = FrameColorJitter()(dict(imgs=[_pictures()[0]]))['imgs']
     assert (picture == _pictures()[0]).all()  # no strength, no change
+
+
+def _frame_means(jitter):
+    """[60 clips, 16 frames], of clips of one colour."""
+    torch.manual_seed(0)
+    picture = np.full((8, 8, 3), (120, 130, 100), np.uint8)
+    return np.array([[jitter(picture).mean() for _ in range(16)]
+                     for _ in range(60)])
+
+
+def test_spread_within_a_clip_is_torchvisions():
+    """On PIL images, as the release has it."""
+    ours, theirs = FrameColorJitter(**SETTINGS), ColorJitter(**SETTINGS)
+    means = _frame_means(lambda p: ours(dict(imgs=[p]))['imgs'][0])
+    expected = _frame_means(lambda p: np.asarray(theirs(Image.fromarray(p))))
+    # 960 frames each
+    assert means.std(1).mean() == pytest.approx(expected.std(1).mean(),
+                                                rel=.1)
+    assert means.mean() == pytest.approx(expected.mean(), abs=3)
+    assert means.std(1).min() > 10  # no clip is changed as one
 
 
 def test_repeated_frames_are_changed_apart(tmp_path, monkeypatch):
