@@ -117,16 +117,15 @@ class TemporalMeanPoolHead(BaseHead):
 
     def video_embeddings(self, x: Tensor) -> Tensor:
         """Mean-pooled and normalised embeddings, [N, D]."""
-        return F.normalize(self.frame_embeddings(x).float().mean(1), dim=-1)
+        return _mean_pool(self.frame_embeddings(x))
 
     def fuse(self, frames: Tensor) -> Tensor:
         """Frame embeddings [..., T, D] to what is compared with the classes,
         [..., D]; of length 1 where ``fusion`` is 'embedding'."""
-        frames = frames.float()
         if self.fusion == 'embedding':
-            return F.normalize(frames.mean(-2), dim=-1)
+            return _mean_pool(frames)
         # The mean of products with a class is the product with the mean.
-        return F.normalize(frames, dim=-1).mean(-2)
+        return F.normalize(frames.float(), dim=-1).mean(-2)
 
     def forward(self, x: Tensor, num_segs: Optional[int] = None,
                 **kwargs) -> Tensor:
@@ -221,3 +220,8 @@ class TemporalMeanPoolHead(BaseHead):
                 f'Labels {sorted(sizes)} are no indices, nor of {num_classes} '
                 'classes: set num_classes in blending, or blending=None.')
         return torch.stack(labels).to(device).float()
+
+
+def _mean_pool(frames: Tensor) -> Tensor:
+    """[..., T, D] to the mean over frames, of length 1, [..., D]."""
+    return F.normalize(frames.float().mean(-2), dim=-1)
