@@ -10,6 +10,7 @@ from typing import Dict, List, Mapping, Optional, Union
 
 from mmengine.utils.progressbar import ProgressBar
 
+from projects.vifi_clip.datasets.loader_settings import usable_cores
 from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.files import sha256_of
 from .clips import Job, caption_clip, list_jobs, make_files, start_worker
@@ -52,7 +53,7 @@ def build(out: Union[str, Path], params: WorldParams,
         print(f'note: {path} is from a run that was killed or is still going; '
               'delete it once none is')
     with replacing(out) as folder:
-        captions = _render(jobs, folder, workers or os.cpu_count() or 1)
+        captions = _render(jobs, folder, workers or usable_cores())
         known = set(train_classes())
         files = {
             **video_annotations(params.train_per_class, params.test_per_class,
