@@ -29,10 +29,13 @@ _FLAGS = ('headless', 'no-sandbox', 'disable-gpu', 'disable-quic',
 
 def wait_for(ready, problem):
     """Wait until something is true, and return it."""
-    from selenium.common.exceptions import StaleElementReferenceException
+    from selenium.common import exceptions
     end = time.monotonic() + 180  # seconds, on a busy machine
     while time.monotonic() < end:
-        with suppress(StaleElementReferenceException):
+        # A page that builds itself anew exchanges elements under our hands.
+        with suppress(exceptions.StaleElementReferenceException,
+                      exceptions.InvalidElementStateException,
+                      exceptions.ElementClickInterceptedException):
             if answer := ready():
                 return answer
         time.sleep(0.05)
@@ -98,21 +101,29 @@ class Page:
         self.until(lambda: text in self.text(selector))
 
     def press(self, name):
-        # Gradio measures its tabs on copies that nobody sees.
-        self.until(lambda: [
-            b for b in self.find('button') if b.is_displayed() and name in
-            (b.text.strip(), b.get_attribute('aria-label'))
-            and not (b.get_attribute('tabindex') == '-1'
-                     and b.get_attribute('role') != 'tab')])[0].click()
+        def pressed():
+            # Gradio measures its tabs on copies that nobody sees.
+            for button in self.find('button'):
+                if button.is_displayed() and name in (
+                        button.text.strip(),
+                        button.get_attribute('aria-label')) and (
+                        button.get_attribute('tabindex') != '-1'
+                        or button.get_attribute('role') == 'tab'):
+                    button.click()
+                    return True
+        self.until(pressed)
 
     def type(self, selector, text):
-        box = self.find(f'{selector} textarea, {selector} input')[0]
-        if box.get_attribute('type') != 'file':
-            box.clear()
-        box.send_keys(str(text))
+        def typed():
+            # Gradio builds a field some time after the frame around it.
+            for box in self.find(f'{selector} textarea, {selector} input'):
+                if box.get_attribute('type') != 'file':
+                    box.clear()
+                box.send_keys(str(text))
+                return True
+        self.until(typed)
 
     def upload(self, path):
-        self.until(lambda: self.find('#vifi-video input'))
         self.type('#vifi-video', path)
 
 
