@@ -11,7 +11,7 @@ import pytest
 from commands import refused, vifi
 from helpers import write_mp4
 
-from projects.vifi_clip_tools.predict.results_file import Writer
+from projects.vifi_clip_tools.predict.results_file import ResultsFile
 
 MODEL = ['--config', 'small_world', '--device', 'cpu']
 
@@ -176,15 +176,16 @@ def test_names_of_standard_input_and_lists(folder, monkeypatch, capsys):
 
 def test_interrupted(folder, monkeypatch, capsys):
     """Ctrl-C after two videos: what is done is kept, and said."""
-    add, count = Writer.add, []
+    encode, count = ResultsFile.encode, []
 
     def stop(self, result):
         if len(count) == 2:
             raise KeyboardInterrupt
-        count.append(add(self, result))
+        count.append(result)
+        return encode(self, result)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Writer, 'add', stop)
+        patch.setattr(ResultsFile, 'encode', stop)
         assert predict('a', 'b', '--out', 'r.jsonl') == 130
     assert 'r.jsonl' in capsys.readouterr().err
     assert names('r.jsonl') == ['a/x.mp4', 'b/x.mp4']

@@ -2,10 +2,11 @@
 import csv
 import json
 import os
+import tracemalloc
+from pathlib import Path
 
 import pytest
 
-from projects.vifi_clip_tools.predict.lines import Lines
 from projects.vifi_clip_tools.predict.results_file import ResultsFile
 
 RECORD = dict(version='1', weights='abc', labels=['p', 'q'], topk=2)
@@ -27,13 +28,13 @@ def out(request, tmp_path) -> str:
     return str(tmp_path / f'r{request.param}')
 
 
-def fill(out, results, record=RECORD, overwrite=False) -> ResultsFile:
-    """One run, stopped before the end."""
+def fill(out, *results, record=RECORD, overwrite=False) -> ResultsFile:
+    """Write in one run, stopped before the end."""
     with ResultsFile(out, 2) as file:
         file.prepare(record, overwrite)
-        with file.writer(0, 1) as writer:
-            for one in results:
-                writer.add(one)
+        with file.writer(0, 1) as add:
+            for line in results:
+                add(line)
     return file
 
 
@@ -44,32 +45,30 @@ def rows(out) -> list:
             return [(row['video'], row['error'], row['score'])
                     for row in csv.DictReader(file)]
     with open(out, 'rb') as file:
-        found = map(json.loads, file)
         return [(row['video'], row.get('error', ''),
-                 '{:.6f}'.format(row['scores'][0]) if 'scores' in row else '')
-                for row in found]
+                 f'{row["scores"][0]:.6f}' if 'scores' in row else '')
+                for row in map(json.loads, file)]
 
 
 def test_lines_are_on_disk_at_once(out):
     with ResultsFile(out, 2) as file:
         assert file.prepare(RECORD, False) is False
-        with file.writer(0, 1) as writer:
+        with file.writer(0, 1) as add:
             for i, name in enumerate(NAMES):
-                writer.add(result(name, .5 + i / 100))
+                add(result(name, .5 + i / 100))
                 assert rows(out)[-1] == (name, '', f'{.5 + i / 100:.6f}')
         assert file.done() == set(NAMES)
-    with open(f'{out}.meta.json', encoding='utf-8') as meta:
-        assert json.load(meta) == RECORD
+    assert json.loads(Path(f'{out}.meta.json').read_text()) == RECORD
 
 
 def test_failed_videos_are_tried_again_in_their_places(out):
-    fill(out, [result(NAMES[0]), bad(NAMES[1]), result(NAMES[2])])
+    fill(out, result(NAMES[0]), bad(NAMES[1]), result(NAMES[2]))
     with ResultsFile(out, 2) as file:
         assert file.prepare(RECORD, False) is True
         assert file.done() == {NAMES[0], NAMES[2]}
-        with file.writer(0, 1) as writer:
-            writer.add(result(NAMES[1]))
-            writer.add(bad(NAMES[3]))
+        with file.writer(0, 1) as add:
+            add(result(NAMES[1]))
+            add(bad(NAMES[3]))
         assert file.merge(NAMES[:4]) == [(NAMES[3], 'no frames')]
     assert [row[:2] for row in rows(out)] == [
         (NAMES[0], ''), (NAMES[1], ''), (NAMES[2], ''),
@@ -78,21 +77,17 @@ def test_failed_videos_are_tried_again_in_their_places(out):
 
 def test_any_cut_loses_one_line_at_most(out):
     """Every byte at which a process could have been killed."""
-    fill(out, [result(name) for name in NAMES])
-    with open(out, 'rb') as file:
-        whole = file.read()
-    ends = [place.end for place in ResultsFile(out, 2).lines.places(out)]
-    assert len(ends) == len(NAMES) and ends[-1] == len(whole)
+    names = NAMES[1:3]
+    fill(out, *map(result, names))
+    whole, header = Path(out).read_bytes(), len(ResultsFile(out, 2).header)
+    ends = [line.end for line in ResultsFile(out, 2).lines(out)]
+    assert len(ends) == len(names) and ends[-1] == len(whole)
     for size in range(len(whole) + 1):
-        with open(out, 'wb') as file:
-            file.write(whole[:size])
+        Path(out).write_bytes(whole[:size])
         kept = sum(end <= size for end in ends)
-        with ResultsFile(out, 2) as again:
-            again.prepare(RECORD, False)
-            assert again.done() == set(NAMES[:kept])
-        with open(out, 'rb') as file:  # and the next line stands alone
-            assert file.read() == whole[:ends[kept - 1] if kept else len(
-                again.lines.header)]
+        assert fill(out).done() == set(names[:kept])
+        # and the next line stands alone
+        assert Path(out).read_bytes() == whole[:[header, *ends][kept]]
 
 
 def test_parts_of_processes(out):
@@ -102,35 +97,33 @@ def test_parts_of_processes(out):
         for rank, lines in enumerate([[bad('a'), result('b')],
                                       [result('a', .6)],
                                       [result('a', .7)], [bad('a')]]):
-            with file.writer(rank, 4) as writer:
-                for one in lines:
-                    writer.add(one)
+            with file.writer(rank, 4) as add:
+                for line in lines:
+                    add(line)
         assert rows(out) == []
         assert file.merge(['b', 'a', 'c']) == []
     assert rows(out) == [('b', '', '0.750000'), ('a', '', '0.600000')]
-    assert sorted(os.listdir(os.path.dirname(out))) == sorted(
-        os.path.basename(p) for p in (out, f'{out}.meta.json'))
+    assert {str(path) for path in Path(out).parent.iterdir()} == {
+        out, f'{out}.meta.json'}
 
 
 def test_other_videos_stay(out):
-    """More videos may be added to a file; those that were there come first.
-    """
-    fill(out, [result('z'), result('y')])
-    fill(out, [result('a')]).merge(['a', 'y'])
+    """Videos may be added to a file; those that were there come first."""
+    fill(out, result('z'), result('y'))
+    fill(out, result('a')).merge(['a', 'y'])
     assert [row[0] for row in rows(out)] == ['z', 'a', 'y']
 
 
 @pytest.mark.parametrize('name, value', [
-    ('labels', ['p', 'r']), ('weights', 'abd'), ('topk', 3),
-    ('num_views', 4)])
+    ('labels', ['p', 'r']), ('weights', 'abd'), ('num_views', 4)])
 def test_other_settings_are_refused(out, name, value):
-    fill(out, [result('a')])
+    fill(out, result('a'))
     before = rows(out)
     with pytest.raises(ValueError, match=f'{name}.*--overwrite'):
-        fill(out, [], {**RECORD, name: value})
+        fill(out, record={**RECORD, name: value})
     assert rows(out) == before
-    fill(out, [result('b')], dict(RECORD, version='2'))  # a note
-    fill(out, [result('c')], {**RECORD, name: value}, overwrite=True)
+    fill(out, result('b'), record=dict(RECORD, version='2'))  # a note
+    fill(out, result('c'), record={**RECORD, name: value}, overwrite=True)
     assert [row[0] for row in rows(out)] == ['c']
 
 
@@ -140,63 +133,52 @@ def test_other_settings_are_refused(out, name, value):
     '{"video": "a", "scores": ["x"]}', '{"video": "a", "error": null}',
     '{"video": "a", "error": ""}'])
 def test_damaged_lines(out, line):
-    fill(out, [result('b')])
-    with open(out, 'rb') as file:
-        good = file.read()
-    content = f'{line}\n'.encode() + good
-    with open(out, 'wb') as file:
-        file.write(content)
+    fill(out, result('b'))
+    content = f'{line}\n'.encode() + Path(out).read_bytes()
+    Path(out).write_bytes(content)
     with pytest.raises(ValueError, match='line 1'):
-        fill(out, [])
-    with open(out, 'rb') as file:
-        assert file.read() == content
+        fill(out)
+    assert Path(out).read_bytes() == content
 
 
 def test_two_at_a_time_are_refused(out):
+    stems = {NAMES[2]: 'x', 'größe': 'y'}
     with ResultsFile(out, 2) as file:
         file.prepare(RECORD, False)
-        file.keep_stems({NAMES[2]: 'x', 'größe': 'y'})
-        assert file.stems() == {NAMES[2]: 'x', 'größe': 'y'}
+        file.keep_stems(stems)
         for overwrite in False, True:
             with pytest.raises(ValueError, match='another process'):
-                fill(out, [], overwrite=overwrite)
-        with file.writer(0, 1) as writer:
-            writer.add(result('a'))
-        file.merge(['a'])
-    fill(out, [result('b')])
-    assert [row[0] for row in rows(out)] == ['a', 'b']
+                fill(out, overwrite=overwrite)
+    assert fill(out).stems() == stems
 
 
 def test_columns_and_numbers():
-    lines = Lines(True, 3)
-    text = lines.encode(dict(result('a'), label='none of these')).decode()
-    assert lines.header.decode().strip().split(',') == [
-        'video', 'label', 'score', 'error', 'label_1', 'score_1', 'label_2',
-        'score_2', 'label_3', 'score_3']
-    assert text == 'a,none of these,0.750000,,p,0.750000,q,0.250000,,\n'
-    found = json.loads(Lines(False, 3).encode(result('a', 1 / 3)))
-    assert found == dict(video='a', label='p', labels=['p', 'q'],
-                         scores=[.333333, .666667])
+    table = ResultsFile('r.csv', 3)
+    assert table.header == (b'video,label,score,error,label_1,score_1,'
+                            b'label_2,score_2,label_3,score_3\n')
+    assert table.encode(dict(result('a'), label='none of these')) == (
+        b'a,none of these,0.750000,,p,0.750000,q,0.250000,,\n')
+    line = ResultsFile('r.jsonl', 3).encode(result('a', 1 / 3))
+    assert json.loads(line) == dict(video='a', label='p', labels=['p', 'q'],
+                                    scores=[.333333, .666667])
 
 
 def test_many_videos(tmp_path):
     """Memory is of names, not of results."""
-    import tracemalloc
     out = str(tmp_path / 'r.jsonl')
-    names = [f'{i:07d}.mp4' for i in range(20000)]
-    labels = [f'a label of some length {i}' for i in range(20)]
-    line = Lines(False, 20).encode(dict(
-        video='NAME', label=labels[0], labels=labels, scores=[.05] * 20))
+    names = [f'{i}.mp4' for i in range(1500)]
+    labels = [f'a label {i}' + ' of some length' * 40 for i in range(20)]
     with ResultsFile(out, 20) as file:
+        line = file.encode(dict(video='NAME', label=labels[0], labels=labels,
+                                scores=[.05] * 20))
         file.prepare(RECORD, False)
         for rank in range(2):
-            with open(f'{out}.part{rank}', 'wb') as part:
-                for name in names[rank::2]:
-                    part.write(line.replace(b'NAME', name.encode()))
+            Path(f'{out}.part{rank}').write_bytes(b''.join(
+                line.replace(b'NAME', name.encode())
+                for name in names[rank::2]))
         tracemalloc.start()
         file.merge(names)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-    assert os.path.getsize(out) > 15e6 and peak < 15e6
-    with open(out) as found:
-        assert [json.loads(text)['video'] for text in found] == names
+    assert os.path.getsize(out) > 15e6 and peak < 3e6
+    assert [row[0] for row in rows(out)] == names

@@ -53,11 +53,12 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> Options:
     group = parser.add_argument_group('web addresses')
     group.add_argument(
         '--max-download', type=number(float, 0, 1e9, open_low=True),
-        metavar='MB', help='refuse larger files (default: 2048)')
+        metavar='MB', default=2048., help='refuse larger files (default: '
+        '2048)')
     group.add_argument(
         '--timeout', type=number(float, 0, 86400, open_low=True),
-        metavar='S', help='seconds to wait for an answer, or more of it '
-        '(default: 30)')
+        metavar='S', default=30., help='seconds to wait for an answer, or '
+        'more of it (default: 30)')
     add_model_arguments(parser)
     args = parser.parse_args(argv)
     if int(os.environ.get('WORLD_SIZE', 1)) > 1:
@@ -68,7 +69,6 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> Options:
                          'give the names with --list')
     if not args.videos and not args.list:
         parser.error('no videos were given; name files, folders or patterns')
-    fetching = dict(max_mb=args.max_download, timeout=args.timeout)
     return Options(
         args.videos, args.list, args.labels, args.template, args.topk,
         args.threshold, args.num_views, args.batch_size,
@@ -77,7 +77,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> Options:
         else args.out,
         args.overwrite, args.save_video, args.timeline, args.window,
         args.window / 2 if args.stride is None else args.stride,
-        {k: v for k, v in fetching.items() if v is not None},
+        dict(max_mb=args.max_download, timeout=args.timeout),
         model_options(args))
 
 

@@ -1,31 +1,34 @@
 """Predict many videos: alone or beside other processes, and go on later."""
 import os
 import sys
+import textwrap
 from dataclasses import replace
-from typing import Any, Dict, Iterable, Iterator, List, Sequence, Tuple
+from typing import (Any, Dict, Iterable, Iterator, List, Optional, Sequence,
+                    Tuple)
 
 from tqdm import tqdm
 
+from projects.vifi_clip.apis.batches import NONE
 from projects.vifi_clip.apis.identity import record
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
 from projects.vifi_clip.apis.inputs import (VideoInput, expand_inputs,
                                             file_of, is_camera, read_labels)
-from projects.vifi_clip.apis.pipeline import Views, parse_views
+from projects.vifi_clip.apis.pipeline import (Views, count_views, parse_views,
+                                              pipeline_cfg)
 from projects.vifi_clip.apis.processes import join_processes, wait_for_all
 from projects.vifi_clip.errors import UnreadableVideo, UserError
 from .options import Options
 from .pictures import Pictures
 from .results_file import ResultsFile, check_out
-from .text import failures, result_lines, said_views
 
-Failures = List[Tuple[str, str]]
+Failures = List[Tuple[str, str]]  # names and reasons
+_WIDTH, _BAR = 80, 20
+_MOST = 20  # failures that are listed
 
 
 def predict(options: Options) -> int:
-    """Print, or write, the labels of each video.
-
-    Returns:
-        int: Exit code: 1 if some videos could not be read, or drawn.
+    """Print, or write, the labels of each video; return 1 if some could not
+    be read, or drawn.
 
     Raises:
         UserError: Not a single video could be read.
@@ -45,13 +48,9 @@ def predict(options: Options) -> int:
     inferencer = options.model.load(labels=labels)
     if options.templates:
         inferencer.set_labels(inferencer.class_names, options.templates)
-    # Each process has another number of batches, so that encoding classes
-    # must not wait for the others.
-    if hasattr(inferencer.model.cls_head, 'text_classifier'):
-        inferencer.classifier.shard_classes = False
-    if rank == 0:
-        print(said_views(inferencer, views, videos), file=sys.stderr)
     job = _Job(options, inferencer, views, pictures, rank, world)
+    if rank == 0:
+        job.print_sizes(len(videos))
     try:
         bad = job.to_file(videos) if options.out else job.to_screen(videos)
     except KeyboardInterrupt:
@@ -63,9 +62,8 @@ def predict(options: Options) -> int:
         first = UnreadableVideo(*bad[0])
         raise first if len(bad) == 1 else UserError(
             f'none of the {len(bad)} videos could be read; {first}')
-    if rank == 0:
-        for line in failures(bad, len(videos), options.out):
-            print(line, file=sys.stderr)
+    if rank == 0 and bad:
+        _print_failures(bad, len(videos), options.out)
     return 1 if bad or job.not_drawn else 0
 
 
@@ -79,23 +77,39 @@ class _Job:
         self.views, self.pictures = views, pictures
         self.rank, self.world = rank, world
         self.not_drawn: List[str] = []  # videos whose pictures failed
+        self.head = inferencer.model.cls_head
+        self.any_labels = hasattr(self.head, 'text_classifier')
+        # Each process has another number of batches, so that encoding classes
+        # must not wait for the others.
+        if self.any_labels:
+            inferencer.classifier.shard_classes = False
+
+    def print_sizes(self, videos: int) -> None:
+        """Say '3 videos, 24 labels, 12 views of 16 frames, on cpu'."""
+        inferencer = self.inferencer
+        views, frames = count_views(pipeline_cfg(inferencer.cfg, self.views),
+                                    getattr(self.head, 'num_frames', None))
+        counts = dict(video=videos, label=self.head.num_classes, view=views,
+                      frame=frames)
+        texts = [f'{number} {word}{"" if number == 1 else "s"}'
+                 for word, number in counts.items()]
+        print(f'{texts[0]}, {texts[1]}, {texts[2]} of {texts[3]}, on '
+              f'{inferencer.device}', file=sys.stderr)
 
     def to_screen(self, videos: Sequence[VideoInput]) -> Failures:
-        """Print results; return the names and reasons of what failed."""
+        """Print results; return what failed."""
         bad: Failures = []
         for result in self._results(videos, 0):
             if 'error' in result:
                 bad.append((result['video'], result['error']))
-                continue
-            for line in result_lines(result):
-                print(line)
-            sys.stdout.flush()  # someone may be waiting behind a pipe
+            else:
+                _print_result(result)
         return bad
 
     def to_file(self, videos: Sequence[VideoInput]) -> Failures:
         """Write results, after those that are there already."""
         options, pictures, first = self.options, self.pictures, self.rank == 0
-        topk = min(options.topk, self.inferencer.model.cls_head.num_classes)
+        topk = min(options.topk, self.head.num_classes)
         with ResultsFile(options.out, topk) as file:
             made_with = dict(self._record(), **pictures.settings())
             resumed = first and file.prepare(made_with, options.overwrite)
@@ -113,10 +127,10 @@ class _Job:
                     print(f'{options.out}: {before} of {len(videos)} were '
                           'done before', file=sys.stderr)
             wait_for_all()
-            with file.writer(self.rank, self.world) as writer:
+            with file.writer(self.rank, self.world) as write:
                 for result in self._results(left[self.rank::self.world],
                                             before):
-                    writer.add(result)
+                    write(result)
             wait_for_all()
             bad = file.merge([v.name for v in videos]) if first else []
         if first:
@@ -125,15 +139,14 @@ class _Job:
         return bad
 
     def _record(self) -> Dict[str, Any]:
-        """What decides the predictions."""
-        options, more = self.options, {}
-        if hasattr(self.inferencer.model.cls_head, 'text_classifier'):
+        """Return what decides the predictions."""
+        options, model, more = self.options, self.options.model, {}
+        if self.any_labels:
             text = self.inferencer.classifier
             more = dict(labels=self.inferencer.class_names,
                         templates=text.templates)
             if text.descriptions:
                 more['descriptions'] = text.descriptions
-        model = options.model
         return record(
             self.inferencer, self.views, config=model.config,
             checkpoint=model.checkpoint, inference=model.inference,
@@ -168,8 +181,8 @@ class _Job:
 
 
 def _videos(options: Options, world: int) -> List[VideoInput]:
-    """The videos; what a camera shows is recorded, so that what is recognised
-    is what is saved."""
+    """List the videos; what a camera shows is recorded, so that what is
+    recognised is what is saved."""
     inputs: list = []
     for name in options.videos:
         inputs += _names(sys.stdin) if name == '-' else [name]
@@ -192,8 +205,43 @@ def _videos(options: Options, world: int) -> List[VideoInput]:
 
 
 def _names(lines: Iterable[str]) -> List[VideoInput]:
-    """One video a line; one that is absent is reported with the others that
-    cannot be read."""
+    """Take one video a line; one that is absent is reported with the others
+    that cannot be read."""
     names = (line.rstrip('\r\n').lstrip('\ufeff') for line in lines)
     return [VideoInput(name, file_of(name) or name) for name in names
             if name.strip()]
+
+
+def _print_result(result: dict) -> None:
+    """Print a result of ``ViFiCLIPInferencer.predict``, 80 columns wide."""
+    print(_printable(result['video']))
+    if result['label'] == NONE:
+        print(f'  {NONE}; the nearest:')
+    full = '█' if _printable('█') == '█' else '#'
+    for label, score in zip(result['labels'], result['scores']):
+        bar = (full * round(_BAR * score)).ljust(_BAR)
+        start = f'  {100 * score:5.1f}%  {bar}  '
+        print(textwrap.fill(
+            _printable(str(label)), _WIDTH, initial_indent=start,
+            subsequent_indent=' ' * len(start)))
+    sys.stdout.flush()  # someone may be waiting behind a pipe
+
+
+def _print_failures(bad: Failures, total: int, out: Optional[str]) -> None:
+    """Say what could not be read, and why."""
+    print(f'{len(bad)} of {total} videos could not be read:', file=sys.stderr)
+    for name, reason in bad[:_MOST]:
+        print(textwrap.fill(
+            _printable(f'{name}: {reason}'), _WIDTH, initial_indent='  ',
+            subsequent_indent='    ', break_long_words=False,
+            break_on_hyphens=False), file=sys.stderr)
+    if len(bad) > _MOST:
+        where = f', in {out}' if out else ''
+        print(f'  and {len(bad) - _MOST} more{where}', file=sys.stderr)
+
+
+def _printable(text: str) -> str:
+    """Return what standard output takes of a text: the name of a file may
+    hold anything."""
+    code = getattr(sys.stdout, 'encoding', None) or 'ascii'
+    return text.encode(code, 'replace').decode(code)

@@ -23,5 +23,5 @@ class Options:
     timeline: Optional[str]
     window: float
     stride: float
-    fetching: dict  # of VideoInput: max_mb and timeout, where given
+    fetching: dict  # of VideoInput: max_mb and timeout
     model: ModelOptions

@@ -1,7 +1,6 @@
 """Videos with labels and timelines: where they go, and what is there."""
 import os.path as osp
 import re
-from types import MappingProxyType
 from typing import Any, Container, Dict, Mapping, Sequence
 from urllib.parse import unquote
 
@@ -28,7 +27,8 @@ class Pictures:
         self.options, self._videos = options, videos
         timeline, folder = options.timeline, options.save_video
         self.wanted = bool(folder or timeline)
-        self.stems = target_stems(videos) if self.wanted else {}
+        self.stems: Dict[str, str] = {}
+        self.go_on({})
         self._one_file = bool(timeline) and timeline.lower().endswith(_KINDS)
         self._sources = {osp.realpath(video.path) for video in videos
                          if video.path and not is_url(video.path)}
@@ -44,15 +44,13 @@ class Pictures:
 
     def settings(self) -> Dict[str, Any]:
         """Return what decides the pictures; empty if none are wanted."""
-        if not self.wanted:
-            return {}
         options = self.options
-        places = {name: path and osp.abspath(path) for name, path in (
+        settings = {name: path and osp.abspath(path) for name, path in (
             ('save_video', options.save_video),
             ('timeline', options.timeline))}
-        lengths = dict(window=options.window, stride=options.stride)
-        return dict(pictures=dict(places, **lengths) if options.timeline
-                    else places)
+        if options.timeline:
+            settings.update(window=options.window, stride=options.stride)
+        return dict(pictures=settings) if self.wanted else {}
 
     def go_on(self, before: Mapping[str, str]) -> None:
         """Keep the names that pictures of stopped work have (stems by names
@@ -100,21 +98,18 @@ class Pictures:
     def make(self, inferencer: ViFiCLIPInferencer, video: VideoInput,
              result: Mapping[str, Any]) -> None:
         """Write them for one video."""
-        targets = self._targets(video)
-        path = targets.pop('--save-video', None)
-        if not (path or targets):
+        if not self.wanted:
             return
         from .timeline import draw_timeline, timeline_json
         from .video import save_video
-        options = self.options
+        options, timeline = self.options, None
         with video.opened() as here:  # what is fetched, is fetched once
-            if path:
-                save_video(here, result, path)
-            if not targets:
-                return
-            timeline = inferencer.timeline(here, options.window,
-                                           options.stride)
-            for path in targets.values():
+            for option, path in self._targets(video).items():
+                if option == '--save-video':
+                    save_video(here, result, path)
+                    continue
+                timeline = timeline or inferencer.timeline(
+                    here, options.window, options.stride)
                 write_bytes(path, timeline_json(video.name, timeline)
                             if path.lower().endswith('.json') else
                             draw_timeline(timeline, video.name,
@@ -123,8 +118,7 @@ class Pictures:
 
 
 def target_stems(videos: Sequence[VideoInput],
-                 before: Mapping[str, str] = MappingProxyType({})
-                 ) -> Dict[str, str]:
+                 before: Mapping[str, str]) -> Dict[str, str]:
     """Name the files of each video, without folders, no two alike; by the
     video's name, after those that are given away already (``before``)."""
     videos = [video for video in videos if video.name not in before]

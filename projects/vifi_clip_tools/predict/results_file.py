@@ -3,22 +3,25 @@
 ``results.jsonl.meta.json`` beside it says what the predictions were made
 with; ``results.jsonl.part0``, ... are of several processes at work.
 """
+import csv
 import glob
+import io
 import json
 import os
 import os.path as osp
 import re
-import secrets
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from contextlib import ExitStack, contextmanager
+from typing import (Any, BinaryIO, Callable, Dict, Iterator, List, Mapping,
+                    NamedTuple, Optional, Sequence, Tuple)
 
 from filelock import FileLock, Timeout
 
 from projects.vifi_clip.apis.identity import NOTES, differences
 from projects.vifi_clip.files import write_json
-from ..cli.outputs import check_target
-from .lines import Lines, Place
+from ..cli.outputs import check_target, replacing
 
 SUFFIXES = ('.jsonl', '.csv')
+_DIGITS = 6  # of a probability
 
 
 def check_out(out: str, overwrite: bool,
@@ -31,11 +34,11 @@ def check_out(out: str, overwrite: bool,
     check_target('--out', out, SUFFIXES)
     meta = f'{out}.meta.json'
     for option, source in sources.items():
-        for path in out, meta:
-            if (source and osp.exists(source) and osp.exists(path)
-                    and osp.samefile(source, path)):
-                raise ValueError(f'--out {out} would write over {option} '
-                                 f'{source}; choose another name')
+        if source and osp.exists(source) and any(
+                osp.samefile(source, path) for path in (out, meta)
+                if osp.exists(path)):
+            raise ValueError(f'--out {out} would write over {option} '
+                             f'{source}; choose another name')
     if len(osp.basename(meta).encode(errors='surrogateescape')) > 250:
         raise ValueError(f'--out {out} cannot be written, with .meta.json '
                          'beside it: its name is too long')
@@ -58,7 +61,7 @@ def check_out(out: str, overwrite: bool,
 
 
 def _part_paths(out: str) -> List[str]:
-    """Files that processes at work write beside the file."""
+    """Return the files that processes at work write beside the file."""
     return sorted(path for path in glob.glob(f'{glob.escape(out)}.part*')
                   if re.fullmatch(r'\d+', path[len(f'{out}.part'):]))
 
@@ -76,8 +79,17 @@ def read_record(meta: str) -> Dict[str, Any]:
                          'it away, or choose another --out') from None
 
 
+class Line(NamedTuple):
+    """Where the line of a video is."""
+
+    name: str
+    error: str  # why the video could not be read; empty if it could
+    start: int  # bytes
+    end: int
+
+
 class ResultsFile:
-    """Predictions on disk.
+    """Predictions on disk: CSV with a header, or a JSON object a line.
 
     One process calls :meth:`prepare` and, when all have finished writing,
     :meth:`merge`.
@@ -89,14 +101,16 @@ class ResultsFile:
 
     def __init__(self, out: str, topk: int) -> None:
         self.out, self.meta = out, f'{out}.meta.json'
-        self.lines = Lines(out.lower().endswith('.csv'), topk)
+        self.table = out.lower().endswith('.csv')
+        self.columns = ['video', 'label', 'score', 'error']
+        for i in range(1, topk + 1):
+            self.columns += [f'label_{i}', f'score_{i}']
+        self.header = _row(self.columns) if self.table else b''
         self._lock = FileLock(f'{out}.lock', timeout=0)
 
     def prepare(self, record: Mapping[str, Any], overwrite: bool) -> bool:
-        """Make ready for more lines, of a model that ``record`` describes.
-
-        Returns:
-            bool: There is work to go on with.
+        """Make ready for more lines, of a model that ``record`` describes;
+        return whether there is work to go on with.
 
         Raises:
             ValueError: What is there was made otherwise, or another process
@@ -138,69 +152,64 @@ class ResultsFile:
 
     def done(self) -> set:
         """Return names of the videos that have a line without an error."""
-        return {place.name for place in self.lines.places(self.out)
-                if not place.error}
+        return {line.name for line in self.lines(self.out) if not line.error}
 
-    def writer(self, rank: int, world: int) -> 'Writer':
-        """Open the file that a process adds its lines to."""
+    @contextmanager
+    def writer(self, rank: int,
+               world: int) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+        """Open the file that a process adds lines to. Yielded is what adds a
+        result, which is on disk before the next is made."""
         path = self.out if world == 1 else f'{self.out}.part{rank}'
-        return Writer(path, self.lines)
+        with open(path, 'ab') as file:
+            if not file.tell():
+                file.write(self.header)
+                file.flush()
+
+            def add(result: Mapping[str, Any]) -> None:
+                file.write(self.encode(result))
+                file.flush()
+
+            yield add
 
     def merge(self, order: Sequence[str]) -> List[Tuple[str, str]]:
-        """Put all lines together, in the order of the inputs.
-
-        Returns:
-            list[tuple[str, str]]: Names and errors of those that failed.
-        """
+        """Put all lines together, in the order of the inputs; return names
+        and errors of the videos that failed."""
         kept = self._gather(order)
         return [(name, kept[name][1].error) for name in dict.fromkeys(order)
                 if name in kept and kept[name][1].error]
 
     def _sources(self) -> List[str]:
-        """The file, if it is there, and what processes wrote beside it."""
+        """Return the file, if there, and what processes wrote beside it."""
         return [self.out][:osp.exists(self.out)] + _part_paths(self.out)
 
     def _gather(self, order: Optional[Sequence[str]]
-                ) -> Dict[str, Tuple[str, Place]]:
+                ) -> Dict[str, Tuple[str, Line]]:
         """Put everything that is whole into one file, a line for each video:
         in an order, after all others; or without one, and without errors,
         since those videos are tried again."""
-        kept: Dict[str, Tuple[str, Place]] = {}
+        kept: Dict[str, Tuple[str, Line]] = {}
         for source in self._sources():
-            for place in self.lines.places(source):
-                before = kept.get(place.name)
-                if before is None or before[1].error:
-                    kept[place.name] = source, place
+            for line in self.lines(source):
+                if line.name not in kept or kept[line.name][1].error:
+                    kept[line.name] = source, line
         if order is None:
-            names = [n for n, (_, place) in kept.items() if not place.error]
+            names = [n for n, (_, line) in kept.items() if not line.error]
         else:
             last = dict.fromkeys(order)
             names = [n for n in kept if n not in last]
             names += [n for n in last if n in kept]
-        self._rewrite([kept[name] for name in names])
+        with replacing(self.out) as new, ExitStack() as stack:
+            target = stack.enter_context(open(new, 'xb'))
+            files = {source: stack.enter_context(open(source, 'rb'))
+                     for source in self._sources()}
+            target.write(self.header)
+            for source, line in map(kept.get, names):
+                # one by one: there may be more than memory holds
+                files[source].seek(line.start)
+                target.write(files[source].read(line.end - line.start))
         for part in _part_paths(self.out):
             os.remove(part)
         return kept
-
-    def _rewrite(self, places: Sequence[Tuple[str, Place]]) -> None:
-        """Copy lines one by one: there may be more than memory holds."""
-        new = osp.join(osp.dirname(osp.abspath(self.out)),
-                       f'.vifi_clip_{secrets.token_hex(8)}.tmp')
-        files: Dict[str, Any] = {}
-        try:
-            with open(new, 'xb') as target:
-                target.write(self.lines.header)
-                for source, place in places:
-                    if source not in files:
-                        files[source] = open(source, 'rb')
-                    files[source].seek(place.start)
-                    target.write(files[source].read(place.end - place.start))
-            os.replace(new, self.out)
-        finally:
-            for file in files.values():
-                file.close()
-            if osp.exists(new):
-                os.remove(new)
 
     def __enter__(self) -> 'ResultsFile':
         return self
@@ -210,25 +219,85 @@ class ResultsFile:
             os.remove(self._lock.lock_file)
             self._lock.release()
 
+    def encode(self, result: Mapping[str, Any]) -> bytes:
+        """Turn a result of ``ViFiCLIPInferencer.predict`` into a line."""
+        error = result.get('error', '')
+        scores = [round(score, _DIGITS) for score in result.get('scores', ())]
+        if self.table:
+            texts = [f'{score:.{_DIGITS}f}' for score in scores]
+            row = [result['video'], result.get('label', ''), *texts[:1],
+                   *[''] * (not texts), error]
+            for pair in zip(result.get('labels', ()), texts):
+                row += pair
+            return _row(row + [''] * (len(self.columns) - len(row)))
+        content = dict(result) if error else dict(result, scores=scores)
+        try:
+            return json.dumps(content, ensure_ascii=False).encode() + b'\n'
+        except UnicodeEncodeError:  # a name that is not UTF-8
+            return json.dumps(content).encode() + b'\n'
 
-class Writer:
-    """Adds lines to a file, each on disk before the next is made."""
+    def lines(self, path: str) -> Iterator[Line]:
+        """Find the whole lines of a file; what a stop cut in half is left out.
 
-    def __init__(self, path: str, lines: Lines) -> None:
-        self._lines, self._file = lines, open(path, 'ab')
-        if not self._file.tell():
-            self._put(lines.header)
+        Raises:
+            ValueError: The file holds something else.
+        """
+        with open(path, 'rb') as file:
+            size = os.path.getsize(path)
+            lines = self._rows(file) if self.table else _objects(file)
+            for number, line in enumerate(lines, 1):
+                if line is not None:
+                    yield line
+                elif file.tell() < size:
+                    raise ValueError(
+                        f'{path}, line {number}, is no prediction of this '
+                        'command; take it out, or add --overwrite')
 
-    def add(self, result: Mapping[str, Any]) -> None:
-        """Add what :meth:`ViFiCLIPInferencer.predict` gave of a video."""
-        self._put(self._lines.encode(result))
+    def _rows(self, file: BinaryIO) -> Iterator[Optional[Line]]:
+        end, last = 0, b'\n'  # of what csv has read
 
-    def _put(self, line: bytes) -> None:
-        self._file.write(line)
-        self._file.flush()
+        def read() -> Iterator[str]:
+            nonlocal end, last
+            for last in iter(file.readline, b''):
+                end += len(last)
+                yield last.decode(errors='surrogateescape')
 
-    def __enter__(self) -> 'Writer':
-        return self
+        start = 0  # of a row; a name may hold line ends
+        for row in csv.reader(read()):
+            if row != self.columns or start:
+                whole = (len(row) == len(self.columns)
+                         and last.endswith(b'\n')
+                         and (row[3] or _is_probability(row[2])))
+                yield Line(row[0], row[3], start, end) if whole else None
+            start = end
 
-    def __exit__(self, *error) -> None:
-        self._file.close()
+
+def _row(values: List[Any]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator='\n').writerow(values)
+    return text.getvalue().encode(errors='surrogateescape')
+
+
+def _objects(file: BinaryIO) -> Iterator[Optional[Line]]:
+    end = 0
+    for line in iter(file.readline, b''):
+        start, end = end, end + len(line)
+        try:
+            content = json.loads(line)
+            error, scores = content.get('error', ''), content.get('scores')
+            whole = (line.endswith(b'\n') and isinstance(error, str)
+                     and isinstance(content['video'], str)
+                     and bool(error or scores)
+                     and ('error' not in content or error)
+                     and all(isinstance(s, (int, float))
+                             for s in scores or ()))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            whole = False
+        yield Line(content['video'], error, start, end) if whole else None
+
+
+def _is_probability(text: str) -> bool:
+    try:
+        return 0 <= float(text) <= 1
+    except ValueError:
+        return False

@@ -10,7 +10,6 @@ from typing import Any, List, Optional
 
 import numpy as np
 from matplotlib import colormaps
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
@@ -34,40 +33,28 @@ def timeline_json(name: str, timeline: Timeline) -> bytes:
     return (json.dumps(content) + '\n').encode()
 
 
-def shown_labels(timeline: Timeline, most: int = _MOST) -> List[int]:
+def shown_labels(timeline: Timeline) -> List[int]:
     """Return the indices of labels whose peak can be seen, highest first."""
     peaks = timeline.scores.max(0)
-    order = np.argsort(-peaks, kind='stable')[:most].tolist()
+    order = np.argsort(-peaks, kind='stable')[:_MOST].tolist()
     return [i for i in order if peaks[i] >= _SEEN] or order[:1]
 
 
-def draw_timeline(timeline: Timeline, name: str,
-                  sampled: Optional[Sampled] = None,
+def draw_timeline(timeline: Timeline, name: str, sampled: Sampled,
                   threshold: Optional[float] = None) -> bytes:
-    """Draw the scores of a video's windows as a PNG picture.
-
-    Args:
-        timeline (Timeline): Scores of W windows.
-        name (str): The title.
-        sampled (Sampled, optional): Frames to show below the axis.
-        threshold (float, optional): Drawn as a line.
-    """
+    """Draw the scores of a video's W windows as a PNG picture under a title,
+    with frames below the axis, and the threshold as a line."""
     figure = Figure(_INCHES, _DPI, layout='constrained')
-    FigureCanvasAgg(figure)
-    rows = [5, 1.3] if sampled is not None else [1]
-    axes = figure.subplots(len(rows), 1, height_ratios=rows, squeeze=False,
-                           sharex=True)
-    start = float(timeline.times[0] - timeline.window / 2)
-    end = float(timeline.times[-1] + timeline.window / 2)
-    _lines(axes[0, 0], timeline, threshold)
-    axes[0, 0].set_title(
-        _escape(_shorten(osp.basename(name), 90)), fontsize=11)
-    axes[-1, 0].set(
-        xlim=(start, end),
+    upper, lower = figure.subplots(2, 1, height_ratios=[5, 1.3], sharex=True)
+    _lines(upper, timeline, threshold)
+    upper.set_title(_label(osp.basename(name), 90), fontsize=11)
+    half = timeline.window / 2
+    lower.set(
+        xlim=(float(timeline.times[0] - half),
+              float(timeline.times[-1] + half)),
         xlabel=f'seconds (points: centres of windows of {timeline.window:g} '
         's)')
-    if sampled is not None:
-        _frames(axes[1, 0], sampled)
+    _frames(lower, sampled)
     out = io.BytesIO()
     with warnings.catch_warnings():
         # letters that the font has not are boxes, and no worse
@@ -78,14 +65,12 @@ def draw_timeline(timeline: Timeline, name: str,
 
 def _lines(axis: Any, timeline: Timeline,
            threshold: Optional[float]) -> None:
-    colours = colormaps['tab10'].colors
-    few = len(timeline.times) <= 60
-    shown = shown_labels(timeline)
-    for place, index in enumerate(shown):
+    few, shown = len(timeline.times) <= 60, shown_labels(timeline)
+    for colour, index in zip(colormaps['tab10'].colors, shown):
         axis.plot(timeline.times, timeline.scores[:, index],
-                  color=colours[place], lw=1.8,
+                  color=colour, lw=1.8,
                   marker='o' if few else None, ms=3.5,
-                  label=_escape(_shorten(timeline.labels[index], 40)))
+                  label=_label(timeline.labels[index], 40))
     if threshold is not None:
         axis.axhline(threshold, color='0.5', ls='--', lw=1,
                      label=f'threshold {threshold:g}')
@@ -110,12 +95,9 @@ def _frames(axis: Any, sampled: Sampled) -> None:
     axis.spines[['top', 'right', 'left']].set_visible(False)
 
 
-def _shorten(text: str, most: int) -> str:
-    return text if len(text) <= most else f'{text[:most // 2]}…' \
-        f'{text[-most // 2 + 1:]}'
-
-
-def _escape(text: str) -> str:
-    """Dollars are mathematics to matplotlib; odd bytes are no letters."""
-    text = text.encode(errors='replace').decode()
-    return text.replace('$', r'\$')
+def _label(text: str, most: int) -> str:
+    """Leave out the middle of a long text, and what matplotlib cannot take:
+    dollars are its mathematics, and odd bytes are no letters."""
+    if len(text) > most:
+        text = f'{text[:most // 2]}…{text[-most // 2 + 1:]}'
+    return text.encode(errors='replace').decode().replace('$', r'\$')

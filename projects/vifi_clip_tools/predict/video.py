@@ -2,9 +2,6 @@
 
 Letters: H, W pixels of a frame.
 """
-import os
-import os.path as osp
-import tempfile
 from fractions import Fraction
 from itertools import tee
 from typing import Any, Iterable, Iterator, Mapping, Tuple
@@ -14,6 +11,7 @@ from PIL import Image, ImageDraw  # OpenCV's threads would hang a later fork
 
 from ..cli.font import dejavu
 from ..cli.h264 import write_h264
+from ..cli.outputs import replacing
 from projects.vifi_clip.apis.batches import NONE
 from projects.vifi_clip.datasets.video_reader import frames_with_times
 from projects.vifi_clip.errors import UnreadableVideo, UserError
@@ -46,23 +44,13 @@ def save_video(video: VideoInput, result: Mapping[str, Any],
             shown, again = tee(shown)  # in step: one frame is held
             frames = (frame for frame, _ in shown)
             times = (time for _, time in again)
-        handle, part = tempfile.mkstemp(
-            suffix='.mp4', prefix='.', dir=osp.dirname(osp.abspath(path)))
-        os.close(handle)
-        try:
+        with replacing(path) as part:
             try:
                 write_h264(part, labelled(frames, result), rate, crf=20,
                            preset='veryfast', times=times)
             except UnreadableVideo as error:
                 raise UserError(f'{video.name} cannot be read to its end: '
                                 f'{error.reason}') from error
-            mask = os.umask(0)
-            os.umask(mask)
-            os.chmod(part, 0o666 & ~mask)
-            os.replace(part, path)
-        finally:
-            if osp.exists(part):
-                os.remove(part)
 
 
 def labelled(frames: Iterable[np.ndarray],
@@ -86,13 +74,12 @@ def labelled(frames: Iterable[np.ndarray],
         yield frame
 
 
-def _size(height: int, width: int) -> Tuple[int, int]:
-    """Size of the written picture: H.264 in 4:2:0 wants even numbers."""
-    factor = max(1, -(-_SMALLEST // min(height, width)))
-    if factor * max(height, width) > 4096:  # a strip
+def _size(*sides: int) -> Tuple[int, ...]:
+    """Choose height and width: H.264 in 4:2:0 wants even numbers."""
+    factor = max(1, -(-_SMALLEST // min(sides)))
+    if factor * max(sides) > 4096:  # a strip
         factor = 1
-    return tuple(max(2, factor * n // 2 * 2)
-                 for n in (height, width))  # type: ignore
+    return tuple(max(2, factor * side // 2 * 2) for side in sides)
 
 
 def draw_panel(result: Mapping[str, Any], height: int,
@@ -102,27 +89,24 @@ def draw_panel(result: Mapping[str, Any], height: int,
     letter = max(10, round(min(height, width) / _SHARE))
     font, line = dejavu(letter), round(letter * 1.5)
     rows = list(zip(result['labels'], result['scores']))[:_MOST]
-    first = [NONE] if result['label'] == NONE else []
-    most = max(1, int(0.45 * height) // line - len(first))
-    rows = rows[:most]
+    none = result['label'] == NONE  # stands above, and has no score
+    rows = [(NONE, None)] * none + rows
+    rows = rows[:max(1 + none, int(0.45 * height) // line)]
     measure = ImageDraw.Draw(Image.new('L', (1, 1)))
     percent = measure.textlength('100% ', font)
-    longest = max(measure.textlength(str(text), font)
-                  for text in [*first, *(label for label, _ in rows)])
+    longest = max(measure.textlength(str(label), font) for label, _ in rows)
     gap = letter // 2
     across = int(min(width, max(longest + percent + 3 * gap, 10 * letter)))
-    down = min(height, line * (len(rows) + len(first)) + gap)
-    page = Image.new('RGBA', (across, down), _DARK)
+    page = Image.new(
+        'RGBA', (across, min(height, line * len(rows) + gap)), _DARK)
     draw, y = ImageDraw.Draw(page), gap // 2
-    for text in first:
-        draw.text((gap, y), text, _INK, font)
-        y += line
     for label, score in rows:
-        draw.rectangle((0, y, round(score * across), y + line - 2), _BAR)
+        if score is not None:
+            draw.rectangle((0, y, round(score * across), y + line - 2), _BAR)
+            draw.text((across - gap, y), f'{100 * score:.0f}%', _INK, font,
+                      anchor='ra')
         draw.text((gap, y), _fit(draw, str(label), font,
                                  across - percent - 2 * gap), _INK, font)
-        draw.text((across - gap, y), f'{100 * score:.0f}%', _INK, font,
-                  anchor='ra')
         y += line
     return np.asarray(page)
 
