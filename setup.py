@@ -22,27 +22,16 @@ class build_py_and_mim(build_py):
 
     def run(self) -> None:
         super().run()
-        if not self.editable_mode:  # which reads those of the checkout
-            # An earlier build's may have been renamed since.
-            shutil.rmtree(Path(self.build_lib, self._MIM), ignore_errors=True)
-            for source, target in self._shipped():
-                self.mkpath(str(target.parent))
-                self.copy_file(str(source), str(target))
-
-    _MIM = Path('projects', 'vifi_clip', '.mim')
-
-    def _shipped(self):
-        """Pairs of source and target."""
-        for pattern in SHIPPED:
-            for path in sorted(HERE.glob(pattern)):
-                yield path, Path(self.build_lib, self._MIM,
-                                 path.relative_to(HERE))
-
-    def get_outputs(self, include_bytecode=True):
-        files = super().get_outputs(include_bytecode)
         if self.editable_mode:
-            return files
-        return files + [str(target) for _, target in self._shipped()]
+            return  # the checkout's own are read
+        folder = Path(self.build_lib, 'projects', 'vifi_clip', '.mim')
+        # An earlier build's may have been renamed since.
+        shutil.rmtree(folder, ignore_errors=True)
+        for pattern in SHIPPED:
+            for path in HERE.glob(pattern):
+                target = folder / path.relative_to(HERE)
+                self.mkpath(str(target.parent))
+                self.copy_file(str(path), str(target))
 
 
 setup(cmdclass=dict(build_py=build_py_and_mim))

@@ -18,7 +18,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from projects.vifi_clip.datasets.video_list import (  # noqa: E402
-    read_video_list)
+    find_missing, read_video_list)
 from projects.vifi_clip.datasets.video_reader import OpenedVideo  # noqa: E402
 from projects.vifi_clip.files import write_json  # noqa: E402
 from projects.vifi_clip_tools.cli.options import positive_int  # noqa: E402
@@ -87,9 +87,9 @@ def main(argv: Optional[Sequence[str]] = None) -> Dict[str, Any]:
             videos[0], allow_unlabelled=True)]
         count = min(args.max_videos, len(listed))
         videos = [listed[i * len(listed) // count] for i in range(count)]
-    missing = [path for path in videos if not osp.isfile(path)]
+    missing = find_missing(videos)
     if missing:
-        parser.error(f'no such video: {missing[0]}')
+        parser.error(f'no such video: {videos[missing[0]]}')
     figures = measure(videos, args.num_frames, args.repeats)
     print(f'{"reader":<12}{"ms a clip":>12}{"of CPU":>9}')
     for name, row in figures['readers'].items():
@@ -119,20 +119,19 @@ def measure(videos: List[str], num_frames: int, repeats: int
                     left_out[name] = f'{video}: {apart:.1f} grey levels apart'
             except Exception as error:  # of any reader, or another size
                 left_out[name] = f'{video}: {error}'.partition('\n')[0]
-    runs: Dict[str, list] = {name: [] for name in READERS
-                             if name not in left_out}
+    times: Dict[str, list] = {name: [] for name in READERS
+                              if name not in left_out}
     for _ in range(repeats):
-        for video, indices in jobs:
-            for name, taken in runs.items():
+        for job in jobs:
+            for name in times:
                 start, cpu = time.perf_counter(), time.process_time()
-                READERS[name](video, indices)
-                taken.append((time.perf_counter() - start,
-                              time.process_time() - cpu))
+                READERS[name](*job)
+                times[name].append((1e3 * (time.perf_counter() - start),
+                                    1e3 * (time.process_time() - cpu)))
+    readers = {name: dict(zip(('seconds', 'cpu'), map(median, zip(*pairs))))
+               for name, pairs in times.items()}
     return dict(videos=videos, num_frames=num_frames, left_out=left_out,
-                readers={name: {
-                    key: 1e3 * median(run[i] for run in taken)
-                    for i, key in enumerate(('seconds', 'cpu'))}
-                    for name, taken in runs.items()})
+                readers=readers)
 
 
 if __name__ == '__main__':

@@ -8,9 +8,11 @@ and in one run.
     python benchmarks/speed.py --device cuda --out work_dirs/benchmark_gpu
 """
 import argparse
+import contextlib
 import os
 import platform
 import sys
+from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -70,10 +72,9 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         parser.error(f'--video {args.video}: no such file')
     workloads = [w for w in workloads if w.key in (args.only or keys)]
     threads = args.threads or usable_cores()
-    child = measure.Child()
-    about, peaks = child.call(survey, args.arch, args.device, threads,
-                              args.repeats)
-    child.close()
+    with measure.new_process() as pool:
+        about, peaks = pool.submit(survey, args.arch, args.device, threads,
+                                   _SIZES[args.device], args.repeats).result()
     records: List[dict] = []
     for number, workload in enumerate(workloads, 1):
         print(f'[{number}/{len(workloads)}] {workload.title}', flush=True)
@@ -86,7 +87,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     print(f'Written: {args.out}/performance.md, .json, .png')
 
 
-def survey(arch: str, device: str, threads: int, repeats: int) -> tuple:
+def survey(arch: str, device: str, threads: int, sizes: Sequence[tuple],
+           repeats: int) -> tuple:
     """Describe the machine, and measure its matrix-multiply peaks in FLOP/s
     by precision: the best of several products, by median."""
     import open_clip
@@ -112,7 +114,7 @@ def survey(arch: str, device: str, threads: int, repeats: int) -> tuple:
         about['gpu'] = torch.cuda.get_device_name()
     peaks: Dict[str, float] = {}
     for name, dtype in dict(fp32=torch.float32, bf16=torch.bfloat16).items():
-        for m, k, n in _SIZES[device]:
+        for m, k, n in sizes:
             a = torch.randn(m, k, device=device, dtype=dtype)
             b = torch.randn(n, k, device=device, dtype=dtype)
             seconds = [measure.timed(lambda: torch.mm(a, b.T), device)[0]
@@ -140,44 +142,45 @@ def run_workload(workload: Workload, repeats: int, device: str, threads: int,
                     runs=[], first=None, seconds=None, peak_bytes=0,
                     error=None, repeats=case.repeats or repeats,
                     flop=flop_of(case)) for case in workload.cases]
-    children = [measure.Child() for _ in records]
-
-    def attempt(record: dict, child: measure.Child, *call: Any) -> Any:
-        try:
-            return child.call(*call)
-        except measure.Failure as failure:
-            record['error'] = failure.reason
-            print(f'  {record["name"]}: {failure.reason}', flush=True)
-            return None
-
-    try:
-        for case, record, child in zip(workload.cases, records, children):
-            attempt(record, child, subjects.start, case, device, threads,
-                    video)
+    with contextlib.ExitStack() as stack:
+        pools = [stack.enter_context(measure.new_process()) for _ in records]
+        for case, record, pool in zip(workload.cases, records, pools):
+            _call(record, pool, subjects.start, case, device, threads, video)
         for turn in range(1 + max(r['repeats'] for r in records)):
-            for record, child in zip(records, children):
-                if (record['error'] or turn > record['repeats']
-                        or turn == 0 and not record['warmup']):
-                    continue
-                answer = attempt(record, child, subjects.run, device)
-                if answer is None:
-                    continue
-                if turn:
-                    record['runs'].append(answer['seconds'])
-                    record['seconds'] = median(record['runs'])
-                else:
-                    record['first'] = answer['seconds']
-                record['peak_bytes'] = max(record['peak_bytes'],
-                                           answer['peak'])
-                # Of the first run: training changes the weights after it.
-                record.setdefault('result', answer['result'])
-                print(f'  {record["name"]}: run {turn or "0, untimed"}, '
-                      f'{answer["seconds"]:.2f} s, peak '
-                      f'{answer["peak"] / 2**30:.1f} GiB', flush=True)
-    finally:
-        for child in children:
-            child.close()
+            for record, pool in zip(records, pools):
+                if turn <= record['repeats'] and (turn or record['warmup']):
+                    _note(record, turn,
+                          _call(record, pool, subjects.run, device))
     return records
+
+
+def _call(record: dict, pool: Executor, *call: Any) -> Any:
+    """Call a function in a subject's process, unless it failed before."""
+    if record['error']:
+        return None
+    try:
+        return pool.submit(*call).result()
+    except Exception as error:  # of any library that is measured
+        record['error'] = measure.reason(error)
+        print(f'  {record["name"]}: {record["error"]}', flush=True)
+        return None
+
+
+def _note(record: dict, turn: int, answer: Optional[dict]) -> None:
+    """Add a run to a record; that of turn 0 is not timed."""
+    if answer is None:
+        return
+    seconds = answer['seconds']
+    if turn:
+        record['runs'].append(seconds)
+        record['seconds'] = median(record['runs'])
+    else:
+        record['first'] = seconds
+    record['peak_bytes'] = max(record['peak_bytes'], answer['peak'])
+    # Of the first run: training changes the weights after it.
+    record.setdefault('result', answer['result'])
+    print(f'  {record["name"]}: run {turn or "0, untimed"}, {seconds:.2f} s, '
+          f'peak {answer["peak"] / 2**30:.1f} GiB', flush=True)
 
 
 if __name__ == '__main__':

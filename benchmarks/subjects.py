@@ -30,8 +30,9 @@ from .workloads import Case, class_names
 
 # The paper's; the rate does not matter to time.
 _ADAMW = dict(lr=1e-6, betas=(0.9, 0.98), eps=1e-8, weight_decay=0.001)
-_state: Dict[str, Callable[[], Tensor]] = {}  # of the process: the subject
+_state: Dict[str, Callable] = {}  # of the process: the subject
 Call = Callable[[], Tensor]
+Read = Callable[[], dict]
 
 
 def start(case: Case, device: str, threads: int, video: Optional[str]
@@ -59,9 +60,15 @@ def build(case: Case, device: str, video: Optional[str] = None) -> Call:
         KeyError: A subject that cannot do this work.
     """
     builder = _BUILDERS[case.work, case.subject]
-    if case.work == 'file':
-        return builder(case, device, video or synthetic_video())
-    return builder(case, device)
+    if case.work == 'step':
+        return builder(case, device)
+    call = builder(case, device, _reader(case, video))
+
+    def computed() -> Tensor:
+        with torch.no_grad(), measure.precision(case.precision, device):
+            return call()
+
+    return computed
 
 
 def config_of(case: Case) -> Config:
@@ -91,56 +98,63 @@ def frames_of(case: Case) -> Tensor:
         generator=torch.Generator().manual_seed(1))
 
 
-def _computing(case: Case, device: str, call: Call) -> Call:
-    """Call without gradients and in the case's precision."""
+def _reader(case: Case, video: Optional[str]) -> Read:
+    """Return what reads the views of a file, or has one in memory."""
+    if case.work == 'view':
+        data = measure.batch(frames_of(case))
+        return lambda: data
+    pipeline = Compose(config_of(case).test_pipeline)
+    sample = dict(filename=video or synthetic_video(), label=0, start_index=0,
+                  modality='RGB')
+    return lambda: pseudo_collate([pipeline(dict(sample))])
 
-    def computed() -> Tensor:
-        with torch.no_grad(), measure.precision(case.precision, device):
-            return call()
 
-    return computed
-
-
-def _tester(model: nn.Module, read: Callable[[], dict]) -> Call:
+def _tester(model: nn.Module, read: Read) -> Call:
     return lambda: torch.stack(
         [sample.pred_score for sample in model.test_step(read())])
 
 
-def _vifi_view(case: Case, device: str) -> Call:
+def _vifi(case: Case, device: str, read: Read) -> Call:
     model = build_recognizer(case, device).eval()
     if case.precision == 'pure-bf16':
         apply_inference(model, precision='bf16')
-    data = measure.batch(frames_of(case))
-    return _computing(case, device, _tester(model, lambda: data))
+    return _tester(model, read)
 
 
-def _encoder_view(case: Case, device: str) -> Call:
+def _encoder(case: Case, device: str, read: Read) -> Call:
     dtype = (torch.bfloat16 if case.precision == 'pure-bf16'
              else torch.float32)
     backbone = build_recognizer(case, device).eval().backbone.to(dtype)
     x = frames_of(case).to(device).flatten(0, 1)
     # [B, T, 3, H, W] -> [B*T, 3, H, W]
     x = ((x.float() - 127.5) / 64).to(dtype)
-    return _computing(case, device, lambda: backbone(x))
+    return lambda: backbone(x)
 
 
-def _plain(case: Case, device: str) -> PlainViFiCLIP:
+def _plain_model(case: Case, device: str) -> PlainViFiCLIP:
     return PlainViFiCLIP(build_recognizer(case, 'cpu'), case.frames).to(device)
 
 
-def _plain_view(case: Case, device: str) -> Call:
-    model, frames = _plain(case, device).eval(), frames_of(case)
-    return _computing(case, device, lambda: model(frames.to(device)))
+def _plain(case: Case, device: str, read: Read) -> Call:
+    model = _plain_model(case, device).eval()
+
+    def call() -> Tensor:
+        x = torch.stack(read()['inputs']).to(device)
+        views = x.flatten(0, 1).unflatten(0, (-1, case.frames))
+        # [B, V*T, 3, H, W] -> [B*V, T, 3, H, W]: one batch
+        return model(views).unflatten(0, (len(x), -1)).mean(1)
+        # [B*V, C] -> [B, C]
+
+    return call
 
 
-def _mmaction2_view(case: Case, device: str) -> Call:
+def _mmaction2(case: Case, device: str, read: Read) -> Call:
     """Put MMAction2's recognizer and head over OpenCLIP's tower."""
-    model, stats = config_of(case).model, {}
-    for name in 'mean', 'std':
-        stats[name] = model.data_preprocessor[name]
+    cfg = config_of(case).model
+    stats = {name: cfg.data_preprocessor[name] for name in ('mean', 'std')}
     torch.manual_seed(0)
     model = MODELS.build(dict(
-        type='Recognizer2D', backbone=model.backbone,
+        type='Recognizer2D', backbone=cfg.backbone,
         cls_head=dict(
             type='TSNHead', num_classes=case.classes, spatial_type=None,
             in_channels=get_arch_cfg(case.arch)['embed_dim'],
@@ -149,11 +163,10 @@ def _mmaction2_view(case: Case, device: str) -> Call:
                                format_shape='NCHW', **stats))
     ).to(device).eval()
     model.backbone = openclips_own(model.backbone.visual)
-    data = measure.batch(frames_of(case))
-    return _computing(case, device, _tester(model, lambda: data))
+    return _tester(model, read)
 
 
-def _xclip_view(case: Case, device: str) -> Call:
+def _xclip(case: Case, device: str, read: Read) -> Call:
     """Build transformers' X-CLIP, ViT-B/16 whatever the case says. Text is
     padded to the longest prompt, as its processor does, and encoded at each
     call, as its model does."""
@@ -167,35 +180,9 @@ def _xclip_view(case: Case, device: str) -> Call:
     tokens = open_clip.get_tokenizer('ViT-B-16')(
         [f'a photo of a {name}.' for name in class_names(case.classes)])
     tokens = tokens[:, :int(tokens.argmax(-1).max()) + 1].to(device)
-
-    def call() -> Tensor:
-        x = (frames.float() - 127.5) / 64
-        return model(input_ids=tokens, pixel_values=x
-                     ).logits_per_video.softmax(-1)
-
-    return _computing(case, device, call)
-
-
-def _reader(case: Case, video: str) -> Callable[[], dict]:
-    pipeline = Compose(config_of(case).test_pipeline)
-    return lambda: pseudo_collate([pipeline(dict(
-        filename=video, label=0, start_index=0, modality='RGB'))])
-
-
-def _vifi_file(case: Case, device: str, video: str) -> Call:
-    model = build_recognizer(case, device).eval()
-    return _computing(case, device, _tester(model, _reader(case, video)))
-
-
-def _plain_file(case: Case, device: str, video: str) -> Call:
-    model, read = _plain(case, device).eval(), _reader(case, video)
-
-    def call() -> Tensor:
-        frames = read()['inputs'][0].unflatten(0, (-1, case.frames))
-        # [V*T, 3, H, W] -> [V, T, 3, H, W]: one batch
-        return model(frames.to(device)).mean(0, keepdim=True)
-
-    return _computing(case, device, call)
+    return lambda: model(
+        input_ids=tokens, pixel_values=(frames.float() - 127.5) / 64
+    ).logits_per_video.softmax(-1)
 
 
 def synthetic_video() -> str:
@@ -238,7 +225,7 @@ def _vifi_step(case: Case, device: str) -> Call:
 
 
 def _plain_step(case: Case, device: str) -> Call:
-    model, frames = _plain(case, device).train(), frames_of(case)
+    model, frames = _plain_model(case, device).train(), frames_of(case)
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, **_ADAMW)
     labels = torch.arange(case.batch, device=device)
@@ -256,8 +243,8 @@ def _plain_step(case: Case, device: str) -> Call:
 
 
 _BUILDERS: Dict[tuple, Callable[..., Call]] = {
-    ('view', 'vifi'): _vifi_view, ('view', 'encoder'): _encoder_view,
-    ('view', 'plain'): _plain_view, ('view', 'mmaction2'): _mmaction2_view,
-    ('view', 'xclip'): _xclip_view, ('file', 'vifi'): _vifi_file,
-    ('file', 'plain'): _plain_file, ('step', 'vifi'): _vifi_step,
+    ('view', 'vifi'): _vifi, ('view', 'encoder'): _encoder,
+    ('view', 'plain'): _plain, ('view', 'mmaction2'): _mmaction2,
+    ('view', 'xclip'): _xclip, ('file', 'vifi'): _vifi,
+    ('file', 'plain'): _plain, ('step', 'vifi'): _vifi_step,
     ('step', 'plain'): _plain_step}

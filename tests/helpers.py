@@ -10,18 +10,11 @@ LABELS = ['a red ring', 'a blue star', 'a green heart']
 
 
 def coded_frame(index: int, size: Tuple[int, int]) -> np.ndarray:
-    """Draw a frame that carries its index and the place of each pixel.
+    """Draw a frame, uint8 RGB [H, W, 3], of an index from 0 to 255.
 
     Red and green hold the index as black or white horizontal bands, so any
     crop that keeps the full height, at any scale, still shows it. Blue is a
     ramp from left (0) to right (255) and tells where a crop was taken.
-
-    Args:
-        index (int): Frame index, 0 to 255.
-        size (tuple[int]): Width and height in pixels, both even.
-
-    Returns:
-        np.ndarray: RGB picture, uint8, [H, W, 3].
     """
     width, height = size
     bits = (index >> np.arange(NUM_BITS)) & 1
@@ -55,23 +48,17 @@ def write_mp4(path,
               index_coded: bool = True,
               fps: int = 25,
               faststart: bool = False) -> str:
-    """Encode a short H.264 clip.
+    """Encode a short H.264 clip; returns ``path`` as a string.
 
     Args:
-        path (str | Path): File to write.
         num_frames (int): Number of frames, when ``frames`` is not given.
         size (tuple[int]): Width and height in pixels, both even, when
             ``frames`` is not given.
-        frames (Sequence[np.ndarray], optional): RGB pictures to encode,
-            uint8, [H, W, 3] each.
+        frames (Sequence[np.ndarray], optional): uint8 RGB [H, W, 3] each.
         index_coded (bool): Draw frames with :func:`coded_frame`; otherwise
-            seeded noise. Defaults to True.
-        fps (int): Frames per second. Defaults to 25.
+            seeded noise.
         faststart (bool): Put the index (moov) before the pictures, so that a
-            file cut short still opens. Defaults to False.
-
-    Returns:
-        str: ``path`` as a string.
+            file cut short still opens.
     """
     if frames is None:
         rng = np.random.default_rng(0)

@@ -34,13 +34,11 @@ def test_video_to_model(tmp_path, monkeypatch):
     client.create_kernel_manager()
     client.km.kernel_spec_manager = _ThisPython()
     client.execute()
-    printed = ''.join(
-        output.get('text', '') for cell in notebook.cells
-        for output in cell.get('outputs', []))
+    outputs = [output for cell in notebook.cells
+               for output in cell.get('outputs', [])]
+    printed = ''.join(output.get('text', '') for output in outputs)
     before, after = map(float, re.search(
         r'before ([\d.]+)%, after ([\d.]+)%', printed).groups())
     assert 100 / 3 < before < after, printed
-    images = [output for cell in notebook.cells
-              for output in cell.get('outputs', [])
-              if 'image/png' in output.get('data', {})]
-    assert len(images) == 1
+    assert sum('image/png' in output.get('data', {})
+               for output in outputs) == 1

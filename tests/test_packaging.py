@@ -19,9 +19,11 @@ GENERATED = 'data_splits/k400/train.txt'
 
 
 def _run(*command, cwd, **environ) -> subprocess.CompletedProcess:
-    return subprocess.run(
+    done = subprocess.run(
         [sys.executable, *map(str, command)], cwd=cwd, text=True, timeout=300,
         capture_output=True, env={**os.environ, **environ})
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
 
 
 @pytest.fixture(scope='module')
@@ -35,13 +37,11 @@ def site(tmp_path_factory) -> Path:
     for name in BUILT_FROM:
         shutil.copy(REPO / name, source)
     (source / GENERATED).write_text('a.mp4 0\n')
-    made = _run('-c', 'import setuptools.build_meta as b; b.build_sdist("..")',
-                cwd=source)
-    assert made.returncode == 0, made.stderr
-    done = _run('-m', 'pip', 'install', '--no-deps', '--no-index',
-                '--no-build-isolation', '--no-compile', '--target',
-                base / 'site', next(base.glob('*.tar.gz')), cwd=base)
-    assert done.returncode == 0, done.stdout + done.stderr
+    _run('-c', 'import setuptools.build_meta as b; b.build_sdist("..")',
+         cwd=source)
+    _run('-m', 'pip', 'install', '--no-deps', '--no-index',
+         '--no-build-isolation', '--no-compile', '--target', base / 'site',
+         next(base.glob('*.tar.gz')), cwd=base)
     return base / 'site'
 
 
@@ -80,17 +80,13 @@ def test_the_command(site, tmp_path):
     root = site.resolve() / 'projects/vifi_clip/.mim'
     for script, argv, expected in (
             (site / 'bin/vifi-clip', ['--root'], f'{root}\n'),
-            (site / 'bin/vifi-clip', ['test', '--help'],
-             'usage: vifi-clip test '),
             (root / 'tools/test.py', ['--help'], 'usage: ')):
-        done = _run(script, *argv, cwd=tmp_path, PYTHONPATH=str(site),
-                    COLUMNS='80')
-        assert done.stdout.startswith(expected), done.stderr
+        done = _run(script, *argv, cwd=tmp_path, PYTHONPATH=str(site))
+        assert done.stdout.startswith(expected)
 
 
 # Of an installed package, in an empty folder.
 _READ = '''
-from pathlib import Path
 import projects.vifi_clip
 from projects.vifi_clip.apis.config import read_config
 from projects.vifi_clip.resources import config_names
@@ -108,7 +104,6 @@ print('code', main(['test', 'vifi_k40', 'none']))
 @pytest.mark.slow
 def test_every_config_is_read(site, tmp_path):
     done = _run('-c', _READ, cwd=tmp_path, PYTHONPATH=str(site))
-    assert done.returncode == 0, done.stderr
     assert f'in {site.resolve()}{os.sep}' in done.stdout
     rows = [line.split('|')[1:] for line in done.stdout.splitlines()
             if line.startswith('read|')]
@@ -125,8 +120,7 @@ def test_every_config_is_read(site, tmp_path):
 
 
 @pytest.mark.parametrize('name', [
-    'vifi_k400', 'vifi_k400.py', 'configs/vifi_k400.py',
-    './configs/vifi_k400.py'])
+    'vifi_k400', 'vifi_k400.py', './configs/vifi_k400.py'])
 def test_find_config(monkeypatch, tmp_path, name):
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'vifi_k400').mkdir()  # such as a folder of results
@@ -136,7 +130,7 @@ def test_find_config(monkeypatch, tmp_path, name):
 
 
 @pytest.mark.parametrize('name, near', [
-    ('vifi_fewshot', 'vifi_few_shot'), ('vifi_K400.py', 'vifi_k400'),
+    ('vifi_K400.py', 'vifi_k400'),
     ('slowonly_r50_vifi_head_k400', 'mix/slowonly_r50_vifi_head_k400'),
     ('/x/zero_shot.py', 'vifi_zero_shot'), ('_base_/runtime', None),
     ('../configs/vifi_k400', 'vifi_k400'), ('', None), ('.', None)])
@@ -146,7 +140,6 @@ def test_config_that_does_not_exist(name, near):
     text = str(caught.value)
     assert repr(name) in text
     assert near is None or text.index(repr(near)) < text.index('vifi_k400, ')
-    assert all(known in text for known in resources.config_names())
 
 
 def test_extras():

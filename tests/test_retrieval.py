@@ -4,7 +4,6 @@ import json
 import pickle
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from mmaction.registry import DATASETS, MODELS
@@ -44,22 +43,20 @@ def write_retrieval(write_config, shared_world, lists):
     model['cls_head']['num_frames'] = NUM_FRAMES
 
     def loader(part, batch_size):
-        settings = entry[f'{part}_dataloader']
-        pipeline = [step for step in PIPELINES[
-            'train' if part == 'train' else 'val'][:-1]
-            if step['type'] != 'Flip']
-        pipeline += [dict(type='OpenCLIPTokenize', arch=tiny_arch()),
-                     settings['dataset']['pipeline'][-1]]
+        dataset = entry[f'{part}_dataloader']['dataset']
+        steps = PIPELINES['train' if part == 'train' else 'val'][:-1]
         return dict(
             batch_size=batch_size,
             num_workers=0,
-            sampler=settings['sampler'],
+            sampler=entry[f'{part}_dataloader']['sampler'],
             dataset=dict(
-                settings['dataset'],
-                ann_file=str(lists / Path(
-                    settings['dataset']['ann_file']).name),
+                dataset,
+                ann_file=str(lists / Path(dataset['ann_file']).name),
                 data_prefix=dict(video=str(shared_world / 'videos')),
-                pipeline=pipeline))
+                pipeline=[
+                    *(step for step in steps if step['type'] != 'Flip'),
+                    dict(type='OpenCLIPTokenize', arch=tiny_arch()),
+                    dataset['pipeline'][-1]]))
 
     def write(**changes) -> str:
         settings = dict(
@@ -81,35 +78,30 @@ def test_training_finds_videos_by_their_captions(tools, write_retrieval,
                                                  tmp_path):
     config = write_retrieval(train_cfg=dict(
         type='EpochBasedTrainLoop', max_epochs=15, val_interval=5))
-    run = tmp_path / 'run'
+    run, dump = tmp_path / 'run', tmp_path / 'features.pkl'
     tools.train(config, '--work-dir', run, '--amp')
     best, = run.glob('best_retrieval_R1_epoch_*.pth')
-    dump = tmp_path / 'features.pkl'
     metrics = tools.test(config, best, '--work-dir', tmp_path / 'test',
                          '--dump', dump)
     features = [sample['features'] for sample in pickle.loads(
         dump.read_bytes())]
-    video = torch.stack([f['video_feature'] for f in features])
+    video, text = (torch.stack([torch.as_tensor(f[name]) for f in features])
+                   for name in ('video_feature', 'text_feature'))
+    scores = text @ video.T
     # place of each caption's own video
-    ranks = [1 + sum(float(f['text_feature'] @ v)
-                     > float(f['text_feature'] @ video[i]) for v in video)
-             for i, f in enumerate(features)]
+    ranks = 1. + (scores > scores.diag()[:, None]).sum(1)
     assert len(ranks) == 4
-    assert metrics['retrieval/R1'] == 100 * np.mean(np.equal(ranks, 1))
-    assert metrics['retrieval/MnR'] == np.mean(ranks)
+    assert metrics['retrieval/R1'] == 100 * (ranks == 1).float().mean()
+    assert metrics['retrieval/MnR'] == ranks.mean()
     assert metrics['retrieval/R1'] >= 75  # chance is 25
-    content = torch.load(best)  # safely
-    assert 'backbone.visual.conv1.weight' in content['state_dict']
+    assert 'backbone.visual.conv1.weight' in torch.load(best)['state_dict']
 
 
 def test_frozen_clip_needs_no_checkpoint(tools, write_retrieval, tmp_path):
-    first, second = (
-        tools.test(write_retrieval(), 'none', '--work-dir', tmp_path / name)
-        for name in 'ab')
-    assert first == second
-    assert set(first) == {f'retrieval/{name}' for name in
-                          ('R1', 'R5', 'R10', 'MdR', 'MnR')}
-    assert first['retrieval/R5'] == 100  # of four
+    metrics = tools.test(write_retrieval(), 'none', '--work-dir', tmp_path)
+    assert set(metrics) == {f'retrieval/{name}' for name in
+                            ('R1', 'R5', 'R10', 'MdR', 'MnR')}
+    assert metrics['retrieval/R5'] == 100  # of four
 
 
 def test_count_as_wrong_is_refused(tools, write_retrieval):
@@ -132,8 +124,6 @@ def test_entry_takes_a_step(monkeypatch, shared_world, lists, tmp_path):
     assert (8 * cfg.train_dataloader.batch_size
             == cfg.auto_scale_lr.base_batch_size == 128)
     assert cfg.model.cls_head.num_frames == 16
-    assert cfg.model.data_preprocessor.preprocessors.imgs.mean == [
-        123.675, 116.28, 103.53]
     model = MODELS.build(cfg.model).train()
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
     assert len(dataset) == 16
@@ -143,9 +133,9 @@ def test_entry_takes_a_step(monkeypatch, shared_world, lists, tmp_path):
     assert data['inputs']['text'].shape == (3, 77)
     loss = model(**data, mode='loss')['loss_contrastive']
     assert torch.isfinite(loss) and loss.requires_grad
-    assert cfg.test_dataloader.dataset.test_mode
-    assert not cfg.test_dataloader.sampler.shuffle
-    dataset = DATASETS.build(cfg.test_dataloader.dataset)
+    test = cfg.test_dataloader
+    assert test.dataset.test_mode and not test.sampler.shuffle
+    dataset = DATASETS.build(test.dataset)
     assert len(dataset) == 4
     assert dataset[3]['inputs']['imgs'].shape == (16, 3, 224, 224)
 

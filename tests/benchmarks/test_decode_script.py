@@ -33,10 +33,9 @@ def _raise(*_):
 
 def test_figures_and_readers_that_are_wrong(clips, tmp_path, monkeypatch,
                                             capsys):
-    monkeypatch.setitem(decode.READERS, 'grey', lambda _, indices: np.zeros(
-        (len(indices), 64, 96, 3), np.uint8))
-    monkeypatch.setitem(decode.READERS, 'size', lambda _, indices: np.zeros(
-        (len(indices), 96, 64, 3), np.uint8))
+    for name, shape in dict(grey=(64, 96, 3), size=(96, 64, 3)).items():
+        monkeypatch.setitem(decode.READERS, name, lambda _, indices, s=shape:
+                            np.zeros((len(indices), *s), np.uint8))
     monkeypatch.setitem(decode.READERS, 'broken', _raise)
     out = tmp_path / 'out.json'
     figures = decode.main([

@@ -48,13 +48,13 @@ def _sentence(tokens, cut=False):
     ('vifi_base2novel:TUNE=prompts', 32, 16, 26),
 ])
 def test_closed_form(spec, frames, prompts, classes):
-    found = _count(spec)
-    assert (found.frames, found.classes) == (frames, classes)
+    figures = _count(spec)
+    assert (figures.frames, figures.classes) == (frames, classes)
     scores = classes * D
-    assert found.asked == dict(
+    assert figures.asked == dict(
         image=frames * _frame(prompts) + scores,
         text=classes * _sentence(77))
-    assert found.run['image'] == frames * _frame(prompts, True) + scores
+    assert figures.run['image'] == frames * _frame(prompts, True) + scores
 
 
 def test_figures_of_the_paper():
@@ -90,26 +90,22 @@ def _complexity(model):
     return complexity(Config(dict(model=model)), ['tiny'])
 
 
-@pytest.mark.parametrize('kind', ['openclip', 'timm', 'average'])
-def test_attention_is_counted(kind):
+@pytest.mark.parametrize('arch, width, layers, tokens, cut', [
+    (tiny_arch(), 64, 2, 17, True),
+    (tiny_arch(vision_cfg=dict(pool_type='avg')), 64, 2, 17, False),
+    (timm_arch('vit_tiny_patch16_224'), 192, 12, 5, False)])
+def test_attention_is_counted(arch, width, layers, tokens, cut):
     """Not in a fused operator that no counter knows."""
-    arch, width, layers, tokens = tiny_arch(), 64, 2, 17
-    if kind == 'timm':
-        arch = timm_arch('vit_tiny_patch16_224')
-        width, layers, tokens = 192, 12, 5
-    elif kind == 'average':  # another pooling: nothing is cut
-        arch['vision_cfg']['pool_type'] = 'avg'
     model = model_cfg()
     model['backbone'].update(arch=arch, image_size=32)
-    found = _complexity(model)
+    figures = _complexity(model)
     pixels = 3 * 32 * 32  # each one with `width` weights
     linear = layers * 12 * tokens * width**2 + pixels * width + width * 32
     attention = layers * 2 * tokens**2 * width
     scores = 4 * 32
-    assert found.asked['image'] == 2 * (linear + attention) + scores
-    assert (found.run['image'] < found.asked['image']) == (
-        kind == 'openclip')
-    assert found.run['text'] < found.asked['text']
+    assert figures.asked['image'] == 2 * (linear + attention) + scores
+    assert (figures.run['image'] < figures.asked['image']) == cut
+    assert figures.run['text'] < figures.asked['text']
 
 
 # Of the tiny towers, by hand: patches, class token, positions, norms,
@@ -125,14 +121,15 @@ _PROMPTS = 2 * 3 * (64 + 32)
     ('prompts', _PROMPTS), ('none', 0)])
 def test_trained_parameters(tune, trained):
     prompts = dict(length=3, depth=2) if tune == 'prompts' else None
-    found = _complexity(model_cfg(tune=tune, prompts=prompts))
-    assert found.trained == trained
-    assert found.token_parameters == 49408 * 32
-    assert found.parameters == (_IMAGE + _TEXT + 1 + 49408 * 32
+    figures = _complexity(model_cfg(tune=tune, prompts=prompts))
+    assert figures.trained == trained
+    assert figures.token_parameters == 49408 * 32
+    assert figures.parameters == (_IMAGE + _TEXT + 1 + 49408 * 32
                                 + (_PROMPTS if prompts else 0))
     assert torch.backends.mha.get_fastpath_enabled()  # as before
 
 
+@pytest.mark.slow
 def test_other_backbones_and_heads():
     # ResNet-50: 4.09 GMACs an image (torchvision's figure), 25.6 M with a
     # classifier of 1000, here a projection to 512
@@ -151,6 +148,6 @@ def test_other_backbones_and_heads():
 
 
 def test_retrieval_has_one_caption():
-    found = _count('vifi_retrieval')
-    assert found.asked['text'] == _sentence(77)
-    assert found.run['text'] == _sentence(77, True)
+    figures = _count('vifi_retrieval')
+    assert figures.asked['text'] == _sentence(77)
+    assert figures.run['text'] == _sentence(77, True)

@@ -10,14 +10,18 @@ from export_world import open_once, read_metadata
 from tiny import build_model, classifier_cfg, tiny_arch
 
 from projects.vifi_clip.errors import UserError
-from projects.vifi_clip_tools.export.checking import Check, check_file
+from projects.vifi_clip_tools.export.checking import check_file
 from projects.vifi_clip_tools.export.formats import write_part
 from projects.vifi_clip_tools.export.int8 import quantize_file
 from projects.vifi_clip_tools.export.modules import (Classifier, TextEncoder,
                                                      VideoEncoder, build_parts)
 
-WORLDS = pytest.mark.parametrize('world', ['onnx', 'torch-export'],
-                                 indirect=True)
+WORLDS = pytest.mark.parametrize('world', [
+    pytest.param('onnx', marks=pytest.mark.slow), 'torch-export'],
+    indirect=True)
+
+
+MEAN, STD = np.array([120, 110, 100]), np.array([60, 50, 55])
 
 
 def clips(batch, frames):
@@ -27,12 +31,9 @@ def clips(batch, frames):
 
 def embed(infer, x):
     """Each clip on its own, and the pixels by hand."""
-    statistics = infer.model.data_preprocessor
-    mean, std = (v.flatten().numpy() for v in (statistics.mean,
-                                               statistics.std))
     rows = []
     for clip in x:
-        pixels = torch.from_numpy((clip - mean) / std).float()
+        pixels = torch.from_numpy((clip - MEAN) / STD).float()
         with torch.no_grad():
             frames = infer.model.backbone(pixels.permute(0, 3, 1, 2))
         if infer.model.cls_head.fusion == 'decision':
@@ -43,8 +44,7 @@ def embed(infer, x):
 
 
 @WORLDS
-@pytest.mark.parametrize('batch, frames', [
-    (1, 1), (1, 8), (2, 3), (5, 1), (5, 8)])
+@pytest.mark.parametrize('batch, frames', [(1, 8), (2, 3), (5, 1)])
 def test_clips_of_any_number_and_length(world, batch, frames):
     head, x = world.infer.model.cls_head, clips(batch, frames)
     embeddings = open_once(world.path('video'))(x)
@@ -78,11 +78,10 @@ def test_sentences_of_classes(world):
     classes /= np.linalg.norm(classes, axis=1, keepdims=True)
     np.testing.assert_allclose(classes, expected, atol=1e-4)
     assert abs(expected[0] - expected[1]).max() > 0.01
-    # padded to the context, and one by one
+    # padded to the context, and alone
     padded = np.pad(tokens, ((0, 0), (0, 24 - tokens.shape[1])))
     np.testing.assert_allclose(run(padded), run(tokens), atol=1e-5)
-    alone = np.concatenate([run(row[None]) for row in tokens])
-    np.testing.assert_allclose(alone, run(tokens), atol=1e-5)
+    np.testing.assert_allclose(run(tokens[:1]), run(tokens)[:1], atol=1e-5)
 
 
 def test_a_text_tower_that_reads_the_padding():
@@ -124,7 +123,7 @@ def test_a_file_says_what_it_is(world):
     meta = read_metadata(world.path('classifier'))
     assert dict(
         class_names=world.infer.class_names, image_size=[32, 32],
-        num_frames=3, pixel_mean=[120, 110, 100], pixel_std=[60, 50, 55],
+        num_frames=3, pixel_mean=MEAN.tolist(), pixel_std=STD.tolist(),
         resize_short_side=40, fusion=world.infer.model.cls_head.fusion
     ).items() <= meta.items()
     assert dict(
@@ -137,6 +136,7 @@ def test_a_file_says_what_it_is(world):
     assert 'class_names' not in video and video['part'] == 'video'
 
 
+@pytest.mark.slow
 def test_int8_copies(onnx_files):
     # Two layers of 4 products; the last one's queries are a fifth. What is
     # behind the last norm stays as it is.
@@ -192,14 +192,17 @@ def test_int8_is_off_by_no_more_than_its_steps(tmp_path):
     assert any(np.array_equal(kept.get(w.shape), w) for w in (last, last.T))
 
 
-def test_no_number_is_no_agreement(onnx_files):
-    for value in float('nan'), 1.1e-4, 0.9e-4:
-        assert Check('a', 1, 1, value).passed == (value < 1e-4)
-    model = onnx_files.infer.model
-    for wrong in (lambda x: np.full((1, 32), np.nan, np.float32),
-                  lambda x: np.zeros((1, 31), np.float32)):
-        check, = check_file('a', wrong, model, VideoEncoder(model), [(1, 2)])
-        assert not check.passed
+@pytest.mark.parametrize('change, passed', [
+    (lambda y: y + np.float32(0.9e-4), True),
+    (lambda y: y + np.float32(1.1e-4), False),
+    (lambda y: y * np.nan, False), (lambda y: y[:, :31], False)])
+def test_no_number_is_no_agreement(change, passed):
+    model = build_model().eval()
+    encoder = VideoEncoder(model)
+    check, = check_file(
+        'a', lambda x: change(encoder(torch.from_numpy(x)).detach().numpy()),
+        model, encoder, [(1, 2)])
+    assert check.passed == passed
 
 
 class Undecided(torch.nn.Module):

@@ -12,10 +12,12 @@ from typing import Callable, Iterator, List, Optional, Tuple
 import torch
 import torch.nn.functional as F
 from open_clip.timm_model import TimmModel
-from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
+from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from projects.vifi_clip.errors import UserError
+from projects.vifi_clip.models.blocks import FusedBlock
 from projects.vifi_clip.models.image_backbone import reads_class_token
 from projects.vifi_clip.models.prompts import DeepPrompts
 
@@ -41,44 +43,26 @@ class Tokens:
         return self.first + self.grid[0] * self.grid[1]
 
 
-class ExplicitAttention(nn.Module):
-    """Self-attention with the parameters of an ``nn.MultiheadAttention`` that
-    also returns its weights.
+class _Recorder(TorchFunctionMode):
+    """Attends with weights that are kept, ``layers`` of [N, h, L, L]."""
 
-    ``need_weights=True`` of the original returns a view that no score depends
-    on, so that there is no gradient with respect to it.
-    """
-
-    def __init__(self, attn: nn.MultiheadAttention) -> None:
+    def __init__(self, keep: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
-        # By the same names, so that a state dict made meanwhile is the same.
-        self.in_proj_weight = attn.in_proj_weight
-        self.in_proj_bias = attn.in_proj_bias
-        self.out_proj, self.num_heads = attn.out_proj, attn.num_heads
+        self.keep = keep
+        self.layers: List[Tensor] = []
 
-    def forward(self, q: Tensor, *args, attn_mask: Optional[Tensor] = None,
-                **kwargs) -> Tuple[Tensor, Tensor]:
-        """Attend as OpenCLIP's blocks call it, q [N, L, W] being keys and
-        values, too; returns [N, L, W] and weights [N, h, L, L]."""
-        num, length, width = q.shape
-        qkv = F.linear(q, self.in_proj_weight, self.in_proj_bias)
-        qkv = qkv.view(num, length, 3, self.num_heads, -1)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)
-        # [N, L, 3W] -> 3 x [N, h, L, W/h]
-        logits = q @ k.transpose(-2, -1) / q.shape[-1]**0.5
-        if attn_mask is not None:
-            logits = logits + attn_mask
-        weights = _differentiable(logits.softmax(dim=-1))
-        y = (weights @ v).transpose(1, 2).reshape(num, length, width)
-        # [N, h, L, W/h] -> [N, L, W]
-        return self.out_proj(y), weights
-
-
-def _differentiable(weights: Tensor) -> Tensor:
-    """Let gradients be taken of weights, even if all is frozen."""
-    if torch.is_grad_enabled() and not weights.requires_grad:
-        weights.requires_grad_()
-    return weights
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func is F.multi_head_attention_forward:
+            raise UserError(f'{_SUPPORTED}; layers of this tower were changed')
+        if func is not F.scaled_dot_product_attention:
+            return func(*args, **(kwargs or {}))
+        q, k, v = args
+        # 3 x [N, h, L, W/h]
+        weights = (q @ k.mT / q.shape[-1]**0.5).softmax(dim=-1)
+        if torch.is_grad_enabled() and not weights.requires_grad:
+            weights.requires_grad_()  # even if all is frozen
+        self.layers.append(self.keep(weights))
+        return weights @ v
 
 
 def token_layout(backbone: nn.Module) -> Tokens:
@@ -90,9 +74,8 @@ def token_layout(backbone: nn.Module) -> Tokens:
     tower = getattr(backbone, 'visual', None)
     prompts = getattr(backbone, 'prompts', None)
     if isinstance(tower, VisionTransformer):
-        if not reads_class_token(tower) or any(
-                not isinstance(block, ResidualAttentionBlock)
-                or not isinstance(block.attn, nn.MultiheadAttention)
+        if not reads_class_token(tower) or not all(
+                isinstance(block, FusedBlock)
                 for block in tower.transformer.resblocks):
             raise UserError(f'{_SUPPORTED}; this tower pools or attends in '
                             'another way')
@@ -137,30 +120,25 @@ def recorded_attention(
         list[Tensor]: Filled by each forward pass, a tensor for each layer.
     """
     token_layout(backbone)
-    record: List[Tensor] = []
-    tower = backbone.visual
+    tower, recorder = backbone.visual, _Recorder(keep)
+    trunk = getattr(tower, 'trunk', tower)
+    blocks = (tower.transformer.resblocks if trunk is tower
+              else trunk.blocks)
     with contextlib.ExitStack() as undo:
+
+        def switch(module: nn.Module, name: str, value: bool) -> None:
+            if hasattr(module, name):
+                undo.callback(setattr, module, name, getattr(module, name))
+                setattr(module, name, value)
+
         # A layer that is run again in the backward pass has no graph.
-        for module in backbone, getattr(tower, 'trunk', tower):
-            if getattr(module, 'grad_checkpointing', False):
-                _set(undo, module, 'grad_checkpointing', False)
-        if isinstance(tower, VisionTransformer):
-            for block in tower.transformer.resblocks:
-                attn = ExplicitAttention(block.attn)
-                attn.register_forward_hook(
-                    lambda module, args, out: record.append(keep(out[1])))
-                _set(undo, block, 'attn', attn)
-        else:
-            for block in tower.trunk.blocks:
-                _set(undo, block.attn, 'fused_attn', False)
-                # What goes through it are the weights.
-                undo.callback(block.attn.attn_drop.register_forward_hook(
-                    lambda module, args, out: record.append(
-                        keep(_differentiable(out)))).remove)
-        yield record
-
-
-def _set(undo: contextlib.ExitStack, owner: object, name: str,
-         value: object) -> None:
-    undo.callback(setattr, owner, name, getattr(owner, name))
-    setattr(owner, name, value)
+        switch(backbone, 'grad_checkpointing', False)
+        switch(trunk, 'grad_checkpointing', False)
+        for block in blocks:
+            switch(block.attn, 'fused_attn', True)  # timm's
+        # With a hook, the last layer runs for all tokens, and all frames go
+        # through together.
+        undo.callback(blocks[-1].register_forward_hook(
+            lambda *args: None).remove)
+        with recorder:
+            yield recorder.layers

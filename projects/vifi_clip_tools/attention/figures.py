@@ -6,16 +6,16 @@ from typing import Callable, List, Optional, Sequence
 import numpy as np
 from tqdm import tqdm
 
-from projects.vifi_clip.apis.inputs import one_video
+from projects.vifi_clip.apis.batches import ranked
 from projects.vifi_clip.apis.config import read_config
-from projects.vifi_clip.apis.inputs import read_labels
+from projects.vifi_clip.apis.inputs import one_video, read_labels
 from projects.vifi_clip.apis.sampling import Sampled, VideoSampler
 from projects.vifi_clip.files import write_bytes
 from ..cli.outputs import check_target
 from .capture import token_layout
+from .command import AttentionOptions
 from .grid import draw_grid
 from .maps import attention_maps
-from .options import AttentionOptions
 from .overlay import Row, Scores
 from .video import draw_video
 
@@ -31,8 +31,13 @@ def write_figures(options: AttentionOptions) -> None:
         ValueError: Bad labels, an unwritable output, or models that sample
             other frames.
     """
-    for suffix in '.png', '.mp4', '.npz':
-        _check_output(options, suffix)
+    for option, suffix in ('out', '.png'), ('video', '.mp4'), ('npz', '.npz'):
+        if path := getattr(options, option):
+            check_target(f'--{option}', path, (suffix, ), options.overwrite)
+            if osp.exists(path) and osp.exists(options.clip) and osp.samefile(
+                    path, options.clip):
+                raise ValueError(f'--{option} {path} is the video itself; '
+                                 'choose another name')
     labels = None if options.labels is None else read_labels(options.labels)
     clip = _local(options)
     inferencers = [model.load(labels=labels) for model in options.models]
@@ -40,8 +45,10 @@ def write_figures(options: AttentionOptions) -> None:
         token_layout(inferencer.model.backbone)
     samples = _samples(clip, inferencers, inferencers[0].num_frames)
     times = samples[0].times
-    scores = [Scores.of(name, i.class_names, i.video_scores(sample.images))
-              for name, i, sample in zip(options.names, inferencers, samples)]
+    scores = []
+    for name, i, sample in zip(options.names, inferencers, samples):
+        best = ranked(i.video_scores(sample.images), i.class_names, None, None)
+        scores.append(Scores(name, best['labels'], best['scores']))
     print(f'{clip}: {len(times)} frames, {times[0]:.2f} s to '
           f'{times[-1]:.2f} s')
     for score in scores:
@@ -64,17 +71,6 @@ def write_figures(options: AttentionOptions) -> None:
             rows, scores, samples[0].times[first]))
 
 
-def _check_output(options: AttentionOptions, suffix: str) -> None:
-    option = {'.png': 'out', '.mp4': 'video', '.npz': 'npz'}[suffix]
-    path = getattr(options, option)
-    if path:
-        check_target(f'--{option}', path, (suffix, ), options.overwrite)
-        if osp.exists(path) and osp.exists(options.clip) and osp.samefile(
-                path, options.clip):
-            raise ValueError(f'--{option} {path} is the video itself; choose '
-                             'another name')
-
-
 def _local(options: AttentionOptions) -> str:
     """Return the video's file, which is read once before weights are loaded
     or downloaded."""
@@ -95,8 +91,9 @@ def _rows(options: AttentionOptions, inferencers: Sequence,
     rows = []
     for method, inferencer, score, frames in tqdm(
             jobs, unit='map', leave=False):
-        text = options.text or score.labels[0]
-        text = text if method == 'gradient' else None
+        text = None
+        if method == 'gradient':
+            text = options.text or score.labels[0]
         maps = attention_maps(inferencer.model, frames, method, text)
         rows.append(Row(score.model, method, text, frames, maps,
                         options.per_frame))

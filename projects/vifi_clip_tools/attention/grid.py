@@ -1,27 +1,23 @@
 """Attention maps as one picture, in the manner of ViFi-CLIP's figures.
 
 Rows are the frames and the maps of each model and method, columns are time.
-Lengths are inches, from the top left corner.
+Lengths are pixels.
 """
 import io
-import textwrap
-from typing import List, Sequence, Tuple
+from typing import List, Sequence
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
+from ..cli.font import dejavu, wrap
 from .overlay import Row, Scores, enlarge, overlay
 
-_CELL = 1.5  # and _PIXELS, of a frame's shorter side
-_PIXELS = 180
-_GAP = 0.06
-_LABELS = 1.75  # width of the column of labels
-_LINE = 0.22  # height of a line of text
-_MARGIN = 0.12
-_WRAP = 21  # characters in the column of labels
-_NARROWEST = 4.9  # for the line under the frames
-Lines = List[Tuple[str, dict]]  # text with its style
+_CELL = 180  # a frame's shorter side
+_GAP = 7
+_LABELS = 210  # width of the column of labels
+_LINE = 26  # height of a line of text
+_MARGIN = 14
+_NARROWEST = 588  # for the line under the frames
+_INK, _GREY, _PAPER = (0, 0, 0), (102, 102, 102), (255, 255, 255)
 
 
 def draw_grid(title: str,
@@ -41,35 +37,40 @@ def draw_grid(title: str,
     Returns:
         bytes: A PNG.
     """
+    from PIL import Image, ImageDraw
     chosen = choose(len(times), columns)
-    frames = rows[0].images[chosen]
-    aspect = frames.shape[2] / frames.shape[1]
-    cell = _CELL * max(aspect, 1), _CELL / min(aspect, 1)
-    pitch = cell[0] + _GAP, cell[1] + _GAP
-    width = _LABELS + len(chosen) * pitch[0]
-    head = _header(title, scores, max(width, _NARROWEST))
-    top = _MARGIN + _LINE * (len(head) + 1.3)
-    page = _Page(max(2 * _MARGIN + width - _GAP, _NARROWEST),
-                 top + (len(rows) + 1) * pitch[1] + 0.5)
-    for number, (line, style) in enumerate(head):
-        page.text(_MARGIN, _MARGIN + (number + 0.5) * _LINE, line, **style)
-    pictures = [enlarge(frames, _PIXELS),
-                *(row.pictures(_PIXELS, chosen) for row in rows)]
-    labels = [[('frames', dict(fontsize=11))], *map(_label, rows)]
-    for line, (images, label) in enumerate(zip(pictures, labels)):
-        y = top + line * pitch[1]
-        for number, (text, style) in enumerate(label):
-            offset = (number - (len(label) - 1) / 2) * 0.95 * _LINE
-            page.text(_MARGIN, y + cell[1] / 2 + offset, text, **style)
+    frames = enlarge(rows[0].images[chosen], _CELL)
+    height, width = frames.shape[1:3]
+    scale = _CELL / min(height, width)
+    height, width = round(scale * height), round(scale * width)
+    left = _MARGIN + _LABELS
+    right = max(left + len(chosen) * (width + _GAP) - _GAP,
+                _NARROWEST - _MARGIN)
+    head = _header(title, scores, right - _MARGIN)
+    top = _MARGIN + round(_LINE * (len(head) + 1.3))
+    bottom = top + (len(rows) + 1) * (height + _GAP)
+    page = Image.new('RGB', (right + _MARGIN, bottom + 60), _PAPER)
+    draw = ImageDraw.Draw(page)
+    _write(draw, _MARGIN + _LINE * len(head) / 2, head)
+    lines = [(frames, [('frames', _INK, dejavu(18))]),
+             *((row.pictures(_CELL, chosen), _label(row)) for row in rows)]
+    for line, (images, label) in enumerate(lines):
+        y = top + line * (height + _GAP)
+        _write(draw, y + height / 2, label)
         for column, image in enumerate(images):
-            page.image(_MARGIN + _LABELS + column * pitch[0], y, *cell, image)
+            page.paste(Image.fromarray(image).resize((width, height)),
+                       (left + column * (width + _GAP), y))
     for column, index in enumerate(chosen):
-        x = _MARGIN + _LABELS + column * pitch[0] + cell[0] / 2
-        page.text(x, top - 0.55 * _LINE, f'{times[index]:.2f} s', ha='center',
-                  fontsize=9)
-    _colour_bar(page, top + len(pictures) * pitch[1] + 0.06)
+        x = left + column * (width + _GAP) + width / 2
+        draw.text((x, top - 0.55 * _LINE), f'{times[index]:.2f} s', _INK,
+                  dejavu(15), anchor='mm')
+    page.paste(Image.fromarray(_colour_bar()), (_MARGIN + 48, bottom + 12))
+    for x, text in (0, 'low'), (238, 'high (the range is at the left of each '
+                                'row)'):
+        draw.text((_MARGIN + x, bottom + 20), text, _INK, dejavu(14),
+                  anchor='lm')
     out = io.BytesIO()
-    page.figure.savefig(out, format='png', dpi=_PIXELS / _CELL)
+    page.save(out, 'PNG')
     return out.getvalue()
 
 
@@ -81,61 +82,34 @@ def choose(total: int, count: int) -> List[int]:
     return np.linspace(0, total - 1, count).round().astype(int).tolist()
 
 
-class _Page:
-    """A figure on which things are put by inches."""
-
-    def __init__(self, width: float, height: float) -> None:
-        # Not through pyplot: no display, and no state that others share.
-        self.figure = Figure(figsize=(width, height))
-        FigureCanvasAgg(self.figure)
-        self.width, self.height = width, height
-
-    def text(self, x: float, y: float, text: str, ha: str = 'left',
-             **style) -> None:
-        self.figure.text(x / self.width, 1 - y / self.height, text, ha=ha,
-                         va='center', parse_math=False, **style)
-
-    def image(self, x: float, y: float, width: float, height: float,
-              image: np.ndarray) -> None:
-        axes = self.figure.add_axes(
-            (x / self.width, 1 - (y + height) / self.height,
-             width / self.width, height / self.height))
-        axes.imshow(image, aspect='auto')
-        axes.set_axis_off()
+def _colour_bar() -> np.ndarray:
+    """Draw the colours from a row's lowest value to its highest, as they look
+    over a white frame."""
+    ramp = np.linspace(0, 1, 180, dtype=np.float32)[None, None]
+    white = np.full((1, 17, 180, 3), 255, dtype=np.uint8)
+    return overlay(white, ramp, (0, 1))[0]
 
 
-def _header(title: str, scores: Sequence[Scores], width: float) -> Lines:
+def _write(draw, middle: float, lines: Sequence[tuple]) -> None:
+    """Write lines of (text, colour, font) at the left, around a height."""
+    for number, (text, ink, font) in enumerate(lines):
+        y = middle + (number - (len(lines) - 1) / 2) * _LINE
+        draw.text((_MARGIN, y), text, ink, font, anchor='lm')
+
+
+def _header(title: str, scores: Sequence[Scores], width: float) -> List[tuple]:
     """Write the video's name and the models' best labels."""
-    characters = int(width / 0.082)
-    room = int(characters * 0.7)
-    if len(title) > room:
-        title = title[:room - 1] + '…'
-    lines = [(title, dict(fontsize=12, weight='bold'))]
+    bold, font = dejavu(20, bold=True), dejavu(16)
+    lines = [(line, _INK, bold) for line in wrap(title, bold, width, 1)]
     for score in scores:
-        line = (f'{score.model}:  ' if len(scores) > 1 else '') + score.line()
-        lines += [(part, dict(fontsize=9.5, weight='normal'))
-                  for part in textwrap.wrap(line, characters)]
+        text = (f'{score.model}:  ' if len(scores) > 1 else '') + score.line()
+        lines += [(line, _INK, font) for line in wrap(text, font, width, 4)]
     return lines
 
 
-def _label(row: Row) -> Lines:
+def _label(row: Row) -> List[tuple]:
     """Write what a row shows: model, method and range."""
-    return [
-        (part, style) for text, characters, most, style in (
-            (row.model, _WRAP - 3, 2, dict(fontsize=11, weight='bold')),
-            (row.title, _WRAP, 4, dict(fontsize=9.5)),
-            (row.scale, _WRAP + 4, 1, dict(fontsize=8, color='0.4')))
-        for part in textwrap.wrap(text, characters, break_on_hyphens=False,
-                                  max_lines=most, placeholder=' …')]
-
-
-def _colour_bar(page: _Page, y: float) -> None:
-    """Draw the colours from a row's lowest value to its highest, as they look
-    over a white frame."""
-    ramp = np.linspace(0, 1, 256, dtype=np.float32)[None, None]
-    white = np.full((1, 1, 256, 3), 255, dtype=np.uint8)
-    x = _MARGIN + 0.4
-    page.image(x, y + 0.04, 1.5, 0.14, overlay(white, ramp, (0, 1))[0])
-    page.text(_MARGIN, y + 0.11, 'low', fontsize=8.5)
-    page.text(x + 1.58, y + 0.11, 'high (the range is at the left of each '
-              'row)', fontsize=8.5)
+    return [(line, ink, font) for text, ink, font, most in (
+        (row.model, _INK, dejavu(18, bold=True), 2),
+        (row.title, _INK, dejavu(16), 4), (row.scale, _GREY, dejavu(13), 1))
+        for line in wrap(text, font, _LABELS - _GAP, most)]

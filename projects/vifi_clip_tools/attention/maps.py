@@ -7,12 +7,11 @@ from typing import List, Optional
 import numpy as np
 import torch
 import torch.nn.functional as F
-from mmaction.structures import ActionDataSample
 from torch import Tensor, nn
 
 from projects.vifi_clip.errors import UserError
 from .capture import Tokens, recorded_attention, token_layout
-from .options import METHODS
+from .command import METHODS
 
 _CHUNK = 4  # frames; ViT-L/14 at 336 pixels: 0.5 GB of weights for each
 
@@ -84,11 +83,9 @@ def attention_maps(model: nn.Module,
 
 def _normalised(model: nn.Module, frames: np.ndarray) -> Tensor:
     """Normalise frames, uint8 [T, H, W, 3] to [T, 3, H, W]."""
-    frames = torch.from_numpy(np.ascontiguousarray(frames))
-    data = dict(inputs=[frames.permute(0, 3, 1, 2)],
-                data_samples=[ActionDataSample()])
-    return model.data_preprocessor(data)['inputs'].flatten(0, 1)
-    # [1, T, 3, H, W] -> [T, 3, H, W]
+    x = torch.from_numpy(np.ascontiguousarray(frames)).movedim(-1, 1)
+    return model.data_preprocessor(
+        dict(inputs=[x], data_samples=[None]))['inputs'][0]
 
 
 def _maps(model: nn.Module, x: Tensor, method: str, tokens: Tokens,
@@ -101,10 +98,8 @@ def _maps(model: nn.Module, x: Tensor, method: str, tokens: Tokens,
         with torch.no_grad(), recorded_attention(
                 model.backbone, lambda weights: weights.mean(1)) as layers:
             model.backbone(x)
-        if method == 'last':
-            row = layers[-1][:, 0]
-        else:
-            row = _class_row([a / 2 for a in layers], tokens, residual=0.5)
+        row = layers[-1][:, 0] if method == 'last' else _class_row(
+            [a / 2 for a in layers], tokens, residual=0.5)
     return row[:, tokens.first:tokens.end].float().cpu().numpy()
 
 

@@ -126,15 +126,7 @@ class Scores:
     """What one model takes the video for, best first."""
     model: str  # its name
     labels: List[str]
-    values: List[float]  # probabilities
-
-    @classmethod
-    def of(cls, model: str, labels: Sequence[str],
-           values: np.ndarray) -> 'Scores':
-        """Sort K labels by their probabilities [K]."""
-        order = np.argsort(-values, kind='stable')
-        return cls(model, [labels[i] for i in order],
-                   [float(values[i]) for i in order])
+    values: List[float]  # their probabilities
 
     def line(self, count: int = 3) -> str:
         """The best labels in one line."""

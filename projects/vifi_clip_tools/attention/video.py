@@ -5,7 +5,7 @@ from typing import Iterator, Sequence
 
 import numpy as np
 
-from ..cli.font import dejavu
+from ..cli.font import dejavu, wrap
 from ..cli.h264 import write_h264
 from .overlay import Row, Scores, enlarge
 
@@ -51,12 +51,14 @@ def draw_frames(rows: Sequence[Row], scores: Sequence[Scores],
     size = (_even(pitch[0] * len(panels[0]) + _GAP),
             _even(pitch[1] * len(lines) + _FOOT))
     page = Image.new('RGB', size, _PAPER)
-    draw = ImageDraw.Draw(page)
+    draw, font = ImageDraw.Draw(page), dejavu(_FONT)
     for y, (line, score) in enumerate(zip(lines, scores)):
         captions = [f'{score.model}: {score.line(1)}',
                     *(row.title for row in line)]
-        for x, caption in enumerate(captions):
-            _write(draw, _GAP + x * pitch[0], y * pitch[1], caption, width)
+        for x, caption in enumerate(captions):  # right above its panel
+            text = '\n'.join(wrap(caption, font, width, 2))
+            draw.text((_GAP + x * pitch[0], y * pitch[1] + _STRIP - 4),
+                      text, _INK, font, anchor='ld')
     for t, time in enumerate(times):
         canvas = page.copy()
         for y, line in enumerate(panels):
@@ -64,7 +66,7 @@ def draw_frames(rows: Sequence[Row], scores: Sequence[Scores],
                 canvas.paste(Image.fromarray(pictures[t]),
                              (_GAP + x * pitch[0], y * pitch[1] + _STRIP))
         ImageDraw.Draw(canvas).text(
-            (_GAP, size[1] - _FOOT + 3), f'{time:.2f} s', _INK, dejavu(_FONT))
+            (_GAP, size[1] - _FOOT + 3), f'{time:.2f} s', _INK, font)
         yield np.asarray(canvas)
 
 
@@ -73,28 +75,8 @@ def video_rate(times: Sequence[float]) -> Fraction:
     frames of a long clip do not become a slide show."""
     span = times[-1] - times[0]
     rate = (len(times) - 1) / span if span > 0 else _SLOWEST
-    return Fraction(min(max(rate, _SLOWEST), _FASTEST)).limit_denominator(
-        1001)
+    return Fraction(min(max(rate, _SLOWEST), _FASTEST))
 
 
 def _even(number: int) -> int:
     return number + number % 2
-
-
-def _write(draw, x: int, y: int, text: str, width: int) -> None:
-    """Write two lines at most, right above the panel; what is too much ends
-    in dots."""
-    font, lines = dejavu(_FONT), ['']
-    for word in text.split():
-        longer = f'{lines[-1]} {word}'.strip()
-        if lines[-1] and draw.textlength(longer, font) > width:
-            lines.append(word)
-        else:
-            lines[-1] = longer
-    shown = lines[:2]
-    for number, line in enumerate(shown):
-        cut = number == 1 and len(lines) > 2
-        while cut or draw.textlength(line, font) > width:
-            line, cut = line.rstrip('…')[:-1] + '…', False
-        up = (len(shown) - number) * (_FONT + 4)
-        draw.text((x, y + _STRIP - 4 - up), line, _INK, font)

@@ -5,9 +5,11 @@ Imports nothing heavy: a command's options are read before torch is imported.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
+from typing import (TYPE_CHECKING, Any, Callable, Dict, Iterator, List,
+                    Optional)
 
 if TYPE_CHECKING:
     from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
@@ -225,3 +227,18 @@ def quiet_logs() -> None:
             # setStream would flush the old one, which may be closed
             handler.stream = sys.stderr
             handler.setLevel(logging.WARNING)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Hold back warnings and log lines of libraries, errors excepted."""
+    import logging
+    import warnings
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            yield
+    finally:
+        logging.disable(level)

@@ -37,44 +37,27 @@ class Conditions:
     precision: str = 'fp32'
 
 
-@dataclass
-class Failure(Exception):
-    """A call in another process that failed; ``reason`` is one line."""
-    reason: str
+def new_process() -> ProcessPoolExecutor:
+    """Return a pool of one new process, so that peaks of memory are its own.
 
-
-class Child:
-    """A new process that makes calls, so that peaks of memory are its own.
-
-    Functions and arguments are pickled; what a function leaves in its module
-    is there at the next call.
+    What a function leaves in its module is there at the next call.
     """
-
-    def __init__(self) -> None:
-        self._pool = ProcessPoolExecutor(
-            1, get_context('spawn'), initializer=_die_first)
-        self.close = self._pool.shutdown
-
-    def call(self, function: Callable, *args: Any) -> Any:
-        """Call a function there.
-
-        Raises:
-            Failure: It raised, or the process ended.
-        """
-        try:
-            return self._pool.submit(function, *args).result()
-        except BrokenProcessPool:
-            raise Failure('its process was ended, most likely for want of '
-                          'memory') from None
-        except Exception as error:  # of any library that a model uses
-            said = str(error).strip().splitlines() or ['']
-            raise Failure(f'{type(error).__name__}: {said[0]}') from error
+    return ProcessPoolExecutor(
+        1, get_context('spawn'), initializer=_die_first)
 
 
 def _die_first() -> None:
     """Where memory runs out, let Linux kill this process and no other."""
     with contextlib.suppress(OSError):
         Path('/proc/self/oom_score_adj').write_text('1000')
+
+
+def reason(error: Exception) -> str:
+    """Say in one line why a call in a process of its own failed."""
+    if isinstance(error, BrokenProcessPool):
+        return 'its process was ended, most likely for want of memory'
+    first, *_ = str(error).strip().splitlines() or ['']
+    return f'{type(error).__name__}: {first}'
 
 
 def measure(spec: Spec, conditions: Conditions) -> Dict[str, Any]:
@@ -84,13 +67,12 @@ def measure(spec: Spec, conditions: Conditions) -> Dict[str, Any]:
         dict: ``seconds`` of each call, ``views_per_second`` (``median``,
         ``min``, ``max``) and ``peak_bytes``; or ``error``, one line.
     """
-    child = Child()
-    try:
-        seconds, peak = child.call(_measure_here, spec, conditions)
-    except Failure as failure:
-        return dict(error=failure.reason)
-    finally:
-        child.close()
+    with new_process() as pool:
+        try:
+            seconds, peak = pool.submit(
+                _measure_here, spec, conditions).result()
+        except Exception as error:  # of any library that a model uses
+            return dict(error=reason(error))
     rates = [conditions.batch / s for s in seconds]
     return dict(
         seconds=seconds,

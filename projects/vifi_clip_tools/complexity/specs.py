@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import argparse
 import ast
-import difflib
 import os
 import os.path as osp
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Dict, List, Mapping
+from typing import TYPE_CHECKING, Dict, List
+from unittest.mock import patch
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -70,23 +70,15 @@ def load_spec(spec: Spec) -> Config:
     from projects.vifi_clip.apis.config import (read_config, read_knobs,
                                                 without_pretrained)
     from projects.vifi_clip.resources import find_config
-    known = read_knobs(find_config(spec.config))
-    unknown = sorted(set(spec.knobs) - set(known))
-    if unknown:
-        near = difflib.get_close_matches(unknown[0].upper(), known, 1)
-        raise ValueError(
-            f'{spec.text}: {spec.config} has no knob {unknown[0]}'
-            + (f'; did you mean {near[0]}?' if near else
-               f' (it has {", ".join(sorted(known)) or "none"})'))
+    knobs = read_knobs(find_config(spec.config))
+    for name in spec.knobs:
+        if name not in knobs:
+            raise ValueError(f'{spec.text}: {spec.config} has no knob {name} '
+                             f'(it has {", ".join(sorted(knobs)) or "none"})')
     given = {name: 'none' for name in _WEIGHTS
-             if name in known and name not in os.environ}
-    before = dict(os.environ)
-    os.environ.update({**given, **spec.knobs})
-    try:
+             if name in knobs and name not in os.environ}
+    with patch.dict(os.environ, {**given, **spec.knobs}):
         cfg = read_config(spec.config)
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
     if not isinstance(cfg.get('model'), dict) or not (
             cfg.model.get('backbone')):
         raise ValueError(f'{spec.text}: the config has no model with a '
@@ -95,10 +87,9 @@ def load_spec(spec: Spec) -> Config:
         # A misspelled part would make a new key and change nothing.
         node = cfg
         for parent in name.split('.')[:-1]:
-            node = node.get(parent) if isinstance(node, Mapping) or (
-                node is cfg) else None
-            if node is None:
-                raise ValueError(f'{spec.text}: the config has no {name}')
+            node = node.get(parent) if hasattr(node, 'get') else None
+        if node is None:
+            raise ValueError(f'{spec.text}: the config has no {name}')
     cfg.merge_from_dict(spec.settings)
     cfg.model = without_pretrained(cfg.model)
     return cfg

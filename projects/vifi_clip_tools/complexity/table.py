@@ -1,11 +1,10 @@
 """Figures of several configs side by side, as in Tables 6 and 9.
 
-Up to three configs are columns; more are rows. Everything fits in 80 columns.
+A config is a column. Everything fits in 80 characters: below three configs
+the next three follow.
 """
 import json
-import logging
 import textwrap
-import warnings
 from dataclasses import asdict, replace
 from itertools import zip_longest
 from typing import List, Optional, Sequence, Tuple
@@ -13,6 +12,7 @@ from typing import List, Optional, Sequence, Tuple
 from projects.vifi_clip.apis.loading import find_device
 from projects.vifi_clip.datasets.loader_settings import usable_cores
 from projects.vifi_clip.files import write_text
+from ..cli.options import quiet
 from ..cli.outputs import check_target
 from ..cli.tables import markdown_table
 from .count import Complexity, complexity
@@ -21,6 +21,7 @@ from .specs import Spec, load_spec
 
 WIDTH = 80
 _LABEL = 26
+_ABREAST = 3
 # By convention: factor on MACs, and its words.
 CONVENTIONS = dict(
     macs=(1, '1 per multiply-add (MACs, as the paper and fvcore count)'),
@@ -67,15 +68,8 @@ def compare(specs: Sequence[Spec], conditions: Optional[Conditions],
         on_gpu = find_device(conditions.device).startswith('cuda')
         conditions = replace(conditions, device='cuda' if on_gpu else 'cpu',
                              threads=conditions.threads or usable_cores())
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)  # the chatter of building models
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')
-            figures = [complexity(load_spec(spec), spec.title)
-                       for spec in specs]
-    finally:
-        logging.disable(before)
+    with quiet():  # building models is noted at length
+        figures = [complexity(load_spec(spec), spec.title) for spec in specs]
     measured, about = [], ''
     if conditions:  # one after another, so that none disturbs the next
         measured = [measure(spec, conditions) for spec in specs]
@@ -97,7 +91,7 @@ def compare(specs: Sequence[Spec], conditions: Optional[Conditions],
             convention=convention, operations=_header(convention),
             machine=about or None, configs=configs, paper=PAPER), indent=1))
         print(f'Written: {json_file}')
-    return int(any('error' in one for one in measured))
+    return int(any('error' in record for record in measured))
 
 
 def number(value: float) -> str:
@@ -118,12 +112,12 @@ def _rows(figures: Sequence[Complexity], measured: Measured,
         ('classes', [str(c.classes) for c in figures])
     ]
     for title, part in ('asked for', 'asked'), ('run here', 'run'):
+        sides = [getattr(c, part) for c in figures]
         rows.append((f'GFLOPs {title}', []))
-        for label, sides in (('image side, a view', ['image']),
-                             ('text side, once', ['text']),
-                             ('total', ['image', 'text'])):
-            sums = [sum(getattr(c, part)[side] for side in sides)
-                    for c in figures]
+        for label, sums in (
+                ('image side, a view', [side['image'] for side in sides]),
+                ('text side, once', [side['text'] for side in sides]),
+                ('total', [sum(side.values()) for side in sides])):
             rows.append((f'  {label}', [number(factor * n / 1e9) if n else '-'
                                         for n in sums]))
     for label, counts in (
@@ -133,19 +127,20 @@ def _rows(figures: Sequence[Complexity], measured: Measured,
             ('  trained', [c.trained for c in figures])):
         rows.append((label, [number(count / 1e6) for count in counts]))
     if measured:
-        rates = [one.get('views_per_second') for one in measured]
-        rows += [
-            ('measured', []),
-            ('  views/s, median',
-             [number(r['median']) if r else 'failed' for r in rates]),
-            ('    slowest to fastest',
-             [f'{number(r["min"])} to {number(r["max"])}' if r else '-'
-              for r in rates]),
-            ('  peak memory, GiB',
-             [number(one['peak_bytes'] / 2**30) if 'peak_bytes' in one
-              else '-' for one in measured])
-        ]
+        cells = [_measured_cells(record) for record in measured]
+        rows.append(('measured', []))
+        rows += zip(('  views/s, median', '    slowest to fastest',
+                     '  peak memory, GiB'), map(list, zip(*cells)))
     return rows
+
+
+def _measured_cells(record: dict) -> Tuple[str, str, str]:
+    if 'error' in record:
+        return 'failed', '-', '-'
+    rates = {name: number(rate)
+             for name, rate in record['views_per_second'].items()}
+    return (rates['median'], f'{rates["min"]} to {rates["max"]}',
+            number(record['peak_bytes'] / 2**30))
 
 
 def _header(convention: str) -> str:
@@ -171,55 +166,30 @@ def terminal(figures: Sequence[Complexity], measured: Measured = (),
         convention (str): Key of :data:`CONVENTIONS`. Defaults to 'macs'.
         about (str): The machine that measured.
     """
-    rows, notes = _rows(figures, measured, convention), []
+    notes = _notes(figures, measured)
     if about:
-        notes = [f'Measured on {about}. Peak memory is the process\'s (of a '
-                 'GPU: its tensors\'), weights included.']
-    text = (_columns if len(figures) <= 3 else _lines)(figures, rows)
-    notes += _notes(figures, measured)
-    return '\n'.join([_header(convention), '', *text, '',
-                      *(textwrap.fill(note, WIDTH) for note in notes)])
+        notes.insert(0, f'Measured on {about}. Peak memory is the process\'s '
+                     '(of a GPU: its tensors\'), weights included.')
+    lines = [_header(convention), '']
+    width = (WIDTH - _LABEL) // min(max(len(figures), 2), _ABREAST)
+    for i in range(0, len(figures), _ABREAST):
+        part = slice(i, i + _ABREAST)
+        lines += [*_columns(figures[part], _rows(
+            figures[part], measured[part], convention), width), '']
+    return '\n'.join([*lines, *(textwrap.fill(note, WIDTH)
+                                for note in notes)])
 
 
-def _wrap(title: Sequence[str], width: int) -> List[str]:
-    return [line for part in title for line in textwrap.wrap(part, width)]
-
-
-def _columns(figures: Sequence[Complexity], rows: List[Row]) -> List[str]:
+def _columns(figures: Sequence[Complexity], rows: List[Row],
+             width: int) -> List[str]:
     """Draw a column for each config."""
-    width = (WIDTH - _LABEL) // len(figures) if len(figures) > 1 else 27
-    heads = zip_longest(*(_wrap(c.title, width - 2) for c in figures),
-                        fillvalue='')
+    titles = ([line for part in c.title
+               for line in textwrap.wrap(part, width - 2)] for c in figures)
+    heads = [('', cells) for cells in zip_longest(*titles, fillvalue='')]
     lines = [''.join([label.ljust(_LABEL), *(c.rjust(width) for c in cells)]
                      ).rstrip()
-             for label, cells in [*(('', head) for head in heads), *rows]]
-    lines.insert(-len(rows), '-' * (_LABEL + width * len(figures)))
-    return lines
-
-
-def _lines(figures: Sequence[Complexity], rows: List[Row]) -> List[str]:
-    """Draw a row for each config, with the figures that compare them."""
-    asked = dict(reversed(rows))  # of equal labels the first
-    run = dict(rows)  # the last
-    columns = [
-        (width, title, source[label]) for width, title, source, label in (
-            (7, 'image', asked, '  image side, a view'),
-            (8, 'run here', run, '  image side, a view'),
-            (7, 'text', asked, '  text side, once'),
-            (8, 'param. M', asked, 'parameters, M'),
-            (8, 'train. M', asked, '  trained'),
-            (7, 'views/s', asked, '  views/s, median'),
-            (5, 'GiB', asked, '  peak memory, GiB')) if label in source]
-    left = WIDTH - sum(width + 1 for width, _, _ in columns)
-    lines = [' ' * left + ''.join(title.rjust(width + 1)
-                                  for width, title, _ in columns),
-             '-' * WIDTH]
-    for i, figure in enumerate(figures):
-        first, *more = _wrap(figure.title[:1], left - 1)
-        lines.append(first.ljust(left) + ''.join(
-            cells[i].rjust(width + 1) for width, _, cells in columns))
-        more += _wrap(figure.title[1:], left - 3)
-        lines += [f'  {name}' for name in more]
+             for label, cells in [*heads, *rows]]
+    lines.insert(len(heads), '-' * (_LABEL + width * len(figures)))
     return lines
 
 

@@ -102,15 +102,6 @@ def table(checks: Sequence[Check]) -> str:
          for check in checks])
 
 
-@dataclass(frozen=True)
-class Accuracy:
-    """Predictions of one file, beside those of the first."""
-    file: str
-    top1: float  # share of videos whose best class is right
-    changed: int  # videos whose best class is another
-    difference: float  # largest one of a probability
-
-
 def find_videos(evaluate: str, root: Optional[str],
                 infer: ViFiCLIPInferencer) -> Videos:
     """Return the videos to run, with their labels: those of a list of ``path
@@ -145,8 +136,9 @@ def _test_set(infer: ViFiCLIPInferencer) -> Tuple[str, str]:
 
 
 def evaluate_files(files: Dict[str, Run], videos: Videos, pixels: str,
-                   infer: ViFiCLIPInferencer) -> List[Accuracy]:
-    """Run classifiers over videos, one view and one video at a time."""
+                   infer: ViFiCLIPInferencer) -> Dict[str, np.ndarray]:
+    """Run classifiers over videos, one view and one video at a time; returns
+    the probabilities [N, K] of each."""
     scores: Dict[str, list] = {name: [] for name in files}
     for path, _ in tqdm(videos, desc='evaluate', unit='video'):
         x = infer.sample(path).images
@@ -155,27 +147,24 @@ def evaluate_files(files: Dict[str, Run], videos: Videos, pixels: str,
             x = infer.normalise(x).numpy()
         for name, run in files.items():
             scores[name].append(run(x[None])[0])
-    return summarise({name: np.stack(rows) for name, rows in scores.items()},
-                     np.array([label for _, label in videos]))
+    return {name: np.stack(rows) for name, rows in scores.items()}
 
 
-def summarise(scores: Dict[str, np.ndarray],
-              labels: np.ndarray) -> List[Accuracy]:
-    """Compare probabilities [N, K] of several files with labels [N]."""
-    first = next(iter(scores.values()))
-    return [Accuracy(name, float((rows.argmax(1) == labels).mean()),
-                     int((rows.argmax(1) != first.argmax(1)).sum()),
-                     float(np.abs(rows - first).max()))
-            for name, rows in scores.items()]
-
-
-def accuracy_table(rows: Sequence[Accuracy], num_videos: int) -> str:
-    """Return text of at most 80 columns."""
+def accuracy_table(scores: Dict[str, np.ndarray],
+                   labels: Sequence[int]) -> str:
+    """Compare the probabilities [N, K] of files with labels [N], and with the
+    first file's: how many best classes changed, and the largest difference.
+    Returns text of at most 80 columns."""
     lines = [f'{"file":<24} {"top-1":>7} {"changed":>9} {"difference":>11}'
-             f'   {num_videos} videos']
-    lines += [f'{row.file:<24} {100 * row.top1:>6.2f}% {row.changed:>9} '
-              f'{row.difference:>11.1e}' for row in rows]
-    if len(rows) == 2:
-        change = 100 * (rows[1].top1 - rows[0].top1)
-        lines.append(f'int8 changes top-1 by {change:+.2f} points')
+             f'   {len(labels)} videos']
+    first, *others = scores.values()
+    top1 = []
+    for name, rows in scores.items():
+        best = rows.argmax(1)
+        top1.append(100 * np.equal(best, labels).mean())
+        lines.append(f'{name:<24} {top1[-1]:>6.2f}% '
+                     f'{(best != first.argmax(1)).sum():>9} '
+                     f'{np.abs(rows - first).max():>11.1e}')
+    if others:
+        lines.append(f'int8 changes top-1 by {top1[1] - top1[0]:+.2f} points')
     return '\n'.join(lines)

@@ -1,13 +1,16 @@
 """``vifi-clip export``: a model as files that run without this project."""
 import argparse
 import os.path as osp
-from dataclasses import replace
-from typing import Optional, Sequence, Tuple
+from dataclasses import dataclass, replace
+from typing import List, Optional, Sequence, Tuple
 
-from ..cli.options import (HelpFormatter, add_model_arguments, model_options,
-                           number, positive_int)
-from .options import PARTS, SUFFIXES, ExportOptions
+from ..cli.options import (HelpFormatter, ModelOptions, add_model_arguments,
+                           model_options, number, positive_int)
 
+# Parts by name, and the stems of their files.
+PARTS = dict(
+    video='video_encoder', text='text_encoder', classifier='classifier')
+SUFFIXES = {'onnx': '.onnx', 'torch-export': '.pt2'}
 _EXAMPLES = """examples:
   vifi-clip export --config small_world --out exported/
   vifi-clip export --config vifi_k400 --checkpoint vifi.pth --out exported/ \\
@@ -19,11 +22,72 @@ Each file is run and compared with the model at every frame count and batch
 size; a difference above 1e-4 is an error, exit code 1, and leaves no file."""
 
 
+@dataclass(frozen=True)
+class ExportOptions:
+    """What to export, and how to check it."""
+    out: str  # folder
+    form: str = 'onnx'  # of SUFFIXES
+    parts: Tuple[str, ...] = tuple(PARTS)
+    pixels: str = 'uint8'  # frames as they are; normalised ones are 'float'
+    opset: Optional[int] = None  # of ONNX; None leaves it to torch
+    int8: bool = False  # also write quantised copies
+    frames: Tuple[int, ...] = (1, 4, 8, 16)  # to check at
+    batches: Tuple[int, ...] = (1, 3)
+    labels: Optional[str] = None  # of the classifier
+    evaluate: Optional[str] = None  # list of videos with labels, or 'config'
+    root: Optional[str] = None  # folder that the list's paths start from
+    overwrite: bool = False
+    model: ModelOptions = ModelOptions()
+
+    def file_name(self, part: str, int8: bool = False) -> str:
+        """Return the name of a part's file, such as 'video_encoder.onnx'."""
+        return PARTS[part] + ('_int8' if int8 else '') + SUFFIXES[self.form]
+
+    def models(self) -> List[str]:
+        """Return the names of the model files, the int8 copies last."""
+        return [self.file_name(part, int8)
+                for int8 in ((False, True) if self.int8 else (False, ))
+                for part in self.parts]
+
+    def files(self) -> List[str]:
+        """Return the names of all files that are written."""
+        example = ['example.py'] if self.form == 'onnx' else []
+        return [*self.models(), 'README.md', 'classes.json', *example]
+
+
 def parse_args(argv: Optional[Sequence[str]] = None) -> ExportOptions:
     """Read and check the command line of export."""
     parser = argparse.ArgumentParser(
         description='Export a model to ONNX or torch.export, and check it',
         epilog=_EXAMPLES, formatter_class=HelpFormatter)
+    _add_arguments(parser)
+    args = parser.parse_args(argv)
+    model = model_options(args)
+    for wrong, message in (
+            (args.format != 'onnx' and (args.int8 or args.opset),
+             '--int8 and --opset are for --format onnx'),
+            (args.device not in ('auto', 'cpu'),
+             f'--device {args.device}: export traces and checks on CPU, and '
+             'the files run anywhere; leave it out'),
+            (model.inference,
+             'export starts from the trained float32 model: leave out '
+             '--precision, --compile and --text-bf16; --int8 quantises'),
+            (args.root and args.evaluate in (None, 'config'),
+             '--root goes with --evaluate LIST'),
+            (args.evaluate and 'classifier' not in args.parts,
+             '--evaluate runs the classifier: add it to --parts'),
+            (args.evaluate not in (None, 'config')
+             and not osp.isfile(args.evaluate),
+             f'--evaluate {args.evaluate}: no such list')):
+        if wrong:
+            parser.error(message)
+    return ExportOptions(
+        args.out, args.format, args.parts, args.input, args.opset, args.int8,
+        tuple(args.check_frames), tuple(args.check_batches), args.labels,
+        args.evaluate, args.root, args.overwrite, replace(model, device='cpu'))
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--out', '-o', required=True, help='folder to write')
     parser.add_argument('--format', choices=tuple(SUFFIXES), default='onnx',
                         help='kind of files (default: onnx)')
@@ -60,31 +124,6 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> ExportOptions:
     parser.add_argument('--overwrite', action='store_true',
                         help='replace files of these names')
     add_model_arguments(parser)
-    args = parser.parse_args(argv)
-    model = model_options(args)
-    if args.format != 'onnx' and (args.int8 or args.opset):
-        parser.error('--int8 and --opset are for --format onnx')
-    if args.device not in ('auto', 'cpu'):
-        parser.error(f'--device {args.device}: export traces and checks on '
-                     'CPU, and the files run anywhere; leave it out')
-    if model.inference:
-        parser.error('export starts from the trained float32 model: leave '
-                     'out --precision, --compile and --text-bf16; --int8 '
-                     'quantises')
-    if args.root and not args.evaluate:
-        parser.error('--root goes with --evaluate LIST')
-    if args.evaluate and 'classifier' not in args.parts:
-        parser.error('--evaluate runs the classifier: add it to --parts')
-    if args.evaluate == 'config' and args.root:
-        parser.error('--evaluate config finds the videos itself: leave out '
-                     '--root')
-    if args.evaluate not in (None, 'config') and not osp.isfile(
-            args.evaluate):
-        parser.error(f'--evaluate {args.evaluate}: no such list')
-    return ExportOptions(
-        args.out, args.format, args.parts, args.input, args.opset, args.int8,
-        tuple(args.check_frames), tuple(args.check_batches), args.labels,
-        args.evaluate, args.root, args.overwrite, replace(model, device='cpu'))
 
 
 def _parts(text: str) -> Tuple[str, ...]:

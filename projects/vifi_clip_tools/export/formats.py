@@ -1,17 +1,16 @@
 """Writing and running exported files: ONNX and torch.export."""
-import contextlib
 import io
 import json
-import logging
 import os.path as osp
-import warnings
-from typing import Any, Callable, Dict, Iterator, Optional
+from contextlib import redirect_stdout
+from typing import Any, Callable, Dict, Optional
 
 import numpy as np
 import torch
 from torch import nn
 
 from projects.vifi_clip.errors import UserError
+from ..cli.options import quiet
 
 METADATA_FILE = 'vifi_clip.json'  # in a .pt2 archive
 
@@ -26,7 +25,8 @@ def write_part(module: nn.Module, path: str, form: str,
         length = module.context_length if length is None else max(
             length, module.shortest + 1)
     example, axes = (module.example(3, length), ), (module.dynamic(), )
-    with torch.no_grad(), quiet():
+    # The exporters print notes to their own authors.
+    with torch.no_grad(), quiet(), redirect_stdout(io.StringIO()):
         try:
             if form == 'onnx':
                 program = torch.onnx.export(
@@ -56,19 +56,6 @@ def write_part(module: nn.Module, path: str, form: str,
             raise UserError(
                 f'{osp.basename(path)}: this model cannot be exported as '
                 f'{form}: {type(error).__name__}: {cause}') from error
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Hold back the exporters' notes to their own authors."""
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter('ignore')
-        level = logging.root.manager.disable
-        logging.disable(logging.WARNING)
-        try:
-            yield
-        finally:
-            logging.disable(level)
 
 
 def open_file(path: str) -> Callable[[np.ndarray], np.ndarray]:

@@ -8,7 +8,8 @@ from onnxruntime import GraphOptimizationLevel
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from projects.vifi_clip.errors import UserError
-from .formats import open_session, quiet
+from ..cli.options import quiet
+from .formats import open_session
 
 
 def quantize_file(source: str, target: str) -> Dict[str, int]:

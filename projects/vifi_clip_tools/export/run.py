@@ -16,10 +16,10 @@ from projects.vifi_clip.errors import need
 from ..cli.outputs import check_target
 from ..cli.processes import ended_by_signals
 from . import checking, metadata
-from .checking import TOLERANCE, Accuracy, Check, Videos
+from .checking import TOLERANCE, Check, Videos
+from .command import ExportOptions
 from .formats import open_file, write_part
 from .modules import build_parts
-from .options import ExportOptions
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Exported:
     sizes: Dict[str, int] = field(default_factory=dict)  # bytes by file
     # Of each int8 file, how many matrix products were quantised and left.
     products: Dict[str, dict] = field(default_factory=dict)
-    accuracy: List[Accuracy] = field(default_factory=list)
+    accuracy: str = ''  # of the classifiers, a table
 
     def largest(self, name: str) -> float:
         """Return a file's largest difference from the model."""
@@ -55,7 +55,7 @@ def export(options: ExportOptions) -> Optional[int]:
         print(f'error: {result.failed} differs from the model by more than '
               f'{TOLERANCE:g}; nothing was written', file=sys.stderr)
         return 1
-    _report(result, options.out, len(videos or ()))
+    _report(result, options.out)
     return None
 
 
@@ -85,11 +85,13 @@ def export_model(infer: ViFiCLIPInferencer, options: ExportOptions,
             result.sizes[name] = sum(
                 path.stat().st_size for path in Path(folder).glob(f'{name}*'))
         if videos:
-            result.accuracy = checking.evaluate_files(
+            scores = checking.evaluate_files(
                 {name: open_file(osp.join(folder, name))
                  for name in options.models()
                  if name.startswith('classifier')}, videos, options.pixels,
                 infer)
+            result.accuracy = checking.accuracy_table(
+                scores, [label for _, label in videos])
         metadata.write_companions(
             folder, options, meta, infer.classifier,
             [(name, result.sizes[name], result.largest(name))
@@ -131,7 +133,7 @@ def _export_part(infer: ViFiCLIPInferencer, part: str, module: nn.Module,
         check(small)
 
 
-def _report(result: Exported, folder: str, num_videos: int) -> None:
+def _report(result: Exported, folder: str) -> None:
     print('Largest difference from the model, on random input')
     print(checking.table(
         [c for c in result.checks if c.file not in result.products]))
@@ -143,4 +145,4 @@ def _report(result: Exported, folder: str, num_videos: int) -> None:
                      f'products int8, off by {result.largest(name):.0e}')
         print(line)
     if result.accuracy:
-        print(f'\n{checking.accuracy_table(result.accuracy, num_videos)}')
+        print(f'\n{result.accuracy}')
