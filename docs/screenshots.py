@@ -32,16 +32,6 @@ def start_page() -> tuple:
     raise SystemExit('error: the page did not start; see above')
 
 
-def open_browser(profile: str) -> webdriver.Chrome:
-    """Start Chromium without a screen."""
-    options = webdriver.ChromeOptions()
-    options.binary_location = '/usr/bin/chromium'
-    for flag in (*FLAGS, f'--user-data-dir={profile}'):
-        options.add_argument(flag)
-    return webdriver.Chrome(
-        options, webdriver.ChromeService('/usr/bin/chromedriver'))
-
-
 def shoot(driver: webdriver.Chrome, address: str, size: tuple,
           path: Path) -> None:
     """Take the page with the example's answer, at one size."""
@@ -67,17 +57,19 @@ def shoot(driver: webdriver.Chrome, address: str, size: tuple,
 def main(folder: str) -> None:
     """Write both pictures into a folder."""
     process, address = start_page()
-    try:
-        with tempfile.TemporaryDirectory() as profile:
-            driver = open_browser(profile)
-            try:
+    options = webdriver.ChromeOptions()
+    options.binary_location = '/usr/bin/chromium'
+    with tempfile.TemporaryDirectory() as profile:
+        for flag in (*FLAGS, f'--user-data-dir={profile}'):
+            options.add_argument(flag)
+        try:
+            with webdriver.Chrome(options, webdriver.ChromeService(
+                    '/usr/bin/chromedriver')) as driver:
                 for name, size in SIZES.items():
                     shoot(driver, address, size, Path(folder, f'{name}.png'))
-            finally:
-                driver.quit()
-    finally:
-        process.terminate()
-        process.wait()
+        finally:
+            process.terminate()
+            process.wait()
 
 
 if __name__ == '__main__':

@@ -55,33 +55,34 @@ def _files(folder: Path) -> set:
 def test_all_files_are_installed(site):
     """Data files, too, which setuptools leaves out unless they are named."""
     for name in 'vifi_clip', 'vifi_clip_tools':
-        here, there = (_files(root / 'projects' / name)
-                       for root in (REPO, site))
-        assert here <= there
-        assert all(file.startswith('.mim/') for file in there - here)
+        ours, installed = (_files(root / 'projects' / name)
+                           for root in (REPO, site))
+        assert ours <= installed
+        assert all(file.startswith('.mim/') for file in installed - ours)
     files = _files(site / 'projects/vifi_clip/.mim')
-    for folder in 'configs', 'data_splits':
-        committed = subprocess.run(
-            ['git', 'ls-files', '-co', '--exclude-standard', folder],
-            cwd=REPO, text=True, capture_output=True).stdout.split()
-        if committed:  # a checkout
-            assert set(committed) - {'data_splits/.gitignore'} == {
-                file for file in files if file.startswith(folder)}
+    committed = subprocess.run(
+        ['git', 'ls-files', '-co', '--exclude-standard', 'configs',
+         'data_splits'], cwd=REPO, text=True, capture_output=True
+    ).stdout.split()
+    scripts = {file for file in files if file.startswith('tools/')}
+    if committed:  # a checkout
+        assert set(committed) - {'data_splits/.gitignore'} == files - scripts
     assert GENERATED not in files
-    scripts = {Path(file).name for file in files if file[:6] == 'tools/'}
-    assert scripts >= {'train.py', 'test.py', 'dist_train.sh', '_launch.sh',
-                       'slurm_test.sh', '_slurm.sh', '_python.sh'}
+    assert scripts >= {f'tools/{name}' for name in (
+        'train.py', 'test.py', 'dist_train.sh', '_launch.sh', 'slurm_test.sh',
+        '_slurm.sh', '_python.sh')}
     # These make an environment for a checkout.
-    assert not scripts & {'quickstart.sh', 'run_tests.sh', '_env.sh'}
+    assert not scripts & {'tools/quickstart.sh', 'tools/run_tests.sh',
+                          'tools/_env.sh'}
 
 
 @pytest.mark.slow
 def test_the_command(site, tmp_path):
     root = site.resolve() / 'projects/vifi_clip/.mim'
-    for script, argv, expected in (
-            (site / 'bin/vifi-clip', ['--root'], f'{root}\n'),
-            (root / 'tools/test.py', ['--help'], 'usage: ')):
-        done = _run(script, *argv, cwd=tmp_path, PYTHONPATH=str(site))
+    for script, option, expected in (
+            (site / 'bin/vifi-clip', '--root', f'{root}\n'),
+            (root / 'tools/test.py', '--help', 'usage: ')):
+        done = _run(script, option, cwd=tmp_path, PYTHONPATH=str(site))
         assert done.stdout.startswith(expected)
 
 
@@ -110,10 +111,9 @@ def test_every_config_is_read(site, tmp_path):
     assert [row[0] for row in rows] == resources.config_names()
     lists = {row[0]: Path(row[2]) for row in rows if len(row) > 2
              and 'mini' not in row[0]}  # whose data set is rendered
-    assert {'vifi_k400', 'vifi_few_shot', 'mix/tsn_r50_vifi_head_k400'} <= set(
-        lists)
-    for path in lists.values():
-        assert path.is_file() and '.mim' in path.parts
+    assert {'vifi_k400', 'mix/tsn_r50_vifi_head_k400'} <= set(lists)
+    assert all(path.is_file() and '.mim' in path.parts
+               for path in lists.values())
     assert done.stdout.endswith('\ncode 2\n')
     assert "Did you mean 'vifi_k400'?" in done.stderr.splitlines()[-1]
     assert not list(tmp_path.iterdir())

@@ -21,14 +21,12 @@ COLOURS = ['black', 'red', 'green', 'yellow']  # of the four classes
 def lists(tmp_path_factory) -> Path:
     """Captions of clips of the shared world, by the entry's names."""
     folder = tmp_path_factory.mktemp('lists')
-    for name, split, count in (('train_9k', 'train', 8),
-                               ('test_JSFUSION', 'val', 4)):
-        captions = {
-            f'{split}_{i}.mp4': [f'a {COLOURS[i % 4]} wall',
-                                 f'all is {COLOURS[i % 4]}'][
-                                     :1 + (split == 'train')]
-            for i in range(count)}
-        (folder / f'{name}.json').write_text(json.dumps(captions))
+    for name, video, texts in (
+            ('train_9k', 'train_{}.mp4', ['a {} wall', 'all is {}']),
+            ('test_JSFUSION', 'val_{}.mp4', ['a {} wall'])):
+        (folder / f'{name}.json').write_text(json.dumps({
+            video.format(i): [text.format(COLOURS[i % 4]) for text in texts]
+            for i in range(4 * len(texts))}))
     return folder
 
 

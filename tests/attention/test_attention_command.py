@@ -69,6 +69,7 @@ def test_all_three_files(clip, tmp_path, capsys):
         assert sum(1 for _ in container.decode(stream)) == 12
 
 
+@pytest.mark.slow
 def test_two_models_side_by_side(clip, tmp_path):
     npz, png = tmp_path / 'maps.npz', tmp_path / 'grid.png'
     assert vifi('attention', clip, *SMALL, '--checkpoint', 'none', 'none',

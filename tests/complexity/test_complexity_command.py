@@ -93,7 +93,6 @@ def test_table_fits_a_terminal(num, measured):
     for cell in ('281.0', '262.0', '149.6', '0.154', *['71.10'] * measured):
         assert cells.count(cell) == num
     assert 'ViT-L-14-' in text and 'quickgelu' in text
-    assert '286.9' in text  # there are prompts
 
 
 def test_conventions_and_failures():

@@ -8,7 +8,7 @@ from export_world import build
 from helpers import write_mp4
 
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
-from projects.vifi_clip_tools.export.command import ExportOptions
+from projects.vifi_clip_tools.export.options import ExportOptions
 from projects.vifi_clip_tools.export.run import Exported, export_model
 
 

@@ -133,6 +133,7 @@ def test_no_folder_and_no_library(tmp_path, monkeypatch, capsys):
     refused(capsys, 'export', '--out', tmp_path, names='vifi_clip[export]')
 
 
+@pytest.mark.slow
 def test_a_file_that_differs_is_not_kept(tmp_path, monkeypatch, capsys):
     real = run.open_file
     monkeypatch.setattr(

@@ -1,13 +1,12 @@
 """``vifi-clip attention``: where the class token looks, as pictures."""
 import argparse
 import os.path as osp
-from dataclasses import dataclass
 from typing import List, Optional, Sequence
 
 from ..cli.options import (HelpFormatter, ModelOptions, add_model_arguments,
                            number, several_model_options)
+from .options import METHODS, AttentionOptions
 
-METHODS = ('rollout', 'last', 'gradient')
 _EXAMPLES = """examples:
   vifi-clip attention clip.mp4 --labels "arm wrestling, playing cards" \\
       --out grid.png
@@ -18,24 +17,6 @@ _EXAMPLES = """examples:
 
 Methods: rollout follows attention through all layers; last is the last layer
 alone; gradient shows what speaks for a text."""
-
-
-@dataclass(frozen=True)
-class AttentionOptions:
-    """What to draw, of which video, and into which files."""
-    clip: str  # a file or a web address
-    models: List[ModelOptions]
-    names: List[str]  # of the models
-    labels: Optional[str]  # None: each config's own
-    methods: List[str]  # of METHODS
-    text: Optional[str]  # of gradient maps; None: each model's first label
-    per_frame: bool  # each frame has a scale of its own
-    out: Optional[str]  # .png, frames and maps
-    columns: int  # of it at most
-    video: Optional[str]  # .mp4, the clip beside its overlays
-    video_frames: int  # of it at most
-    npz: Optional[str]  # what the grid shows
-    overwrite: bool  # files may be replaced
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> AttentionOptions:

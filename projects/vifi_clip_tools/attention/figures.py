@@ -13,9 +13,9 @@ from projects.vifi_clip.apis.sampling import Sampled, VideoSampler
 from projects.vifi_clip.files import write_bytes
 from ..cli.outputs import check_target
 from .capture import token_layout
-from .command import AttentionOptions
 from .grid import draw_grid
 from .maps import attention_maps
+from .options import AttentionOptions
 from .overlay import Row, Scores
 from .video import draw_video
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from projects.vifi_clip.errors import UserError
 from .capture import Tokens, recorded_attention, token_layout
-from .command import METHODS
+from .options import METHODS
 
 _CHUNK = 4  # frames; ViT-L/14 at 336 pixels: 0.5 GB of weights for each
 

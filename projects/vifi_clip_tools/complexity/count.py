@@ -4,6 +4,7 @@ The model is built on nothing: no weights are loaded, and the operations are
 counted on PyTorch's meta device. Letters: T frames of a view, K classes, S
 sentences, L tokens, D the embedding, H x W pixels.
 """
+from collections import Counter
 from dataclasses import dataclass
 from typing import Callable, Dict, List, Optional, Tuple
 
@@ -134,10 +135,9 @@ def _sentences(model: nn.Module) -> Dict[int, int]:
         return {classifier.text.context_length: 1}
     chunks, lengths, _ = plan_chunks(classifier.text, classifier.tokens,
                                      classifier.ends, False, None)
-    counts: Dict[int, int] = {}
+    counts: Dict[int, int] = Counter()
     for rows in chunks:
-        length = int(lengths[rows].max())
-        counts[length] = counts.get(length, 0) + len(rows)
+        counts[int(lengths[rows].max())] += len(rows)
     return counts
 
 

@@ -10,7 +10,6 @@ import contextlib
 import ctypes
 import os
 import platform
-import resource
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -169,6 +168,7 @@ def peak_bytes(device: str) -> int:
     peak = _proc('/proc/self/status', 'VmHWM')
     if peak:
         return int(peak.split()[0]) * 1024
+    import resource  # which Windows does not have
     unit = 1 if sys.platform == 'darwin' else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 

@@ -35,14 +35,8 @@ _NOTES = (
     'Counted: linear layers, convolutions, attention; not norms, softmax and '
     'activations.',
     'The paper, Table 6 (ViT-B/16, 16 frames): 281 GFLOPs in MACs, which is '
-    'the image side as asked for; 124.7 M parameters; 71.1 views/s on an '
-    'A100. CLIP has 149.6 M, of which 25.3 M are token embeddings, which '
-    'never train and which released checkpoints leave out: 124.3 M. The '
-    'other 0.4 M are unexplained.')
-_PROMPTS = (
-    'The paper has 287 with prompts on both sides. The image side of ViT-B/16 '
-    'with 16 frames asks for 286.9 with 4 prompts, and for 295.8 and 304.7 '
-    'with the 10 and 16 of the released settings.')
+    'the image side as asked for; 287 with prompts, which is that of 4; 124.7 '
+    'M parameters (docs/complexity.md); 71.1 views/s on an A100.')
 Row = Tuple[str, List[str]]
 Measured = Sequence[dict]
 
@@ -149,10 +143,9 @@ def _header(convention: str) -> str:
 
 def _notes(figures: Sequence[Complexity], measured: Measured) -> List[str]:
     """Say what a reader must know, the paper's figures, and what failed."""
-    prompts = any('TUNE=prompt' in part for c in figures for part in c.title)
-    return [*_NOTES, *([_PROMPTS] if prompts else []),
-            *(f'{" ".join(c.title)} was not measured: {one["error"]}'
-              for c, one in zip(figures, measured) if 'error' in one)]
+    return [*_NOTES,
+            *(f'{" ".join(c.title)} was not measured: {record["error"]}'
+              for c, record in zip(figures, measured) if 'error' in record)]
 
 
 def terminal(figures: Sequence[Complexity], measured: Measured = (),

@@ -14,8 +14,8 @@ from projects.vifi_clip.apis.pipeline import pipeline_cfg
 from projects.vifi_clip.checkpoints.settings import (collect_settings,
                                                      fingerprint)
 from projects.vifi_clip.version import __version__
-from .command import ExportOptions
 from .modules import image_size
+from .options import ExportOptions
 
 _HERE = Path(__file__).parent
 

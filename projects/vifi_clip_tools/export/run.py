@@ -17,9 +17,9 @@ from ..cli.outputs import check_target
 from ..cli.processes import ended_by_signals
 from . import checking, metadata
 from .checking import TOLERANCE, Check, Videos
-from .command import ExportOptions
 from .formats import open_file, write_part
 from .modules import build_parts
+from .options import ExportOptions
 
 
 @dataclass
@@ -74,13 +74,11 @@ def export_model(infer: ViFiCLIPInferencer, options: ExportOptions,
     # Beside the files to be, since they may have hundreds of MB.
     with ended_by_signals(), tempfile.TemporaryDirectory(
             prefix='.export-', dir=options.out) as folder:
-        steps = len(modules) * (3 if options.int8 else 2)
-        with tqdm(total=steps, desc='export', unit='step', leave=False) as bar:
-            for part, module in modules.items():
-                _export_part(infer, part, module, folder, meta, options,
-                             result, bar)
-                if result.failed:
-                    return result
+        for part, module in tqdm(modules.items(), desc='export', unit='part',
+                                 leave=False):
+            _export_part(infer, part, module, folder, meta, options, result)
+            if result.failed:
+                return result
         for name in options.models():  # with NAME.data of a large one
             result.sizes[name] = sum(
                 path.stat().st_size for path in Path(folder).glob(f'{name}*'))
@@ -103,27 +101,23 @@ def export_model(infer: ViFiCLIPInferencer, options: ExportOptions,
 
 def _export_part(infer: ViFiCLIPInferencer, part: str, module: nn.Module,
                  folder: str, meta: dict, options: ExportOptions,
-                 result: Exported, bar: tqdm) -> None:
+                 result: Exported) -> None:
     """Write and check a part, and its int8 copy."""
     sizes = checking.check_sizes(module, options.frames, options.batches)
 
     def check(name: str) -> bool:
-        bar.set_postfix_str(f'checking {name}')
         checks = checking.check_file(
             name, open_file(osp.join(folder, name)), infer.model, module,
             sizes)
         result.checks += checks
-        bar.update()
         return all(c.passed for c in checks)
 
     name = options.file_name(part)
     path = osp.join(folder, name)
-    bar.set_postfix_str(f'writing {name}')
-    own = dict(part=part, precision='float32')
+    meta = dict(meta, part=part, precision='float32')
     if part == 'classifier':
-        own['class_names'] = infer.class_names
-    write_part(module, path, options.form, {**meta, **own}, options.opset)
-    bar.update()
+        meta['class_names'] = infer.class_names
+    write_part(module, path, options.form, meta, options.opset)
     if not check(name):
         result.failed = name
     elif options.int8:
