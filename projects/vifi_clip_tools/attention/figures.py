@@ -1,7 +1,7 @@
 """From a video and models to pictures of where the models look."""
 import io
 import os.path as osp
-from typing import Callable, List, Optional, Sequence
+from typing import Any, Callable, List, Optional, Sequence
 
 import numpy as np
 from tqdm import tqdm
@@ -45,16 +45,10 @@ def write_figures(options: AttentionOptions) -> None:
         token_layout(inferencer.model.backbone)
     samples = _samples(clip, inferencers, inferencers[0].num_frames)
     times = samples[0].times
-    scores = []
-    for name, i, sample in zip(options.names, inferencers, samples):
-        best = ranked(i.video_scores(sample.images), i.class_names, None, None)
-        scores.append(Scores(name, best['labels'], best['scores']))
     print(f'{clip}: {len(times)} frames, {times[0]:.2f} s to '
           f'{times[-1]:.2f} s')
-    for score in scores:
-        print(f'  {score.model}')
-        for label, value in list(zip(score.labels, score.values))[:3]:
-            print(f'    {100 * value:5.1f}%  {label}')
+    scores = [_recognise(*job)
+              for job in zip(options.names, inferencers, samples)]
     if options.out or options.npz:
         rows = _rows(options, inferencers, scores,
                      [sample.images for sample in samples])
@@ -79,6 +73,16 @@ def _local(options: AttentionOptions) -> str:
     cfg.merge_from_dict(model.cfg_options or {})
     VideoSampler(cfg).sample(video, 1)
     return video.path
+
+
+def _recognise(name: str, inferencer: Any, sample: Sampled) -> Scores:
+    """Find what a model takes the video for, and print the best labels."""
+    best = ranked(inferencer.video_scores(sample.images),
+                  inferencer.class_names, None, None)
+    print(f'  {name}')
+    for label, value in list(zip(best['labels'], best['scores']))[:3]:
+        print(f'    {100 * value:5.1f}%  {label}')
+    return Scores(name, best['labels'], best['scores'])
 
 
 def _rows(options: AttentionOptions, inferencers: Sequence,
