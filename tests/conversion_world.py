@@ -4,12 +4,11 @@ import json
 import os
 from pathlib import Path
 
-import open_clip
 import torch
 from commands import vifi
 from mmaction.registry import MODELS
 from release_file import NAMES, ReleaseModel
-from tiny import model_cfg
+from tiny import class_tokens, model_cfg
 from transformers import CLIPConfig, CLIPModel
 
 from projects.vifi_clip.checkpoints.files import load_checkpoint
@@ -30,10 +29,10 @@ class Intruder:
         return os.mkdir, (self.folder, )
 
 
-def randomise(model):
+def randomise(model, std=0.3):
     torch.manual_seed(1)
     for param in model.parameters():
-        torch.nn.init.normal_(param, std=0.3)
+        torch.nn.init.normal_(param, std=std)
     return model.eval()
 
 
@@ -90,9 +89,7 @@ def logits(model, video):
 @torch.no_grad()
 def clip_logits(model, video):
     """Of an OpenCLIP model, for the classes' usual sentences."""
-    ids = open_clip.tokenizer.SimpleTokenizer(context_length=24)(
-        [f'a photo of a {n.replace("_", " ")}.' for n in NAMES])
-    text = model.encode_text(ids, normalize=True)
+    text = model.encode_text(class_tokens(NAMES), normalize=True)
     frames = model.encode_image(video.flatten(0, 1))
     frames = frames.unflatten(0, video.shape[:2]).mean(1)
     frames = torch.nn.functional.normalize(frames, dim=-1)

@@ -3,6 +3,8 @@ import copy
 
 import torch
 from mmaction.registry import MODELS
+from mmaction.structures import ActionDataSample
+from open_clip.tokenizer import SimpleTokenizer
 
 NAMES = ['archery', 'arm wrestling', 'playing_cards', 'zumba']
 
@@ -70,14 +72,19 @@ def model_cfg(prompts=None, num_frames=2, head=None, **kwargs) -> dict:
                 **kwargs)
 
 
+def class_tokens(names=NAMES, length=24) -> torch.Tensor:
+    """Token ids [K, length] of the classes' usual sentences."""
+    return SimpleTokenizer(context_length=length)(
+        [f'a photo of a {name.replace("_", " ")}.' for name in names])
+
+
 def build_model(**kwargs):
     """A tiny recognizer."""
     return MODELS.build(model_cfg(**kwargs))
 
 
-def samples(labels, num_classes=None):
+def samples(labels):
     """Data samples with index labels (or the given tensors)."""
-    from mmaction.structures import ActionDataSample
     return [ActionDataSample().set_gt_label(torch.as_tensor(label))
             for label in labels]
 

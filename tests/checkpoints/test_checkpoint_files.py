@@ -26,7 +26,8 @@ from projects.vifi_clip.checkpoints.files import (Inert, InertUnpickler,
                                                   load_weights,
                                                   register_loader, tensors_of)
 from projects.vifi_clip.errors import UserError
-from projects.vifi_clip.files import read_json, sha256_of, write_json
+from projects.vifi_clip.files import (read_json, sha256_of, write_bytes,
+                                      write_json)
 
 WEIGHTS = dict(state_dict=dict(weight=torch.arange(4096.)))
 
@@ -41,26 +42,18 @@ def intruder(request, tmp_path):
     return path
 
 
-def test_code_is_refused_and_does_not_run(intruder):
-    for load in load_checkpoint, CheckpointLoader.load_checkpoint:
-        with pytest.raises(ValueError, match='--trust') as caught:
-            load(str(intruder))
-        assert str(intruder) in str(caught.value)
-        assert 'mkdir' in str(caught.value)
+def test_code_runs_only_when_trusted(intruder):
+    with pytest.raises(ValueError, match=f'{intruder}.*mkdir.*--trust'):
+        CheckpointLoader.load_checkpoint(str(intruder))
     assert torch.equal(load_weights(str(intruder))['state_dict']['weight'],
                        WEIGHTS['state_dict']['weight'])
     assert not intruder.with_name('ran').exists()
-
-
-def test_code_runs_only_when_trusted(intruder):
-    content = load_checkpoint(str(intruder), trust=True)
-    assert torch.equal(content['state_dict']['weight'], torch.arange(4096.))
-    intruder.with_name('ran').rmdir()
     register_loader(trust=True)
     try:
-        CheckpointLoader.load_checkpoint(str(intruder))
+        content = CheckpointLoader.load_checkpoint(str(intruder))
     finally:
         register_loader()
+    assert torch.equal(content['state_dict']['weight'], torch.arange(4096.))
     assert intruder.with_name('ran').is_dir()
 
 
@@ -133,7 +126,7 @@ def test_a_damaged_file(tmp_path, kind, trust):
     WRITERS[kind](path)
     assert load_checkpoint(str(path), trust=trust)
     whole = path.read_bytes()
-    parts = [whole[:int(len(whole) * share)] for share in (0, .05, .5, .9)]
+    parts = [whole[:int(len(whole) * share)] for share in (0, .05, .9)]
     if kind in ('zip', 'torchscript'):
         parts.append(whole[:100] + bytes(900) + whole[1000:])
     for part in parts:
@@ -144,12 +137,10 @@ def test_a_damaged_file(tmp_path, kind, trust):
 
 def test_a_file_of_another_kind(tmp_path):
     path = tmp_path / 'page.pth'
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, 'w') as file:
+    with zipfile.ZipFile(path, 'w') as file:
         file.writestr('folder/readme.txt', 'hello')
-    for content in (b'<!DOCTYPE html><html>not found</html>', bytes(500),
-                    b'hello, world\n' * 9, b'\x80\x02' + bytes(range(256)),
-                    archive.getvalue()):
+    for content in (path.read_bytes(), b'<!DOCTYPE html><html></html>',
+                    bytes(500), b'\x80\x02' + bytes(range(256))):
         path.write_bytes(content)
         with pytest.raises(ValueError, match='page.pth'):
             load_checkpoint(str(path))
@@ -159,15 +150,13 @@ def test_a_file_of_another_kind(tmp_path):
 
 
 @pytest.mark.parametrize('content', [
-    torch.zeros(2), [torch.zeros(2)], {1: torch.zeros(2)},
-    dict(state_dict=None), dict(state_dict=[1]), dict(state_dict={'a': 'x'}),
+    torch.zeros(2), {1: torch.zeros(2)}, dict(state_dict=None),
     dict(state_dict={1: torch.zeros(1)}),
     dict(state_dict={'a': 'x', 'b': torch.zeros(1)})], ids=repr)
 def test_content_without_a_dict_of_weights(tmp_path, content):
     torch.save(content, tmp_path / 'odd.pth')
-    for load in CheckpointLoader.load_checkpoint, load_weights:
-        with pytest.raises(ValueError, match='odd.pth'):
-            load(str(tmp_path / 'odd.pth'))
+    with pytest.raises(ValueError, match='odd.pth'):
+        CheckpointLoader.load_checkpoint(str(tmp_path / 'odd.pth'))
 
 
 def test_weights_are_found_in_what_wraps_them():
@@ -188,23 +177,16 @@ def test_our_checkpoints_need_no_trust(tmp_path):
         hub = content['message_hub']
         assert 'train/loss' in hub['log_scalars']
         assert hub['runtime_info']['best_score'] == 0.25 * epoch
-        again = load_checkpoint(str(tmp_path / f'epoch_{epoch}.pth'))
-        assert str(again) == str(content)
     values = [np.float64(0.5), np.int64(3), np.arange(3.)]  # of others
     torch.save(dict(WEIGHTS, meta=values), tmp_path / 'a.pth')
     back = load_checkpoint(str(tmp_path / 'a.pth'))['meta']
-    for new, old in zip(back, values):
-        assert type(new) is type(old) and np.array_equal(new, old)
-
-
-@pytest.fixture
-def backend():
-    return get_file_backend(backend_args=dict(backend='AtomicLocalBackend'))
+    assert repr(back) == repr(values)
 
 
 @pytest.mark.parametrize('broken', ['fsync', 'replace'])
-def test_failing_midway_keeps_the_old_file(tmp_path, backend, monkeypatch,
-                                           broken):
+def test_failing_midway_keeps_the_old_file(tmp_path, monkeypatch, broken):
+    backend = get_file_backend(
+        backend_args=dict(backend='AtomicLocalBackend'))
     path = tmp_path / 'epoch_1.pth'
     backend.put(b'old', path)
 
@@ -218,13 +200,13 @@ def test_failing_midway_keeps_the_old_file(tmp_path, backend, monkeypatch,
     assert os.listdir(tmp_path) == ['epoch_1.pth']
 
 
-def test_what_a_killed_writer_left_is_written_over(tmp_path, backend):
+def test_what_a_killed_writer_left_is_written_over(tmp_path):
     for umask in 0o022, 0o002:
         folder, old = tmp_path / str(umask), os.umask(umask)
         try:
             write_json(folder / '.a.pth.tmp', ['caf\udce9.mp4'])  # any name
             assert read_json(folder / '.a.pth.tmp') == ['caf\udce9.mp4']
-            backend.put(b'whole', folder / 'a.pth')
+            write_bytes(folder / 'a.pth', b'whole')
         finally:
             os.umask(old)
         assert os.listdir(folder) == ['a.pth']
@@ -237,14 +219,11 @@ def test_what_a_killed_writer_left_is_written_over(tmp_path, backend):
 def test_shipped_weights():
     with pytest.raises(UserError, match='vifi-clip://small_world'):
         CheckpointLoader.load_checkpoint('vifi-clip://moon')
-    table = CheckpointLoader.load_checkpoint('vifi-clip://small_world')[
-        'state_dict'][files.TOKEN_TABLE]
-    assert table.shape[0] == 49408 and table.dtype == torch.float32
-    known = table.abs().sum(1) > 0
+    state = CheckpointLoader.load_checkpoint('vifi-clip://small_world')
+    rows = state['state_dict'][files.TOKEN_TABLE].any(1)
     encode = SimpleTokenizer().encode
-    for word in 'red', 'ring', 'spinning', 'photo', 'of', 'a', '.':
-        assert known[encode(word)].all()
-    assert known.sum() < 2000 and not known[encode('banana')].all()
+    assert rows[encode('a photo of a spinning red ring.')].all()
+    assert rows.sum() < 2000 and not rows[encode('banana')].all()
     assert (files.ASSETS / 'small_world.pth.xz').stat().st_size < 1.5 * 2**20
 
 
@@ -257,10 +236,9 @@ def test_packing_keeps_the_weights(tmp_path, monkeypatch):
     monkeypatch.setattr(files, 'ASSETS', tmp_path)
     content = CheckpointLoader.load_checkpoint('vifi-clip://mine')
     assert content['meta'] == dict(vifi_clip=dict(num_frames=8))
-    near = dict(atol=1e-3, rtol=1e-3)
-    torch.testing.assert_close(content['state_dict']['w'], other, **near)
     rows = SimpleTokenizer().encode('a red ring star') + [49406, 49407]
     expected = torch.zeros_like(table)
     expected[rows] = table[rows]
-    torch.testing.assert_close(content['state_dict'][files.TOKEN_TABLE],
-                               expected, **near)
+    torch.testing.assert_close(
+        content['state_dict'], {files.TOKEN_TABLE: expected, 'w': other},
+        atol=1e-3, rtol=1e-3)

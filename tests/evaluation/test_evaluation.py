@@ -86,11 +86,13 @@ def test_memory_does_not_grow_with_classes():
     assert len(pickle.dumps(metric.results)) < 1000
 
 
-@pytest.mark.parametrize('label, scores, error', [
-    (-1, SCORES[0], ValueError), (0, [float('nan'), 0., 0.], UserError)])
-def test_samples_that_have_no_accuracy(label, scores, error):
-    with pytest.raises(error, match='a.mp4'):
-        evaluate(VideoAccMetric(), [sample(label, scores, filename='a.mp4')])
+@pytest.mark.parametrize('metric, label, scores, error, said', [
+    (VideoAccMetric(), -1, SCORES[0], ValueError, 'a.mp4'),
+    (VideoAccMetric(), 0, [float('nan'), 0., 0.], UserError, 'a.mp4'),
+    (PredictionsFile('p.csv'), 0, None, ValueError, '--predictions')])
+def test_samples_that_have_no_accuracy(metric, label, scores, error, said):
+    with pytest.raises(error, match=said):
+        evaluate(metric, [sample(label, scores, filename='a.mp4')])
 
 
 def test_predictions_written_and_read(tmp_path):
@@ -120,11 +122,6 @@ def test_predictions_of_a_spreadsheet_and_of_no_videos(tmp_path):
     assert (videos, *labels, *predicted) == (['a.mp4'], 1, 0)
     path.write_text(HEAD)
     assert [len(part) for part in read_predictions(path)] == [0, 0, 0]
-
-
-def test_a_model_without_classes(tmp_path):
-    with pytest.raises(ValueError, match='--predictions'):
-        evaluate(PredictionsFile(str(tmp_path / 'p.csv')), [sample(0, None)])
 
 
 @pytest.mark.parametrize('content', [

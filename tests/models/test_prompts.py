@@ -11,16 +11,18 @@ from projects.vifi_clip.checkpoints.layouts import (TOKENS, read_layout,
 
 
 @pytest.mark.parametrize('grad_checkpointing', [False, True])
-@pytest.mark.parametrize('length, depth', [(4, 1), (5, 2), (7, 3)])
-def test_both_towers_equal_the_release(length, depth, grad_checkpointing):
-    """In all gradients, too."""
+@pytest.mark.parametrize('length, depth, most', [
+    (4, 1, None), (5, 2, 16384), (7, 3, 30)])
+def test_both_towers_equal_the_release(length, depth, most,
+                                       grad_checkpointing):
+    """In all gradients, too, and where texts are encoded in pieces."""
     tokens = 0.3 * torch.randn(49408, 64)
     reference = release_file.ReleaseModel(tokens, length, depth, depth)
     weights = read_layout(reference.state_dict(), 'release', '').weights
     weights[TOKENS] = tokens
     cfg = model_cfg(prompts=dict(length=length, depth=depth))
     classifier = cfg['cls_head']['text_classifier']
-    classifier['class_names'] = release_file.NAMES
+    classifier.update(class_names=release_file.NAMES, max_graph_tokens=most)
     for part in cfg['backbone'], classifier:
         part.update(arch=release_file.ARCH,
                     grad_checkpointing=grad_checkpointing)

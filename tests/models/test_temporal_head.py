@@ -44,26 +44,12 @@ def test_image_fusion_trains_every_frame_as_a_sample():
     torch.testing.assert_close(loss['loss_cls'], expected)
 
 
-def test_views_are_averaged_after_softmax():
-    views = 6
-    head = build_head(average_clips='prob').eval()
-    x = torch.randn(B * views * T, D)
-    logits = cosine_logits(head, x.view(B, views, T, D).mean(2))
-    results = head.predict(x, samples([[0]] * B), num_segs=views * T)
-    scores = torch.stack([r.pred_score for r in results])
-    torch.testing.assert_close(
-        scores, logits.softmax(-1).mean(1), atol=1e-5, rtol=0)
-    assert not torch.allclose(scores, logits.mean(1).softmax(-1), atol=1e-3)
-
-
-@pytest.mark.parametrize('fusion', ['embedding', 'decision'])
-def test_feature_maps_are_pooled_and_projected(fusion):
+def test_feature_maps_are_pooled_and_projected():
     """Those of a video [B, C, T, H, W] bring their own time."""
-    head = build_head(in_channels=7, num_frames=99, fusion=fusion)
+    head = build_head(in_channels=7, num_frames=99)
     x = torch.randn(B, 7, 2, 3, 5)
     steps = x.mean((3, 4)).transpose(1, 2) @ head.projection.weight.T
-    expected = (cosine_logits(head, steps.mean(1)) if fusion == 'embedding'
-                else cosine_logits(head, steps).mean(1))
+    expected = cosine_logits(head, steps.mean(1))
     torch.testing.assert_close(head(x), expected, atol=1e-4, rtol=0)
     head.num_frames = 2
     torch.testing.assert_close(head(x.transpose(1, 2).flatten(0, 1)),
@@ -86,29 +72,41 @@ def test_label_kinds_and_soft_labels_of_mixup():
     assert 'top1_acc' not in loss
 
 
-@pytest.mark.parametrize('setting', [dict(fusion='mean'), dict(num_frames=0)])
-def test_bad_settings(setting):
-    with pytest.raises(ValueError, match=next(iter(setting))):
-        build_head(**setting)
+@pytest.mark.parametrize('setting, shape, num_segs, said', [
+    (dict(fusion='mean'), (), None, 'fusion'),
+    (dict(num_frames=0), (), None, 'num_frames'),
+    ({}, (6, D), None, 'num_frames=4'), ({}, (12, D), 6, 'num_frames=4'),
+    ({}, (4, D, 2), None, r'\(4, 32, 2\)')])
+def test_bad_settings_and_shapes(setting, shape, num_segs, said):
+    with pytest.raises(ValueError, match=said):
+        build_head(**setting)(torch.randn(shape), num_segs=num_segs)
 
 
-@pytest.mark.parametrize('shape, num_segs, value', [
-    ((6, D), None, 'num_frames=4'), ((12, D), 6, 'num_frames=4'),
-    ((4, D, 2), None, r'\(4, 32, 2\)')])
-def test_bad_shapes(shape, num_segs, value):
-    with pytest.raises(ValueError, match=value):
-        build_head()(torch.randn(shape), num_segs=num_segs)
+@pytest.mark.parametrize('loss, labels, said', [
+    ('CrossEntropyLoss', [0., 1., 0.], 'num_classes'),
+    ('CLIPContrastiveLoss', [.5, .5, 0., 0.], 'blending')])
+def test_labels_that_do_not_fit(loss, labels, said):
+    with pytest.raises(ValueError, match=said):
+        build_head(loss_cls=dict(type=loss)).loss(
+            torch.randn(4, D), samples([labels]))
 
 
-def test_labels_of_other_classes():
-    with pytest.raises(ValueError, match='num_classes'):
-        build_head().loss(torch.randn(4, D), samples([[0., 1., 0.]]))
+def test_in_batch_loss_follows_the_fusion():
+    """Rows are views, whose texts are those of their labels."""
+    for fusion in 'embedding', 'decision':
+        head = build_head(fusion=fusion,
+                          loss_cls=dict(type='CLIPContrastiveLoss'))
+        x = torch.randn(2 * T, D)
+        logits = head(x)[:, [2, 0]]
+        labels = torch.arange(2)
+        expected = (F.cross_entropy(logits, labels) +
+                    F.cross_entropy(logits.T, labels)) / 2
+        loss = head.loss(x, samples([[2], [0]]))['loss_cls']
+        torch.testing.assert_close(loss, expected)
 
 
 def test_trained_texts_follow_autocast_and_kept_ones_do_not():
-    x = torch.randn(B * T, D)
-    head = build_head()
-    dtypes = []
+    x, head, dtypes = torch.randn(B * T, D), build_head(), []
     block = head.text_classifier.text.transformer.resblocks[0]
     block.mlp.c_fc.register_forward_hook(
         lambda module, args, output: dtypes.append(output.dtype))

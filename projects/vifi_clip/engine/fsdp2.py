@@ -5,14 +5,13 @@ MMEngine's own FSDPStrategy is FSDP1: it wraps the model, which hides
 """
 import io
 import time
-from typing import Any, Callable, Iterator, List, Optional, Sequence, Set
+from typing import Any, Callable, List, Optional, Sequence
 
 import mmengine
 import torch
 from mmengine._strategy import DDPStrategy
 from mmengine.device import get_device
 from mmengine.dist import barrier, is_main_process
-from mmengine.fileio import join_path
 from mmengine.model import BaseDataPreprocessor
 from mmengine.registry import RUNNERS, STRATEGIES
 from mmengine.runner import FlexibleRunner
@@ -73,7 +72,15 @@ class FSDP2Strategy(DDPStrategy):
             if isinstance(module, BaseDataPreprocessor):
                 module.to(get_device())  # moves its inputs, too
         model = self.convert_model(model.to(get_device()))
-        self._scalars = _scalars_to_vectors(model)
+        # FSDP2 shards no scalar (the logit scale); one of shape [1] multiplies
+        # just the same. Checkpoints keep the scalar.
+        self._scalars = {name for name, param in model.named_parameters()
+                         if param.ndim == 0}
+        for name in self._scalars:
+            module, _, last = name.rpartition('.')
+            param = model.get_parameter(name)
+            setattr(model.get_submodule(module), last, nn.Parameter(
+                param.detach().reshape(1), param.requires_grad))
         mesh = init_device_mesh(get_device(), (self.world_size, ))
         policy = MixedPrecisionPolicy(
             param_dtype=self.param_dtype, reduce_dtype=torch.float32)
@@ -148,15 +155,14 @@ class FSDP2Strategy(DDPStrategy):
         barrier()
 
 
-def residual_blocks(model: nn.Module) -> Iterator[nn.Module]:
-    """The layers of both towers, of OpenCLIP and of timm."""
+def residual_blocks(model: nn.Module) -> List[nn.Module]:
+    """Return the layers of both towers, of OpenCLIP and of timm."""
     kinds = [ResidualAttentionBlock]
     for module in model.modules():
         if type(module).__module__.startswith('timm.') and hasattr(
                 module, 'blocks'):
             kinds += [type(block) for block in module.blocks]
-    # listed first: sharding exchanges classes
-    yield from [m for m in model.modules() if isinstance(m, tuple(kinds))]
+    return [m for m in model.modules() if isinstance(m, tuple(kinds))]
 
 
 def plain(value: Any, scalar: bool) -> Any:
@@ -165,19 +171,6 @@ def plain(value: Any, scalar: bool) -> Any:
         return value
     whole = value.full_tensor() if isinstance(value, DTensor) else value
     return whole.cpu().reshape(()) if scalar else whole.cpu()
-
-
-def _scalars_to_vectors(model: nn.Module) -> Set[str]:
-    """FSDP2 shards no scalar (the logit scale); one of shape [1] multiplies
-    just the same. Checkpoints keep the scalar. Returns the names."""
-    names = set()
-    for prefix, module in model.named_modules():
-        for name, param in module.named_parameters(recurse=False):
-            if param.ndim == 0:
-                setattr(module, name, nn.Parameter(
-                    param.detach().reshape(1), param.requires_grad))
-                names.add(f'{prefix}.{name}'.lstrip('.'))
-    return names
 
 
 def shard(value: Tensor, like: Optional[Tensor]) -> Tensor:
@@ -225,29 +218,14 @@ class SpreadRunner(FlexibleRunner):
     run would leave out an epoch.
     """
 
-    def save_checkpoint(self, out_dir: str, filename: str,
-                        file_client_args: Optional[dict] = None,
-                        save_optimizer: bool = True,
-                        save_param_scheduler: bool = True,
-                        meta: Optional[dict] = None, by_epoch: bool = True,
-                        backend_args: Optional[dict] = None) -> None:
+    def save_checkpoint(self, *args, meta: Optional[dict] = None,
+                        **kwargs) -> None:
         """As FlexibleRunner's; the epoch and iteration in ``meta`` hold."""
-        if file_client_args is not None:
-            raise ValueError('give CheckpointHook backend_args in place of '
-                             'file_client_args')
-        meta = dict(meta or {})
-        meta.setdefault('epoch', self.epoch + (1 if by_epoch else 0))
-        meta.setdefault('iter', self.iter + (0 if by_epoch else 1))
-        meta.update(cfg=self.cfg.pretty_text,
-                    experiment_name=self.experiment_name)
-        dataset = self.train_dataloader.dataset
-        if hasattr(dataset, 'metainfo'):
-            meta.update(dataset_meta=dataset.metainfo)
-        self.strategy.save_checkpoint(
-            filename=join_path(out_dir, filename, backend_args=backend_args),
-            save_optimizer=save_optimizer,
-            save_param_scheduler=save_param_scheduler,
-            extra_ckpt=dict(
-                meta=meta, message_hub=self.message_hub.state_dict()),
-            callback=lambda checkpoint: self.call_hook(
-                'before_save_checkpoint', checkpoint=checkpoint))
+        self._stated = dict(meta or {})
+        super().save_checkpoint(*args, meta=dict(self._stated), **kwargs)
+
+    def call_hook(self, fn_name: str, **kwargs) -> None:
+        """Call the hooks; before they see a checkpoint, correct its meta."""
+        if fn_name == 'before_save_checkpoint':
+            kwargs['checkpoint']['meta'].update(self._stated)
+        super().call_hook(fn_name, **kwargs)

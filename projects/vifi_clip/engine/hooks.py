@@ -1,5 +1,6 @@
 """Hooks that MMEngine lacks."""
 import random
+from itertools import takewhile
 from typing import Iterator, Optional
 
 import numpy as np
@@ -83,22 +84,20 @@ class EpochAccumulationHook(Hook):
         if not self._counts(runner):
             return
         loader = runner.train_dataloader
-        batches = len(loader)
         needed = runner.optim_wrapper._accumulative_counts
+        batches = len(loader)
         epoch = (f'{len(loader.dataset)} videos / ({get_world_size()} '
                  f'processes x batch {loader.batch_size}) = {batches} '
                  'micro-batches in an epoch')
         if not isinstance(needed, int):
             raise UserError('optim_wrapper.accumulative_counts must be a '
                             f'whole number from 1, got {needed!r}')
-        if not batches:
-            raise UserError(f'{epoch}: set a smaller '
-                            'train_dataloader.batch_size')
         if batches < needed:
-            raise UserError(
-                f'{epoch}, fewer than the accumulative_counts={needed} of a '
-                f'step: set optim_wrapper.accumulative_counts={batches}, or '
-                'less')
+            setting = ('a smaller train_dataloader.batch_size'
+                       if not batches else 'optim_wrapper.accumulative_counts='
+                       f'{batches}, or less')
+            raise UserError(f'{epoch}, fewer than the accumulative_counts='
+                            f'{needed} of a step: set {setting}')
         runner.logger.info(
             f'{epoch}, {batches // needed} optimizer steps of {needed}; '
             'what does not fill a step is left out, other videos each epoch')
@@ -148,7 +147,7 @@ class TextAccumulationHook(Hook):
         classifier = text_classifier_of(model)
         if classifier is None:
             return
-        if _is_known(wrapper, model):
+        if _follows_mmengine(wrapper, model):
             count = wrapper._inner_count % wrapper._accumulative_counts
             classifier.class_accumulation.begin(
                 first=count == 0, last=wrapper.should_sync())
@@ -163,7 +162,7 @@ class TextAccumulationHook(Hook):
             classifier.class_accumulation.end()
 
 
-def _is_known(wrapper, model: nn.Module) -> bool:
+def _follows_mmengine(wrapper, model: nn.Module) -> bool:
     # What decides when MMEngine's wrapper scales, synchronises and steps.
     rules = ('update_params', 'should_update', 'should_sync', 'scale_loss',
              'zero_grad')
@@ -221,17 +220,16 @@ class BadVideoHook(Hook):
                     f'videos are bad: {_listed(bad)}; delete their lines '
                     f'or raise max_bad_ratio={limit}')
 
-    def after_test_epoch(self, runner: Runner, metrics=None) -> None:
+    def after_test_epoch(self, runner: Runner, metrics=None,
+                         loop=None) -> None:
         """Log what the test counted as wrong."""
-        self._report_loop(runner, runner.test_loop)
+        loop = loop or runner.test_loop
+        for loader in getattr(loop, 'dataloaders', [loop.dataloader]):
+            self._report(runner, loader.dataset, 'counted as wrong')
 
     def after_val_epoch(self, runner: Runner, metrics=None) -> None:
         """Log what the validation counted as wrong."""
-        self._report_loop(runner, runner.val_loop)
-
-    def _report_loop(self, runner: Runner, loop) -> None:
-        for loader in getattr(loop, 'dataloaders', [loop.dataloader]):
-            self._report(runner, loader.dataset, 'counted as wrong')
+        self.after_test_epoch(runner, loop=runner.val_loop)
 
     @staticmethod
     def _report(runner: Runner, dataset, treatment: str) -> None:
@@ -303,7 +301,7 @@ class ClassListHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Check the data of training and of validation."""
-        self._check(runner, runner.train_dataloader)
+        _check_classes(runner, runner.train_dataloader)
         # A loop over several sets gives the model each set's own classes.
         if runner.val_loop is not None and not hasattr(
                 runner.val_loop, 'dataloaders'):
@@ -311,27 +309,24 @@ class ClassListHook(Hook):
 
     def before_val(self, runner: Runner) -> None:
         """Check the data of validation."""
-        self._check(runner, runner.val_dataloader)
+        _check_classes(runner, runner.val_dataloader)
 
     def before_test(self, runner: Runner) -> None:
         """Check the data of the test."""
-        self._check(runner, runner.test_dataloader)
+        _check_classes(runner, runner.test_dataloader)
 
-    @staticmethod
-    def _check(runner: Runner, dataloader) -> None:
-        classifier = text_classifier_of(runner.model)
-        if classifier is None:
-            return
-        ours = classifier.class_names
-        for dataset in datasets_with(dataloader.dataset, 'class_names'):
-            names = dataset.class_names
-            if not names or names == ours:
-                continue
-            first = next((i for i, pair in enumerate(zip(names, ours))
-                          if pair[0] != pair[1]), min(len(names), len(ours)))
+
+def _check_classes(runner: Runner, dataloader) -> None:
+    classifier = text_classifier_of(runner.model)
+    names = classifier and classifier.class_names
+    for dataset in datasets_with(dataloader.dataset, 'class_names'):
+        others = dataset.class_names
+        if names and others and others != names:
+            first = sum(1 for _ in takewhile(
+                lambda pair: pair[0] == pair[1], zip(names, others)))
             raise UserError(
-                f'The class_file of {dataset.ann_file} has {len(names)} '
-                f'classes and the model\'s text_classifier {len(ours)}; the '
+                f'The class_file of {dataset.ann_file} has {len(others)} '
+                f'classes and the model\'s text_classifier {len(names)}; the '
                 f'first to differ is label {first}. Give both the same list.')
 
 

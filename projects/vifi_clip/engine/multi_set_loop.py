@@ -40,27 +40,30 @@ class _MultiSet:
         self.names = [part['name'] for part in sets]
         self.harmonic_mean = harmonic_mean
         groups: Dict[str, List[str]] = {}
-        for part in sets:
-            if part.get('group'):
-                groups.setdefault(part['group'], []).append(part['name'])
-        # A group of one has no spread.
-        self.groups = {k: v for k, v in groups.items() if len(v) > 1}
+        self.dataloaders, self.evaluators = [], []
         # All of them now: a missing list or video shows before a long test.
-        self.dataloaders = [
-            runner.build_dataloader(_with_set(dataloader, part),
-                                    seed=runner.seed) for part in sets]
-        self.evaluators = [runner.build_evaluator(_named(evaluator, name))
-                           for name in self.names]
-        for name, loader in zip(self.names, self.dataloaders):
+        for part in map(dict, sets):
+            name, group = part.pop('name'), part.pop('group', None)
+            if group:
+                groups.setdefault(group, []).append(name)
+            cfg = copy.deepcopy(dataloader)
+            cfg['dataset'].update(part)
+            # The workers of each set would stay until the end.
+            cfg['persistent_workers'] = False
+            loader = runner.build_dataloader(cfg, seed=runner.seed)
             if not getattr(loader.dataset, 'class_names', None):
                 raise ValueError(f'Set {name!r} has no class_file; each set '
                                  'is scored among its own classes.')
+            self.dataloaders.append(loader)
+            self.evaluators.append(
+                runner.build_evaluator(_named(evaluator, name)))
+        # A group of one has no spread.
+        self.groups = {k: v for k, v in groups.items() if len(v) > 1}
         super().__init__(runner, self.dataloaders[0], self.evaluators[0],
                          **kwargs)
 
     def run(self) -> Dict[str, float]:
-        """Run all sets; see
-        :func:`projects.vifi_clip.evaluation.summarise_sets`."""
+        """Run all sets; see :func:`summarise_sets`."""
         classifier = text_classifier_of(self.runner.model)
         if classifier is None:
             raise ValueError('Sets with different classes need a model with a '
@@ -126,15 +129,6 @@ def _check_sets(sets: Sequence[dict], harmonic_mean) -> None:
         raise ValueError(f'the sets {names} and their groups need names of '
                          'their own, none with "/", and none "HM", which is '
                          'the harmonic mean.')
-
-
-def _with_set(dataloader: dict, part: dict) -> dict:
-    cfg = copy.deepcopy(dataloader)
-    cfg['dataset'].update({key: value for key, value in part.items()
-                           if key not in ('name', 'group')})
-    # The workers of each set would stay until the end.
-    cfg['persistent_workers'] = False
-    return cfg
 
 
 def _named(evaluator, name: str):

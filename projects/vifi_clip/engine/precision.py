@@ -44,7 +44,7 @@ def apply_inference(model: nn.Module, precision: str = 'fp32',
     """
     check_inference(precision, compile, text_bf16)
     backbone = getattr(model, 'backbone', None)
-    if not isinstance(backbone, nn.Module):
+    if backbone is None:
         raise ValueError('apply_inference needs a model with a backbone, got '
                          f'{type(model).__name__}')
     if isinstance(backbone, InferenceBackbone):
@@ -59,7 +59,8 @@ def apply_inference(model: nn.Module, precision: str = 'fp32',
     return model
 
 
-def check_inference(precision: str, compile: bool, text_bf16: bool) -> None:
+def check_inference(precision: str = 'fp32', compile: bool = False,
+                    text_bf16: bool = False) -> None:
     """Refuse bad settings of :func:`apply_inference` before any long work."""
     if precision not in PRECISIONS:
         raise ValueError(f'precision must be one of {PRECISIONS}, got '
@@ -137,12 +138,9 @@ class InferenceHook(Hook):
 
     priority = 'LOWEST'  # after all that looks at the model's parts
 
-    def __init__(self, precision: str = 'fp32', compile: bool = False,
-                 text_bf16: bool = False) -> None:
-        check_inference(precision, compile, text_bf16)
-        self.settings = dict(
-            precision=precision, compile=compile, text_bf16=text_bf16)
-        self._done = False
+    def __init__(self, **settings) -> None:
+        check_inference(**settings)
+        self.settings = settings
 
     def before_train(self, runner: Runner) -> None:
         """Refuse training."""
@@ -151,15 +149,14 @@ class InferenceHook(Hook):
 
     def before_test(self, runner: Runner) -> None:
         """Change the model, now that the checkpoint is loaded."""
-        if self._done:
+        model = runner.model
+        model = model.module if is_model_wrapper(model) else model
+        if isinstance(getattr(model, 'backbone', None), InferenceBackbone):
             return
         if any(isinstance(hook, EMAHook) for hook in runner.hooks):
             raise UserError('EMAHook exchanges the weights that InferenceHook '
                             'changes: take one out of custom_hooks')
-        model = runner.model
-        apply_inference(model.module if is_model_wrapper(model) else model,
-                        **self.settings)
-        self._done = True
+        apply_inference(model, **self.settings)
         runner.logger.info(f'Changed for inference: {self.settings}')
 
     before_val = before_test  # of ``runner.val()`` on its own

@@ -21,41 +21,25 @@ from torch import Tensor, nn
 SAMPLED = 1024  # values of each parameter that are compared each time
 
 
-class Snapshot:
-    """Tells whether parameters are as they were, in about a millisecond.
-
-    Compared are each parameter's storage, version counter, dtype and device,
-    and, since writes through ``param.data`` leave all of those as they were,
-    about 1,000 values spread evenly over each parameter, bit by bit. A write
-    through ``.data`` to a part of a large parameter that happens to touch no
-    such value goes unnoticed; writes that autograd sees (optimizers,
-    ``load_state_dict``, ``copy_``) never do.
-    """
-
-    def __init__(self, params: Sequence[nn.Parameter]) -> None:
-        self._identity = _identity(params)
-        self._values = _sample(params)
-
-    def matches(self, params: Sequence[nn.Parameter]) -> bool:
-        """Whether these are the same parameters with the same values."""
-        return (self._identity == _identity(params)
-                and torch.equal(self._values, _sample(params)))
-
-
-def _identity(params: Sequence[nn.Parameter]) -> list:
-    return [(p.data_ptr(), p._version, p.shape, p.dtype, p.device)
-            for p in map(_local, params)]
-
-
 @torch.no_grad()
-def _sample(params: Sequence[nn.Parameter]) -> Tensor:
-    """Bytes of about SAMPLED values of each parameter."""
-    parts = []
-    for param in params:
-        flat = _local(param).detach().reshape(-1)
+def _snapshot(params: Sequence[nn.Parameter]) -> Tuple[list, bytes]:
+    """Return what tells, in about a millisecond, whether parameters changed.
+
+    It holds each parameter's storage, version counter, dtype and device, and,
+    since writes through ``param.data`` leave all of those as they were, about
+    1,000 values spread evenly over each parameter. A write through ``.data``
+    to a part of a large parameter that happens to touch no such value goes
+    unnoticed; writes that autograd sees (optimizers, ``load_state_dict``,
+    ``copy_``) never do.
+    """
+    identity, values = [], []
+    for p in map(_local, params):
+        identity.append((p.data_ptr(), p._version, p.shape, p.dtype, p.device))
+        flat = p.detach().reshape(-1)
         # An odd step does not stay in one column of a matrix.
-        parts.append(flat[::max(1, len(flat) // SAMPLED) | 1])
-    return torch.cat(parts).view(torch.uint8)
+        values.append(flat[::max(1, len(flat) // SAMPLED) | 1])
+    sample = torch.cat(values).cpu().view(torch.uint8).numpy()
+    return identity, sample.tobytes()
 
 
 def _local(param: nn.Parameter) -> Tensor:
@@ -66,10 +50,10 @@ def _local(param: nn.Parameter) -> Tensor:
 class EmbeddingCache:
     """One tensor that is valid for one state of some parameters.
 
-    A :class:`Snapshot` and the autocast setting tell a changed state at each
-    call, and also the parameters' norms at the first call after
-    :meth:`suspect`: a pass over all weights costs as much as 25 ms for CLIP's
-    text tower on 2 CPU cores. Code that writes single values through
+    Each call looks at a sample of the values (:func:`_snapshot`) and at the
+    autocast setting, and the first call after :meth:`suspect` also at the
+    parameters' norms: a pass over all weights costs as much as 25 ms for
+    CLIP's text tower on 2 CPU cores. Code that writes single values through
     ``.data`` between two calls in one mode must call :meth:`clear`.
     """
 
@@ -79,8 +63,7 @@ class EmbeddingCache:
     def clear(self) -> None:
         """Forget the tensor."""
         self._value: Optional[Tensor] = None
-        self._snapshot: Optional[Snapshot] = None
-        self._autocast = self._norms = None
+        self._state = self._norms = None
         self._suspected = False
 
     def suspect(self) -> None:
@@ -90,9 +73,8 @@ class EmbeddingCache:
 
     def get(self, params: Sequence[nn.Parameter]) -> Optional[Tensor]:
         """The tensor if it is valid for these parameters, or None."""
-        if (self._value is None or self._autocast != _autocast(params)
-                or not self._snapshot.matches(params)
-                or self._suspected and _norms(params) != self._norms):
+        if (self._value is None or self._state != _state(params)
+                or self._suspected and self._norms != _norms(params)):
             return None
         self._suspected = False
         return self._value
@@ -101,14 +83,13 @@ class EmbeddingCache:
         """Keep the tensor that depends on these parameters alone. It must
         not be of ``inference_mode``: a training step may use it later."""
         self._value, self._suspected = value, False
-        self._snapshot, self._norms = Snapshot(params), _norms(params)
-        self._autocast = _autocast(params)
+        self._state, self._norms = _state(params), _norms(params)
 
 
-def _autocast(params: Sequence[nn.Parameter]):
+def _state(params: Sequence[nn.Parameter]) -> tuple:
     device = params[0].device.type
-    return (torch.is_autocast_enabled(device)
-            and torch.get_autocast_dtype(device))
+    return (torch.is_autocast_enabled(device),
+            torch.get_autocast_dtype(device), _snapshot(params))
 
 
 @torch.no_grad()
@@ -155,7 +136,7 @@ class ClassAccumulation:
         """Forget the embeddings and the gradients that wait."""
         self._classes: Optional[Tensor] = None
         self._leaf: Optional[Tensor] = None
-        self._snapshot: Optional[Snapshot] = None
+        self._snapshot: Optional[tuple] = None
         self._params: List[nn.Parameter] = []
         self._taken = False
 
@@ -173,7 +154,7 @@ class ClassAccumulation:
     def flush(self) -> None:
         """Run gradients that wait backward now, outside of any DDP step."""
         if self._waiting():
-            unchanged = self._snapshot.matches(self._params)
+            unchanged = self._snapshot == _snapshot(self._params)
             if unchanged:
                 torch.autograd.backward([self._classes], [self._leaf.grad])
             print_log(
@@ -190,7 +171,7 @@ class ClassAccumulation:
         while gradients were waiting."""
         if self._mode is None or self._leaf is None:
             return None
-        if not self._snapshot.matches(params):
+        if self._snapshot != _snapshot(params):
             if self._waiting():
                 raise RuntimeError(
                     'The text side\'s weights changed within an optimizer '
@@ -208,7 +189,7 @@ class ClassAccumulation:
             self._taken = True
             return _HandOver.apply(classes, self)
         if self._leaf is None:
-            self._params, self._snapshot = params, Snapshot(params)
+            self._params, self._snapshot = params, _snapshot(params)
             self._classes = classes
             self._leaf = classes.detach().requires_grad_()
         return self._leaf
@@ -266,8 +247,8 @@ def gather_classes(share: Tensor, rows: Tensor) -> Tensor:
     class. DDP's mean over processes then gives each parameter the gradient
     that it has when every process encodes every class.
     """
-    places = -(-len(rows) // get_world_size())
-    x = F.pad(share, (0, 0, 0, places - len(share)))
+    slots = -(-len(rows) // get_world_size())
+    x = F.pad(share, (0, 0, 0, slots - len(share)))
     x = torch.cat(torch.distributed.nn.all_gather(x))
     # [M, D] -> [P, D] -> [R * P, D]
     return x.index_select(0, rows.to(x.device))

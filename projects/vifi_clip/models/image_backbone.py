@@ -3,13 +3,15 @@
 Letters: N frames of all videos and views together, L tokens of a frame,
 W the tower's width, D the embedding, H x W pixels; U different frames.
 """
-from typing import Iterator, Optional, Tuple
+from typing import Optional, Tuple
 
 import torch
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from open_clip.timm_model import TimmModel
 from open_clip.transformer import VisionTransformer
+from timm.models.vision_transformer import \
+    VisionTransformer as TimmVisionTransformer
 from torch import Tensor, nn
 
 from ..architectures import Arch, get_arch_cfg
@@ -72,23 +74,19 @@ class CLIPVisionBackbone(BaseModule):
         training starts, and timm's own method must not run again."""
         self._is_init = True
 
-    def tower_parameters(self) -> Iterator[nn.Parameter]:
-        """CLIP's own parameters of this side."""
-        return self.visual.parameters()
-
-    def prompt_parameters(self) -> Iterator[nn.Parameter]:
-        """Learnt prompts of this side."""
-        return self.prompts.parameters() if self.prompts else iter(())
-
     def forward(self, x: Tensor) -> Tensor:
         """Embed normalised frames [N, 3, H, W], each on its own, to [N, D],
         not normalised."""
         if not self._may_regroup(x):
             return self.embed_chunk(x)
-        if not self.reuse_frames:
-            return self._embed_in_chunks(x)
-        frames, index = unique_frames(x)
-        embeddings = self._embed_in_chunks(frames)
+        index = None
+        if self.reuse_frames:
+            x, index = unique_frames(x)
+        # Without gradient, a CPU takes a few frames at a time, which stay in
+        # its cache; many views of a test need no more memory than one.
+        parts = [x] if torch.is_grad_enabled() or x.device.type != (
+            'cpu') else x.split(_CPU_CHUNK)
+        embeddings = torch.cat([self.embed_chunk(part) for part in parts])
         return embeddings if index is None else embeddings[index]
 
     def _may_regroup(self, x: Tensor) -> bool:
@@ -106,15 +104,6 @@ class CLIPVisionBackbone(BaseModule):
         return not tower.training or (isinstance(tower, VisionTransformer)
                                       and isinstance(tower.patch_dropout,
                                                      nn.Identity))
-
-    def _embed_in_chunks(self, x: Tensor) -> Tensor:
-        """Without gradient, a CPU takes a few frames at a time, which stay
-        in its cache; many views of a test need no more memory than one."""
-        if (torch.is_grad_enabled() or x.device.type != 'cpu'
-                or len(x) <= _CPU_CHUNK):
-            return self.embed_chunk(x)
-        return torch.cat(
-            [self.embed_chunk(part) for part in x.split(_CPU_CHUNK)])
 
     def embed_chunk(self, x: Tensor) -> Tensor:
         """Embed frames that run together, [N, 3, H, W] to [N, D]."""
@@ -176,25 +165,21 @@ class VLDeepPromptBackbone(CLIPVisionBackbone):
                  prompts: Optional[dict] = dict(length=10, depth=12),
                  **kwargs) -> None:
         super().__init__(arch, *args, **kwargs)
-        width, blocks = self._layers(arch)
+        tower = getattr(self.visual, 'trunk', self.visual)  # timm's own
+        if isinstance(tower, VisionTransformer):
+            tower = tower.transformer
+            width, blocks = tower.width, tower.resblocks
+        elif type(tower) is TimmVisionTransformer:
+            width, blocks = tower.embed_dim, tower.blocks
+        else:
+            raise ValueError(
+                f'The image tower of arch {arch!r}, {type(tower).__name__}, '
+                'takes no deep prompts: use CLIPVisionBackbone, or another '
+                'arch.')
         if prompts is not None:
             cfg = check_prompt_cfg(prompts, ('length', 'depth'))
             self.prompts = DeepPrompts(**cfg, width=width,
                                        num_layers=len(blocks))
-
-    def _layers(self, arch: Arch) -> Tuple[int, nn.ModuleList]:
-        """Width and layers of a supported tower."""
-        tower = self.visual
-        if isinstance(tower, VisionTransformer):
-            return tower.transformer.width, tower.transformer.resblocks
-        if isinstance(tower, TimmModel):
-            from timm.models.vision_transformer import VisionTransformer as ViT
-            if type(tower.trunk) is ViT:
-                return tower.trunk.embed_dim, tower.trunk.blocks
-            tower = tower.trunk
-        raise ValueError(
-            f'The image tower of arch {arch!r}, {type(tower).__name__}, takes '
-            'no deep prompts: use CLIPVisionBackbone, or another arch.')
 
     def embed_chunk(self, x: Tensor) -> Tensor:
         """Embed frames that run together, [N, 3, H, W] to [N, D]."""

@@ -115,15 +115,11 @@ class TemporalMeanPoolHead(BaseHead):
         return self.projection(x).unflatten(0, (-1, num_frames))
         # [N*T, D] -> [N, T, D]
 
-    def video_embeddings(self, x: Tensor) -> Tensor:
-        """Mean-pooled and normalised embeddings, [N, D]."""
-        return _mean_pool(self.frame_embeddings(x))
-
     def fuse(self, frames: Tensor) -> Tensor:
         """Frame embeddings [..., T, D] to what is compared with the classes,
         [..., D]; of length 1 where ``fusion`` is 'embedding'."""
         if self.fusion == 'embedding':
-            return _mean_pool(frames)
+            return F.normalize(frames.float().mean(-2), dim=-1)
         # The mean of products with a class is the product with the mean.
         return F.normalize(frames.float(), dim=-1).mean(-2)
 
@@ -171,13 +167,13 @@ class TemporalMeanPoolHead(BaseHead):
             raise ValueError('An in-batch loss needs index labels; take '
                              'mixup and cutmix (blending) out of the data '
                              'preprocessor.')
-        video = self.video_embeddings(feats)
+        video = self.fuse(self.frame_embeddings(feats))
         if len(video) != len(labels):
             labels = labels.repeat_interleave(len(video) // len(labels))
         text = self.text_classifier(labels)
         # [N, D] both
-        loss = self.loss_cls(video, text, self.logit_scale.exp(), labels)
-        return dict(loss_cls=loss)
+        return dict(loss_cls=self.loss_cls(
+            video, text, self.logit_scale.exp(), labels))
 
     def loss_by_feat(self, cls_scores: Tensor,
                      data_samples: SampleList) -> Dict[str, Tensor]:
@@ -195,10 +191,10 @@ class TemporalMeanPoolHead(BaseHead):
             for k in self.topk:
                 losses[f'top{k}_acc'] = hits[:, :k].any(1).float().mean()
         if self.label_smooth_eps:
+            eps = self.label_smooth_eps
             if labels.ndim == 1:
                 labels = F.one_hot(labels, self.num_classes)
                 # [B] -> [B, K]
-            eps = self.label_smooth_eps
             labels = (1 - eps) * labels.float() + eps / self.num_classes
         if rows > 1:
             labels = labels.repeat_interleave(rows, dim=0)
@@ -210,8 +206,7 @@ class TemporalMeanPoolHead(BaseHead):
                 device: torch.device) -> Tensor:
         """Labels of a batch: [B] indices, or [B, K] as float."""
         labels = [sample.gt_label for sample in data_samples]
-        sizes = {tuple(label.shape) for label in labels}
-        num_classes = self.num_classes
+        sizes, num_classes = {tuple(x.shape) for x in labels}, self.num_classes
         if sizes == {(1, )} and (num_classes > 1
                                  or not labels[0].is_floating_point()):
             return torch.cat(labels).to(device)
@@ -220,8 +215,3 @@ class TemporalMeanPoolHead(BaseHead):
                 f'Labels {sorted(sizes)} are no indices, nor of {num_classes} '
                 'classes: set num_classes in blending, or blending=None.')
         return torch.stack(labels).to(device).float()
-
-
-def _mean_pool(frames: Tensor) -> Tensor:
-    """[..., T, D] to the mean over frames, of length 1, [..., D]."""
-    return F.normalize(frames.float().mean(-2), dim=-1)

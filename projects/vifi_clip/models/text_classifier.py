@@ -3,7 +3,7 @@
 Letters: K classes, S sentences (K times the number of templates, or as many
 as the descriptions have), D the embedding.
 """
-from typing import Dict, Iterator, List, Optional, Sequence, Union
+from typing import Dict, List, Optional, Sequence, Union
 
 import torch
 import torch.nn.functional as F
@@ -11,8 +11,7 @@ from mmaction.registry import MODELS
 from mmengine.dist import get_rank, get_world_size
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
-from torch import Tensor, nn
-
+from torch import Tensor
 from ..architectures import Arch, build_tokenizer, get_arch_cfg
 from ..datasets.class_list import (check_class_names, read_class_descriptions,
                                    read_class_list)
@@ -31,8 +30,8 @@ class CLIPTextClassifier(BaseModule):
     """The text side of CLIP as the weights of a classifier, [K, D].
 
     ViFi-CLIP section 4: the class name in a prompt, embedded at its
-    end-of-text token. Nothing here depends on the label set but buffers that
-    no checkpoint holds, so weights load under any label set.
+    end-of-text token. No checkpoint holds what depends on the label set, so
+    weights load under any.
 
     Args:
         arch (str | dict): OpenCLIP model name or architecture dict.
@@ -110,7 +109,7 @@ class CLIPTextClassifier(BaseModule):
         self.set_classes(names, source=class_file or 'class_names')
 
     def init_weights(self) -> None:
-        """Nothing: the weights come with the tower."""
+        """Do nothing: the weights come with the tower."""
         self._is_init = True
 
     def _build_prompts(self, prompts: Optional[dict]):
@@ -169,18 +168,14 @@ class CLIPTextClassifier(BaseModule):
         """
         names = check_class_names(names, source)
         templates = check_templates(templates, self.templates)
-        tokens, ends, owners = self._tokens(names, templates, descriptions
-                                            or self.descriptions)
+        sentences = self._tokens(names, templates, descriptions
+                                 or self.descriptions)
         # Gradients that wait belong to the old classes' sentences.
         self.class_accumulation.flush()
-        device = self.text.positional_embedding.device
-        for name, value in zip(('tokens', 'ends', 'owners'),
-                               (tokens, ends, owners)):
+        for name, value in zip(('tokens', 'ends', 'owners'), sentences):
             # Not in the state dict: checkpoints are free of the label set.
-            self.register_buffer(name, value.to(device), persistent=False)
+            self.register_buffer(name, value, persistent=False)
         self.class_names, self.templates = names, templates
-        self._costs = torch.zeros(len(names), dtype=torch.long).index_add_(
-            0, owners, ends + 1)
         self.embedding_cache.clear()
 
     def _tokens(self, names: Sequence[str], templates: Sequence[str],
@@ -198,9 +193,11 @@ class CLIPTextClassifier(BaseModule):
                 lines = descriptions[name]
             sentences += [self.context + line for line in lines]
             owners += [label] * len(lines)
-        return (*tokenize(self.text, self.tokenizer, sentences,
-                          [names[owner] for owner in owners]),
-                torch.tensor(owners))
+        tokens, ends = tokenize(self.text, self.tokenizer, sentences,
+                                [names[owner] for owner in owners])
+        device = self.text.positional_embedding.device
+        return tuple(
+            x.to(device) for x in (tokens, ends, torch.tensor(owners)))
 
     @torch.no_grad()
     def embed_texts(self, texts: Sequence[str],
@@ -208,25 +205,9 @@ class CLIPTextClassifier(BaseModule):
         """Embeddings [M, D] of M other texts, each of length 1, by
         ``templates`` or those of the classes; the label set stays."""
         texts = check_class_names(texts, 'texts')
-        tokens = self._tokens(
-            texts, check_templates(templates, self.templates), None)
-        device = self.text.positional_embedding.device
-        return self._encode_sentences(*(t.to(device) for t in tokens),
+        templates = check_templates(templates, self.templates)
+        return self._encode_sentences(*self._tokens(texts, templates, None),
                                       len(texts))
-
-    def tower_parameters(self) -> Iterator[nn.Parameter]:
-        """CLIP's own parameters of this side but the token embeddings, which
-        the paper never trains."""
-        token = self.text.token_embedding.weight
-        return (p for p in self.text.parameters() if p is not token)
-
-    def token_parameters(self) -> Iterator[nn.Parameter]:
-        """The token embeddings."""
-        return self.text.token_embedding.parameters()
-
-    def prompt_parameters(self) -> Iterator[nn.Parameter]:
-        """Learnt prompts of this side."""
-        return self.prompts.parameters() if self.prompts else iter(())
 
     def forward(self, labels: Optional[Tensor] = None) -> Tensor:
         """Class embeddings [K, D], each of length 1, or [M, D] of the classes
@@ -257,7 +238,9 @@ class CLIPTextClassifier(BaseModule):
         if not shard or world_size == 1 or any(
                 hasattr(p, 'to_local') for p in self.parameters()):
             return self._encode()
-        share, rows = share_classes(self._costs, get_rank(), world_size)
+        costs = torch.zeros(self.num_classes, dtype=torch.long).index_add_(
+            0, self.owners.cpu(), self.ends.cpu() + 1)
+        share, rows = share_classes(costs, get_rank(), world_size)
         return gather_classes(self._encode(share), rows)
 
     def _encode(self, subset: Optional[Tensor] = None) -> Tensor:

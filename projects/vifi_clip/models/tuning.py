@@ -7,30 +7,34 @@ TUNES = ('both', 'image', 'text', 'prompts', 'none')
 
 
 def parameter_groups(model: nn.Module) -> Dict[str, List[nn.Parameter]]:
-    """A recognizer's parameters by what they are.
+    """Sort a recognizer's parameters by what they are.
 
-    The groups are ``image``, ``text``, ``tokens`` (token embeddings),
-    ``prompts``, ``logit_scale`` and ``other`` (a projection, a neck); every
-    parameter is in exactly one. A backbone that is not ours counts as an
-    image tower.
+    The groups are ``tokens`` (token embeddings), ``text``, ``image``,
+    ``prompts``, ``logit_scale`` and ``other`` (a projection, a neck). Each has
+    what those before it left. A backbone that is not ours counts as an image
+    tower.
     """
 
-    def of(owner: Optional[nn.Module], method: str) -> list:
-        return list(getattr(owner, method)()) if hasattr(owner, method) else []
+    def parameters(owner: Optional[nn.Module], part: str) -> list:
+        module = getattr(owner, part, None)
+        return [] if module is None else list(module.parameters())
 
     backbone, head = model.backbone, model.cls_head
     classifier = getattr(head, 'text_classifier', None)
+    text = getattr(classifier, 'text', None)
     scale = getattr(head, 'logit_scale', None)
-    ours = hasattr(backbone, 'tower_parameters')
     groups = dict(
-        image=of(backbone, 'tower_parameters' if ours else 'parameters'),
-        text=of(classifier, 'tower_parameters'),
-        tokens=of(classifier, 'token_parameters'),
-        prompts=(of(backbone, 'prompt_parameters') +
-                 of(classifier, 'prompt_parameters')),
-        logit_scale=[] if scale is None else [scale])
-    known = {id(p) for params in groups.values() for p in params}
-    groups['other'] = [p for p in model.parameters() if id(p) not in known]
+        tokens=parameters(text, 'token_embedding'),
+        text=parameters(classifier, 'text'),
+        image=list(getattr(backbone, 'visual', backbone).parameters()),
+        prompts=parameters(backbone, 'prompts') + parameters(
+            classifier, 'prompts'),
+        logit_scale=[] if scale is None else [scale],
+        other=list(model.parameters()))
+    grouped = set()
+    for name, params in groups.items():
+        groups[name] = [p for p in params if id(p) not in grouped]
+        grouped.update(map(id, params))
     return groups
 
 
@@ -43,9 +47,10 @@ def trained_groups(tune: str, logit_scale: Optional[bool],
         text={'text', 'other'},
         prompts={'prompts'},
         none=set())[tune]
-    if logit_scale is not None:
+    if logit_scale:
+        groups.add('logit_scale')
+    elif logit_scale is not None:
         groups.discard('logit_scale')
-        groups |= {'logit_scale'} if logit_scale else set()
     if token_embedding and 'text' in groups:
-        groups |= {'tokens'}
+        groups.add('tokens')
     return groups

@@ -123,7 +123,7 @@ def complexity(cfg: Config, title: List[str]) -> Complexity:
         run=run,
         parameters=sum(p.numel() for p in model.parameters()),
         token_parameters=0 if text is None else sum(
-            p.numel() for p in text.token_parameters()),
+            p.numel() for p in text.text.token_embedding.parameters()),
         trained=trained)
 
 
@@ -152,7 +152,8 @@ def _both_sides(model: nn.Module, frames: int, size: Tuple[int, int],
     if not hasattr(head, 'text_classifier'):
         image = count(lambda: model.extract_feat(x, stage='head')) // 2
         return dict(image=image, text=0)
-    image = count(lambda: head.video_embeddings(model.extract_feat(x)[0])) // 2
+    image = count(lambda: head.fuse(
+        head.frame_embeddings(model.extract_feat(x)[0]))) // 2
     # Similarity to each class: autocast, which the head calls there, knows
     # no meta device.
     classifier = head.text_classifier

@@ -50,15 +50,19 @@ def hidden_settings(arch: Arch) -> Dict[str, Any]:
     return settings
 
 
-def _sizes(cfg: dict) -> tuple:
-    """The numbers of an architecture that its weights show."""
-    vision, text = tower_cfgs(cfg)
-    sizes = (cfg['embed_dim'], text.context_length, text.vocab_size,
-             text.width, text.layers)
-    if not isinstance(vision.layers, int):  # a ResNet
-        return sizes
-    return sizes + (vision.image_size, vision.layers, vision.width,
-                    vision.patch_size)
+def contradictions(hidden: Dict[str, Any], arch: Arch) -> str:
+    """List what a file states of :func:`hidden_settings` that an architecture
+    has otherwise ('' if nothing)."""
+    settings = hidden_settings(arch)
+    return ', '.join(f'{key} {value!r} and not {settings[key]!r}'
+                     for key, value in hidden.items()
+                     if settings.get(key, value) != value)
+
+
+def _text_sizes(cfg: dict) -> tuple:
+    text = tower_cfgs(cfg)[1]
+    return (cfg['embed_dim'], text.context_length, text.vocab_size, text.width,
+            text.layers)
 
 
 def _layers(weights: StateDict, part: str) -> int:
@@ -98,17 +102,16 @@ def infer_arch(weights: StateDict, quick_gelu: bool,
         heads=hidden.get('text_heads', max(width // _HEAD_WIDTH, 1)),
         layers=_layers(weights, 'text'))
     arch = dict(embed_dim=weights['text.text_projection'].shape[1],
-                vision_cfg=vision or dict(layers=[]), text_cfg=text)
+                vision_cfg=vision or {}, text_cfg=text)
     for name in sorted(open_clip.list_models(), key=lambda n: (len(n), n)):
         cfg = open_clip.get_model_config(name)
         if (cfg.get('quick_gelu', False) == quick_gelu
                 and 'timm_model_name' not in cfg['vision_cfg']
                 and 'hf_model_name' not in cfg['text_cfg']
-                and _sizes(cfg) == _sizes(arch) and not misfit(weights, name)):
-            named = hidden_settings(name)
-            if all(named.get(key, value) == value
-                   for key, value in hidden.items()):
-                return name
+                and _text_sizes(cfg) == _text_sizes(arch)
+                and not contradictions(hidden, name)
+                and not misfit(weights, name)):
+            return name
     if vision is None:
         raise ValueError(_UNKNOWN.format('the image tower is no ViT, and no '
                                          'model of OpenCLIP\'s fits'))

@@ -1,12 +1,21 @@
 """The options of ``vifi-clip convert``."""
 import argparse
 import os.path as osp
+from dataclasses import dataclass
 from typing import Optional, Sequence
 
 from ..cli.options import HelpFormatter
 from ..cli.outputs import check_target
-from .options import SOURCES, TARGETS, ConvertOptions
 
+# --source to the layout of its files, and whether its models have QuickGELU
+# where no file says so: OpenAI's have it, and all that derive from them.
+SOURCES = dict(
+    release=('release', True),
+    openai=('clip', True),
+    open_clip=('clip', False),
+    transformers=('transformers', True),
+    vifi=('vifi', True))
+TARGETS = ('vifi', 'open_clip', 'release')
 _EPILOG = """
 sources:
   release       a file of the ViFi-CLIP paper's release (QuickGELU); nothing
@@ -26,6 +35,20 @@ examples:
   vifi-clip convert epoch_30.pth clip.safetensors \\
       --source vifi --target open_clip
 """
+
+
+@dataclass(frozen=True)
+class ConvertOptions:
+    """What to convert; see ``vifi-clip convert --help``."""
+    src: str
+    dst: str
+    source: str
+    target: str
+    clip: Optional[str]
+    arch: Optional[str]
+    drop_prompts: bool
+    report: str
+    force: bool
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> ConvertOptions:
@@ -57,39 +80,43 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> ConvertOptions:
     parser.add_argument('--force', action='store_true',
                         help='write over existing files')
     args = parser.parse_args(argv)
-    dst, target = args.dst, args.target
-    report = args.report or f'{dst}.report.json'
-    inputs = [args.src] + ([] if args.clip is None else [args.clip])
+    args.report = args.report or f'{args.dst}.report.json'
+    options = ConvertOptions(**vars(args))
+    _check(options)
+    return options
+
+
+def _check(options: ConvertOptions) -> None:
+    """Refuse what could not be finished (ValueError)."""
+    src, dst, target = options.src, options.dst, options.target
+    inputs = [src] + ([] if options.clip is None else [options.clip])
     for path in inputs:
         if not osp.exists(path):
-            parser.error(f'no such file: {path!r}')
-    if args.arch and osp.isfile(args.arch):
-        inputs.append(args.arch)
-    if osp.isdir(args.src) and args.source != 'transformers':
-        parser.error(f'{args.src} is a folder; name the file in it')
+            raise ValueError(f'no such file: {path!r}')
+    if options.arch and osp.isfile(options.arch):
+        inputs.append(options.arch)
+    if osp.isdir(src) and options.source != 'transformers':
+        raise ValueError(f'{src} is a folder; name the file in it')
     if target != 'open_clip' and dst.endswith('.safetensors'):
-        parser.error(f'{dst}: --target {target} is written as torch.save '
-                     'does; name it .pth')
-    if target != 'open_clip' and args.drop_prompts:
-        parser.error('--drop-prompts is for --target open_clip; the layout of '
-                     f'{target} has a place for them')
-    if osp.realpath(report) == osp.realpath(dst):
-        parser.error(f'--report and DST are one file: {dst}')
-    for name, path in ('DST', dst), ('--report', report):
+        raise ValueError(f'{dst}: --target {target} is written as torch.save '
+                         'does; name it .pth')
+    if target != 'open_clip' and options.drop_prompts:
+        raise ValueError('--drop-prompts is for --target open_clip; the '
+                         f'layout of {target} has a place for them')
+    if osp.realpath(options.report) == osp.realpath(dst):
+        raise ValueError(f'--report and DST are one file: {dst}')
+    for name, path in ('DST', dst), ('--report', options.report):
         if not path:
-            parser.error(f'{name} is empty; name the file to write')
+            raise ValueError(f'{name} is empty; name the file to write')
         folder = osp.dirname(osp.abspath(path))
         if osp.exists(path) and any(
-                osp.samefile(path, used) or
-                (osp.isdir(used) and osp.samefile(folder, used))
+                osp.samefile(used, folder if osp.isdir(used) else path)
                 for used in inputs):
-            parser.error(f'{name} {path} would be written over itself while '
-                         'it is read; name another file')
-        if osp.isfile(path) and not args.force:
-            parser.error(f'{name} {path} exists; --force writes over it')
+            raise ValueError(f'{name} {path} would be written over itself '
+                             'while it is read; name another file')
+        if osp.isfile(path) and not options.force:
+            raise ValueError(f'{name} {path} exists; --force writes over it')
         check_target(name, path, ('', ))
-    return ConvertOptions(args.src, dst, args.source, target, args.clip,
-                          args.arch, args.drop_prompts, report)
 
 
 def run(options: ConvertOptions) -> None:

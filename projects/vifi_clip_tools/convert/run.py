@@ -15,9 +15,9 @@ from projects.vifi_clip.checkpoints.layouts import (TOKENS, Renamed, StateDict,
 from projects.vifi_clip.checkpoints.settings import KEY, VERSION, fingerprint
 from projects.vifi_clip.files import write_bytes, write_text
 from projects.vifi_clip.models.pretrained import read_clip_state_dict
-from .arch import (hidden_settings, infer_arch, misfit, shown, tower_cfgs,
-                   with_image_size)
-from .options import ConvertOptions
+from .arch import (contradictions, hidden_settings, infer_arch, misfit, shown,
+                   tower_cfgs, with_image_size)
+from .command import ConvertOptions
 from .source import Source, read_source
 
 _ORIGIN = ('OpenAI\'s ViT-B-16 for the paper\'s files, what pretrained= named '
@@ -119,14 +119,11 @@ def _settle_arch(source: Source, options: ConvertOptions) -> Arch:
         raise ValueError(
             f'{options.src} does not fit arch {name!r}:\n{faults}\nSay which '
             'it is with --arch, or leave that out: shapes tell')
-    hidden = hidden_settings(arch)
-    wrong = [f'{key} {value!r} and not {hidden[key]!r}'
-             for key, value in source.hidden.items()
-             if hidden.get(key, value) != value]
+    wrong = contradictions(source.hidden, arch)
     if options.arch and wrong:
         raise ValueError(
-            f'{options.src} was made with {", ".join(wrong)} as in --arch '
-            f'{name}; its weights would fit and give wrong results')
+            f'{options.src} was made with {wrong} as in --arch {name}; its '
+            'weights would fit and give wrong results')
     return arch
 
 

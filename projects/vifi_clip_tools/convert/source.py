@@ -15,7 +15,7 @@ from projects.vifi_clip.checkpoints.layouts import (BUFFERS, TEXT_PROMPTS,
 from projects.vifi_clip.checkpoints.settings import (VERSION, saved_settings,
                                                      words_behind)
 from projects.vifi_clip.files import read_json
-from .options import SOURCES
+from .command import SOURCES
 
 
 @dataclass

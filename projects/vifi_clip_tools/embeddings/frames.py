@@ -38,8 +38,7 @@ def cache_frames(options: FramesOptions) -> Dict[str, int]:
              for part in options.parts}
     model, _ = load_model(cfg, options.checkpoint, options.device)
     backbone = model.backbone
-    if not isinstance(backbone, CLIPVisionBackbone) or list(
-            backbone.prompt_parameters()):
+    if not isinstance(backbone, CLIPVisionBackbone) or backbone.prompts:
         raise ValueError(
             f'{cfg.filename}: only CLIP\'s image tower without prompts can be '
             f'cached, and the backbone is a {type(backbone).__name__}; set '
