@@ -56,26 +56,19 @@ def convert(src, dst, source, target, *args) -> dict:
     return json.loads(Path(f'{dst}.report.json').read_text())
 
 
-def ours(path, **changes):
+def ours(path):
     """Our recognizer with a converted file in it, and the file's settings."""
     checkpoint = load_checkpoint(str(path))
     settings = checkpoint['meta']['vifi_clip']
     cfg = model_cfg()
-    text = cfg['cls_head']['text_classifier']
-    cfg['cls_head']['in_channels'] = None
-    text['class_names'] = NAMES
-    cfg['backbone']['arch'] = text['arch'] = settings['arch']
-    for part, key in ((cfg['backbone'], 'visual_prompts'),
-                      (text, 'text_prompts')):
-        prompts = settings.get(key)
-        if prompts:
-            part['prompts'] = {k: prompts[k] for k in ('length', 'depth')}
-            if part is not text:
-                part['type'] = 'VLDeepPromptBackbone'
-            elif prompts['words']:
-                part['prompts']['init'] = 'a photo of a'
-    text['templates'] = settings.get('templates')
-    cfg.update(changes)
+    backbone, text = cfg['backbone'], cfg['cls_head']['text_classifier']
+    text.update(class_names=NAMES, templates=settings.get('templates'))
+    backbone['type'] = 'VLDeepPromptBackbone'
+    for part, name in (backbone, 'visual'), (text, 'text'):
+        prompts = dict(settings.get(f'{name}_prompts') or {})
+        if prompts.pop('words', None):
+            prompts['init'] = 'a photo of a'
+        part.update(arch=settings['arch'], prompts=prompts or None)
     model = MODELS.build(cfg).eval()
     model.load_state_dict(checkpoint['state_dict'])
     return model, settings

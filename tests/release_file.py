@@ -46,20 +46,17 @@ class _Block(nn.Module):
         if hasattr(self, 'VPT_shallow'):
             n = len(self.VPT_shallow)
             x = x.clone()
-            place = slice(len(x) - n, None) if self.at_end else slice(1, n + 1)
-            x[place] = self.VPT_shallow[:, None]
+            rows = slice(len(x) - n, None) if self.at_end else slice(1, n + 1)
+            x[rows] = self.VPT_shallow[:, None]
         y = self.ln_1(x)
         x = x + self.attn(y, y, y, attn_mask=mask, need_weights=False)[0]
         return x + self.mlp(self.ln_2(x))
 
 
-class _Transformer(nn.Module):
-
-    def __init__(self, width, layers, length, depth, at_end) -> None:
-        super().__init__()
-        self.resblocks = nn.ModuleList(
-            _Block(width, length if 0 < i < depth else 0, at_end)
-            for i in range(layers))
+def _transformer(cfg, length, depth, at_end) -> nn.ModuleDict:
+    return nn.ModuleDict(dict(resblocks=nn.ModuleList(
+        _Block(cfg['width'], length if 0 < i < depth else 0, at_end)
+        for i in range(cfg['layers']))))
 
 
 class _Image(nn.Module):
@@ -75,8 +72,7 @@ class _Image(nn.Module):
         if depth:
             self.VPT = nn.Parameter(torch.empty(length, width))
         self.ln_pre, self.ln_post = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.transformer = _Transformer(width, cfg['layers'], length, depth,
-                                        True)
+        self.transformer = _transformer(cfg, length, depth, True)
         self.proj = nn.Parameter(torch.empty(width, ARCH['embed_dim']))
 
     def forward(self, x):  # [N, 3, H, W]
@@ -86,7 +82,7 @@ class _Image(nn.Module):
         if hasattr(self, 'VPT'):
             x = torch.cat([x, self.VPT.expand(len(x), -1, -1)], 1)
         x = self.ln_pre(x).transpose(0, 1)
-        for block in self.transformer.resblocks:
+        for block in self.transformer['resblocks']:
             x = block(x)
         return self.ln_post(x[0]) @ self.proj
 
@@ -98,8 +94,7 @@ class _Text(nn.Module):
         cfg = ARCH['text_cfg']
         width, context = cfg['width'], cfg['context_length']
         self.positional_embedding = nn.Parameter(torch.empty(context, width))
-        self.transformer = _Transformer(width, cfg['layers'], length, depth,
-                                        False)
+        self.transformer = _transformer(cfg, length, depth, False)
         self.ln_final = nn.LayerNorm(width)
         self.text_projection = nn.Parameter(
             torch.empty(width, ARCH['embed_dim']))
@@ -107,7 +102,7 @@ class _Text(nn.Module):
     def forward(self, x, ends):  # [K, L, W]
         mask = torch.full((x.shape[1], ) * 2, -torch.inf).triu(1)
         x = (x + self.positional_embedding).transpose(0, 1)
-        for block in self.transformer.resblocks:
+        for block in self.transformer['resblocks']:
             x = block(x, mask)
         x = self.ln_final(x)[ends, torch.arange(x.shape[1])]
         return x @ self.text_projection
@@ -130,12 +125,11 @@ class ReleaseModel(nn.Module):
         self.logit_scale = nn.Parameter(torch.empty(()))
         self.prompt_learner = nn.Module()
         # Few learnt tokens take the place of the template's first words.
-        words = 'a photo of a'
-        if text_depth and length > 4:
-            words = ' '.join(['X'] * length)
-        ids = SimpleTokenizer(context_length=ARCH['text_cfg'][
-            'context_length'])([
-                f'{words} {n.replace("_", " ")}.' for n in NAMES])
+        words = ('X ' * length if text_depth and length > 4 else
+                 'a photo of a ')
+        tokenizer = SimpleTokenizer(
+            context_length=ARCH['text_cfg']['context_length'])
+        ids = tokenizer([f'{words}{n.replace("_", " ")}.' for n in NAMES])
         self.ends, x = ids.argmax(1), tokens[ids]
         learner = self.prompt_learner
         if text_depth:

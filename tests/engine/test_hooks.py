@@ -78,21 +78,6 @@ def test_ranks_and_seeds_draw_apart(tmp_path, monkeypatch):
     assert len(set(numbers)) == len(numbers)
 
 
-def test_gradients_do_not_cross_epochs(tmp_path):
-    # three micro-batches in an epoch, two in a step
-    settings = dict(optim_wrapper=dict(
-        optimizer=dict(type='AdamW', lr=0.1), accumulative_counts=2))
-    unbroken = toy_runner(tmp_path / 'a', epochs=3, **settings)
-    unbroken.train()
-    toy_runner(tmp_path / 'b', epochs=1, **settings).train()
-    resumed = toy_runner(tmp_path / 'b', epochs=3, resume=True, **settings)
-    resumed.train()
-    for name, value in unbroken.model.state_dict().items():
-        assert torch.equal(resumed.model.state_dict()[name], value), name
-    states = unbroken.optim_wrapper.optimizer.state.values()
-    assert {int(state['step']) for state in states} == {3}
-
-
 @pytest.mark.parametrize('finished', [1, 2])
 def test_a_resumed_run_knows_its_best_epoch(tmp_path, finished):
     """Stopped while it validates the best, or the one after."""

@@ -7,12 +7,8 @@ from accumulation_world import (VARIANTS, assert_same, batches_of,
                                 count_text_runs, train_steps, trained_model,
                                 wrapper_of)
 from mmaction.registry import HOOKS
-from mmengine.config import Config
-from mmengine.dataset import pseudo_collate
 from mmengine.optim import OptimWrapper, OptimWrapperDict
-from tiny import Clips
 from torch import nn
-from toy_runner import RUNTIME, toy_runner
 
 
 @pytest.mark.parametrize('variant, num, counts', [
@@ -52,35 +48,6 @@ def test_autocast():
     error = (plain - exact).norm()
     assert 1e-3 * exact.norm() < error < .1 * exact.norm()
     assert (accumulated - exact).norm() < 1.5 * error
-
-
-def _run(work_dir, hooks):
-    """MMEngine's runner: two epochs of four micro-batches of one video,
-    three in a step; the fourth, whose gradients wait in vain, is left out.
-    """
-    model = trained_model()
-    counts = count_text_runs(model)
-    toy_runner(
-        work_dir, Clips(), model=model, batch_size=1,
-        loader=dict(collate_fn=pseudo_collate), custom_hooks=hooks,
-        param_scheduler=[],
-        optim_wrapper=dict(type='AutocastOptimWrapper', dtype='float32',
-                           optimizer=dict(type='SGD', lr=0.1),
-                           clip_grad=dict(max_norm=1.0),
-                           accumulative_counts=3)).train()
-    return model.state_dict(), counts
-
-
-def test_with_a_runner(tmp_path):
-    runtime = Config.fromfile(RUNTIME).custom_hooks
-    hooks = [h for h in runtime if 'Accumulation' in h['type']]
-    assert [h['type'] for h in hooks] == ['EpochAccumulationHook',
-                                          'TextAccumulationHook']
-    weights, counts = _run(tmp_path / 'a', hooks)
-    expected, plain = _run(tmp_path / 'b', hooks[:1])
-    assert (counts.forward, counts.backward) == (4, 2)
-    assert (plain.forward, plain.backward) == (8, 8)
-    torch.testing.assert_close(weights, expected, rtol=1e-4, atol=1e-6)
 
 
 class _OwnRules(OptimWrapper):

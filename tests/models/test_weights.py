@@ -1,10 +1,9 @@
 """Every checkpoint format, written here in its real layout and read back."""
-import open_clip
 import pytest
 import torch
 from conversion_world import randomise, save_openai
 from mmaction.registry import MODELS
-from open_clip.model import CLIP
+from open_clip.model import CLIP, convert_to_custom_text_state_dict
 from safetensors.torch import save_file
 from tiny import class_tokens, model_cfg, timm_arch, tiny_arch
 
@@ -25,35 +24,25 @@ def plain(source, tmp_path) -> str:
     return path
 
 
-def _under(prefix, **more):
-    """As a training of another project writes it."""
-    return lambda model, path: torch.save(dict(more, state_dict={
-        prefix + k: v for k, v in model.state_dict().items()}), path)
-
-
-def custom_text(model) -> dict:
-    return open_clip.model.convert_to_custom_text_state_dict(
-        model.state_dict())
-
-
 def _ours(model, path, **more):
     owners = dict(visual='backbone.', text='cls_head.text_classifier.',
                   logit_scale='cls_head.')
     ours = {owners[key.partition('.')[0]] + key: value
-            for key, value in custom_text(model).items()}
+            for key, value in convert_to_custom_text_state_dict(
+                model.state_dict()).items()}
     torch.save({'meta': {}, 'state_dict': dict(ours, **more)}, path)
 
 
+def _lightning(model, path):
+    torch.save(dict(epoch=3, global_step=7, state_dict={
+        f'model.{k}': v for k, v in model.state_dict().items()}), path)
+
+
+# Others are those of tests/convert.
 FORMATS = {
-    'openai.pt': save_openai, 'ours.pth': _ours,
-    'lightning.ckpt': _under('model.', epoch=3, global_step=7),
-    'openclip.pt': _under('module.', epoch=1, name='run'),
-    'custom_text.pth': lambda model, path: torch.save(
-        custom_text(model), path),
+    'openai.pt': save_openai, 'ours.pth': _ours, 'lightning.ckpt': _lightning,
     'weights.safetensors': lambda model, path: save_file(
-        {k: v.contiguous() for k, v in model.state_dict().items()}, path),
-    'plain.bin': lambda model, path: torch.save(model.state_dict(), path),
-}
+        {k: v.contiguous() for k, v in model.state_dict().items()}, path)}
 
 
 @pytest.mark.parametrize('name', FORMATS)

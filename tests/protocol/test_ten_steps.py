@@ -14,10 +14,12 @@ import open_clip
 import pytest
 import release_file
 import torch
+from accumulation_world import count_text_runs
 from helpers import write_mp4
 from mmaction.datasets.transforms import SampleFrames
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from release_file import NAMES
 from torch.distributions import Beta
 from torch.nn import functional as F
 
@@ -25,7 +27,6 @@ from projects.vifi_clip.apis.runs import build_runner
 from projects.vifi_clip.checkpoints.layouts import read_layout, write_release
 from projects.vifi_clip.models.recognizer import ViFiCLIP
 
-NAMES = ['archery', 'arm wrestling', 'zumba']
 VIDEOS, FRAMES, LENGTH = 22, 4, 14
 BATCH, PEAK, SEED = 4, 5e-4, 5
 LAYERS, PROMPTS = 3, 10
@@ -136,12 +137,6 @@ def _ours(model):
     return {k.removeprefix('module.'): v for k, v in weights.items()}
 
 
-def _seed_epoch(epoch):
-    state = np.random.SeedSequence([SEED, epoch, 0]).generate_state(3)
-    np.random.seed(int(state[1]))
-    torch.manual_seed(int(state[2]))
-
-
 def _blend(x, labels):
     """Mixup (alpha 0.8) or cutmix (1.0), of x [B, T, 3, H, W] and [B, K]."""
     if np.random.choice(3, p=[.5, .5, 0.]) == 0:
@@ -161,13 +156,6 @@ def _blend(x, labels):
     return x, share * labels + (1 - share) * labels[other]
 
 
-def _rate(t, per_epoch, epochs):
-    total = per_epoch * epochs
-    if t < per_epoch:  # one epoch of warm-up
-        return PEAK * t / per_epoch
-    return PEAK / 100 + .495 * PEAK * (1 + math.cos(math.pi * t / total))
-
-
 def _plain_loop(model, batches, accumulate, epochs):
     """Losses and rates of all micro-batches; the number of steps."""
     params = [p for p in model.parameters() if p.requires_grad]
@@ -178,7 +166,9 @@ def _plain_loop(model, batches, accumulate, epochs):
     per_epoch, steps = len(batches) // epochs, 0
     losses, rates = [], []
     for epoch in range(epochs):
-        _seed_epoch(epoch)
+        state = np.random.SeedSequence([SEED, epoch, 0]).generate_state(3)
+        np.random.seed(int(state[1]))
+        torch.manual_seed(int(state[2]))
         optimizer.zero_grad()
         for i in range(per_epoch):
             t = epoch * per_epoch + i
@@ -189,7 +179,10 @@ def _plain_loop(model, batches, accumulate, epochs):
             loss = -(soft * model(x).log_softmax(-1)).sum(-1).mean()
             (loss / accumulate).backward()
             losses.append(float(loss.detach()))
-            rates.append(_rate(t, per_epoch, epochs))
+            cosine = math.cos(math.pi * t / len(batches))
+            rates.append(  # one epoch of warm-up
+                PEAK * t / per_epoch if not epoch else
+                PEAK / 100 + .495 * PEAK * (1 + cosine))
             if (i + 1) % accumulate == 0:
                 for group in optimizer.param_groups:
                     group['lr'] = rates[-1]
@@ -222,13 +215,13 @@ def _expected_frames(epochs):
 def test_ten_steps(world, seen, monkeypatch, tmp_path, tune, accumulate,
                    epochs):
     monkeypatch.setattr(release_file, 'ARCH', ARCH)
-    monkeypatch.setattr(release_file, 'NAMES', NAMES)
     runner = _runner(world, tmp_path / f'{tune}{accumulate}', monkeypatch,
                      tune, accumulate, epochs)
     model = runner.model
     start, clip = _ours(model), torch.load(world / 'clip.pt')
     plain = _plain_model(clip['token_embedding.weight'], start, tune)
     assert torch.equal(start['image_encoder.proj'], clip['visual.proj'])
+    texts = count_text_runs(model)
     runner.train()
 
     # 22 videos are 5 micro-batches of 4, and 5 or 2 steps
@@ -237,6 +230,9 @@ def test_ten_steps(world, seen, monkeypatch, tmp_path, tune, accumulate,
                                        epochs)
     assert steps == 10
     assert seen['frames'] == _expected_frames(epochs)
+    if tune != 'image':  # once a step, and once for what fills no step
+        assert texts.forward == -(-5 // accumulate) * epochs
+        assert texts.backward == steps
     assert seen['rates'] == pytest.approx(rates, rel=1e-9)
     assert seen['losses'] == pytest.approx(losses, abs=1e-4)
     ours, moved = _ours(model), 0

@@ -30,6 +30,7 @@ from safetensors.torch import load_file
 from ..errors import UserError
 from ..files import write_bytes
 
+Device = Union[str, torch.device, None]
 # Weights that ship with the package: vifi-clip://small_world.
 ASSET = 'vifi-clip://'
 ASSETS = Path(__file__).parents[1] / 'assets'
@@ -51,8 +52,7 @@ class ForeignObjectError(ValueError):
     """A checkpoint holds objects whose classes would have to run."""
 
 
-def load_checkpoint(path: str,
-                    map_location: Union[str, torch.device, None] = None,
+def load_checkpoint(path: str, map_location: Device = None,
                     trust: bool = False) -> Any:
     """Return the content of a local checkpoint file: ``.safetensors``,
     anything that ``torch.save`` wrote, or the state dict of a TorchScript
@@ -92,8 +92,7 @@ def _damaged(path: str, error: Exception) -> ValueError:
                       f'{textwrap.shorten(lines[0], 160)}')
 
 
-def _read(path: str, map_location: Union[str, torch.device, None],
-          trust: bool) -> Any:
+def _read(path: str, map_location: Device, trust: bool) -> Any:
     if path.endswith('.safetensors'):
         return load_file(path, device=str(map_location or 'cpu'))
     with open(path, 'rb') as file:
@@ -112,15 +111,12 @@ def _read(path: str, map_location: Union[str, torch.device, None],
 
 
 def load_weights(path: str) -> Any:
-    """Read a checkpoint for its tensors and plain values alone.
+    """Read a checkpoint, a file or web address, for its tensors and plain
+    values alone; raises as :func:`load_checkpoint`.
 
     Files of other projects hold objects too, a config for example. These
     become stand-ins (:class:`Inert`); nothing of the file is run, whatever it
-    asks for. ``path`` may be a web address.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: The file is damaged or no checkpoint.
+    asks for.
     """
     try:
         return CheckpointLoader.load_checkpoint(path, map_location='cpu')
@@ -135,20 +131,15 @@ def load_weights(path: str) -> Any:
 
 def tensors_of(content: Any, path: str) -> Dict[str, torch.Tensor]:
     """Return the weights of a loaded file by their names, without the
-    ``module.`` of a training loop.
-
-    They are those of a dict of tensors and other things, or of one that holds
-    a dict of tensors as ``state_dict`` or ``model``.
-
-    Raises:
-        ValueError: ``path`` holds no dict of named tensors.
-    """
+    ``module.`` of a training loop: those of a dict of tensors and other
+    things, or of one that holds a dict of tensors as ``state_dict`` or
+    ``model``. ValueError if ``path`` holds no dict of named tensors."""
     state, part = content, ''
-    if isinstance(content, Mapping) and 'state_dict' in content:
-        state, part = content['state_dict'], ' as its state_dict'
-    elif isinstance(content, Mapping) and isinstance(
-            content.get('model'), Mapping):
-        state, part = content['model'], ' as its model'
+    if isinstance(content, Mapping):
+        if 'state_dict' in content:
+            state, part = content['state_dict'], ' as its state_dict'
+        elif isinstance(content.get('model'), Mapping):
+            state, part = content['model'], ' as its model'
     if not isinstance(state, Mapping):
         raise ValueError(f'{path} holds a {type(state).__name__}{part}, not '
                          'a dict of weights')
@@ -222,14 +213,10 @@ _INERT_PICKLE = SimpleNamespace(
     load=lambda file, **kwargs: InertUnpickler(file, **kwargs).load())
 
 
-def _load_asset(url: str, map_location: Union[str, torch.device, None] = None
-                ) -> dict:
-    """Read weights that ship with the package.
-
-    Their numbers have 16 bits, and the table of token embeddings only the
-    rows of words that its training used; the others are zero. See
-    benchmarks/pack_weights.py.
-    """
+def _load_asset(url: str, map_location: Device) -> dict:
+    """Read weights that ship with the package: numbers of 16 bits, and of the
+    token embeddings the rows of words that its training used; the others are
+    zero. See benchmarks/pack_weights.py."""
     path = ASSETS / f'{url.removeprefix(ASSET)}.pth.xz'
     if not path.is_file():
         names = ', '.join(ASSET + p.name.partition('.')[0]

@@ -148,18 +148,17 @@ def read_layout(state: StateDict, layout: str, path: str) -> Renamed:
 
 def _read_clip(state: StateDict) -> Renamed:
     """Read OpenAI's and OpenCLIP's layouts, under any prefix (``model.``)."""
-    renamed = Renamed()
+    renamed, keys = Renamed(), {}
     inner = next(k for k in state if '.visual.' in f'.{k}')
     prefix = inner[:f'.{inner}'.find('.visual.')]
-    keys = {}
     for key in state:
+        name = key.removeprefix(prefix)
         if not key.startswith(prefix):
             renamed.dropped[key] = f'is not part of {prefix.rstrip(".")}'
-        elif key[len(prefix):] in _NOT_WEIGHTS:
-            renamed.dropped[key] = ('is no weight (a constant of the '
-                                    'architecture)')
+        elif name in _NOT_WEIGHTS:
+            renamed.dropped[key] = 'is no weight (a constant of the model)'
         else:
-            keys[key[len(prefix):]] = key
+            keys[name] = key
     # It renames keys whatever the values are: here, the original names.
     for name, key in convert_to_custom_text_state_dict(keys).items():
         renamed.take([key], name, state[key])
@@ -190,10 +189,9 @@ def _read_release(state: StateDict) -> Renamed:
             renamed.take(keys, name, torch.stack(tokens))
         else:
             renamed.dropped.update({key: 'has no tokens' for key in keys})
-    for key in BUFFERS:
-        if rest.pop(key, None) is not None:
-            renamed.dropped[key] = ('is no weight: the class sentences of '
-                                    'training')
+    renamed.dropped.update({
+        key: 'is no weight: the class sentences of training'
+        for key in BUFFERS if rest.pop(key, None) is not None})
     return renamed.take_by_prefix(rest, _RELEASE,
                                   'is not known in a released file')
 

@@ -34,15 +34,7 @@ _CHECKED = (
     ('text_activation', 'model.cls_head.text_classifier.arch', True),
     ('text_heads', 'model.cls_head.text_classifier.arch', True),
     ('num_frames', 'model.cls_head.num_frames', False),
-    ('fusion', 'model.cls_head.fusion', False),
-)
-
-# Parameters that one model may have and another not, and who has them.
-_PROMPTS = {
-    'backbone.prompts.tokens': 'model.backbone',
-    'cls_head.text_classifier.prompts.tokens':
-    'model.cls_head.text_classifier',
-}
+    ('fusion', 'model.cls_head.fusion', False))
 
 
 def collect_settings(model: nn.Module,
@@ -191,12 +183,14 @@ def prompt_differences(model: nn.Module, state: Mapping) -> List[str]:
     if not any(name.startswith('cls_head.text_classifier.') for name in own):
         return []
     differences = []
-    for name, owner in _PROMPTS.items():
+    for owner in 'backbone', 'cls_head.text_classifier':
+        name = f'{owner}.prompts.tokens'
         given, built = (
             'none' if name not in params else
             'length={1}, depth={0}, width={2}'.format(*params[name].shape)
             for params in (state, own))
         if given != built:
-            differences.append(f'learnt prompts {name} are {given} in the '
-                               f'checkpoint and {built} in {owner}.prompts')
+            differences.append(
+                f'learnt prompts {name} are {given} in the checkpoint and '
+                f'{built} in model.{owner}.prompts')
     return differences

@@ -1,6 +1,6 @@
 """The hook that lets a checkpoint's settings travel with it."""
 import logging
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Dict, Mapping, Optional
 
 import torch
 from mmaction.registry import HOOKS
@@ -102,13 +102,14 @@ def check_file(path: str, model: nn.Module, cfg: Config) -> None:
         UserError: Learnt prompts differ; or a setting does, and
             ``on_mismatch`` is 'error'.
     """
-    content = {}
+    content, on_mismatch = {}, 'error'
     if not path.endswith('.safetensors'):
         # On 'meta', nothing but the file's directory is read.
         content = CheckpointLoader.load_checkpoint(path, map_location='meta')
         _check_prompts(model, tensors_of(content, path), path)
-    _check_settings(saved_settings(content), model, cfg, path,
-                    _own_hook(cfg)[1].get('on_mismatch', 'error'))
+    for hook in _hooks_of(cfg).values():
+        on_mismatch = hook.get('on_mismatch', 'error')
+    _check_settings(saved_settings(content), model, cfg, path, on_mismatch)
 
 
 def _check_prompts(model: nn.Module, state: Mapping, name: str) -> None:
@@ -148,20 +149,18 @@ def _refuse(message: str, cfg: Config, on_mismatch: str) -> None:
     if on_mismatch == 'warn':
         _warn(message)
         return
-    index, _ = _own_hook(cfg)
-    how = (f'--cfg-options custom_hooks.{index}.on_mismatch=warn'
-           if index >= 0 else 'dict(type=\'CheckpointSettingsHook\', '
-           "on_mismatch='warn') in custom_hooks")
-    raise UserError(f'{message}\nIf it is meant to be so, {how} makes this a '
-                    'warning.')
+    remedy = ('dict(type=\'CheckpointSettingsHook\', on_mismatch=\'warn\') in '
+              'custom_hooks')
+    for index in _hooks_of(cfg):
+        remedy = f'--cfg-options custom_hooks.{index}.on_mismatch=warn'
+    raise UserError(f'{message}\nIf it is meant to be so, {remedy} makes this '
+                    'a warning.')
 
 
-def _own_hook(cfg: Config) -> Tuple[int, Mapping]:
-    """Index and settings of the hook in a config; (-1, {}) if not there."""
-    for i, hook in enumerate(cfg.get('custom_hooks') or []):
-        if hook.get('type') == CheckpointSettingsHook.__name__:
-            return i, hook
-    return -1, {}
+def _hooks_of(cfg: Config) -> Dict[int, Mapping]:
+    """Return the settings of the hook in a config, by its index."""
+    return {i: hook for i, hook in enumerate(cfg.get('custom_hooks') or [])
+            if hook.get('type') == CheckpointSettingsHook.__name__}
 
 
 def _warn(message: str) -> None:

@@ -73,10 +73,10 @@ class EpochSeedHook(Hook):
 class EpochAccumulationHook(Hook):
     """Discards what does not fill an optimizer step at an epoch's end.
 
-    So does ViFi-CLIP's released code, whose learning rates are for so many
-    steps: an epoch of L micro-batches has L // ``accumulative_counts`` steps.
-    MMEngine would carry the gradients over to the next epoch. They are in no
-    checkpoint, so a resumed run would go another way than an unbroken one.
+    So does ViFi-CLIP's released code: an epoch of L micro-batches has
+    L // ``accumulative_counts`` steps. MMEngine would carry the gradients
+    over to the next epoch. They are in no checkpoint, so a resumed run would
+    go another way than an unbroken one.
     """
 
     def before_train(self, runner: Runner) -> None:
@@ -131,8 +131,7 @@ class TextAccumulationHook(Hook):
 
     With ``accumulative_counts`` n > 1 and a text side that trains, classes
     are then encoded, and run backward, once a step and not n times, with the
-    same gradients; see
-    :class:`projects.vifi_clip.models.class_embeddings.ClassAccumulation`.
+    same gradients; see ``models/class_embeddings.py``.
 
     It stays out of the way of what it cannot know: optimizer wrappers with
     rules of their own (OptimWrapperDict), model wrappers other than DDP, a
@@ -145,14 +144,12 @@ class TextAccumulationHook(Hook):
         """Announce the micro-batch."""
         wrapper, model = runner.optim_wrapper, runner.model
         classifier = text_classifier_of(model)
-        if classifier is None:
-            return
-        if _follows_mmengine(wrapper, model):
-            count = wrapper._inner_count % wrapper._accumulative_counts
-            classifier.class_accumulation.begin(
-                first=count == 0, last=wrapper.should_sync())
-        else:
+        if classifier is not None:
             classifier.class_accumulation.end()
+            if _follows_mmengine(wrapper, model):
+                count = wrapper._inner_count % wrapper._accumulative_counts
+                classifier.class_accumulation.begin(
+                    first=count == 0, last=wrapper.should_sync())
 
     def after_train_iter(self, runner: Runner, batch_idx: int,
                          data_batch=None, outputs=None) -> None:
@@ -266,15 +263,14 @@ class PlainCheckpointHook(Hook):
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """History buffers to tensors, numpy's scalars to Python's."""
         hub = checkpoint.get('message_hub', {})
-        info = hub.get('runtime_info', {})
+        info, scalars = (hub.get(part, {})
+                         for part in ('runtime_info', 'log_scalars'))
         info.update({name: value.item() for name, value in info.items()
                      if isinstance(value, np.generic)})
-        scalars = hub.get('log_scalars', {})
         for name, buffer in scalars.items():
-            log, count = buffer.data
+            log, count = map(torch.as_tensor, buffer.data)
             scalars[name] = dict(
-                log=torch.as_tensor(log), count=torch.as_tensor(count),
-                max_length=buffer.max_length)
+                log=log, count=count, max_length=buffer.max_length)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Tensors, on whatever device, to history buffers."""
@@ -355,7 +351,7 @@ class FiniteLossHook(Hook):
         if not (last or self.every_n_train_iters(runner, self.interval)):
             return
         loss = (outputs or {}).get('loss')
-        if loss is not None and not bool(torch.isfinite(loss).all()):
+        if loss is not None and not torch.isfinite(loss).all():
             raise UserError(
                 f'the loss is {float(loss.detach().mean())} in epoch '
                 f'{runner.epoch + 1}, iteration {runner.iter + 1}; lower the '

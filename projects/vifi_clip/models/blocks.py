@@ -180,8 +180,7 @@ def pick(x: Tensor, only: Tensor) -> Tensor:
 
 def causal_mask(x: Tensor) -> Tensor:
     """The additive mask [L, L] under which no token sees a later one."""
-    mask = x.new_full((x.shape[1], x.shape[1]), float('-inf'))
-    return mask.triu_(1)
+    return x.new_full((x.shape[1], x.shape[1]), float('-inf')).triu_(1)
 
 
 def fuse_blocks(tower: nn.Module) -> nn.Module:

@@ -141,8 +141,8 @@ class ClassAccumulation:
         self._taken = False
 
     def begin(self, first: bool, last: bool) -> None:
-        """Announce a micro-batch: whether it begins an optimizer step, and
-        whether it ends one, so that DDP synchronises in it."""
+        """Announce a micro-batch that begins an optimizer step, or ends one,
+        so that DDP synchronises in it."""
         if first:
             self.flush()
         self._mode = 'last' if last else 'wait'
@@ -187,35 +187,24 @@ class ClassAccumulation:
             return classes
         if self._mode == 'last':
             self._taken = True
-            return _HandOver.apply(classes, self)
+            classes = classes.view_as(classes)
+            classes.register_hook(self._add_waiting)
+            return classes
         if self._leaf is None:
             self._params, self._snapshot = params, _snapshot(params)
             self._classes = classes
             self._leaf = classes.detach().requires_grad_()
         return self._leaf
 
-    def take(self) -> Optional[Tensor]:
-        """The gradients that wait, [K, D]; the second time None."""
-        grad = self._leaf.grad if self._waiting() else None
+    def _add_waiting(self, grad: Tensor) -> Tensor:
+        """Hand over the gradients that wait, [K, D], once."""
+        if self._waiting():
+            grad = grad + self._leaf.grad
         self.drop()
         return grad
 
     def _waiting(self) -> bool:
         return self._leaf is not None and self._leaf.grad is not None
-
-
-class _HandOver(torch.autograd.Function):
-    """Identity; backward adds the gradients that wait."""
-
-    @staticmethod
-    def forward(ctx, classes: Tensor, store: ClassAccumulation) -> Tensor:
-        ctx.store = store
-        return classes.view_as(classes)
-
-    @staticmethod
-    def backward(ctx, grad: Tensor):
-        waiting = ctx.store.take()
-        return grad if waiting is None else grad + waiting, None
 
 
 def share_classes(costs: Tensor, rank: int,
@@ -227,16 +216,14 @@ def share_classes(costs: Tensor, rank: int,
     one, and for each class its row among the [R * P, D] gathered ones, [K],
     with P = ceil(K / R).
     """
-    order = costs.argsort(stable=True)
+    order, rows = costs.argsort(stable=True), torch.empty_like(costs)
     slots = -(-len(order) // world_size)
-    rows = torch.empty_like(order)
-    for r in range(world_size):
-        share = order[r::world_size].sort().values
+    shares = [order[r::world_size].sort().values for r in range(world_size)]
+    for r, share in enumerate(shares):
         rows[share] = r * slots + torch.arange(len(share))
-    share = order[rank::world_size].sort().values
     # A process without a class of its own encodes one whose row no class
     # takes: DDP waits for a gradient, if only of zeros, from every process.
-    return share if len(share) else order[:1], rows
+    return shares[rank] if len(shares[rank]) else order[:1], rows
 
 
 def gather_classes(share: Tensor, rows: Tensor) -> Tensor:

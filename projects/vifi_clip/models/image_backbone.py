@@ -82,12 +82,14 @@ class CLIPVisionBackbone(BaseModule):
         index = None
         if self.reuse_frames:
             x, index = unique_frames(x)
-        # Without gradient, a CPU takes a few frames at a time, which stay in
-        # its cache; many views of a test need no more memory than one.
-        parts = [x] if torch.is_grad_enabled() or x.device.type != (
-            'cpu') else x.split(_CPU_CHUNK)
-        embeddings = torch.cat([self.embed_chunk(part) for part in parts])
-        return embeddings if index is None else embeddings[index]
+        if torch.is_grad_enabled() or x.device.type != 'cpu':
+            x = self.embed_chunk(x)
+        else:
+            # A CPU takes a few frames at a time, which stay in its cache;
+            # many views of a test need no more memory than one.
+            x = torch.cat(
+                [self.embed_chunk(part) for part in x.split(_CPU_CHUNK)])
+        return x if index is None else x[index]
 
     def _may_regroup(self, x: Tensor) -> bool:
         """Whether frames may be left out, or go through in parts: not where

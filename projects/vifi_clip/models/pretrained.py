@@ -2,9 +2,8 @@
 import logging
 import os.path as osp
 from types import SimpleNamespace
-from typing import Dict, Optional
+from typing import Optional
 
-import torch
 from mmengine.logging import print_log
 from open_clip.model import resize_pos_embed
 from open_clip.pretrained import (download_pretrained, get_pretrained_cfg,
@@ -13,11 +12,8 @@ from torch import nn
 
 from ..architectures import Arch, get_arch_cfg
 from ..checkpoints.files import ASSET, load_weights, tensors_of
-from ..checkpoints.layouts import detect_layout, read_layout
+from ..checkpoints.layouts import StateDict, detect_layout, read_layout
 from ..errors import UserError
-
-StateDict = Dict[str, torch.Tensor]
-
 
 def load_pretrained(tower: nn.Module, part: str, arch: Arch,
                     pretrained: Optional[str]) -> Optional[float]:
@@ -31,17 +27,17 @@ def load_pretrained(tower: nn.Module, part: str, arch: Arch,
     if pretrained is None:
         return None
     path = resolve_pretrained(arch, pretrained)
-    state = _read(path)
+    state = read_clip_state_dict(path, prompts=True)
     if f'prompts.{part}' in state:
         # Right where new prompts are learnt on top of its towers.
         print_log(
             f'{path} has learnt prompts ({part}), which pretrained= leaves '
             'out; to test or go on with them give the file as checkpoint / '
             'load_from', 'current', logging.WARNING)
-    weights = {k: v for k, v in state.items() if k.startswith(f'{part}.')}
     if part == 'visual':
-        resize_pos_embed(weights, SimpleNamespace(visual=tower))
-    weights = {k.removeprefix(f'{part}.'): v for k, v in weights.items()}
+        resize_pos_embed(state, SimpleNamespace(visual=tower))
+    weights = {k.removeprefix(f'{part}.'): v for k, v in state.items()
+               if k.startswith(f'{part}.')}
     report = compare(tower.state_dict(), weights)
     if report:
         raise ValueError(
@@ -86,39 +82,34 @@ def resolve_pretrained(arch: Arch, pretrained: str) -> str:
             '--config small_world') from error
 
 
-def read_clip_state_dict(path: str) -> StateDict:
+def read_clip_state_dict(path: str, prompts: bool = False) -> StateDict:
     """Read a CLIP checkpoint of any layout of :mod:`..checkpoints.layouts`
     into float32 tensors named ``visual.*``, ``text.*`` and ``logit_scale``;
-    learnt prompts are left aside.
+    learnt prompts are left aside unless ``prompts``.
 
     Raises:
         ValueError: The file holds no CLIP image tower, or weights that are
             not finite numbers.
     """
-    weights = _read(path)
-    return {k: v for k, v in weights.items() if not k.startswith('prompts.')}
-
-
-def _read(path: str) -> StateDict:
-    """The same with learnt prompts."""
     state = tensors_of(load_weights(path), path)
     weights = read_layout(state, detect_layout(state, path), path).weights
     if not any(k.startswith('visual.') for k in weights):
         raise ValueError(
             f'{path} holds no CLIP image tower. It has {len(state)} tensors, '
             f'e.g. {list(state)[:3]}.')
-    return weights
+    return {k: v for k, v in weights.items()
+            if prompts or not k.startswith('prompts.')}
 
 
 def compare(expected: StateDict, given: StateDict) -> str:
     """List what is missing, left over or of another shape ('' if nothing)."""
-    shapes = [f'{k}: file {tuple(given[k].shape)}, model {tuple(v.shape)}'
-              for k, v in expected.items()
-              if k in given and given[k].shape != v.shape]
-    missing = [k for k in expected if k not in given]
-    extra = [k for k in given if k not in expected]
-    lists = (('missing from the file', missing),
-             ('unknown to the model', extra), ('of another shape', shapes))
+    lists = {
+        'missing from the file': [k for k in expected if k not in given],
+        'unknown to the model': [k for k in given if k not in expected],
+        'of another shape': [
+            f'{k}: file {tuple(given[k].shape)}, model {tuple(v.shape)}'
+            for k, v in expected.items()
+            if k in given and given[k].shape != v.shape]}
     return '\n'.join(f'  {len(keys)} {what}: {"; ".join(keys[:8])}' +
                      (' ...' if len(keys) > 8 else '')
-                     for what, keys in lists if keys)
+                     for what, keys in lists.items() if keys)

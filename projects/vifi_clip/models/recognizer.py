@@ -107,11 +107,9 @@ class ViFiCLIP(Recognizer2D):
         if mode:
             self._apply_tune()
             for part in (self.backbone, self.cls_head):
-                if not any(p.requires_grad for p in part.parameters()):
+                if self.tune == 'prompts' or not any(
+                        p.requires_grad for p in part.parameters()):
                     part.eval()
-            if self.tune == 'prompts':
-                self.backbone.eval()
-                self.cls_head.eval()
         return self
 
     def load_state_dict(self, state_dict: dict, strict: bool = True, **kwargs):
@@ -133,8 +131,8 @@ class ViFiCLIP(Recognizer2D):
         if self.save_trainable_only:  # a full checkpoint is welcome too
             expected.update(
                 {n: p for n, p in self.named_parameters() if n in given})
-        report = '' if self._lenient else compare(expected, given)
-        if report:
+        report = compare(expected, given)
+        if report and not self._lenient:
             raise ValueError(
                 f'The checkpoint does not fit this model:\n{report}\nUse the '
                 'config that it was trained with, or give it as pretrained= '
@@ -172,7 +170,7 @@ def embed_frames(model: nn.Module, inputs: Tensor,
 
 
 def _build_blending(cfg: dict, num_classes: int) -> object:
-    """MMAction2's blending, with the number of classes filled in."""
+    """Build MMAction2's blending with the number of classes filled in."""
     cfg = copy.deepcopy(cfg)
     inner = cfg.get('augments', [])
     for augment in [cfg, *(inner if isinstance(inner, list) else [inner])]:
@@ -192,7 +190,6 @@ def _keep_trainable(model: ViFiCLIP, state_dict: OrderedDict, prefix: str,
 def _forgive_frozen(model: ViFiCLIP, incompatible) -> None:
     """Frozen parameters may be absent if checkpoints leave them out."""
     if model.save_trainable_only:
-        frozen = {name for name, param in model.named_parameters()
-                  if not param.requires_grad}
-        keys = incompatible.missing_keys
-        keys[:] = [key for key in keys if key not in frozen]
+        params, keys = dict(model.named_parameters()), incompatible[0]
+        keys[:] = [k for k in keys
+                   if k not in params or params[k].requires_grad]

@@ -91,10 +91,12 @@ class ViFiCLIPRetriever(ViFiCLIP):
                           classifier.max_graph_tokens)
         return F.normalize(x.float(), dim=-1)
 
-    def embed(self, inputs: Inputs) -> Tuple[Tensor, Tensor]:
+    def embed(self, inputs: Inputs, **kwargs) -> Tuple[Tensor, Tensor]:
         """Embeddings of videos and captions, both [B, D]."""
         return self.embed_video(inputs['imgs']), self.embed_text(
             inputs['text'])
+
+    _forward = embed  # mode='tensor'
 
     def loss(self, inputs: Inputs, data_samples: SampleList,
              **kwargs) -> Dict[str, Tensor]:
@@ -125,7 +127,3 @@ class ViFiCLIPRetriever(ViFiCLIP):
             sample.features = InstanceData(
                 video_feature=video, text_feature=text)
         return data_samples
-
-    def _forward(self, inputs: Inputs, **kwargs) -> Tuple[Tensor, Tensor]:
-        """``mode='tensor'``: :meth:`embed`."""
-        return self.embed(inputs)

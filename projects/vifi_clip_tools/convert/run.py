@@ -9,9 +9,8 @@ import safetensors.torch
 import torch
 
 from projects.vifi_clip.architectures import Arch, get_arch_cfg
-from projects.vifi_clip.checkpoints.layouts import (TOKENS, Renamed, StateDict,
-                                                    write_open_clip,
-                                                    write_release, write_vifi)
+from projects.vifi_clip.checkpoints import layouts
+from projects.vifi_clip.checkpoints.layouts import TOKENS, Renamed, StateDict
 from projects.vifi_clip.checkpoints.settings import KEY, VERSION, fingerprint
 from projects.vifi_clip.files import write_bytes, write_text
 from projects.vifi_clip.models.pretrained import read_clip_state_dict
@@ -84,7 +83,8 @@ def _supply(source: Source, base: Optional[StateDict],
     expected = source.settings.get('fingerprint')
     first, other = source.first_token, False
     if supplied and expected and kind == 'vifi':
-        other = expected != fingerprint(write_vifi(supplied).weights.items())
+        renamed = layouts.write_vifi(supplied).weights
+        other = expected != fingerprint(renamed.items())
     elif first is not None and TOKENS in base:
         start = base[TOKENS][-2]  # the end of text is CLIP's last token
         other = start.shape != first.shape or not torch.allclose(
@@ -131,26 +131,25 @@ def _write(weights: StateDict, base: Optional[StateDict], arch: Arch,
            options: ConvertOptions) -> Renamed:
     """The weights in the target's layout, if it can hold them."""
     if options.target == 'vifi':
-        return write_vifi(weights)
+        return layouts.write_vifi(weights)
     if options.target == 'open_clip':
         prompts = [name for name in weights if name.startswith('prompts.')]
         if prompts and not options.drop_prompts:
             raise ValueError(f'{options.src} has learnt prompts, which '
                              'OpenCLIP\'s models cannot hold: --drop-prompts '
                              'leaves them out')
-        return write_open_clip(weights,
-                               bool(get_arch_cfg(arch).get('custom_text')))
-    hidden, wrong = hidden_settings(arch), []
+        return layouts.write_open_clip(
+            weights, bool(get_arch_cfg(arch).get('custom_text')))
+    hidden = hidden_settings(arch)
     for part, cfg in zip(('visual', 'text'), tower_cfgs(arch)):
         traits = tuple(hidden.get(f'{part}_{name}')
                        for name in ('activation', 'heads'))
         if traits != ('QuickGELU', cfg.width // 64):
-            wrong.append('{}: {} and {} heads'.format(part, *traits))
-    if wrong:
-        raise ValueError(
-            'the release\'s code computes QuickGELU and one attention head '
-            f'for 64 channels; this model has {"; ".join(wrong)}, and would '
-            'give wrong results there')
+            raise ValueError(
+                'the release\'s code computes QuickGELU and one attention '
+                'head for 64 channels; this model\'s {} tower has {} and {} '
+                'heads, and would give wrong results there'.format(
+                    part, *traits))
     tokens, other = weights.get(TOKENS), (base or {}).get(TOKENS)
     if tokens is not None and other is not None and (
             tokens.shape != other.shape or (tokens - other).abs().max() > 1e-3
@@ -158,7 +157,7 @@ def _write(weights: StateDict, base: Optional[StateDict], arch: Arch,
         raise ValueError(
             f'{options.src} has other token embeddings than --clip '
             f'{options.clip}, from which the release\'s code takes them')
-    return write_release(weights)
+    return layouts.write_release(weights)
 
 
 def _account(read: Renamed, written: Renamed, supplied: List[str],
@@ -178,7 +177,7 @@ def _account(read: Renamed, written: Renamed, supplied: List[str],
 
 
 def _summary(report: Dict[str, Any]) -> str:
-    arch = report['arch']
+    arch, settings = report['arch'], dict(report['settings'])
     lines = [f'arch: {arch if isinstance(arch, str) else json.dumps(arch)}',
              f'used: {len(report["used"])} keys of the source']
     for what, lead in ('dropped', 'it '), ('missing', 'taken from '):
@@ -190,8 +189,6 @@ def _summary(report: Dict[str, Any]) -> str:
             more = ' ...' if count > 6 else ''
             lines.append(f'{what}: {count} ({", ".join(names[:6])}{more}): '
                          f'{lead}{reason}')
-    settings = {k: v for k, v in report['settings'].items()
-                if k not in ('arch', 'version')}
-    if settings:
-        lines.append(f'made with: {json.dumps(settings)}')
+    del settings['arch'], settings['version']
+    lines.append(f'made with: {json.dumps(settings)}')
     return '\n'.join(lines + [f'note: {note}' for note in report['notes']])

@@ -7,11 +7,8 @@ from typing import Any, Dict, List, Optional
 import torch
 
 from projects.vifi_clip.architectures import build_tokenizer
+from projects.vifi_clip.checkpoints import layouts
 from projects.vifi_clip.checkpoints.files import load_weights, tensors_of
-from projects.vifi_clip.checkpoints.layouts import (BUFFERS, TEXT_PROMPTS,
-                                                    VISUAL_PROMPTS, Renamed,
-                                                    StateDict, detect_layout,
-                                                    read_layout)
 from projects.vifi_clip.checkpoints.settings import (VERSION, saved_settings,
                                                      words_behind)
 from projects.vifi_clip.files import read_json
@@ -21,7 +18,7 @@ from .command import SOURCES
 @dataclass
 class Source:
     """A source file's content."""
-    neutral: Renamed  # the weights in the neutral layout
+    neutral: layouts.Renamed  # the weights in the neutral layout
     settings: Dict[str, Any]  # see checkpoints.settings.collect_settings
     quick_gelu: bool  # the activation
     # What of arch.hidden_settings the file, or the kind of file, states.
@@ -36,21 +33,23 @@ def read_source(path: str, kind: str) -> Source:
     kind."""
     loaded = _load_folder(path) if osp.isdir(path) else load_weights(path)
     state = tensors_of(loaded, path)
-    layout, (expected, quick_gelu) = detect_layout(state, path), SOURCES[kind]
+    layout = layouts.detect_layout(state, path)
+    expected, quick_gelu = SOURCES[kind]
     if layout != expected:
         fits = [name for name in SOURCES if SOURCES[name][0] == layout]
         raise ValueError(f'{path} has not the layout of --source {kind}: its '
                          f'keys ({", ".join(list(state)[:3])} ...) are those '
                          f'of --source {" or ".join(fits)}')
-    source = Source(read_layout(state, layout, path), saved_settings(loaded),
-                    quick_gelu)
+    source = Source(layouts.read_layout(state, layout, path),
+                    saved_settings(loaded), quick_gelu)
     activation = source.settings.get('text_activation')
     if kind in ('release', 'openai'):  # their code knows no other
-        source.hidden['text_activation'] = 'QuickGELU'
+        activation = activation or 'QuickGELU'
     if kind == 'release':
-        buffer = next((state[k] for k in BUFFERS[:2] if k in state), None)
-        if buffer is not None and buffer.ndim == 3 and buffer.numel():
-            source.first_token = buffer[0, 0].float()
+        for key in layouts.BUFFERS[:2]:
+            buffer = state.get(key)
+            if buffer is not None and buffer.ndim == 3 and buffer.numel():
+                source.first_token = buffer[0, 0].float()
         if not source.settings:
             _describe_release(source, loaded.get('config'))
     elif kind == 'transformers':
@@ -68,7 +67,7 @@ def read_source(path: str, kind: str) -> Source:
     return source
 
 
-def _load_folder(folder: str) -> StateDict:
+def _load_folder(folder: str) -> layouts.StateDict:
     """The weights in a folder that transformers saved, in one file or in
     several with an index."""
     names = ('model.safetensors', 'pytorch_model.bin')
@@ -99,15 +98,17 @@ def _read_config(file: Path) -> Dict[str, Any]:
     try:
         for part, name in ('visual', 'vision'), ('text', 'text'):
             tower = config.get(f'{name}_config') or {}
-            acts |= {tower['hidden_act']} if 'hidden_act' in tower else set()
+            if 'hidden_act' in tower:
+                acts.add(tower['hidden_act'])
             if 'num_attention_heads' in tower:
-                hidden[f'{part}_heads'] = number = tower['num_attention_heads']
-                if type(number) is not int or number < 1:
-                    raise ValueError(f'{file}: num_attention_heads is '
-                                     f'{number!r}, no whole number from 1')
+                hidden[f'{part}_heads'] = tower['num_attention_heads']
     except (AttributeError, TypeError) as error:
         raise ValueError(f'{file} is no config of a CLIPModel: '
                          f'{error}') from error
+    for number in hidden.values():
+        if type(number) is not int or number < 1:
+            raise ValueError(f'{file}: num_attention_heads is {number!r}, no '
+                             'whole number from 1')
     if len(acts) > 1 or not acts <= {'quick_gelu', 'gelu'}:
         raise ValueError(f'{file}: hidden_act is {sorted(acts)}; OpenCLIP '
                          'computes quick_gelu or gelu, one for both towers')
@@ -120,13 +121,11 @@ def _read_config(file: Path) -> Dict[str, Any]:
 def _describe_release(source: Source, config: Any) -> None:
     """Fill in the settings of a released file, from its config and paper."""
 
-    def get(*names: str) -> Any:
-        node = config
-        for name in names:
-            node = node.get(name) if isinstance(node, dict) else None
-        return node
+    def node(parent: Any, name: str) -> Any:
+        return parent.get(name) if isinstance(parent, dict) else None
 
-    words = get('TRAINER', 'ViFi_CLIP', 'CTX_INIT')
+    trainer = node(node(config, 'TRAINER'), 'ViFi_CLIP')
+    words = node(trainer, 'CTX_INIT')
     if not isinstance(words, str):
         words = 'a photo of a'
         source.notes.append(
@@ -138,17 +137,16 @@ def _describe_release(source: Source, config: Any) -> None:
         pixel_mean=[123.675, 116.28, 103.53], to_rgb=False,  # ImageNet's
         pixel_std=[58.395, 57.12, 57.375], version=VERSION,
         descriptions=False, fusion='embedding', templates=[
-            '{}' if get('TRAINER', 'ViFi_CLIP', 'ZS_EVAL') is True else
+            '{}' if node(trainer, 'ZS_EVAL') is True else
             f'{words} {{}}.'.strip()])
     for name, kind, value in (
-            ('num_frames', int, get('DATA', 'NUM_FRAMES')),
-            ('tune', str, get('TRAINER', 'ViFi_CLIP', 'USE'))):
+            ('num_frames', int, node(node(config, 'DATA'), 'NUM_FRAMES')),
+            ('tune', str, node(trainer, 'USE'))):
         if isinstance(value, kind):
             settings[name] = value
-    for name, key in (('visual_prompts', VISUAL_PROMPTS),
-                      ('text_prompts', TEXT_PROMPTS)):
-        tokens = source.neutral.weights.get(key)  # [depth, length, width]
-        settings[name] = None if tokens is None else dict(
+    for part in 'visual', 'text':
+        tokens = source.neutral.weights.get(f'prompts.{part}')
+        settings[f'{part}_prompts'] = None if tokens is None else dict(
             length=tokens.shape[1], depth=tokens.shape[0])
     if settings['text_prompts'] is None:
         return
