@@ -72,10 +72,11 @@ def model_cfg(prompts=None, num_frames=2, head=None, **kwargs) -> dict:
                 **kwargs)
 
 
-def class_tokens(names=NAMES, length=24) -> torch.Tensor:
-    """Token ids [K, length] of the classes' usual sentences."""
+def class_tokens(names=NAMES, length=24, template='a photo of a {}.'
+                 ) -> torch.Tensor:
+    """Token ids [K, length] of the classes' sentences."""
     return SimpleTokenizer(context_length=length)(
-        [f'a photo of a {name.replace("_", " ")}.' for name in names])
+        [template.format(name.replace('_', ' ')) for name in names])
 
 
 def build_model(**kwargs):

@@ -122,8 +122,8 @@ def test_weights_that_change_in_the_middle_of_a_step():
     a, b = batches_of(2)
     model = trained_model()
     classifier = model.cls_head.text_classifier
-    store, weight = classifier.class_accumulation, (
-        classifier.text.text_projection)
+    store = classifier.class_accumulation
+    weight = classifier.text.text_projection
     store.begin(True, False)
     loss_of(model, a)  # nothing waits: encoded anew
     weight.data.mul_(1.1)

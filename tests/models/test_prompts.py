@@ -74,9 +74,3 @@ def test_bad_prompt_settings(prompts, match):
                           prompts=prompts))
     with pytest.raises(ValueError, match=match):
         build_classifier(prompts=prompts)
-
-
-def test_prompt_too_long_for_the_context_names_the_class():
-    with pytest.raises(ValueError, match='arm wrestling'):
-        build_classifier(prompts=dict(length=20, depth=1),
-                         class_names=['archery', 'arm wrestling'])

@@ -108,16 +108,11 @@ def test_checkpoints_go_both_ways():
     recognizer.load_state_dict(retriever.state_dict())
 
 
-@pytest.mark.parametrize('changes, name', [
-    (dict(loss_cls=dict(type='CrossEntropyLoss')), 'loss_cls'),
-    (dict(fusion='decision'), 'fusion'),
-    (dict(text=dict(prompts=dict(length=2, depth=1))), 'prompts')])
-def test_settings_that_do_not_go(changes, name):
-    with pytest.raises(ValueError, match=name):
-        build(**changes)
-
-
-@pytest.mark.parametrize('size', [dict(num_frames=6), dict(length=77)])
-def test_inputs_that_do_not_fit(size):
-    with pytest.raises(ValueError, match=str(*size.values())):
-        build()(batch(**size), mode='tensor')
+@pytest.mark.parametrize('changes, size, said', [
+    (dict(loss_cls=dict(type='CrossEntropyLoss')), {}, 'loss_cls'),
+    (dict(fusion='decision'), {}, 'fusion'),
+    (dict(text=dict(prompts=dict(length=2, depth=1))), {}, 'prompts'),
+    ({}, dict(num_frames=6), '6'), ({}, dict(length=77), '77')])
+def test_settings_and_inputs_that_do_not_fit(changes, size, said):
+    with pytest.raises(ValueError, match=said):
+        build(**changes)(batch(**size), mode='tensor')

@@ -1,12 +1,12 @@
 """Sentences encoded in chunks equal those padded together, and cost less."""
 import itertools
 
+import open_clip
 import pytest
 import torch
 import torch.nn.functional as F
 from accumulation_world import assert_same
-from open_clip.tokenizer import SimpleTokenizer
-from tiny import build_classifier, tiny_arch
+from tiny import build_classifier, class_tokens, tiny_arch
 
 from projects.vifi_clip.models.text_tower import padded_tokens, plan_buckets
 
@@ -15,30 +15,36 @@ WORDS = ('a bow', 'arm', 'playing cards with a friend', 'zumba', 'two red '
 MIXED = [f'{a} {b}' for a, b in itertools.product(WORDS, WORDS)]
 
 
-def _gradients(classifier, embeddings):
+def _gradients(text, embeddings):
     weight = torch.randn(embeddings.shape,
                          generator=torch.Generator().manual_seed(1))
-    classifier.zero_grad()
     (embeddings * weight).sum().backward()
-    return [{n: p.grad for n, p in classifier.named_parameters()
+    return [{n: p.grad for n, p in text.named_parameters()
              if p.grad is not None}]
 
 
-@pytest.mark.parametrize('most', [None, 16384, 300, 1])
-@pytest.mark.parametrize('layers', [False, True])
-@pytest.mark.parametrize('text_cfg', [{}, dict(
-    no_causal_mask=True, pool_type='last', pad_id=0)], ids=['causal', 'not'])
-def test_chunks_equal_openclips_tower(most, layers, text_cfg):
+@pytest.mark.parametrize('text_cfg, most, layers', [
+    ({}, None, False), ({}, 16384, True), ({}, 300, False), ({}, 1, True),
+    (dict(pool_type='eos', eos_id=49407), 16384, False),
+    (dict(no_causal_mask=True, pool_type='last', pad_id=0), 300, True),
+    # one place for the token
+    (dict(embed_cls=True, context_length=23), 16384, False),
+    (dict(proj_bias=True), 300, False), (dict(proj_type='none'), None, True)])
+def test_chunks_equal_openclips_tower(text_cfg, most, layers):
     """Which runs all sentences together, up to the whole context."""
     classifier = build_classifier(
         arch=tiny_arch(text_cfg=text_cfg), class_names=MIXED, templates='{}',
         max_graph_tokens=most, grad_checkpointing=layers)
-    tokens = SimpleTokenizer(context_length=24)(MIXED)
-    expected = F.normalize(classifier.text(tokens), dim=-1)
-    gradients = _gradients(classifier, expected)
+    tokens = class_tokens(MIXED, text_cfg.get('context_length', 24), '{}')
+    exact = not {'no_causal_mask', 'embed_cls'} & text_cfg.keys()
+    assert (classifier.tokens.shape[1] < tokens.shape[1]) == exact
+    plain = open_clip.CustomTextCLIP(**tiny_arch(text_cfg=text_cfg)).text
+    plain.load_state_dict(classifier.text.state_dict())
+    expected = F.normalize(plain(tokens), dim=-1)
+    gradients = _gradients(plain, expected)
     embeddings = classifier()
     torch.testing.assert_close(embeddings, expected, atol=1e-5, rtol=0)
-    assert_same(_gradients(classifier, embeddings), gradients)
+    assert_same(_gradients(classifier.text, embeddings), gradients)
     with torch.no_grad():
         torch.testing.assert_close(classifier(), expected, atol=1e-5, rtol=0)
 

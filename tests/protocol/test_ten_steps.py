@@ -161,8 +161,8 @@ def _plain_loop(model, batches, accumulate, epochs):
     params = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(params, lr=0., betas=(.9, .98), eps=1e-8,
                                   weight_decay=.001)
-    mean = torch.tensor([123.675, 116.28, 103.53]).view(3, 1, 1)
-    std = torch.tensor([58.395, 57.12, 57.375]).view(3, 1, 1)
+    mean, std = torch.tensor([[123.675, 116.28, 103.53],
+                              [58.395, 57.12, 57.375]]).view(2, 3, 1, 1)
     per_epoch, steps = len(batches) // epochs, 0
     losses, rates = [], []
     for epoch in range(epochs):

@@ -59,7 +59,10 @@ class VideoAccMetric(AccMetric):
                 pred = result['pred'] = _put_last(pred, label)
             if ranks_only and not isinstance(pred, dict) and not np.ndim(
                     label):
-                result['pred'] = Best(pred, max(self._topk))
+                # The best class, and the best k in the order of MMAction2's
+                # top_k_accuracy, which differs where scores tie.
+                result['pred'] = np.append(
+                    pred.argmax(), np.argsort(pred)[::-1][:max(self._topk)])
 
     @property
     def _topk(self) -> Sequence[int]:
@@ -68,25 +71,23 @@ class VideoAccMetric(AccMetric):
         return (topk, ) if isinstance(topk, int) else topk
 
     def calculate(self, preds: list, labels: list) -> Dict[str, float]:
-        """Compute metrics of scores, or of what :meth:`process` kept."""
-        if not all(isinstance(pred, Best) for pred in preds):
+        """Compute metrics of scores, or of the whole numbers that
+        :meth:`process` kept in their place."""
+        if any(isinstance(pred, dict) or pred.dtype.kind == 'f'
+               for pred in preds):
             return super().calculate(preds, labels)
-        values, labels = {}, np.array(labels)
-        for metric in self.metrics:
-            if metric == 'mean_class_accuracy':
-                # MMAction2's, over all classes that occur or were predicted,
-                # without its matrix of classes x classes.
-                first = np.array([pred.first for pred in preds])
-                counts = np.bincount(labels)
-                hits = np.bincount(labels[first == labels],
-                                   minlength=len(counts))
-                values['mean1'] = float((hits / np.maximum(counts, 1)).sum()
-                                        / len(np.union1d(first, labels)))
-                continue
+        values, labels, ranks = {}, np.array(labels), np.stack(preds)
+        first, hits = ranks[:, 0], ranks[:, 1:] == labels[:, None]
+        if 'top_k_accuracy' in self.metrics:
             for k in self._topk:
-                hits = [label in pred.classes[:k]
-                        for pred, label in zip(preds, labels)]
-                values[f'top{k}'] = sum(hits) / len(hits)
+                values[f'top{k}'] = float(hits[:, :k].any(1).mean())
+        if 'mean_class_accuracy' in self.metrics:
+            # MMAction2's, over all classes that occur or were predicted,
+            # without its matrix of classes x classes.
+            counts = np.bincount(labels)
+            right = np.bincount(labels[first == labels], None, len(counts))
+            values['mean1'] = float((right / np.maximum(counts, 1)).sum()
+                                    / len(np.union1d(first, labels)))
         return values
 
     def compute_metrics(self, results: List[dict]) -> Dict[str, float]:
@@ -102,15 +103,6 @@ class VideoAccMetric(AccMetric):
                     values[name] = 1 - num_bad / len(results)
             values['num_bad'] = float(num_bad)
         return values
-
-
-class Best:
-    """The best ``num`` classes by a video's scores [K]."""
-
-    def __init__(self, scores: np.ndarray, num: int) -> None:
-        self.first = int(scores.argmax())
-        # The best first; ties in the order of MMAction2's top_k_accuracy.
-        self.classes = np.argsort(scores)[-num:][::-1].copy()
 
 
 def _put_last(pred: Scores, label: Union[int, np.ndarray]) -> Scores:

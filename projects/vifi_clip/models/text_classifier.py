@@ -81,11 +81,10 @@ class CLIPTextClassifier(BaseModule):
             raise ValueError('Give class_names or class_file, and not both.')
         if max_graph_tokens is not None and (
                 type(max_graph_tokens) is not int or max_graph_tokens < 1):
-            raise ValueError('max_graph_tokens must be a whole number of at '
-                             'least 1, or None for no bound; got '
-                             f'{max_graph_tokens!r}')
+            raise ValueError('max_graph_tokens must be None or a whole number '
+                             f'of at least 1, got {max_graph_tokens!r}')
         if shard_classes not in (True, False, None):
-            raise ValueError('shard_classes must be True, False or None; got '
+            raise ValueError('shard_classes must be True, False or None, got '
                              f'{shard_classes!r}')
         names = read_class_list(class_file) if class_file else class_names
         self.embed_dim = get_arch_cfg(arch)['embed_dim']
