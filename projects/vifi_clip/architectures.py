@@ -14,19 +14,12 @@ Arch = Union[str, dict]
 
 
 def get_arch_cfg(arch: Arch) -> dict:
-    """Return an architecture as data.
+    """Return an architecture as data: a fresh copy with ``embed_dim``,
+    ``vision_cfg`` and ``text_cfg``.
 
-    Args:
-        arch (str | dict): An OpenCLIP model name
-            (``open_clip.list_models()``), a dict of the shape of OpenCLIP's
-            ``model_configs/*.json``, or the path of such a file.
-
-    Returns:
-        dict: A fresh copy with ``embed_dim``, ``vision_cfg``, ``text_cfg``.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: Unknown name, or a dict without one of the three keys.
+    ``arch`` is an OpenCLIP model name (``open_clip.list_models()``), a dict
+    of the shape of OpenCLIP's ``model_configs/*.json``, or the path of such a
+    file. ValueError if the name is unknown, or one of the three keys absent.
     """
     if isinstance(arch, str) and arch.endswith('.json'):
         arch = read_json(Path(arch))

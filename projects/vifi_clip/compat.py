@@ -22,33 +22,27 @@ def quick_imports() -> Iterator[None]:
     """Import MMAction2 and what it needs in three quarters of the time.
 
     A quarter goes into collecting garbage, of which imports make none, and
-    into ``scipy.stats``, of which the pose transforms need ``mode``: it is
-    loaded when that is called.
+    into ``scipy.stats``, of which the pose transforms need ``mode``: they get
+    a stand-in, which loads it when that is called.
     """
+    name = 'scipy.stats'
     collecting = gc.isenabled()
     gc.disable()
     try:
-        if 'scipy.stats' not in sys.modules:
-            _import_transforms()
+        if name not in sys.modules:
+            stand_in = sys.modules[name] = types.ModuleType(name)
+            stand_in.mode = lambda *args, **kwargs: importlib.import_module(
+                name).mode(*args, **kwargs)
+            try:
+                from mmaction.datasets import transforms  # noqa: F401
+            finally:
+                del sys.modules[name]
+                # the import system's doing; scipy then looks it up again
+                vars(sys.modules.get('scipy', stand_in)).pop('stats', None)
         yield
     finally:
         if collecting:
             gc.enable()
-
-
-def _import_transforms() -> None:
-    """Import MMAction2's transforms with a stand-in for ``scipy.stats``."""
-    name = 'scipy.stats'
-    stand_in = types.ModuleType(name)
-    stand_in.mode = lambda *args, **kwargs: importlib.import_module(
-        name).mode(*args, **kwargs)
-    sys.modules[name] = stand_in
-    try:
-        from mmaction.datasets import transforms  # noqa: F401
-    finally:
-        del sys.modules[name]
-        # the import system's doing; scipy then looks the real one up again
-        vars(sys.modules.get('scipy', stand_in)).pop('stats', None)
 
 
 def apply() -> None:

@@ -10,16 +10,13 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
 
 import yaml
 
+_NESTED = ': lists or mappings are nested too deeply; get an intact copy'
+
 
 def read_text(path: Path, newline: Optional[str] = None) -> str:
-    """Read a UTF-8 file, with or without a byte order mark.
-
-    ``newline`` is that of ``open``: every line end becomes ``\\n`` by default.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is not UTF-8.
-    """
+    """Read a UTF-8 file, with or without a byte order mark; ``newline`` is
+    that of ``open``. FileNotFoundError if there is none, ValueError if it is
+    not UTF-8."""
     if not path.is_file():
         raise FileNotFoundError(f'no such file: {path}; correct the path '
                                 '(it is taken from the working directory)')
@@ -65,8 +62,7 @@ def read_json(path: Path) -> Any:
         raise ValueError(f'{path}, line {error.lineno}: not valid JSON: '
                          f'{error.msg}') from error
     except RecursionError:
-        raise ValueError(f'{path}: lists or mappings are nested too deeply; '
-                         'get an intact copy') from None
+        raise ValueError(f'{path}{_NESTED}') from None
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -93,8 +89,7 @@ def read_yaml(path: Path) -> Any:
         line = f', line {mark.line + 1}' if mark else ''
         raise ValueError(f'{path}{line}: not valid YAML: {error}') from error
     except RecursionError:
-        raise ValueError(f'{path}: lists or mappings are nested too deeply; '
-                         'get an intact copy') from None
+        raise ValueError(f'{path}{_NESTED}') from None
     finally:
         loader.dispose()
 

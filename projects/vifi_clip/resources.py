@@ -12,11 +12,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 def root() -> Path:
     """Return the folder that holds ``configs/``, ``tools/`` and
-    ``data_splits/``: the checkout, or ``.mim`` of an installed package.
-
-    Raises:
-        FileNotFoundError: The package was copied without them.
-    """
+    ``data_splits/``: the checkout, or ``.mim`` of an installed package."""
     # Together they tell a checkout from a site-packages with stray `configs`.
     ours = ('configs/vifi_k400.py', 'tools/train.py')
     for folder in _PACKAGE.parents[1], _PACKAGE / '.mim':

@@ -1,58 +1,54 @@
 """A model from its config and checkpoint."""
 import os
-from pathlib import Path
 
 import pytest
 import torch
 from mmengine.config import Config
+from open_clip.model import CLIP
 from tiny import build_model, model_cfg, tiny_arch
-from tools_world import PIPELINES, PREPROCESSOR
+from tools_world import PREPROCESSOR
 
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
 from projects.vifi_clip.apis.loading import find_device, load_model
-from projects.vifi_clip.checkpoints.files import load_checkpoint
 from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.models.pretrained import resolve_pretrained
 
 
-def frozen_config(folder: Path) -> Config:
-    """A model whose towers start from a file of OpenCLIP."""
-    from open_clip.model import CLIP
-    arch = tiny_arch()
+@pytest.fixture
+def frozen(tmp_path) -> tuple:
+    """A config whose towers start from a file of OpenCLIP, and that CLIP."""
     torch.manual_seed(5)
-    clip = CLIP(**arch)
-    torch.save(clip.state_dict(), folder / 'clip.pt')
+    clip = CLIP(**tiny_arch()).eval()
+    path = str(tmp_path / 'clip.pt')
+    torch.save(clip.state_dict(), path)
     model = model_cfg(num_frames=4, data_preprocessor=PREPROCESSOR)
-    model['backbone']['pretrained'] = str(folder / 'clip.pt')
-    model['cls_head']['text_classifier']['pretrained'] = str(
-        folder / 'clip.pt')
-    return Config(dict(model=model, val_pipeline=PIPELINES['val'],
-                       test_pipeline=PIPELINES['test'])), clip
+    for part in model['backbone'], model['cls_head']['text_classifier']:
+        part['pretrained'] = path
+    return Config(dict(model=model)), clip
 
 
 @pytest.mark.parametrize('checkpoint', [None, 'none'])
-def test_frozen_clip_has_its_weights(checkpoint, tmp_path):
+def test_frozen_clip_has_its_weights(checkpoint, frozen):
     """MMAction2's init_recognizer takes ``pretrained`` out of the backbone:
     without a checkpoint the image tower was random."""
-    config, clip = frozen_config(tmp_path)
+    config, clip = frozen
     model, _ = load_model(config, checkpoint, 'cpu')
     frames = torch.randn(3, 3, 32, 32)
     with torch.no_grad():
         torch.testing.assert_close(model.backbone(frames),
-                                   clip.eval().encode_image(frames))
-    assert float(model.cls_head.logit_scale.detach()) == pytest.approx(
-        float(clip.logit_scale.detach()))
-    for name, value in clip.visual.state_dict().items():
-        assert torch.equal(model.backbone.visual.state_dict()[name], value)
+                                   clip.encode_image(frames))
+    torch.testing.assert_close(model.cls_head.logit_scale.data,
+                               clip.logit_scale.data)
     assert not model.training
 
 
-def test_a_checkpoint_comes_instead_of_pretrained(tmp_path):
-    config, _ = frozen_config(tmp_path)
+def test_a_checkpoint_comes_instead_of_pretrained(frozen, tmp_path):
+    config, _ = frozen
     model, _ = load_model(config, None, 'cpu')
     with torch.no_grad():
         model.cls_head.logit_scale += 1
-    torch.save(dict(state_dict=model.state_dict()), tmp_path / 'mine.pth')
+    state = model.state_dict()
+    torch.save(dict(state_dict=state), tmp_path / 'mine.pth')
     os.remove(tmp_path / 'clip.pt')  # not needed any more
     other, cfg = load_model(config, str(tmp_path / 'mine.pth'), 'cpu',
                             class_names=['p', 'q'])
@@ -63,7 +59,6 @@ def test_a_checkpoint_comes_instead_of_pretrained(tmp_path):
     assert cfg.model.backbone.pretrained is None
     with pytest.raises(FileNotFoundError, match='gone.pth'):
         load_model(config, 'gone.pth', 'cpu')
-    state = load_checkpoint(str(tmp_path / 'mine.pth'))['state_dict']
     del state['cls_head.logit_scale']
     torch.save(dict(state_dict=state), tmp_path / 'part.pth')
     with pytest.raises((ValueError, UserError), match='logit_scale'):

@@ -94,10 +94,9 @@ def test_frames_before_the_model(tmp_path):
         assert sample.images.shape == (count or 4, 32, 32, 3)
         assert sample.images.dtype == np.uint8 and sample.fps == 10
         np.testing.assert_allclose(sample.times, sample.indices / 10)
-    # 36 pixels are cut to 32, and an index still is read
-    full = VideoInput('x', frames=np.repeat(
-        np.arange(50, dtype=np.uint8)[:, None, None, None], 36,
-        1).repeat(40, 2).repeat(3, 3), fps=5.)
+    full = VideoInput('x', frames=np.broadcast_to(
+        np.arange(50, dtype=np.uint8)[:, None, None, None],
+        (50, 36, 40, 3)), fps=5.)
     sample = sampler.sample(full, 5)
     assert (sample.images == sample.indices[:, None, None, None]).all()
     assert sample.fps == 5 and sample.times[-1] == sample.indices[-1] / 5
@@ -127,8 +126,7 @@ def test_other_readers_and_windows(tmp_path):
         grid = VideoSampler(cfg).windows(VideoInput('a', path), .4, .4, 4)
         for part in grid.unique[:3], grid.unique[3:], grid.unique[:1]:
             assert [read_index(f) for f in grid.read(part)] == part.tolist()
-    kinds = [type(step).__name__ for step in build_steps(config.val_pipeline)]
-    assert kinds[0] == 'PyAVInit' and 'CheckSize' in kinds
+    assert type(build_steps(config.val_pipeline)[0]).__name__ == 'PyAVInit'
 
 
 @pytest.mark.parametrize('ends', [

@@ -15,14 +15,13 @@ from projects.vifi_clip_tools.cli.processes import (Step, ended_by_signals,
                                                     run_step)
 
 
-def _wait_for(answer, seconds: float = 20.):
+def _wait_for(answer):
     """What a function returns as soon as that is true."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := answer():
-            return found
+    end = time.monotonic() + 20
+    while not (value := answer()):
+        assert time.monotonic() < end
         time.sleep(0.02)
-    raise AssertionError('it does not come')
+    return value
 
 
 def _gone(pid: str) -> bool:
@@ -34,20 +33,7 @@ def _gone(pid: str) -> bool:
     return state.split()[0] in 'ZX'
 
 
-@pytest.fixture
-def finish(tmp_path):
-    """Function of what a step does: its result."""
-
-    def call(main, argv=(), **kwargs):
-        step = Step('step', main, argv, str(tmp_path / 'new/log'), **kwargs)
-        while step.running(0.05):
-            pass
-        return step.finish()
-
-    return call
-
-
-def test_result_and_log(finish, tmp_path, capfd, monkeypatch):
+def test_result_and_log(tmp_path, capfd, monkeypatch):
     monkeypatch.setenv('KEPT', 'as it is')
     threads = torch.get_num_threads()
 
@@ -55,10 +41,16 @@ def test_result_and_log(finish, tmp_path, capfd, monkeypatch):
         print('from Python', *argv)
         os.system('echo from a shell')
         print('to stderr', file=sys.stderr)
-        return os.environ['KEPT'], torch.get_num_threads(), os.getpid()
+        # a pipe holds 64 KiB: the result is taken before the end is awaited
+        return (os.environ['KEPT'], torch.get_num_threads(), os.getpid(),
+                'x' * 10**6)
 
-    kept, of_step, pid = finish(main, ['1', '2'], threads=threads + 2,
-                                environ=dict(KEPT='other'))
+    step = Step('step', main, ['1', '2'], str(tmp_path / 'new/log'),
+                threads=threads + 2, environ=dict(KEPT='other'))
+    while step.running(0.05):
+        pass
+    kept, of_step, pid, text = step.finish()
+    assert text == 'x' * 10**6
     assert pid != os.getpid() and sorted(
         (tmp_path / 'new/log').read_text().splitlines()) == [
             'from Python 1 2', 'from a shell', 'to stderr']
@@ -66,11 +58,6 @@ def test_result_and_log(finish, tmp_path, capfd, monkeypatch):
     assert (kept, of_step) == ('other', threads + 2)
     assert os.environ['KEPT'] == 'as it is'
     assert torch.get_num_threads() == threads
-
-
-def test_large_results(finish):
-    """A pipe holds 64 KiB: the result is taken before the end is awaited."""
-    assert finish(lambda argv: 'x' * 10**6) == 'x' * 10**6
 
 
 def _fail(argv):
@@ -163,8 +150,8 @@ def test_an_interrupted_tool_leaves_nothing_behind(tmp_path, long, number):
         process.join(20)
         assert process.exitcode == (1 if number == signal.SIGINT else
                                     128 + number)
-        for one in numbers:
-            _wait_for(lambda: _gone(one))
+        for pid in numbers:
+            _wait_for(lambda: _gone(pid))
     finally:
         process.kill()
         process.join()

@@ -5,39 +5,44 @@ import re
 import pytest
 import torch
 from commands import refused
-from tiny import tiny_arch
-from tools_world import settings_of
+from tiny import NAMES, tiny_arch
+from tools_world import BLENDING, PREPROCESSOR, settings_of
 
 
 def lines(world, settings, file, text):
-    (world / file).write_text(text)
+    (world / file).write_bytes(text.encode('latin-1'))
 
 
 def line_3(world, settings, text):
-    path = world / 'train.txt'
-    rows = path.read_text().splitlines()
-    path.write_text('\n'.join([*rows[:2], text, *rows[3:], '']))
+    rows = (world / 'train.txt').read_text().splitlines()
+    lines(world, settings, 'train.txt', '\n'.join([*rows[:2], text]))
 
 
 def away(world, settings, name):
     (world / name).rename(world / 'gone')
 
 
+def file(world, settings, value):
+    """Start weights of the image tower."""
+    torch.save(value, world / 'start.pt')
+    image(world, settings, pretrained=str(world / 'start.pt'))
+
+
 def model(world, settings, **changes):
     settings['model'].update(changes)
 
 
-def towers(world, settings, **changes):
-    for part in _towers(settings):
-        part.update(changes)
-
-
 def image(world, settings, **changes):
-    _towers(settings)[0].update(changes)
+    settings['model']['backbone'].update(changes)
 
 
 def text(world, settings, **changes):
-    _towers(settings)[1].update(changes)
+    settings['model']['cls_head']['text_classifier'].update(changes)
+
+
+def towers(world, settings, **changes):
+    image(world, settings, **changes)
+    text(world, settings, **changes)
 
 
 def long_class(world, settings):
@@ -45,31 +50,35 @@ def long_class(world, settings):
     text(world, settings, class_names=None, class_file=f'{world}/classes.txt')
 
 
-def _towers(settings) -> tuple:
-    model = settings['model']
-    return model['backbone'], model['cls_head']['text_classifier']
-
-
 @pytest.mark.parametrize('damage, change, named', [
-    (line_3, dict(text='train_2.mp4'), ['train.txt:3', "'train_2.mp4'"]),
-    (line_3, dict(text='train_2.mp4 two'), ['train.txt:3', "two'"]),
     (line_3, dict(text='train_2.mp4 4'), ['train.txt:3', 'label 4']),
+    (lines, dict(file='train.txt', text='tr\xe4n.mp4 0\n'),
+     ['train.txt: not UTF-8']),
     (lines, dict(file='classes.txt', text='a\nb\nc\nb\n'),
      ['classes.txt', "'b'", 'line 2', 'line 4']),
-    (lines, dict(file='classes.txt', text='a\n\nc\nd\n'),
-     ['classes.txt, line 2']),
     (away, dict(name='videos'), ['videos', 'data_prefix']),
     (away, dict(name='train.txt'), ['train.txt', 'ann_file']),
+    # labels of the list would be other classes to the model
+    (text, dict(class_names=NAMES[::-1]), ['train.txt', 'label 0']),
+    (text, dict(class_names=NAMES[:2]), ['train.txt', 'label 2']),
+    (text, dict(class_names=[*NAMES, 'one more']), ['train.txt', 'label 4']),
+    (text, dict(class_names='zumba'), ['class names']),
+    (long_class, {}, ['word word', '24']),
     (towers, dict(arch='ViT-B-17'), ["'ViT-B-17'"]),
-    (towers, dict(arch=dict(embed_dim=32)), ['vision_cfg', 'text_cfg']),
+    (image, dict(arch='gone.json'), ['gone.json']),
     (image, dict(type='VLDeepPromptBackbone',
                  prompts=dict(length=2, depth=9)), ['depth', '9', '2']),
     (text, dict(prompts=dict(lenght=2, depth=1)), ['lenght']),
+    (text, dict(prompts=dict(length=True, depth=1)), ['length']),
+    (text, dict(prompts=[1, 2]), ['prompts']),
     (model, dict(tune='prompts'), ["tune='prompts'",
                                    'VLDeepPromptBackbone']),
     (model, dict(tune='all'), ["'all'", 'both']),
-    (long_class, {}, ['word word', '24']),
+    (model, dict(tune='none'), ['TUNE=none']),
     (image, dict(pretrained='gone/clip.pt'), ['gone/clip.pt']),
+    (image, dict(pretrained=3), ['3']),
+    (file, dict(value=torch.zeros(3)), ['start.pt']),
+    (file, dict(value={1: torch.zeros(3)}), ['start.pt']),
     (model, dict(type='ViFiCLP'), ['ViFiCLP'])])
 def test_training_does_not_start(world, write_config, tmp_path, capsys,
                                  damage, change, named):
@@ -83,6 +92,23 @@ def test_training_does_not_start(world, write_config, tmp_path, capsys,
     assert not list(tmp_path.glob('run/**/*.pth'))
     assert 'Epoch(train)' not in ''.join(
         p.read_text() for p in tmp_path.glob('run/*/*.log'))
+
+
+def test_settings_that_show_in_the_first_batch(world, write_config, tmp_path,
+                                               capsys):
+    """Blending for another number of classes; a test list without labels."""
+    blending = dict(BLENDING, augments=[dict(BLENDING['augments'][0],
+                                             num_classes=9)], probs=[1.])
+    settings = settings_of(world)
+    model(world, settings, data_preprocessor=dict(PREPROCESSOR,
+                                                  blending=blending))
+    folder = '--work-dir', tmp_path / 'run'
+    refused(capsys, 'train', write_config(model=settings['model']), *folder,
+            names=['blending', '9'])
+    lines(world, settings, 'val.txt', 'val_0.mp4\n')
+    refused(capsys, 'test', write_config(
+        root=world, test_dataloader=settings['test_dataloader']), 'none',
+        *folder, names='val_0.mp4')
 
 
 def test_checkpoints_that_do_not_fit(trained, write_config, tmp_path, tools,
@@ -132,8 +158,7 @@ def test_what_a_checkpoint_was_made_with(trained, tools, write_config,
         assert tools.code_of_test(*args, '--cfg-options', option) == 0
 
 
-def test_weights_that_are_not_finite(trained, write_config, tmp_path, capsys,
-                                     shared_world):
+def test_weights_that_are_not_finite(trained, tmp_path, capsys):
     """They become no figures, and training stops before it saves."""
     config, checkpoint = trained
     state = torch.load(checkpoint)['state_dict']
@@ -147,6 +172,3 @@ def test_weights_that_are_not_finite(trained, write_config, tmp_path, capsys,
     refused(capsys, 'train', config, '--work-dir', tmp_path / 'again',
             '--cfg-options', f'load_from={broken}', names='nan in epoch 1')
     assert not list((tmp_path / 'again').glob('*.pth'))
-    model = dict(settings_of(shared_world)['model'], tune='none')
-    refused(capsys, 'train', write_config('frozen', model=model),
-            '--work-dir', tmp_path / 'x', names='TUNE=none')

@@ -13,7 +13,7 @@ from .pipeline import Views
 from .sampling import VideoSampler
 
 NONE = 'none of these'
-ON_ERROR = ('raise', 'report')
+_ON_ERROR = ('raise', 'report')
 _LARGEST = 1_000_000  # of a batch, and of labels
 # Threads that decode while the model runs; decoders release the GIL.
 _THREADS = 2
@@ -34,8 +34,8 @@ def check_arguments(batch_size: int,
                                       and 0 <= threshold <= 1):
         raise ValueError('threshold is a probability from 0 to 1, got '
                          f'{threshold!r}')
-    if on_error not in ON_ERROR:
-        raise ValueError(f'on_error must be one of {ON_ERROR}, got '
+    if on_error not in _ON_ERROR:
+        raise ValueError(f'on_error must be one of {_ON_ERROR}, got '
                          f'{on_error!r}')
 
 
@@ -56,22 +56,22 @@ def run_in_batches(run: Callable[[List[dict]], Iterable[dict]],
 
     def attempt(video: VideoInput) -> tuple:
         try:
-            return video.name, read(video), None
+            return dict(video=video.name), read(video)
         except UnreadableVideo as error:
             if on_error == 'raise':
                 raise
-            return video.name, None, ' '.join(error.reason.split())
+            reason = ' '.join(error.reason.split())
+            return dict(video=video.name, error=reason), None
 
     def results() -> Iterator[dict]:
         items = iter(tqdm(
             _ahead(attempt, inputs, batch_size + _THREADS), unit='video',
             total=len(inputs), disable=not show_progress))
         while batch := list(islice(items, batch_size)):
-            samples = [sample for _, sample, error in batch if error is None]
+            samples = [sample for _, sample in batch if sample is not None]
             done = iter(run(samples) if samples else ())
-            for name, _, error in batch:
-                yield (dict(video=name, **next(done)) if error is None else
-                       dict(video=name, error=error))
+            for result, sample in batch:
+                yield result if sample is None else {**result, **next(done)}
 
     return results()
 

@@ -9,9 +9,8 @@ import difflib
 import os
 import os.path as osp
 import re
-from itertools import chain
 from pathlib import Path
-from typing import Dict, Iterator, List, Mapping, Optional, Sequence
+from typing import Dict, List, Mapping, Optional, Sequence
 
 from mmengine.config import Config
 
@@ -22,12 +21,10 @@ from ..datasets.video_list import check_ann_file, check_video_root, is_local
 from ..errors import UserError
 from ..resources import find_config
 
-# Models that refuse a checkpoint which lacks a parameter.
-_STRICT = ('ViFiCLIP', 'ViFiCLIPRetriever')
 # MMEngine's own pattern for '{{$NAME:default}}'.
 _KNOB = re.compile(r'\{\{[\'"]?\s*\$(\w+)\s*\:\s*(\S*?)\s*[\'"]?\}\}')
-# Where things are, and how they are read: nothing about the experiment.
-# (TRAIN_LIST and VAL_LIST do: train_tiny.txt is another experiment.)
+# Where things are, and how they are read: nothing about the experiment
+# (TRAIN_LIST and VAL_LIST are: train_tiny.txt is another experiment).
 _PLACES = re.compile(r'.*_(ROOT|DIR|FILE|CLIP)$|WORKERS$')
 # The same data, wherever they are.
 _SAME_DATA = ('DATA_ROOT', 'VIDEO_DIR', 'MINI_CLIP', 'WORKERS')
@@ -53,8 +50,7 @@ def load_config(config: str,
         launcher (str): As MMEngine's. Defaults to 'none'.
         trust (bool): Let checkpoint files run code. Defaults to False.
 
-    Raises:
-        See :func:`read_config`.
+    Raises: what :func:`read_config` raises.
     """
     cfg = read_config(config, trust)
     cfg.launcher = launcher
@@ -62,15 +58,12 @@ def load_config(config: str,
     rank = os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0'))
     if workers and rank == '0':
         print(workers, flush=True)
-    if cfg_options:
-        cfg.merge_from_dict(cfg_options)
+    cfg.merge_from_dict(cfg_options or {})
     if work_dir:
         cfg.work_dir = work_dir
     elif not cfg.get('work_dir'):
-        name = osp.splitext(osp.basename(cfg.filename))[0]
-        turned = experiment(read_knobs(cfg.filename))
-        cfg.work_dir = osp.join(
-            'work_dirs', f'{name}-{turned}' if turned else name)
+        names = Path(cfg.filename).stem, experiment(read_knobs(cfg.filename))
+        cfg.work_dir = osp.join('work_dirs', '-'.join(filter(None, names)))
     return cfg
 
 
@@ -84,8 +77,7 @@ def read_config(config: str, trust: bool = False) -> Config:
 
     Raises:
         FileNotFoundError: No such config.
-        ValueError: A knob is misspelled or has a bad value, or the config
-            describes no model.
+        ValueError: A bad knob, or a config that describes no model.
         UserError: The config's own code fails.
     """
     config = find_config(config)
@@ -95,7 +87,7 @@ def read_config(config: str, trust: bool = False) -> Config:
     try:
         cfg = Config.fromfile(config)
     except (ValueError, OSError, KeyError, UserError):
-        raise  # say what is wrong themselves
+        raise  # these say what is wrong
     except Exception as error:  # a config is code
         raise UserError(f'{config} cannot be read: {type(error).__name__}: '
                         f'{error}'.splitlines()[0]) from error
@@ -118,13 +110,11 @@ def check_model(cfg: Config) -> None:
 
 
 def leave_out_pretrained(cfg: Config) -> None:
-    """Do not load, or download, weights that a checkpoint replaces.
-
-    Only where a parameter that the checkpoint lacks would be an error: our
-    models, unless they save what trains alone.
-    """
+    """Do not load, or download, weights that a checkpoint replaces."""
     model = cfg.model
-    if model.get('type') in _STRICT and not model.get('save_trainable_only'):
+    # models that refuse a checkpoint which lacks a parameter
+    if model.get('type') in ('ViFiCLIP', 'ViFiCLIPRetriever') and not (
+            model.get('save_trainable_only')):
         cfg.model = without_pretrained(model)
 
 
@@ -141,8 +131,8 @@ def without_pretrained(model: Mapping) -> Mapping:
 def read_knobs(config: str) -> Dict[str, str]:
     """Find the knobs that a config and its bases read: default by name.
 
-    A config's own default goes before that of its bases. Knobs in the paths
-    of bases are followed with their present values.
+    A config's own default goes before that of its bases, whose paths may hold
+    knobs.
     """
     # What is not UTF-8, MMEngine reports; a file beside it may be anything.
     with open(config, encoding='utf-8', errors='replace') as file:
@@ -169,18 +159,11 @@ def _bases(text: str) -> List[str]:
 
 def check_knobs(config: str, knobs: Mapping[str, str],
                 environ: Mapping[str, str] = os.environ) -> None:
-    """Refuse a knob that is misspelled or that this config does not read.
+    """Refuse a knob that is misspelled or that this config does not read, by
+    a ValueError: ``SHOT=4`` would train on 16 shots without a word.
 
-    Otherwise ``SHOT=4`` would train on 16 shots without a word. What else a
-    knob may be set to, the configs check themselves.
-
-    Args:
-        config (str): The other entries beside it say what else is a knob.
-        knobs (Mapping[str, str]): From :func:`read_knobs`.
-        environ (Mapping[str, str]): Defaults to the environment.
-
-    Raises:
-        ValueError: Naming the knob.
+    ``knobs`` are from :func:`read_knobs`. What else is a knob, the entries
+    beside ``config`` say; other values, the configs check themselves.
     """
     for name in sorted(set(knobs) & set(environ)):
         _check_value(name, environ[name])
@@ -233,11 +216,8 @@ def knob_values(knobs: Mapping[str, str]) -> Dict[str, str]:
 
 
 def experiment(knobs: Mapping[str, str]) -> str:
-    """Name what tells this experiment from others of its config.
-
-    Fit for a folder's name, ``DATASET_ucf101-SHOTS_4``; empty if no knob is
-    turned. Where videos lie is left out.
-    """
+    """Name what tells this experiment from others of its config, but where
+    videos lie: ``DATASET_ucf101-SHOTS_4``; empty if no knob is turned."""
     parts = []
     for name, value in knob_values(knobs).items():
         if value != knobs[name] and name not in _SAME_DATA:
@@ -249,13 +229,9 @@ def experiment(knobs: Mapping[str, str]) -> str:
 
 
 def check_lists(cfg: Config, parts: Sequence[str]) -> None:
-    """Check that lists of videos, class lists and video folders of parts
-    ('train', 'val', 'test') are there.
-
-    Raises:
-        FileNotFoundError: One is absent.
-    """
-    for dataset in chain(*(_sets(cfg, part) for part in parts)):
+    """Raise FileNotFoundError if a list of videos, class list or video folder
+    of parts ('train', 'val', 'test') is absent."""
+    for dataset in sum((_sets(cfg, part) for part in parts), []):
         if dataset.get('ann_file'):
             check_ann_file(_ann_file(dataset))
         videos = (dataset.get('data_prefix') or {}).get('video')
@@ -279,18 +255,17 @@ def list_origins(cfg: Config) -> List[Dict[str, str]]:
     ]
 
 
-def _sets(cfg: Config, part: str) -> Iterator[dict]:
-    """Settings of the datasets that a part of a run reads."""
-    loader = cfg.get(f'{part}_dataloader') or {}
+def _sets(cfg: Config, part: str) -> List[dict]:
+    """List the settings of the datasets that a part of a run reads."""
     sets = (cfg.get(f'{part}_cfg') or {}).get('sets') or [{}]
-    pending = [loader.get('dataset') or {}]
-    while pending:
-        dataset = pending.pop(0)
-        wrapped = dataset.get('datasets') or [
-            dataset[key] for key in ('dataset', ) if dataset.get(key)]
-        pending[:0] = wrapped
-        if not wrapped:
-            yield from ({**dataset, **changes} for changes in sets)
+
+    def unwrap(dataset: dict) -> List[dict]:
+        inner = dataset.get('datasets') or [dataset.get('dataset')]
+        if not any(inner):
+            return [{**dataset, **changes} for changes in sets]
+        return sum(map(unwrap, inner), [])
+
+    return unwrap((cfg.get(f'{part}_dataloader') or {}).get('dataset') or {})
 
 
 def _ann_file(dataset: dict) -> str:

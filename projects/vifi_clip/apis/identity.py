@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import os.path as osp
 from dataclasses import asdict, dataclass, field
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional
 
 from torch import Tensor, nn
@@ -40,38 +39,25 @@ _LONG = ('labels', 'pipeline', 'list')  # not shown where they differ
 
 @dataclass(frozen=True)
 class Identity:
-    """A model, as far as its embeddings go.
+    """A model, as far as its embeddings go."""
 
-    Args:
-        config (str): Name of an entry config or path of a config file.
-        checkpoint (str, optional): Absolute path of the weights; None where
-            the config says where they come from.
-        fingerprint (str): SHA-256 over the model's float32 weights.
-        embed_dim (int): D.
-        num_frames (int): T frames per view.
-        num_views (str): V views, whose embeddings are averaged, as
-            ``--num-views`` takes them: '1', '4x3', 'config'.
-        cfg_options (dict): Settings that were overridden.
-        inference (dict): Of :func:`apply_inference`, what is not the
-            default.
-        settings (dict): What leaves no trace in the weights: pixel
-            statistics, activation, fusion and so on.
-    """
-
-    config: str
-    checkpoint: Optional[str]
-    fingerprint: str
-    embed_dim: int
-    num_frames: int
+    config: str  # name of an entry, or path
+    checkpoint: Optional[str]  # absolute path; None: the config's weights
+    fingerprint: str  # SHA-256 over the model's float32 weights
+    embed_dim: int  # D
+    num_frames: int  # T frames of a view
+    # V views, whose embeddings are averaged: '1', '4x3', 'config'
     num_views: str = '1'
+    # settings of the config that were overridden
     cfg_options: Dict[str, Any] = field(default_factory=dict)
+    # of apply_inference, what is not the default
     inference: Dict[str, Any] = field(default_factory=dict)
+    # what leaves no trace in the weights: pixel statistics, activation, ...
     settings: Dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, inferencer: ViFiCLIPInferencer, num_views: str = '1',
-           config: Optional[str] = None,
-           cfg_options: Optional[Mapping] = None,
+           config: Optional[str] = None, cfg_options: Optional[Mapping] = None,
            inference: Optional[Mapping] = None) -> Identity:
         """Describe a loaded model; reads every weight once, about a second
         for ViT-B. Without ``config``, it is the config's file.
@@ -85,8 +71,7 @@ class Identity:
                 (name, value) for name, value in _weights(model).items()
                 if value.is_floating_point()),
             embed_dim=int(inferencer.embed_dim),
-            num_frames=int(inferencer.num_frames),
-            num_views=num_views,
+            num_frames=int(inferencer.num_frames), num_views=num_views,
             cfg_options=dict(cfg_options or {}),
             inference=dict(inference or {}),
             settings=_plain({name: value for name, value in settings.items()
@@ -112,12 +97,9 @@ class Identity:
         Names of files do not matter: a model that moved is the same model.
         """
         mine, theirs = (
-            dict(inference=identity.inference,
-                 weights=identity.fingerprint[:12],
-                 embed_dim=identity.embed_dim,
-                 num_frames=identity.num_frames,
-                 num_views=identity.num_views,
-                 **identity.settings)
+            dict(inference=identity.inference, weights=identity.fingerprint,
+                 embed_dim=identity.embed_dim, num_frames=identity.num_frames,
+                 num_views=identity.num_views, **identity.settings)
             for identity in (self, other))
         return differences(mine, theirs)
 
@@ -131,9 +113,8 @@ def record(inferencer: ViFiCLIPInferencer, num_views: Views = 1,
     """
     model, cfg = inferencer.model, inferencer.cfg
     settings = collect_settings(model, cfg.get('model'))
-    weights = chain(model.named_parameters(), (
-        (f'backbone.{name}', value)
-        for name, value in model.backbone.named_buffers()))
+    weights = [*model.named_parameters(),
+               *model.backbone.named_buffers('backbone')]
     return _plain(dict(
         version=__version__,
         **more,
@@ -147,26 +128,25 @@ def differences(made: Mapping, wanted: Mapping,
                 notes: tuple = ()) -> List[str]:
     """Say in words where the record of what is there and that of what is
     asked for differ; ``notes`` are not compared."""
-    found = []
+    texts = []
     for name in dict.fromkeys([*wanted, *made]):
         old, new = made.get(name), wanted.get(name)
         if name in notes or old == new:
             continue
         if name == 'weights':
             old, new = str(old)[:12], str(new)[:12]
-        found.append(f'other {name}' if name in _LONG else
+        texts.append(f'other {name}' if name in _LONG else
                      f'{name}: {old!r} there and {new!r} here')
-    return found
+    return texts
 
 
 def _weights(model: nn.Module) -> Dict[str, Tensor]:
     """Return the state dict, which a model changed for inference refuses."""
-    backbone = getattr(model, 'backbone', None)
-    if not isinstance(backbone, InferenceBackbone):
+    if not isinstance(model.backbone, InferenceBackbone):
         return model.state_dict()
-    weights = backbone.backbone.state_dict(prefix='backbone.')
+    weights = model.backbone.backbone.state_dict(prefix='backbone.')
     for name, child in model.named_children():
-        if child is not backbone:
+        if child is not model.backbone:
             weights.update(child.state_dict(prefix=f'{name}.'))
     return weights
 

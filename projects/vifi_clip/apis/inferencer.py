@@ -30,18 +30,11 @@ _CHUNK = 64  # frames of a long video that are in memory at a time
 
 @dataclass(frozen=True)
 class WindowEmbeddings:
-    """Embeddings of windows that slide over a video.
+    """Embeddings of windows that slide over a video."""
 
-    Attributes:
-        times (np.ndarray): [W], centres in seconds.
-        window (float): Length, seconds; not more than the video has.
-        embeddings (Tensor): float32 [W, D], as the head's ``fuse`` gives
-            them.
-    """
-
-    times: np.ndarray
-    window: float
-    embeddings: Tensor
+    times: np.ndarray  # [W], centres in seconds
+    window: float  # length, seconds; not more than the video has
+    embeddings: Tensor  # float32 [W, D], as the head's ``fuse`` gives them
 
     @property
     def spans(self) -> List[Tuple[float, float]]:
@@ -111,11 +104,7 @@ class ViFiCLIPInferencer:
 
     @property
     def classifier(self) -> torch.nn.Module:
-        """The head's text side.
-
-        Raises:
-            UserError: The model has a fixed set of classes.
-        """
+        """The head's text side; a UserError if its classes are fixed."""
         if self._classifier is None:
             raise UserError(
                 f'The head {type(self.model.cls_head).__name__} of '
@@ -154,14 +143,12 @@ class ViFiCLIPInferencer:
         own_names, own_templates, descriptions = self._own
         if templates is not None or names != own_names:
             descriptions = None
-        if templates is None:
-            templates = own_templates
+        templates = own_templates if templates is None else templates
         templates = ([templates] if isinstance(templates, str) else
                      list(templates))
-        before = text.descriptions
         if (names, templates, descriptions) == self._label_state():
             return  # what is encoded stays encoded
-        text.descriptions = descriptions
+        before, text.descriptions = text.descriptions, descriptions
         try:
             text.set_classes(names, source='labels', templates=templates)
         except ValueError:
@@ -234,18 +221,13 @@ class ViFiCLIPInferencer:
     @torch.no_grad()
     def text_embeddings(self, texts: Sequence[str],
                         templates=None) -> np.ndarray:
-        """Embed texts, by the model's templates or others; the label set
-        stays as it is.
-
-        Returns:
-            np.ndarray: float32 [M, D], rows of length 1.
-        """
+        """Embed M texts, by the model's templates or others, as float32 [M,
+        D], rows of length 1; the label set stays as it is."""
         embeddings = self.classifier.embed_texts(texts, templates)
         return embeddings.float().cpu().numpy()
 
     def __call__(self, videos: Any, **kwargs) -> Dict[str, List[dict]]:
-        """Return what :meth:`predict` yields, as a list of 'predictions'.
-        """
+        """Return what :meth:`predict` yields, as list 'predictions'."""
         return dict(predictions=list(self.predict(videos, **kwargs)))
 
     def predict(self,
@@ -285,9 +267,10 @@ class ViFiCLIPInferencer:
         """
         check_arguments(batch_size, topk, threshold, on_error)
         names = None
-        if self._classifier is not None or labels is not None:
-            names = (self.class_names if labels is None else
-                     read_labels(labels, 'labels'))
+        if labels is not None:
+            names = read_labels(labels, 'labels')
+        elif self._classifier is not None:
+            names = self.class_names
         if threshold is not None and names and len(names) < 2:
             raise ValueError(
                 f'threshold={threshold}: with one label its probability is '
@@ -358,23 +341,18 @@ class ViFiCLIPInferencer:
             UnreadableVideo: It cannot be read.
             UserError: It is not one video.
         """
-        with one_video(video).opened() as here:
-            grid = self.sampler.windows(here, window, stride, self.num_frames)
-            chunks = np.array_split(grid.unique,
-                                    -(-len(grid.unique) // _CHUNK))
-            parts = [self.frame_embeddings(grid.read(chunk))
-                     for chunk in chunks]
-        frames = torch.cat(parts)[torch.from_numpy(grid.rows)]
-        # [U, D] -> [W, T, D]
-        return WindowEmbeddings(grid.times, grid.window,
-                                self.model.cls_head.fuse(frames))
+        with one_video(video).opened() as opened:
+            grid = self.sampler.windows(opened, window, stride,
+                                        self.num_frames)
+            frames = torch.cat([
+                self.frame_embeddings(grid.read(grid.unique[i:i + _CHUNK]))
+                for i in range(0, len(grid.unique), _CHUNK)])
+        # [U, D] -> [W, T, D] -> [W, D]
+        embeddings = self.model.cls_head.fuse(frames[grid.rows])
+        return WindowEmbeddings(grid.times, grid.window, embeddings)
 
     def timeline(self, video: Any, window: float, stride: float) -> Timeline:
-        """Score the windows that slide over a long video.
-
-        Args:
-            video, window, stride: See :meth:`window_embeddings`.
-        """
+        """Score the windows of :meth:`window_embeddings`."""
         windows = self.window_embeddings(video, window, stride)
         return Timeline(windows.times, self._softmax(windows.embeddings),
                         self.class_names, windows.window)

@@ -11,9 +11,9 @@ import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from http.client import HTTPException
-from typing import Any, Iterator, List, Optional, Sequence, Tuple, Union
-from urllib.error import HTTPError, URLError
-from urllib.parse import quote, urlparse, urlsplit
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from urllib.error import URLError
+from urllib.parse import quote, urlsplit
 from urllib.request import Request, url2pathname, urlopen
 
 import numpy as np
@@ -24,8 +24,7 @@ from ..errors import UnreadableVideo, UserError
 # What PyAV and decord open, and people keep.
 SUFFIXES = ('.mp4', '.avi', '.mkv', '.mov', '.webm', '.m4v', '.mpg', '.mpeg',
             '.wmv', '.flv', '.ts', '.3gp', '.ogv', '.gif')
-CAMERA = 'camera:'
-MAX_MB, TIMEOUT = 2048., 30.  # of a download; seconds without any data
+_CAMERA = 'camera:'
 _BLOCK = 2**18
 _SECONDS, _MOST_SECONDS = 4., 60.  # of a camera
 _CAMERAS = 100  # to OpenCV, larger numbers are of kinds of cameras
@@ -34,34 +33,21 @@ _CLASS_FILES = ('.txt', '.csv', '.json', '.yaml', '.yml')
 
 @dataclass(frozen=True)
 class VideoInput:
-    """One video.
+    """One video."""
 
-    Attributes:
-        name (str): As the user knows it.
-        path (str, optional): File, web address, or camera ('camera:0').
-        frames (np.ndarray, optional): uint8 RGB [T, H, W, 3], in place of a
-            path.
-        fps (float): Frame rate of ``frames``.
-        max_mb (float): Most megabytes to fetch from a web address.
-        timeout (float): Seconds to wait for more of it.
-    """
-
-    name: str
-    path: Optional[str] = None
+    name: str  # as the user knows it
+    path: Optional[str] = None  # file, web address, or camera ('camera:0')
+    # uint8 RGB [T, H, W, 3], in place of a path
     frames: Optional[np.ndarray] = None
-    fps: float = 25.
-    max_mb: float = MAX_MB
-    timeout: float = TIMEOUT
+    fps: float = 25.  # frame rate of ``frames``
+    max_mb: float = 2048.  # most megabytes to fetch from a web address
+    timeout: float = 30.  # seconds to wait for more of it
 
     @contextmanager
     def opened(self) -> Iterator['VideoInput']:
         """Yield the same with a file here, or frames; what had to be fetched
-        is removed after.
-
-        Raises:
-            UnreadableVideo: It cannot be fetched or recorded; or what is
-                done with it meanwhile raises one, which gets its name.
-        """
+        is removed after. An UnreadableVideo of this, or of what is done with
+        it meanwhile, gets this video's name."""
         path = self.path or ''
         try:
             if is_url(path):
@@ -103,23 +89,21 @@ def expand_inputs(inputs: Any) -> List[VideoInput]:
         ValueError: A bad number or length of a camera.
     """
     if not isinstance(inputs, (list, tuple)) or _is_frames(inputs):
-        return _expand_one(inputs, 'array')
-    found, seen, arrays = [], set(), 0
+        inputs = [inputs]
+    videos: Dict[Any, VideoInput] = {}
+    arrays = 0
     for item in inputs:
-        array = not isinstance(item, (str, os.PathLike, VideoInput))
-        arrays += array
+        arrays += not isinstance(item, (str, os.PathLike, VideoInput))
         # names tell results apart
-        name = f'array {arrays}' if array and len(inputs) > 1 else 'array'
+        name = f'array {arrays}' if len(inputs) > 1 else 'array'
         for video in _expand_one(item, name):
-            path = video.path
-            if path and not (is_url(path) or is_camera(path)):
-                path = osp.abspath(path)  # ./a.mp4 is a.mp4
-            if path is None or path not in seen:
-                found.append(video)
-            seen.add(path)
-    if not found:
+            key = len(videos) if video.path is None else video.path
+            if video.path and not (is_url(key) or is_camera(key)):
+                key = osp.abspath(key)  # ./a.mp4 is a.mp4
+            videos.setdefault(key, video)
+    if not videos:
         raise UserError('No videos were given')
-    return found
+    return list(videos.values())
 
 
 def one_video(video: Any) -> VideoInput:
@@ -150,15 +134,14 @@ def _paths(text: str) -> List[str]:
     if is_url(text) or osp.isfile(text):
         return [text]
     if osp.isdir(text):
-        found = sorted(_videos_below(text))
-        if not found:
-            raise UserError(f'{text} has no videos ({", ".join(SUFFIXES)})')
-        return found
-    found = sorted(p for p in glob.glob(text, recursive=True)
-                   if osp.isfile(p))
-    if not found:
-        raise UserError(f'No such video: {text}')
-    return found
+        paths = sorted(_videos_below(text))
+        problem = f'{text} has no videos ({", ".join(SUFFIXES)})'
+    else:
+        paths = sorted(filter(osp.isfile, glob.glob(text, recursive=True)))
+        problem = f'No such video: {text}'
+    if not paths:
+        raise UserError(problem)
+    return paths
 
 
 def _videos_below(top: str) -> Iterator[str]:
@@ -198,35 +181,27 @@ def _frames(array: Any) -> np.ndarray:
 
 
 def fetch(address: str, path: str, max_mb: float, timeout: float) -> None:
-    """Save what a web address (http, https or ftp) gives.
-
-    Raises:
-        UnreadableVideo: It cannot be fetched, or is too large.
-    """
-    def check_size(size: int) -> None:
-        if size > max_mb * 2**20:
-            raise UnreadableVideo(
-                address, f'it is larger than the {max_mb:g} MB that may be '
-                'fetched (--max-download)')
-
+    """Save what a web address (http, https or ftp) gives; UnreadableVideo if
+    it cannot be fetched, or is too large."""
     try:
         request = Request(_quoted(address),
                           headers={'User-Agent': 'vifi_clip'})
         with urlopen(request, timeout=timeout) as answer, \
                 open(path, 'wb') as file:
-            expected = int(answer.headers.get('Content-Length') or 0)
-            check_size(expected)
-            done = 0
-            while block := answer.read(_BLOCK):
+            expected, done = int(answer.headers.get('Content-Length') or 0), 0
+            while max(expected, done) <= max_mb * 2**20:
+                if not (block := answer.read(_BLOCK)):
+                    break
                 done += len(block)
-                check_size(done)
                 file.write(block)
+            else:
+                raise UnreadableVideo(
+                    address, f'it is larger than the {max_mb:g} MB that may '
+                    'be fetched (--max-download)')
     except (OSError, ValueError, HTTPException) as error:
-        reason = str(error) or type(error).__name__
-        if isinstance(error, HTTPError):
-            reason = f'{error.code} {error.reason}'
-        elif isinstance(error, URLError):
-            reason = str(error.reason)
+        # that of an HTTPError is without its number
+        reason = error.reason if type(error) is URLError else error
+        reason = str(reason) or type(error).__name__
         raise UnreadableVideo(
             address, f'it cannot be fetched: {reason}') from error
     if done < expected:
@@ -236,34 +211,26 @@ def fetch(address: str, path: str, max_mb: float, timeout: float) -> None:
 
 def is_camera(text: str) -> bool:
     """Tell whether a text names a camera: 'camera:0', 'camera:0:10'."""
-    return text.startswith(CAMERA) and not osp.exists(text)
+    return text.startswith(_CAMERA) and not osp.exists(text)
 
 
 def parse_camera(text: str) -> Tuple[int, float]:
-    """Read the number of a camera, and how many seconds to record.
-
-    Raises:
-        ValueError: It is not like 'camera:0' or 'camera:0:10'.
-    """
-    number, _, seconds = text[len(CAMERA):].partition(':')
+    """Read the number of a camera, and how many seconds to record."""
+    number, _, seconds = text[len(_CAMERA):].partition(':')
     try:
         index, length = int(number), float(seconds or _SECONDS)
-        if not 0 <= index < _CAMERAS or not 0 < length <= _MOST_SECONDS:
-            raise ValueError
+        if 0 <= index < _CAMERAS and 0 < length <= _MOST_SECONDS:
+            return index, length
     except ValueError:
-        raise ValueError(
-            f'{text}: a camera is camera:0, or camera:0:10 for 10 seconds '
-            f'(up to {_MOST_SECONDS:g}; cameras up to {_CAMERAS - 1})') \
-            from None
-    return index, length
+        pass
+    raise ValueError(
+        f'{text}: a camera is camera:0, or camera:0:10 for 10 seconds (up to '
+        f'{_MOST_SECONDS:g}; cameras up to {_CAMERAS - 1})')
 
 
 def record(text: str) -> Tuple[np.ndarray, float]:
-    """Record frames, uint8 RGB [T, H, W, 3], and how many came in a second.
-
-    Raises:
-        UnreadableVideo: There is no such camera, or it gives nothing.
-    """
+    """Record frames, uint8 RGB [T, H, W, 3], and how many came in a second;
+    UnreadableVideo if there is no such camera, or it gives nothing."""
     import cv2
     index, seconds = parse_camera(text)
     log = cv2.utils.logging  # ten lines where there is no camera
@@ -299,7 +266,7 @@ def file_of(address: str) -> Optional[str]:
 def url_path(address: str) -> str:
     """Return the path in an address; empty if there is none."""
     try:
-        return urlparse(address).path
+        return urlsplit(address).path
     except ValueError:  # such as http://[
         return ''
 
@@ -326,21 +293,17 @@ def read_labels(labels: Union[str, Sequence[str]],
             .json or .yaml file of them; or names with commas between.
         source (str): Named in errors. Defaults to '--labels'.
 
-    Returns:
-        list[str]: The names.
-
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: No names, empty or repeated ones, or another kind of file.
     """
-    if isinstance(labels, os.PathLike):
+    if isinstance(labels, os.PathLike) or (
+            isinstance(labels, str)
+            and osp.splitext(labels)[1] in _CLASS_FILES):
         return read_class_list(labels)
-    if not isinstance(labels, str):
-        return check_class_names(list(labels), source)
-    if osp.splitext(labels)[1] in _CLASS_FILES:
-        return read_class_list(labels)
-    if osp.exists(labels):
-        raise ValueError(f'{source} {labels} is no list of classes; give a '
-                         '.txt, .csv, .json or .yaml file, or names')
-    names = [name.strip() for name in labels.split(',')]
-    return check_class_names(names, source)
+    if isinstance(labels, str):
+        if osp.exists(labels):
+            raise ValueError(f'{source} {labels} is no list of classes; give '
+                             'a .txt, .csv, .json or .yaml file, or names')
+        labels = [name.strip() for name in labels.split(',')]
+    return check_class_names(list(labels), source)

@@ -4,10 +4,10 @@ Letters: V temporal views, C crops, T frames of a view.
 """
 import copy
 import re
+from functools import partial
 from typing import List, Optional, Sequence, Tuple, Union
 
 from mmaction.registry import TRANSFORMS
-from mmcv.transforms import BaseTransform
 from mmengine.config import Config
 
 from ..datasets.reader_steps import OPENERS
@@ -21,38 +21,28 @@ _ALL_SAMPLERS = (_SAMPLER, 'SampleFrames', 'UniformSample',
                  'DenseSampleFrames')
 
 
-class CheckSize(BaseTransform):
+def check_size(results: dict, size: Tuple[int, int]) -> dict:
     """Refuse pictures of another size (width, height) than the model's.
 
     A crop leaves a picture that is smaller as it is, and the model would
     fail with the whole batch.
     """
-
-    def __init__(self, size: Tuple[int, int]) -> None:
-        self.size = size
-
-    def transform(self, results: dict) -> dict:
-        """Look at the first frame."""
-        height, width = results['imgs'][0].shape[:2]
-        if (width, height) != self.size:
-            height, width = results['original_shape']
-            raise UnreadableVideo(
-                results['filename'],
-                f'its pictures have {width} x {height} pixels, too few for a '
-                'model of {} x {} whose config does not enlarge them'.format(
-                    *self.size))
+    height, width = results['imgs'][0].shape[:2]
+    if (width, height) == size:
         return results
+    height, width = results['original_shape']
+    raise UnreadableVideo(
+        results['filename'],
+        f'its pictures have {width} x {height} pixels, too few for a model of '
+        f'{size[0]} x {size[1]} whose config does not enlarge them')
 
 
-class GivenFrames(BaseTransform):
-    """Take frames ``results['wanted']`` in place of sampling."""
-
-    def transform(self, results: dict) -> dict:
-        """Set what a sampling transform sets, for one view."""
-        wanted = results['wanted']
-        results.update(frame_inds=wanted, clip_len=len(wanted), num_clips=1,
-                       frame_interval=None)
-        return results
+def take_given(results: dict) -> dict:
+    """Take one view of the frames ``results['wanted']``, and set what a
+    sampling transform sets."""
+    frames = results['wanted']
+    return dict(results, frame_inds=frames, clip_len=len(frames), num_clips=1,
+                frame_interval=None)
 
 
 def parse_views(text: str) -> Views:
@@ -60,10 +50,10 @@ def parse_views(text: str) -> Views:
     if text == 'config':
         return None
     match = re.fullmatch('([0-9]+)(?:[xX]([0-9]+))?', text)
-    numbers = tuple(int(n) for n in match.groups() if n) if match else ()
     try:
-        return check_views(numbers if len(numbers) == 2 else numbers[0])
-    except (ValueError, IndexError):
+        views, crops = match.groups() if match else ('0', None)
+        return check_views((int(views), int(crops)) if crops else int(views))
+    except ValueError:
         raise ValueError(f'--num-views {text}: give temporal views up to '
                          f"{_MOST_VIEWS}, with crops as 4x3, or 'config'"
                          ) from None
@@ -83,15 +73,13 @@ def check_views(views: Views) -> Views:
 
 def pipeline_cfg(cfg: Config, views: Views = 1,
                  num_frames: Optional[int] = None) -> List[dict]:
-    """Return a copy of the transforms for a number of views.
+    """Return a copy of the transforms for a number of views; a UserError if
+    the config has no such pipeline, or samples otherwise.
 
     Args:
         cfg (Config): With ``val_pipeline`` (one view) or a test set.
-        views: See :class:`ViFiCLIPInferencer`.
+        views: ``num_views`` of :meth:`ViFiCLIPInferencer.predict`.
         num_frames (int, optional): T in place of the config's.
-
-    Raises:
-        UserError: The config has no such pipeline, or samples otherwise.
     """
     temporal, crops = views if isinstance(views, tuple) else (views, 1)
     dataset = (cfg.get('test_dataloader') or {}).get('dataset') or {}
@@ -131,7 +119,7 @@ def build_steps(steps: Sequence[dict],
     Args:
         steps (Sequence[dict]): From :func:`pipeline_cfg`.
         array (bool): Frames are given, not read from a file: no reader.
-        given (bool): Frames are named by ``wanted`` (GivenFrames).
+        given (bool): Frames are named by ``wanted``, not sampled.
         pixels (bool): Up to the frames as the model sees them, ``imgs``, and
             not further (FormatShape).
     """
@@ -139,19 +127,17 @@ def build_steps(steps: Sequence[dict],
     for step in steps:
         kind = step['type']
         if kind == 'FormatShape' and size:
-            built.append(CheckSize(size))
+            built.append(partial(check_size, size=size))
+        if kind == 'FormatShape' and pixels:
+            break
         if array and issubclass(TRANSFORMS.get(kind), OPENERS):
             continue
         if array and 'Decode' in kind:
             step = dict(type='ArrayDecode')
-        if given and kind in _ALL_SAMPLERS:
-            built.append(GivenFrames())
-            continue
-        if pixels and kind == 'FormatShape':
-            break
-        if kind == 'DecordInit':
+        elif kind == 'DecordInit':
             step = dict(step, type=VideoReader)
-        built.append(TRANSFORMS.build(step))
+        built.append(take_given if given and kind in _ALL_SAMPLERS else
+                     TRANSFORMS.build(step))
     return built
 
 
@@ -160,11 +146,11 @@ def _final_size(steps: Sequence[dict]) -> Optional[Tuple[int, int]]:
     for step in reversed(steps):
         size = step.get('crop_size')
         if step['type'] == 'Resize':
-            size = None if step.get('keep_ratio', True) else step['scale']
+            if step.get('keep_ratio', True):
+                return None
+            size = step['scale']
         if size is not None:
             return (size, size) if isinstance(size, int) else tuple(size)
-        if step['type'] == 'Resize':
-            return None
     return None
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 import copy
 import gc
 import os.path as osp
-from glob import escape, glob
 from pathlib import Path
 from typing import Any, Callable, List, Optional
 
@@ -139,17 +138,14 @@ def prepare_distributed(cfg: Config) -> None:
 
 
 def latest_checkpoint(work_dir: str) -> Optional[str]:
-    """Return the checkpoint to resume from, None if there is none.
-
-    That is what MMEngine's ``last_checkpoint`` names. If that is not there,
-    for the folder was moved or the run was killed while it wrote the name,
-    it is the newest checkpoint of an epoch or iteration.
-    """
+    """Return the checkpoint to resume from, None if there is none: what
+    MMEngine's ``last_checkpoint`` names or, where the folder was moved or the
+    run was killed while it wrote the name, the newest one."""
     named = find_latest_checkpoint(work_dir)
     if named and osp.isfile(named):
         return named
-    files = [path for name in ('epoch_*.pth', 'iter_*.pth')
-             for path in glob(osp.join(escape(work_dir), name))]
+    files = [str(path) for name in ('epoch_*.pth', 'iter_*.pth')
+             for path in Path(work_dir).glob(name)]
     return max(files, key=osp.getmtime, default=None)
 
 
@@ -173,11 +169,8 @@ def accumulate(cfg: Config, total: int) -> None:
 
     processes x ``train_dataloader.batch_size`` x ``accumulative_counts``
     becomes ``total``, with the largest micro-batch that fits in memory.
-
-    Raises:
-        ValueError: ``total`` does not divide.
-        UserError: Not even one sample fits, or only a smaller batch does and
-            the loss is over the batch.
+    ValueError if ``total`` does not divide; UserError if not even one sample
+    fits, or only a smaller batch does and the loss is over the batch.
     """
     if cfg.get('launcher', 'none') != 'none' and not is_distributed():
         # as the runner would, which comes later
@@ -185,11 +178,13 @@ def accumulate(cfg: Config, total: int) -> None:
     processes = get_dist_info()[1]
     given = cfg.train_dataloader.batch_size
     sizes = micro_batches(total, processes, given)
-    if cfg.get('strategy') or not MemoryTrial.possible():
+    # memory can be looked at on a GPU, or under Linux
+    if cfg.get('strategy') or (get_device() == 'cpu' and not
+                               Path('/proc/meminfo').exists()):
         tried, chosen = 'whether it fits was not tried', given
     else:
-        with MemoryTrial(cfg) as trial:
-            chosen = largest(sizes, trial.fits)
+        chosen = largest(sizes, MemoryTrial(cfg).fits)
+        _give_back_memory()
         tried = 'tried with a step of the model'
     if chosen != given and _has_in_batch_loss(cfg.model):
         raise UserError(
@@ -224,8 +219,9 @@ def largest(sizes: List[int], fits: Callable[[int], bool]) -> int:
 def _has_in_batch_loss(node: Any) -> bool:
     """Look for an in-batch loss in a model's config."""
     if isinstance(node, dict):
-        return node.get('type') == 'CLIPContrastiveLoss' or any(
-            map(_has_in_batch_loss, node.values()))
+        if node.get('type') == 'CLIPContrastiveLoss':
+            return True
+        node = list(node.values())
     return isinstance(node, (list, tuple)) and any(
         map(_has_in_batch_loss, node))
 
@@ -239,21 +235,14 @@ class MemoryTrial:
     """
 
     def __init__(self, cfg: Config) -> None:
-        self.cfg, self.device = copy.deepcopy(cfg), get_device()
-
-    @staticmethod
-    def possible() -> bool:
-        """Tell whether memory can be looked at: on a GPU, or under Linux."""
-        return get_device() != 'cpu' or Path('/proc/meminfo').exists()
-
-    def __enter__(self) -> MemoryTrial:
-        init_default_scope(self.cfg.get('default_scope', 'mmaction'))
+        cfg, self.device = copy.deepcopy(cfg), get_device()
+        init_default_scope(cfg.get('default_scope', 'mmaction'))
         # Weights of any value take the same room.
-        self.model = MODELS.build(without_pretrained(self.cfg.model))
+        self.model = MODELS.build(without_pretrained(cfg.model))
         self.model.to(self.device).train()
-        self.cfg.optim_wrapper.pop('accumulative_counts', None)
-        self.wrapper = build_optim_wrapper(self.model, self.cfg.optim_wrapper)
-        loader = dict(self.cfg.train_dataloader, num_workers=0)
+        cfg.optim_wrapper.pop('accumulative_counts', None)
+        self.wrapper = build_optim_wrapper(self.model, cfg.optim_wrapper)
+        loader = dict(cfg.train_dataloader, num_workers=0)
         for key in 'persistent_workers', 'prefetch_factor':
             loader.pop(key, None)
         loader = Runner.build_dataloader(loader)
@@ -264,25 +253,19 @@ class MemoryTrial:
             if p.requires_grad and get_world_size() > 1
         ]
         if self.device == 'cpu':
-            self.free, start = free_memory() / processes_here(), _resident()
-            self.peaks = []
+            self.free = free_memory() / processes_here()
+            self.peaks, start = [], _bytes('/proc/self/status', 'VmRSS:')
             for count in 1, 2:
                 self.step(count)
-                self.peaks.append(_resident('VmHWM:') - start)
-        return self
-
-    def __exit__(self, *error) -> None:
-        del self.model, self.wrapper, self.sample, self.buckets
-        gc.collect()
-        if self.device == 'cuda':
-            torch.cuda.empty_cache()
+                most = _bytes('/proc/self/status', 'VmHWM:')
+                self.peaks.append(most - start)
 
     def fits(self, size: int) -> bool:
         """Tell whether a step on ``size`` samples fits beside what is there.
         """
         if self.device == 'cpu':
-            one, two = self.peaks
-            needed = one + (size - 1) * max(two - one, 0)
+            first, second = self.peaks
+            needed = first + (size - 1) * max(second - first, 0)
             return needed <= _RESERVE * self.free
         try:
             self.step(size)
@@ -291,8 +274,7 @@ class MemoryTrial:
             return False
         finally:
             self.wrapper.zero_grad()
-            gc.collect()
-            torch.cuda.empty_cache()
+            _give_back_memory()
 
     def step(self, size: int) -> None:
         """Make one training step on the sample, ``size`` times over."""
@@ -300,10 +282,15 @@ class MemoryTrial:
         self.model.train_step(data, self.wrapper)
 
 
+def _give_back_memory() -> None:
+    gc.collect()
+    torch.cuda.empty_cache()
+
+
 def free_memory() -> int:
     """Return the bytes that can be had on this machine or in its container.
     """
-    free = _field('/proc/meminfo', 'MemAvailable:')
+    free = _bytes('/proc/meminfo', 'MemAvailable:')
     try:
         limit, used = (
             int(Path(f'/sys/fs/cgroup/memory.{name}').read_text())
@@ -313,12 +300,8 @@ def free_memory() -> int:
     return min(free, limit - used)
 
 
-def _resident(name: str = 'VmRSS:') -> int:
-    """Bytes of memory that this process holds; at most held: VmHWM."""
-    return _field('/proc/self/status', name)
-
-
-def _field(path: str, name: str) -> int:
+def _bytes(path: str, name: str) -> int:
+    """Read a line of Linux's own statistics, which are in KiB."""
     line = next(line for line in Path(path).read_text().splitlines()
                 if line.startswith(name))
     return int(line.split()[1]) * 1024

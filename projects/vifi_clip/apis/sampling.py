@@ -19,54 +19,34 @@ _MOST_WINDOWS = 100_000
 
 @dataclass(frozen=True)
 class Sampled:
-    """Frames of one view.
+    """Frames of one view."""
 
-    Attributes:
-        images (np.ndarray): uint8 RGB [T, h, w, 3], as the model sees them
-            before normalisation.
-        indices (np.ndarray): [T], their numbers in the video.
-        times (np.ndarray): [T], seconds.
-        fps (float): Frame rate of the video.
-    """
-    images: np.ndarray
-    indices: np.ndarray
-    times: np.ndarray
-    fps: float
+    images: np.ndarray  # uint8 RGB [T, h, w, 3], before normalisation
+    indices: np.ndarray  # [T], their numbers in the video
+    times: np.ndarray  # [T], seconds
+    fps: float  # of the video
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """Scores over time.
+    """Scores over time."""
 
-    Attributes:
-        times (np.ndarray): [W], centres of the windows in seconds.
-        scores (np.ndarray): [W, K] probabilities.
-        labels (list[str]): K names.
-        window (float): Length of a window, seconds.
-    """
-    times: np.ndarray
-    scores: np.ndarray
-    labels: List[str]
-    window: float
+    times: np.ndarray  # [W], centres of the windows in seconds
+    scores: np.ndarray  # [W, K], probabilities
+    labels: List[str]  # K names
+    window: float  # length of a window, seconds
 
 
 @dataclass(frozen=True)
 class Windows:
-    """Frames of windows, each frame once.
+    """Frames of windows, each frame once."""
 
-    Attributes:
-        times (np.ndarray): [W], centres in seconds.
-        window (float): Length, seconds; not more than the video has.
-        unique (np.ndarray): [U], numbers of frames in the video, ascending.
-        rows (np.ndarray): [W, T], for each window and position the index
-            into ``unique``.
-        read (Callable): Some of ``unique`` to uint8 [*, h, w, 3].
-    """
-    times: np.ndarray
-    window: float
-    unique: np.ndarray
+    times: np.ndarray  # [W], centres in seconds
+    window: float  # length, seconds; not more than the video has
+    unique: np.ndarray  # [U], numbers of frames in the video, ascending
+    # [W, T], for each window and position the index into ``unique``
     rows: np.ndarray
-    read: Callable
+    read: Callable  # some of ``unique`` to uint8 [*, h, w, 3]
 
 
 class VideoSampler:
@@ -81,9 +61,9 @@ class VideoSampler:
         of_file, of_array = build_steps(steps), build_steps(steps, array=True)
 
         def read(video: VideoInput) -> dict:
-            with video.opened() as here:
-                return _apply(of_file if here.frames is None else of_array,
-                              here, _info(here))
+            with video.opened() as opened:
+                return _apply(
+                    of_file if opened.frames is None else of_array, opened)
 
         return read
 
@@ -91,12 +71,11 @@ class VideoSampler:
                num_frames: Optional[int] = None) -> Sampled:
         """Read one view up to its pixels."""
         steps = pipeline_cfg(self.cfg, 1, num_frames)
-        with video.opened() as here:
-            results = _apply(
-                build_steps(steps, here.frames is not None, pixels=True),
-                here, _info(here))
+        with video.opened() as opened:
+            array = opened.frames is not None
+            results = _apply(build_steps(steps, array, pixels=True), opened)
         indices = np.asarray(results['frame_inds']).reshape(-1)
-        times, fps = _times(results, here)
+        times, fps = _times(results, opened)
         return Sampled(np.stack(results['imgs']), indices, times[indices],
                        fps)
 
@@ -105,10 +84,7 @@ class VideoSampler:
         """Plan windows, each sampled sparsely as a whole video is.
 
         ``video`` is from :meth:`VideoInput.opened`; lengths are in seconds.
-
-        Raises:
-            ValueError: A length that is not above 0.
-            UserError: Too many windows.
+        ValueError if one is not above 0, UserError at too many windows.
         """
         for name, value in dict(window=window, stride=stride).items():
             if not value > 0 or not np.isfinite(value):
@@ -119,7 +95,7 @@ class VideoSampler:
             pixels=True)
         first = next((i for i, step in enumerate(steps, 1)
                       if isinstance(step, OPENERS)), 0)
-        results = _apply(steps[:first], video, _info(video))
+        results = _apply(steps[:first], video)
         times, fps = _times(results, video)
         window = min(window, times[-1])
         count = np.ceil((times[-1] - window) / stride - 1e-9) + 1
@@ -142,27 +118,21 @@ class VideoSampler:
             kept = isinstance(results.get('video_reader'), OpenedVideo)
             return np.stack(_apply(
                 steps[first:] if kept else steps, video,
-                dict(results if kept else _info(video), wanted=wanted)
-            )['imgs'])
+                **(results if kept else {}), wanted=wanted)['imgs'])
 
         return Windows(starts + window / 2, window, unique,
                        rows.reshape(frames.shape), read)
 
 
-def _info(video: VideoInput) -> dict:
-    """What a pipeline starts from."""
-    info = dict(label=-1, start_index=0, modality='RGB')
-    if video.frames is None:
-        return dict(info, filename=video.path)
-    return dict(info, filename=video.name, array=video.frames,
-                total_frames=len(video.frames))
-
-
-def _apply(steps: list, video: VideoInput, info: dict) -> dict:
-    """Apply transforms to a local video; errors carry the user's name for
-    it."""
+def _apply(steps: list, video: VideoInput, **info) -> dict:
+    """Apply transforms to a local video, with what is known of it already;
+    errors carry the user's name for it."""
+    start = dict(label=-1, start_index=0, modality='RGB', filename=video.path)
+    if video.frames is not None:
+        start.update(filename=video.name, array=video.frames,
+                     total_frames=len(video.frames))
     try:
-        results = run_pipeline(steps, info)
+        results = run_pipeline(steps, {**start, **info})
     except UnreadableVideo as error:
         raise UnreadableVideo(video.name, error.reason) from error
     except OSError as error:
@@ -174,11 +144,7 @@ def _apply(steps: list, video: VideoInput, info: dict) -> dict:
 
 def _times(results: dict, video: VideoInput) -> Tuple[np.ndarray, float]:
     """Start of each frame, and the end, in seconds [total + 1]; frame rate."""
-    fps = results.get('avg_fps')
-    if video.frames is None and not fps:
-        reader = results.get('video_reader')
-        fps = reader.get_avg_fps() if hasattr(reader, 'get_avg_fps') else None
-    fps = float(fps or video.fps)
+    fps = float(results.get('avg_fps') or video.fps)
     times = results['frame_times']() if 'frame_times' in results else None
     if times is None:
         times = np.arange(results['total_frames'] + 1) / fps

@@ -7,36 +7,28 @@ USE, FIGURES, RUNS, DATA = 'Use', 'Figures', 'Train and evaluate', 'Data'
 class Command(NamedTuple):
     """One row of ``vifi-clip --help``.
 
-    Attributes:
-        group (str): Its heading.
-        summary (str): One line, up to 62 characters.
-        module (str): Below ``projects.vifi_clip_tools``. It imports quickly,
-            and has ``parse_args(argv)``, which returns the options, and
-            ``run(options)``, which imports what takes seconds, does the work
-            and may return an exit code.
+    The module imports quickly, and has ``parse_args(argv)``, which returns
+    the options, and ``run(options)``, which imports what takes seconds, does
+    the work and may return an exit code.
     """
 
-    group: str
-    summary: str
-    module: str
+    group: str  # its heading
+    summary: str  # one line, up to 62 characters
+    module: str  # below ``projects.vifi_clip_tools``
 
 
 COMMANDS: Dict[str, Command] = {
     'predict': Command(
-        USE, 'recognise videos, with any labels',
-        'predict.command'),
+        USE, 'recognise videos, with any labels', 'predict.command'),
     'demo': Command(
-        USE, 'a web page: drop a video, type labels',
-        'demo.command'),
+        USE, 'a web page: drop a video, type labels', 'demo.command'),
     'index': Command(
         USE, 'embed a folder of videos, to be searched',
         'search.index_command'),
     'search': Command(
-        USE, 'find videos by words',
-        'search.search_command'),
+        USE, 'find videos by words', 'search.search_command'),
     'export': Command(
-        USE, 'write a model as ONNX or torch.export files',
-        'export.command'),
+        USE, 'write a model as ONNX or torch.export files', 'export.command'),
     'attention': Command(
         FIGURES, 'where the class token looks, over the frames',
         'attention.command'),
@@ -53,17 +45,14 @@ COMMANDS: Dict[str, Command] = {
         RUNS, 'all of it on the small world, in minutes',
         'paper.quickstart_command'),
     'train': Command(
-        RUNS, 'train a config',
-        'run.train'),
+        RUNS, 'train a config', 'run.train'),
     'test': Command(
-        RUNS, 'test a checkpoint',
-        'run.test'),
+        RUNS, 'test a checkpoint', 'run.test'),
     'convert': Command(
         RUNS, 'checkpoints to and from OpenAI, OpenCLIP, transformers',
         'convert.command'),
     'matrix': Command(
-        RUNS, "run the paper's tables, cell by cell",
-        'paper.matrix_command'),
+        RUNS, "run the paper's tables, cell by cell", 'paper.matrix_command'),
     'report': Command(
         RUNS, "print the paper's tables from finished runs",
         'paper.report_command'),

@@ -6,7 +6,7 @@ import importlib.util
 import os
 import select
 import sys
-from typing import Callable, Dict, List, Optional, Sequence, TextIO
+from typing import Dict, List, Optional, Sequence, TextIO
 
 from . import environment
 from .commands import COMMANDS
@@ -59,58 +59,16 @@ def usage() -> str:
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run ``vifi-clip``, of ``sys.argv`` unless ``argv`` is given.
 
-    Returns:
-        int: Exit code, as ``vifi-clip --help`` explains it.
+    A wrong setting, file or value is the user's to mend, so it ends in one
+    line and needs no traceback. Any other error is a fault of ours and
+    passes. Returns the exit code, as ``vifi-clip --help`` explains it.
     """
     first, *rest = list(sys.argv[1:] if argv is None else argv) or ['--help']
-    if first in COMMANDS:
-        return _guarded(lambda: _run_command(first, rest))
-    return _guarded(lambda: _answer(first))
-
-
-def _run_command(name: str, argv: List[str]) -> Optional[int]:
-    sys.argv = [f'vifi-clip {name}', *argv]  # argparse names the program by it
-    module = importlib.import_module(
-        f'projects.vifi_clip_tools.{COMMANDS[name].module}')
-    options = module.parse_args(argv)  # leaves here for --help
-    missing = [name for name in _NEEDED if not importlib.util.find_spec(name)]
-    if missing:
-        print(f'error: {sys.executable} has no {", ".join(missing)}. Activate '
-              'the environment that you installed into, or install: pip '
-              'install -c constraints.txt -e . (in a checkout; bash '
-              'tools/quickstart.sh does both)', file=sys.stderr)
-        return WRONG_INPUT
-    environment.prepare()
-    return module.run(options)
-
-
-def _answer(word: str) -> int:
-    """Answer a first word that is no command."""
-    if word in ('-h', '--help'):
-        print(usage())
-    elif word == '--version':
-        print(f'vifi-clip {importlib.metadata.version("vifi_clip")}')
-    elif word == '--root':
-        from projects.vifi_clip.resources import root
-        print(root())
-    else:
-        near = difflib.get_close_matches(word.replace('_', '-'), COMMANDS, 1)
-        hint = f'did you mean {near[0]!r}? ' if near else ''
-        print(f'error: there is no command {word!r}; {hint}'
-              'vifi-clip --help lists them', file=sys.stderr)
-        return WRONG_INPUT
-    return DONE
-
-
-def _guarded(run: Callable[[], Optional[int]]) -> int:
-    """Turn expected errors into one line and an exit code.
-
-    A wrong setting, file or value is the user's to mend and needs no
-    traceback. Anything else passes: a fault of ours keeps its traceback.
-    """
     try:
         try:
-            return run() or DONE
+            if first in COMMANDS:
+                return _run_command(first, rest) or DONE
+            return _answer(first)
         finally:
             torch = sys.modules.get('torch')
             if torch and torch.distributed.is_initialized():
@@ -135,6 +93,39 @@ def _guarded(run: Callable[[], Optional[int]]) -> int:
         return WRONG_INPUT
 
 
+def _run_command(name: str, argv: List[str]) -> Optional[int]:
+    sys.argv = [f'vifi-clip {name}', *argv]  # argparse names the program by it
+    module = importlib.import_module(
+        f'projects.vifi_clip_tools.{COMMANDS[name].module}')
+    options = module.parse_args(argv)  # leaves here for --help
+    missing = [name for name in _NEEDED if not importlib.util.find_spec(name)]
+    if missing:
+        raise ValueError(
+            f'{sys.executable} has no {", ".join(missing)}. Activate the '
+            'environment that you installed into, or install: pip install -c '
+            'constraints.txt -e . (in a checkout; bash tools/quickstart.sh '
+            'does both)')
+    environment.prepare()
+    return module.run(options)
+
+
+def _answer(word: str) -> int:
+    """Answer a first word that is no command."""
+    if word in ('-h', '--help'):
+        print(usage())
+    elif word == '--version':
+        print(f'vifi-clip {importlib.metadata.version("vifi_clip")}')
+    elif word == '--root':
+        from projects.vifi_clip.resources import root
+        print(root())
+    else:
+        near = difflib.get_close_matches(word.replace('_', '-'), COMMANDS, 1)
+        hint = f'did you mean {near[0]!r}? ' if near else ''
+        raise ValueError(f'there is no command {word!r}; {hint}'
+                         'vifi-clip --help lists them')
+    return DONE
+
+
 def _is_users(error: Exception) -> bool:
     if isinstance(error, (ValueError, OSError, KeyError)):
         return True
@@ -143,17 +134,15 @@ def _is_users(error: Exception) -> bool:
 
 
 def _message(error: Exception) -> str:
-    said = error
     if isinstance(error, KeyError) and error.args:
-        said = error.args[0]  # str(KeyError) would put it in quotes
+        error = error.args[0]  # str(KeyError) would put it in quotes
     # A data worker's error comes with its traceback in the text.
-    return str(said).rpartition('UserError: ')[2].strip()
+    return str(error).rpartition('UserError: ')[2].strip()
 
 
 def _close_broken() -> bool:
     """Send output that nobody reads any more to nowhere; was there any?"""
-    broken = [stream for stream in (sys.stdout, sys.stderr)
-              if _is_broken(stream)]
+    broken = list(filter(_is_broken, (sys.stdout, sys.stderr)))
     for stream in broken:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import os
+import sys
 from dataclasses import dataclass, field, replace
 from typing import (TYPE_CHECKING, Any, Callable, Dict, Iterator, List,
                     Optional)
@@ -46,10 +48,10 @@ def number(kind: Callable, low: float, high: float = float('inf'),
     ``low`` itself is refused with ``open_low``, and infinity always. Where
     the type raises, argparse names the option and ends with exit code 2.
     """
-    word = 'a whole number' if kind is int else 'a number'
-    bounds = f'above {low:g}' if open_low else f'of at least {low:g}'
+    kinds = 'a whole number' if kind is int else 'a number'
+    kinds += f' above {low:g}' if open_low else f' of at least {low:g}'
     if high != float('inf'):
-        bounds += f' and at most {high:g}'
+        kinds += f' and at most {high:g}'
 
     def read(text: str) -> Any:
         try:
@@ -57,10 +59,9 @@ def number(kind: Callable, low: float, high: float = float('inf'),
         except ValueError:
             value = float('nan')
         inside = low < value if open_low else low <= value
-        if not (inside and value <= high and value != float('inf')):
-            raise argparse.ArgumentTypeError(
-                f'takes {word} {bounds}, got {text!r}')
-        return value
+        if inside and value <= high and value != float('inf'):
+            return value
+        raise argparse.ArgumentTypeError(f'takes {kinds}, got {text!r}')
 
     return read
 
@@ -85,8 +86,7 @@ class ModelOptions:
 
     def load(self, **kwargs) -> ViFiCLIPInferencer:
         """Load the model, with more arguments of :class:`ViFiCLIPInferencer`
-        such as ``labels``; MMEngine's messages go to standard error.
-        """
+        such as ``labels``; MMEngine's messages go to standard error."""
         quiet_logs()
         from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
         return ViFiCLIPInferencer(
@@ -106,20 +106,18 @@ def add_model_arguments(parser: argparse.ArgumentParser,
             its config itself; ``config`` is None then.
     """
     group = parser.add_argument_group('model')
-    many = dict(nargs='+') if several else {}
-    if default is None:
-        group.add_argument(
-            '--config', default=[CONFIG] if several else CONFIG,
-            help="a config file, or the name of one that comes along; "
-            "'small_world' needs no download (default: vifi_zero_shot, which "
-            "without a checkpoint is OpenAI's CLIP ViT-B/16)", **many)
-    else:
-        group.add_argument('--config', help='a config file, or the name of '
-                           f'one that comes along (default: {default})')
+    config, checkpoint, many = (None if default else CONFIG), None, {}
+    if several:
+        config, checkpoint, many = [config], [checkpoint], dict(nargs='+')
+    words = default or ("vifi_zero_shot, which without a checkpoint is "
+                        "OpenAI's CLIP ViT-B/16")
     group.add_argument(
-        '--checkpoint', default=[None] if several else None,
-        help='trained weights, a file or a web address (default: those that '
-        'the config names)', **many)
+        '--config', default=config, help='a config file, or the name of one '
+        "that comes along; 'small_world' needs no download (default: "
+        f'{words})', **many)
+    group.add_argument(
+        '--checkpoint', default=checkpoint, help='trained weights, a file or '
+        'a web address (default: those that the config names)', **many)
     group.add_argument('--device', default='auto', help='cpu, cuda:0 ... '
                        '(default: a GPU if there is one)')
     add_config_arguments(group)
@@ -153,10 +151,10 @@ def add_inference_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def inference_settings(args: argparse.Namespace) -> Dict[str, Any]:
-    """Return the arguments of ``apply_inference`` that are not its defaults.
-    """
-    settings = dict(precision=args.precision, compile=args.compile,
-                    text_bf16=args.text_bf16)
+    """Take the arguments of ``apply_inference`` out, and return those that
+    are not its defaults."""
+    settings = {name: vars(args).pop(name)
+                for name in ('precision', 'compile', 'text_bf16')}
     return {name: value for name, value in settings.items()
             if value not in ('fp32', False)}
 
@@ -216,9 +214,6 @@ def common_options(args: argparse.Namespace) -> Dict[str, Any]:
 def quiet_logs() -> None:
     """Send MMEngine's warnings to standard error, and nothing else of it:
     standard output is the command's, for people and for pipes."""
-    import logging
-    import sys
-
     from mmengine.logging import MMLogger
     logger = MMLogger.get_current_instance()
     logger.setLevel(logging.WARNING)

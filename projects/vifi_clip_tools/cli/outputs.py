@@ -7,21 +7,13 @@ from contextlib import contextmanager
 from typing import Iterator, Sequence
 
 
-def check_target(option: str,
-                 path: str,
-                 suffixes: Sequence[str],
+def check_target(option: str, path: str, suffixes: Sequence[str],
                  overwrite: bool = True) -> str:
-    """Make the folder of an output file and see that it can be written.
+    """Make the folder of an output file, see that it can be written, and
+    return its path; a ValueError that names the ``option`` if not.
 
-    Args:
-        option (str): Named in errors, such as '--out'.
-        path (str): The file to be; returned.
-        suffixes (Sequence[str]): Endings that are allowed.
-        overwrite (bool): An existing file may be replaced.
-
-    Raises:
-        ValueError: A wrong ending, an unwritable place, or a file that is
-            not to be replaced.
+    ``suffixes`` are the endings that are allowed; an existing file is replaced
+    with ``overwrite`` only.
     """
     if not path.lower().endswith(tuple(suffixes)):
         raise ValueError(f'{option} writes a {" or ".join(suffixes)} file, '

@@ -10,7 +10,7 @@ import time
 import traceback
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Callable, Iterator, Mapping, Optional, Sequence
+from typing import Any, Callable, Iterator, List, Mapping, Optional, Sequence
 
 from projects.vifi_clip.errors import UserError
 
@@ -18,7 +18,6 @@ _PROGRESS = re.compile(r'Epoch\((\w+)\)\s+(.*?)\s+(?:lr|eta|acc)')
 _ETA = re.compile(r'eta: ([\d:]+)')
 _TAIL = 25  # lines of a log that are shown of a failed step
 _GRACE = 30  # seconds between asking a step to end and killing it
-_ENDS = (signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
@@ -26,8 +25,7 @@ def ended_by_signals() -> Iterator[None]:
     """Turn SIGTERM and SIGHUP into SystemExit, so that ``with`` blocks clean
     up and child processes are ended.
 
-    A signal that is ignored, as SIGHUP under nohup, stays ignored. Does
-    nothing outside the main thread, which alone receives signals.
+    Does nothing outside the main thread, which alone receives signals.
     """
 
     def leave(number: int, _: Any) -> None:
@@ -35,8 +33,8 @@ def ended_by_signals() -> Iterator[None]:
 
     before = {}
     if threading.current_thread() is threading.main_thread():
-        before = {number: signal.signal(number, leave) for number in _ENDS
-                  if signal.getsignal(number) != signal.SIG_IGN}
+        before = {number: signal.signal(number, leave)
+                  for number in _heeded_ends()}
     try:
         yield
     finally:
@@ -44,20 +42,19 @@ def ended_by_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def _heeded_ends() -> List[int]:
+    """List signals to end but one that is ignored, as SIGHUP under nohup."""
+    return [number for number in (signal.SIGTERM, signal.SIGHUP)
+            if signal.getsignal(number) != signal.SIG_IGN]
+
+
 class Step:
-    """A function in a forked process with a log of its own.
+    """A function in a forked process, whose output goes to ``log_file``.
 
     The fork has everything imported already, and each step still has a clean
-    process, which leads a process group.
-
-    Args:
-        title (str): Shown to the user.
-        main (Callable): Called with ``argv``; its result comes back.
-        argv (Sequence[str]): A command line.
-        log_file (str): Takes everything that the step prints.
-        environ (Mapping[str, str], optional): Set in the step alone.
-        threads (int, optional): Of torch in the step. Defaults to None, as
-            torch has it.
+    process, which leads a process group. ``main`` is called with ``argv``,
+    with ``environ`` set in the step alone and so many ``threads`` of torch
+    (None: as torch has it).
     """
 
     def __init__(self, title: str, main: Callable, argv: Sequence[str],
@@ -79,8 +76,7 @@ class Step:
         sender.close()
 
     def running(self, wait: float) -> bool:
-        """Tell whether the step goes on; wait so many seconds for its result.
-        """
+        """Tell whether the step goes on, after waiting for its result."""
         if self.result is None and self._receiver.poll(wait):
             try:
                 self.result = self._receiver.recv()
@@ -114,11 +110,8 @@ class Step:
         return (self.process.exitcode or 0) < 0
 
     def finish(self) -> Any:
-        """Return the result of a step that has ended.
-
-        Raises:
-            UserError: The step failed; the message has the log's end.
-        """
+        """Return the result of a step that has ended; a UserError with the
+        log's end if it failed."""
         self.process.join()
         self.running(0)  # its result may just have come
         if not self.process.exitcode:
@@ -135,13 +128,8 @@ class Step:
 
 def run_step(title: str, main: Callable, argv: Sequence[str],
              log_file: str) -> Any:
-    """Run one :class:`Step` to its end, with its progress on the terminal.
-
-    Returns what ``main`` returned.
-
-    Raises:
-        UserError: The step failed; the message has the end of its log.
-    """
+    """Run one :class:`Step` to its end, with its progress on the terminal;
+    see :meth:`Step.finish`."""
     def say(text: str, end: str) -> None:
         print(f'  {title:<34} {text:<40}', end=end, flush=True)
 
@@ -163,9 +151,8 @@ def run_step(title: str, main: Callable, argv: Sequence[str],
 def _run(main: Callable, argv: Sequence[str], log_file: Path, sender: Any,
          environ: Optional[Mapping[str, str]], threads: Optional[int]) -> None:
     """Run in the child."""
-    for number in _ENDS:
-        if signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, signal.SIG_DFL)
+    for number in _heeded_ends():
+        signal.signal(number, signal.SIG_DFL)
     os.setpgid(0, 0)
     log = log_file.open('w', buffering=1)
     for descriptor in (1, 2):  # for libraries that are not Python

@@ -1,11 +1,11 @@
 """``vifi-clip test``: test a checkpoint, as MMAction2's tool does."""
 import argparse
-from typing import Optional, Sequence
+from dataclasses import dataclass
+from typing import Any, Dict, Optional, Sequence
 
 from ..cli.options import (HelpFormatter, add_common_arguments,
                            add_inference_arguments, common_options,
                            inference_settings)
-from .options import Options
 
 _EPILOG = """
 examples:
@@ -15,6 +15,22 @@ examples:
   # 8 GPUs
   bash "$(vifi-clip --root)/tools/dist_test.sh" vifi_k400 CHECKPOINT 8
 """
+
+
+@dataclass(frozen=True)
+class Options:
+    """What ``vifi-clip test --help`` explains."""
+
+    config: str
+    checkpoint: str
+    amp: bool
+    single_view: bool
+    dump: Optional[str]
+    predictions: Optional[str]
+    metrics: Optional[str]
+    bad_videos: Optional[str]
+    inference: Dict[str, Any]  # of apply_inference
+    common: Dict[str, Any]  # of load_config
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> Options:
@@ -44,10 +60,8 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> Options:
         "config's setting, an error)")
     add_inference_arguments(parser)
     args = parser.parse_args(argv)
-    return Options(
-        args.config, args.checkpoint, args.amp, args.single_view, args.dump,
-        args.predictions, args.metrics, args.bad_videos,
-        inference_settings(args), common_options(args))
+    return Options(inference=inference_settings(args),
+                   common=common_options(args), **vars(args))
 
 
 def run(options: Options) -> None:

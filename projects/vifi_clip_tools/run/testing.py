@@ -1,5 +1,4 @@
 """Test a checkpoint, and write what was found."""
-import json
 import os.path as osp
 from typing import Any, Dict
 
@@ -10,9 +9,9 @@ from mmengine.dist import is_main_process
 from projects.vifi_clip.apis.config import (check_lists, leave_out_pretrained,
                                             list_origins, load_config)
 from projects.vifi_clip.apis.runs import build_runner, prepare_distributed
-from projects.vifi_clip.files import write_text
+from projects.vifi_clip.files import write_json
 from ..cli.outputs import check_target
-from .options import Options
+from .test import Options
 
 
 def test(options: Options) -> Dict[str, Any]:
@@ -24,8 +23,7 @@ def test(options: Options) -> Dict[str, Any]:
     prepare_distributed(cfg)
     metrics = build_runner(cfg).test()
     if options.metrics and is_main_process():
-        record = json.dumps(_record(cfg, options, metrics), indent=1)
-        write_text(options.metrics, record + '\n')
+        write_json(options.metrics, _record(cfg, options, metrics))
     return metrics
 
 
@@ -61,10 +59,9 @@ def _set_outputs(cfg: Config, options: Options) -> None:
         if not path:
             continue
         stem, suffix = osp.splitext(path)
-        sets = cfg.test_cfg.get('sets') or []
-        for target in [f'{stem}_{one["name"]}{suffix}' for one in sets] or [
-                path]:
-            check_target(option, target, suffixes)
+        for part in cfg.test_cfg.get('sets') or [None]:
+            name = f'{stem}_{part["name"]}{suffix}' if part else path
+            check_target(option, name, suffixes)
         metrics = cfg.test_evaluator
         cfg.test_evaluator = [
             *(metrics if isinstance(metrics, list) else [metrics]),
