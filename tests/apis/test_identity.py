@@ -25,8 +25,8 @@ def test_every_difference_is_named(small):
                             settings={**identity.settings,
                                       'fusion': 'other'}).items():
         said, = identity.differences(replace(identity, **{name: value}))
-        known = dict(fingerprint='weights', settings='fusion')
-        assert said.startswith(known.get(name, name))
+        shown = dict(fingerprint='weights', settings='fusion')
+        assert said.startswith(shown.get(name, name))
 
 
 def test_weights_and_labels(small):

@@ -65,18 +65,21 @@ def test_a_checkpoint_comes_instead_of_pretrained(frozen, tmp_path):
         load_model(config, str(tmp_path / 'part.pth'), 'cpu')
 
 
-def test_wrong_models():
-    with pytest.raises(FileNotFoundError, match='vifi_zero_shott'):
-        load_model('vifi_zero_shott')
-    for device in 'cuda:99', 'banana':
-        with pytest.raises(ValueError, match=f'--device {device} cannot'):
-            find_device(device)
+@pytest.mark.parametrize('call, named', [
+    (lambda: load_model('vifi_zero_shott'), 'vifi_zero_shott'),
+    (lambda: load_model('small_world', ''), 'checkpoint is empty'),
+    (lambda: find_device('cuda:99'), '--device cuda:99'),
+    (lambda: find_device('banana'), '--device banana'),
+    (lambda: ViFiCLIPInferencer('small_world', labels=['a', ' '],
+                                device='cpu'), 'labels.*empty')])
+def test_wrong_models(call, named):
+    with pytest.raises((FileNotFoundError, ValueError), match=named):
+        call()
+
+
+def test_devices():
     assert find_device('cpu') == 'cpu'
     assert find_device('auto') in ('cpu', 'cuda')
-    with pytest.raises(ValueError, match='labels.*empty'):
-        ViFiCLIPInferencer('small_world', labels=['a', ' '], device='cpu')
-    with pytest.raises(ValueError, match='checkpoint is empty'):
-        load_model('small_world', '')
 
 
 def test_a_checkpoint_of_a_part_needs_the_start_weights(tmp_path):

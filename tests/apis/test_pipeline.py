@@ -20,13 +20,17 @@ CONFIG = Config(dict(val_pipeline=PIPELINES['val'],
                      test_pipeline=PIPELINES['test']))
 
 
-def test_views_as_text():
-    assert [parse_views(text) for text in (
-        '1', '4', '4x3', '2X1', 'config')] == [1, 4, (4, 3), (2, 1), None]
-    for text in ('', '0', '4x2', '4x', 'x', '-1', '1.5', '1x1x1', 'all', '²',
-                 '10000000'):
-        with pytest.raises(ValueError, match='--num-views'):
-            parse_views(text)
+@pytest.mark.parametrize('text, views', [
+    ('1', 1), ('4', 4), ('4x3', (4, 3)), ('2X1', (2, 1)), ('config', None)])
+def test_views_as_text(text, views):
+    assert parse_views(text) == views
+
+
+@pytest.mark.parametrize('text', ['', '0', '4x2', '4x', 'x', '-1', '1.5',
+                                  '1x1x1', 'all', '²', '10000000'])
+def test_no_views(text):
+    with pytest.raises(ValueError, match='--num-views'):
+        parse_views(text)
 
 
 @pytest.mark.parametrize('views, count', [
@@ -39,15 +43,13 @@ def test_count_is_what_the_model_gets(views, count, tmp_path):
     assert count_views(pipeline_cfg(CONFIG, views), 4) == (count, 4)
     assert sample['inputs'].shape == (count * 4, 3, 32, 32)
     frames = sample['inputs'].permute(0, 2, 3, 1).numpy()
+    numbers = [read_index(frame) for frame in frames]
+    # a frame from each quarter of the video, in each view
+    assert [4 * number // 40 for number in numbers] == count * [0, 1, 2, 3]
     if count == 12:  # left, right, middle: 4 views of 4 frames each
         assert [read_crop(f) for f in frames] == 16 * [0] + 16 * [2] + 16 * [1]
-        numbers = [read_index(f) for f in frames]
         assert numbers[:16] == numbers[16:32] == numbers[32:]
         assert len(set(numbers)) == 16
-    else:
-        # a frame from each quarter of the video
-        for view in frames.reshape(count, 4, 32, 32, 3):
-            assert [4 * read_index(f) // 40 for f in view] == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize('name, own', [
@@ -61,16 +63,15 @@ def test_entry_configs(name, own):
     assert count_views(pipeline_cfg(cfg, (4, 3)), frames) == (12, own[1])
 
 
-def test_other_samplings_are_counted():
-    sparse = [dict(type='SampleFrames', clip_len=1, num_clips=16)]
-    dense = [dict(type='SampleFrames', clip_len=32, num_clips=10),
-             dict(type='ThreeCrop', crop_size=8)]
-    uniform = [dict(type='UniformSample', clip_len=8, num_clips=4),
-               dict(type='TenCrop', crop_size=8)]
-    assert count_views(sparse, 16) == count_views(sparse, None) == (1, 16)
-    assert count_views(sparse, 8) == (2, 8)
-    assert count_views(dense, 4) == (30, 32)
-    assert count_views(uniform, 8) == (40, 8)
+@pytest.mark.parametrize('crop, clip_len, num_clips, num_frames, counts', [
+    (None, 1, 16, 16, (1, 16)), (None, 1, 16, None, (1, 16)),
+    (None, 1, 16, 8, (2, 8)), ('ThreeCrop', 32, 10, 4, (30, 32)),
+    ('TenCrop', 8, 4, 8, (40, 8))])
+def test_other_samplings_are_counted(crop, clip_len, num_clips, num_frames,
+                                     counts):
+    sampler = dict(type='SampleFrames', clip_len=clip_len,
+                   num_clips=num_clips)
+    assert count_views([sampler, dict(type=crop)], num_frames) == counts
 
 
 def test_what_a_config_lacks():

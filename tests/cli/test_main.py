@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from types import ModuleType
+from unittest.mock import Mock
 
 import pytest
 from commands import refused, vifi
@@ -66,25 +67,23 @@ def command(monkeypatch):
     return call
 
 
-def _raise(error):
-    raise error
-
-
 @pytest.mark.parametrize('run, code, said', [
     (lambda options: None, 0, ''), (lambda options: 1, 1, ''),
     (lambda options: open('/not/there'), 2, "error: [Errno 2] No such file "
      "or directory: '/not/there'\n"),
     (lambda options: {}['no key'], 2, 'error: no key\n'),
-    (lambda options: _raise(UserError('mend it')), 2, 'error: mend it\n'),
-    (lambda options: _raise(RuntimeError(
-        'Traceback ...\nprojects.vifi_clip.errors.UserError: bad')), None, ''),
-    (lambda options: _raise(KeyboardInterrupt), 130, '\ninterrupted\n')])
+    (Mock(side_effect=UserError('mend it')), 2, 'error: mend it\n'),
+    # of a data worker
+    (Mock(side_effect=UserError('Traceback ...\nx.UserError: mend it')), 2,
+     'error: mend it\n'),
+    (Mock(side_effect=KeyboardInterrupt), 130, '\ninterrupted\n')])
 def test_exit_codes(command, capsys, run, code, said):
-    if code is None:  # a fault of ours keeps its traceback
-        with pytest.raises(RuntimeError):
-            command(run)
-        return
     assert command(run) == code and capsys.readouterr().err == said
+
+
+def test_a_fault_of_ours_keeps_its_traceback(command):
+    with pytest.raises(RuntimeError):
+        command(Mock(side_effect=RuntimeError('UserError: bad')))
 
 
 def test_tracebacks_and_processes(command, monkeypatch, capsys):
@@ -118,7 +117,7 @@ def test_closed_output(unbuffered):
 
 
 _START = '''
-import ctypes, os, resource, sys
+import ctypes, resource, sys
 from projects.vifi_clip_tools.cli.main import main
 from projects.vifi_clip_tools.cli.environment import prepare
 

@@ -31,27 +31,19 @@ for name, *argv in json.loads(sys.argv[1]):  # with one process group for all
 '''
 
 
-def _scores(path) -> torch.Tensor:
-    samples = pickle.loads(Path(path).read_bytes())
-    return torch.stack([sample['pred_score'] for sample in samples])
-
-
 def _lines(path) -> list:
     return [json.loads(line) for line in Path(path).read_text().splitlines()]
 
 
 def _assert_trained_alike(one, two) -> None:
     """The same weights, and none of them where it was before."""
-    first, ends = torch.load(one / 'epoch_1.pth'), [
-        torch.load(folder / 'epoch_3.pth') for folder in (one, two)]
+    first, *ends = (torch.load(path) for path in (
+        one / 'epoch_1.pth', one / 'epoch_3.pth', two / 'epoch_3.pth'))
     assert ends[0]['meta']['iter'] == ends[1]['meta']['iter'] == 6
-    moved = 0
-    for name, value in ends[0]['state_dict'].items():
-        torch.testing.assert_close(
-            ends[1]['state_dict'][name], value, rtol=1e-4, atol=1e-6)
-        moved += not torch.allclose(first['state_dict'][name], value,
-                                    rtol=1e-3, atol=1e-5)
-    assert moved > 20
+    before, *after = (end['state_dict'] for end in (first, *ends))
+    torch.testing.assert_close(*after, rtol=1e-4, atol=1e-6)
+    assert sum(not torch.allclose(before[name], value, rtol=1e-3, atol=1e-5)
+               for name, value in after[0].items()) > 20
 
 
 @pytest.mark.slow
@@ -124,8 +116,10 @@ def test_two_processes_equal_one(world, write_config, tmp_path, monkeypatch,
     assert '1 of 5 videos could not be read and were counted as' in output
 
     _assert_trained_alike(tmp_path / 'one', tmp_path / 'two')
-    torch.testing.assert_close(_scores(tmp_path / 'two.pkl'),
-                               _scores(tmp_path / 'one.pkl'))
+    dumps = (pickle.loads((tmp_path / f'{name}.pkl').read_bytes())
+             for name in ('one', 'two'))
+    torch.testing.assert_close(*([s['pred_score'] for s in dump]
+                                 for dump in dumps))
     for name in '', '_sets':
         first, second = (
             json.loads((tmp_path / f'{n}{name}.json').read_text())['metrics']

@@ -12,67 +12,59 @@ HALVES = dict(base=NAMES[2:], novel=NAMES[:2])
 
 
 @pytest.fixture(scope='module')
-def halves(tmp_path_factory, shared_world):
+def sets(tmp_path_factory, shared_world) -> list:
     """Lists and class lists of two halves; label i counts within a half."""
-    folder = tmp_path_factory.mktemp('halves')
+    folder, sets = tmp_path_factory.mktemp('halves'), []
     rows = [line.rsplit(' ', 1)
             for line in (shared_world / 'val.txt').read_text().splitlines()]
     for half, names in HALVES.items():
-        (folder / f'{half}.classes.txt').write_text('\n'.join(names) + '\n')
-        lines = [f'{path} {names.index(NAMES[int(label)])}'
-                 for path, label in rows if NAMES[int(label)] in names]
-        (folder / f'{half}.txt').write_text('\n'.join(lines) + '\n')
-    return folder
+        lists = folder / f'{half}.txt', folder / f'{half}.classes.txt'
+        lists[0].write_text('\n'.join(
+            f'{path} {names.index(NAMES[int(label)])}'
+            for path, label in rows if NAMES[int(label)] in names))
+        lists[1].write_text('\n'.join(names))
+        sets.append(dict(name=half, ann_file=str(lists[0]),
+                         class_file=str(lists[1])))
+    return sets
 
 
-def _sets(folder, **changes) -> dict:
-    sets = [dict(name=half, ann_file=str(folder / f'{half}.txt'),
-                 class_file=str(folder / f'{half}.classes.txt'))
-            for half in HALVES]
-    return dict(type='MultiSetTestLoop', sets=sets,
-                harmonic_mean=('base', 'novel'), **changes)
+def _loop(**changes) -> dict:
+    return {**dict(type='MultiSetTestLoop', harmonic_mean=('base', 'novel')),
+            **changes}
 
 
-def _alone(world, folder, half, **changes) -> dict:
-    """The config's settings for one half with the ordinary loop."""
-    settings = settings_of(world)
-    loader = settings['test_dataloader']
-    loader['dataset'].update(ann_file=str(folder / f'{half}.txt'),
-                             class_file=str(folder / f'{half}.classes.txt'))
-    model = settings['model']
-    model['cls_head']['text_classifier']['class_names'] = HALVES[half]
-    return dict(test_dataloader=loader, model=model)
-
-
-def test_each_set_as_if_tested_alone(shared_world, halves, write_config,
+def test_each_set_as_if_tested_alone(shared_world, sets, write_config,
                                      trained, tools, tmp_path):
-    config, (_, weights) = write_config('joined', test_cfg=_sets(halves)), (
+    config, (_, weights) = write_config('joined', test_cfg=_loop(sets=sets)), (
         trained)
     joined = tools.test(config, weights, '--work-dir', tmp_path / 'joined',
                         '--dump', tmp_path / 'out.pkl', '--metrics',
                         tmp_path / 'out.json')
-    for half in HALVES:
-        alone = write_config(half, **_alone(shared_world, halves, half))
-        found = tools.test(alone, weights, '--work-dir', tmp_path / half,
-                           '--dump', tmp_path / f'{half}_alone.pkl')
-        assert joined[f'{half}/acc/top1'] == found['acc/top1']
-        scores = [[sample['pred_score'] for sample in
-                   pickle.loads((tmp_path / name).read_bytes())]
-                  for name in (f'out_{half}.pkl', f'{half}_alone.pkl')]
-        assert len(scores[0]) == len(scores[1]) > 0
-        for ours, theirs in zip(*scores):
-            assert ours.shape == (2, )
-            torch.testing.assert_close(ours, theirs)
+    for half in sets:
+        name, settings = half['name'], settings_of(shared_world)
+        settings['test_dataloader']['dataset'].update(
+            ann_file=half['ann_file'], class_file=half['class_file'])
+        settings['model']['cls_head']['text_classifier'][
+            'class_names'] = HALVES[name]
+        metrics = tools.test(
+            write_config(name, **settings), weights, '--work-dir',
+            tmp_path / name, '--dump', tmp_path / 'alone.pkl')
+        assert joined[f'{name}/acc/top1'] == metrics['acc/top1']
+        ours, theirs = (
+            torch.stack([sample['pred_score'] for sample in pickle.loads(
+                (tmp_path / file).read_bytes())])
+            for file in (f'out_{name}.pkl', 'alone.pkl'))
+        assert ours.shape[1] == 2
+        torch.testing.assert_close(ours, theirs)
     record = json.loads((tmp_path / 'out.json').read_text())
     assert record['metrics']['HM/acc/top1'] == pytest.approx(
         joined['HM/acc/top1'])
 
 
 def test_during_training_the_models_own_classes_come_back(
-        halves, write_config, tools, tmp_path):
-    val = dict(_sets(halves), type='MultiSetValLoop')
+        sets, write_config, tools, tmp_path):
     config = write_config(
-        'val', val_cfg=val,
+        'val', val_cfg=_loop(type='MultiSetValLoop', sets=sets),
         train_cfg=dict(type='EpochBasedTrainLoop', max_epochs=2),
         default_hooks=dict(checkpoint=dict(save_best='HM/acc/top1',
                                            rule='greater')))
@@ -94,6 +86,6 @@ def test_during_training_the_models_own_classes_come_back(
      'absent.txt'),
     (dict(sets=[dict(name='a', class_file=None)], harmonic_mean=None),
      "'a'")])
-def test_bad_settings(halves, write_config, capsys, change, named):
-    config = write_config('bad', test_cfg=dict(_sets(halves), **change))
+def test_bad_settings(sets, write_config, capsys, change, named):
+    config = write_config(test_cfg=_loop(**{'sets': sets, **change}))
     refused(capsys, 'test', config, 'none', names=named)

@@ -76,17 +76,13 @@ def test_killed_and_resumed_equals_unbroken(tools, write_long, tmp_path):
     assert best[0] == best[1]
 
 
-def test_nothing_to_resume(tools, write_config, tmp_path):
-    """The run starts afresh and says so, from load_from if that is set."""
-    config = write_config()
+def test_nothing_to_resume(trained, tools, write_config, tmp_path):
+    """The run starts afresh, from load_from, and says so."""
+    config = write_config(load_from=str(trained[1]))
     tools.train(config, '--work-dir', tmp_path / 'a', '--resume')
-    log, = (tmp_path / 'a').glob('*/*.log')
-    assert f'no checkpoint in {tmp_path / "a"}' in log.read_text()
-    first = tmp_path / 'a' / 'epoch_1.pth'
-    tools.train(write_config('next', load_from=str(first)), '--work-dir',
-                tmp_path / 'b', '--resume')
-    log, = (tmp_path / 'b').glob('*/*.log')
-    assert f'Load checkpoint from {first}' in log.read_text()
+    log, = (path.read_text() for path in (tmp_path / 'a').glob('*/*.log'))
+    assert f'no checkpoint in {tmp_path / "a"}' in log
+    assert f'Load checkpoint from {trained[1]}' in log
 
 
 @pytest.mark.parametrize('last', ['', '/gone/epoch_1.pth', None])

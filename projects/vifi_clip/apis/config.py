@@ -28,8 +28,14 @@ _KNOB = re.compile(r'\{\{[\'"]?\s*\$(\w+)\s*\:\s*(\S*?)\s*[\'"]?\}\}')
 _PLACES = re.compile(r'.*_(ROOT|DIR|FILE|CLIP)$|WORKERS$')
 # The same data, wherever they are.
 _SAME_DATA = ('DATA_ROOT', 'VIDEO_DIR', 'MINI_CLIP', 'WORKERS')
-_WHOLE = ('NUM_FRAMES', 'SEED', 'SHOTS', 'WORKERS')
-_CHOICES = dict(STRATEGY=('ddp', 'fsdp'))
+_WHOLE = '0|[1-9][0-9]*'
+# Values of some knobs: a pattern, and in words.
+_VALUES = {
+    **dict.fromkeys(('NUM_FRAMES', 'SEED', 'SHOTS'),
+                    (_WHOLE, 'a whole number')),
+    'WORKERS': (f'auto|{_WHOLE}', 'a whole number or auto'),
+    'STRATEGY': ('ddp|fsdp', 'ddp or fsdp'),
+}
 # A misspelling is at least this near to a knob: SHOT is, DISTDIR (LIST_DIR)
 # is not.
 _NEAR = 0.82
@@ -171,11 +177,12 @@ def check_knobs(config: str, knobs: Mapping[str, str],
     elsewhere = {name for path in beside if path.is_file()
                  for name in read_knobs(str(path))}
     for name in sorted(set(environ) - set(knobs)):
+        problem = f'{name}={environ[name]} is no knob of {config}'
         if name in elsewhere:
             if not is_place(name):
-                raise ValueError(
-                    f'{name}={environ[name]} is no knob of {config}, which '
-                    f'has {", ".join(sorted(knobs)) or "none"}: unset it')
+                raise ValueError(f'{problem}, which has '
+                                 f'{", ".join(sorted(knobs)) or "none"}: '
+                                 'unset it')
             continue
         upper = name.upper()  # seed=3
         swapped = [upper[:i] + upper[i + 1] + upper[i] + upper[i + 2:]
@@ -183,9 +190,8 @@ def check_knobs(config: str, knobs: Mapping[str, str],
         near = [*(knob for knob in swapped if knob in knobs),
                 *difflib.get_close_matches(upper, knobs, 1, _NEAR)]
         if near:
-            raise ValueError(
-                f'{name}={environ[name]} is no knob of {config}; did you mean '
-                f'{near[0]}? (If it is for something else: env -u {name} ...)')
+            raise ValueError(f'{problem}; did you mean {near[0]}? (If it is '
+                             f'for something else: env -u {name} ...)')
 
 
 def _check_value(name: str, value: str) -> None:
@@ -196,12 +202,9 @@ def _check_value(name: str, value: str) -> None:
         raise ValueError(f'{name}={value}: a knob holds no quotes, '
                          'backslashes or line breaks; a link may name the '
                          'file or folder')
-    if (name in _WHOLE and not re.fullmatch('0|[1-9][0-9]*', value)
-            and not (name == 'WORKERS' and value == 'auto')):
-        raise ValueError(f'{name}={value}: give a whole number')
-    if value not in _CHOICES.get(name, value):
-        raise ValueError(f'{name}={value}: must be one of '
-                         f'{", ".join(_CHOICES[name])}')
+    pattern, words = _VALUES.get(name, ('.*', ''))
+    if not re.fullmatch(pattern, value):
+        raise ValueError(f'{name}={value}: give {words}')
 
 
 def is_place(name: str) -> bool:

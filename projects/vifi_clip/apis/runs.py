@@ -78,11 +78,10 @@ def train(config: str,
         path = latest_checkpoint(cfg.work_dir) if resume == 'auto' else resume
         # With nothing to resume, the config's load_from still holds.
         cfg.resume, cfg.load_from = bool(path), path or cfg.get('load_from')
+    if auto_scale_lr and auto_accumulate is not None:
+        raise ValueError('--auto-scale-lr scales by the micro-batch, which '
+                         '--auto-accumulate may change: give one of them')
     if auto_scale_lr:
-        if auto_accumulate is not None:
-            raise ValueError(
-                '--auto-scale-lr scales by the micro-batch, which '
-                '--auto-accumulate may change: give one of them')
         if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
             raise ValueError(
                 f'--auto-scale-lr needs auto_scale_lr=dict(base_batch_size='
