@@ -9,6 +9,7 @@ import contextlib
 import logging
 import os
 import sys
+import warnings
 from dataclasses import dataclass, field, replace
 from typing import (TYPE_CHECKING, Any, Callable, Dict, Iterator, List,
                     Optional)
@@ -227,8 +228,6 @@ def quiet_logs() -> None:
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Hold back warnings and log lines of libraries, errors excepted."""
-    import logging
-    import warnings
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
