@@ -32,7 +32,6 @@ from tools_world import (settings_of, start, stop_workers,  # noqa: E402
 
 import projects.vifi_clip  # noqa: E402,F401
 from projects.vifi_clip_tools.run import test, train  # noqa: E402
-from projects.vifi_clip_tools.run.testing import test as run_test  # noqa: E402
 
 # MMEngine lays each run's config out four times, for seconds, for its log.
 mmengine.config.config.FormatCode = lambda text, **_: (text, True)
@@ -128,6 +127,6 @@ def tools(monkeypatch):
 
     return SimpleNamespace(
         train=fresh(lambda *argv: train.run(train.parse_args(argv))),
-        test=fresh(lambda *argv: run_test(test.parse_args(argv))),
+        test=fresh(lambda *argv: test.test(test.parse_args(argv))),
         code_of_test=fresh(lambda *argv: vifi('test', *argv)),
         start=start)

@@ -19,7 +19,7 @@ from ..mini_world.build import build
 from ..mini_world.world import WorldParams
 from ..predict import command as predict
 from ..run import test, train
-from ..run.testing import test as run_test
+from ..run.test import test as run_test
 from .options import QuickstartOptions
 
 Results = Dict[str, List[dict]]
