@@ -19,7 +19,6 @@ from ..mini_world.build import build
 from ..mini_world.world import WorldParams
 from ..predict import command as predict
 from ..run import test, train
-from ..run.test import test as run_test
 from .options import QuickstartOptions
 
 Results = Dict[str, List[dict]]
@@ -101,7 +100,7 @@ def evaluate(title: str, checkpoint: str, work: str) -> dict:
         predictions = osp.join(work, f'{views}.csv')
         metrics = run_step(
             f'{title}, {views} view',
-            lambda argv: run_test(test.parse_args(argv)),
+            lambda argv: test.test(test.parse_args(argv)),
             [str(CONFIGS / 'vifi_mini.py'), checkpoint, '--work-dir', work,
              '--predictions', predictions, *options],
             osp.join(work, f'{views}.log'))
