@@ -150,18 +150,12 @@ def _plain(case: Case, device: str, read: Read) -> Call:
 
 def _mmaction2(case: Case, device: str, read: Read) -> Call:
     """Put MMAction2's recognizer and head over OpenCLIP's tower."""
-    cfg = config_of(case).model
-    stats = {name: cfg.data_preprocessor[name] for name in ('mean', 'std')}
+    cfg = load_spec(Spec('', 'mix/clip_b16_tsn_head_k400')).model
+    cfg.backbone.arch = case.arch
+    cfg.cls_head.update(num_classes=case.classes,
+                        in_channels=get_arch_cfg(case.arch)['embed_dim'])
     torch.manual_seed(0)
-    model = MODELS.build(dict(
-        type='Recognizer2D', backbone=cfg.backbone,
-        cls_head=dict(
-            type='TSNHead', num_classes=case.classes, spatial_type=None,
-            in_channels=get_arch_cfg(case.arch)['embed_dim'],
-            average_clips='prob'),
-        data_preprocessor=dict(type='mmaction.ActionDataPreprocessor',
-                               format_shape='NCHW', **stats))
-    ).to(device).eval()
+    model = MODELS.build(cfg).to(device).eval()
     model.backbone = openclips_own(model.backbone.visual)
     return _tester(model, read)
 

@@ -10,14 +10,15 @@ from projects.vifi_clip.errors import UserError
 from projects.vifi_clip_tools.attention.capture import (recorded_attention,
                                                         token_layout)
 
-TIMM = dict(
-    vit=timm_arch('vit_tiny_patch16_224', timm_pool='token'),
-    eva=timm_arch('eva02_tiny_patch14_224', timm_pool='token'))
+TIMM_VIT = timm_arch('vit_tiny_patch16_224', timm_pool='token')
+TIMM_EVA = timm_arch('eva02_tiny_patch14_224', timm_pool='token')
 
 
-def _backbone(arch, **kwargs):
-    return MODELS.build(dict(
-        dict(type='CLIPVisionBackbone', arch=arch), **kwargs)).eval()
+def _backbone(arch, prompts=None):
+    cfg = dict(type='CLIPVisionBackbone', arch=arch)
+    if prompts:
+        cfg.update(type='VLDeepPromptBackbone', prompts=prompts)
+    return MODELS.build(cfg).eval()
 
 
 def _vit(**vision):
@@ -51,9 +52,10 @@ def test_embeddings_stay_and_all_is_put_back(prompts, grad):
     assert len(layers) == 2  # nothing is recorded any more
 
 
-@pytest.mark.parametrize('family', TIMM)
-def test_timm_towers(family):
-    backbone = _backbone(TIMM[family])
+@pytest.mark.parametrize('arch, prompts', [
+    (TIMM_VIT, None), (TIMM_EVA, None), (TIMM_VIT, dict(length=2, depth=3))])
+def test_timm_towers(arch, prompts):
+    backbone = _backbone(arch, prompts)
     tokens = token_layout(backbone)
     x = torch.randn(2, 3, *tokens.image_size)
     # timm's other way of attention, with the weights
@@ -67,19 +69,11 @@ def test_timm_towers(family):
     assert _state(backbone) == before
     torch.testing.assert_close(embeddings, expected, atol=1e-5, rtol=1e-4)
     assert len(layers) == 12 and tokens.first == 1
-    assert layers[0].shape[-1] == tokens.end
+    assert layers[0].shape[-1] == tokens.end + (2 if prompts else 0)
+    assert tokens.prompts is backbone.prompts
     torch.testing.assert_close(layers[-1], weights[0], atol=1e-5, rtol=1e-4)
     grads = torch.autograd.grad(embeddings.sum(), layers)
     assert all(grad.abs().sum() > 0 for grad in grads)
-
-
-def test_timm_tower_with_deep_prompts():
-    backbone = _backbone(TIMM['vit'], type='VLDeepPromptBackbone',
-                         prompts=dict(length=2, depth=3))
-    with torch.no_grad(), recorded_attention(backbone) as layers:
-        backbone(torch.randn(1, 3, 224, 224))
-    assert layers[-1].shape == (1, 3, 199, 199)
-    assert token_layout(backbone).prompts is backbone.prompts
 
 
 def test_all_is_put_back_after_an_error():

@@ -31,14 +31,9 @@ def _model(prompts=None, **backbone):
     return model
 
 
-def _frames(count=3, seed=0):
-    draw = np.random.default_rng(seed)
+def _frames(count=3):
+    draw = np.random.default_rng(0)
     return draw.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
-
-
-def _pixels(frames):
-    mean, std = np.array([120, 110, 100]), np.array([60, 70, 80])
-    return torch.tensor((frames - mean) / std).permute(0, 3, 1, 2)
 
 
 def _run_by_hand(model, frames, change=None):
@@ -47,44 +42,40 @@ def _run_by_hand(model, frames, change=None):
     Returns:
         tuple: Weights of each layer [N, h, L, L], embeddings [N, D].
     """
-    backbone = model.backbone
-    p = {n: v.double() for n, v in backbone.state_dict().items()}
-    x = F.conv2d(_pixels(frames), p['visual.conv1.weight'], stride=8)
-    x = x.flatten(2).transpose(1, 2)
-    first = p['visual.class_embedding'].expand(len(x), 1, -1)
-    x = torch.cat([first, x], 1) + p['visual.positional_embedding']
-    tokens = p.get('prompts.tokens')
-    if tokens is not None:
-        x = torch.cat([x, tokens[0].expand(len(x), -1, -1)], 1)
-    x = _norm(x, p, 'visual.ln_pre')
-    recorded = []
+    p = {n.removeprefix('visual.'): v.double()
+         for n, v in model.backbone.state_dict().items()}
+
+    def linear(x, name):
+        return F.linear(x, p[f'{name}weight'], p[f'{name}bias'])
+
+    def norm(x, name):
+        return F.layer_norm(x, x.shape[-1:], p[f'{name}.weight'],
+                            p[f'{name}.bias'])
+
+    pixels = (frames - np.array([120, 110, 100])) / np.array([60, 70, 80])
+    x = F.conv2d(torch.tensor(pixels).permute(0, 3, 1, 2),
+                 p['conv1.weight'], stride=8).flatten(2).transpose(1, 2)
+    first = p['class_embedding'].expand(len(x), 1, -1)
+    x = torch.cat([first, x], 1) + p['positional_embedding']
+    prompts = p.get('prompts.tokens', torch.zeros(1, 0, 64))
+    x = torch.cat([x, prompts[0].expand(len(x), -1, -1)], 1)
+    x, recorded = norm(x, 'ln_pre'), []
     for layer in range(LAYERS):
-        if tokens is not None and 0 < layer < len(tokens):
-            x = torch.cat([x[:, :17], tokens[layer].expand(len(x), -1, -1)], 1)
-        name = f'visual.transformer.resblocks.{layer}.'
-        y = _norm(x, p, name + 'ln_1')
-        q, k, v = (y @ p[name + 'attn.in_proj_weight'].T
-                   + p[name + 'attn.in_proj_bias']).split(64, -1)
-        # [N, L, 64] -> [N, h, L, 32]
-        q, k, v = (part.unflatten(-1, (2, 32)).transpose(1, 2)
-                   for part in (q, k, v))
+        if 0 < layer < len(prompts):
+            x[:, 17:] = prompts[layer]
+        block = f'transformer.resblocks.{layer}.'
+        qkv = linear(norm(x, block + 'ln_1'), block + 'attn.in_proj_')
+        q, k, v = qkv.unflatten(-1, (3, 2, 32)).permute(2, 0, 3, 1, 4)
+        # [N, L, 192] -> 3 x [N, h, L, 32]
         weights = (q @ k.mT / 32**0.5).softmax(-1)
         if change is not None:
             weights = weights + change[layer]
         recorded.append(weights)
         y = (weights @ v).transpose(1, 2).flatten(2)
-        x = x + y @ p[name + 'attn.out_proj.weight'].T \
-            + p[name + 'attn.out_proj.bias']
-        y = _norm(x, p, name + 'ln_2') @ p[name + 'mlp.c_fc.weight'].T \
-            + p[name + 'mlp.c_fc.bias']
-        x = x + (y * torch.sigmoid(1.702 * y)) @ p[
-            name + 'mlp.c_proj.weight'].T + p[name + 'mlp.c_proj.bias']
-    return recorded, _norm(x[:, 0], p, 'visual.ln_post') @ p['visual.proj']
-
-
-def _norm(x, p, name):
-    return F.layer_norm(x, x.shape[-1:], p[name + '.weight'],
-                        p[name + '.bias'])
+        x = x + linear(y, block + 'attn.out_proj.')
+        y = linear(norm(x, block + 'ln_2'), block + 'mlp.c_fc.')
+        x = x + linear(y * torch.sigmoid(1.702 * y), block + 'mlp.c_proj.')
+    return recorded, norm(x[:, 0], 'ln_post') @ p['proj']
 
 
 def _flow(matrices, fresh):
