@@ -1,5 +1,6 @@
 """Shared settings (no network, few threads), and a small world of real clips
 with the tools that run on it."""
+import gc
 import os
 import random
 import shutil
@@ -35,11 +36,20 @@ from projects.vifi_clip_tools.run import test, train  # noqa: E402
 
 # MMEngine lays each run's config out four times, for seconds, for its log.
 mmengine.config.config.FormatCode = lambda text, **_: (text, True)
+# It collects garbage for each data set; with all these modules half a second.
+gc.freeze()
+# A child that ended what a test left would wait for PyAV's threads, which a
+# fork does not have.
+os.register_at_fork(after_in_child=gc.freeze)
 
 
 def pytest_addoption(parser) -> None:
     parser.addoption('--fast', action='store_true',
                      help='leave out the tests that are marked slow')
+
+
+def pytest_unconfigure() -> None:
+    gc.unfreeze()  # for the interpreter's own end
 
 
 def pytest_collection_modifyitems(config, items) -> None:

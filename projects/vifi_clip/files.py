@@ -6,7 +6,8 @@ import json
 import os
 import unicodedata
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
+from typing import (Any, Dict, Iterator, List, Optional, Sequence, Tuple,
+                    Union)
 
 import yaml
 
@@ -50,6 +51,45 @@ def csv_rows(text: str, path: Path) -> Iterator[Tuple[int, List[str]]]:
             raise ValueError(f'{path}, line {first}: not valid CSV ({error}); '
                              'close and double the quotes there') from error
         yield reader.line_num, row
+
+
+def csv_table(path: Path, required: Sequence[str],
+              optional: Sequence[str] = ()
+              ) -> Iterator[Tuple[int, Dict[str, str]]]:
+    """Read a CSV file with a header: line and fields, by column, of each row.
+
+    Args:
+        path (Path): File to read. Blank lines are passed over, and spaces
+            around a value.
+        required (Sequence[str]): Columns that must be there, in any order.
+        optional (Sequence[str]): Columns that may be there.
+
+    Raises:
+        ValueError: Other columns, a row with more or fewer fields than the
+            header, or no row.
+    """
+    rows = csv_rows(read_text(path), path)
+    header = [column.strip() for column in next(rows, (1, []))[1]]
+    if (not set(required) <= set(header) <= {*required, *optional}
+            or len(set(header)) < len(header)):
+        may = f'; optional: {",".join(optional)}' if optional else ''
+        raise ValueError(f'{path}, line 1: the columns are '
+                         f'{",".join(header)!r}; they must be '
+                         f'{",".join(required)!r}{may}')
+    empty = True
+    for number, row in rows:
+        if not ''.join(row).strip():
+            continue
+        if len(row) != len(header):
+            raise ValueError(
+                f'{path}, line {number}: {len(row)} fields in '
+                f'{",".join(row)!r}, but {len(header)} columns '
+                f'({",".join(header)}); a value that holds a comma must stand '
+                'in "quotes"')
+        empty = False
+        yield number, dict(zip(header, (value.strip() for value in row)))
+    if empty:
+        raise ValueError(f'{path}: a header but no row; get a complete copy')
 
 
 def read_json(path: Path) -> Any:

@@ -52,19 +52,29 @@ def test_every_format_gives_names_in_label_order(tmp_path, name, text):
     ('c.json', '["a",\n"b" "c"]', 'line 2'),
     ('c.json', '{"a": 0}', 'dict'),
     ('c.json', '["a", 3]', 'item 1'),
-    ('c.json', '[' * 20000, ''),
-    ('c.yaml', '[' * 20000, ''),
+    ('c.json', '[' * 3000, ''),
+    ('c.yaml', '[' * 3000, ''),
     ('c.yaml', '- a\n- yes\n', 'item 1'),
     ('c.yaml', '- a\n- [b\n', 'line 3'),
     ('c.yaml', '', ''),
     ('c.yaml', '- !!python/object:os.system {}\n', ''),
     ('c.tsv', 'a\n', '.csv'),
     ('c.txt', b'\xff\xfe\x00a', ''),
+    ('d.json', '["a"]', ''),
+    ('d.json', '{}', ''),
+    ('d.json', '{"a": "one"}', "'a'"),
+    ('d.json', '{"a": []}', "'a'"),
+    ('d.json', '{"a": ["x", " "]}', "'a'"),
+    ('d.json', '{"a": ["x"], "a": ["y"]}', "'a'"),
+    ('d.yaml', 'b: [x]\na: [x]\na: [y]\n', "'a'"),
+    ('d.yaml', 'no: [x]\n', 'False'),
+    ('d.txt', 'a', '.json'),
 ])
-def test_bad_lists_are_refused(tmp_path, name, text, place):
+def test_bad_lists_and_descriptions_are_refused(tmp_path, name, text, place):
     path = write(tmp_path, name, text)
+    read = read_class_descriptions if name[0] == 'd' else read_class_list
     with pytest.raises(ValueError) as error:
-        read_class_list(path)
+        read(path)
     assert str(path) in str(error.value) and place in str(error.value)
 
 
@@ -97,21 +107,3 @@ def test_check_class_names():
 def test_descriptions(tmp_path, name, text):
     assert read_class_descriptions(write(tmp_path, name, text)) == {
         'a': ['one.', 'two'], 'b b': ['three']}
-
-
-@pytest.mark.parametrize('name, text, place', [
-    ('d.json', '["a"]', ''),
-    ('d.json', '{}', ''),
-    ('d.json', '{"a": "one"}', "'a'"),
-    ('d.json', '{"a": []}', "'a'"),
-    ('d.json', '{"a": ["x", " "]}', "'a'"),
-    ('d.json', '{"a": ["x"], "a": ["y"]}', "'a'"),
-    ('d.yaml', 'b: [x]\na: [x]\na: [y]\n', "'a'"),
-    ('d.yaml', 'no: [x]\n', 'False'),
-    ('d.txt', 'a', '.json'),
-])
-def test_bad_descriptions_are_refused(tmp_path, name, text, place):
-    path = write(tmp_path, name, text)
-    with pytest.raises(ValueError) as error:
-        read_class_descriptions(path)
-    assert str(path) in str(error.value) and place in str(error.value)

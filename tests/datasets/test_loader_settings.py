@@ -5,10 +5,9 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from projects.vifi_clip.datasets.loader_settings import (choose_workers,
-                                                         processes_here,
-                                                         resolve_workers,
-                                                         usable_cores)
+from projects.vifi_clip.datasets import loader_settings
+from projects.vifi_clip.datasets.loader_settings import (
+    choose_workers, processes_here, resolve_workers, usable_cores)
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 
@@ -53,18 +52,6 @@ def test_processes():
         processes_here({'LOCAL_WORLD_SIZE': '0'})
 
 
-@pytest.fixture
-def machine(monkeypatch):
-    """Sets what the machine has."""
-
-    def have(cores, processes=1):
-        monkeypatch.setattr('projects.vifi_clip.datasets.loader_settings.'
-                            'usable_cores', lambda: cores)
-        monkeypatch.setenv('LOCAL_WORLD_SIZE', str(processes))
-
-    return have
-
-
 def counts(cfg) -> set:
     return {(cfg[f'{part}_dataloader'].num_workers,
              cfg[f'{part}_dataloader'].persistent_workers)
@@ -72,25 +59,25 @@ def counts(cfg) -> set:
 
 
 @pytest.mark.parametrize('entry', ['vifi_k400', 'vifi_retrieval'])
-def test_auto_is_resolved(machine, entry):
+def test_auto_is_resolved(monkeypatch, entry):
     cfg = Config.fromfile(CONFIGS / f'{entry}.py')
     assert cfg.workers == 'auto' and counts(cfg) == {(4, True)}
-    machine(cores=24, processes=2)
+    monkeypatch.setattr(loader_settings, 'usable_cores', lambda: 24)
+    monkeypatch.setenv('LOCAL_WORLD_SIZE', '2')
     said = resolve_workers(cfg, accelerator=True)
     assert counts(cfg) == {(11, True)} and '24 cores' in said
-    machine(cores=3, processes=2)  # one core reads in the main process
+    monkeypatch.setenv('LOCAL_WORLD_SIZE', '16')
     resolve_workers(cfg, accelerator=False)
+    # one core reads in the main process
     assert counts(cfg) == {(0, False)}
 
 
-def test_a_number_stays(monkeypatch, machine):
-    monkeypatch.setenv('WORKERS', '3')
-    machine(cores=64)
+@pytest.mark.parametrize('workers', [0, 3])
+def test_a_number_stays(monkeypatch, workers):
+    monkeypatch.setenv('WORKERS', str(workers))
     cfg = Config.fromfile(CONFIGS / 'vifi_k400.py')
     assert resolve_workers(cfg, accelerator=True) == ''
-    assert counts(cfg) == {(3, True)}
-    monkeypatch.setenv('WORKERS', '0')
-    assert counts(Config.fromfile(CONFIGS / 'vifi_k400.py')) == {(0, False)}
+    assert counts(cfg) == {(workers, workers > 0)}
     plain = Config(dict(train_dataloader=dict(num_workers=2)))
     assert resolve_workers(plain, accelerator=True) == ''
     assert plain.train_dataloader.num_workers == 2

@@ -1,5 +1,6 @@
 import random
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,7 +8,6 @@ import torch
 from helpers import read_index, write_mp4
 from mmengine.dataset import pseudo_collate, worker_init_fn
 from mmengine.logging import MMLogger
-from mmengine.registry import init_default_scope
 from torch.utils.data import DataLoader
 
 from projects.vifi_clip.datasets import CheckedVideoDataset
@@ -29,20 +29,40 @@ def indices(data):
     return [read_index(img) for img in data['inputs'].permute(0, 2, 3, 1)]
 
 
+@pytest.fixture(scope='module')
+def clips(tmp_path_factory):
+    """A whole video, and every way a video was seen to be bad."""
+    path = tmp_path_factory.mktemp('clips')
+    whole = {name: Path(write_mp4(path / name, count, faststart=fast))
+             for name, count, fast in (
+                 ('moov last.mp4', NUM_FRAMES, False),
+                 ('moov first.mp4', 60, True), ('v.avi', NUM_FRAMES, False),
+                 ('v.mkv', 4, False))}
+    moov_last, moov_first, avi, mkv = (
+        file.read_bytes() for file in whole.values())
+    return dict(
+        whole=moov_last,
+        empty=b'',
+        html=b'<html>404 Not Found</html>',
+        no_index=moov_last[:len(moov_last) * 2 // 3],
+        cut_pictures=moov_first[:len(moov_first) * 2 // 3],
+        cut_avi=avi[:len(avi) * 3 // 4],  # decord crashes the process on it
+        # PyAVInit takes the frame count from the header; Matroska has none.
+        no_count=mkv)
+
+
 class Folder:
     """Ten good videos, some of which a test may spoil."""
 
-    def __init__(self, path):
+    def __init__(self, path, content):
         self.path = path
-        write_mp4(path / 'whole.mp4', NUM_FRAMES)
+        (path / 'whole.mp4').write_bytes(content)
         self.names = [f'v{i}.mp4' for i in range(10)]
         for name in self.names:
             (path / name).symlink_to(path / 'whole.mp4')
-        self.write_list()
+        self.write_list(f'{name} {i}' for i, name in enumerate(self.names))
 
-    def write_list(self, lines=None):
-        if lines is None:
-            lines = [f'{name} {i}' for i, name in enumerate(self.names)]
+    def write_list(self, lines):
         self.list = str(self.path / 'list.txt')
         (self.path / 'list.txt').write_text('\n'.join(lines) + '\n')
 
@@ -60,9 +80,8 @@ class Folder:
 
 
 @pytest.fixture
-def folder(tmp_path):
-    init_default_scope('mmaction')
-    return Folder(tmp_path)
+def folder(tmp_path, clips):
+    return Folder(tmp_path, clips['whole'])
 
 
 @pytest.fixture
@@ -117,11 +136,11 @@ def test_settings_that_are_refused(folder, kwargs, name):
         folder.dataset(**kwargs)
 
 
-def test_absent_list(folder):
+@pytest.mark.parametrize('multi_class', [False, True])
+def test_absent_list(folder, multi_class):
     folder.list = 'no.txt'
-    for multi_class in (False, True):
-        with pytest.raises(FileNotFoundError, match='no.txt'):
-            folder.dataset(multi_class=multi_class, num_classes=10)
+    with pytest.raises(FileNotFoundError, match='no.txt'):
+        folder.dataset(multi_class=multi_class, num_classes=10)
 
 
 def test_names_with_spaces_and_without_ending(folder):
@@ -148,31 +167,13 @@ def test_multi_class_and_unlabelled(folder):
 # Bad videos
 
 
-def bad_files(path):
-    """Every way a video was seen to be bad."""
-    moov_last = (path / 'whole.mp4').read_bytes()
-    write_mp4(path / 'fast.mp4', 60, faststart=True)
-    moov_first = (path / 'fast.mp4').read_bytes()
-    write_mp4(path / 'v.avi', NUM_FRAMES)
-    avi = (path / 'v.avi').read_bytes()
-    write_mp4(path / 'v.mkv', 4)
-    return dict(
-        empty=b'',
-        html=b'<html>404 Not Found</html>',
-        no_index=moov_last[:len(moov_last) * 2 // 3],
-        cut_pictures=moov_first[:len(moov_first) * 2 // 3],
-        cut_avi=avi[:len(avi) * 3 // 4],  # decord crashes the process on it
-        # PyAVInit takes the frame count from the header; Matroska has none.
-        no_count=(path / 'v.mkv').read_bytes())
-
-
 # MMAction2's PyAVDecode takes what is there of cut pictures.
 @pytest.mark.parametrize('reader, kind', [
     *((reader, kind) for reader in (None, 'Decord') for kind in (
         'empty', 'html', 'no_index', 'cut_pictures', 'cut_avi')),
     *(('PyAV', kind) for kind in ('empty', 'html', 'no_index', 'no_count'))])
-def test_every_kind_of_bad_file(folder, log, reader, kind):
-    name = folder.spoil(4, bad_files(folder.path)[kind])
+def test_every_kind_of_bad_file(folder, log, clips, reader, kind):
+    name = folder.spoil(4, clips[kind])
     dataset = folder.dataset(
         max_bad_ratio=0.1, pipeline=pipeline(reader), seed=0)
     data = dataset[4]
@@ -199,13 +200,13 @@ def test_cut_at_any_place_is_bad_or_a_clean_start(folder):
     for size in range(0, len(whole), 61):
         (folder.path / 'cut.mp4').write_bytes(whole[:size])
         try:
-            found = indices(dataset[0])
+            frames = indices(dataset[0])
             outcomes.append('clean')
         except RuntimeError:
             outcomes.append('bad')
             continue
-        num_left = len(set(found))
-        assert found == [i % num_left for i in range(12)]  # mode 'loop'
+        num_left = len(set(frames))
+        assert frames == [i % num_left for i in range(12)]  # mode 'loop'
     assert outcomes.count('bad') > len(outcomes) // 2
 
 
@@ -289,13 +290,13 @@ def test_count_as_wrong(folder, log):
 # Workers
 
 
-@pytest.mark.parametrize('context, num_workers', [
-    ('fork', 2), pytest.param('spawn', 1, marks=pytest.mark.slow)])
-def test_workers_share_the_count(folder, log, context, num_workers):
+@pytest.mark.parametrize('context', [
+    'fork', pytest.param('spawn', marks=pytest.mark.slow)])
+def test_workers_share_the_count(folder, log, context):
     bad = [folder.spoil(idx) for idx in (0, 3)]
     dataset = folder.dataset(max_bad_ratio=0.2)
-    options = dict(
-        num_workers=num_workers, multiprocessing_context=context)
+    options = dict(num_workers=2 if context == 'fork' else 1,
+                   multiprocessing_context=context)
     assert len(load(dataset, **options)) == 10
     assert dataset.bad_videos == bad
     if context == 'fork':
@@ -309,42 +310,43 @@ def test_workers_share_the_count(folder, log, context, num_workers):
 
 
 def same(left, right):
-    return len(left) == len(right) and all(
-        torch.equal(a, b) for a, b in zip(left, right))
+    return len(left) == len(right) and all(map(torch.equal, left, right))
 
 
-def jitter(results):
-    """Draws from all three generators."""
+def draw(results=None):
+    """Draw from all three generators."""
     drawn = [random.random(), np.random.rand(), float(torch.rand(()))]
-    results['imgs'] = np.array(drawn)
-    return results
+    return drawn if results is None else dict(results, imgs=np.array(drawn))
+
+
+DRAWING = [*pipeline()[:3], draw, pipeline()[-1]]
 
 
 def test_samples_do_not_depend_on_workers_or_past(folder):
-    steps = pipeline()[:3] + [jitter, pipeline()[-1]]
     folder.spoil(5)  # its stand-in must be the same one too
-    kwargs = dict(pipeline=steps, max_bad_ratio=0.1, seed=7)
-    first = load(folder.dataset(**kwargs))
+
+    def dataset(epoch=0, seed=7):
+        data = folder.dataset(pipeline=DRAWING, max_bad_ratio=0.1, seed=seed)
+        data.set_epoch(epoch)
+        return data
+
+    first = load(dataset())
     assert len({tuple(x.tolist()) for x in first}) >= 9
     random.seed(1), np.random.seed(1), torch.manual_seed(1)
     init = partial(worker_init_fn, num_workers=2, rank=0, seed=1)
-    again = load(folder.dataset(**kwargs), num_workers=2, worker_init_fn=init)
-    assert same(first, again)
-    dataset = folder.dataset(**kwargs)
-    dataset.set_epoch(1)
-    second = load(dataset)
+    assert same(first, load(dataset(), num_workers=2, worker_init_fn=init))
+    second = load(dataset(epoch=1))
     assert not same(first, second)
-    assert not same(first, load(folder.dataset(**{**kwargs, 'seed': 8})))
+    assert not same(first, load(dataset(seed=8)))
     # Going on from epoch 0 equals starting at epoch 1.
-    dataset = folder.dataset(**kwargs)
-    load(dataset)
-    dataset.set_epoch(1)
-    assert same(second, load(dataset))
+    data = dataset()
+    load(data)
+    data.set_epoch(1)
+    assert same(second, load(data))
 
 
 def test_persistent_workers_see_the_epoch(folder):
-    steps = pipeline()[:3] + [jitter, pipeline()[-1]]
-    dataset = folder.dataset(pipeline=steps, seed=7)
+    dataset = folder.dataset(pipeline=DRAWING, seed=7)
     loader = DataLoader(
         dataset, 1, num_workers=1, persistent_workers=True,
         collate_fn=pseudo_collate)
@@ -356,20 +358,18 @@ def test_persistent_workers_see_the_epoch(folder):
 
 def test_generators_of_the_main_process_are_left_alone(folder):
     folder.spoil(3)
-    steps = pipeline()[:3] + [jitter, pipeline()[-1]]
-    dataset = folder.dataset(pipeline=steps, max_bad_ratio=0.1, seed=7)
+    dataset = folder.dataset(pipeline=DRAWING, max_bad_ratio=0.1, seed=7)
 
-    def draw(between):
+    def draws_around(between):
         random.seed(1), np.random.seed(1), torch.manual_seed(1)
-        drawn = []
-        for _ in range(2):
-            drawn += [random.random(), np.random.rand(), float(torch.rand(()))]
-            between()
-        return drawn
+        before = draw()
+        between()
+        return before + draw()
 
-    undisturbed = draw(lambda: None)
-    assert draw(lambda: dataset[3]) == draw(lambda: dataset[4]) == undisturbed
-    free = folder.dataset(pipeline=steps)  # follows the generators
+    undisturbed = draws_around(lambda: None)
+    for idx in 3, 4:
+        assert draws_around(lambda: dataset[idx]) == undisturbed
+    free = folder.dataset(pipeline=DRAWING)  # follows the generators
     assert not torch.equal(free[4]['inputs'], free[4]['inputs'])
 
 

@@ -1,6 +1,8 @@
 """Lists of videos: their lines, their protocol, where they come from."""
+import hashlib
 import json
 import os
+from pathlib import Path
 
 import pytest
 from mmaction.registry import DATASETS
@@ -94,13 +96,15 @@ def folder(tmp_path):
 
 @pytest.mark.parametrize('ann, names, fits', [
     ('base_val', BASE, True), ('base_val', BASE + NOVEL, False),
+    ('base_val', ['leaping', 'running'], True),  # other words for the same
     ('base_train_16shot_seed1', BASE, True),
     ('base_train_16shot_seed1', NOVEL, False),
     ('novel_val', NOVEL, True), ('novel_val', BASE, False),
     ('few_shot_train_4shot_seed2', BASE + NOVEL, True),
     ('few_shot_train_4shot_seed2', BASE, False),
     ('val_split1', BASE + NOVEL, True), ('val_split1', NOVEL, False),
-    ('train', BASE + NOVEL, True), ('stills', NOVEL, True)])
+    ('train', BASE + NOVEL, True), ('stills', NOVEL, True),
+    ('alone/base_val', NOVEL, True)])
 def test_lists_with_classes(folder, ann, names, fits):
     if fits:
         check_protocol(str(folder / f'{ann}.txt'), names, 'mine.txt')
@@ -109,21 +113,16 @@ def test_lists_with_classes(folder, ann, names, fits):
         check_protocol(str(folder / f'{ann}.txt'), names, 'mine.txt')
 
 
-def test_halves_of_one_size_and_other_words(folder):
-    check_protocol(str(folder / 'base_val.txt'), ['leaping', 'running'], 'x')
-    (folder / 'base_classes_words.txt').write_text('to jump\nto run\n')
-    check_protocol(str(folder / 'base_val.txt'), ['to jump', 'to run'], 'x')
-    (folder / 'base_classes.txt').write_text('jump\nrun\nskip\n')
+def test_halves_of_one_size_and_their_sentences(folder):
+    write(folder / 'base_classes_words.txt', 'to jump\nto run\n')
+    ann_file = write(folder / 'base_val.txt', 'a.mp4 0\n')
+    check_protocol(ann_file, ['to jump', 'to run'], 'x')
+    write(folder / 'base_classes.txt', 'jump\nrun\nskip\n')
     with pytest.raises(ValueError, match='base_val'):
-        check_protocol(str(folder / 'base_val.txt'), NOVEL, 'novel')
-    (folder / 'alone').mkdir()
-    check_protocol(str(folder / 'alone/base_val.txt'), NOVEL, 'mine.txt')
-
-
-def test_the_dataset_asks(folder):
-    (folder / 'base_val.txt').write_text('a.mp4 0\n')
+        check_protocol(ann_file, NOVEL, 'novel')
+    # the dataset asks
     dataset = DATASETS.build(dict(
-        type='CheckedVideoDataset', ann_file=str(folder / 'base_val.txt'),
+        type='CheckedVideoDataset', ann_file=ann_file,
         class_file=str(folder / 'classes.txt'), pipeline=[], lazy_init=True))
     with pytest.raises(ValueError, match='base_val.txt'):
         dataset.full_init()
@@ -132,30 +131,25 @@ def test_the_dataset_asks(folder):
 # Where lists come from, by the manifests that `vifi-clip splits` writes
 
 
-def write_manifest(path, **options):
-    import hashlib
-    list_file = path / 'val_split1.txt'
-    list_file.write_text('a.avi 0\nb.avi 1\n')
-    digest = hashlib.sha256(list_file.read_bytes()).hexdigest()
-    (path / 'manifest.json').write_text(json.dumps(dict(
-        dataset='hmdb51', options=options,
-        lists={'val_split1.txt': dict(sha256=digest)})))
-    return list_file
+@pytest.fixture
+def list_file(tmp_path):
+    return write(tmp_path / 'val_split1.txt', 'a.avi 0\nb.avi 1\n')
 
 
 @pytest.mark.parametrize('options, origin', [
     (dict(made_from='release', fix_labels=False), 'release'),
     (dict(made_from='release', fix_labels=True), 'release, labels fixed'),
     (dict(made_from='annotations'), 'annotations')])
-def test_lists_with_a_manifest(tmp_path, options, origin):
-    path = write_manifest(tmp_path, **options)
-    entry = list_origin(str(path))
-    assert (entry['origin'], entry['dataset'], entry['file']) == (
-        origin, 'hmdb51', 'val_split1.txt')
-    path.write_text('a.avi 1\n')
-    changed = list_origin(str(path))
-    assert changed['origin'] == 'changed'
-    assert changed['sha256'] != entry['sha256']
+def test_lists_with_a_manifest(tmp_path, list_file, options, origin):
+    digest = hashlib.sha256(Path(list_file).read_bytes()).hexdigest()
+    write(tmp_path / 'manifest.json', json.dumps(dict(
+        dataset='hmdb51', options=options,
+        lists={'val_split1.txt': dict(sha256=digest)})))
+    assert list_origin(list_file) == dict(
+        file='val_split1.txt', sha256=digest, origin=origin, dataset='hmdb51')
+    write(tmp_path / 'val_split1.txt', 'a.avi 1\n')
+    changed = list_origin(list_file)
+    assert changed['origin'] == 'changed' and changed['sha256'] != digest
 
 
 @pytest.mark.parametrize('manifest', [
@@ -163,11 +157,8 @@ def test_lists_with_a_manifest(tmp_path, options, origin):
     '{"options": {}, "lists": {"val_split1.txt": {"sha256": ""}}}',
     '{"dataset": "hmdb51", "options": {"made_from": 5}, '
     '"lists": {"val_split1.txt": {"sha256": ""}}}', '[' * 100000])
-def test_lists_of_unknown_origin(tmp_path, manifest):
-    path = write_manifest(tmp_path, made_from='release')
-    if manifest is None:
-        (tmp_path / 'manifest.json').unlink()
-    else:
-        (tmp_path / 'manifest.json').write_text(manifest)
-    assert list_origin(str(path))['origin'] == 'unknown'
+def test_lists_of_unknown_origin(tmp_path, list_file, manifest):
+    if manifest is not None:
+        write(tmp_path / 'manifest.json', manifest)
+    assert list_origin(list_file)['origin'] == 'unknown'
     assert list_origin('s3://bucket/list.txt')['origin'] == 'unknown'

@@ -1,6 +1,6 @@
 """Files that decord 0.6 cannot read, and files that nobody can."""
 import os
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 
 import av
@@ -42,15 +42,12 @@ def numbers(reader, indices) -> list:
 
 def test_what_decord_reads_is_decords(tmp_path):
     path = write_mp4(tmp_path / 'a.mp4', 20, fps=10)
-    reader, theirs = OpenedVideo(path), decord.VideoReader(path)
-    assert len(reader) == 20 and reader.get_avg_fps() == 10
-    wanted = [3, 19, 3, 0]
-    np.testing.assert_array_equal(reader.get_batch(wanted).asnumpy(),
-                                  theirs.get_batch(wanted).asnumpy())
-    ours = PyAVReader(path)
-    assert (len(ours), ours.get_avg_fps()) == (20, 10)
-    np.testing.assert_array_equal(ours.get_batch(wanted).asnumpy(),
-                                  theirs.get_batch(wanted).asnumpy())
+    indices = [3, 19, 3, 0]
+    theirs = decord.VideoReader(path).get_batch(indices).asnumpy()
+    for reader in OpenedVideo(path), PyAVReader(path):
+        assert (len(reader), reader.get_avg_fps()) == (20, 10)
+        np.testing.assert_array_equal(reader.get_batch(indices).asnumpy(),
+                                      theirs)
 
 
 @pytest.mark.parametrize('codec, name, size', [
@@ -98,8 +95,6 @@ def test_phones_turned(degrees, tmp_path):
                 target.mux(packet)
     theirs = decord.VideoReader(turned).get_batch([1, 4]).asnumpy()
     assert theirs.shape[1:3] == ((64, 96) if degrees == 180 else (96, 64))
-    assert not np.array_equal(
-        theirs[0], decord.VideoReader(plain).get_batch([1]).asnumpy()[0])
     np.testing.assert_array_equal(
         PyAVReader(turned).get_batch([1, 4]).asnumpy(), theirs)
 
@@ -157,11 +152,6 @@ def test_bad_files(kind, message, tmp_path, capfd):
 def test_readers_of_threads(tmp_path):
     """Each has its own."""
     paths = [write_mp4(tmp_path / f'{i}.mp4', 10, (48, 64)) for i in range(4)]
-    found = {}
-    threads = [threading.Thread(target=lambda p=p: found.update(
-        {p: numbers(OpenedVideo(p), range(10))})) for p in paths]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    assert found == {p: list(range(10)) for p in paths}
+    with ThreadPoolExecutor(4) as threads:
+        read = threads.map(lambda p: numbers(OpenedVideo(p), range(10)), paths)
+        assert list(read) == [list(range(10))] * 4

@@ -6,7 +6,6 @@ import torch
 from helpers import write_mp4
 from mmaction.datasets import VideoTextDataset
 from mmaction.registry import DATASETS
-from mmengine.registry import init_default_scope
 from tiny import tiny_arch
 
 from projects.vifi_clip.datasets.video_text_dataset import video_id
@@ -28,7 +27,6 @@ PIPELINE = [
 
 @pytest.fixture
 def folder(tmp_path):
-    init_default_scope('mmaction')
     (tmp_path / 'videos' / 'sub').mkdir(parents=True)
     for name in CAPTIONS:
         write_mp4(tmp_path / 'videos' / name, 6, (64, 48))
@@ -69,6 +67,9 @@ def test_every_pair_is_a_sample(folder):
     assert not torch.equal(inputs['text'], samples[0]['inputs']['text'])
 
 
+ONE = {name: texts[:1] for name, texts in CAPTIONS.items()}
+
+
 @pytest.mark.parametrize('content', [
     '{"a.mp4": ["a man"],}', '{"a.mp4": ["a"], "a.mp4": ["b"]}', {},
     ['a.mp4'], {'a.mp4': 'a man'}, {'a.mp4': []}, {'a.mp4': ['a man', ' ']},
@@ -78,34 +79,23 @@ def test_malformed_list(folder, content):
         build(folder, content)
 
 
-def test_test_list_has_one_caption_per_video(folder):
+def test_a_test_list_has_one_caption_per_video(folder):
+    assert len(build(folder, ONE, test_mode=True)) == 3
     with pytest.raises(ValueError, match='a.mp4'):
         build(folder, test_mode=True)
-    one = {name: texts[:1] for name, texts in CAPTIONS.items()}
-    assert len(build(folder, one, test_mode=True)) == 3
+    with pytest.raises(ValueError, match='on_bad_video'):
+        build(folder, ONE, test_mode=True, on_bad_video='count_as_wrong')
 
 
-def test_absent_video(folder):
-    one = {'a.mp4': ['a man'], 'gone.mp4': ['a dog']}
-    with pytest.raises(FileNotFoundError, match='gone.mp4'):
-        build(folder, one, test_mode=True)
-    with pytest.raises(RuntimeError, match='gone.mp4'):
-        build(folder, one)
-    dataset = build(folder, one, max_bad_ratio=0.5)
-    assert dataset.bad_videos == [str(folder / 'videos' / 'gone.mp4')]
-    # another pair takes its place
-    assert int(dataset[1]['data_samples'].gt_label) == video_id(
-        str(folder / 'videos' / 'a.mp4'))
-
-
-def test_unreadable_video(folder):
+@pytest.mark.parametrize('absent', [True, False])
+def test_bad_video(folder, absent):
     bad = folder / 'videos' / 'a.mp4'
-    bad.write_bytes(bad.read_bytes()[:100])
-    one = {name: texts[:1] for name, texts in CAPTIONS.items()}
-    with pytest.raises(RuntimeError, match='a.mp4'):
-        build(folder, one, test_mode=True)[0]
-    dataset = build(folder, one, max_bad_ratio=0.5)
+    content = bad.read_bytes()[:100]
+    bad.unlink() if absent else bad.write_bytes(content)
+    for kwargs in dict(test_mode=True), {}:
+        with pytest.raises((FileNotFoundError, RuntimeError), match='a.mp4'):
+            build(folder, ONE, max_bad_ratio=0.1, **kwargs)[0]
+    dataset = build(folder, ONE, max_bad_ratio=0.5)
+    # another pair takes its place
     assert int(dataset[0]['data_samples'].gt_label) != video_id(str(bad))
     assert dataset.bad_videos == [str(bad)]
-    with pytest.raises(ValueError, match='on_bad_video'):
-        build(folder, one, test_mode=True, on_bad_video='count_as_wrong')

@@ -4,27 +4,22 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from doctor_world import facts, facts_of, read_lists, write_files
+from doctor_world import facts, facts_of, lists_of
 
 from projects.vifi_clip_tools.doctor.checks import (all_findings,
                                                     compare_counts)
-from projects.vifi_clip_tools.doctor.findings import CHECKS, UNUSABLE
+from projects.vifi_clip_tools.doctor.findings import UNUSABLE
 from projects.vifi_clip_tools.doctor.lists import load_lists
 from projects.vifi_clip_tools.doctor.published import PUBLISHED, dataset_name
-
 
 BETWEEN = ('train_test', 'base_novel', 'group_leak', 'shared_class',
            'two_labels', 'train_test_look_alike', 'look_alike')
 
 
-def check_between(lists, videos):
-    return [item for item in all_findings(lists, videos, 0)
-            if item.check in BETWEEN]
-
-
 def between(lists, videos=None):
-    return sorted((item.check, item.subject, item.places)
-                  for item in check_between(lists, videos or facts_of(lists)))
+    return sorted((item.check, item.subject, item.places) for item in
+                  all_findings(lists, videos or facts_of(lists), 0)
+                  if item.check in BETWEEN)
 
 
 def of_list(item, videos=None):
@@ -35,66 +30,45 @@ def of_list(item, videos=None):
 
 
 def test_same_path_and_same_bytes_leak(tmp_path):
-    write_files(tmp_path, train='a.mp4 0; b.mp4 0; c.mp4 1',
-                val='d.mp4 0; ./b.mp4 0')
-    lists = read_lists(tmp_path, 'train', 'val')
+    lists = lists_of(tmp_path, train='a.mp4 0; b.mp4 0; c.mp4 1',
+                     val='d.mp4 0; ./b.mp4 0')
     videos = facts_of(lists)
-    assert between(lists, videos) == [
-        ('train_test', 'b.mp4', ('train.txt:2', 'val.txt:2'))]
+    same_path = ('train_test', 'b.mp4', ('train.txt:2', 'val.txt:2'))
+    assert between(lists, videos) == [same_path]
     videos['d.mp4'] = videos['c.mp4']
-    assert between(lists, videos)[1] == (
-        'train_test', 'c.mp4', ('train.txt:3', 'val.txt:1'))
+    assert between(lists, videos) == [
+        same_path, ('train_test', 'c.mp4', ('train.txt:3', 'val.txt:1'))]
     # Missing videos are told apart by their paths.
     gone = replace(facts(''), status='missing', sha256=None)
-    assert between(lists, dict.fromkeys(videos, gone)) == [
-        ('train_test', 'b.mp4', ('train.txt:2', 'val.txt:2'))]
+    assert between(lists, dict.fromkeys(videos, gone)) == [same_path]
 
 
-def test_base_and_novel(tmp_path):
-    write_files(
-        tmp_path, base_classes='run; jump', novel_classes='swim; jump',
-        base_val='a.mp4 0; b.mp4 1', novel_val='c.mp4 0; b.mp4 1')
-    lists = read_lists(tmp_path, 'base_val', 'novel_val')
-    assert between(lists) == [
-        ('base_novel', 'b.mp4', ('base_val.txt:2', 'novel_val.txt:2')),
-        ('shared_class', 'jump', ('base_classes.txt', 'novel_classes.txt')),
-    ]
-
-
-def test_two_labels_are_compared_by_name(tmp_path):
-    write_files(
-        tmp_path, classes='run; swim; jump', base_classes='swim; jump',
-        train='a.mp4 1; b.mp4 2; c.mp4 0',
-        base_train_1shot_seed1='a.mp4 0; b.mp4 0')
-    lists = read_lists(tmp_path, 'train', 'base_train_1shot_seed1')
-    found, = check_between(lists, facts_of(lists))
-    assert (found.check, found.subject) == ('two_labels', 'b.mp4')
-    assert found.detail == 'jump or swim'
-    assert set(found.places) == {'train.txt:2',
-                                 'base_train_1shot_seed1.txt:2'}
-    # Without class lists: within one part alone.
-    lists = read_lists(write_files(
-        tmp_path / 'bare', train='a.mp4 1; a.mp4 2; b.mp4 0',
-        base_train='a.mp4 0; b.mp4 3'), 'train', 'base_train')
-    found, = check_between(lists, facts_of(lists))
-    assert found.detail == 'label 1 or label 2'
-
-
-def test_groups_of_ucf(tmp_path):
-    write_files(
-        tmp_path,
-        train_split1='Dive/v_Dive_g01_c01.avi 0; Run/v_Run_g02_c01.avi 1',
-        val_split1='Dive/v_Dive_g02_c01.avi 0; Run/v_Run_g02_c04.avi 1',
-        train_split2='Dive/v_Dive_g02_c01.avi 0')
-    lists = read_lists(tmp_path, 'train_split1', 'val_split1', 'train_split2')
-    assert between(lists) == [('group_leak', 'v_Run_g02',
-                               ('train_split1.txt:2', 'val_split1.txt:2'))]
+@pytest.mark.parametrize('texts, expected', [
+    (dict(base_classes='run; jump', novel_classes='swim; jump',
+          base_val='a.mp4 0; b.mp4 1', novel_val='c.mp4 0; b.mp4 1'),
+     [('base_novel', 'b.mp4', ('base_val.txt:2', 'novel_val.txt:2')),
+      ('shared_class', 'jump', ('base_classes.txt', 'novel_classes.txt'))]),
+    # labels are compared by the names of their classes,
+    (dict(classes='run; swim; jump', base_classes='swim; jump',
+          train='a.mp4 1; b.mp4 2; c.mp4 0',
+          base_train_1shot_seed1='a.mp4 0; b.mp4 0'),
+     [('two_labels', 'b.mp4', ('base_train_1shot_seed1.txt:2',
+                               'train.txt:2'))]),
+    # without class lists within one part alone
+    (dict(train='a.mp4 1; a.mp4 2; b.mp4 0', base_train='a.mp4 0; b.mp4 3'),
+     [('two_labels', 'a.mp4', ('train.txt:1', 'train.txt:2'))]),
+    (dict(train_split1='Dive/v_Dive_g01_c01.avi 0; Run/v_Run_g02_c01.avi 1',
+          val_split1='Dive/v_Dive_g02_c01.avi 0; Run/v_Run_g02_c04.avi 1',
+          train_split2='Dive/v_Dive_g02_c01.avi 0'),
+     [('group_leak', 'v_Run_g02', ('train_split1.txt:2',
+                                   'val_split1.txt:2'))])])
+def test_between_lists(tmp_path, texts, expected):
+    assert between(lists_of(tmp_path, **texts)) == expected
 
 
 def test_look_alikes(tmp_path):
-    write_files(tmp_path, train='a.mp4 0; b.mp4 0; c.mp4 0',
-                val='d.mp4 0; e.mp4 0')
-    lists = read_lists(tmp_path, 'train', 'val')
+    lists = lists_of(tmp_path, train='a.mp4 0; b.mp4 0; c.mp4 0',
+                     val='d.mp4 0; e.mp4 0')
     rng = np.random.default_rng(0)
     one, other = (rng.integers(20, 200, 768).astype(np.uint8).tobytes()
                   for _ in range(2))
@@ -117,8 +91,7 @@ def test_look_alikes(tmp_path):
 
 
 def test_repeats_and_copies_within_a_list(tmp_path):
-    write_files(tmp_path, train='a.mp4 0; b.mp4 0; ./a.mp4 0; c.mp4 1')
-    item, = read_lists(tmp_path, 'train')
+    item, = lists_of(tmp_path, train='a.mp4 0; b.mp4 0; ./a.mp4 0; c.mp4 1')
     videos = facts_of([item])
     videos['c.mp4'] = videos['b.mp4']
     assert of_list(item, videos) == [('repeated_line', 'a.mp4'),
@@ -126,19 +99,17 @@ def test_repeats_and_copies_within_a_list(tmp_path):
 
 
 def test_coverage_and_labels(tmp_path):
-    write_files(tmp_path, classes='run; swim; jump; dive',
-                train='a.mp4 0; b.mp4 1; c.mp4 4; d.mp4 3')
-    item, = read_lists(tmp_path, 'train')
+    item, = lists_of(tmp_path, classes='run; swim; jump; dive',
+                     train='a.mp4 0; b.mp4 1; c.mp4 4; d.mp4 3')
     videos = facts_of([item])
     videos['b.mp4'] = facts('b', status='crashed')
     assert of_list(item, videos) == [
         ('label_range', 'c.mp4'), ('no_video', 'swim (label 1)'),
         ('no_video', 'jump (label 2)')]
-    write_files(
+    item, = lists_of(
         tmp_path, classes='run; swim; jump',
         few_shot_train_2shot_seed1='a.mp4 0; b.mp4 0; c.mp4 1; d.mp4 2; '
         'e.mp4 2; f.mp4 2')
-    item, = read_lists(tmp_path, 'few_shot_train_2shot_seed1')
     assert of_list(item) == [('shots', 'swim (label 1)'),
                              ('shots', 'jump (label 2)')]
     file = tmp_path / 'train_9k.json'
@@ -148,61 +119,49 @@ def test_coverage_and_labels(tmp_path):
     assert of_list(item) == [('captions', f'{c}.mp4') for c in 'bcd']
 
 
-@pytest.mark.parametrize('name, most, found', [
-    ('train', 11, [('imbalance', 'train.txt')]), ('train', 10, []),
-    ('val', 11, [])])
-def test_imbalance(tmp_path, name, most, found):
+@pytest.mark.parametrize('name, most, checks', [
+    ('train', 11, ['imbalance']), ('train', 10, []), ('val', 11, [])])
+def test_imbalance(tmp_path, name, most, checks):
     lines = ['x.mp4 0'] + [f'{i}.mp4 1' for i in range(most)]
-    write_files(tmp_path, **{name: '; '.join(lines)})
-    item, = read_lists(tmp_path, name)
-    assert of_list(item) == found
+    item, = lists_of(tmp_path, **{name: '; '.join(lines)})
+    assert [check for check, _ in of_list(item)] == checks
 
 
 def test_states_of_videos(tmp_path):
-    names = *UNUSABLE, 'not_decord'
-    write_files(tmp_path, train='; '.join(f'{n}.mp4 0' for n in names) +
-                '; short.mp4 0; fine.mp4 0; spoilt.mp4 0')
-    lists = read_lists(tmp_path, 'train')
+    names = *UNUSABLE, 'not_decord', 'short', 'fine', 'spoilt'
+    lists = lists_of(tmp_path, train='; '.join(f'{n}.mp4 0' for n in names))
     videos = {f'{n}.mp4': facts(n, status=n) for n in names}
     videos['short.mp4'] = facts('s', frames=15)
     videos['fine.mp4'] = facts('f', frames=16)
     videos['spoilt.mp4'] = replace(facts('x'), damage='1 of 24 frames')
-    found = [item for item in all_findings(lists, videos, min_frames=16)
-             if item.check != 'imbalance']
-    assert {(item.check, item.subject) for item in found} == {
-        (n, f'{n}.mp4') for n in names
-    } | {('too_short', 'short.mp4'), ('damaged', 'spoilt.mp4')}
-    assert {item.check for item in found} <= set(CHECKS)
+    checks = {item.subject: item.check for item in all_findings(
+        lists, videos, min_frames=16) if item.check != 'imbalance'}
+    assert checks == {
+        **{f'{n}.mp4': n for n in names[:-3]},
+        'short.mp4': 'too_short', 'spoilt.mp4': 'damaged'}
 
 
-def counts(dataset, folder, **lists):
-    write_files(folder, **{
-        name: '; '.join(f'{i}.mp4 0' for i in range(number))
-        for name, number in lists.items()})
-    return [(item.check, item.subject, item.detail)
-            for item in compare_counts(dataset, read_lists(folder, *lists))]
-
-
-def test_published_counts(tmp_path):
-    assert not counts('ucf101', tmp_path / '1', train_split1=9537,
-                      val_split1=3783, val_split3=3696, mine_train=5)
-    assert counts('hmdb51', tmp_path / '2', val_split2=1529) == [
-        ('counts', 'val_split2.txt', '1529 videos, published are 1530 '
-         '(hmdb51)')]
-    assert counts('k400', tmp_path / '3', val=19000)[0][0] == 'shortfall'
-    assert counts('k400', tmp_path / '4', val=20001)[0][0] == 'counts'
+@pytest.mark.parametrize('dataset, name, number, check', [
+    ('ucf101', 'train_split1', 9537, None), ('ucf101', 'mine_train', 5, None),
+    ('hmdb51', 'val_split2', 1529, 'counts'),
+    ('k400', 'val', 19000, 'shortfall'), ('k400', 'val', 20001, 'counts')])
+def test_published_counts(tmp_path, dataset, name, number, check):
+    lists = lists_of(tmp_path, **{
+        name: '; '.join(f'{i}.mp4 0' for i in range(number))})
+    assert [item.check for item in compare_counts(dataset, lists)] == (
+        [check] if check else [])
 
 
 @pytest.mark.parametrize('part, number, wrong', [
     ('', 600, False), ('', 400, True), ('zero_shot_2_', 160, False),
     ('zero_shot_2_', 161, True)])
 def test_published_classes(tmp_path, part, number, wrong):
-    write_files(tmp_path, **{
+    lists = lists_of(tmp_path, **{
         f'{part}classes': '; '.join(f'class {i}' for i in range(number)),
         f'{part}val': 'a.mp4 0'})
-    found = compare_counts('k600', read_lists(tmp_path, f'{part}val'))
-    found = [item.subject for item in found if item.check == 'counts']
-    assert found == ([f'{part}classes.txt'] if wrong else [])
+    subjects = [item.subject for item in compare_counts('k600', lists)
+                if item.check == 'counts']
+    assert subjects == ([f'{part}classes.txt'] if wrong else [])
 
 
 def test_known_data_sets():

@@ -3,7 +3,7 @@ import json
 from pathlib import Path
 
 import pytest
-from doctor_world import facts, facts_of, read_lists, write_files
+from doctor_world import facts, facts_of, lists_of, write_files
 
 from projects.vifi_clip.datasets.video_list import role_of
 from projects.vifi_clip.errors import UserError
@@ -23,29 +23,24 @@ def test_role_by_name(name, role):
     assert role_of(Path(name)) == role
 
 
-def ucf(folder):
-    return write_files(
-        folder, classes='a; b; c; d', base_classes='a; c',
+def test_list_folder(tmp_path):
+    paths, others = find_lists(write_files(
+        tmp_path, classes='a; b; c; d', base_classes='a; c',
         novel_classes='b; d', train_split1='x.avi 0', val_split1='y.avi 0',
         train_split2='y.avi 0', val_split2='x.avi 0',
         base_train_1shot_seed1='x.avi 0', base_val='y.avi 0',
         novel_val='z.avi 1', few_shot_train_2shot_seed1='x.avi 0',
-        notes='hello')
-
-
-def test_list_folder(tmp_path):
-    found, others = find_lists(ucf(tmp_path))
+        notes='hello'))
     assert others == ['notes.txt']
-    lists = {item.name: item for item in load_lists(dict.fromkeys(found))}
+    lists = {item.path.stem: item for item in load_lists(dict.fromkeys(paths))}
     assert list(lists) == sorted(lists) and len(lists) == 8
-    base = lists['base_train_1shot_seed1.txt']
-    assert (base.part, base.shots, base.split) == ('base', 1, 1)
-    assert base.classes == ['a', 'c']
-    few = lists['few_shot_train_2shot_seed1.txt']
-    assert (few.part, few.shots, few.split) == ('', 2, 1)
-    assert few.classes == lists['val_split2.txt'].classes == list('abcd')
-    assert lists['val_split2.txt'].split == 2
-    assert lists['novel_val.txt'].meaning(1) == 'd'
+    for name, *known in (('base_train_1shot_seed1', 'base', 1, 1, 'ac'),
+                         ('few_shot_train_2shot_seed1', '', 2, 1, 'abcd'),
+                         ('val_split2', '', None, 2, 'abcd')):
+        item = lists[name]
+        assert [item.part, item.shots, item.split,
+                ''.join(item.classes)] == known
+    assert lists['novel_val'].class_name(1) == 'd'
     pairs = {(a.path.stem, b.path.stem) for a in lists.values()
              for b in lists.values() if may_not_share(a, b)}
     # the splits share videos
@@ -57,11 +52,9 @@ def test_list_folder(tmp_path):
 
 
 def test_class_list_of_the_small_world(tmp_path):
-    write_files(
+    lists = lists_of(
         tmp_path, classes='a', target_classes='t; u', target_val='x.mp4 1',
         few_shot_train_2shot_seed1='y.mp4 1', val='z.mp4 0')
-    lists = read_lists(tmp_path, 'target_val', 'val',
-                       'few_shot_train_2shot_seed1')
     assert {item.name[:3]: (item.classes, item.part) for item in lists} == {
         'few': (['t', 'u'], 'target'), 'tar': (['t', 'u'], 'target'),
         'val': (['a'], '')}
@@ -80,10 +73,10 @@ def test_bad_lists(tmp_path, name, text):
 def test_no_lists_and_two_of_one_name(tmp_path):
     with pytest.raises(UserError):
         find_lists(tmp_path)
-    for folder in 'ab':
-        write_files(tmp_path / folder, train='x.mp4 0')
+    paths = [write_files(tmp_path / folder, train='x.mp4 0') / 'train.txt'
+             for folder in 'ab']
     with pytest.raises(UserError, match='a/train.txt and .*b/train.txt'):
-        load_lists({tmp_path / d / 'train.txt': None for d in 'ab'})
+        load_lists(dict.fromkeys(paths))
 
 
 def test_two_class_lists_of_one_name(tmp_path):
@@ -124,13 +117,12 @@ def clean(lists, videos):
 
 
 def test_clean(tmp_path):
-    write_files(
+    lists = lists_of(
         tmp_path,
         train='good.mp4 0; gone.mp4 0; good.mp4 0; copy.mp4 0; leak.mp4 1; '
         'sneak.mp4 1; short.mp4 1; last.mp4 7',
         val='leak.mp4 1; hid.mp4 1; leak.mp4 1; gone.mp4 0; twin.mp4 0; '
         'twin2.mp4 0')
-    lists = read_lists(tmp_path, 'train', 'val')
     videos = facts_of(lists)
     videos['gone.mp4'] = facts('', status='missing')
     videos['copy.mp4'] = videos['good.mp4']
@@ -149,7 +141,7 @@ def test_clean(tmp_path):
 def test_nothing_to_clean_keeps_every_byte(tmp_path):
     content = b'\xef\xbb\xbfa.mp4 0\r\n\r\n./b/../c.mp4 1\r\nd 2'
     (tmp_path / 'val.txt').write_bytes(content)
-    lists = read_lists(tmp_path, 'val')
+    lists = load_lists({tmp_path / 'val.txt': None})
     # line numbers count blank lines
     assert [(e.number, e.key, e.label) for e in lists[0].entries] == [
         (1, 'a.mp4', 0), (3, 'c.mp4', 1), (4, 'd.mp4', 2)]

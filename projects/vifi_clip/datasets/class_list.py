@@ -2,7 +2,7 @@
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
-from ..files import csv_rows, holds_control, read_json, read_text, read_yaml
+from ..files import csv_table, holds_control, read_json, read_text, read_yaml
 
 PathLike = Union[str, Path]
 _TREES = {'.json': read_json, '.yaml': read_yaml, '.yml': read_yaml}
@@ -61,18 +61,22 @@ def read_class_descriptions(path: PathLike) -> Dict[str, List[str]]:
         raise ValueError(f'{path}: expected a mapping from class name to a '
                          f'list of sentences, got {_kind(data)}')
     for name, sentences in data.items():
-        if not isinstance(sentences, list) or not sentences or not all(
-                isinstance(text, str) and text.strip() for text in sentences):
+        if not is_sentences(sentences):
             raise ValueError(f'{path}: class {name!r}: expected a list of at '
                              f'least one sentence, got {sentences!r}')
-    return {
-        name: [text.strip() for text in sentences] for name, sentences in zip(
-            check_class_names(list(data), str(path)), data.values())
-    }
+    names = check_class_names(list(data), str(path))
+    return {name: [text.strip() for text in sentences]
+            for name, sentences in zip(names, data.values())}
 
 
-def check_class_names(names: Sequence[str],
-                      source: str,
+def is_sentences(value: Any) -> bool:
+    """Return whether a value is a list of texts, at least one and none blank.
+    """
+    return isinstance(value, list) and bool(value) and all(
+        isinstance(text, str) and text.strip() for text in value)
+
+
+def check_class_names(names: Sequence[str], source: str,
                       places: Optional[Sequence[str]] = None) -> List[str]:
     """Check that class names can serve as a label set.
 
@@ -94,9 +98,9 @@ def check_class_names(names: Sequence[str],
                          f'{_kind(names)}')
     if not names:
         raise ValueError(f'{source}: no class names; list at least one')
+    places = places or [f'item {i}' for i in range(len(names))]
     first_place: Dict[str, str] = {}
-    for i, name in enumerate(names):
-        place = places[i] if places else f'item {i}'
+    for name, place in zip(names, places):
         if not isinstance(name, str):
             raise ValueError(f'{source}, {place}: class name {name!r} is '
                              f'{_kind(name)}, not text; put it in quotes')
@@ -119,41 +123,27 @@ def check_class_name(name: str, place: str) -> None:
                          'or take the entry out')
     if holds_control(name):
         raise ValueError(f'{place}: class name {name!r} holds a line break or '
-                         'control character; take it out (a quote is '
-                         'missing?)')
+                         'control character; is a quote missing?')
 
 
 def _read_csv(path: Path) -> Tuple[List[str], List[str]]:
-    rows = csv_rows(read_text(path), path)
-    header = [column.strip() for column in next(rows, (1, []))[1]]
-    if sorted(header) != ['id', 'name']:
-        raise ValueError(f'{path}, line 1: the header is {",".join(header)!r}'
-                         "; it must be 'id,name'")
     classes: Dict[int, Tuple[str, str]] = {}  # name and place
-    for number, row in rows:
-        if not ''.join(row).strip():
-            continue
-        place = f'line {number}'
-        if len(row) != len(header):
-            raise ValueError(
-                f'{path}, {place}: {len(row)} columns in {",".join(row)!r}, '
-                'expected 2 (id,name); a name that holds a comma must stand '
-                'in "quotes"')
-        label = row[header.index('id')].strip()
+    for number, row in csv_table(path, ('id', 'name')):
+        label, place = row['id'], f'line {number}'
         if not (label.isascii() and label.isdigit()):
             raise ValueError(f'{path}, {place}: id {label!r} is not a whole '
                              'number from 0')
-        if int(label) in classes:
-            raise ValueError(f'{path}: id {label} stands both at '
-                             f'{classes[int(label)][1]} and at {place}; each '
-                             'class needs its own id')
-        classes[int(label)] = row[header.index('name')], place
-    missing = min(set(range(len(classes))) - set(classes), default=None)
-    if missing is not None:
+        other = classes.setdefault(int(label), (row['name'], place))[1]
+        if other != place:
+            raise ValueError(f'{path}: id {label} stands both at {other} and '
+                             f'at {place}; each class needs its own id')
+    missing = set(range(len(classes))) - set(classes)
+    if missing:
         raise ValueError(f'{path}: {len(classes)} classes, so ids must be '
-                         f'0..{len(classes) - 1}, but id {missing} is missing')
-    ordered = [classes[label] for label in range(len(classes))]
-    return [name for name, _ in ordered], [place for _, place in ordered]
+                         f'0..{len(classes) - 1}, but id {min(missing)} is '
+                         'missing')
+    names, places = zip(*(classes[label] for label in range(len(classes))))
+    return list(names), list(places)
 
 
 def _suffix(path: Path, known: Iterable[str]) -> str:

@@ -12,6 +12,7 @@ import json
 import os
 import os.path as osp
 import posixpath
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
@@ -24,8 +25,6 @@ from .video_dataset import CheckedVideoDataset
 
 SETTINGS = 'cache.json'
 VERSION = 1
-_NOTES = ('made_with', )  # for people; not compared
-_SAME = dict(VideoReader='DecordInit')  # steps of the same pixels
 
 
 def cache_key(filename: str, root: Optional[str]) -> str:
@@ -45,13 +44,13 @@ def pipeline_identity(pipeline: Sequence[Mapping]) -> List[dict]:
     for step in steps:
         step.pop('num_threads', None)
         kind = step['type'].removesuffix('Once')
-        step['type'] = _SAME.get(kind, kind)
+        step['type'] = 'DecordInit' if kind == 'VideoReader' else kind
     return [step for step in steps if step['type'] != 'RepeatFrames']
 
 
 class FrameCache:
-    """Reads the embeddings in a folder of ``vifi-clip cache-frames`` by the
-    path of the video. UserError where it holds no cache."""
+    """Reads the embeddings of ``vifi-clip cache-frames`` by the path of the
+    video; UserError where the folder holds no cache."""
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
@@ -63,43 +62,41 @@ class FrameCache:
         self.settings = _read(path)
         self.check(version=VERSION)
         self._arrays: Dict[str, np.ndarray] = {}
-        self._places: Optional[Dict[str, Tuple[str, int]]] = None
         self._clashes: Dict[str, str] = {}
 
     def check(self, **settings: Any) -> None:
-        """Compare settings; a UserError names all that differ."""
+        """Compare settings, but for ``made_with``, which is for people; a
+        UserError names all that differ."""
         differences = [
             f'{name} is {json.dumps(self.settings.get(name)):.400} in the '
             f'cache and {json.dumps(value):.400} here'
             for name, value in json.loads(json.dumps(settings)).items()
-            if name not in _NOTES and self.settings.get(name) != value]
+            if name != 'made_with' and self.settings.get(name) != value]
         if differences:
             raise UserError(
                 f'{self.folder} does not fit: ' + '; '.join(differences) +
                 '. Embed the frames anew with this config: vifi-clip '
                 'cache-frames CONFIG CHECKPOINT --out ANOTHER_FOLDER')
 
-    @property
+    @cached_property
     def places(self) -> Dict[str, Tuple[str, int]]:
         """File and row by the path of each video; read when needed."""
-        if self._places is None:
-            self._places, sizes = {}, {}
-            for path in sorted(Path(self.folder).glob('*.json')):
-                if path.name == SETTINGS:
-                    continue
-                listing = _read(path, 'paths', 'sizes')
-                self._array(path.stem, len(listing['paths']))
-                for row, (key, size) in enumerate(
-                        zip(listing['paths'], listing['sizes'])):
-                    if sizes.setdefault(key, size) != size:
-                        self._clashes[key] = (f'{self._places[key][0]} and '
-                                              f'{path.stem}')
-                    self._places[key] = path.stem, row
-        return self._places
+        places, sizes = {}, {}
+        for path in sorted(Path(self.folder).glob('*.json')):
+            if path.name == SETTINGS:
+                continue
+            listing = _read(path, 'paths', 'sizes')
+            self._array(path.stem, len(listing['paths']))
+            pairs = zip(listing['paths'], listing['sizes'])
+            for row, (key, size) in enumerate(pairs):
+                if sizes.setdefault(key, size) != size:
+                    self._clashes[key] = f'{places[key][0]} and {path.stem}'
+                places[key] = path.stem, row
+        return places
 
     def check_holds(self, keys: Sequence[str], source: str) -> None:
-        """Check that the videos of a list, by :func:`cache_key`, are there.
-        """
+        """Refuse a list whose videos, by :func:`cache_key`, are not all
+        there, or are others of the same names."""
         absent = [key for key in keys if key not in self.places]
         if absent:
             shown = ', '.join(absent[:5]) + (', ...' if absent[5:] else '')
@@ -107,11 +104,11 @@ class FrameCache:
                 f'{self.folder} has no embeddings of {len(absent)} of the '
                 f'{len(keys)} videos of {source}: {shown}. Embed that list '
                 'too (vifi-clip cache-frames goes on in the same folder)')
-        twice = next((key for key in keys if key in self._clashes), None)
+        twice = [key for key in keys if key in self._clashes]
         if twice:
             raise UserError(
-                f'{self.folder} has two different videos called {twice}, '
-                f'from two folders (in {self._clashes[twice]}): keep the '
+                f'{self.folder} has two different videos called {twice[0]}, '
+                f'from two folders (in {self._clashes[twice[0]]}): keep the '
                 'embeddings of each folder of videos in a cache of its own')
 
     def __getitem__(self, key: str) -> np.ndarray:
@@ -127,11 +124,11 @@ class FrameCache:
                 array = np.load(path, mmap_mode='r')
                 if rows not in (None, len(array)):
                     raise ValueError(f'{len(array)} rows of {rows} videos')
+                self._arrays[name] = array
             except (OSError, ValueError) as error:
                 raise UserError(f'{path} is damaged ({error}): delete it and '
                                 f'{name}.json, and embed its list '
                                 'anew') from error
-            self._arrays[name] = array
         return self._arrays[name]
 
     def __getstate__(self) -> dict:
@@ -142,10 +139,10 @@ class FrameCache:
 def _read(path: Path, *names: str) -> Dict[str, Any]:
     """Read a JSON object of a cache that has all of these names."""
     value = read_json(path)
-    if not isinstance(value, dict) or any(n not in value for n in names):
-        lacking = f' with {" and ".join(names)}' if names else ''
-        raise UserError(f'{path} is no object{lacking}: not a file of a '
-                        'cache, or damaged; take it out of the folder')
+    if not isinstance(value, dict) or not set(names) <= set(value):
+        raise UserError(f'{path} is no object ({", ".join(names)}): not a '
+                        'file of a cache, or damaged; take it out of the '
+                        'folder')
     return value
 
 
@@ -159,19 +156,17 @@ class FrameCacheWriter:
             (T), ``embed_dim`` (D) and ``dtype`` among them.
         ann_file (str): The list, after which the files are named.
         keys (Sequence[str]): From :func:`cache_key`, in order.
-        sizes (Sequence[int], optional): Bytes of the videos' files, which
-            tell videos of one name from two folders apart.
+        sizes (Sequence[int]): Bytes of the videos' files, which tell videos
+            of one name from two folders apart.
     """
 
     EVERY = 256  # rows between two notes of how far it is
 
     def __init__(self, folder: str, settings: Mapping, ann_file: str,
-                 keys: Sequence[str],
-                 sizes: Optional[Sequence[int]] = None) -> None:
-        self.folder, self.keys = Path(folder), list(keys)
-        self.sizes = [0] * len(self.keys) if sizes is None else list(sizes)
-        text = '\n'.join(f'{key}\t{size}'
-                         for key, size in zip(self.keys, self.sizes))
+                 keys: Sequence[str], sizes: Sequence[int]) -> None:
+        self.folder = Path(folder)
+        self.keys, self.sizes = list(keys), list(sizes)
+        text = '\n'.join(f'{key}\t{size}' for key, size in zip(keys, sizes))
         digest = hashlib.sha256(text.encode()).hexdigest()
         self.name = f'{Path(ann_file).stem}-{digest[:12]}'
         self._head = dict(list=str(ann_file), sha256=digest)
@@ -183,22 +178,16 @@ class FrameCacheWriter:
         if self.is_complete:
             self.done = len(self.keys)
             return
-        self.done = 0
-        rows, note = self._path('.npy.part'), self._path('.note.part')
-        shape = (len(self.keys), settings['num_frames'],
-                 settings['embed_dim'])
-        if rows.is_file() and note.is_file():
-            try:
-                np.load(rows, mmap_mode='r')
-                self.done = min(_read(note, 'done')['done'], len(self.keys))
-            except (OSError, ValueError):
-                pass  # shorter than its head says: begin anew
+        rows = self._path('.npy.part')
+        try:
+            np.load(rows, mmap_mode='r')  # 'r+' would fill up what is cut
+            self.done = _read(self._path('.note.part'), 'done')['done']
+        except (OSError, ValueError):
+            self.done = 0
+        self._noted = self.done
         self._rows = np.lib.format.open_memmap(
             rows, 'r+' if self.done else 'w+', settings['dtype'],
-            None if self.done else shape)
-        if self._rows.shape != shape:
-            raise UserError(f'{rows} is of another list; delete it')
-        self._noted = self.done
+            (len(self.keys), settings['num_frames'], settings['embed_dim']))
 
     def _path(self, ending: str) -> Path:
         return self.folder / f'{self.name}{ending}'
@@ -259,10 +248,8 @@ class CachedVideoDataset(CheckedVideoDataset):
             lacks videos of the list.
     """
 
-    def __init__(self,
-                 ann_file: str,
-                 pipeline: Sequence = (dict(type='PackActionInputs'), ),
-                 *,
+    def __init__(self, ann_file: str,
+                 pipeline: Sequence = (dict(type='PackActionInputs'), ), *,
                  cache: str,
                  source_pipeline: Optional[Sequence[Mapping]] = None,
                  **kwargs) -> None:
@@ -272,7 +259,7 @@ class CachedVideoDataset(CheckedVideoDataset):
         super().__init__(ann_file, list(pipeline), **kwargs)
 
     def load_data_list(self) -> List[dict]:
-        """As CheckedVideoDataset, with ``cache_key`` of each video."""
+        """Read ``cache_key`` of each video too."""
         videos = super().load_data_list()
         root = self.data_prefix.get('video')
         for video in videos:

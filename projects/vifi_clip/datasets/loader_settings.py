@@ -17,6 +17,7 @@ takes clips faster than 16 cores give. On the CPU the model wants the cores:
 one of four decodes, since a clip costs ViT-B/16 seconds. More threads in a
 worker decode one clip sooner but fewer clips a second.
 """
+import math
 import os
 from pathlib import Path
 from typing import Mapping, Optional
@@ -37,25 +38,18 @@ def usable_cores(root: str = '/sys/fs/cgroup') -> int:
         cores = len(os.sched_getaffinity(0))
     else:  # macOS, Windows
         cores = os.cpu_count() or 1
-    quota = _quota(Path(root))
-    return cores if quota is None else max(1, min(cores, -int(-quota // 1)))
-
-
-def _quota(root: Path) -> Optional[float]:
-    """Cores by the control group, version 2 or 1; None without a limit."""
-    try:
-        limit, period = (root / 'cpu.max').read_text().split()
-    except (OSError, ValueError):
+    # of version 2 and of version 1: microseconds of each period
+    for names in (['cpu.max'],
+                  ['cpu/cpu.cfs_quota_us', 'cpu/cpu.cfs_period_us']):
         try:
-            limit = (root / 'cpu/cpu.cfs_quota_us').read_text().strip()
-            period = (root / 'cpu/cpu.cfs_period_us').read_text()
-        except OSError:
-            return None
-    try:
-        cores = int(limit) / int(period)
-    except (ValueError, ZeroDivisionError):  # 'max'
-        return None
-    return cores if cores > 0 else None  # -1: no limit
+            texts = [Path(root, name).read_text() for name in names]
+            limit, period = map(int, ' '.join(texts).split())
+            quota = math.ceil(limit / period)
+        except (OSError, ValueError, ZeroDivisionError):  # 'max': no limit
+            continue
+        if quota > 0:  # -1: no limit
+            return min(cores, quota)
+    return cores
 
 
 def processes_here(environ: Optional[Mapping[str, str]] = None) -> int:
@@ -64,13 +58,12 @@ def processes_here(environ: Optional[Mapping[str, str]] = None) -> int:
     environ = os.environ if environ is None else environ
     for name in ('LOCAL_WORLD_SIZE', 'SLURM_NTASKS_PER_NODE',
                  'OMPI_COMM_WORLD_LOCAL_SIZE'):
-        value = environ.get(name)
-        if value is None:
-            continue
+        value = environ.get(name, '1')
         if not value.isdecimal() or int(value) < 1:
             raise ValueError(f'{name}={value}: the number of processes on '
                              'this machine must be a whole number from 1')
-        return int(value)
+        if name in environ:
+            return int(value)
     return 1
 
 

@@ -49,10 +49,10 @@ def run_pipeline(transforms: Sequence[Callable],
     """
     for step in transforms:
         if isinstance(step, READERS):
-            own_name = results['filename']
-            results['filename'] = source or own_name
+            name = results['filename']
+            results['filename'] = source or name
             results = _read(step, results)
-            results['filename'] = own_name
+            results['filename'] = name
         else:
             results = step(results)
         if results is None:

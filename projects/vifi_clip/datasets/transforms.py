@@ -2,11 +2,10 @@
 
 Decoding once: MMAction2's decoders take the frames in the order in which the
 views name them. Four interleaved views run through the video four times, for
-going back means to decode anew from the last key frame; and the repeated
-frames of a video shorter than the sampling are resized and jittered one by
-one. Here the frames that differ are decoded in the order of time, pass the
-pipeline once, and :class:`RepeatFrames` puts them, by reference, where the
-views want them.
+going back means to decode anew from the last key frame; and what a short
+video repeats is resized and jittered one by one. Here the frames that differ
+are decoded in the order of time, pass the pipeline once, and
+:class:`RepeatFrames` puts them, by reference, where the views want them.
 
     dict(type='VideoReader'),
     dict(type='SparseSampleViews', num_frames=16, num_views=4),
@@ -31,7 +30,7 @@ from mmaction.datasets.transforms import (DecordDecode, OpenCVDecode,
                                           PyAVDecode, SampleFrames)
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
-from torchvision import transforms
+from torchvision.transforms import ColorJitter
 
 from ..architectures import build_tokenizer
 
@@ -75,15 +74,15 @@ class SparseSampleViews(SampleFrames):
     Args:
         num_frames (int): T, frames of a view.
         num_views (int): V, number of views. Defaults to 1.
-        mode (str): With N frames in the video, ``'uniform'`` takes the
-            midpoints of N / (T * V) long segments and deals them out to the
-            views in turn. One view so has the frames int((i + .5) * N / T),
-            as the paper's release and ``SampleFrames(clip_len=1, num_clips=T,
-            test_mode=True)``. ``'random'``, the way in which the release
-            draws several views, samples each as in training, by MMAction2's
-            SampleFrames: a random frame of each of T segments of floor(N / T)
-            frames (with N < T there is nothing to draw, and all views are
-            alike). Defaults to ``'uniform'``.
+        mode (str): With N frames in the video, ``'uniform'`` (the default)
+            takes the midpoints of N / (T * V) long segments and deals them
+            out to the views in turn. One view so has the frames
+            int((i + .5) * N / T), as the paper's release and
+            ``SampleFrames(clip_len=1, num_clips=T, test_mode=True)``.
+            ``'random'``, the way in which the release draws several views,
+            samples each as in training, by MMAction2's SampleFrames: a random
+            frame of each of T segments of floor(N / T) frames (with N < T
+            all views are alike).
         seed (int): For ``'random'``: draws depend on this and on the base
             name of the file alone, so they are the same in every run, worker
             and folder (the release does not seed them). Defaults to 0.
@@ -92,13 +91,10 @@ class SparseSampleViews(SampleFrames):
         ValueError: If an argument is out of range, or a video has no frames.
     """
 
-    def __init__(self,
-                 num_frames: int,
-                 num_views: int = 1,
-                 mode: str = 'uniform',
-                 seed: int = 0) -> None:
-        for name, value in dict(
-                num_frames=num_frames, num_views=num_views).items():
+    def __init__(self, num_frames: int, num_views: int = 1,
+                 mode: str = 'uniform', seed: int = 0) -> None:
+        for name, value in (('num_frames', num_frames),
+                            ('num_views', num_views)):
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f'{name} must be an integer from 1, got '
                                  f'{value!r}')
@@ -108,10 +104,8 @@ class SparseSampleViews(SampleFrames):
         if not isinstance(seed, int):
             raise ValueError(f'seed must be an integer, got {seed!r}')
         super().__init__(clip_len=1, num_clips=num_frames)
-        self.num_frames = num_frames
-        self.num_views = num_views
-        self.mode = mode
-        self.seed = seed
+        self.num_frames, self.num_views = num_frames, num_views
+        self.mode, self.seed = mode, seed
 
     def transform(self, results: dict) -> dict:
         """Choose the frames of one video."""
@@ -124,11 +118,10 @@ class SparseSampleViews(SampleFrames):
             # The name is hashed because hash() differs from run to run.
             name = osp.basename(results['filename'])
             digest = hashlib.sha256(f'{self.seed}/{name}'.encode()).digest()
+            draw = super().transform  # as in training
             with sample_rng(*np.frombuffer(digest, dtype='<u4').tolist()):
-                inds = np.stack([  # [V, T], each drawn as in training
-                    super(SparseSampleViews, self).transform(
-                        dict(results))['frame_inds']
-                    for _ in range(self.num_views)])
+                inds = np.stack([draw(dict(results))['frame_inds']
+                                 for _ in range(self.num_views)])  # [V, T]
         else:
             fine = self.num_frames * self.num_views
             inds = (2 * np.arange(fine) + 1) * total // (2 * fine)
@@ -137,8 +130,7 @@ class SparseSampleViews(SampleFrames):
             inds = inds + results['start_index']
         results.update(
             frame_inds=inds.reshape(-1).astype(np.int32),  # [V*T]
-            clip_len=self.num_frames,
-            frame_interval=None,
+            clip_len=self.num_frames, frame_interval=None,
             num_clips=self.num_views)
         return results
 
@@ -157,13 +149,16 @@ class _Once:
 
     def transform(self, results: dict) -> dict:
         """Decode ``frame_inds`` ([M]) to ``imgs``, a list of U frames."""
-        wanted = np.asarray(results['frame_inds']).reshape(-1)
-        unique, places = np.unique(wanted, return_inverse=True)
-        results['frame_inds'] = unique
-        results = super().transform(results)
-        results['frame_inds'] = wanted
+        chosen = np.asarray(results['frame_inds']).reshape(-1)
+        results['frame_inds'], places = np.unique(chosen, return_inverse=True)
+        results = self._decode(results)
+        results['frame_inds'] = chosen
         results[_REPEATS] = places.reshape(-1)
         return results
+
+    def _decode(self, results: dict) -> dict:
+        """Decode ascending, different ``frame_inds`` ([U])."""
+        return super().transform(results)
 
 
 @TRANSFORMS.register_module()
@@ -176,34 +171,30 @@ class OpenCVDecodeOnce(_Once, OpenCVDecode):
     """OpenCVDecode for :class:`RepeatFrames`; see the module."""
 
 
-class _PyAVWanted(PyAVDecode):
-    """PyAVDecode that turns into RGB, and keeps, only the frames asked for;
-    MMAction2's does so with every frame up to the last of them."""
+@TRANSFORMS.register_module()
+class PyAVDecodeOnce(_Once, PyAVDecode):
+    """PyAVDecode for :class:`RepeatFrames`; see the module.
 
-    def transform(self, results: dict) -> dict:
-        container, wanted = results['video_reader'], results['frame_inds']
+    Turns into RGB, and keeps, only the frames asked for; MMAction2's does so
+    with every frame up to the last of them.
+    """
+
+    def _decode(self, results: dict) -> dict:
+        container, indices = results['video_reader'], results['frame_inds']
         if self.mode != 'accurate':
-            return super().transform(results)
+            return super()._decode(results)
         if self.multi_thread:
             container.streams.video[0].thread_type = 'AUTO'
-        kept, left = [], set(wanted.tolist())
-        for index, frame in enumerate(container.decode(video=0)):
-            if index in left:
-                kept.append(frame.to_rgb().to_ndarray())
-                left.remove(index)
-            if not left:
-                break
-        if left:  # fewer frames than the container says: as MMAction2 does
+        imgs = [frame.to_rgb().to_ndarray() for index, frame in zip(
+            range(indices[-1] + 1), container.decode(video=0))
+            if index in indices]
+        if len(imgs) < len(indices):
+            # Fewer frames than the container says: as MMAction2 does.
             container.seek(0)
-            return super().transform(results)
-        size = kept[0].shape[:2]
-        return dict(results, imgs=kept, video_reader=None,
+            return super()._decode(results)
+        size = imgs[0].shape[:2]
+        return dict(results, imgs=imgs, video_reader=None,
                     original_shape=size, img_shape=size)
-
-
-@TRANSFORMS.register_module()
-class PyAVDecodeOnce(_Once, _PyAVWanted):
-    """PyAVDecode for :class:`RepeatFrames`; see the module."""
 
 
 @TRANSFORMS.register_module()
@@ -264,13 +255,9 @@ class FrameColorJitter(BaseTransform):
             of a circle. Default to 0, no change.
     """
 
-    def __init__(self,
-                 brightness: float = 0.,
-                 contrast: float = 0.,
-                 saturation: float = 0.,
-                 hue: float = 0.) -> None:
-        self.jitter = transforms.ColorJitter(brightness, contrast, saturation,
-                                             hue)
+    def __init__(self, brightness: float = 0., contrast: float = 0.,
+                 saturation: float = 0., hue: float = 0.) -> None:
+        self.jitter = ColorJitter(brightness, contrast, saturation, hue)
 
     def transform(self, results: dict) -> dict:
         """Change the colours of one video's frames."""
@@ -281,9 +268,9 @@ class FrameColorJitter(BaseTransform):
         if frame.dtype != np.uint8 or frame.shape[2:] != (3, ):
             raise ValueError('FrameColorJitter takes uint8 RGB frames [H, W, '
                              f'3], got {frame.dtype} {frame.shape}')
-        order, *values = self.jitter.get_params(
-            self.jitter.brightness, self.jitter.contrast,
-            self.jitter.saturation, self.jitter.hue)
+        jitter = self.jitter
+        order, *values = jitter.get_params(
+            jitter.brightness, jitter.contrast, jitter.saturation, jitter.hue)
         for i in order.tolist():
             if values[i] is not None:
                 frame = _ADJUST[i](frame, values[i])
@@ -354,8 +341,7 @@ class OpenCLIPTokenize(BaseTransform):
             context without room for a word, or an empty caption.
     """
 
-    def __init__(self,
-                 arch: Union[str, dict],
+    def __init__(self, arch: Union[str, dict],
                  tokenizer: Optional[str] = None,
                  context_length: Optional[int] = None) -> None:
         if context_length is not None and (not isinstance(context_length, int)

@@ -2,6 +2,7 @@
 import logging
 import os.path as osp
 from contextlib import nullcontext
+from itertools import chain
 from typing import (Any, ContextManager, Dict, List, Optional, Sequence,
                     Union)
 
@@ -26,15 +27,14 @@ class CheckedVideoDataset(VideoDataset):
     """VideoDataset that checks its list and copes with unreadable videos.
 
     The annotation list is checked line by line before training. A video that
-    is absent, empty, truncated or otherwise undecodable is
+    is absent or cannot be decoded is
 
     - in training: logged, counted over all workers, and replaced by another
       sample, until more than ``max_bad_ratio`` of the list is bad;
     - in test: an error, or counted as wrong (``on_bad_video``).
 
-    Only what goes wrong in steps that read the video
-    (:data:`~.reader_steps.READERS`) makes it bad; any other error of the
-    pipeline is raised as it is.
+    Only errors of steps that read the video (:data:`~.reader_steps.READERS`)
+    make it bad; any other error of the pipeline is raised as it is.
 
     Args:
         ann_file (str): List of ``path label`` lines; paths may hold spaces.
@@ -45,10 +45,9 @@ class CheckedVideoDataset(VideoDataset):
             against it and its names become ``metainfo['classes']``.
         max_bad_ratio (float): Largest share of bad videos, 0 to 1, that
             training tolerates. Defaults to 0.01.
-        on_bad_video (str): In test mode, ``'error'``, or
-            ``'count_as_wrong'``: the sample keeps its label, takes the
-            pixels of the next readable video and is marked with
-            ``bad_video=True`` in its metainfo, for
+        on_bad_video (str): In test mode, ``'error'``, or ``'count_as_wrong'``:
+            the sample keeps its label, takes the pixels of the next readable
+            video and is marked with ``bad_video=True`` in its metainfo, for
             :class:`~..evaluation.VideoAccMetric`. Defaults to ``'error'``.
         seed (int, optional): In training, draw the augmentation of a sample
             from this seed, the epoch (:meth:`set_epoch`) and its index, so
@@ -57,25 +56,18 @@ class CheckedVideoDataset(VideoDataset):
         **kwargs: Passed to MMAction2's ``VideoDataset``.
 
     Raises:
-        FileNotFoundError: A file or folder is absent, or in test mode a
-            video.
+        FileNotFoundError: A file or folder is absent, or in test mode a video.
         ValueError: An argument, the list or the class file is malformed.
         UserError: Too many videos are bad, or one in test mode.
     """
 
-    def __init__(self,
-                 ann_file: str,
-                 pipeline: List,
-                 *,
+    def __init__(self, ann_file: str, pipeline: List, *,
                  class_file: Optional[str] = None,
-                 max_bad_ratio: float = 0.01,
-                 on_bad_video: str = 'error',
-                 seed: Optional[int] = None,
-                 **kwargs) -> None:
+                 max_bad_ratio: float = 0.01, on_bad_video: str = 'error',
+                 seed: Optional[int] = None, **kwargs) -> None:
         self.class_file = class_file
         self.class_names = class_file and read_class_list(class_file)
-        self.max_bad_ratio = max_bad_ratio
-        self.on_bad_video = on_bad_video
+        self.max_bad_ratio, self.on_bad_video = max_bad_ratio, on_bad_video
         self.seed = seed
         if not 0 <= max_bad_ratio <= 1:
             raise ValueError('max_bad_ratio must be from 0 to 1, got '
@@ -90,16 +82,15 @@ class CheckedVideoDataset(VideoDataset):
         if seed is not None and (not isinstance(seed, int) or seed < 0):
             raise ValueError('seed must be None or an integer from 0, got '
                              f'{seed!r}')
-        num_classes = kwargs.get('num_classes')
-        if self.class_names and num_classes not in (None, len(
-                self.class_names)):
-            raise ValueError(f'num_classes={num_classes}, but class_file '
-                             f'lists {len(self.class_names)} classes')
+        names, count = self.class_names, kwargs.get('num_classes')
+        if names and count not in (None, len(names)):
+            raise ValueError(f'num_classes={count}, but class_file lists '
+                             f'{len(names)} classes')
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
         self._drawn = (0, 0)  # index asked for, replacements drawn
         super().__init__(ann_file, pipeline, **kwargs)
-        if self.class_names:
-            self._metainfo['classes'] = self.class_names
+        if names:
+            self._metainfo['classes'] = names
 
     def load_data_list(self) -> List[dict]:
         """Read ``filename`` and ``label`` of each video, checked."""
@@ -113,12 +104,10 @@ class CheckedVideoDataset(VideoDataset):
             return super().load_data_list()
         lines = read_video_list(
             self.ann_file, self.delimiter,
-            len(self.class_names) if self.class_names else self.num_classes,
+            len(self.class_names or ()) or self.num_classes,
             allow_unlabelled=self.test_mode)
-        return [
-            dict(filename=osp.join(root or '', path), label=label)
-            for path, label in lines
-        ]
+        return [dict(filename=osp.join(root or '', path), label=label)
+                for path, label in lines]
 
     def full_init(self) -> None:
         """Load the list, then look for its videos on disk."""
@@ -129,9 +118,8 @@ class CheckedVideoDataset(VideoDataset):
         # the same bad videos, whether they were forked or spawned.
         self._bad = torch.zeros(len(self), dtype=torch.bool).share_memory_()
         self._reasons: Dict[str, str] = {}  # as far as this process knows
-        if not self._on_local_disk():
-            return
-        missing = find_missing([self._filename(i) for i in range(len(self))])
+        missing = self._on_local_disk() and find_missing(
+            [self._filename(i) for i in range(len(self))])
         if not missing:
             return
         self._add_bad(missing, 'no such file')
@@ -148,8 +136,7 @@ class CheckedVideoDataset(VideoDataset):
         return reads_local_files(self.pipeline.transforms)
 
     def set_epoch(self, epoch: int) -> None:
-        """Set the epoch, from 0, that ``seed`` is combined with; running
-        workers see it too."""
+        """Set the epoch of ``seed``, from 0; running workers see it too."""
         self._epoch.fill_(epoch)
 
     @property
@@ -172,9 +159,8 @@ class CheckedVideoDataset(VideoDataset):
     def _describe(self, indices: Sequence[int]) -> str:
         """Name the first few of some bad videos, with reasons."""
         unknown = 'found by another process, see its log'
-        files = [self._filename(i) for i in indices[:_SHOWN]]
         names = [f'{file} ({self._reasons.get(file, unknown)})'
-                 for file in files]
+                 for file in map(self._filename, indices[:_SHOWN])]
         if len(indices) > _SHOWN:
             names.append(f'and {len(indices) - _SHOWN} more')
         return ', '.join(names)
@@ -186,11 +172,9 @@ class CheckedVideoDataset(VideoDataset):
         return super().__getitem__(idx)
 
     def _rand_another(self) -> int:
-        if self.seed is None:
-            return super()._rand_another()
         idx, count = self._drawn
         self._drawn = (idx, count + 1)
-        with self._rng(idx, count + 1):
+        with self._rng(*self._drawn):
             return super()._rand_another()
 
     def _rng(self, *key: int) -> ContextManager:
@@ -221,11 +205,10 @@ class CheckedVideoDataset(VideoDataset):
                             source)
 
     def _prepare_test(self, idx: int) -> Any:
+        run = (self._run if self.on_bad_video == 'error'
+               else self._run_or_stand_in)
         try:
-            if self.on_bad_video == 'count_as_wrong':
-                data = self._run_or_stand_in(idx)
-            else:
-                data = self._run(idx)
+            data = run(idx)
         except UnreadableVideo as error:
             raise UserError(
                 f'cannot read {self._filename(idx)}: {error.reason}; replace '
@@ -238,8 +221,7 @@ class CheckedVideoDataset(VideoDataset):
         return data
 
     def _run_or_stand_in(self, idx: int) -> Any:
-        for offset in range(len(self)):
-            donor = (idx + offset) % len(self)
+        for donor in chain(range(idx, len(self)), range(idx)):
             if self._bad[donor]:
                 continue
             try:
@@ -256,10 +238,9 @@ class CheckedVideoDataset(VideoDataset):
 
     def _check_bound(self) -> None:
         bad = self._bad_indices()
-        count = len(bad)
-        if count > self.max_bad_ratio * len(self) or count == len(self):
+        if len(bad) > self.max_bad_ratio * len(self) or len(bad) == len(self):
             raise UserError(
-                f'{count} of the {len(self)} videos of {self.ann_file} are '
+                f'{len(bad)} of the {len(self)} videos of {self.ann_file} are '
                 f'bad, more than max_bad_ratio={self.max_bad_ratio} allows: '
                 f'{self._describe(bad)}; check '
                 'data_prefix=dict(video=...), replace the files or delete '
@@ -287,8 +268,8 @@ class CheckedVideoDataset(VideoDataset):
 
 def _part(flags: Tensor, indices: Union[Sequence[int], int]) -> Tensor:
     """The flags of a subset, the first or last ``indices`` or those named."""
-    if not isinstance(indices, int):
-        part = flags[list(indices)]
+    if isinstance(indices, int):
+        part = slice(indices) if indices >= 0 else slice(indices, None)
     else:
-        part = flags[:indices] if indices >= 0 else flags[indices:]
-    return part.clone().share_memory_()
+        part = list(indices)
+    return flags[part].clone().share_memory_()

@@ -5,7 +5,7 @@ import os.path as osp
 import re
 from collections import defaultdict
 from pathlib import Path
-from typing import Dict, List, NoReturn, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from mmengine.fileio import list_from_file
 
@@ -58,33 +58,28 @@ def read_video_list(ann_file: str,
                          f'"path{delimiter}label" line for each')
     if allow_unlabelled and not any(delimiter in line for _, line in lines):
         return [(line.strip(), -1) for _, line in lines]
-    return [
-        _parse_line(line, f'{ann_file}:{number}', delimiter, num_classes)
-        for number, line in lines
-    ]
+    return [_parse_line(line, f'{ann_file}:{number}', delimiter, num_classes)
+            for number, line in lines]
 
 
 def _parse_line(line: str, place: str, delimiter: str,
                 num_classes: Optional[int]) -> Tuple[str, int]:
-
-    def fail(problem: str, remedy: str) -> NoReturn:
-        raise ValueError(f'{place}: {problem} in {line[:200]!r}; {remedy}')
-
     path, _, label = map(str.strip, line.rpartition(delimiter))
-    if delimiter not in line:
-        fail('no label', f'write "path{delimiter}label" with a class index '
-             f'as label, or set delimiter=... (now {delimiter!r})')
     if not path:
-        fail('no path', f'write "path{delimiter}label"')
+        problem = (f'no path or no label; write "path{delimiter}label" with a '
+                   'class index as label, or set delimiter=... (now '
+                   f'{delimiter!r})')
     # int() would also take '1_0', and digits of other scripts.
-    if not re.fullmatch(r'\+?[0-9]{1,9}|-0', label):
-        fail(f'label {label[:20]!r} is not a whole number of 1 to 9 digits',
-             'labels are class indices from 0')
-    if num_classes is not None and int(label) >= num_classes:
-        fail(f'label {label} is out of range',
-             f'there are {num_classes} classes, so labels are '
-             f'0..{num_classes - 1}; correct the line or the class list')
-    return path, int(label)
+    elif not re.fullmatch(r'\+?[0-9]{1,9}|-0', label):
+        problem = (f'label {label[:20]!r} is not a whole number of 1 to 9 '
+                   'digits; labels are class indices from 0')
+    elif num_classes is not None and int(label) >= num_classes:
+        problem = (f'label {label} is out of range 0..{num_classes - 1}, as '
+                   f'there are {num_classes} classes; correct the line or the '
+                   'class list')
+    else:
+        return path, int(label)
+    raise ValueError(f'{place}: in {line[:200]!r}: {problem}')
 
 
 def check_ann_file(ann_file: str) -> None:
@@ -92,10 +87,9 @@ def check_ann_file(ann_file: str) -> None:
     ``data_root``) is not there."""
     if is_local(ann_file) and not osp.isfile(ann_file):
         raise FileNotFoundError(
-            f'no annotation file {osp.normpath(ann_file)!r}; '
-            'vifi-clip splits writes the lists of known data sets, or set '
-            'ann_file=... to a list of yours (relative to data_root, when '
-            'that is set)')
+            f'no annotation file {osp.normpath(ann_file)!r}; vifi-clip splits '
+            'writes the lists of known data sets, or set ann_file=... to a '
+            'list of yours (relative to data_root, when that is set)')
 
 
 def check_video_root(root: Optional[str]) -> None:
@@ -178,8 +172,7 @@ def class_file_of(path: Path) -> Optional[Path]:
         names.append('target_classes.txt')
     if not has_own_labels(prefix):
         names.append('classes.txt')
-    files = [path.with_name(name) for name in names]
-    return next((file for file in files if file.is_file()), None)
+    return next(filter(Path.is_file, map(path.with_name, names)), None)
 
 
 def check_protocol(ann_file: str, class_names: Sequence[str],
@@ -189,24 +182,21 @@ def check_protocol(ann_file: str, class_names: Sequence[str],
     Labels of ``base_val.txt`` count within the base half, so with all classes
     they would be in range and mean something else. Goes by the names that
     vifi-clip splits gives; other lists pass. ValueError if the class list
-    beside ``ann_file`` that its labels count in has another number of
-    classes than the ones it is read with (``class_names``, which come from
-    ``class_file``), or these are those of another class list beside it.
+    beside ``ann_file`` has another number of classes than ``class_names``
+    (from ``class_file``), or these are those of another class list there.
     """
-    path = Path(ann_file)
-    own = class_file_of(path) if role_of(path) else None
-    if own is None:  # a list of the user's own
-        return
-    numbered = read_class_list(own)
-    if list(class_names) == numbered:
+    path, given = Path(ann_file), list(class_names)
+    beside = class_file_of(path) if role_of(path) else None
+    numbered = read_class_list(beside) if beside else given
+    if given == numbered:
         return
     # Names of the user's own for the same classes are welcome, but not those
     # of another half, which may be as many.
-    others = [file for file in class_lists_in(path.parent)
-              if file.name != own.name.replace('.txt', '_words.txt')]
-    if len(numbered) != len(class_names) or any(
-            read_class_list(file) == list(class_names) for file in others):
+    words = beside.with_name(f'{beside.stem}_words.txt')
+    if len(numbered) != len(given) or any(
+            read_class_list(file) == given
+            for file in class_lists_in(path.parent) if file != words):
         raise ValueError(
-            f'{ann_file} numbers the {len(numbered)} classes of {own.name} '
-            f'beside it, not the {len(class_names)} of {class_file}: give '
-            'that class list, or the list that belongs to yours')
+            f'{ann_file} numbers the {len(numbered)} classes of {beside.name} '
+            f'beside it, not the {len(given)} of {class_file}: give that '
+            'class list, or the list that belongs to yours')

@@ -14,16 +14,14 @@ import os.path as osp
 import stat
 from fractions import Fraction
 from types import SimpleNamespace
-from typing import (Any, BinaryIO, Iterator, Optional, Sequence, Tuple,
-                    Union)
+from typing import Any, BinaryIO, Iterator, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
-from mmengine.fileio import FileClient
+from mmengine import fileio
 
 from ..errors import UnreadableVideo
-from .video_list import is_local
 
 Source = Union[str, bytes]  # a file on the local disk, or its content
 
@@ -47,8 +45,7 @@ class VideoReader(BaseTransform):
 
     DecordDecode or DecordDecodeOnce must follow it. Required key is
     ``filename``; where no such file exists and the name has no extension,
-    '.mp4' is tried.
-    Added keys are ``video_reader`` (:class:`OpenedVideo`),
+    '.mp4' is tried. Added keys are ``video_reader`` (:class:`OpenedVideo`),
     ``total_frames``, ``avg_fps`` and ``frame_times`` (its method).
 
     Args:
@@ -67,19 +64,16 @@ class VideoReader(BaseTransform):
         self.num_threads = num_threads
         self.io_backend = io_backend
         self.kwargs = kwargs
-        self._client: Optional[FileClient] = None  # created at first use
 
     def transform(self, results: dict) -> dict:
         """Open one video."""
-        path = results['filename']
-        source: Source = path
-        if self.io_backend not in ('disk', 'local') or not is_local(path):
-            if self._client is None:
-                self._client = FileClient(self.io_backend, **self.kwargs)
-            source = self._client.get(path)
-        elif (osp.splitext(path)[1] == '' and not osp.exists(path)
-              and osp.isfile(f'{path}.mp4')):
-            source = f'{path}.mp4'  # as DecordInit takes it
+        source: Source = results['filename']
+        if self.io_backend not in ('disk', 'local'):
+            source = fileio.get(
+                source, dict(self.kwargs, backend=self.io_backend))
+        elif (osp.splitext(source)[1] == '' and not osp.exists(source)
+              and osp.isfile(f'{source}.mp4')):
+            source = f'{source}.mp4'  # as DecordInit takes it
         video = OpenedVideo(source, self.num_threads)
         results.update(
             video_reader=video, total_frames=len(video),
@@ -99,13 +93,22 @@ class OpenedVideo:
         try:
             with open_container(source, quick=True):
                 pass  # if this is no video, decord would print to stderr
-            self._reader: Any = open_with_decord(source, num_threads)
+            import decord
+            decord.logging.set_level(decord.logging.QUIET)
+            self._reader: Any = decord.VideoReader(
+                io.BytesIO(source) if isinstance(source, bytes) else source,
+                num_threads=num_threads)
         except Exception:  # decord's errors have no common class
             self._reader = PyAVReader(source)
         self._total = len(self._reader)
 
     def __len__(self) -> int:
         return self._total
+
+    @property
+    def uses_pyav(self) -> bool:
+        """Whether decord could not read it."""
+        return isinstance(self._reader, PyAVReader)
 
     def __getattr__(self, name: str) -> Any:
         if name == '_reader':  # not there yet
@@ -116,7 +119,7 @@ class OpenedVideo:
         """Start of each frame in seconds after the first one's, and at last
         the end, [total + 1]; None if the file has no usable times, or PyAV
         reads it. Phones, browsers and screen recorders have no steady rate."""
-        if isinstance(self._reader, PyAVReader):
+        if self.uses_pyav:
             return None
         spans = np.asarray(self._reader.get_frame_timestamp(
             range(self._total)), dtype=np.float64)
@@ -131,19 +134,11 @@ class OpenedVideo:
         try:
             return self._reader.get_batch(indices)
         except Exception:
-            if isinstance(self._reader, PyAVReader):
+            if self.uses_pyav:
                 raise
         self._reader = PyAVReader(self._source)
         self._total = len(self._reader)
         return self._reader.get_batch(indices)
-
-
-def open_with_decord(source: Source, num_threads: int = 1) -> Any:
-    """Open a video with decord, which may raise anything, or crash."""
-    import decord
-    decord.logging.set_level(decord.logging.QUIET)
-    file = io.BytesIO(source) if isinstance(source, bytes) else source
-    return decord.VideoReader(file, num_threads=num_threads)
 
 
 class PyAVReader:
@@ -157,7 +152,7 @@ class PyAVReader:
         self._source = source
         with open_container(source) as container:
             stream = container.streams.video[0]
-            promised, self._rate = stream.frames, frame_rate(container)
+            promised, self._rate = stream.frames, _frame_rate(container)
             try:
                 self._total = sum(1 for _ in container.decode(stream))
             except Exception as error:
@@ -221,8 +216,8 @@ def open_container(source: Source, quick: bool = False) -> Any:
     return container
 
 
-def frame_rate(container: Any) -> Fraction:
-    """Return the mean number of frames in a second; 25 if nothing tells."""
+def _frame_rate(container: Any) -> Fraction:
+    """The mean number of frames in a second; 25 if nothing tells."""
     return Fraction(container.streams.video[0].average_rate or 25)
 
 
@@ -268,7 +263,7 @@ def frames_with_times(source: Source) -> Tuple[
     iterator raises UnreadableVideo where the file ends early.
     """
     container = open_container(source)
-    rate = frame_rate(container)
+    rate = _frame_rate(container)
     # AVI says when a frame is decoded, not when it is shown.
     timed = container.format.name != 'avi'
 
@@ -349,16 +344,10 @@ def _end_of_pictures(file: BinaryIO) -> int:
     return end
 
 
-def is_whole(total: int, promised: int) -> bool:
-    """Return whether enough of the frames that a container promises (0: it
-    does not say) could be decoded."""
-    return total >= _WHOLE * promised
-
-
 def _check_whole(source: Source, total: int, promised: int) -> None:
     """Check after decoding: FFmpeg with several threads reports no error at
     the end of a file that is cut short."""
-    if not is_whole(total, promised):
+    if total < _WHOLE * promised:
         raise _unreadable(source, f'the file is cut short: {total} of '
                           f'{promised} frames can be decoded')
 

@@ -7,6 +7,7 @@ from mmaction.datasets import VideoTextDataset
 from mmaction.registry import DATASETS
 
 from ..files import read_json
+from .class_list import is_sentences
 from .video_dataset import CheckedVideoDataset
 from .video_list import check_ann_file, check_video_root
 
@@ -53,9 +54,7 @@ class CheckedVideoTextDataset(CheckedVideoDataset, VideoTextDataset):
         check_captions(read_json(Path(self.ann_file)), self.ann_file,
                        one_each=self.test_mode)
         pairs = VideoTextDataset.load_data_list(self)
-        for pair in pairs:
-            pair['label'] = video_id(pair['filename'])
-        return pairs
+        return [dict(pair, label=video_id(pair['filename'])) for pair in pairs]
 
 
 def video_id(filename: str) -> int:
@@ -72,8 +71,7 @@ def check_captions(captions: Any, path: str, one_each: bool = False) -> None:
         kind = 'an empty object' if captions == {} else type(captions).__name__
         raise ValueError(f'{path} holds {kind}; it should be {form}')
     for video, texts in captions.items():
-        if not isinstance(texts, list) or not texts or not all(
-                isinstance(text, str) and text.strip() for text in texts):
+        if not is_sentences(texts):
             raise ValueError(f'{path}: {video!r} has {texts!r} where a list '
                              f'of captions should be: {form}')
         if one_each and len(texts) > 1:

@@ -1,8 +1,10 @@
 """Checks of videos, of single lists, and between lists."""
 import re
 from collections import Counter, defaultdict
+from itertools import chain
 from typing import Any, Callable, Dict, Iterator, List, Sequence, Set, Tuple
 
+from projects.vifi_clip.datasets.class_list import is_sentences
 from projects.vifi_clip.datasets.video_list import TRAIN, UNKNOWN
 
 from .findings import UNUSABLE, Finding
@@ -14,27 +16,29 @@ from .video import Facts
 Videos = Dict[str, Facts]  # by Entry.key
 _Pairs = Sequence[Tuple[VideoList, VideoList]]
 _UNBALANCED = 10
-_UCF_NAME = re.compile(r'(v_\w+_g\d+)_c\d+$')
+_UCF_NAME = re.compile(r'(?:^|/)(v_\w+_g\d+)_c\d+\.\w+$')
 
 
 def all_findings(lists: Sequence[VideoList], videos: Videos,
-                 min_frames: int) -> List[Finding]:
+                 min_frames: int) -> Iterator[Finding]:
     """Run all checks but that of published counts, on lists and what is known
     of each of their videos."""
     pairs = [(a, b) for a in lists for b in lists if may_not_share(a, b)]
     halves = [(a, b) for a in lists for b in lists
               if (a.part, b.part) == ('base', 'novel')]
-    findings = [*_check_videos(lists, videos, min_frames)]
+    yield from _check_videos(lists, videos, min_frames)
     for item in lists:
-        findings += _check_list(item, videos)
+        yield from _check_list(item, videos)
+        yield from _check_classes(item, videos)
     for check, both in ('train_test', pairs), ('base_novel', halves):
         for keys, places in _shared(both, lambda e: content_of(e, videos)):
             others = ', '.join(keys[1:])
-            findings.append(Finding(
-                check, keys[0], f'same content as {others}'
-                if others else 'the same path', tuple(places)))
-    return [*findings, *_groups(pairs), *_shared_classes(halves),
-            *_two_labels(lists), *_look_alikes(lists, videos, pairs)]
+            yield Finding(check, keys[0], f'same content as {others}'
+                          if others else 'the same path', tuple(places))
+    yield from _groups(pairs)
+    yield from _shared_classes(halves)
+    yield from _two_labels(lists)
+    yield from _look_alikes(lists, videos, pairs)
 
 
 def content_of(entry: Entry, videos: Videos) -> str:
@@ -56,29 +60,27 @@ def class_counts(item: VideoList, videos: Videos,
     return {label: counts[label] for label in sorted(labels)}
 
 
-def compare_counts(dataset: str, lists: List[VideoList]) -> List[Finding]:
+def compare_counts(dataset: str, lists: List[VideoList]) -> Iterator[Finding]:
     """Compare numbers of lines and of classes with the published ones."""
-    official, findings = PUBLISHED[dataset], []
+    official = PUBLISHED[dataset]
 
     def expected(table: Dict[str, int], name: str) -> int:
         return next((number for pattern, number in table.items()
                      if re.fullmatch(pattern, name)), 0)
 
     for item in lists:
-        number, have = expected(official.videos, item.path.stem), len(
-            item.entries)
-        if number and have != number:
+        have = len(item.entries)
+        number = expected(official.videos, item.path.stem)
+        if number not in (0, have):
             fewer = have < number and official.links_die
-            findings.append(Finding(
-                'shortfall' if fewer else 'counts', item.name,
-                f'{have} videos, published are {number} ({dataset})'))
+            yield Finding('shortfall' if fewer else 'counts', item.name,
+                          f'{have} videos, published are {number} ({dataset})')
     for item in {item.class_file: item for item in lists}.values():
         number = expected(official.classes, item.part)
         if item.classes is not None and number not in (0, len(item.classes)):
-            findings.append(Finding(
+            yield Finding(
                 'counts', item.class_file.name, f'{len(item.classes)} '
-                f'classes, published are {number} ({dataset})'))
-    return findings
+                f'classes, published are {number} ({dataset})')
 
 
 def _check_videos(lists: Sequence[VideoList], videos: Videos,
@@ -88,17 +90,16 @@ def _check_videos(lists: Sequence[VideoList], videos: Videos,
         for entry in item.entries:
             places[entry.key].append(item.place(entry))
     for key, facts in videos.items():
-        where = tuple(places[key])
-        if facts.status in UNUSABLE:
-            yield Finding(facts.status, key, facts.detail, where)
-            continue
-        if facts.status == 'not_decord':
-            yield Finding(facts.status, key, facts.detail, where)
-        if facts.damage:
-            yield Finding('damaged', key, facts.damage, where)
-        if facts.frames < min_frames:
-            yield Finding('too_short', key,
-                          f'{facts.frames} frames of {min_frames}', where)
+        faults = {}
+        if facts.status != 'ok':
+            faults[facts.status] = facts.detail
+        if facts.status not in UNUSABLE:
+            if facts.damage:
+                faults['damaged'] = facts.damage
+            if facts.frames < min_frames:
+                faults['too_short'] = f'{facts.frames} frames of {min_frames}'
+        for check, detail in faults.items():
+            yield Finding(check, key, detail, tuple(places[key]))
 
 
 def _check_list(item: VideoList, videos: Videos) -> Iterator[Finding]:
@@ -119,18 +120,15 @@ def _check_list(item: VideoList, videos: Videos) -> Iterator[Finding]:
                 tuple(item.place(entry) for entry in entries
                       if first[entry.key] is entry))
     for entry in item.entries:
-        texts, label = entry.source, entry.label
-        if item.is_json and (not isinstance(texts, list) or not texts
-                             or not all(isinstance(text, str) and text.strip()
-                                        for text in texts)):
-            yield Finding('captions', entry.key, f'{texts!r:.60}',
-                          (item.place(entry), ))
+        label, where = entry.label, (item.place(entry), )
+        if item.is_json and not is_sentences(entry.source):
+            yield Finding('captions', entry.key, f'{entry.source!r:.60}',
+                          where)
         if None not in (item.classes, label) and label >= len(item.classes):
             yield Finding(
                 'label_range', entry.key, f'label {label}, but '
                 f'{item.class_file.name} has {len(item.classes)} classes '
-                f'(0..{len(item.classes) - 1})', (item.place(entry), ))
-    yield from _check_classes(item, videos)
+                f'(0..{len(item.classes) - 1})', where)
 
 
 def _check_classes(item: VideoList, videos: Videos) -> Iterator[Finding]:
@@ -142,14 +140,13 @@ def _check_classes(item: VideoList, videos: Videos) -> Iterator[Finding]:
         return
     for label, name in enumerate(item.classes or ()):
         subject = f'{name} (label {label})'
+        number, where = named[label], (item.name, )
         if not usable[label]:
-            yield Finding(
-                'no_video', subject, f'{named[label]} listed, none usable'
-                if named[label] else 'not in the list', (item.name, ))
-        elif item.shots and training and named[label] != item.shots:
-            yield Finding('shots', subject,
-                          f'{named[label]} videos of {item.shots}',
-                          (item.name, ))
+            yield Finding('no_video', subject, f'{number} listed, none usable'
+                          if number else 'not in the list', where)
+        elif item.shots and training and number != item.shots:
+            yield Finding('shots', subject, f'{number} videos of {item.shots}',
+                          where)
     counts = [number for number in usable.values() if number]
     if training and not item.shots and counts:
         low, high = min(counts), max(counts)
@@ -163,6 +160,7 @@ def _check_classes(item: VideoList, videos: Videos) -> Iterator[Finding]:
 
 def _by(item: VideoList, identity: Callable[[Entry], Any]
         ) -> Dict[Any, List[Entry]]:
+    """Group entries by an identity; those without one are left out."""
     index = defaultdict(list)
     for entry in item.entries:
         name = identity(entry)
@@ -189,10 +187,8 @@ def _shared(pairs: _Pairs, identity: Callable[[Entry], Any]
 
 
 def _groups(pairs: _Pairs) -> Iterator[Finding]:
-
     def group(entry: Entry) -> Any:
-        stem = entry.key.rpartition('/')[2].rpartition('.')[0]
-        match = _UCF_NAME.match(stem)
+        match = _UCF_NAME.search(entry.key)
         return match and match[1]
 
     for a, b in pairs:
@@ -205,56 +201,40 @@ def _groups(pairs: _Pairs) -> Iterator[Finding]:
 
 
 def _shared_classes(halves: _Pairs) -> Iterator[Finding]:
-    files = {
-        (a.class_file, b.class_file): (a, b)
-        for a, b in halves if a.classes and b.classes
-    }
+    files = {(a.class_file, b.class_file): (a, b) for a, b in halves}
     for a, b in files.values():
-        for name in sorted(set(a.classes) & set(b.classes)):
+        for name in sorted(set(a.classes or ()) & set(b.classes or ())):
             yield Finding('shared_class', name, '',
                           (a.class_file.name, b.class_file.name))
 
 
 def _two_labels(lists: Sequence[VideoList]) -> Iterator[Finding]:
-    """By name of the class, as labels of base and novel lists restart."""
-    seen: Dict[str, Dict[Any, List[str]]] = defaultdict(
-        lambda: defaultdict(list))
+    # Names of classes can be compared, as labels of base and novel lists
+    # restart; bare labels only within one part.
+    seen: dict = defaultdict(lambda: defaultdict(list))
     for item in lists:
         for entry in item.entries:
-            meaning = item.meaning(entry.label)
-            if meaning is not None:
-                seen[entry.key][meaning].append(item.place(entry))
-    for key, meanings in seen.items():
-        # Names can be compared; bare labels only within one part.
-        kinds = defaultdict(list)
-        for meaning in meanings:
-            kinds['' if isinstance(meaning, str) else (meaning[1], )].append(
-                meaning)
-        named = kinds.pop('', [])
-        group = next((group for group in (named, *kinds.values())
-                      if len(group) > 1), [])
-        if group:
-            words = [m if isinstance(m, str) else f'label {m[0]}'
-                     for m in group]
-            places = [place for m in group for place in meanings[m]]
-            yield Finding('two_labels', key, ' or '.join(sorted(words)),
-                          tuple(places))
+            label = entry.label
+            if label is None or (item.classes and label >= len(item.classes)):
+                continue
+            scope = None if item.classes else item.part
+            seen[entry.key, scope][item.class_name(label)].append(
+                item.place(entry))
+    for (key, _), names in seen.items():
+        if len(names) > 1:
+            yield Finding('two_labels', key, ' or '.join(sorted(names)),
+                          tuple(chain(*names.values())))
 
 
 def _look_alikes(lists: Sequence[VideoList], videos: Videos,
                  pairs: _Pairs) -> Iterator[Finding]:
     # One file for each content: copies are reported as such.
-    files = {
-        facts.sha256: key for key, facts in sorted(videos.items())
-        if facts.prints and facts.seconds
-    }
-    keys = sorted(files.values())
-    groups = find_look_alikes([videos[key].prints for key in keys],
-                              [videos[key].seconds for key in keys])
-    group_of = {
-        videos[keys[i]].sha256: str(number)
-        for number, group in enumerate(groups) for i in group
-    }
+    unique = list({facts.sha256: facts for facts in videos.values()
+                   if facts.prints and facts.seconds}.values())
+    groups = find_look_alikes([facts.prints for facts in unique],
+                              [facts.seconds for facts in unique])
+    group_of = {unique[i].sha256: number
+                for number, group in enumerate(groups) for i in group}
 
     def group(entry: Entry) -> Any:
         return group_of.get(videos[entry.key].sha256)

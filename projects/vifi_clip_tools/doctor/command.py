@@ -72,6 +72,6 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> Options:
 
 
 def run(options: Options) -> int:
-    """Check, write and say what was found; 1 if there are problems."""
+    """Check, write, and say what was found; 1 if there are problems."""
     from .run import check
     return check(options)

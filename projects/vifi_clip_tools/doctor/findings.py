@@ -29,37 +29,30 @@ class Finding(NamedTuple):
 _GET_ANEW = 'Get the file anew, or train on the cleaned list.'
 # In the order of the report. The first group are states of a video.
 CHECKS: Dict[str, Check] = {
-    'missing': Check(
-        PROBLEM, 'Missing videos',
-        'Named by a list, but not on disk. ' + _GET_ANEW),
+    'missing': Check(PROBLEM, 'Missing videos',
+                     'Named by a list, but not on disk. ' + _GET_ANEW),
     'empty': Check(PROBLEM, 'Empty files', _GET_ANEW),
-    'cut_short': Check(
-        PROBLEM, 'AVI files cut short',
-        'The pictures run past the end of the file; decord would crash. ' +
-        _GET_ANEW),
+    'cut_short': Check(PROBLEM, 'AVI files cut short',
+                       'The pictures run past the end of the file; decord '
+                       'would crash. ' + _GET_ANEW),
     'unreadable': Check(
         PROBLEM, 'Unreadable videos',
         'Neither decord nor PyAV can read them to the end. ' + _GET_ANEW),
     'not_decord': Check(
         WARNING, 'Videos that decord alone cannot read',
         'PyAV can, so training and testing read them, though more slowly.'),
-    'crashed': Check(
-        PROBLEM, 'Videos that crash the decoder',
-        'They would end a training run. ' + _GET_ANEW),
-    'timed_out': Check(
-        PROBLEM, 'Videos that take too long',
-        'They may hang a training run. If the storage is slow or the videos '
-        'are long, raise --timeout.'),
-    'damaged': Check(
-        WARNING, 'Videos with damaged pictures',
-        'decord conceals it and training goes on with them; --decode full '
-        'found it. Get the files anew if you can.'),
-    'too_short': Check(
-        WARNING, 'Videos shorter than --min-frames',
-        'Sampling repeats frames in them.'),
-    'repeated_line': Check(
-        PROBLEM, 'Videos named twice in one list',
-        'The cleaned list keeps the first line.'),
+    'crashed': Check(PROBLEM, 'Videos that crash the decoder',
+                     'They would end a training run. ' + _GET_ANEW),
+    'timed_out': Check(PROBLEM, 'Videos that take too long',
+                       'They may hang a training run. If the storage is slow '
+                       'or the videos are long, raise --timeout.'),
+    'damaged': Check(WARNING, 'Videos with damaged pictures',
+                     'decord conceals it and training goes on with them; '
+                     '--decode full found it. Get the files anew if you can.'),
+    'too_short': Check(WARNING, 'Videos shorter than --min-frames',
+                       'Sampling repeats frames in them.'),
+    'repeated_line': Check(PROBLEM, 'Videos named twice in one list',
+                           'The cleaned list keeps the first line.'),
     'two_labels': Check(
         PROBLEM, 'Videos with two labels',
         'Only you can tell which is right; cleaned lists do not decide '
@@ -72,32 +65,26 @@ CHECKS: Dict[str, Check] = {
         PROBLEM, 'Leakage between training and test',
         'The same video, by name or by content, in a training and a test '
         'list. Cleaned training lists leave it out.'),
-    'group_leak': Check(
-        PROBLEM, 'UCF groups in training and test',
-        'Clips of one group (v_CLASS_gNN_cMM) are cut from one recording. '
-        'Use the official splits, or split by group; cleaned lists leave '
-        'them in.'),
+    'group_leak': Check(PROBLEM, 'UCF groups in training and test',
+                        'Clips of one group (v_CLASS_gNN_cMM) are cut from '
+                        'one recording. Use the official splits, or split by '
+                        'group; cleaned lists leave them in.'),
     'base_novel': Check(
         PROBLEM, 'Videos in both base and novel lists',
         'The halves share no class, so they must share no video.'),
-    'shared_class': Check(
-        PROBLEM, 'Classes in both base and novel',
-        'Make the halves anew with vifi-clip splits.'),
+    'shared_class': Check(PROBLEM, 'Classes in both base and novel',
+                          'Make the halves anew with vifi-clip splits.'),
     'label_range': Check(
         PROBLEM, 'Labels beyond the class list',
         'A list of another protocol, or the wrong class list?'),
-    'no_video': Check(
-        PROBLEM, 'Classes without a video',
-        'After leaving out unreadable videos.'),
-    'shots': Check(
-        PROBLEM, 'K-shot classes without K videos',
-        'Make the list anew with vifi-clip splits.'),
-    'captions': Check(
-        PROBLEM, 'Videos without a proper caption',
-        'Each needs a list of at least one sentence.'),
-    'counts': Check(
-        PROBLEM, 'Counts unlike the published ones',
-        'The list is not the official one.'),
+    'no_video': Check(PROBLEM, 'Classes without a video',
+                      'After leaving out unreadable videos.'),
+    'shots': Check(PROBLEM, 'K-shot classes without K videos',
+                   'Make the list anew with vifi-clip splits.'),
+    'captions': Check(PROBLEM, 'Videos without a proper caption',
+                      'Each needs a list of at least one sentence.'),
+    'counts': Check(PROBLEM, 'Counts unlike the published ones',
+                    'The list is not the official one.'),
     'train_test_look_alike': Check(
         WARNING, 'Look-alikes in training and test',
         'The same pictures at the same length in another encoding: look at '
@@ -108,10 +95,9 @@ CHECKS: Dict[str, Check] = {
     'imbalance': Check(
         WARNING, 'Unbalanced training lists',
         'The largest class has over ten times the videos of the smallest.'),
-    'shortfall': Check(
-        INFO, 'Fewer videos than published',
-        'Usual for Kinetics, whose links die: state the number with your '
-        'figures.'),
+    'shortfall': Check(INFO, 'Fewer videos than published',
+                       'Usual for Kinetics, whose links die: state the number '
+                       'with your figures.'),
     'not_checked': Check(INFO, 'Not checked', ''),
 }
 # States in which training cannot use a video.

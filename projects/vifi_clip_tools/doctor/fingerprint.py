@@ -23,13 +23,12 @@ _BATCH = 4096
 def fingerprint(frames: Sequence[np.ndarray]) -> Optional[bytes]:
     """Reduce three uint8 RGB pictures [H, W, 3] to grey ones of 16 x 16;
     None if one is too plain, such as a black one."""
-    small = [
+    small = np.stack([
         cv2.resize(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), (_SIDE, _SIDE),
                    interpolation=cv2.INTER_AREA) for frame in frames
-    ]
-    if min(thumbnail.std() for thumbnail in small) < MIN_CONTRAST:
-        return None
-    return b''.join(thumbnail.tobytes() for thumbnail in small)
+    ])
+    plain = small.std(axis=(1, 2)).min() < MIN_CONTRAST
+    return None if plain else small.tobytes()
 
 
 def find_look_alikes(prints: Sequence[bytes],

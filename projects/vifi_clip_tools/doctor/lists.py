@@ -4,18 +4,17 @@ import posixpath
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Tuple
 
 from projects.vifi_clip.datasets.class_list import read_class_list
-from projects.vifi_clip.datasets.video_list import (TRAIN, TEST, UNKNOWN,
-                                                    check_ann_file,
-                                                    class_file_of,
-                                                    class_lists_in,
-                                                    has_own_labels,
-                                                    is_class_list, prefix_of,
-                                                    read_video_list, role_of)
+from projects.vifi_clip.datasets.video_list import (
+    TEST, TRAIN, UNKNOWN, class_file_of, class_lists_in, has_own_labels,
+    is_class_list, prefix_of, read_video_list, role_of)
 from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.files import read_json, read_text
+
+
+_SPLIT = r'(?:split_?|(?:train|test)list)0*(\d+)'
 
 
 @dataclass(frozen=True)
@@ -57,21 +56,14 @@ class VideoList:
 
     def place(self, entry: Entry) -> str:
         """Say where an entry stands, for messages."""
-        return self.name + (', item ' if self.is_json else ':') + str(
-            entry.number)
+        between = ', item ' if self.is_json else ':'
+        return f'{self.name}{between}{entry.number}'
 
     def class_name(self, label: int) -> str:
         """Return the name of a label, where it has one."""
-        if self.classes is None or label >= len(self.classes):
-            return f'label {label}'
-        return self.classes[label]
-
-    def meaning(self, label: Optional[int]) -> Any:
-        """Return a label's class name, or without class list (label, part).
-        """
-        if label is None or self.classes is None:
-            return None if label is None else (label, self.part)
-        return self.classes[label] if label < len(self.classes) else None
+        if label < len(self.classes or ()):
+            return self.classes[label]
+        return f'label {label}'
 
 
 def may_not_share(train: VideoList, test: VideoList) -> bool:
@@ -115,71 +107,71 @@ def load_lists(roles: Dict[Path, Optional[str]],
             raise UserError(
                 f'--classes {class_file} is one class list, but the labels '
                 f'of {names} count different classes; check them in two runs')
-    several = any(_split_of(path.stem) for path in roles)
-    lists: List[VideoList] = []
+    several = any(_number(_SPLIT, path.stem) for path in roles)
+    lists: Dict[str, VideoList] = {}
     for path in sorted(roles, key=lambda item: item.name):
-        if lists and lists[-1].name == path.name:
-            raise UserError(f'{lists[-1].path} and {path}: two lists of one '
-                            'name; check them in two runs, or rename one')
+        if path.name in lists:
+            raise UserError(f'{lists[path.name].path} and {path}: two lists '
+                            'of one name; check them in two runs, or rename '
+                            'one')
         role = roles[path] or role_of(path) or UNKNOWN
-        lists.append(_load(path, role, class_file, several))
+        lists[path.name] = _load(path, role, class_file, several)
     # The report and the cleaned lists know a class list by its name.
-    known: Dict[str, Path] = {}
-    for path in class_files_of(lists):
-        twin = known.setdefault(path.name, path)
+    first: Dict[str, Path] = {}
+    for path in class_files_of(lists.values()):
+        twin = first.setdefault(path.name, path)
         if twin.read_bytes() != path.read_bytes():
             raise UserError(
                 f'{twin} and {path}: two class lists of one name that differ; '
                 'check their lists in two runs, or rename one')
-    return lists
+    return list(lists.values())
 
 
-def class_files_of(lists: Sequence[VideoList]) -> List[Path]:
+def class_files_of(lists: Iterable[VideoList]) -> List[Path]:
     """Return the class lists in use, and all beside a list unless another
     one was given for it."""
-    files = {item.class_file for item in lists if item.class_file}
+    files = set()
     for item in lists:
         folder = item.path.parent
+        files.add(item.class_file)
         if item.class_file is None or item.class_file.parent == folder:
             files.update(class_lists_in(folder))
-    return sorted(files)
+    return sorted(files - {None})
 
 
-def _split_of(stem: str) -> Optional[int]:
-    match = re.search(r'(?:split_?|(?:train|test)list)0*(\d+)', stem)
+def _number(pattern: str, stem: str) -> Optional[int]:
+    match = re.search(pattern, stem)
     return int(match[1]) if match else None
 
 
 def _part_of(prefix: str, class_file: Optional[Path]) -> str:
     if has_own_labels(prefix):
         return prefix
-    own = class_file and class_file.name.endswith('_classes.txt')
-    return class_file.name[:-len('_classes.txt')] if own else ''
+    match = class_file and re.fullmatch('(.*)_classes.txt', class_file.name)
+    return match[1] if match else ''
 
 
 def _load(path: Path, role: str, class_file: Optional[Path],
           several_splits: bool) -> VideoList:
     is_json = path.suffix == '.json'
     entries = (_read_json_list if is_json else _read_text_list)(path)
-    prefix, split = prefix_of(path.stem), _split_of(path.stem)
+    prefix, split = prefix_of(path.stem), _number(_SPLIT, path.stem)
     if split is None and several_splits and prefix in ('base', 'novel',
                                                        'few_shot'):
         split = 1  # the paper draws these from the first split
-    shots = re.search(r'(?:^|_)(\d+)_?shot', path.stem)
-    chosen = None if is_json else class_file or class_file_of(path)
-    return VideoList(path, role, _part_of(prefix, chosen), split,
-                     int(shots[1]) if shots else None, chosen,
-                     read_class_list(chosen) if chosen else None, entries)
+    classes = None if is_json else class_file or class_file_of(path)
+    return VideoList(path, role, _part_of(prefix, classes), split,
+                     _number(r'(?:^|_)(\d+)_?shot', path.stem), classes,
+                     read_class_list(classes) if classes else None, entries)
 
 
 def _read_text_list(path: Path) -> List[Entry]:
-    check_ann_file(str(path))
+    # It checks the lines, passing over blank ones; below is where they stand
+    # and what they say.
+    pairs = read_video_list(str(path), allow_unlabelled=True)
     lines = [(number, line.rstrip('\r'))
              for number, line in enumerate(read_text(path).split('\n'), 1)
              if line.strip()]
-    # It checks the lines, passing over blank ones; above is where they stand
-    # and what they say.
-    pairs = read_video_list(str(path), allow_unlabelled=True)
     return [
         Entry(number, video, label if label >= 0 else None, line)
         for (number, line), (video, label) in zip(lines, pairs, strict=True)

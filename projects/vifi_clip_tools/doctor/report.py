@@ -4,8 +4,9 @@ import io
 import json
 from collections import Counter
 from dataclasses import dataclass
+from itertools import groupby
 from statistics import median
-from typing import Dict, Iterable, List, Optional, Sequence, Set, Tuple
+from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 from projects.vifi_clip.datasets.video_list import TRAIN
 from projects.vifi_clip.files import sha256_of
@@ -31,16 +32,12 @@ class Cleaned:
     removed: List[Tuple[Entry, str]]  # with the reason, a check
 
     def content(self) -> bytes:
-        """Return the file's content; the original's if nothing was removed.
-        """
+        """Return the file's content; the original's if it lost nothing."""
         if not self.removed:
             return self.source.path.read_bytes()
         if self.source.is_json:
-            data = {entry.path: entry.source for entry in self.kept}
-            text = json.dumps(data, indent=1, ensure_ascii=False)
-        else:
-            text = '\n'.join(entry.source for entry in self.kept)
-        return (text + '\n').encode()
+            return _json({entry.path: entry.source for entry in self.kept})
+        return ''.join(f'{entry.source}\n' for entry in self.kept).encode()
 
 
 @dataclass(frozen=True)
@@ -60,18 +57,16 @@ class Report:
 
     def by_check(self) -> Iterable[Tuple[str, List[Finding]]]:
         """Yield the checks that found something, with what they found."""
-        for name in CHECKS:
-            findings = [item for item in self.findings if item.check == name]
-            if findings:
-                yield name, findings
+        for name, items in groupby(self.findings, lambda item: item.check):
+            yield name, list(items)
 
 
 def make_report(options: Dict, dataset: Optional[str],
                 lists: List[VideoList], videos: Videos,
                 findings: Iterable[Finding]) -> Report:
     """Sort the findings, each once, and clean the lists."""
-    order = {name: i for i, name in enumerate(CHECKS)}
-    findings = sorted(set(findings), key=lambda f: (order[f.check], f))
+    order = list(CHECKS).index
+    findings = sorted(set(findings), key=lambda f: (order(f.check), f))
     cleaned = [_clean(item, lists, videos) for item in lists]
     return Report(options, dataset, lists, videos, findings, cleaned)
 
@@ -82,33 +77,30 @@ def _clean(item: VideoList, lists: Sequence[VideoList],
     lists lose neither leaking videos nor copies under another name."""
     leaks = {content_of(entry, videos) for other in lists
              if may_not_share(item, other) for entry in other.entries}
-    kept, removed = [], []
-    keys: Set[str] = set()
-    contents: Set[str] = set()
+    kept: Dict[str, Entry] = {}
+    contents, removed = set(), []
     for entry in item.entries:
         content, status = content_of(entry, videos), videos[entry.key].status
         if status in UNUSABLE:
             reason = status
-        elif entry.key in keys:
+        elif entry.key in kept:
             reason = 'repeated_line'
         elif item.role == TRAIN and content in leaks:
             reason = 'train_test'
         elif item.role == TRAIN and content in contents:
             reason = 'same_bytes'
         else:
-            keys.add(entry.key)
+            kept[entry.key] = entry
             contents.add(content)
-            kept.append(entry)
             continue
         removed.append((entry, reason))
-    return Cleaned(item, kept, removed)
+    return Cleaned(item, list(kept.values()), removed)
 
 
 def inputs_of(lists: Sequence[VideoList], options: Dict) -> Dict:
     """Return what tells one run's question from another's."""
-    files = {item.name: item.path for item in lists}
-    files.update((item.class_file.name, item.class_file) for item in lists
-                 if item.class_file)
+    files = {path.name: path for item in lists
+             for path in (item.path, item.class_file) if path}
     return dict(options, sha256={
         name: sha256_of(path) for name, path in sorted(files.items())
     })
@@ -126,50 +118,45 @@ def files_of(report: Report) -> Dict[str, bytes]:
             ([key, item.status, item.size, item.frames, item.width,
               item.height, item.fps, item.sha256]
              for key, item in sorted(report.videos.items()))),
-        'classes.csv': _csv('list label class listed usable', (
-            row for item in report.lists
-            for row in _class_rows(item, report.videos)))
+        'classes.csv': _csv('list label class listed usable',
+                            _class_rows(report))
     }
-    for item in report.cleaned:
-        if item.kept:
-            files[f'clean/{item.source.name}'] = item.content()
+    files.update((f'clean/{item.source.name}', item.content())
+                 for item in report.cleaned if item.kept)
     names = {item.name for item in report.lists}
-    for path in class_files_of(report.lists):
-        if path.name not in names:
-            files[f'clean/{path.name}'] = path.read_bytes()
-    files[REPORT] = _json(report, sorted([*files, REPORT]))
-    return files
-
-
-def _csv(columns: str, rows: Iterable[list]) -> bytes:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator='\n')
-    writer.writerow(columns.split())
-    writer.writerows(rows)
-    return out.getvalue().encode()
-
-
-def _class_rows(item: VideoList, videos: Videos) -> List[list]:
-    usable = class_counts(item, videos, usable=True)
-    return [[item.name, label, item.class_name(label), number,
-             usable.get(label, 0)]
-            for label, number in class_counts(item, videos).items()]
-
-
-def _json(report: Report, files: Sequence[str]) -> bytes:
-    """The report for programs, without times and machine names, so the same
-    for the same lists and videos."""
-    data = dict(
-        format=_FORMAT, files=list(files),
+    files.update((f'clean/{path.name}', path.read_bytes())
+                 for path in class_files_of(report.lists)
+                 if path.name not in names)
+    # Without times and machine names, so the same for the same lists and
+    # videos.
+    files[REPORT] = _json(dict(
+        format=_FORMAT, files=sorted([*files, REPORT]),
         inputs=inputs_of(report.lists, report.options),
         dataset=report.dataset,
         counts={level: report.count(level) for level in LEVELS},
         videos=_summary(report.videos),
         lists=[_list_entry(item, report.videos) for item in report.cleaned],
-        findings=[dict(check=item.check, level=item.level,
-                       subject=item.subject, detail=item.detail,
-                       places=item.places) for item in report.findings])
-    return (json.dumps(data, indent=1, ensure_ascii=False) + '\n').encode()
+        findings=[{'check': item.check, 'level': item.level,
+                   **item._asdict()} for item in report.findings]))
+    return files
+
+
+def _json(value: Dict) -> bytes:
+    return (json.dumps(value, indent=1, ensure_ascii=False) + '\n').encode()
+
+
+def _csv(columns: str, rows: Iterable[list]) -> bytes:
+    out = io.StringIO()
+    csv.writer(out, lineterminator='\n').writerows([columns.split(), *rows])
+    return out.getvalue().encode()
+
+
+def _class_rows(report: Report) -> Iterator[list]:
+    for item in report.lists:
+        usable = class_counts(item, report.videos, usable=True)
+        for label, number in class_counts(item, report.videos).items():
+            yield [item.name, label, item.class_name(label), number,
+                   usable.get(label, 0)]
 
 
 def _list_entry(item: Cleaned, videos: Videos) -> Dict:
@@ -178,8 +165,7 @@ def _list_entry(item: Cleaned, videos: Videos) -> Dict:
         name=source.name, role=source.role, part=source.part,
         split=source.split, shots=source.shots,
         class_list=source.class_file.name if source.class_file else None,
-        videos=len(source.entries),
-        cleaned=len(item.kept),
+        videos=len(source.entries), cleaned=len(item.kept),
         videos_by_class=[*class_counts(source, videos).values()],
         usable_by_class=[*class_counts(source, videos, True).values()],
         removed=[dict(number=entry.number, path=entry.path, reason=reason)
@@ -187,46 +173,49 @@ def _list_entry(item: Cleaned, videos: Videos) -> Dict:
 
 
 def _summary(videos: Videos) -> Dict:
-    """Ranges as [smallest, median, largest]."""
+    status = Counter(item.status for item in videos.values())
+    return dict(
+        number=len(videos), status=dict(sorted(status.items())),
+        bytes=sum(item.size or 0 for item in videos.values()),
+        **_ranges(videos))
+
+
+def _ranges(videos: Videos) -> Dict[str, list]:
+    """Return [smallest, median, largest] of what is known."""
     good = [item for item in videos.values() if item.frames]
     values = dict(
         frames=[item.frames for item in good],
         seconds=[round(item.seconds, 2) for item in good if item.seconds],
         short_side=[min(item.width, item.height) for item in good],
         fps=[item.fps for item in good])
-    status = Counter(item.status for item in videos.values())
-    return dict(
-        number=len(videos), status=dict(sorted(status.items())),
-        bytes=sum(item.size or 0 for item in videos.values()),
-        **{name: [min(each), median(each), max(each)]
-           for name, each in values.items() if each})
+    return {name: [min(each), median(each), max(each)]
+            for name, each in values.items() if each}
 
 
 def _markdown(report: Report) -> bytes:
     """The report for people."""
     parts = [_head(report), _list_table(report), _class_table(report)]
-    parts += [_section(name, found) for name, found in report.by_check()]
+    parts += [_section(name, items) for name, items in report.by_check()]
     parts.append(_removed(report.cleaned))
-    return '\n\n'.join(part for part in parts if part).encode() + b'\n'
+    return '\n\n'.join(filter(None, parts)).encode() + b'\n'
 
 
 def _head(report: Report) -> str:
     problems, warnings = report.count(PROBLEM), report.count(WARNING)
-    seen = _summary(report.videos)
-    lines = ['# Data check', '', f'**{problems} problems, {warnings} '
-             'warnings**' if problems + warnings else '**Nothing wrong.**', '']
-    lines += [f'- {key.replace("_", " ")}: {value}'
-              for key, value in report.options.items()]
-    lines.append(f'- data set: {report.dataset or "not a known one"}')
-    states = [f'{number} {name}' for name, number in seen['status'].items()]
-    lines.append(f'- {seen["number"]} videos, {seen["bytes"]} bytes; ' +
-                 ', '.join(states))
-    for name in ('frames', 'seconds', 'short_side', 'fps'):
-        if name in seen:
-            low, middle, high = seen[name]
-            lines.append(f'- {name.replace("_", " ")}: {low} to {high}, '
-                         f'median {middle:g}')
-    return '\n'.join(lines)
+    summary = _summary(report.videos)
+    states = ', '.join(f'{number} {name}'
+                       for name, number in summary['status'].items())
+    facts = {
+        **report.options, 'data set': report.dataset or 'not a known one'}
+    verdict = (f'{problems} problems, {warnings} warnings'
+               if problems + warnings else 'Nothing wrong.')
+    return '\n'.join([
+        '# Data check', '', f'**{verdict}**', '',
+        *(f'- {key.replace("_", " ")}: {value}'
+          for key, value in facts.items()),
+        f'- {summary["number"]} videos, {summary["bytes"]} bytes; {states}',
+        *(f'- {name.replace("_", " ")}: {low} to {high}, median {middle:g}'
+          for name, (low, middle, high) in _ranges(report.videos).items())])
 
 
 def _list_table(report: Report) -> str:
@@ -235,7 +224,7 @@ def _list_table(report: Report) -> str:
         source = item.source
         counts = class_counts(source, report.videos, usable=True).values()
         spread = ([min(counts), f'{median(counts):g}', max(counts)]
-                  if counts else ['', '', ''])
+                  if counts else [''] * 3)
         rows.append([source.name, source.role, source.split or '',
                      len(source.classes or counts) or '',
                      len(source.entries), len(item.kept), *spread])
@@ -249,47 +238,42 @@ def _class_table(report: Report) -> str:
     rows = []
     for item in report.lists:
         counts = class_counts(item, report.videos, usable=True)
-        if item.role != TRAIN or item.shots or not counts:
-            continue
-        ranked = sorted(counts, key=lambda label: (counts[label], label))
-        rows.append([item.name, *(
-            ', '.join(f'{item.class_name(label)} {counts[label]}'
-                      for label in labels)
-            for labels in (ranked[:_ENDS], ranked[::-1][:_ENDS]))])
-    if not rows:
-        return ''
-    return ('## Classes of training lists\n\nUsable videos; all classes of '
-            'all lists are in classes.csv.\n\n' +
-            markdown_table(('list', 'fewest', 'most'), rows, 'lll'))
+        if item.role == TRAIN and counts and not item.shots:
+            ranked = [f'{item.class_name(label)} {number}' for label, number
+                      in sorted(counts.items(), key=lambda pair: pair[::-1])]
+            rows.append([item.name, ', '.join(ranked[:_ENDS]),
+                         ', '.join(ranked[::-1][:_ENDS])])
+    return rows and (
+        '## Classes of training lists\n\nUsable videos; all classes of '
+        'all lists are in classes.csv.\n\n' +
+        markdown_table(('list', 'fewest', 'most'), rows, 'lll'))
 
 
-def _section(name: str, found: List[Finding]) -> str:
+def _section(name: str, items: List[Finding]) -> str:
     check = CHECKS[name]
     label = '' if check.level == INFO else f' ({check.level})'
-    lines = [f'## {check.title}: {len(found)}{label}', '']
+    lines = [f'## {check.title}: {len(items)}{label}', '']
     lines += [check.advice, ''] if check.advice else []
-    for item in found[:_SHOWN]:
+    for item in items[:_SHOWN]:
         places = ', '.join(item.places[:_PLACES])
         if len(item.places) > _PLACES:
             places += f' and {len(item.places) - _PLACES} more'
-        lines.append(f'- `{item.subject}`' +
-                     (f': {item.detail}' if item.detail else '') +
-                     (f' [{places}]' if places else ''))
-    if len(found) > _SHOWN:
-        lines.append(f'- and {len(found) - _SHOWN} more, see report.json')
+        detail = item.detail and f': {item.detail}'
+        lines.append(f'- `{item.subject}`{detail}{places and f" [{places}]"}')
+    if len(items) > _SHOWN:
+        lines.append(f'- and {len(items) - _SHOWN} more, see report.json')
     return '\n'.join(lines)
 
 
 def _removed(cleaned: Sequence[Cleaned]) -> str:
     lines = []
     for item in cleaned:
-        if not item.removed:
-            continue
         reasons = Counter(reason for _, reason in item.removed)
-        lines.append(f'- `{item.source.name}`: ' + ', '.join(
-            f'{number} for "{CHECKS[reason].title}"'
-            for reason, number in sorted(reasons.items())))
-        if not item.kept:
+        if reasons:
+            lines.append(f'- `{item.source.name}`: ' + ', '.join(
+                f'{number} for "{CHECKS[reason].title}"'
+                for reason, number in sorted(reasons.items())))
+        if reasons and not item.kept:
             lines.append('  - nothing is left, so no file was written')
     return lines and '\n'.join([
         '## Left out of the cleaned lists', '',

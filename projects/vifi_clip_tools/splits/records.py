@@ -4,7 +4,7 @@ from typing import (Dict, Iterable, Iterator, List, NamedTuple, Sequence,
                     Tuple, Union)
 
 from projects.vifi_clip.errors import UserError
-from projects.vifi_clip.files import csv_rows, holds_control, read_text
+from projects.vifi_clip.files import csv_table, holds_control, read_text
 
 
 class Video(NamedTuple):
@@ -119,35 +119,10 @@ def read_lines(path: Path) -> List[Tuple[str, str]]:
 def read_table(path: Path, required: Sequence[str],
                optional: Sequence[str] = ()
                ) -> Iterator[Tuple[str, Dict[str, str]]]:
-    """Read a CSV file with a header: place of a row, fields by column.
-
-    Args:
-        path (Path): File to read.
-        required (Sequence[str]): Columns that must be there, in any order.
-        optional (Sequence[str]): Columns that may be there.
-    """
-    rows = csv_rows(read_text(path), path)
-    header = [column.strip() for column in next(rows, (1, []))[1]]
-    if (not set(required) <= set(header) <= {*required, *optional}
-            or len(set(header)) < len(header)):
-        may = f'; optional: {",".join(optional)}' if optional else ''
-        raise UserError(f'{path}, line 1: the columns are '
-                        f'{",".join(header)!r}; they must be '
-                        f'{",".join(required)!r}{may}')
-    empty = True
-    for number, row in rows:
-        if not ''.join(row).strip():
-            continue
-        place = f'{path}, line {number}'
-        if len(row) != len(header):
-            raise UserError(
-                f'{place}: {len(row)} fields in {",".join(row)!r}, but '
-                f'{len(header)} columns ({",".join(header)}); a value that '
-                'holds a comma must stand in "quotes"')
-        empty = False
-        yield place, dict(zip(header, (value.strip() for value in row)))
-    if empty:
-        raise UserError(f'{path}: a header but no row; get a complete copy')
+    """Read a CSV file with a header, as :func:`csv_table` does: place
+    ('FILE, line 3') and fields of each row."""
+    return ((f'{path}, line {number}', row)
+            for number, row in csv_table(path, required, optional))
 
 
 def find_file(folder: Path, patterns: Sequence[str], what: str) -> Path:
