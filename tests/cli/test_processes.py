@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from projects.vifi_clip.errors import UserError
+from projects.vifi_clip.files import write_text
 from projects.vifi_clip_tools.cli.processes import (Step, ended_by_signals,
                                                     run_step)
 
@@ -107,9 +108,8 @@ def long(tmp_path):
             time.sleep(60)
             os._exit(0)
         shell = subprocess.Popen(['bash', '-c', 'sleep 60; true'])
-        part = tmp_path / 'part'
-        part.write_text(f'{os.getpid()} {worker} {shell.pid}')
-        os.replace(part, tmp_path / 'pids')
+        write_text(tmp_path / 'pids',
+                   f'{os.getpid()} {worker} {shell.pid}')
         time.sleep(60)
 
     pids = tmp_path / 'pids'
@@ -158,15 +158,16 @@ def test_an_interrupted_tool_leaves_nothing_behind(tmp_path, long, number):
 
 
 def test_ignored_signals_stay_ignored():
-    before = [signal.getsignal(n) for n in (signal.SIGHUP, signal.SIGTERM)]
+    numbers = signal.SIGHUP, signal.SIGTERM
+    before = [signal.getsignal(number) for number in numbers]
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
     try:
         with ended_by_signals():
             assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-            with pytest.raises(SystemExit) as caught:
+            with pytest.raises(SystemExit) as end:
                 signal.raise_signal(signal.SIGTERM)
-            assert caught.value.code == 143
-        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-        assert signal.getsignal(signal.SIGTERM) == before[1]
+            assert end.value.code == 143
+        assert [signal.getsignal(number) for number in numbers] == [
+            signal.SIG_IGN, before[1]]
     finally:
         signal.signal(signal.SIGHUP, before[0])

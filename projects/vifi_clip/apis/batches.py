@@ -13,7 +13,6 @@ from .pipeline import Views
 from .sampling import VideoSampler
 
 NONE = 'none of these'
-_ON_ERROR = ('raise', 'report')
 _LARGEST = 1_000_000  # of a batch, and of labels
 # Threads that decode while the model runs; decoders release the GIL.
 _THREADS = 2
@@ -34,8 +33,8 @@ def check_arguments(batch_size: int,
                                       and 0 <= threshold <= 1):
         raise ValueError('threshold is a probability from 0 to 1, got '
                          f'{threshold!r}')
-    if on_error not in _ON_ERROR:
-        raise ValueError(f'on_error must be one of {_ON_ERROR}, got '
+    if on_error not in ('raise', 'report'):
+        raise ValueError("on_error must be 'raise' or 'report', got "
                          f'{on_error!r}')
 
 
@@ -95,8 +94,6 @@ def ranked(scores: np.ndarray, names: Optional[Sequence[str]],
     """Turn scores [K] into ``label``, ``labels``, ``scores``, best first."""
     order = np.argsort(-scores, kind='stable')[:topk]
     labels = [names[i] if names else int(i) for i in order]
-    best = labels[0]
-    if threshold is not None and scores[order[0]] < threshold:
-        best = NONE
-    return dict(label=best, labels=labels,
-                scores=[float(scores[i]) for i in order])
+    unsure = threshold is not None and scores[order[0]] < threshold
+    return dict(label=NONE if unsure else labels[0], labels=labels,
+                scores=scores[order].tolist())
