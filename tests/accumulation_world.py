@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import torch
 from mmaction.registry import HOOKS, OPTIM_WRAPPERS
+from mmengine.hooks import Hook
 from tiny import build_model, classifier_cfg, samples
 
 PROMPTS = dict(length=2, depth=2)
@@ -15,6 +16,8 @@ VARIANTS = dict(
     text=dict(tune='text', train_token_embedding=True),
     chunks=dict(head=dict(text_classifier=classifier_cfg(
         templates=['a photo of a {}.', '{}'], max_graph_tokens=40))))
+
+
 def batches_of(num, size=2, seed=0):
     draw = torch.Generator().manual_seed(seed)
     return [
@@ -35,7 +38,6 @@ def trained_model(**kwargs):
 def count_text_runs(model):
     """Text encodings (of the longest sentence) and backward passes."""
     runs = SimpleNamespace(forward=0, backward=0)
-    text = getattr(model, 'module', model).cls_head.text_classifier.text
 
     def forward(module, args, output):
         runs.forward += 1
@@ -45,7 +47,7 @@ def count_text_runs(model):
     def backward(grad):
         runs.backward += 1
 
-    text.ln_final.register_forward_hook(forward)
+    model.cls_head.text_classifier.text.ln_final.register_forward_hook(forward)
     return runs
 
 
@@ -73,19 +75,16 @@ def gradients(model):
 
 
 def wrapper_of(model, counts, max_counts=-1, **kwargs):
-    inner = getattr(model, 'module', model)
-    optimizer = torch.optim.SGD(inner.parameters(), lr=1e-3)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
     wrapper = OPTIM_WRAPPERS.build(dict(
         type=kwargs.pop('type', 'OptimWrapper'), optimizer=optimizer,
         accumulative_counts=counts, **kwargs))
     if max_counts > 0:
-        wrapper.initialize_count_status(inner, 0, max_counts)
+        wrapper.initialize_count_status(model, 0, max_counts)
     wrapper.gradients = []  # of each step
 
     def step(**kwargs):
-        wrapper.gradients.append({n: p.grad.clone()
-                                  for n, p in inner.named_parameters()
-                                  if p.grad is not None})
+        wrapper.gradients += copy.deepcopy(gradients(model))
         optimizer.step()
 
     wrapper.step = step
@@ -95,11 +94,10 @@ def wrapper_of(model, counts, max_counts=-1, **kwargs):
 def train_steps(model, wrapper, batches, hook=True):
     """MMEngine's own loop, but for the data loader."""
     runner = SimpleNamespace(model=model, optim_wrapper=wrapper)
-    hook = HOOKS.build(dict(type='TextAccumulationHook')) if hook else None
+    hook = HOOKS.build(dict(
+        type='TextAccumulationHook')) if hook else Hook()
     for i, batch in enumerate(batches):
-        if hook:
-            hook.before_train_iter(runner, i, batch)
+        hook.before_train_iter(runner, i, batch)
         model.train_step(copy.deepcopy(batch), wrapper)
-        if hook:
-            hook.after_train_iter(runner, i, batch)
+        hook.after_train_iter(runner, i, batch)
     return wrapper.gradients

@@ -111,10 +111,8 @@ class _Text(nn.Module):
 class ReleaseModel(nn.Module):
     """ViFi-CLIP with the release's names, for the classes :data:`NAMES`.
 
-    Args:
-        tokens (Tensor): CLIP's token embeddings [49408, W].
-        length (int): Learnt tokens of each layer.
-        vision_depth, text_depth (int): Layers with their own; 0 is none.
+    ``tokens`` are CLIP's embeddings [49408, W]; each of the first layers,
+    ``vision_depth`` and ``text_depth``, has ``length`` learnt tokens.
     """
 
     def __init__(self, tokens, length=0, vision_depth=0,

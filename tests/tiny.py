@@ -18,12 +18,8 @@ _VIT = dict(
 
 
 def tiny_arch(**changes) -> dict:
-    """A two-layer ViT CLIP, D = 32, 32 x 32 pixels.
-
-    Args:
-        changes: Settings of ``vision_cfg`` or ``text_cfg`` to merge in, as
-            ``vision_cfg=dict(...)``, or top-level ones.
-    """
+    """A two-layer ViT CLIP, D = 32, 32 x 32 pixels; ``changes`` are top-level
+    settings, and some of ``vision_cfg=dict(...)`` or ``text_cfg``."""
     arch = copy.deepcopy(_VIT)
     for key, value in changes.items():
         if isinstance(value, dict):
@@ -35,21 +31,14 @@ def tiny_arch(**changes) -> dict:
 
 def timm_arch(name: str, **vision) -> dict:
     """A tiny CLIP whose image tower is a timm model."""
-    arch = tiny_arch()
-    arch['vision_cfg'] = dict(
-        timm_model_name=name,
-        timm_pool=vision.pop('timm_pool', ''),
-        timm_proj=vision.pop('timm_proj', 'linear'),
-        **vision)
-    return arch
+    cfg = dict(timm_model_name=name, timm_pool='', timm_proj='linear')
+    return dict(tiny_arch(), vision_cfg=dict(cfg, **vision))
 
 
 def classifier_cfg(**kwargs) -> dict:
     """Config of a tiny text classifier."""
-    cfg = dict(
-        type='CLIPTextClassifier', arch=tiny_arch(), class_names=NAMES)
-    cfg.update(kwargs)
-    return cfg
+    return dict(dict(type='CLIPTextClassifier', arch=tiny_arch(),
+                     class_names=NAMES), **kwargs)
 
 
 def build_classifier(**kwargs):
@@ -62,14 +51,11 @@ def model_cfg(prompts=None, num_frames=2, head=None, **kwargs) -> dict:
     backbone = dict(type='CLIPVisionBackbone', arch=tiny_arch())
     if prompts:
         backbone.update(type='VLDeepPromptBackbone', prompts=prompts)
-    cls_head = dict(
-        type='TemporalMeanPoolHead',
-        in_channels=32,
-        num_frames=num_frames,
-        text_classifier=classifier_cfg(prompts=prompts))
-    cls_head.update(head or {})
-    return dict(type='ViFiCLIP', backbone=backbone, cls_head=cls_head,
-                **kwargs)
+    cls_head = dict(dict(
+        type='TemporalMeanPoolHead', in_channels=32, num_frames=num_frames,
+        text_classifier=classifier_cfg(prompts=prompts)), **(head or {}))
+    return {'type': 'ViFiCLIP', 'backbone': backbone, 'cls_head': cls_head,
+            **kwargs}
 
 
 def class_tokens(names=NAMES, length=24, template='a photo of a {}.'

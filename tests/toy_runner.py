@@ -59,11 +59,8 @@ class ToyData(torch.utils.data.Dataset):
 
 def toy_runner(work_dir, dataset=None, epochs=2, val=False, batch_size=2,
                optim_wrapper=None, loader=(), **kwargs) -> Runner:
-    """A runner with the hooks of configs/_base_/runtime.py.
-
-    ``loader`` changes both data loaders; with ``test_evaluator`` the runner
-    can test.
-    """
+    """A runner with the hooks of configs/_base_/runtime.py. ``loader``
+    changes both data loaders; with ``test_evaluator`` it can test."""
     runtime = Config.fromfile(RUNTIME)
     loader = dict(dict(
         batch_size=batch_size,
@@ -74,24 +71,18 @@ def toy_runner(work_dir, dataset=None, epochs=2, val=False, batch_size=2,
     hooks.checkpoint.save_best = 'score' if val else None
     hooks.checkpoint.rule = 'greater'
     settings = dict(
-        model=dict(type='ToyModel'),
-        work_dir=str(work_dir),
+        model=dict(type='ToyModel'), work_dir=str(work_dir),
         train_dataloader=loader,
         train_cfg=dict(by_epoch=True, max_epochs=epochs),
         optim_wrapper=optim_wrapper or dict(
             optimizer=dict(type='AdamW', lr=0.1)),
         param_scheduler=dict(type='LinearLR', start_factor=0.5, end=2),
-        default_hooks=hooks,
-        custom_hooks=runtime.custom_hooks,
-        default_scope='mmaction',
-        randomness=dict(seed=0),
-        log_level='WARNING',
-        experiment_name=f'toy{work_dir}')
+        default_hooks=hooks, custom_hooks=runtime.custom_hooks,
+        default_scope='mmaction', randomness=dict(seed=0),
+        log_level='WARNING', experiment_name=f'toy{work_dir}')
     if val:
-        settings.update(
-            val_dataloader=dict(loader),
-            val_cfg=dict(),
-            val_evaluator=dict(type='ToyMetric'))
+        settings.update(val_dataloader=dict(loader), val_cfg=dict(),
+                        val_evaluator=dict(type='ToyMetric'))
     if 'test_evaluator' in kwargs:
         settings.update(test_dataloader=dict(loader), test_cfg=dict())
     settings.update(kwargs)

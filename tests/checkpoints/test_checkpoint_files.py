@@ -24,7 +24,7 @@ from projects.vifi_clip.checkpoints import files
 from projects.vifi_clip.checkpoints.files import (Inert, InertUnpickler,
                                                   load_checkpoint,
                                                   load_weights,
-                                                  register_loader, tensors_of)
+                                                  register_loader)
 from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.files import (read_json, sha256_of, write_bytes,
                                       write_json)
@@ -121,12 +121,16 @@ WRITERS = dict(
 
 @pytest.mark.parametrize('kind', WRITERS)
 @pytest.mark.parametrize('trust', [False, True])
-def test_a_damaged_file(tmp_path, kind, trust):
+def test_a_damaged_file_or_one_of_another_kind(tmp_path, kind, trust):
     path = tmp_path / ('a.safetensors' if kind == 'safetensors' else 'a.pth')
     WRITERS[kind](path)
     assert load_checkpoint(str(path), trust=trust)
     whole = path.read_bytes()
-    parts = [whole[:int(len(whole) * share)] for share in (0, .05, .9)]
+    with zipfile.ZipFile(path, 'w') as file:
+        file.writestr('folder/readme.txt', 'hello')
+    parts = [path.read_bytes(), b'<!DOCTYPE html><html></html>', bytes(500),
+             b'\x80\x02' + bytes(range(256)),
+             *(whole[:int(len(whole) * share)] for share in (0, .05, .9))]
     if kind in ('zip', 'torchscript'):
         parts.append(whole[:100] + bytes(900) + whole[1000:])
     for part in parts:
@@ -135,15 +139,7 @@ def test_a_damaged_file(tmp_path, kind, trust):
             load_checkpoint(str(path), trust=trust)
 
 
-def test_a_file_of_another_kind(tmp_path):
-    path = tmp_path / 'page.pth'
-    with zipfile.ZipFile(path, 'w') as file:
-        file.writestr('folder/readme.txt', 'hello')
-    for content in (path.read_bytes(), b'<!DOCTYPE html><html></html>',
-                    bytes(500), b'\x80\x02' + bytes(range(256))):
-        path.write_bytes(content)
-        with pytest.raises(ValueError, match='page.pth'):
-            load_checkpoint(str(path))
+def test_no_file(tmp_path):
     for path in tmp_path / 'absent.pth', tmp_path:
         with pytest.raises(FileNotFoundError, match=str(path)):
             load_checkpoint(str(path))
@@ -157,13 +153,6 @@ def test_content_without_a_dict_of_weights(tmp_path, content):
     torch.save(content, tmp_path / 'odd.pth')
     with pytest.raises(ValueError, match='odd.pth'):
         CheckpointLoader.load_checkpoint(str(tmp_path / 'odd.pth'))
-
-
-def test_weights_are_found_in_what_wraps_them():
-    state = dict(a=torch.zeros(1))
-    for content in (state, dict(state, epoch=3), dict(state_dict=state, b=1),
-                    dict(model={'module.a': state['a']}, config=Inert())):
-        assert tensors_of(content, 'x') == state
 
 
 def test_our_checkpoints_need_no_trust(tmp_path):

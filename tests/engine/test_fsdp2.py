@@ -80,8 +80,6 @@ def test_embeddings_are_kept_until_the_mode_changes():
     assert cache.get(params) is None
 
 
-
-
 @pytest.mark.parametrize('dtype', ['float16', 'bf16', 16])
 def test_other_dtypes_are_refused(dtype):
     strategy = STRATEGIES.get('FSDP2Strategy')

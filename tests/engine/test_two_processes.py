@@ -1,17 +1,15 @@
-"""Two processes equal one: shared classes, micro-batches, in-batch loss.
+"""Two processes equal one: shared classes, in-batch loss.
 
-One pair of processes runs everything; the tests look at what it left.
+One pair of processes runs everything; the tests look at what it left. Texts
+that are encoded once a step are in tests/run/test_distributed.py.
 """
 import copy
 
 import pytest
 import torch
 import torch.multiprocessing as mp
-from accumulation_world import (VARIANTS, assert_same, batches_of,
-                                count_text_runs, train_steps, trained_model,
-                                wrapper_of)
-from mmengine.model import MMDistributedDataParallel
-from tiny import NAMES, build_classifier, build_model, classifier_cfg, samples
+from accumulation_world import assert_same, gradients
+from tiny import NAMES, build_classifier, build_model, samples
 from torch import nn
 
 pytestmark = pytest.mark.slow
@@ -23,11 +21,6 @@ CLASSES = dict(
     one=dict(class_names=NINE[:1]),
     pieces=dict(class_names=NINE, prompts=dict(length=2, depth=2),
                 max_graph_tokens=40))
-ALONE, SHARED = (dict(head=dict(text_classifier=classifier_cfg(
-    shard_classes=shard))) for shard in (False, True))
-# models with the hook, and without
-RUNS = [(ALONE, ALONE), (SHARED, ALONE), (VARIANTS['chunks'], ) * 2,
-        (VARIANTS['prompts'], ) * 2]
 LABELS = [0, 1, 2, 0, 3, 1, 0, 2]
 
 
@@ -61,19 +54,6 @@ def _classes(shard, rank, kwargs):
         return classes.detach(), grads, encoded, classifier()
 
 
-def _accumulated(rank):
-    results = []
-    for run in RUNS:
-        for settings, hook in zip(run, (True, False)):
-            ddp = MMDistributedDataParallel(
-                trained_model(**copy.deepcopy(settings)))
-            counts = count_text_runs(ddp)
-            grads = train_steps(ddp, wrapper_of(ddp, 3, 5),
-                                batches_of(5, seed=rank), hook)
-            results.append((grads, counts.forward, counts.backward))
-    return results
-
-
 def _in_batch(part, wrap=lambda model: model):
     torch.manual_seed(0)
     model = build_model(head=dict(
@@ -84,8 +64,7 @@ def _in_batch(part, wrap=lambda model: model):
     loss = wrapped(frames[part], samples([[x] for x in LABELS[part]]),
                    mode='loss')['loss_cls']
     loss.backward()
-    return loss.detach(), {n: p.grad for n, p in model.named_parameters()
-                           if p.grad is not None}
+    return loss.detach(), gradients(model)
 
 
 def _worker(rank, store, out):
@@ -98,7 +77,7 @@ def _worker(rank, store, out):
                for name, kwargs in CLASSES.items()}
     in_batch = _in_batch(slice(rank * 4, rank * 4 + 4),
                          nn.parallel.DistributedDataParallel)
-    torch.save((classes, _accumulated(rank), in_batch), f'{out}.{rank}')
+    torch.save((classes, in_batch), f'{out}.{rank}')
     torch.distributed.destroy_process_group()
 
 
@@ -114,7 +93,7 @@ def ranks(tmp_path_factory):
 @pytest.mark.parametrize('setting', [1, 2], ids=['None', 'True'])
 def test_shared_classes_equal_each_on_its_own(ranks, case, setting):
     runs = [(classes[case][0], classes[case][setting])
-            for classes, *_ in ranks]
+            for classes, _ in ranks]
     for plain, shared in runs:
         for i in (0, 3):
             torch.testing.assert_close(shared[i], plain[0], atol=1e-5, rtol=0)
@@ -127,26 +106,10 @@ def test_shared_classes_equal_each_on_its_own(ranks, case, setting):
         CLASSES[case].get('templates', 'x'))
 
 
-def test_texts_of_micro_batches_run_once(ranks):
-    """DDP sees one backward pass of the text side, in the micro-batch in
-    which it synchronises."""
-    for _, results, _ in ranks:
-        for (grads, *runs), (plain, *others) in zip(results[::2],
-                                                    results[1::2]):
-            assert_same(grads, plain)
-            assert len(grads) == 2  # steps of 3 and of 2 micro-batches
-            assert others[0] == others[1] and others[1] % 5 == 0
-            assert runs[0] * 5 == others[1] * 2
-    for ours, theirs in zip(ranks[0][1], ranks[1][1]):
-        for step, other in zip(ours[0], theirs[0]):
-            for name, grad in step.items():  # synchronised
-                assert torch.equal(grad, other[name]), name
-
-
 def test_in_batch_loss_equals_the_joined_batch(ranks):
     """Labels repeat within and across the processes."""
     loss, expected = _in_batch(slice(None))
-    for *_, (other, grads) in ranks:
+    for _, (other, grads) in ranks:
         torch.testing.assert_close(other, loss)
-        assert len(grads) > 20
-        assert_same([grads], [expected], rtol=1e-4)
+        assert len(grads[0]) > 20
+        assert_same(grads, expected, rtol=1e-4)

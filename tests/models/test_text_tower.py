@@ -5,7 +5,7 @@ import open_clip
 import pytest
 import torch
 import torch.nn.functional as F
-from accumulation_world import assert_same
+from accumulation_world import assert_same, gradients
 from tiny import build_classifier, class_tokens, tiny_arch
 
 from projects.vifi_clip.models.text_tower import padded_tokens, plan_buckets
@@ -19,8 +19,7 @@ def _gradients(text, embeddings):
     weight = torch.randn(embeddings.shape,
                          generator=torch.Generator().manual_seed(1))
     (embeddings * weight).sum().backward()
-    return [{n: p.grad for n, p in text.named_parameters()
-             if p.grad is not None}]
+    return gradients(text)
 
 
 @pytest.mark.parametrize('text_cfg, most, layers', [
@@ -41,10 +40,10 @@ def test_chunks_equal_openclips_tower(text_cfg, most, layers):
     plain = open_clip.CustomTextCLIP(**tiny_arch(text_cfg=text_cfg)).text
     plain.load_state_dict(classifier.text.state_dict())
     expected = F.normalize(plain(tokens), dim=-1)
-    gradients = _gradients(plain, expected)
     embeddings = classifier()
     torch.testing.assert_close(embeddings, expected, atol=1e-5, rtol=0)
-    assert_same(_gradients(classifier.text, embeddings), gradients)
+    assert_same(_gradients(classifier.text, embeddings),
+                _gradients(plain, expected))
     with torch.no_grad():
         torch.testing.assert_close(classifier(), expected, atol=1e-5, rtol=0)
 

@@ -12,7 +12,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 from torch import nn
 
-from ..checkpoints.settings_hook import check_file
+from ..checkpoints.settings import check_file
 from .config import check_model, leave_out_pretrained, read_config
 
 

@@ -18,7 +18,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, find_latest_checkpoint
 
-from ..checkpoints.settings_hook import CheckpointSettingsHook
+from ..checkpoints.settings import CheckpointSettingsHook
 from ..datasets.loader_settings import processes_here
 from ..engine import ClassListHook, PlainCheckpointHook
 from ..errors import UserError

@@ -1,3 +1,3 @@
 """Checkpoint files: safe loading, layouts, and the settings that travel."""
 from .files import AtomicLocalBackend, load_checkpoint, register_loader
-from .settings_hook import CheckpointSettingsHook
+from .settings import CheckpointSettingsHook

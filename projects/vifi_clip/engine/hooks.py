@@ -1,7 +1,7 @@
 """Hooks that MMEngine lacks."""
 import random
 from itertools import takewhile
-from typing import Iterator, Optional
+from typing import Iterator, Optional, Tuple
 
 import numpy as np
 import torch
@@ -210,12 +210,12 @@ class BadVideoHook(Hook):
         whole = runner.train_dataloader.dataset
         self._report(runner, whole, 'skipped in training')
         for dataset in datasets_with(whole, 'max_bad_ratio'):
-            limit, bad = dataset.max_bad_ratio, _bad_videos(dataset)
-            if len(bad) > limit * len(dataset):
+            bad, listed = _bad_videos(dataset)
+            if bad > dataset.max_bad_ratio * len(dataset):
                 raise UserError(
-                    f'{dataset.ann_file}: {len(bad)} of {len(dataset)} '
-                    f'videos are bad: {_listed(bad)}; delete their lines '
-                    f'or raise max_bad_ratio={limit}')
+                    f'{dataset.ann_file}: {bad} of {len(dataset)} videos are '
+                    f'bad: {listed}; delete their lines or raise '
+                    f'max_bad_ratio={dataset.max_bad_ratio}')
 
     def after_test_epoch(self, runner: Runner, metrics=None,
                          loop=None) -> None:
@@ -230,22 +230,20 @@ class BadVideoHook(Hook):
 
     @staticmethod
     def _report(runner: Runner, dataset, treatment: str) -> None:
-        bad = _bad_videos(dataset)
+        bad, listed = _bad_videos(dataset)
         if bad:
             runner.logger.warning(
-                f'{len(bad)} of {len(dataset)} videos could not be read and '
-                f'were {treatment}: {_listed(bad)}')
+                f'{bad} of {len(dataset)} videos could not be read and were '
+                f'{treatment}: {listed}')
 
 
-def _bad_videos(dataset) -> list:
-    """File names that any process found bad; all processes must ask."""
+def _bad_videos(dataset) -> Tuple[int, str]:
+    """Return how many videos any process found bad, and the first names; all
+    processes must ask."""
     names = [name for part in datasets_with(dataset, 'bad_videos')
              for name in part.bad_videos]
-    return sorted(set().union(*all_gather_object(names)))
-
-
-def _listed(names: list) -> str:
-    return ', '.join(names[:10]) + (' ...' if len(names) > 10 else '')
+    names = sorted(set().union(*all_gather_object(names)))
+    return len(names), ', '.join(names[:10]) + ' ...' * (len(names) > 10)
 
 
 @HOOKS.register_module()

@@ -15,6 +15,7 @@ from ..checkpoints.files import ASSET, load_weights, tensors_of
 from ..checkpoints.layouts import StateDict, detect_layout, read_layout
 from ..errors import UserError
 
+
 def load_pretrained(tower: nn.Module, part: str, arch: Arch,
                     pretrained: Optional[str]) -> Optional[float]:
     """Fill the tower ``part``, 'visual' or 'text', strictly, from a tag or

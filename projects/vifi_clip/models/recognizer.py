@@ -4,7 +4,7 @@ Letters: B videos, V views, T frames of a view, D embedding.
 """
 import copy
 from collections import OrderedDict
-from typing import Optional
+from typing import Dict, List, Optional
 
 import torch
 from mmaction.models.recognizers import Recognizer2D
@@ -14,7 +14,14 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from .pretrained import compare
-from .tuning import TUNES, parameter_groups, trained_groups
+
+# What trains by `tune`; the groups are those of parameter_groups.
+_TRAINED = dict(
+    both={'image', 'text', 'other', 'logit_scale'},
+    image={'image', 'other'},
+    text={'text', 'other'},
+    prompts={'prompts'},
+    none=set())
 
 
 @MODELS.register_module()
@@ -53,8 +60,9 @@ class ViFiCLIP(Recognizer2D):
                  logit_scale: Optional[bool] = None,
                  train_token_embedding: bool = False,
                  save_trainable_only: bool = False, **kwargs) -> None:
-        if tune not in TUNES:
-            raise ValueError(f'tune must be one of {TUNES}, got {tune!r}')
+        if tune not in _TRAINED:
+            raise ValueError(f'tune must be one of {tuple(_TRAINED)}, got '
+                             f'{tune!r}')
         blending = None
         # Built here, since MMEngine's BaseModel would look the type up in its
         # own registry, where it is only under the scope 'mmaction'.
@@ -71,8 +79,13 @@ class ViFiCLIP(Recognizer2D):
         self.tune = tune
         self._lenient = False
         self.save_trainable_only = save_trainable_only
-        self._trained_groups = trained_groups(tune, logit_scale,
-                                              train_token_embedding)
+        self._trained_groups = set(_TRAINED[tune])
+        if logit_scale:
+            self._trained_groups.add('logit_scale')
+        elif logit_scale is not None:
+            self._trained_groups.discard('logit_scale')
+        if train_token_embedding and tune in ('both', 'text'):
+            self._trained_groups.add('tokens')
         self._apply_tune()
         self._log_tune()
         if save_trainable_only:
@@ -140,6 +153,38 @@ class ViFiCLIP(Recognizer2D):
         super()._load_from_state_dict(state_dict, prefix, local_metadata,
                                       strict, missing_keys, unexpected_keys,
                                       error_msgs)
+
+
+def parameter_groups(model: nn.Module) -> Dict[str, List[nn.Parameter]]:
+    """Sort a recognizer's parameters by what they are.
+
+    The groups are ``tokens`` (token embeddings), ``text``, ``image``,
+    ``prompts``, ``logit_scale`` and ``other`` (a projection, a neck). Each has
+    what those before it left. A backbone that is not ours counts as an image
+    tower.
+    """
+
+    def parameters(owner: Optional[nn.Module], part: str) -> list:
+        module = getattr(owner, part, None)
+        return [] if module is None else list(module.parameters())
+
+    backbone, head = model.backbone, model.cls_head
+    classifier = getattr(head, 'text_classifier', None)
+    text = getattr(classifier, 'text', None)
+    scale = getattr(head, 'logit_scale', None)
+    groups = dict(
+        tokens=parameters(text, 'token_embedding'),
+        text=parameters(classifier, 'text'),
+        image=list(getattr(backbone, 'visual', backbone).parameters()),
+        prompts=parameters(backbone, 'prompts') + parameters(
+            classifier, 'prompts'),
+        logit_scale=[] if scale is None else [scale],
+        other=list(model.parameters()))
+    grouped = set()
+    for name, params in groups.items():
+        groups[name] = [p for p in params if id(p) not in grouped]
+        grouped.update(map(id, params))
+    return groups
 
 
 def embed_frames(model: nn.Module, inputs: Tensor,

@@ -5,7 +5,7 @@ its top level and ``CustomTextCLIP`` under ``text``; here every architecture
 is a pair (``visual``, ``text``). An ``arch`` is what :func:`get_arch_cfg`
 takes.
 """
-from typing import Optional, Tuple, Union
+from typing import Any, Optional, Tuple, Union
 
 # OpenCLIP has no public way to build one tower without the other, and its own
 # CoCa builds its towers through these two.
@@ -29,12 +29,14 @@ def build_vision_tower(arch: Arch, image_size: ImageSize = None) -> nn.Module:
     vision = dict(cfg['vision_cfg'], output_tokens=False)
     if image_size is not None:
         vision['image_size'] = image_size
-    vision = _tower_cfg(CLIPVisionCfg, vision, arch, 'vision_cfg')
+    vision = tower_cfg(CLIPVisionCfg, vision, arch, 'vision_cfg')
     return fuse_blocks(_build_vision_tower(
         cfg['embed_dim'], vision, cfg.get('quick_gelu', False)))
 
 
-def _tower_cfg(cls: type, cfg: dict, arch: Arch, part: str):
+def tower_cfg(cls: type, cfg: dict, arch: Arch, part: str) -> Any:
+    """Build OpenCLIP's settings ``cls`` of a tower; ValueError for a setting
+    that it does not know."""
     try:
         return cls(**cfg)
     except TypeError as error:
@@ -63,6 +65,6 @@ def build_text_tower(arch: Arch) -> TextTransformer:
     if text.get('hf_model_name'):
         raise ValueError(f'arch {arch!r} has the Hugging Face text encoder '
                          f'{text["hf_model_name"]!r}: use another arch.')
-    text = _tower_cfg(CLIPTextCfg, text, arch, 'text_cfg')
+    text = tower_cfg(CLIPTextCfg, text, arch, 'text_cfg')
     return fuse_blocks(_build_text_tower(
         cfg['embed_dim'], text, cfg.get('quick_gelu', False)))

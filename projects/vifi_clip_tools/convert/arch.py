@@ -15,7 +15,7 @@ from projects.vifi_clip.architectures import Arch, get_arch_cfg
 from projects.vifi_clip.checkpoints.layouts import TOKENS, StateDict
 from projects.vifi_clip.models.pretrained import compare
 from projects.vifi_clip.models.towers import (build_text_tower,
-                                              build_vision_tower)
+                                              build_vision_tower, tower_cfg)
 
 _UNKNOWN = ('the architecture cannot be told from these weights: {}. Say it '
             'with --arch, an OpenCLIP model name or a .json file like its own')
@@ -24,12 +24,9 @@ _HEAD_WIDTH = 64
 
 def tower_cfgs(arch: Arch) -> Tuple[CLIPVisionCfg, CLIPTextCfg]:
     """Return an architecture's settings, with OpenCLIP's defaults."""
-    cfg = get_arch_cfg(arch)
-    try:
-        return (CLIPVisionCfg(**cfg['vision_cfg']),
-                CLIPTextCfg(**cfg['text_cfg']))
-    except TypeError as error:
-        raise ValueError(f'arch {shown(arch)!r}: {error}') from error
+    cfg, name = get_arch_cfg(arch), shown(arch)
+    return (tower_cfg(CLIPVisionCfg, cfg['vision_cfg'], name, 'vision_cfg'),
+            tower_cfg(CLIPTextCfg, cfg['text_cfg'], name, 'text_cfg'))
 
 
 def shown(arch: Arch) -> str:
