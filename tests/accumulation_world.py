@@ -4,8 +4,9 @@ from types import SimpleNamespace
 
 import torch
 from mmaction.registry import HOOKS, OPTIM_WRAPPERS
+from mmengine.dataset import pseudo_collate
 from mmengine.hooks import Hook
-from tiny import build_model, classifier_cfg, samples
+from tiny import Clips, build_model, classifier_cfg
 
 PROMPTS = dict(length=2, depth=2)
 VARIANTS = dict(
@@ -18,15 +19,10 @@ VARIANTS = dict(
         templates=['a photo of a {}.', '{}'], max_graph_tokens=40))))
 
 
-def batches_of(num, size=2, seed=0):
-    draw = torch.Generator().manual_seed(seed)
-    return [
-        dict(inputs=[torch.randint(0, 256, (2, 3, 32, 32), generator=draw,
-                                   dtype=torch.uint8) for _ in range(size)],
-             data_samples=samples(
-                 [[int(x)] for x in torch.randint(
-                     0, 4, (size, ), generator=draw)]))
-        for _ in range(num)]
+def batches_of(num, size=2):
+    clips = Clips()
+    return [pseudo_collate([clips[size * i + j] for j in range(size)])
+            for i in range(num)]
 
 
 def trained_model(**kwargs):

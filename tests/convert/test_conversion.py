@@ -1,4 +1,5 @@
-"""Checkpoints of every layout, against independent models: same logits."""
+"""Checkpoints of every layout, against independent models: same logits; and
+what conversion refuses."""
 import copy
 import json
 import os
@@ -7,12 +8,23 @@ import sys
 import open_clip
 import pytest
 import torch
-from conversion_world import (PROMPTS, TOLERANCE, clip_logits, convert, logits,
-                              ours, randomise, release_model, save_openai,
-                              transformers_clip)
+from commands import refused as refused_command
+from commands import vifi
+from conversion_world import (PROMPTS, TOLERANCE, Intruder, clip_logits,
+                              convert, logits, ours, randomise, release_model,
+                              save_openai, transformers_clip)
+from mmaction.registry import MODELS
 from open_clip.model import CLIP, CustomTextCLIP
 from release_file import ARCH, NAMES, write_release_file
-from tiny import class_tokens
+from tiny import class_tokens, model_cfg
+
+from projects.vifi_clip.checkpoints.files import load_weights
+from projects.vifi_clip.checkpoints.settings import (collect_settings,
+                                                     fingerprint)
+from projects.vifi_clip.models.pretrained import read_clip_state_dict
+from projects.vifi_clip_tools.convert.arch import expected_weights, infer_arch
+
+_KEY = 'visual.transformer.resblocks.1.mlp.c_fc.weight'
 
 
 @pytest.mark.parametrize('kind, legacy', [
@@ -21,9 +33,11 @@ def test_release_there_and_back(clip, clip_file, tmp_path, video, kind,
                                 legacy):
     model = release_model(clip, kind)
     src, dst, back = (tmp_path / n for n in ('src.pth', 'a.pth', 'back.pth'))
-    write_release_file(model, src, _use_new_zipfile_serialization=not legacy)
+    write_release_file(model, src, Intruder(tmp_path / 'ran'),
+                       _use_new_zipfile_serialization=not legacy)
     report = convert(src, dst, 'release', 'vifi', '--clip', clip_file)
-    assert 'yacs_like' not in sys.modules
+    # nothing in the file runs
+    assert 'yacs_like' not in sys.modules and not (tmp_path / 'ran').exists()
     with torch.no_grad():
         expected = model(video)
     assert expected.std() > 1e-3
@@ -148,3 +162,182 @@ def test_transformers(tmp_path, files, refused, video, act, heads, safe):
     if (act, heads) != ('quick_gelu', 1):  # config.json knows better
         refused(src, 'transformers', 'vifi', '--arch', files / 'arch.json',
                 names=['visual_heads', 'text_activation'])
+
+
+def _cases(files, folder):
+    """Command lines: SRC, DST, options, and what the refusal names."""
+    release, clip = files / 'plain.pth', files / 'clip.pt'
+    link, arch = folder / 'link.pth', folder / 'arch.json'
+    link.symlink_to('other.pth')
+    arch.write_text(json.dumps(ARCH))
+    (folder / 'there.pth').write_text('precious')
+    cut = folder / 'cut.pth'
+    cut.write_bytes(release.read_bytes()[:5000])
+    with_arch = ['--force', '--arch', arch]
+    o = folder / 'o.pth'
+    return [
+        (files / 'nowhere.pth', o, [], 'nowhere.pth'),
+        (release, release, ['--force'], 'DST'),
+        (release, clip, ['--force'], 'DST'),
+        (release, folder, ['--force'], 'DST'),
+        (release, '/proc/o.pth', [], 'DST'),
+        (release, '', [], 'DST'),
+        (release, folder / 'there.pth', [], '--force'),
+        (release, o, ['--report', folder / 'there.pth'], '--report'),
+        (cut, o, [], 'cut.pth'),
+        (release, o, ['--source=vifi'], '--source release'),
+        (release, o, ['--arch=ViT-B-61'], 'ViT-B-61'),
+        (release, folder / 'o.safetensors', [], 'o.safetensors'),
+        (release, o, ['--drop-prompts'], '--drop-prompts'),
+        (release, o, ['--report', o], '--report'),
+        (release, link, ['--report', folder / 'other.pth', '--force'],
+         '--report'),
+        (release, arch, with_arch, 'DST'),
+        (release, o, [*with_arch, '--report', arch], '--report')]
+
+
+def test_refusals_write_nothing(files, tmp_path, capsys):
+    cases = _cases(files, tmp_path)
+
+    def state():
+        return {p: p.lstat().st_mtime_ns for folder in (files, tmp_path)
+                for p in folder.iterdir()}
+
+    before = state()
+    for src, dst, more, names in cases:
+        refused_command(capsys, 'convert', src, dst, '--source=release',
+                        '--target=vifi', '--clip', files / 'clip.pt', *more,
+                        names=names)
+        assert state() == before, more
+
+
+def test_output_and_force(files, tmp_path):
+    out, report = tmp_path / 'new' / 'out.pth', tmp_path / 'r.json'
+    args = ('convert', files / 'deep.pth', out, '--source=release',
+            '--target=vifi', '--clip', files / 'clip.pt', '--report', report)
+    for more in [], ['--force']:
+        assert vifi(*args, *more) == 0
+        assert json.loads(report.read_text())['arch'] == ARCH
+        assert os.listdir(out.parent) == ['out.pth']
+
+
+def test_a_released_file_needs_its_own_base(files, clip, tmp_path, refused):
+    refused(files / 'plain.pth', 'release', names='--clip')
+    state = dict(clip.state_dict())
+    state['token_embedding.weight'] = torch.randn(49408, 64)
+    torch.save(state, tmp_path / 'other.pt')
+    del state['token_embedding.weight']
+    torch.save(state, tmp_path / 'none.pt')
+    for name in 'other.pt', 'none.pt':
+        refused(files / 'plain.pth', 'release', 'vifi', '--clip',
+                tmp_path / name, names=['--clip', name])
+
+
+def test_wrong_architectures(files, tmp_path, refused):
+    clip, gelu = files / 'clip.pt', files / 'gelu.json'
+    refused(clip, 'openai', 'vifi', '--arch=ViT-B-16-quickgelu', names=[
+        clip, 'ViT-B-16-quickgelu',
+        'visual.conv1.weight: file (128, 3, 8, 8), model (768, 3, 16, 16)',
+        'missing from the file: visual.transformer.resblocks.3'])
+    refused(clip, 'openai', 'vifi', '--arch', gelu, names='text_activation')
+    # the other way, for a reader that computes QuickGELU alone
+    dst = tmp_path / 'gelu.pth'
+    convert(clip, dst, 'open_clip', 'vifi', '--arch', gelu)
+    refused(dst, 'vifi', 'release', names='GELU and 2 heads')
+
+
+@pytest.mark.parametrize('name', [
+    'ViT-B-16', 'ViT-B-16-quickgelu', 'ViT-L-14-336-quickgelu', 'ViT-H-14',
+    'RN50-quickgelu'])
+def test_named_architectures_are_told_from_the_shapes(name):
+    assert infer_arch(expected_weights(name), 'quickgelu' in name, {}) == name
+
+
+@pytest.mark.parametrize('content', [
+    '3', '[]', '{', '{"embed_dim": "x", "vision_cfg": [], "text_cfg": 3}',
+    '{"embed_dim": 16, "vision_cfg": {"width": "a"}, "text_cfg": {}}',
+    json.dumps(dict(ARCH, vision_cfg=dict(ARCH['vision_cfg'],
+                                          head_width=0)))])
+def test_an_arch_file_that_is_none(clip_file, tmp_path, content, refused):
+    (tmp_path / 'arch.json').write_text(content)
+    refused(clip_file, 'openai', 'vifi', '--arch', tmp_path / 'arch.json',
+            names='arch')
+
+
+@pytest.mark.parametrize('content', [
+    '[]', '{', '{}', '{"weight_map": {"a": 3}}',
+    '{"weight_map": {"a": "part.bin"}}'])
+def test_an_index_that_is_none(tmp_path, content, refused):
+    folder = tmp_path / 'hub'
+    folder.mkdir()
+    (folder / 'pytorch_model.bin.index.json').write_text(content)
+    torch.save([torch.zeros(1)], folder / 'part.bin')
+    refused(folder, 'transformers', names=[folder])
+
+
+def test_a_file_of_what_was_trained(clip, clip_file, tmp_path, video, refused):
+    """Learnt prompts alone, as save_trainable_only leaves them."""
+    cfg = model_cfg(prompts=dict(length=3, depth=2), tune='prompts',
+                    save_trainable_only=True)
+    text = cfg['cls_head']['text_classifier']
+    text.update(arch=ARCH, class_names=NAMES, pretrained=clip_file)
+    cfg['backbone'].update(arch=ARCH, pretrained=clip_file)
+    model = MODELS.build(cfg).eval()
+    state = model.state_dict()
+    assert len(state) == 2
+    settings = collect_settings(model, cfg)
+    settings['fingerprint'] = fingerprint(
+        (n, p) for n, p in model.named_parameters() if n not in state)
+    src, dst = tmp_path / 'a.pth', tmp_path / 'b.pth'
+    torch.save(dict(state_dict=state, meta=dict(vifi_clip=settings)), src)
+    refused(src, 'vifi', names='--clip')
+    other = tmp_path / 'other.pt'
+    torch.save({k: v + 0.1 for k, v in clip.state_dict().items()}, other)
+    refused(src, 'vifi', 'vifi', '--clip', other, names=[other])
+    convert(src, dst, 'vifi', 'vifi', '--clip', clip_file)
+    whole, settings = ours(dst)
+    assert 'fingerprint' not in settings
+    torch.testing.assert_close(logits(whole, video), logits(model, video),
+                               **TOLERANCE)
+
+
+@pytest.mark.parametrize('key, change, said', [
+    (_KEY, lambda w: w / 0, _KEY), (_KEY, lambda w: w.long(), _KEY),
+    (_KEY, lambda w: w.double().fill_(1e300), _KEY),
+    (_KEY, lambda w: w.to(torch.complex64), _KEY),
+    (_KEY, lambda w: w.to_sparse(), _KEY),
+    (_KEY, lambda w: w.to('meta'), _KEY),
+    ('logit_scale', lambda w: torch.zeros(3), 'logit_scale'),
+    ('logit_scale', lambda w: torch.zeros(0), 'logit_scale'),
+    # shapes that make no tower
+    ('visual.conv1.weight', lambda w: torch.zeros(3), '--arch'),
+    ('visual.conv1.weight', lambda w: None, '--arch'),
+    ('visual.positional_embedding', lambda w: torch.zeros(17), '--arch')])
+def test_weights_that_cannot_be_used(clip, tmp_path, refused, key, change,
+                                     said):
+    state = dict(clip.state_dict())
+    state[key] = change(state[key])
+    torch.save(state, tmp_path / 'a.pt')
+    refused(tmp_path / 'a.pt', 'openai', names=said)
+
+
+def test_prompts_that_are_no_numbers(files, tmp_path, refused):
+    content = dict(load_weights(str(files / 'deep.pth')), config=None)
+    content['model']['module.image_encoder.VPT'].fill_(float('nan'))
+    torch.save(content, tmp_path / 'a.pth')
+    refused(tmp_path / 'a.pth', 'release', 'vifi', '--clip',
+            files / 'clip.pt', names='image_encoder.VPT')
+
+
+def test_values_that_are_not_used_may_be_anything(tmp_path):
+    """OpenAI's archives hold an attention mask of infinities; a ResNet's
+    counts of batches are integers."""
+    model = CLIP(**dict(ARCH, vision_cfg=dict(
+        image_size=32, layers=[1, 1, 1, 1], width=16)))
+    state = dict(model.state_dict(), input_resolution=torch.tensor(32),
+                 attn_mask=torch.full((4, 4), float('-inf')))
+    torch.save(dict(state_dict=state, meta='of another project'),
+               tmp_path / 'a.pt')
+    state = read_clip_state_dict(str(tmp_path / 'a.pt'))
+    assert state['visual.bn1.num_batches_tracked'] == 0
+    assert not {'attn_mask', 'input_resolution'} & set(state)

@@ -20,8 +20,7 @@ class EpochData(BaseDataset):
         super().__init__()
 
     def load_data_list(self) -> list:
-        return [dict(inputs=torch.ones(3), targets=torch.tensor(float(i)))
-                for i in range(2)]
+        return 2 * [dict(inputs=torch.ones(3), targets=torch.tensor(0.))]
 
     def set_epoch(self, epoch: int) -> None:
         self.epochs.append(epoch)

@@ -8,9 +8,8 @@ from tiny import tiny_arch
 
 def _backbone(**kwargs):
     torch.manual_seed(0)
-    cfg = dict(type='CLIPVisionBackbone', arch=tiny_arch())
-    cfg.update(kwargs)
-    return MODELS.build(cfg)
+    return MODELS.build(dict(
+        dict(type='CLIPVisionBackbone', arch=tiny_arch()), **kwargs))
 
 
 def _count(backbone):

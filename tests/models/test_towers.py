@@ -161,9 +161,8 @@ def test_init_from_words_and_at_random():
     assert torch.equal(
         classifier.tokens[0, :8],
         SimpleTokenizer()('a photo of a archery.')[0, :8])
-    longer = build_classifier(
-        prompts=dict(length=8, depth=2, init='a photo of a'))
-    tokens = longer.prompts.tokens.detach()
+    tokens = build_classifier(prompts=dict(
+        length=8, depth=2, init='a photo of a')).prompts.tokens.detach()
     assert 0.01 < tokens[0].std() < 0.03 and tokens.mean().abs() < 0.01
 
 

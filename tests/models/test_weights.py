@@ -26,14 +26,12 @@ def _ours(model, path, **more):
     torch.save({'meta': {}, 'state_dict': dict(ours, **more)}, path)
 
 
-def _lightning(model, path):
-    torch.save(dict(epoch=3, global_step=7, state_dict={
-        f'model.{k}': v for k, v in model.state_dict().items()}), path)
-
-
 # Others are those of tests/convert.
 FORMATS = {
-    'openai.pt': save_openai, 'ours.pth': _ours, 'lightning.ckpt': _lightning,
+    'openai.pt': save_openai, 'ours.pth': _ours,
+    'lightning.ckpt': lambda model, path: torch.save(dict(
+        epoch=3, state_dict={
+            f'model.{k}': v for k, v in model.state_dict().items()}), path),
     'weights.safetensors': lambda model, path: save_file(
         {k: v.contiguous() for k, v in model.state_dict().items()}, path)}
 

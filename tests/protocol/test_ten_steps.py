@@ -31,12 +31,10 @@ VIDEOS, FRAMES, LENGTH = 22, 4, 14
 BATCH, PEAK, SEED = 4, 5e-4, 5
 LAYERS, PROMPTS = 3, 10
 ARCH = dict(
-    embed_dim=32,
-    quick_gelu=True,
+    release_file.ARCH,
     vision_cfg=dict(image_size=224, layers=LAYERS, width=64, head_width=64,
                     patch_size=56),
-    text_cfg=dict(context_length=77, vocab_size=49408, width=64, heads=1,
-                  layers=LAYERS))
+    text_cfg=dict(release_file.ARCH['text_cfg'], context_length=77))
 
 
 @pytest.fixture(scope='module')
