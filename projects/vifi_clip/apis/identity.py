@@ -142,11 +142,12 @@ def differences(made: Mapping, wanted: Mapping,
 
 def _weights(model: nn.Module) -> Dict[str, Tensor]:
     """Return the state dict, which a model changed for inference refuses."""
-    if not isinstance(model.backbone, InferenceBackbone):
+    backbone = getattr(model, 'backbone', None)
+    if not isinstance(backbone, InferenceBackbone):
         return model.state_dict()
-    weights = model.backbone.backbone.state_dict(prefix='backbone.')
+    weights = backbone.backbone.state_dict(prefix='backbone.')
     for name, child in model.named_children():
-        if child is not model.backbone:
+        if child is not backbone:
             weights.update(child.state_dict(prefix=f'{name}.'))
     return weights
 
