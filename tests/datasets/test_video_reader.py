@@ -112,17 +112,13 @@ def test_names(name, tmp_path):
 
 def make_bad(kind, folder) -> str:
     path = folder / f'{kind}.mp4'
-    if kind == 'text':
-        path.write_text('no video\n' * 500)
-    elif kind == 'empty':
-        path.touch()
-    elif kind == 'folder':
-        path.mkdir()
-    elif kind == 'pipe':
-        os.mkfifo(path)
-    elif kind == 'sound':
-        encode(path, '', sound=True)
-    elif kind != 'absent':
+    make = dict(text=lambda: path.write_text('no video\n' * 500),
+                empty=path.touch, folder=path.mkdir, absent=lambda: None,
+                pipe=lambda: os.mkfifo(path),
+                sound=lambda: encode(path, '', sound=True))
+    if kind in make:
+        make[kind]()
+    else:
         # decord would crash at an AVI, whatever the file is called
         whole = folder / f'whole.{"avi" if kind == "cut avi" else "mp4"}'
         write_mp4(whole, 60, faststart=kind == 'cut')

@@ -1,4 +1,5 @@
 """One video at a time, and workers that die or hang."""
+import multiprocessing
 import os
 import signal
 import time
@@ -125,7 +126,6 @@ def test_pool_survives_crashes_and_hangs(workers):
 
 
 def test_no_process_is_left():
-    import multiprocessing
     generator = supervise(misbehave, {0: 'a', 1: 'hang', 2: 'hang'}, False, 2,
                           timeout=30)
     assert next(generator) == (0, Facts('ok', 'A'))
