@@ -63,9 +63,8 @@ class ClassIndex:
         if label is not None:
             return label
         near = difflib.get_close_matches(_plain(name), self._labels, n=1)
-        hint = ''
-        if near:
-            hint = f'; did you mean {self.names[self._labels[near[0]]]!r}?'
+        hint = ''.join(f'; did you mean {self.names[self._labels[match]]!r}?'
+                       for match in near)
         raise UserError(f'{place}: {name!r} is not one of the '
                         f'{len(self.names)} classes of {self.source}{hint}')
 
@@ -95,20 +94,12 @@ def is_committed(path: Path) -> bool:
 
 def misnamed(videos: Sequence[Video], dataset: str,
              index: ClassIndex) -> Dict[Video, int]:
-    """Videos whose file is named after another class than their own.
-
-    Args:
-        videos (Sequence[Video]): Videos of one file of annotations.
-        dataset (str): Name of the data set; those of HMDB-51 and UCF-101 are
-            named after classes.
-        index (ClassIndex): The classes.
-
-    Returns:
-        dict[Video, int]: The label that the name tells; -1 if that is none
-        of the classes.
+    """Find the videos of a file of annotations that are named after another
+    class than their own: the label that the name tells, or -1 if that is none
+    of the classes. Those of HMDB-51 and UCF-101 are named after classes.
 
     Raises:
-        UserError: If there are many: it is the wrong file.
+        UserError: There are many: it is the wrong file.
     """
     odd = {}
     for video in videos:

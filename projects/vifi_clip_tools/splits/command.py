@@ -32,26 +32,27 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> Options:
     parser = make_parser()
     args = parser.parse_args(argv)
     own = args.dataset not in DATASETS
-    # A checked folder may be of the user's own data set.
-    if own and not args.csv and not (args.check and args.out):
-        near = difflib.get_close_matches(args.dataset, DATASETS, n=1)
-        hint = f'did you mean {near[0]!r}? ' if near else ''
-        parser.error(f'data set {args.dataset!r} is not one of '
-                     f'{", ".join(DATASETS)}; {hint}For your own data set '
-                     'give --csv, or --check with --out')
-    if args.csv and not own:
-        parser.error(f'--csv is for your own data set, and {args.dataset!r} '
-                     'is a published one; choose another name, or give '
-                     '--annotations')
-    if args.csv and not args.out:
-        parser.error('--csv needs --out, the folder to write the lists to')
-    if args.csv and args.partition == 'published':
-        parser.error('--partition published: your own data set has no '
-                     'published halves; use frequency, or --halves')
-    if args.halves and args.partition:
-        parser.error('--halves and --partition exclude each other')
-    if args.val_ratio == 1:
-        parser.error('--val-ratio 1 leaves nothing to train on')
+    near = difflib.get_close_matches(args.dataset, DATASETS, n=1)
+    hint = f'did you mean {near[0]!r}? ' if near else ''
+    for wrong, problem in (
+            # A checked folder may be of the user's own data set.
+            (own and not args.csv and not (args.check and args.out),
+             f'data set {args.dataset!r} is not one of {", ".join(DATASETS)}; '
+             f'{hint}For your own data set give --csv, or --check with --out'),
+            (args.csv and not own,
+             f'--csv is for your own data set, and {args.dataset!r} is a '
+             'published one; choose another name, or give --annotations'),
+            (args.csv and not args.out,
+             '--csv needs --out, the folder to write the lists to'),
+            (args.csv and args.partition == 'published',
+             '--partition published: your own data set has no published '
+             'halves; use frequency, or --halves'),
+            (args.halves and args.partition,
+             '--halves and --partition exclude each other'),
+            (args.val_ratio == 1,
+             '--val-ratio 1 leaves nothing to train on')):
+        if wrong:
+            parser.error(problem)
     _check_scope(parser, args)
     if args.partition is None:
         args.partition = 'frequency' if own else 'published'

@@ -1,14 +1,12 @@
 """The work of ``vifi-clip splits``."""
 import json
 import sys
-from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Sequence
+from typing import Any, Dict, List
 
 from projects.vifi_clip.datasets.class_list import read_class_list
 from projects.vifi_clip.errors import UserError
-from . import list_folder
 from .classes import PUBLISHED, ClassIndex, published_lists
-from .list_folder import ListFile
+from .list_folder import Job, ListFile, check_lists, write_lists
 from .msrvtt import read_msrvtt
 from .official import READERS
 from .options import DATASETS, Options
@@ -19,33 +17,17 @@ from .records import Annotations
 from .release import import_release
 
 
-class Job(NamedTuple):
-    """What to write: the files, the settings and sources that the manifest
-    tells, and warnings."""
-
-    files: Dict[str, ListFile]
-    settings: Dict[str, Any]
-    sources: List[Path]
-    warnings: Sequence[str] = ()
-
-
 def make(options: Options) -> None:
     """Make the lists, and say what was written."""
     folder = options.annotations
     if folder and not folder.is_dir():
         raise UserError(f'--annotations {folder}: no such folder; give the '
                         'folder of the official annotation files')
-    if options.import_dir:
-        job = _release(options)
-    elif options.dataset == 'msrvtt':
-        job = _retrieval(options)
-    else:
-        job = _recognition(options)
+    job = (_release(options) if options.import_dir else
+           _retrieval(options) if options.dataset == 'msrvtt' else
+           _recognition(options))
     out = options.out or PUBLISHED / options.dataset
-    manifest = list_folder.make_manifest(options.dataset, job.settings,
-                                         job.sources, job.files)
-    written, deleted = list_folder.write_lists(
-        out, job.files, manifest, options.force, job.sources)
+    written, deleted = write_lists(out, job, options.force)
     for warning in job.warnings:
         print(f'warning: {warning}', file=sys.stderr)
     if deleted:
@@ -62,10 +44,10 @@ def check(options: Options) -> int:
     """Compare lists with their manifest, and say what differs (exit code
     2)."""
     out = options.out or PUBLISHED / options.dataset
-    faults = list_folder.check_lists(out, options.dataset, options.videos)
+    faults, unknown = check_lists(out, options.dataset, options.videos)
     for fault in faults:
         print(f'error: {fault}', file=sys.stderr)
-    for name in list_folder.unknown_lists(out):
+    for name in unknown:
         print(f'note: {out / name} is not in the manifest; it was not '
               'checked')
     if not faults:
@@ -75,12 +57,13 @@ def check(options: Options) -> int:
 
 
 def _release(options: Options) -> Job:
-    imported = import_release(options.import_dir, options.dataset,
-                              options.pattern, options.fix_labels)
-    files = _files(published_lists(options.dataset), imported.lists)
+    lists, sources, warnings = import_release(
+        options.import_dir, options.dataset, options.pattern,
+        options.fix_labels)
+    files = _files(published_lists(options.dataset), lists)
     settings = dict(made_from='release', pattern=options.pattern,
                     fix_labels=options.fix_labels)
-    return Job(files, settings, imported.sources, imported.warnings)
+    return Job(options.dataset, files, settings, sources, warnings)
 
 
 def _retrieval(options: Options) -> Job:
@@ -92,7 +75,8 @@ def _retrieval(options: Options) -> Job:
             videos=len(captions), captions=sum(map(len, captions.values()))))
         for name, captions in lists.items()
     }
-    return Job(files, dict(made_from='annotations', pattern=pattern), sources)
+    return Job('msrvtt', files, dict(made_from='annotations',
+                                     pattern=pattern), sources)
 
 
 def _recognition(options: Options) -> Job:
@@ -111,8 +95,8 @@ def _recognition(options: Options) -> Job:
                            f'data_splits/{options.dataset}')
         # zero_shot_from is val by default, so of Kinetics-400 too
         parts = list(dict.fromkeys(('train', 'val', options.zero_shot_from)))
-        source = READERS[options.dataset](options.annotations, index,
-                                          settings['pattern'], parts)
+        source = READERS[options.dataset](options.annotations, index, parts)
+        source.fill_paths(settings['pattern'])
         if not dataset.few_shot:
             plan.shots = ()
         if dataset.tiny:
@@ -129,8 +113,8 @@ def _recognition(options: Options) -> Job:
         plan.zero_shot = [
             [labels[name] for name in classes[f'zero_shot_{n}_classes.txt']]
             for n in (1, 2, 3)]
-    return Job(_files(classes, build(source, plan)), settings,
-               source.sources + list(options.halves or ()),
+    return Job(options.dataset, _files(classes, build(source, plan)),
+               settings, source.sources + list(options.halves or ()),
                absent_classes(source))
 
 
@@ -163,8 +147,12 @@ def _partition(options: Options, source: Annotations,
 
 def _files(classes: Dict[str, List[str]], lists: Dict[str, list]
            ) -> Dict[str, ListFile]:
-    files = {name: list_folder.class_list(names)
+    """Write class names, one a line, and lists of ``path label`` lines, as
+    MMAction2's ``VideoDataset`` reads them."""
+    files = {name: ListFile('\n'.join(names) + '\n', dict(classes=len(names)))
              for name, names in classes.items()}
-    files.update({name: list_folder.video_list(rows)
-                  for name, rows in lists.items()})
+    for name, rows in lists.items():
+        text = ''.join(f'{path} {label}\n' for path, label in rows)
+        files[name] = ListFile(text, dict(
+            videos=len(rows), classes=len({label for _, label in rows})))
     return files

@@ -10,8 +10,7 @@ from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.files import read_json, sha256_of
 from projects.vifi_clip.version import __version__
 from .classes import is_committed
-from .protocols import Rows
-from .records import read_lines
+from .records import read_lines, some
 
 MANIFEST = 'manifest.json'
 
@@ -23,35 +22,27 @@ class ListFile(NamedTuple):
     counts: Dict[str, int]
 
 
-def video_list(rows: Rows) -> ListFile:
-    """``path label`` lines, as MMAction2's ``VideoDataset`` reads them."""
-    text = ''.join(f'{path} {label}\n' for path, label in rows)
-    classes = len({label for _, label in rows})
-    return ListFile(text, dict(videos=len(rows), classes=classes))
+class Job(NamedTuple):
+    """What to write: the files, and what the manifest tells of them."""
 
+    dataset: str
+    files: Dict[str, ListFile]  # by name
+    # that the lists follow from, other than those that their names tell
+    settings: Dict[str, Any]
+    sources: List[Path]  # files that were read; never overwritten
+    warnings: Sequence[str] = ()
 
-def class_list(names: Sequence[str]) -> ListFile:
-    """One class name per line."""
-    return ListFile('\n'.join(names) + '\n', dict(classes=len(names)))
-
-
-def make_manifest(dataset: str, options: Dict[str, Any],
-                  sources: Sequence[Path],
-                  files: Dict[str, ListFile]) -> Dict[str, Any]:
-    """Say what made the lists, and what they are; without times and folders,
-    so that another machine makes the same.
-
-    ``options`` are the settings that the lists follow from, other than those
-    that their file names tell.
-    """
-    return dict(
-        tool='make_splits', version=__version__, dataset=dataset,
-        options=options,
-        sources={path.name: sha256_of(path)
-                 for path in sorted(sources, key=lambda path: path.name)},
-        lists={name: dict(sha256=hashlib.sha256(file.text.encode()
-                                                ).hexdigest(), **file.counts)
-               for name, file in sorted(files.items())})
+    def manifest(self) -> Dict[str, Any]:
+        """Say what made the lists, and what they are; without times and
+        folders, so that another machine makes the same."""
+        return dict(
+            tool='make_splits', version=__version__, dataset=self.dataset,
+            options=self.settings,
+            sources={path.name: sha256_of(path) for path in
+                     sorted(self.sources, key=lambda path: path.name)},
+            lists={name: dict(sha256=hashlib.sha256(
+                file.text.encode()).hexdigest(), **file.counts)
+                for name, file in sorted(self.files.items())})
 
 
 def read_manifest(folder: Path) -> Dict[str, Any]:
@@ -80,10 +71,15 @@ def read_manifest(folder: Path) -> Dict[str, Any]:
     return manifest
 
 
-def check_lists(folder: Path, dataset: str,
-                videos: Optional[Path]) -> List[str]:
+def check_lists(folder: Path, dataset: str, videos: Optional[Path]
+                ) -> Tuple[List[str], List[str]]:
     """Compare the lists of a folder with its manifest, and look for the
-    videos below a folder of theirs: a phrase for each fault."""
+    videos below a folder of theirs.
+
+    Returns:
+        tuple[list[str], list[str]]: A phrase for each fault; names of lists
+        that the manifest does not know.
+    """
     if videos and not videos.is_dir():
         raise UserError(f'--videos {videos}: no such folder; give the folder '
                         'that the paths of the lists start from')
@@ -108,16 +104,18 @@ def check_lists(folder: Path, dataset: str,
                           'make the lists again')
         if 'videos' in entry:
             lists = {**dict.fromkeys(paths, name), **lists}
-    missing = find_missing([str(videos / path) for path in lists]
+    names = list(lists)
+    missing = find_missing([str(videos / path) for path in names]
                            ) if videos else []
     if missing:
-        names = list(lists)
         shown = [f'  {names[i]} ({lists[names[i]]})' for i in missing[:10]]
         if len(missing) > len(shown):
             shown.append(f'  ... and {len(missing) - len(shown)} more')
         faults.append('\n'.join([f'{len(missing)} of {len(names)} videos are '
                                  f'not below {videos}:', *shown]))
-    return faults
+    unknown = {path.name for path in folder.iterdir()
+               if path.suffix in ('.txt', '.json')} - {MANIFEST}
+    return faults, sorted(unknown - set(manifest['lists']))
 
 
 def _paths_of(path: Path) -> List[str]:
@@ -131,27 +129,15 @@ def _paths_of(path: Path) -> List[str]:
         return []
 
 
-def unknown_lists(folder: Path) -> List[str]:
-    """Names of the lists of a folder that its manifest does not know."""
-    known = {MANIFEST, *read_manifest(folder)['lists']}
-    return sorted(path.name for path in folder.iterdir()
-                  if path.suffix in ('.txt', '.json')
-                  and path.name not in known)
-
-
-def write_lists(folder: Path, files: Dict[str, ListFile],
-                manifest: Dict[str, Any], force: bool,
-                sources: Sequence[Path] = ()
+def write_lists(folder: Path, job: Job, force: bool
                 ) -> Tuple[List[str], List[str]]:
     """Write the lists and the manifest, all or none.
 
     Args:
         folder (Path): Folder to write to; made if absent.
-        files (dict[str, ListFile]): The lists by file name.
-        manifest (dict): Their manifest.
+        job (Job): What to write.
         force (bool): Overwrite lists that differ, and delete those that other
             settings or annotations made.
-        sources (Sequence[Path]): Files that were read; never overwritten.
 
     Returns:
         tuple[list[str], list[str]]: Names of the files that were written (the
@@ -164,8 +150,8 @@ def write_lists(folder: Path, files: Dict[str, ListFile],
     if folder.exists() and not folder.is_dir():
         raise UserError(f'--out {folder}: a file of that name is there; give '
                         'a folder')
-    manifest, stale = _with_earlier(folder, files, manifest, force)
-    texts = {name: file.text for name, file in files.items()}
+    manifest, stale = _with_earlier(folder, job, force)
+    texts = {name: file.text for name, file in job.files.items()}
     # Last, since it vouches for the others.
     texts[MANIFEST] = json.dumps(manifest, indent=1, ensure_ascii=False) + '\n'
     new = {}
@@ -179,32 +165,36 @@ def write_lists(folder: Path, files: Dict[str, ListFile],
         if not path.exists():
             continue
         if is_committed(path):
-            raise UserError(
+            raise _spared(
                 f'{path}: the committed class list of a published data set '
                 'differs from what would be written, and is never '
-                'overwritten; nothing was written. Give --out, another folder')
-        if any(path.samefile(source) for source in sources):
-            raise UserError(
-                f'{path} is one of the files that were read, and would be '
-                'overwritten; nothing was written. Give another --out, or '
-                'move that file')
+                'overwritten', 'Give --out, another folder')
+        if any(path.samefile(source) for source in job.sources):
+            raise _spared(f'{path} is one of the files that were read, and '
+                          'would be overwritten',
+                          'Give another --out, or move that file')
     different = sorted(name for name in new
                        if name != MANIFEST and (folder / name).exists())
     if different and not force:
-        raise UserError(
+        raise _spared(
             f'{folder}: {len(different)} lists there differ from what would '
-            f'be written: {_some(different)}; nothing was written. Give '
-            'another --out, or --force to overwrite them')
+            f'be written: {some(different)}',
+            'Give another --out, or --force to overwrite them')
     if new:
         _replace_all(folder, new, stale)
     return list(new), stale
 
 
-def _with_earlier(folder: Path, files, manifest,
+def _spared(problem: str, remedy: str) -> UserError:
+    return UserError(f'{problem}; nothing was written. {remedy}')
+
+
+def _with_earlier(folder: Path, job: Job,
                   force: bool) -> Tuple[Dict[str, Any], List[str]]:
     """Keep what an earlier run with the same settings made, other K say: the
     manifest with it, and lists to delete, which may hold videos of the new
     test lists."""
+    manifest = job.manifest()
     try:
         earlier = read_manifest(folder)
     except FileNotFoundError:
@@ -214,23 +204,23 @@ def _with_earlier(folder: Path, files, manifest,
             return manifest, []
         raise UserError(f'{error}. --force replaces it') from error
     kept = {name: entry for name, entry in sorted(earlier['lists'].items())
-            if name not in files and (folder / name).is_file()}
+            if name not in job.files and (folder / name).is_file()}
     if all(earlier.get(key) == manifest[key]
            for key in ('dataset', 'options', 'sources')):
         lists = dict(sorted({**kept, **manifest['lists']}.items()))
         return {**manifest, 'lists': lists}, []
     if kept and not force:
-        raise UserError(
+        raise _spared(
             f'{folder}: holds lists that were made with other settings or '
             f'annotations, and that this run does not make: '
-            f'{_some(list(kept))}; nothing was written. Give another --out, '
-            'or --force to delete them')
+            f'{some(list(kept))}', 'Give another --out, or --force to delete '
+            'them')
     for name, entry in kept.items():
         if sha256_of(folder / name) != entry['sha256']:
-            raise UserError(
+            raise _spared(
                 f'{folder / name}: made with other settings or annotations, '
-                'and changed since, so --force does not delete it; nothing '
-                'was written. Move it away, or give another --out')
+                'and changed since, so --force does not delete it',
+                'Move it away, or give another --out')
     return manifest, list(kept)
 
 
@@ -248,7 +238,3 @@ def _replace_all(folder: Path, new: Dict[str, bytes],
     finally:
         for path in temporary.values():
             path.unlink(missing_ok=True)
-
-
-def _some(names: Sequence[str]) -> str:
-    return ', '.join(names[:5]) + (', ...' if len(names) > 5 else '')

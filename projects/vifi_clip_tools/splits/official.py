@@ -1,16 +1,17 @@
 """Readers of the official annotations of the recognition data sets.
 
-Each takes the folder of the files, the classes, the pattern of the videos'
-paths and, for Kinetics, the parts to read.
+Each takes the folder of the files, the classes and, for Kinetics, the parts
+to read. A video's path is the name of its file until
+:meth:`Annotations.fill_paths` fills a pattern.
 """
 import re
 from pathlib import Path
-from typing import Callable, Dict, List, Sequence
+from typing import Dict, List, Sequence
 
 from projects.vifi_clip.files import read_json
 from .classes import ClassIndex, misnamed
 from .records import (Annotations, Video, find_file, read_lines, read_table,
-                      video_path, wrong)
+                      wrong)
 
 _KINETICS_COLUMNS = ('label', 'youtube_id', 'time_start', 'time_end', 'split')
 _KINETICS_FILES = {
@@ -25,7 +26,7 @@ _SSV2_FILES = {
 }
 
 
-def read_kinetics(folder: Path, index: ClassIndex, pattern: str,
+def read_kinetics(folder: Path, index: ClassIndex,
                   parts: Sequence[str]) -> Annotations:
     """Read Kinetics-400 or -600: ``train.csv``, ``val.csv``
     (``validate.csv``), ``test.csv``, a clip of a YouTube video a row; names
@@ -33,13 +34,12 @@ def read_kinetics(folder: Path, index: ClassIndex, pattern: str,
     and end in seconds."""
     sources = [find_file(folder, _KINETICS_FILES[part],
                          f'CSV file of the {part} part') for part in parts]
-    videos = {part: _kinetics_part(path, part, index, pattern)
+    videos = {part: _kinetics_part(path, part, index)
               for part, path in zip(parts, sources)}
     return Annotations(index.names, {'': videos}, sources)
 
 
-def _kinetics_part(path: Path, part: str, index: ClassIndex,
-                   pattern: str) -> List[Video]:
+def _kinetics_part(path: Path, part: str, index: ClassIndex) -> List[Video]:
     said = {'val': ('val', 'validate', 'validation')}.get(part, (part, ))
     videos = []
     for place, row in read_table(path, _KINETICS_COLUMNS, ('is_cc', )):
@@ -58,12 +58,11 @@ def _kinetics_part(path: Path, part: str, index: ClassIndex,
             raise wrong(place, f'youtube_id is {youtube!r}, not letters, '
                         'digits, - and _ (a spreadsheet may have changed it)')
         name = f'{youtube}_{int(start):06d}_{int(end):06d}.mp4'
-        where = video_path(pattern, name, part, index.names[label])
-        videos.append(Video(name, where, label, place))
+        videos.append(Video(name, name, label, place))
     return videos
 
 
-def read_hmdb51(folder: Path, index: ClassIndex, pattern: str,
+def read_hmdb51(folder: Path, index: ClassIndex,
                 parts: Sequence[str]) -> Annotations:
     """Read HMDB-51: 153 files ``CLASS_test_splitN.txt`` with a line
     ``video.avi N`` for each video, N 0 (unused), 1 (train) or 2 (test)."""
@@ -75,34 +74,26 @@ def read_hmdb51(folder: Path, index: ClassIndex, pattern: str,
     for split in 1, 2, 3:
         fold = folds[f'_split{split}'] = {'train': [], 'val': []}
         for label, name in enumerate(index.names):
-            path = folder / f'{name.replace(" ", "_")}_test_split{split}.txt'
+            slug = name.replace(' ', '_')
+            path = folder / f'{slug}_test_split{split}.txt'
             sources.append(path)
-            videos = _hmdb51_class(path, label, name, pattern)
-            misnamed([video for _, video in videos], 'hmdb51', index)
-            for part, video in videos:
-                fold[part].append(video)
+            videos: Dict[str, List[Video]] = {'0': [], '1': [], '2': []}
+            for place, line in read_lines(path):
+                # Names hold neither spaces nor tabs, but + and brackets.
+                file, _, use = line.rpartition(' ')
+                file = file.strip()
+                if use not in videos or not file:
+                    raise wrong(place, f'{line!r} is not "video.avi N" with N '
+                                '0 (unused), 1 (train) or 2 (test)')
+                videos[use].append(Video(f'{slug}/{file}', file, label,
+                                         place))
+            misnamed(videos['1'] + videos['2'], 'hmdb51', index)
+            fold['train'] += videos['1']
+            fold['val'] += videos['2']
     return Annotations(index.names, folds, sources)
 
 
-def _hmdb51_class(path: Path, label: int, name: str, pattern: str) -> list:
-    """Part and video of each line that is used."""
-    videos = []
-    for place, line in read_lines(path):
-        # Names hold neither spaces nor tabs, but + and brackets.
-        file, _, use = line.rpartition(' ')
-        file = file.strip()
-        if use not in ('0', '1', '2') or not file:
-            raise wrong(place, f'{line!r} is not "video.avi N" with N 0 '
-                        '(unused), 1 (train) or 2 (test)')
-        if use != '0':
-            part = 'train' if use == '1' else 'val'
-            videos.append((part, Video(
-                f'{name.replace(" ", "_")}/{file}',
-                video_path(pattern, file, part, name), label, place)))
-    return videos
-
-
-def read_ucf101(folder: Path, index: ClassIndex, pattern: str,
+def read_ucf101(folder: Path, index: ClassIndex,
                 parts: Sequence[str]) -> Annotations:
     """Read UCF-101: ``classInd.txt``, ``trainlist0N.txt`` with a line
     ``Class/video.avi number`` for each video, ``testlist0N.txt`` without the
@@ -125,12 +116,11 @@ def read_ucf101(folder: Path, index: ClassIndex, pattern: str,
             path = find_file(folder, [f'{word}list0{split}.txt'],
                              f'{word} list')
             sources.append(path)
-            fold[part] = _ucf101_part(path, part, index, pattern)
+            fold[part] = _ucf101_part(path, part, index)
     return Annotations(index.names, folds, sources)
 
 
-def _ucf101_part(path: Path, part: str, index: ClassIndex,
-                 pattern: str) -> List[Video]:
+def _ucf101_part(path: Path, part: str, index: ClassIndex) -> List[Video]:
     videos = []
     for place, line in read_lines(path):
         name, _, number = line.partition(' ')
@@ -143,13 +133,12 @@ def _ucf101_part(path: Path, part: str, index: ClassIndex,
         if number and number != str(label + 1):
             raise wrong(place, f'class number {number!r}, but {folder} is '
                         f'number {label + 1}')
-        where = video_path(pattern, file, part, index.names[label])
-        videos.append(Video(name, where, label, place))
+        videos.append(Video(name, file, label, place))
     misnamed(videos, 'ucf101', index)
     return videos
 
 
-def read_ssv2(folder: Path, index: ClassIndex, pattern: str,
+def read_ssv2(folder: Path, index: ClassIndex,
               parts: Sequence[str]) -> Annotations:
     """Read Something-Something V2: ``labels.json``, ``train.json`` and
     ``validation.json``, also under the older names
@@ -166,7 +155,7 @@ def read_ssv2(folder: Path, index: ClassIndex, pattern: str,
         if str(number) != str(label):
             raise wrong(paths['labels'], f'{template!r} has number '
                         f'{number!r}, not {label}')
-    videos = {part: _ssv2_part(paths[part], part, index, pattern)
+    videos = {part: _ssv2_part(paths[part], index)
               for part in ('train', 'val')}
     return Annotations(index.names, {'': videos}, list(paths.values()))
 
@@ -175,8 +164,7 @@ def _class_of(template: str) -> str:
     return re.sub(r'[\[\]]', '', template).strip()
 
 
-def _ssv2_part(path: Path, part: str, index: ClassIndex,
-               pattern: str) -> List[Video]:
+def _ssv2_part(path: Path, index: ClassIndex) -> List[Video]:
     items = read_json(path)
     if not isinstance(items, list):
         raise wrong(path, 'no list of videos')
@@ -188,19 +176,16 @@ def _ssv2_part(path: Path, part: str, index: ClassIndex,
         if not isinstance(template, str) or not str(number or '').isdigit():
             raise wrong(place, f'{str(item)[:80]!r} has no "id" (digits) and '
                         '"template" (the test list has none)')
-        label = index.label(_class_of(template), place)
         name = f'{number}.webm'
-        where = video_path(pattern, name, part, index.names[label])
-        videos.append(Video(name, where, label, place))
+        videos.append(Video(name, name,
+                            index.label(_class_of(template), place), place))
     return videos
 
 
 def _below(folder: Path, name: str) -> Path:
-    """The folder of an archive, or the one that it was unpacked in."""
+    """Return the folder of an archive, or the one it was unpacked in."""
     return folder / name if (folder / name).is_dir() else folder
 
 
-READERS: Dict[str, Callable[..., Annotations]] = {
-    'k400': read_kinetics, 'k600': read_kinetics, 'hmdb51': read_hmdb51,
-    'ucf101': read_ucf101, 'ssv2': read_ssv2,
-}
+READERS = {'k400': read_kinetics, 'k600': read_kinetics,
+           'hmdb51': read_hmdb51, 'ucf101': read_ucf101, 'ssv2': read_ssv2}

@@ -25,7 +25,15 @@ def read_own(path: Path, classes: Optional[Path],
             that goes to val, at least one video.
     """
     rows = list(read_table(path, ('path', 'label'), ('split', )))
-    index = _index_of(rows, classes, path)
+    if classes:
+        index = ClassIndex(read_class_list(classes), str(classes))
+    else:
+        places: Dict[str, str] = {}
+        for place, row in rows:
+            check_class_name(row['label'], place)
+            places.setdefault(row['label'], place.rpartition(', ')[2])
+        names = sorted(places)
+        index = ClassIndex(names, str(path), [places[name] for name in names])
     videos = []
     for place, row in rows:
         # './a.mp4' and 'a.mp4' are one video.
@@ -50,17 +58,6 @@ def read_own(path: Path, classes: Optional[Path],
                 'the column out (then --val-ratio divides them)')
     sources = [path] + ([classes] if classes else [])
     return Annotations(index.names, {'': parts}, sources, index.source)
-
-
-def _index_of(rows, classes: Optional[Path], path: Path) -> ClassIndex:
-    if classes:
-        return ClassIndex(read_class_list(classes), str(classes))
-    places: Dict[str, str] = {}
-    for place, row in rows:
-        check_class_name(row['label'], place)
-        places.setdefault(row['label'], place.rpartition(', ')[2])
-    names = sorted(places)
-    return ClassIndex(names, str(path), [places[name] for name in names])
 
 
 def _split(videos: List[Video], index: ClassIndex, val_ratio: float,

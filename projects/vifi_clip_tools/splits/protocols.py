@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Tuple, TypeVar
 
 from projects.vifi_clip.errors import UserError
-from .records import Annotations, Video, check_paths
+from .records import Annotations, Video, check_paths, some
 
 Item = TypeVar('Item')
 # Path and label of each video, in the order of the list.
@@ -19,7 +19,7 @@ def draw(items: Sequence[Tuple[str, Item]], count: int,
 
     Ordering by a hash needs no random generator, whose streams may change
     from one release of a library to the next, and the order of the items
-    makes no difference. ``mini_world`` draws by the same rule.
+    makes no difference.
 
     Args:
         items (Sequence[tuple[str, Item]]): Distinct keys, and what they
@@ -124,10 +124,9 @@ def build(source: Annotations, plan: Plan) -> Dict[str, Rows]:
     for name, rows in lists.items():
         if not rows:
             names = [repr(source.classes[label]) for label in classes[name]]
-            shown = ', '.join(names[:5]) + ', ...' * (len(names) > 5)
             raise UserError(
                 f'{source.names()}: {name} would be empty: no val video of '
-                f'its {len(names)} classes ({shown}); '
+                f'its {len(names)} classes ({some(names)}); '
                 + ('move some of their videos to val (column "split"), or '
                    'choose other halves' if source.class_source else
                    'give the complete official files'))

@@ -21,8 +21,13 @@ class Video(NamedTuple):
 
 
 def wrong(place: Union[str, Path], problem: str) -> UserError:
-    """An error in an official file."""
+    """Make the error of an official file."""
     return UserError(f'{place}: {problem}; get the official file')
+
+
+def some(names: Sequence[str], count: int = 5) -> str:
+    """Name the first of some things, for messages."""
+    return ', '.join(names[:count]) + ', ...' * (len(names) > count)
 
 
 class Annotations(NamedTuple):
@@ -49,13 +54,21 @@ class Annotations(NamedTuple):
                         'the complete official files')
                 check_unique(videos, part, seen)
 
+    def fill_paths(self, pattern: str) -> None:
+        """Put each video, whose path is its file's name, where a pattern
+        says."""
+        for parts in self.folds.values():
+            for part, videos in parts.items():
+                parts[part] = [video._replace(path=video_path(
+                    pattern, video.path, part, self.classes[video.label]))
+                    for video in videos]
+
     def names(self) -> str:
-        """Names of the files that were read, for messages."""
-        names = [path.name for path in self.sources]
-        return ', '.join(names[:6]) + (', ...' if len(names) > 6 else '')
+        """Name the files that were read, for messages."""
+        return some([path.name for path in self.sources], 6)
 
 
-def check_unique(videos: Sequence[Video], part: str,
+def check_unique(videos: Iterable[Video], part: str,
                  seen: Dict[str, tuple]) -> None:
     """Refuse a video of a part that was seen before; add to ``seen``, the
     part and place of each key."""
@@ -109,11 +122,11 @@ def read_lines(path: Path) -> List[Tuple[str, str]]:
     """Read the lines that are not blank: place ('FILE, line 3'), text."""
     # Not splitlines(), which also splits inside names, at '\x85' say.
     lines = enumerate(read_text(path).split('\n'), start=1)
-    found = [(f'{path}, line {number}', line.strip())
+    texts = [(f'{path}, line {number}', line.strip())
              for number, line in lines if line.strip()]
-    if not found:
+    if not texts:
         raise UserError(f'{path}: the file is empty; get a complete copy')
-    return found
+    return texts
 
 
 def read_table(path: Path, required: Sequence[str],
@@ -129,13 +142,13 @@ def find_file(folder: Path, patterns: Sequence[str], what: str) -> Path:
     """Find the one file of a folder, not below it, that matches the first
     glob pattern of which there is one."""
     for pattern in patterns:
-        found = sorted(p for p in folder.glob(pattern) if p.is_file())
-        if len(found) > 1:
-            names = ', '.join(path.name for path in found)
+        paths = sorted(p for p in folder.glob(pattern) if p.is_file())
+        if len(paths) > 1:
+            names = ', '.join(path.name for path in paths)
             raise UserError(f'{folder}: {names} could all be {what}; keep '
                             'one of them there')
-        if found:
-            return found[0]
+        if paths:
+            return paths[0]
     raise FileNotFoundError(f'{folder}: no {what} there (looked for '
                             f'{", ".join(patterns)}); put the official file '
                             'there under its own name')

@@ -35,13 +35,9 @@ class Release(NamedTuple):
 
 def _release(short: str, stem: str, full: str, few_shot: bool,
              others: Dict[str, Tuple[str, str]]) -> Release:
-    """A release with base-to-novel lists.
-
-    Args:
-        short, stem (str): The data set in names of folders and class lists.
-        full (str): Name of the list of all classes.
-        others (dict): Further lists: our name to theirs and the part.
-    """
+    """Name a release with base-to-novel lists: the data set in names of
+    folders and of class lists, the list of all classes, and further lists,
+    our name to theirs and the part."""
     folder, own = f'base2novel_splits/{short}_splits', f'{short}_splits'
     lists = [ReleasedList(f'{folder}/fs_base_s{seed}_train.txt',
                           f'base_train_16shot_seed{seed}.txt',
@@ -82,16 +78,9 @@ RELEASES = {
 }
 
 
-class Imported(NamedTuple):
-    """The lists by our names, the files read, and what is odd in them."""
-
-    lists: Dict[str, Rows]
-    sources: List[Path]
-    warnings: List[str]
-
-
 def import_release(root: Path, dataset: str, pattern: Optional[str],
-                   fix_labels: bool) -> Imported:
+                   fix_labels: bool
+                   ) -> Tuple[Dict[str, Rows], List[Path], List[str]]:
     """Read the released lists of a data set.
 
     Args:
@@ -100,6 +89,10 @@ def import_release(root: Path, dataset: str, pattern: Optional[str],
         pattern (str, optional): Path of a video; as released by default.
         fix_labels (bool): Where the name of a file tells another class than
             its label, go by the name. Else labels are the release's.
+
+    Returns:
+        tuple: The lists by our names, the files read, and what is odd in
+        them.
     """
     if dataset not in RELEASES:
         raise UserError(f'--import: the release has no lists of {dataset!r} '
@@ -108,9 +101,10 @@ def import_release(root: Path, dataset: str, pattern: Optional[str],
         if not (root / name).is_dir():
             raise UserError(f'--import {root}: no folder {name}/ there; give '
                             f'the folder that holds {_LISTS}/ and {_LABELS}/')
+    items, labels = RELEASES[dataset]
     classes = published_lists(dataset)
     warnings, sources = [], []
-    for ours, name in RELEASES[dataset].labels.items():
+    for ours, name in labels.items():
         path = root / _LABELS / name
         if not path.is_file():
             warnings.append(f'{path} is missing; its names were not compared')
@@ -124,13 +118,13 @@ def import_release(root: Path, dataset: str, pattern: Optional[str],
                                 'released file')
     videos: Dict[str, List[Video]] = {}
     lists: Dict[str, Rows] = {}
-    for item in RELEASES[dataset].lists:
+    for item in items:
         path = root / _LISTS / item.source
         sources.append(path)
         index = ClassIndex(classes[item.classes], item.classes)
-        videos[item.name] = _read_list(path, dataset, index)
-        phrases = _oddities(path, videos[item.name], item, index)
-        odd = misnamed(videos[item.name], dataset, index)
+        read = videos[item.name] = _read_list(path, dataset, index)
+        phrases = _oddities(path, read, item, index)
+        odd = misnamed(read, dataset, index)
         if odd:
             pairs = sorted({f'{class_text(index, label)} as '
                             f'{index.names[video.label]!r}'
@@ -141,10 +135,9 @@ def import_release(root: Path, dataset: str, pattern: Optional[str],
                     'relabelled by --fix-labels' if fix_labels else
                     'kept as released; --fix-labels goes by the names'))
         warnings += [f'{path}: {phrase}' for phrase in phrases]
-        lists[item.name] = _rows(videos[item.name], odd, index.names, pattern,
-                                 fix_labels)
-    _check_leaks(RELEASES[dataset].lists, videos)
-    return Imported(lists, sources, warnings)
+        lists[item.name] = _rows(read, odd, index.names, pattern, fix_labels)
+    _check_leaks(items, videos)
+    return lists, sources, warnings
 
 
 def _read_list(path: Path, dataset: str, index: ClassIndex) -> List[Video]:
@@ -160,9 +153,8 @@ def _read_list(path: Path, dataset: str, index: ClassIndex) -> List[Video]:
                             'this data set; give the lists of the right one')
         if int(label) >= len(index.names):
             raise UserError(f'{place}: label {label}, but {index.source} has '
-                            f'{len(index.names)} classes (0..'
-                            f'{len(index.names) - 1}); is this the list of '
-                            'another protocol?')
+                            f'{len(index.names)} classes; is this the list '
+                            'of another protocol?')
         videos.append(Video(key, name, int(label), place))
     return videos
 
@@ -208,14 +200,14 @@ def _check_leaks(items: List[ReleasedList],
         seen: Dict[str, tuple] = {}
         for name in pair:
             once = {video.key: video for video in videos[name]}
-            check_unique(list(once.values()), name, seen)
+            check_unique(once.values(), name, seen)
 
 
 def _rows(videos: List[Video], odd: Dict[Video, int], names: List[str],
           pattern: Optional[str], fix_labels: bool) -> Rows:
     relabelled = []
     for video in videos:
-        named = odd.get(video, video.label)
+        named = odd.get(video, -1)
         named = video.label if named == -1 else named
         path = video.path
         if pattern is not None:
