@@ -24,7 +24,7 @@ def write_record(layout: Layout, run: Run, metrics: dict,
         knobs=wanted_knobs(run), templates='a photo of a {}.',
         mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375],
         single_view=False, metrics=metrics)
-    path = Path(layout.metrics_file(run))
+    path = Path(layout.metrics_file(run.name))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({**record, **changes}))
     return path
@@ -71,7 +71,7 @@ def fill_folder(layout: Layout, tables: Iterable[Table],
 def write_predictions(layout: Layout, run: Run, labels: Iterable[int],
                       predicted: Iterable[int], part: str = '') -> Path:
     """What a run's test writes with --predictions."""
-    path = Path(layout.predictions_file(run, part))
+    path = Path(layout.predictions_file(run.name, part))
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [','.join(COLUMNS)]
     lines += [f'v{i}.mp4,{label},{guess},0.5,,'

@@ -17,6 +17,7 @@ ROWS = [['errors', 'files', 'resources', 'compat', 'version'],
 USES = {
     'demo': {'search', 'attention', 'predict', 'mini_world'},
     'doctor': {'mini_world', 'splits'},
+    'mini_world': {'splits'},
     'paper': {'run', 'predict', 'mini_world', 'splits'},
     'search': {'embeddings'},
     'tsne': {'embeddings'},

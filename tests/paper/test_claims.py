@@ -108,7 +108,7 @@ def test_verdicts(better, worse, said):
             np.repeat([[1.] * share + [0.] * (100 - share)], 3, 0)]
 
     cells = (Cell('a', 'top-1'), Cell('b', 'top-1'))
-    table = Table('4', 'x', cells, ())
+    table = Table('4', 'x', cells=cells)
     claim = Claim('4', 'a over b', ('a', 'top-1'), ('b', 'top-1'))
     elsewhere = Claim('9', '', ('a', 'top-1'), ('b', 'top-1'))
     (_, verdict), = judge([claim, elsewhere], [table], hits)
@@ -119,7 +119,7 @@ def test_verdicts(better, worse, said):
 
 def test_claims_that_cannot_be_judged():
     """Their table is printed all the same."""
-    table = Table('4', 'x', (Cell('a', 'top-1'), Cell('b', 'top-1')), ())
+    table = Table('4', 'x', cells=[Cell('a', 'top-1'), Cell('b', 'top-1')])
     claim = Claim('4', 'a over b', ('a', 'top-1'), ('b', 'top-1'))
 
     def others(cell):  # the same number of videos, but others

@@ -97,7 +97,7 @@ def test_folders_do_not_hold_each_other(tables):
 
 def test_two_runs_of_one_name():
     one, other = Run('a', 'vifi_k400'), Run('a', 'vifi_k400', dict(SEED='1'))
-    tables = [Table('1', '', (), (one, )), Table('2', '', (), (one, other))]
+    tables = [Table('1', '', [one]), Table('2', '', [one, other])]
     with pytest.raises(ValueError, match='two different runs are called a'):
         by_name(tables)
 

@@ -28,7 +28,7 @@ NAMES = tuple(run.name for run in RUNS)
 def result_of(layout, **cell):
     cell = dict(dict(row='ours', column='K=4', runs=NAMES,
                      metric='acc/top1'), **cell)
-    table = Table('3', 'Few-shot', (Cell(**cell), ), tuple(RUNS))
+    table = Table('3', 'Few-shot', RUNS, [Cell(**cell)])
     return fill(table, Records(layout, {run.name: run for run in RUNS}))[0]
 
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from functools import partial
 from multiprocessing import Pool
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional, Union
+from typing import Dict, List, Optional, Union
 
 from mmengine.utils.progressbar import ProgressBar
 
@@ -54,20 +54,25 @@ def build(out: Union[str, Path], params: WorldParams,
               'delete it once none is')
     with replacing(out) as folder:
         captions = _render(jobs, folder, workers or usable_cores())
-        known = set(train_classes())
-        files = {
+        trained = set(train_classes())
+        files: Dict[str, Union[list, dict]] = {
             **video_annotations(params.train_per_class, params.test_per_class,
                                 params.target_train_per_class),
             **still_annotations(captions),
             **retrieval_annotations({
                 job.path: caption_clip(job) for job in jobs
-                if job.cls in known}),
+                if job.cls in trained}),
         }
-        manifest = dict(
-            mini_world=VERSION, params=asdict(params),
-            counts={Path(name).stem: len(entries)
-                    for name, entries in sorted(files.items())},
-            annotations=_write_annotations(files, folder / 'annotations'))
+        (folder / 'annotations').mkdir()
+        manifest = dict(mini_world=VERSION, params=asdict(params), counts={},
+                        annotations={})
+        for name, content in sorted(files.items()):
+            path = folder / 'annotations' / name
+            text = json.dumps(content, indent=1) if isinstance(
+                content, dict) else '\n'.join(content)
+            path.write_text(text + '\n', encoding='utf-8', newline='\n')
+            manifest['counts'][path.stem] = len(content)
+            manifest['annotations'][name] = sha256_of(path)
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + '\n')
     print(f'{out} is ready')
     return True
@@ -93,18 +98,6 @@ def _render(jobs: List[Job], root: Path, workers: int) -> List[str]:
     return captions
 
 
-def _write_annotations(files: Mapping[str, Union[list, dict]],
-                       folder: Path) -> Dict[str, str]:
-    """Write lists as lines and dicts as JSON; file name to SHA-256."""
-    folder.mkdir()
-    for name, content in files.items():
-        text = json.dumps(content, indent=1) if isinstance(
-            content, dict) else '\n'.join(content)
-        (folder / name).write_text(text + '\n', encoding='utf-8',
-                                   newline='\n')
-    return {name: sha256_of(folder / name) for name in sorted(files)}
-
-
 def _is_there(out: Path, params: WorldParams, jobs: List[Job],
               force: bool) -> bool:
     """Whether the folder holds this very data set already.
@@ -116,25 +109,24 @@ def _is_there(out: Path, params: WorldParams, jobs: List[Job],
         raise UserError(f'{out} is a file; choose another --out')
     if not out.is_dir() or not os.listdir(out):
         return False
-    foreign = foreign_entries(out)
     manifest = read_manifest(out)
+    foreign = foreign_entries(out, manifest)
+    problem = ''
     if not manifest or (foreign and force):
-        raise UserError(
-            f'{out} holds files that this command did not make '
-            f'({", ".join(foreign[:3])}); nothing was touched: move them '
-            'away or choose another --out')
-    if force:
+        problem = (f'holds files that this command did not make '
+                   f'({", ".join(foreign[:3])}); move them away or choose '
+                   'another --out')
+    elif force:
         return False
-    wanted = dict(mini_world=VERSION, params=asdict(params))
-    if any(manifest.get(key) != value for key, value in wanted.items()):
-        raise UserError(
-            f'{out} was made with version {manifest["mini_world"]} and '
-            f'{manifest.get("params")}, wanted are version {VERSION} and '
-            f'{asdict(params)}; nothing was touched: use --force to replace '
-            'it, or choose another --out')
-    faults = damages(out, manifest, [job.path for job in jobs])
-    if faults:
-        raise UserError(
-            f'{out} is damaged: {faults[0]} ({len(faults)} in all); nothing '
-            'was touched: use --force to make it anew')
+    elif (manifest['mini_world'], manifest.get('params')) != (
+            VERSION, asdict(params)):
+        problem = (f'was made with version {manifest["mini_world"]} and '
+                   f'{manifest.get("params")}, and is asked for with version '
+                   f'{VERSION} and {asdict(params)}; use --force to replace '
+                   'it, or choose another --out')
+    elif faults := damages(out, manifest, [job.path for job in jobs]):
+        problem = (f'is damaged: {faults[0]} ({len(faults)} in all); use '
+                   '--force to make it anew')
+    if problem:
+        raise UserError(f'{out} {problem} (nothing was touched)')
     return True

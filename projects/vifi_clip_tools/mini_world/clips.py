@@ -11,9 +11,9 @@ import numpy as np
 from .captions import describe, describe_clip
 from .motions import Poses, moving_poses, still_pose
 from .scene import Scene, draw_scene, render
-from .splits import clip_path, still_path
-from .world import (COLOURS, SHAPES, VideoClass, WorldParams, target_classes,
-                    train_classes, zero_shot_classes)
+from .world import (COLOURS, SHAPES, VideoClass, WorldParams, clip_path,
+                    still_path, target_classes, train_classes,
+                    zero_shot_classes)
 
 _FRAME_RATES = (12, 15, 24, 25, 30)
 # x264's macroblock tree is not repeatable, not even in one thread: with it
@@ -32,15 +32,15 @@ class Job(NamedTuple):
 
 def list_jobs(params: WorldParams) -> List[Job]:
     """All files of a data set, stills last and in order."""
-    known = train_classes()
+    trained = train_classes()
     target = target_classes() if params.target_train_per_class else []
-    splits = [(cls, 'train', params.train_per_class) for cls in known]
-    splits += [(cls, 'train', params.target_train_per_class)
-               for cls in target]
-    splits += [(cls, 'val', params.test_per_class)
-               for cls in known + target + zero_shot_classes()]
     jobs = [Job(clip_path(cls, split, i), params.seed, params.size, cls)
-            for cls, split, count in splits for i in range(count)]
+            for classes, split, count in (
+                (trained, 'train', params.train_per_class),
+                (target, 'train', params.target_train_per_class),
+                (trained + target + zero_shot_classes(), 'val',
+                 params.test_per_class))
+            for cls in classes for i in range(count)]
     return jobs + [Job(still_path(i), params.seed, params.size)
                    for i in range(params.num_stills)]
 
@@ -109,12 +109,8 @@ def start_worker() -> None:
 
 
 def make_files(jobs: Sequence[Job], root: str) -> List[str]:
-    """Draw and encode a batch of files; captions of its still frames.
-
-    Args:
-        jobs (Sequence[Job]): The files; their folders must exist.
-        root (str): The data set's folder.
-    """
+    """Draw and encode a batch of files, whose folders must exist, in the data
+    set's folder ``root``; return the captions of its still frames."""
     captions = []
     for job in jobs:
         path = str(Path(root) / job.path)

@@ -47,10 +47,9 @@ def damages(folder: Path, manifest: dict, paths: List[str]) -> List[str]:
     return faults
 
 
-def foreign_entries(folder: Path) -> List[str]:
+def foreign_entries(folder: Path, manifest: dict) -> List[str]:
     """List what lies in a folder and was not put there by us; all of it if
-    there is no manifest."""
-    manifest = read_manifest(folder)
+    the manifest is empty."""
     if not manifest:
         return sorted(os.listdir(folder))
     foreign = set(os.listdir(folder)) - _ENTRIES
@@ -62,16 +61,8 @@ def foreign_entries(folder: Path) -> List[str]:
 
 @contextmanager
 def replacing(folder: Path) -> Iterator[Path]:
-    """Fill a folder beside ``folder`` that takes its place at the end.
-
-    A run that fails leaves ``folder`` as it was.
-
-    Args:
-        folder (Path): The folder to make or to replace.
-
-    Yields:
-        Path: An empty folder to fill.
-    """
+    """Yield an empty folder to fill, beside ``folder``, whose place it takes
+    at the end. A run that fails leaves ``folder`` as it was."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     stem = f'.{folder.name}.{uuid.uuid4().hex[:8]}'
     partial = folder.with_name(f'{stem}.partial')

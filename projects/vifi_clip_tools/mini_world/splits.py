@@ -1,10 +1,10 @@
 """Annotation files in the formats of MMAction2's data sets."""
-import hashlib
 from pathlib import Path
 from typing import Dict, List, Sequence
 
-from .world import (VideoClass, base_classes, novel_classes, target_classes,
-                    train_classes, zero_shot_classes)
+from ..splits.protocols import draw
+from .world import (base_classes, clip_path, novel_classes, still_path,
+                    target_classes, train_classes, zero_shot_classes)
 
 SHOTS = (2, 4, 8, 16)
 SHOT_SEEDS = (1, 2, 3)
@@ -12,33 +12,9 @@ SHOT_SEEDS = (1, 2, 3)
 RETRIEVAL_TEST_PER_CLASS = 10
 
 
-def clip_path(cls: VideoClass, split: str, index: int) -> str:
-    """Path of a clip, relative to the data set's folder."""
-    return f'videos/{cls.slug}/{split}_{index:03d}.mp4'
-
-
-def still_path(index: int) -> str:
-    """Path of a still frame, relative to the data set's folder."""
-    return f'stills/{index:04d}.jpg'
-
-
 def _all_clips(classes, split, count) -> List[str]:
     return [f'{clip_path(cls, split, i)} {label}'
             for label, cls in enumerate(classes) for i in range(count)]
-
-
-def _few_shot(classes, count, shots, seed) -> List[str]:
-    """Draw clips of each class, by the rule of ``splits.protocols.draw``."""
-
-    def key(path):
-        return hashlib.sha256(f'{seed} {path}'.encode()).digest()
-
-    lines = []
-    for label, cls in enumerate(classes):
-        paths = [clip_path(cls, 'train', i) for i in range(count)]
-        drawn = sorted(paths, key=key)[:shots]
-        lines += [f'{path} {label}' for path in sorted(drawn)]
-    return lines
 
 
 def video_annotations(train_per_class: int, test_per_class: int,
@@ -63,10 +39,15 @@ def video_annotations(train_per_class: int, test_per_class: int,
     draws = [('base_train', base, 16)]
     draws += [('few_shot_train', target, shots) for shots in SHOTS]
     for name, classes, shots in draws:
+        if target_train_per_class < shots:
+            continue
         for seed in SHOT_SEEDS:
-            if target_train_per_class >= shots:
-                files[f'{name}_{shots}shot_seed{seed}.txt'] = _few_shot(
-                    classes, target_train_per_class, shots, seed)
+            lines = files[f'{name}_{shots}shot_seed{seed}.txt'] = []
+            for label, cls in enumerate(classes):
+                paths = [clip_path(cls, 'train', i)
+                         for i in range(target_train_per_class)]
+                lines += [f'{path} {label}' for path in draw(
+                    [(path, path) for path in paths], shots, seed)]
     return files
 
 
@@ -75,9 +56,8 @@ def retrieval_annotations(
     """The captioned clips, for MMAction2's VideoTextDataset: by file name,
     the captions of each clip, one of each.
 
-    Args:
-        captions (dict[str, str]): The caption of each clip of the training
-            set by the clip's path, in order.
+    ``captions`` has that of each clip of the training set by the clip's path,
+    in order.
     """
     parts = dict(train={}, test={})
     for path, caption in captions.items():

@@ -103,6 +103,16 @@ class VideoClass(NamedTuple):
         return '-'.join(self)
 
 
+def clip_path(cls: VideoClass, split: str, index: int) -> str:
+    """Return the path of a clip in the data set's folder."""
+    return f'videos/{cls.slug}/{split}_{index:03d}.mp4'
+
+
+def still_path(index: int) -> str:
+    """Return the path of a still frame in the data set's folder."""
+    return f'stills/{index:04d}.jpg'
+
+
 def _expand(table) -> List[VideoClass]:
     return [VideoClass(colour, shape, motion)
             for colour, shape, motions in table for motion in motions]
@@ -125,7 +135,7 @@ def novel_classes() -> List[VideoClass]:
 
 def target_classes() -> List[VideoClass]:
     """The 24 classes of the target set, none of the training set."""
-    return base_classes() + novel_classes()
+    return _expand(_BASE + _NOVEL)
 
 
 def zero_shot_classes() -> List[VideoClass]:

@@ -59,10 +59,10 @@ class Verdict(NamedTuple):
     chance: float
 
     def text(self) -> str:
-        """The verdict in words."""
-        said = ('cannot be told' if self.chance >= LEVEL else
+        """Say the verdict in words."""
+        word = ('cannot be told' if self.chance >= LEVEL else
                 'holds' if self.gain > 0 else 'does not hold')
-        return (f'{said}: {self.gain:+.1f} '
+        return (f'{word}: {self.gain:+.1f} '
                 f'({self.low:+.1f} to {self.high:+.1f})')
 
 
@@ -94,26 +94,21 @@ def mini_claims() -> List[Claim]:
 def judge(claims: Sequence[Claim], tables: Sequence[Table],
           hits: Callable[[Cell], Optional[Tuple[Videos, Hits]]]
           ) -> List[Tuple[Claim, str]]:
-    """Judge the claims about some tables: a verdict each, or why not.
-
-    Args:
-        claims (Sequence[Claim]): What is claimed.
-        tables (Sequence[Table]): Tables; claims about others are left out.
-        hits (Callable): As :func:`read_hits`.
-    """
+    """Judge the claims about some tables, and leave out claims about others:
+    a verdict each, or why not. ``hits`` is as :func:`read_hits`."""
     cells: Dict[Tuple[str, str, str], Cell] = {
         (table.key, cell.row, cell.column): cell
         for table in tables for cell in table.cells
     }
-    keys = {table.key for table in tables}
     judged = []
     for claim in claims:
-        if claim.table not in keys:
+        pair = [cells.get((claim.table, *name))
+                for name in (claim.better, claim.worse)]
+        if None in pair:
             continue
         verdict = 'not run'
         try:
-            better, worse = (hits(cells[(claim.table, *place)])
-                             for place in (claim.better, claim.worse))
+            better, worse = map(hits, pair)
             if better and worse:
                 verdict = (compare(better[1], worse[1]).text()
                            if better[0] == worse[0] else
@@ -125,15 +120,10 @@ def judge(claims: Sequence[Claim], tables: Sequence[Table],
 
 
 def read_hits(cell: Cell, records: Records) -> Optional[Tuple[Videos, Hits]]:
-    """Which test videos a cell's finished runs got right.
+    """Read which test videos a cell's finished runs got right.
 
-    Args:
-        cell (Cell): Of top-1 accuracy, or of HM of two sets.
-        records (Records): Of the runs.
-
-    Returns:
-        tuple, optional: The videos of each test set, and [S, N] of each; None
-        if no run is finished.
+    The cell is of top-1 accuracy, or of HM of two sets. Returns the videos of
+    each test set, and [S, N] of each; None if no run is finished.
 
     Raises:
         ValueError: Predictions are absent or of another test.
@@ -162,9 +152,6 @@ def compare(better: Hits, worse: Hits, seed: int = 0) -> Verdict:
             a video right. Of two sets, the harmonic mean is compared.
         worse (list[np.ndarray]): Likewise, of the same N videos.
         seed (int): Of the draws.
-
-    Returns:
-        Verdict: In percentage points.
     """
     rng = np.random.default_rng(seed)
     videos = [_shares(rng, hits.shape[1], hits.shape[1]) for hits in better]
@@ -175,11 +162,11 @@ def compare(better: Hits, worse: Hits, seed: int = 0) -> Verdict:
         for draws in (videos, seeds))
 
     def gains(draws: list, weights: list) -> np.ndarray:
-        one, other = (
+        first, second = (
             _accuracy([((v @ hits.T) * w).sum(1)
                        for v, hits in zip(draws, side)])
             for w, side in zip(weights, (better, worse)))
-        return 100 * (one - other)
+        return 100 * (first - second)
 
     gain = float(gains(all_videos, all_seeds)[0])
     of_videos = gains(videos, all_seeds).var()
@@ -199,7 +186,7 @@ def compare(better: Hits, worse: Hits, seed: int = 0) -> Verdict:
 
 
 def _shares(rng: np.random.Generator, among: int, draws: int) -> np.ndarray:
-    """How often each of some things is drawn, as shares, [DRAWS, among]."""
+    """Draw from some things: the share of each, [DRAWS, among]."""
     if draws < 1:  # a single run has no spread to draw from
         return np.ones((DRAWS, among))
     counts = rng.multinomial(draws, np.full(among, 1 / among), size=DRAWS)

@@ -52,7 +52,7 @@ class Executor:
         self.done = 0
 
     def run(self, runs: Sequence[Run]) -> Dict[str, str]:
-        """Run them, each after those it uses; returns why each run that is
+        """Run them, each after those it uses; return why each run that is
         not finished is not."""
         self.total, self.begin = len(runs), time.time()
         waiting, active = list(runs), {}
@@ -86,7 +86,7 @@ class Executor:
         return None
 
     def _start(self, run: Run, active: Dict[str, Step]) -> None:
-        def main(argv: Sequence[str]) -> None:
+        def main(_: Sequence[str]) -> None:
             if self.gpus == 1:
                 return run_alone(self.layout, run)
             script = shell_script(run, self.layout, self.gpus)

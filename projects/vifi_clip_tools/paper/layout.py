@@ -26,25 +26,26 @@ class Layout:
         self.root = root
 
     def folder(self, name: str) -> str:
-        """The work directory of a run."""
+        """Return the work directory of a run."""
         return osp.join(self.root, name)
 
-    def metrics_file(self, run: Run) -> str:
-        """Written by the run's test, at its very end."""
-        return osp.join(self.folder(run.name), 'metrics.json')
+    def metrics_file(self, name: str) -> str:
+        """Return the file that a run's test writes at its very end."""
+        return osp.join(self.root, name, 'metrics.json')
 
-    def predictions_file(self, run: Run, name: str = '') -> str:
-        """Predictions of the run's test, or of its test on one of several
-        sets."""
-        name = f'predictions_{name}.csv' if name else 'predictions.csv'
-        return osp.join(self.folder(run.name), name)
+    def predictions_file(self, name: str, part: str = '') -> str:
+        """Return the predictions of a run's test, or of its test on one of
+        several sets."""
+        file = f'predictions_{part}.csv' if part else 'predictions.csv'
+        return osp.join(self.root, name, file)
 
     def trained_file(self, name: str) -> str:
-        """Marks that a run's training reached its end."""
-        return osp.join(self.folder(name), 'trained')
+        """Return what marks that a run's training reached its end."""
+        return osp.join(self.root, name, 'trained')
 
     def checkpoint(self, name: str) -> str:
-        """Last checkpoint of a run; shell text until it is trained."""
+        """Return the last checkpoint of a run; shell text until it is
+        trained."""
         marker = Path(self.folder(name), 'last_checkpoint')
         if not (osp.isfile(self.trained_file(name)) and marker.is_file()):
             # A checkpoint of an unfinished training is not the last.
@@ -59,7 +60,7 @@ class Layout:
         A record whose knobs differ is of other settings and counts as none,
         and so does a damaged one, which is told.
         """
-        path = Path(self.metrics_file(run))
+        path = Path(self.metrics_file(run.name))
         if not path.is_file():
             return None
         knobs = wanted_knobs(run)
@@ -97,9 +98,10 @@ class Layout:
             tested = run.name if run.train else run.uses
             checkpoint = self.checkpoint(tested) if tested else 'none'
             steps.append(['test', config, checkpoint, *work, '--metrics',
-                          self.metrics_file(run)])
+                          self.metrics_file(run.name)])
             if not run.config.endswith('retrieval'):  # which has no classes
-                steps[-1] += ['--predictions', self.predictions_file(run)]
+                steps[-1] += ['--predictions',
+                              self.predictions_file(run.name)]
         return steps
 
     def environ(self, run: Run) -> Dict[str, str]:
@@ -141,20 +143,16 @@ def default_folder(mini: bool, runs: Iterable[Run]) -> str:
 
 
 def shell_script(run: Run, layout: Layout, gpus: int) -> str:
-    """Write the run as a shell script, a line per step, for this folder.
-
-    Args:
-        gpus (int): Processes on one machine; 1 runs without a launcher.
-
-    Returns:
-        str: Lines joined with ``&&``, fit for ``bash -c`` and for Slurm.
-    """
+    """Write the run as a shell script for this folder, fit for ``bash -c``
+    and for Slurm: a line per step, joined with ``&&``. One GPU runs without a
+    launcher."""
     environ = ' '.join(f'{name}={_quote(value)}'
                        for name, value in layout.environ(run).items())
     lines = []
-    if run.uses and not osp.isfile(layout.trained_file(run.uses)):
+    needed = layout.trained_file(run.uses) if run.uses else ''
+    if needed and not osp.isfile(needed):
         # Without its checkpoint the run would go on from nothing.
-        lines.append(f'ls {shlex.quote(layout.trained_file(run.uses))}')
+        lines.append(f'ls {shlex.quote(needed)}')
     for kind, config, *rest in layout.steps(run):
         words = [_quote(word) for word in rest]
         program, tool = 'python', f'{kind}.py'
@@ -166,8 +164,8 @@ def shell_script(run: Run, layout: Layout, gpus: int) -> str:
             environ, program, _from_here(str(ROOT / 'tools' / tool)),
             _from_here(config), *words])))
         if kind == 'train':
-            done = layout.trained_file(run.name)
-            lines.append(f'touch {shlex.quote(done)}')
+            lines.append('touch ' + shlex.quote(
+                layout.trained_file(run.name)))
     return ' && \\\n  '.join(lines)
 
 

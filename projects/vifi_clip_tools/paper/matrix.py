@@ -29,13 +29,7 @@ _SLURM = """#!/usr/bin/env bash
 
 
 def matrix(options: MatrixOptions) -> None:
-    """List, print or run.
-
-    Raises:
-        ValueError: A choice that does not exist, or a knob in the environment
-            that the matrix turns itself.
-        UserError: Runs failed; what is finished stays.
-    """
+    """List, print or run."""
     tables = mini_tables() if options.mini else paper_tables()
     runs = _choose(options, tables)
     layout = Layout(options.work_dir or default_folder(
@@ -60,26 +54,25 @@ def matrix(options: MatrixOptions) -> None:
 
 
 def _choose(options: MatrixOptions, tables: Dict[str, Table]) -> List[Run]:
-    """The runs that the command line asks for, and those they need."""
-    keys, datasets, only = options.table, options.dataset, options.only
+    """Return the runs that are asked for, and those they need."""
+    keys, datasets = options.table, options.dataset
+    only = options.only or ''
     runs = by_name(tables.values())
     check_choice('--table', keys, tables)
     check_choice('--dataset', datasets,
                  sorted({run.dataset for run in runs.values()}))
-    chosen = by_name(tables[key] for key in keys or tables)
+    chosen = by_name(tables[key] for key in keys or tables).values()
     if not chosen:
         notes = dict.fromkeys(tables[key].note for key in keys)
         raise ValueError(f'--table {" ".join(keys)} has no runs. '
                          + ' '.join(notes))
-    left = [run for run in chosen.values()
-            if (not datasets or run.dataset in datasets)
-            and (not only or only in run.name)]
+    left = [run for run in chosen if only in run.name
+            and (not datasets or run.dataset in datasets)]
     if not left:
-        known = sorted({run.dataset for run in chosen.values()})
         raise ValueError(
             f'no run of these tables has --dataset {datasets or "any"} and '
-            f'{only or ""!r} in its name; they have the data sets '
-            f'{", ".join(known)}')
+            f'{only!r} in its name; they have the data sets '
+            + ', '.join(sorted({run.dataset for run in chosen})))
     return with_needed(left, runs)
 
 
@@ -91,10 +84,9 @@ def _show(runs: Sequence[Run], layout: Layout) -> None:
         if run.config != config:
             config = run.config
             print(config)
-        state = ('train + test' if run.train and run.test else
+        state = ('finished' if layout.finished(run) else
+                 'train + test' if run.train and run.test else
                  'train' if run.train else 'test')
-        if layout.finished(run):
-            state = 'finished'
         left += state != 'finished'
         start = f'  <- {run.uses}' if run.uses else ''
         print(f'  {state:<13}{run.name:<{width}}{start}'.rstrip())
@@ -106,9 +98,9 @@ def _show(runs: Sequence[Run], layout: Layout) -> None:
 def _print_commands(options: MatrixOptions, runs: Sequence[Run],
                     layout: Layout) -> None:
     """Print commands for a cluster, to be run in this folder."""
-    known = set().union(*(read_knobs(config_file(config))
+    knobs = set().union(*(read_knobs(config_file(config))
                           for config in {run.config for run in runs}))
-    for name in sorted(known & set(os.environ)):
+    for name in sorted(knobs & set(os.environ)):
         print(f'export {name}={shlex.quote(os.environ[name])}')
     pending = set()
     for run in runs:

@@ -2,8 +2,8 @@
 from typing import Dict, List, Tuple
 
 from .paper import (BOTH, DATASETS, FROZEN, HALVES, IMAGE, PROMPTS, SEEDS,
-                    SHOTS, TEXT, TOP1, TUNE, TUNED, Figures, read_figures)
-from .runs import Run, Source, Table, TableDraft, by_number
+                    SHOTS, TEXT, TOP1, TUNE, TUNED, read_figures)
+from .runs import Cell, Run, Source, Table
 
 # VL prompting starts from ViFi-CLIP trained on Kinetics-400 (section 5).
 _BRIDGE = Run('zero_shot/train/both', 'vifi_zero_shot', dict(TUNE='both'),
@@ -13,6 +13,7 @@ _COMPLEXITY = (
     'FOLDER/complexity.json`, with `--measure` on an A100, in the folder of '
     'the runs; docs/complexity.md says what is counted.')
 _SPEED = 'views/s (A100)'
+_GROUPED = ('2', '3', '7', '8')  # have a part for each data set
 # Columns of compute, from a config's part of that file.
 _COMPUTE = {
     'GFLOPs': lambda config: config['asked']['image'] / 1e9,
@@ -25,38 +26,38 @@ _COMPUTE = {
 
 def paper_tables() -> Dict[str, Table]:
     """The paper's Tables 1 to 11 by number."""
-    figures = read_figures()
     all_rows, bridged = (FROZEN, *TUNED), (FROZEN, PROMPTS)
-    return by_number([
-        _zero_shot(figures['1']),
+    tables = (
+        _zero_shot(),
+        _base_to_novel(Table('2', 'Base-to-novel, 16 shots'),
+                       ('k400', *DATASETS), all_rows),
+        _few_shot(Table('3', 'Few-shot'), all_rows),
+        _supervised(),
+        _fusion(),
+        _compute('6', 'Compute', BOTH),
+        _few_shot(Table('7', 'Few-shot, bridge and prompt', [_BRIDGE]),
+                  bridged),
         _base_to_novel(
-            TableDraft('2', 'Base-to-novel, 16 shots'), figures['2'],
-            ('k400', *DATASETS), all_rows),
-        _few_shot(TableDraft('3', 'Few-shot'), figures['3'], all_rows),
-        _supervised(figures['4']),
-        _fusion(figures['5']),
-        _compute('6', 'Compute', figures['6'], BOTH),
-        _few_shot(TableDraft('7', 'Few-shot, bridge and prompt', [_BRIDGE]),
-                  figures['7'], bridged),
-        _base_to_novel(
-            TableDraft('8', 'Base-to-novel, bridge and prompt', [_BRIDGE]),
-            figures['8'], DATASETS, bridged),
-        _compute('9', 'Compute of prompting', figures['9'], PROMPTS,
-                 'TUNE=prompts'),
-        _retrieval(figures['10']),
-        _clusters(figures['11']),
-    ])
+            Table('8', 'Base-to-novel, bridge and prompt', [_BRIDGE]),
+            DATASETS, bridged),
+        _compute('9', 'Compute of prompting', PROMPTS, 'TUNE=prompts'),
+        _retrieval(),
+        _clusters())
+    figures = read_figures()
+    return {table.key: table.beside(figures[table.key],
+                                    grouped=table.key in _GROUPED)
+            for table in tables}
 
 
-def _zero_shot(figures: Figures) -> Table:
+def _zero_shot() -> Table:
     """Trained on Kinetics-400, tested elsewhere."""
-    draft = TableDraft('1', 'Zero-shot: trained on Kinetics-400, 32 frames, '
-                       'one view')
+    table = Table('1', 'Zero-shot: trained on Kinetics-400, 32 frames, '
+                  'one view')
     for row in (FROZEN, *TUNED):
         knobs, source = dict(TUNE=TUNE[row]), None
         if row != FROZEN:
             source = f'zero_shot/train/{TUNE[row]}'
-            draft.runs.append(Run(source, 'vifi_zero_shot', knobs, 'k400',
+            table.runs.append(Run(source, 'vifi_zero_shot', knobs, 'k400',
                                   test=False))
         for dataset, column, top in (
                 ('hmdb51', 'HMDB-51', 'top1'), ('ucf101', 'UCF-101', 'top1'),
@@ -66,9 +67,9 @@ def _zero_shot(figures: Figures) -> Table:
                       dict(knobs, EVAL=dataset), dataset, train=False,
                       uses=source)
             metric = f'{dataset}/acc/{top}'
-            draft.add(row, [run], {column: f'{metric}_mean'},
+            table.add(row, [run], {column: f'{metric}_mean'},
                       std=f'{metric}_std')
-    return draft.table(figures)
+    return table
 
 
 def _seeded(name: str, config: str, knobs: dict, row: str, dataset: str,
@@ -83,15 +84,15 @@ def _seeded(name: str, config: str, knobs: dict, row: str, dataset: str,
             for seed in seeds]
 
 
-def _base_to_novel(draft: TableDraft, figures: Figures,
-                   datasets: Tuple[str, ...], rows: Tuple[str, ...]) -> Table:
+def _base_to_novel(table: Table, datasets: Tuple[str, ...],
+                   rows: Tuple[str, ...]) -> Table:
     for dataset in datasets:
         for row in rows:
             runs = _seeded(f'base2novel/{dataset}', 'vifi_base2novel',
                            dict(DATASET=dataset), row, dataset)
-            draft.add(row, runs, {half: f'{half}/{TOP1}' for half in HALVES},
+            table.add(row, runs, {half: f'{half}/{TOP1}' for half in HALVES},
                       dataset)
-    return draft.table(figures, grouped=True)
+    return table
 
 
 def _k_shots(row: str, dataset: str, shots: int) -> List[Run]:
@@ -103,26 +104,25 @@ def _k_shots(row: str, dataset: str, shots: int) -> List[Run]:
     return _seeded(name, 'vifi_few_shot', knobs, row, dataset, seeds=(1, ))
 
 
-def _few_shot(draft: TableDraft, figures: Figures,
-              rows: Tuple[str, ...]) -> Table:
+def _few_shot(table: Table, rows: Tuple[str, ...]) -> Table:
     for dataset in DATASETS:
         for row in rows:
             for shots in SHOTS:
-                draft.add(row, _k_shots(row, dataset, shots),
+                table.add(row, _k_shots(row, dataset, shots),
                           {f'K={shots}': TOP1}, dataset)
-    return draft.table(figures, grouped=True)
+    return table
 
 
-def _fusion(figures: Figures) -> Table:
+def _fusion() -> Table:
     """How frames become a video."""
-    draft = TableDraft('5', 'Fusion of frames')
+    table = Table('5', 'Fusion of frames')
     for row in (FROZEN, 'decision', 'image', 'embedding'):
         knobs = dict(TUNE='none') if row == FROZEN else dict(
             TUNE='both', FUSION=row)
         tiny = Run(f'fusion/k400_tiny/{"none" if row == FROZEN else row}',
                    'vifi_k400', dict(knobs, TRAIN_LIST='train_tiny.txt'),
                    'k400', train=row != FROZEN)
-        draft.add(row, [tiny], {'k400 tiny': TOP1})
+        table.add(row, [tiny], {'k400 tiny': TOP1})
         for dataset in ('ssv2', 'hmdb51', 'ucf101'):
             if row in (FROZEN, 'embedding'):  # which are Table 3's
                 runs = _k_shots(FROZEN if row == FROZEN else BOTH, dataset,
@@ -132,23 +132,23 @@ def _fusion(figures: Figures) -> Table:
                                'vifi_few_shot',
                                dict(DATASET=dataset, SHOTS='16', FUSION=row),
                                BOTH, dataset, seeds=(1, ))
-            draft.add(row, runs, {f'{dataset} K=16': TOP1})
-    return draft.table(figures)
+            table.add(row, runs, {f'{dataset} K=16': TOP1})
+    return table
 
 
-def _supervised(figures: Figures) -> Table:
-    draft = TableDraft('4', 'Fully supervised on Kinetics-400, 16 frames, '
-                       '4x3 views')
+def _supervised() -> Table:
+    table = Table('4', 'Fully supervised on Kinetics-400, 16 frames, '
+                  '4x3 views', note=_COMPLEXITY)
     for row in (IMAGE, TEXT, BOTH):
         run = Run(f'supervised/{TUNE[row]}', 'vifi_k400',
                   dict(TUNE=TUNE[row]), 'k400')
-        draft.add(row, [run], {'top-1': TOP1, 'top-5': 'acc/top5'})
+        table.add(row, [run], {'top-1': TOP1, 'top-5': 'acc/top5'})
         for column in ('GFLOPs', _SPEED):
-            draft.add_source(row, column, _complexity(column))
-    return draft.table(figures, note=_COMPLEXITY)
+            table.cells.append(_measured(row, column))
+    return table
 
 
-def _complexity(column: str, *changes: str) -> Source:
+def _measured(row: str, column: str, *changes: str) -> Cell:
     """A figure of ``vifi-clip complexity``, from the record of vifi_k400 with
     some ``changes``, as 'TUNE=prompts'."""
     def read(record: dict) -> float:
@@ -162,41 +162,36 @@ def _complexity(column: str, *changes: str) -> Source:
                 'A100' in (record['machine'] or '')  # as the paper's
                 and 'error' not in config['measured']))))
 
-    return Source('complexity.json', read)
+    return Cell(row, column, source=Source('complexity.json', read))
 
 
-def _compute(key: str, title: str, figures: Figures, row: str,
-             *changes: str) -> Table:
+def _compute(key: str, title: str, row: str, *changes: str) -> Table:
     """Operations, speed and parameters."""
-    draft = TableDraft(key, title)
-    for column in _COMPUTE:
-        draft.add_source(row, column, _complexity(column, *changes))
-    return draft.table(figures, unit='', note=_COMPLEXITY)
+    return Table(key, title, unit='', note=_COMPLEXITY, cells=[
+        _measured(row, column, *changes) for column in _COMPUTE])
 
 
-def _retrieval(figures: Figures) -> Table:
-    draft = TableDraft('10', 'Text-to-video retrieval, MSR-VTT 9k')
+def _retrieval() -> Table:
+    table = Table('10', 'Text-to-video retrieval, MSR-VTT 9k')
     for row in (FROZEN, BOTH):
         run = Run(f'retrieval/{TUNE[row]}', 'vifi_retrieval',
                   dict(TUNE=TUNE[row]), 'msrvtt', train=row != FROZEN)
-        draft.add(row, [run], {f'R@{k}': f'retrieval/R{k}' for k in (1, 5)},
+        table.add(row, [run], {f'R@{k}': f'retrieval/R{k}' for k in (1, 5)},
                   scale=1.)
-    return draft.table(figures)
+    return table
 
 
-def _clusters(figures: Figures) -> Table:
+def _clusters() -> Table:
     """How well clusters of HMDB-51's embeddings fit its classes."""
     def score(row: str, key: str) -> Source:
         return Source('tsne.json', lambda record: next(
             model[key] for model in record['models'] if model['name'] == row))
 
-    draft = TableDraft('11', 'Clusters of HMDB-51')
-    for row in (FROZEN, BOTH):
-        for column in ('homogeneity', 'completeness', 'V-measure'):
-            draft.add_source(row, column,
-                             score(row, column.replace('-', '_').lower()))
-    return draft.table(
-        figures, unit='',
+    return Table(
+        '11', 'Clusters of HMDB-51', unit='',
         note='Ours: `vifi-clip tsne` of HMDB-51\'s embeddings with '
         f'`--names "{FROZEN}, {BOTH}" --json FOLDER/tsne.json`, in the folder '
-        'of the runs.')
+        'of the runs.',
+        cells=[Cell(row, column, source=score(
+            row, column.replace('-', '_').lower())) for row in (FROZEN, BOTH)
+            for column in ('homogeneity', 'completeness', 'V-measure')])

@@ -22,12 +22,7 @@ _CSV = ('table', 'group', 'row', 'column', 'ours', 'std', 'runs',
 
 
 def report(options: ReportOptions) -> None:
-    """Print the tables, and save them as Markdown, CSV and a picture.
-
-    Raises:
-        FileNotFoundError: There is no folder of runs.
-        ValueError: No such table, or a damaged result.
-    """
+    """Print the tables, and save them as Markdown, CSV and a picture."""
     mini, keys = options.mini, options.table
     tables = mini_tables() if mini else paper_tables()
     runs = by_name(tables.values())
@@ -56,7 +51,7 @@ def report(options: ReportOptions) -> None:
 
 
 def markdown(filled: Filled, records: Records) -> str:
-    """All tables in Markdown, with what the figures rest on."""
+    """Write all tables in Markdown, with what the figures rest on."""
     parts = []
     for table, results in filled:
         parts.append(f'## Table {table.key}. {table.title}\n')
@@ -73,7 +68,7 @@ def markdown(filled: Filled, records: Records) -> str:
 
 
 def claims_text(filled: Filled, records: Records) -> str:
-    """The paper's claims with a verdict each, in Markdown."""
+    """Write the paper's claims with a verdict each, in Markdown."""
     judged = judge(mini_claims(), [table for table, _ in filled],
                    lru_cache(None)(lambda cell: read_hits(cell, records)))
     if not judged:  # nothing is claimed of these tables
@@ -88,7 +83,7 @@ def claims_text(filled: Filled, records: Records) -> str:
 
 
 def _footnote(table: Table, records: Records) -> str:
-    """How many runs there are, and how they were prompted."""
+    """Say how many runs there are, and how they were prompted."""
     names = list(dict.fromkeys(n for cell in table.cells for n in cell.runs))
     finished = records.of(names)
     said = [f'{table.unit}.'] if table.unit else []
@@ -96,7 +91,7 @@ def _footnote(table: Table, records: Records) -> str:
         said.append(f'{len(finished)} of {len(names)} runs finished.')
     said += [table.note] if table.note else []
     others = [name for name in names if name not in finished and osp.isfile(
-        records.layout.metrics_file(records.runs[name]))]
+        records.layout.metrics_file(name))]
     if others:
         said.append('Left out, since their knobs differ from the table\'s and '
                     f'the environment\'s: {", ".join(others)}.')
@@ -119,7 +114,7 @@ def _footnote(table: Table, records: Records) -> str:
 
 
 def csv_text(filled: Filled) -> str:
-    """One line for each cell."""
+    """Write one line for each cell."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator='\n')
     writer.writerow(_CSV)

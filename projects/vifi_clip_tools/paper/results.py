@@ -44,13 +44,13 @@ class Records:
                 if self._records[name]}
 
     def right(self, name: str, part: str) -> Tuple[List[str], np.ndarray]:
-        """Test videos of a run, and which of them it got right, [N].
+        """Read the test videos of a run, and which of them it got right, [N].
 
         Raises:
             ValueError: There are no predictions, or others than those of the
                 metrics.
         """
-        path = self.layout.predictions_file(self.runs[name], part)
+        path = self.layout.predictions_file(name, part)
         if path not in self._right:
             try:
                 names, labels, predicted = read_predictions(path)
@@ -148,7 +148,7 @@ class Result:
 
 
 def fill(table: Table, records: Records) -> List[Result]:
-    """The results of a table's cells.
+    """Return the results of a table's cells.
 
     Raises:
         ValueError: A run's results lack a metric of the table, or a file of
@@ -210,11 +210,8 @@ def lists_text(entries: Any) -> str:
     """Say which lists a run used: the paper's, or which not.
 
     The paper's are those of the release, and official lists that the paper
-    used and the release does not have.
-
-    Args:
-        entries (Sequence[dict], optional): Of its record, as ``list_origin``
-            makes them; older records have none.
+    used and the release does not have. ``entries`` are those of its record,
+    as ``list_origin`` makes them; older records have none.
     """
     if not entries:
         return 'lists not recorded'

@@ -1,4 +1,4 @@
-"""What a run and a cell of a table are."""
+"""What a run, a cell and a table are."""
 from dataclasses import dataclass, field
 from typing import (Callable, Dict, Iterable, List, Mapping, NamedTuple,
                     Optional, Sequence, Tuple)
@@ -60,86 +60,53 @@ class Cell(NamedTuple):
     source: Optional[Source] = None
 
 
-class Table(NamedTuple):
+@dataclass
+class Table:
     """A table of the paper."""
 
     key: str  # its number
     title: str
-    cells: Tuple[Cell, ...]  # row by row
-    runs: Tuple[Run, ...]  # that the cells need, those that others use first
+    # that the cells need, those that others use first
+    runs: List[Run] = field(default_factory=list)
+    cells: List[Cell] = field(default_factory=list)
     unit: str = 'Percent'
     note: str = ''  # where figures that are of no run come from
-
-
-class TableDraft:
-    """Collects the runs of a table, and the cells that they fill.
-
-    Args:
-        key, title (str): See :class:`Table`.
-        needed (Iterable[Run]): Runs that others of the table use.
-    """
-
-    def __init__(self, key: str, title: str,
-                 needed: Iterable[Run] = ()) -> None:
-        self.key, self.title, self.runs = key, title, list(needed)
-        self.cells: Dict[Tuple[str, str, str], Cell] = {}
 
     def add(self, row: str, runs: Sequence[Run], metrics: Mapping[str, str],
             group: str = '', **cell) -> None:
         """Fill cells of a row: by column, a metric of the same runs."""
         self.runs += runs
         names = tuple(run.name for run in runs)
-        for column, metric in metrics.items():
-            self.cells[row, group, column] = Cell(row, column, names, metric,
-                                                  group=group, **cell)
+        self.cells += [Cell(row, column, names, metric, group=group, **cell)
+                       for column, metric in metrics.items()]
 
-    def add_source(self, row: str, column: str, source: Source) -> None:
-        """Fill a cell with what another command measured."""
-        self.cells[row, '', column] = Cell(row, column, source=source)
-
-    def table(self, figures: Optional[Figures] = None, grouped: bool = False,
-              **more) -> Table:
-        """Make the table.
-
-        Args:
-            figures (dict, optional): The paper's, by row and column: the
-                table's cells, filled or not. Defaults to those that are
-                filled.
-            grouped (bool): The paper's columns begin with a data set, which
-                has a part of the table to itself.
-            more: Further fields of the table.
-        """
-        if figures is None:
-            cells = list(self.cells.values())
-        else:
-            cells = []
-            for (row, name), figure in figures.items():
-                group, _, column = name.rpartition(' ') if grouped else (
-                    '', '', name)
-                cell = self.cells.get((row, group, column),
-                                      Cell(row, column, group=group))
-                cells.append(cell._replace(paper=figure))
-        return Table(self.key, self.title, tuple(cells), tuple(self.runs),
-                     **more)
-
-
-def by_number(tables: Iterable[Table]) -> Dict[str, Table]:
-    """Tables by their number, ascending."""
-    return {table.key: table
-            for table in sorted(tables, key=lambda table: int(table.key))}
+    def beside(self, figures: Figures, grouped: bool = False) -> 'Table':
+        """Take the paper's figures: they say which cells there are, filled or
+        not. ``grouped``: their columns begin with a data set, which has a
+        part of the table to itself."""
+        filled = {(cell.row, cell.group, cell.column): cell
+                  for cell in self.cells}
+        self.cells = []
+        for (row, name), figure in figures.items():
+            group, _, column = name.rpartition(' ') if grouped else (
+                '', '', name)
+            cell = filled.get((row, group, column),
+                              Cell(row, column, group=group))
+            self.cells.append(cell._replace(paper=figure))
+        return self
 
 
 def check_choice(option: str, given: Optional[Iterable[str]],
-                 known: Iterable[str]) -> None:
+                 choices: Iterable[str]) -> None:
     """Refuse values of an option that do not exist."""
-    unknown = [value for value in given or () if value not in known]
+    unknown = [value for value in given or () if value not in choices]
     if unknown:
         raise ValueError(f'{option} {" ".join(unknown)}: choose from '
-                         f'{", ".join(known)}')
+                         f'{", ".join(choices)}')
 
 
 def by_name(tables: Iterable[Table]) -> Dict[str, Run]:
-    """All runs of some tables, each once, in order.
+    """Return all runs of some tables, each once, in order.
 
     Raises:
         ValueError: Two different runs have one name.
@@ -153,7 +120,7 @@ def by_name(tables: Iterable[Table]) -> Dict[str, Run]:
 
 
 def with_needed(chosen: Iterable[Run], runs: Mapping[str, Run]) -> List[Run]:
-    """The chosen runs, each after those whose checkpoints it uses."""
+    """Return the chosen runs, each after those whose checkpoints it uses."""
     ordered: Dict[str, Run] = {}
 
     def add(run: Run) -> None:
