@@ -32,16 +32,10 @@ train_dataloader = dict(
     # process takes longer (0.31 s a step) than reading them here (0.21 s).
     num_workers=0,
     persistent_workers=False,
-    dataset=dict(
-        ann_file='annotations/stills.txt',
-        class_file=captions,
-        pipeline=still_pipeline))
-val_cfg = None
-val_dataloader = None
-val_evaluator = None
-test_cfg = None
-test_dataloader = None
-test_evaluator = None
+    dataset=dict(ann_file='annotations/stills.txt', class_file=captions,
+                 pipeline=still_pipeline))
+val_cfg = val_dataloader = val_evaluator = None
+test_cfg = test_dataloader = test_evaluator = None
 
 train_cfg = dict(max_epochs=epochs)
 # 1 process x batch 64 = 64

@@ -5,18 +5,15 @@
 #   python tools/test.py configs/mini_retrieval.py CHECKPOINT
 #   python tools/test.py configs/mini_retrieval.py none         # frozen CLIP
 #
-# Knobs (environment): DATA_ROOT (the small world), WORKERS, SEED, and those of
-# _base_/models/mini.py; docs/settings.md.
+# Knobs (environment): SEED, and those of its _base_ files; docs/settings.md.
 _base_ = [
     './_base_/runtime.py', './_base_/schedule_mini.py',
-    './_base_/models/mini.py'
+    './_base_/models/mini.py', './_base_/datasets/mini.py'
 ]
 
 if _base_.tune == 'prompts':
     raise ValueError('TUNE=prompts: retrieval learns no prompts; choose '
                      'both, image, text or none')
-data_root = '{{$DATA_ROOT:data/mini}}'
-workers = int('{{$WORKERS:2}}')  # processes that read videos
 epochs = 6
 
 model = dict(
@@ -34,10 +31,8 @@ model = dict(
         type='MultiModalDataPreprocessor',
         preprocessors=dict(
             imgs=dict(
-                type='ActionDataPreprocessor',
-                mean=[127.5, 127.5, 127.5],
-                std=[64., 64., 64.],
-                format_shape='NCHW'),
+                type='ActionDataPreprocessor', format_shape='NCHW',
+                mean=[127.5, 127.5, 127.5], std=[64., 64., 64.]),
             text=dict(type='ActionDataPreprocessor', to_float32=False))))
 
 _pack = [
@@ -60,30 +55,18 @@ val_pipeline = [
     dict(type='CenterCrop', crop_size=60),
     *_pack
 ]
-_loader = dict(
-    batch_size=32, num_workers=workers, persistent_workers=workers > 0)
-_dataset = dict(
-    type='CheckedVideoTextDataset',
-    data_root=data_root,
-    data_prefix=dict(video=''))
+_dataset = dict(_delete_=True, type='CheckedVideoTextDataset',
+                data_root=_base_.data_root, data_prefix=dict(video=''))
 train_dataloader = dict(
-    **_loader,
-    drop_last=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
-    dataset=dict(
-        **_dataset,
-        ann_file='annotations/retrieval_train.json',
-        pipeline=train_pipeline))
+    batch_size=32,
+    dataset=dict(**_dataset, ann_file='annotations/retrieval_train.json',
+                 pipeline=train_pipeline))
 val_dataloader = dict(
-    **_loader,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        **_dataset,
-        ann_file='annotations/retrieval_test.json',
-        pipeline=val_pipeline,
-        test_mode=True))
+    batch_size=32,
+    dataset=dict(**_dataset, ann_file='annotations/retrieval_test.json',
+                 pipeline=val_pipeline, test_mode=True))
 test_dataloader = val_dataloader
-val_evaluator = dict(type='RetrievalMetric')
+val_evaluator = dict(_delete_=True, type='RetrievalMetric')
 test_evaluator = val_evaluator
 
 train_cfg = dict(max_epochs=epochs, val_interval=3)

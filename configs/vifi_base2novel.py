@@ -24,29 +24,20 @@ if prompting:
     model['backbone'].update(prompts=dict(length=16, depth=9))
     _text.update(prompts=dict(length=16, depth=9))
 
-train_dataloader = dict(
-    dataset=dict(
-        ann_file=_base_.list_dir +
-        f'/base_train_{_base_.shots}shot_seed{_base_.seed}.txt',
-        class_file=base_classes,
-        data_prefix=_base_.data_prefix,
-        pipeline=_base_.train_pipeline))
-val_dataloader = dict(
-    dataset=dict(
-        data_prefix=_base_.data_prefix, pipeline=_base_.val_pipeline))
+_drawn = f'base_train_{_base_.shots}shot_seed{_base_.seed}.txt'
+train_dataloader = dict(dataset=dict(
+    ann_file=f'{_base_.list_dir}/{_drawn}', class_file=base_classes,
+    data_prefix=_base_.data_prefix, pipeline=_base_.train_pipeline))
+val_dataloader = dict(dataset=dict(
+    data_prefix=_base_.data_prefix, pipeline=_base_.val_pipeline))
 test_dataloader = val_dataloader
-_halves = dict(
-    sets=[
-        dict(
-            name=_half,
-            ann_file=f'{_base_.list_dir}/{_half}_val.txt',
-            class_file=f'{_base_.list_dir}/{_half}_{_base_.classes}')
-        for _half in ('base', 'novel')
-    ],
-    harmonic_mean=('base', 'novel'))
+_halves = dict(harmonic_mean=('base', 'novel'), sets=[
+    dict(name=_half, ann_file=f'{_base_.list_dir}/{_half}_val.txt',
+         class_file=f'{_base_.list_dir}/{_half}_{_base_.classes}')
+    for _half in ('base', 'novel')])
 val_cfg = dict(_delete_=True, type='MultiSetValLoop', **_halves)
 test_cfg = dict(_delete_=True, type='MultiSetTestLoop', **_halves)
-del _text, _halves
+del _text, _halves, _drawn
 
 # what MMAction2's inference_recognizer samples
 test_pipeline = _base_.val_pipeline

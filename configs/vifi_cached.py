@@ -24,24 +24,16 @@ custom_imports = dict(imports=[
 cache = '{{$CACHE:data/frame_cache}}'
 
 model = dict(
-    backbone=dict(
-        _delete_=True,
-        type='FrameEmbeddings',
-        arch=_base_.arch,
-        pretrained=_base_.pretrained,
-        cache=cache),
-    data_preprocessor=dict(
-        type='FrameEmbeddingPreprocessor', cache=cache, blending=None))
+    backbone=dict(_delete_=True, type='FrameEmbeddings', arch=_base_.arch,
+                  pretrained=_base_.pretrained, cache=cache),
+    data_preprocessor=dict(type='FrameEmbeddingPreprocessor', cache=cache,
+                           blending=None))
 
-_dataset = dict(
-    type='CachedVideoDataset',
-    cache=cache,
-    source_pipeline=_base_.val_pipeline,
-    pipeline=[dict(type='PackActionInputs')])
 # A row of a mapped file needs no process of its own to be read.
 workers = 0
-_loader = dict(
-    num_workers=workers, persistent_workers=False, dataset=_dataset)
-train_dataloader = _loader
-val_dataloader = _loader
-del _dataset, _loader
+train_dataloader = dict(
+    num_workers=workers, persistent_workers=False,
+    dataset=dict(type='CachedVideoDataset', cache=cache,
+                 source_pipeline=_base_.val_pipeline,
+                 pipeline=[dict(type='PackActionInputs')]))
+val_dataloader = train_dataloader

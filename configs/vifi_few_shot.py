@@ -21,19 +21,15 @@ model = dict(
     cls_head=dict(
         num_frames=_base_.num_frames,
         text_classifier=dict(class_file=_own['class_file'])))
+_drawn = f'few_shot_train_{_base_.shots}shot_seed{_base_.seed}.txt'
 train_dataloader = dict(
-    dataset=dict(
-        **_own,
-        ann_file=_base_.list_dir +
-        f'/few_shot_train_{_base_.shots}shot_seed{_base_.seed}.txt',
-        pipeline=_base_.train_pipeline))
+    dataset=dict(**_own, ann_file=f'{_base_.list_dir}/{_drawn}',
+                 pipeline=_base_.train_pipeline))
 val_dataloader = dict(
-    dataset=dict(
-        **_own,
-        ann_file=f'{_base_.list_dir}/{_base_.val_list}',
-        pipeline=_base_.val_pipeline))
+    dataset=dict(**_own, ann_file=f'{_base_.list_dir}/{_base_.val_list}',
+                 pipeline=_base_.val_pipeline))
 test_dataloader = val_dataloader
-del _own
+del _own, _drawn
 
 # what MMAction2's inference_recognizer samples
 test_pipeline = _base_.val_pipeline

@@ -45,9 +45,8 @@ label_file = f'{_lists}{_classes}.txt'
 model = dict(
     cls_head=dict(
         num_frames=8, text_classifier=dict(class_file=label_file)))
-train_dataloader = dict(
-    dataset=dict(
-        ann_file=f'annotations/{_train_list}.txt', class_file=label_file))
+train_dataloader = dict(dataset=dict(
+    ann_file=f'annotations/{_train_list}.txt', class_file=label_file))
 val_dataloader = dict(dataset=dict(class_file=label_file))
 test_dataloader = dict(dataset=dict(class_file=label_file))
 if protocol != 'full':  # which alone is tested with 4x3 views, as in the paper
@@ -63,11 +62,8 @@ elif protocol != 'full':
     _names = ('base', 'novel') if protocol == 'base2novel' else (
         'target', 'zero_shot')
     _sets = dict(sets=[
-        dict(
-            name=_set,
-            ann_file=f'annotations/{_set}_val.txt',
-            class_file=f'{_lists}{_set}_classes.txt') for _set in _names
-    ])
+        dict(name=_set, ann_file=f'annotations/{_set}_val.txt',
+             class_file=f'{_lists}{_set}_classes.txt') for _set in _names])
     if protocol == 'base2novel':
         _sets.update(harmonic_mean=_names)
         val_cfg = dict(_delete_=True, type='MultiSetValLoop', **_sets)

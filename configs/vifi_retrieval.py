@@ -36,18 +36,16 @@ model = dict(
         type='TemporalMeanPoolHead',
         in_channels=None,  # D of the architecture: CLIP needs no projection
         num_frames=num_frames,
-        text_classifier=dict(
-            type='CLIPTextClassifier', arch=arch, pretrained=pretrained),
+        text_classifier=dict(type='CLIPTextClassifier', arch=arch,
+                             pretrained=pretrained),
         loss_cls=dict(type='CLIPContrastiveLoss')),
     data_preprocessor=dict(
         type='MultiModalDataPreprocessor',
         preprocessors=dict(
             imgs=dict(
-                type='ActionDataPreprocessor',
+                type='ActionDataPreprocessor', format_shape='NCHW',
                 # ImageNet's, as for the other tables
-                mean=[123.675, 116.28, 103.53],
-                std=[58.395, 57.12, 57.375],
-                format_shape='NCHW'),
+                mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]),
             text=dict(type='ActionDataPreprocessor', to_float32=False))),
     tune=tune)
 

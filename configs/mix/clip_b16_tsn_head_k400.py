@@ -19,11 +19,8 @@ pretrained = '{{$PRETRAINED:openai}}'
 pretrained = None if pretrained == 'none' else pretrained
 
 model = dict(
-    backbone=dict(
-        _delete_=True,
-        type='CLIPVisionBackbone',
-        arch='ViT-B-16-quickgelu',
-        pretrained=pretrained),
+    backbone=dict(_delete_=True, type='CLIPVisionBackbone',
+                  arch='ViT-B-16-quickgelu', pretrained=pretrained),
     cls_head=dict(
         in_channels=512,  # D of the architecture
         spatial_type=None))  # embeddings [N, D] have nothing left to pool
@@ -31,6 +28,6 @@ model = dict(
 # The base's SGD is for ResNets. The tower's rate is that of vifi_k400.py; the
 # classifier starts from nothing and takes larger steps.
 optim_wrapper = dict(
-    optimizer=dict(
-        _delete_=True, type='AdamW', lr=22e-6, weight_decay=0.001),
+    optimizer=dict(_delete_=True, type='AdamW', lr=22e-6,
+                   weight_decay=0.001),
     paramwise_cfg=dict(custom_keys=dict(cls_head=dict(lr_mult=10))))

@@ -43,67 +43,44 @@ train_pipeline = [
 ]
 val_pipeline = [
     dict(type='VideoReader'),
-    dict(
-        type='SampleFrames',
-        clip_len=16,
-        frame_interval=4,
-        num_clips=1,
-        test_mode=True),
+    dict(type='SampleFrames', clip_len=16, frame_interval=4, num_clips=1,
+         test_mode=True),
     dict(type='DecordDecode'),
     dict(type='Resize', scale=(-1, 224)),
     dict(type='CenterCrop', crop_size=224),
     dict(type='FormatShape', input_format='NCTHW'),
     dict(type='PackActionInputs')
 ]
-_loader = dict(batch_size=8, num_workers=8, persistent_workers=True)
-train_dataloader = dict(
-    **_loader,
-    sampler=dict(type='DefaultSampler', shuffle=True),
-    dataset=dict(
-        type='VideoDataset',
-        ann_file='data/kinetics400/kinetics400_train_list_videos.txt',
-        data_prefix=dict(video='data/kinetics400/videos_train'),
-        pipeline=train_pipeline))
-val_dataloader = dict(
-    **_loader,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type='VideoDataset',
-        ann_file='data/kinetics400/kinetics400_val_list_videos.txt',
-        data_prefix=dict(video='data/kinetics400/videos_val'),
-        pipeline=val_pipeline,
-        test_mode=True))
-del _loader
+train_dataloader, val_dataloader = (
+    dict(
+        batch_size=8, num_workers=8, persistent_workers=True,
+        sampler=dict(type='DefaultSampler', shuffle=_part == 'train'),
+        dataset=dict(
+            type='VideoDataset',
+            ann_file=f'data/kinetics400/kinetics400_{_part}_list_videos.txt',
+            data_prefix=dict(video=f'data/kinetics400/videos_{_part}'),
+            pipeline=_pipeline))
+    for _part, _pipeline in (('train', train_pipeline),
+                             ('val', val_pipeline)))
+val_dataloader['dataset'].update(test_mode=True)
 val_evaluator = dict(type='AccMetric')
 
 train_cfg = dict(
     type='EpochBasedTrainLoop', max_epochs=epochs, val_interval=1)
 val_cfg = dict(type='ValLoop')
 optim_wrapper = dict(
-    optimizer=dict(
-        type='AdamW', lr=2e-5, betas=(0.9, 0.999), weight_decay=0.05),
+    optimizer=dict(type='AdamW', lr=2e-5, betas=(0.9, 0.999),
+                   weight_decay=0.05),
     paramwise_cfg=dict(
-        norm_decay_mult=0.,
-        bias_decay_mult=0.,
-        custom_keys=dict(
+        norm_decay_mult=0., bias_decay_mult=0., custom_keys=dict(
             logit_scale=dict(lr_mult=10, decay_mult=0.),
             projection=dict(lr_mult=10))))  # it starts from nothing
+_by_iteration = dict(by_epoch=True, convert_to_iter_based=True)
 param_scheduler = [
-    dict(
-        type='LinearLR',
-        start_factor=0.01,
-        begin=0,
-        end=1,
-        by_epoch=True,
-        convert_to_iter_based=True),
-    dict(
-        type='CosineAnnealingLR',
-        T_max=epochs - 1,
-        eta_min_ratio=0.01,
-        begin=1,
-        end=epochs,
-        by_epoch=True,
-        convert_to_iter_based=True)
+    dict(type='LinearLR', start_factor=0.01, begin=0, end=1, **_by_iteration),
+    dict(type='CosineAnnealingLR', T_max=epochs - 1, eta_min_ratio=0.01,
+         begin=1, end=epochs, **_by_iteration)
 ]
+del _by_iteration
 # 8 GPUs x batch 8 (train_dataloader)
 auto_scale_lr = dict(enable=False, base_batch_size=64)

@@ -7,20 +7,16 @@ data_root = '{{$DATA_ROOT:data/mini}}'
 workers = int('{{$WORKERS:2}}')  # processes that read videos
 label_file = data_root + '/annotations/classes.txt'
 
-_dataset = dict(
-    type='CheckedVideoDataset',
-    data_root=data_root,
-    data_prefix=dict(video=''),
-    class_file=label_file)
+_dataset = dict(type='CheckedVideoDataset', data_root=data_root,
+                data_prefix=dict(video=''), class_file=label_file)
 _loader = dict(num_workers=workers, persistent_workers=workers > 0)
 train_dataloader = dict(
     **_loader,
     batch_size=16,
     drop_last=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
-    dataset=dict(
-        **_dataset, ann_file='annotations/train.txt',
-        pipeline=_base_.train_pipeline))
+    dataset=dict(**_dataset, ann_file='annotations/train.txt',
+                 pipeline=_base_.train_pipeline))
 _test_set = dict(**_dataset, ann_file='annotations/val.txt', test_mode=True)
 val_dataloader = dict(
     **_loader,

@@ -14,8 +14,12 @@ video_dir = '{{$VIDEO_DIR:default}}'
 if video_dir == 'default':
     video_dir = data_root + '/msrvtt/videos'
 
-# Last in both. Captions stand as they are, without a template.
-_pack = [
+# The same in training and test: no flip and no colour change, since captions
+# tell sides and colours. They stand as they are, without a template.
+_rest = [
+    dict(type='DecordDecodeOnce'),
+    dict(type='Resize', scale=(-1, 256)),
+    dict(type='CenterCrop', crop_size=224),
     dict(type='RepeatFrames'),
     dict(type='FormatShape', input_format='NCHW'),
     dict(type='OpenCLIPTokenize', arch='{{$ARCH:ViT-B-16-quickgelu}}'),
@@ -25,19 +29,12 @@ train_pipeline = [
     dict(type='VideoReader'),
     # One random frame in each of 16 equal segments.
     dict(type='SampleFrames', clip_len=1, frame_interval=1, num_clips=16),
-    dict(type='DecordDecodeOnce'),
-    # No flip and no colour change: captions tell sides and colours.
-    dict(type='Resize', scale=(-1, 256)),
-    dict(type='CenterCrop', crop_size=224),
-    *_pack
+    *_rest
 ]
 val_pipeline = [
     dict(type='VideoReader'),
     dict(type='SparseSampleViews', num_frames=16, num_views=1),
-    dict(type='DecordDecodeOnce'),
-    dict(type='Resize', scale=(-1, 256)),
-    dict(type='CenterCrop', crop_size=224),
-    *_pack
+    *_rest
 ]
 
 workers = '{{$WORKERS:auto}}'
@@ -50,18 +47,13 @@ train_dataloader = dict(
     **_loader,
     drop_last=True,  # the size of the batch is part of the loss
     sampler=dict(type='DefaultSampler', shuffle=True),
-    dataset=dict(
-        **_dataset,
-        ann_file=list_dir + '/train_9k.json',
-        pipeline=train_pipeline))
+    dataset=dict(**_dataset, ann_file=list_dir + '/train_9k.json',
+                 pipeline=train_pipeline))
 val_dataloader = dict(
     **_loader,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        **_dataset,
-        ann_file=list_dir + '/test_JSFUSION.json',
-        pipeline=val_pipeline,
-        test_mode=True))
+    dataset=dict(**_dataset, ann_file=list_dir + '/test_JSFUSION.json',
+                 pipeline=val_pipeline, test_mode=True))
 test_dataloader = val_dataloader
 
 # Text to video: each caption ranks all videos.

@@ -8,10 +8,10 @@ arch = dict(
     _delete_=True,  # the name that vifi_clip.py sets
     embed_dim=96,
     quick_gelu=False,
-    vision_cfg=dict(
-        image_size=60, patch_size=12, width=96, head_width=32, layers=3),
-    text_cfg=dict(
-        context_length=32, vocab_size=49408, width=96, heads=3, layers=2))
+    vision_cfg=dict(image_size=60, patch_size=12, width=96, head_width=32,
+                    layers=3),
+    text_cfg=dict(context_length=32, vocab_size=49408, width=96, heads=3,
+                  layers=2))
 pretrained = '{{$PRETRAINED:default}}'
 if pretrained == 'default':
     pretrained = '{{$MINI_CLIP:work_dirs/mini_clip/mini_clip.pth}}'
@@ -22,8 +22,8 @@ model = dict(
     cls_head=dict(
         text_classifier=dict(arch=dict(arch), pretrained=pretrained),
         label_smooth_eps=0.),
-    data_preprocessor=dict(
-        mean=[127.5, 127.5, 127.5], std=[64., 64., 64.], blending=None))
+    data_preprocessor=dict(mean=[127.5, 127.5, 127.5], std=[64., 64., 64.],
+                           blending=None))
 if _base_.tune == 'prompts':  # in every layer: 3 of images, 2 of text
     model['backbone'].update(prompts=dict(length=4, depth=3))
     model['cls_head']['text_classifier'].update(

@@ -68,11 +68,8 @@ model = dict(
         format_shape='NCHW',
         # The model fills in the number of classes.
         blending=dict(
-            type='RandomBatchAugment',
-            augments=[
-                dict(type='MixupBlending', alpha=0.8),
-                dict(type='CutmixBlending', alpha=1.0)
-            ],
-            probs=[0.5, 0.5])),
+            type='RandomBatchAugment', probs=[0.5, 0.5],
+            augments=[dict(type='MixupBlending', alpha=0.8),
+                      dict(type='CutmixBlending', alpha=1.0)])),
     tune=tune)
 del _templates, _pixels, _tower, _backbone, _text

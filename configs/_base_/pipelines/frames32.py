@@ -10,36 +10,23 @@ _pack = [
 train_pipeline = [
     dict(type='VideoReader'),
     # One random frame in each of num_frames equal segments.
-    dict(
-        type='SampleFrames',
-        clip_len=1,
-        frame_interval=1,
-        num_clips=num_frames),
+    dict(type='SampleFrames', clip_len=1, frame_interval=1,
+         num_clips=num_frames),
     dict(type='DecordDecodeOnce'),
     dict(type='Resize', scale=(-1, 256)),
-    dict(
-        type='MultiScaleCrop',
-        input_size=224,
-        scales=(1, 0.875, 0.75, 0.66),
-        random_crop=False,
-        max_wh_scale_gap=1),
+    dict(type='MultiScaleCrop', input_size=224,
+         scales=(1, 0.875, 0.75, 0.66), random_crop=False,
+         max_wh_scale_gap=1),
     dict(type='Resize', scale=(224, 224), keep_ratio=False),
     dict(type='Flip', flip_ratio=0.5),
     # Colours are changed in 4 of 5 clips, in each frame otherwise: also where
     # a short video repeats frames.
     dict(type='RepeatFrames'),
-    dict(
-        type='RandomApply',
-        transforms=[
-            dict(
-                type='FrameColorJitter',
-                brightness=0.4,
-                contrast=0.4,
-                saturation=0.2,
-                hue=0.1)
-        ],
-        prob=0.8),
-    dict(type='TorchVisionWrapper', op='RandomGrayscale', p=0.2), *_pack
+    dict(type='RandomApply', prob=0.8, transforms=[
+        dict(type='FrameColorJitter', brightness=0.4, contrast=0.4,
+             saturation=0.2, hue=0.1)]),
+    dict(type='TorchVisionWrapper', op='RandomGrayscale', p=0.2),
+    *_pack
 ]
 # One view: segment midpoints, centre crop. Used in training and by
 # `tools/test.py --single-view`.
@@ -49,20 +36,19 @@ val_pipeline = [
     dict(type='DecordDecodeOnce'),
     dict(type='Resize', scale=(-1, 256)),
     dict(type='CenterCrop', crop_size=224),
-    dict(type='RepeatFrames'), *_pack
+    dict(type='RepeatFrames'),
+    *_pack
 ]
 # 4 temporal x 3 spatial views. mode='random' draws the temporal views as the
 # paper's release does; its frames differ from run to run, ours do not.
 views_pipeline = [
     dict(type='VideoReader'),
-    dict(
-        type='SparseSampleViews',
-        num_frames=num_frames,
-        num_views=4,
-        mode='uniform'),
+    dict(type='SparseSampleViews', num_frames=num_frames, num_views=4,
+         mode='uniform'),
     dict(type='DecordDecodeOnce'),
     dict(type='Resize', scale=(-1, 224)),
     dict(type='ThreeCrop', crop_size=224),
-    dict(type='RepeatFrames'), *_pack
+    dict(type='RepeatFrames'),
+    *_pack
 ]
 del _pack
