@@ -6,7 +6,6 @@ import random
 from commands import vifi
 from split_files import contents, own_call, rows_of, write
 
-from projects.vifi_clip_tools.mini_world.splits import video_annotations
 from projects.vifi_clip_tools.splits.protocols import draw
 
 COUNTS = {'stir': 6, 'chop': 9, 'pour tea': 4}
@@ -126,13 +125,3 @@ def test_golden_draw():
     # Must never change: lists of others would no longer be made again.
     assert digest == (
         '925722ac6a3b6cac7c477f9c8fc534a996178ba4bb110a4f2158f0cb9c7779cd')
-
-
-def test_same_rule_as_the_small_world():
-    lists = video_annotations(4, 1, 20)
-    of_class = [line for line in lists['target_train.txt']
-                if line.endswith(' 5')]
-    for seed in 1, 2, 3:
-        drawn = [line for line in lists[f'few_shot_train_4shot_seed{seed}.txt']
-                 if line.endswith(' 5')]
-        assert drawn == draw([(line[:-2], line) for line in of_class], 4, seed)
