@@ -68,6 +68,7 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 val_evaluator = dict(_delete_=True, type='RetrievalMetric')
 test_evaluator = val_evaluator
+test_pipeline = val_pipeline  # in place of the data set's 4x3 views
 
 train_cfg = dict(max_epochs=epochs, val_interval=3)
 # 1 process x batch 32 = 32

@@ -16,17 +16,10 @@ default_hooks = dict(
         backend_args=dict(backend='AtomicLocalBackend')),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     sync_buffers=dict(type='SyncBuffersHook'))
-custom_hooks = [
-    dict(type='EpochSeedHook'),
-    dict(type='EpochAccumulationHook'),
-    dict(type='TextAccumulationHook'),
-    dict(type='ResumedValidationHook'),
-    dict(type='BadVideoHook'),
-    dict(type='FiniteLossHook'),
-    dict(type='ClassListHook'),
-    dict(type='PlainCheckpointHook'),
-    dict(type='CheckpointSettingsHook')
-]
+custom_hooks = [dict(type=_hook) for _hook in (
+    'EpochSeedHook', 'EpochAccumulationHook', 'TextAccumulationHook',
+    'ResumedValidationHook', 'BadVideoHook', 'FiniteLossHook',
+    'ClassListHook', 'PlainCheckpointHook', 'CheckpointSettingsHook')]
 
 env_cfg = dict(
     cudnn_benchmark=False,

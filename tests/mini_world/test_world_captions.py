@@ -2,14 +2,11 @@
 import re
 from collections import Counter
 
-import numpy as np
 import pytest
 
-from projects.vifi_clip_tools.mini_world.clips import (Job, caption_clip,
-                                                       list_jobs, render_clip,
-                                                       stage_clip)
-from projects.vifi_clip_tools.mini_world.world import (VideoClass,
-                                                       WorldParams,
+from projects.vifi_clip_tools.mini_world.clips import (caption_clip,
+                                                       list_jobs, stage_clip)
+from projects.vifi_clip_tools.mini_world.world import (WorldParams,
                                                        train_classes)
 
 PATTERN = re.compile(
@@ -93,29 +90,6 @@ def test_words_are_true_of_all_frames(told):
                 assert low < values.min() and values.max() < high, job.path
                 counts[kind, said[kind]] += 1
     assert len(counts) == 12 and min(counts.values()) >= 5
-
-
-def test_captions_agree_with_the_pixels():
-    """Red is in the frames where, and as large as, the caption says."""
-    cls = VideoClass('red', 'moon', 'spinning')
-    areas = {'small': [], 'medium-sized': [], 'large': []}
-    sides = dict(left=[], right=[], top=[], bottom=[])
-    for index in range(80):
-        job = Job(f'clip/{index}', 0, 32, cls)
-        said = parse(caption_clip(job))
-        frames = render_clip(job)[0].astype(np.float32)
-        red = frames[..., 0] - frames[..., 1:].max(axis=-1)
-        _, y, x = np.nonzero(red > max(20, 0.5 * red.max()))
-        areas[said['size']].append(len(x) / len(frames))
-        for word, places in ((said['side'], x), (said['row'], y)):
-            if word:
-                sides[word].append(np.median(places))
-    assert max(sides['left'] + sides['top']) < 16
-    assert min(sides['right'] + sides['bottom']) > 16
-    assert min(map(len, sides.values())) > 5
-    small, medium, large = map(np.median, areas.values())
-    # Mean radii are about 0.105, 0.165 and 0.23; areas go with their squares.
-    assert small < 0.7 * medium and medium < 0.7 * large
 
 
 def test_captions_tell_videos_apart_and_fit_the_text_tower(told):

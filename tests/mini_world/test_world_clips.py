@@ -93,11 +93,11 @@ def measure(motion, index, tmp_path):
 
 @pytest.fixture(scope='module')
 def measured(tmp_path_factory):
-    """Median over 10 clips of each measure, by motion."""
+    """Median over 7 clips of each measure, by motion."""
     folder = tmp_path_factory.mktemp('clips')
     table = {}
     for motion in MOTIONS:
-        clips = [measure(motion, i, folder) for i in range(10)]
+        clips = [measure(motion, i, folder) for i in range(7)]
         table[motion] = {
             key: float(np.median([clip[key] for clip in clips]))
             for key in clips[0]

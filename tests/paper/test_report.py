@@ -115,16 +115,15 @@ def test_environment_says_which_settings_are_meant(layout, monkeypatch):
     assert result_of(layout).values == ()
 
 
-@pytest.mark.parametrize('text', [
-    '{"knobs": ', '[]', '{}', '', '{"knobs": null, "metrics": {}}',
-    '{"knobs": {}, "metrics": {"acc/top1": NaN}}',
-    '{"knobs": {}, "metrics": {"acc/top1": "much"}}'])
-def test_damaged_record(layout, text, capsys):
-    """It stops no other run, and is told once."""
-    run = PAPER_RUNS['supervised/both']
-    write_record(layout, run, {}).write_text(text)
-    report(layout, '--table', '4')
-    assert capsys.readouterr().err.count('both/metrics.json') == 1
+def test_damaged_records(layout, capsys):
+    """They stop no other run, and are told once."""
+    path = write_record(layout, RUNS[0], {})
+    for text in ('{"knobs": ', '[]', '{}', '{"knobs": null, "metrics": {}}',
+                 '{"knobs": {}, "metrics": {"acc/top1": NaN}}',
+                 '{"knobs": {}, "metrics": {"acc/top1": "much"}}'):
+        path.write_text(text)
+        assert result_of(layout, runs=NAMES[:1]).text() == 'not run'
+        assert capsys.readouterr().err.count(str(path)) == 1
 
 
 def entry(part, name, origin, dataset='ucf101'):
@@ -256,46 +255,44 @@ def test_csv(whole):
 
 
 def test_what_results_rest_on(layout, monkeypatch):
+    none = dict(templates=None)
     for name, metrics, more in (
-            ('few_shot/ssv2/none', {'acc/top1': .02}, dict(templates='{}')),
-            ('few_shot/ssv2/2shot/prompts/seed1', {'acc/top1': .06},
-             dict(templates=None)),
-            ('retrieval/none', {'retrieval/R1': 30., 'retrieval/R5': 50.},
-             dict(templates=None, mean=None))):
-        write_record(layout, PAPER_RUNS[name], metrics, **more)
+            ('few_shot/ssv2/none', ['acc/top1'], dict(templates='{}')),
+            ('few_shot/ssv2/2shot/prompts/seed1', ['acc/top1'], none),
+            ('retrieval/none', ['retrieval/R1', 'retrieval/R5'],
+             dict(none, mean=None))):
+        write_record(layout, PAPER_RUNS[name], dict.fromkeys(metrics, .3),
+                     **more)
     monkeypatch.setenv('NUM_FRAMES', '8')
     write_record(layout, PAPER_RUNS['supervised/both'], {'acc/top1': .8})
     monkeypatch.delenv('NUM_FRAMES')
     text = report(layout)['.md'].read_text()
-    assert 'Percent. 0 of 12 runs finished.' in text
-    assert "1 of 39 runs finished" in text and "Prompts: '{}'." in text
-    assert "Prompts: '{}'; learnt prompts. Pixel means: [123.675" in text
-    assert 'Prompts: captions as they are.\n' in text
-    assert 'Left out' in text and 'supervised/both' in text
-
-
-def check_picture(path, tables):
-    """No panel is empty: colours besides grey in each cell of the grid."""
-    shown = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8),
-                         cv2.IMREAD_COLOR)
-    panels = sum(len({c.group for c in t.cells if c.runs})
-                 for t in tables.values())
-    rows = -(-panels // 3)
-    assert shown.shape[1] == 3 * 460 and shown.shape[0] >= rows * 290
-    body = shown[80:].astype(int)
-    for i in range(panels):
-        part = body[(i // 3) * len(body) // rows:
-                    (i // 3 + 1) * len(body) // rows,
-                    (i % 3) * 460:(i % 3 + 1) * 460]
-        assert ((part.max(-1) - part.min(-1)) > 60).mean() > 0.02
+    for words in ('Percent. 0 of 12 runs finished.', '1 of 39 runs finished',
+                  "Prompts: '{}'.", "Prompts: '{}'; learnt prompts. Pixel "
+                  'means: [123.675', 'Prompts: captions as they are.\n',
+                  'Left out', 'supervised/both'):
+        assert words in text
 
 
 def test_pictures(whole, layout):
-    check_picture(whole[0]['.png'], PAPER)
+    """No panel is empty: colours besides grey in each cell of the grid."""
     fill_folder(layout, mini_tables().values())
     files = report(layout, '--mini')
     assert 'cannot be told' in files['.md'].read_text()
-    check_picture(files['.png'], mini_tables())
+    for path, tables in ((whole[0]['.png'], PAPER),
+                         (files['.png'], mini_tables())):
+        shown = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8),
+                             cv2.IMREAD_COLOR)
+        panels = sum(len({c.group for c in t.cells if c.runs})
+                     for t in tables.values())
+        rows = -(-panels // 3)
+        assert shown.shape[1] == 3 * 460 and shown.shape[0] >= rows * 290
+        body = shown[80:].astype(int)
+        for row, column in (divmod(i, 3) for i in range(panels)):
+            part = body[row * len(body) // rows:
+                        (row + 1) * len(body) // rows,
+                        column * 460:(column + 1) * 460]
+            assert ((part.max(-1) - part.min(-1)) > 60).mean() > 0.02
 
 
 def test_folders_and_tables(layout, tmp_path, monkeypatch, capsys):

@@ -112,42 +112,47 @@ def write_msrvtt(folder):
     return folder
 
 
-def csv_labels(path, names):
-    write(path, 'id,name\n' + ''.join(
-        f'{k},"{name}"\n' for k, name in enumerate(names)))
-
-
 # In the release's HMDB-51 lists, these pairs have each other's label.
 SWAPPED = {'kick': 'kick ball', 'kick ball': 'kick', 'sword': 'sword exercise',
            'sword exercise': 'sword'}
 
 
 def hmdb_name(name, part, i):
-    slug = name.replace(' ', '_')
-    return f'A_{part}({i})_{slug}_u_nm_np1_ri_goo_{i}.avi'
+    return f'A_{part}({i})_{name.replace(" ", "_")}_u_nm_np1_ri_goo_{i}.avi'
 
 
-def write_release(root):
-    """The release's layout for HMDB-51, its swapped labels included."""
-    lists, labels = root / 'datasets_splits', root / 'labels'
-    all_names = names_of('hmdb51')
-    for kind, stem in (('classes', 'hmdb_51_labels'),
-                       ('base_classes', 'hmdb_51_base_labels'),
-                       ('novel_classes', 'hmdb_51_novel_labels')):
-        csv_labels(labels / f'{stem}.csv', names_of('hmdb51', kind))
+def released_name(dataset, name, part, i):
+    """File name of a video, with the oddities of the release."""
+    if dataset == 'hmdb51':
+        return hmdb_name(SWAPPED.get(name, name), part, i)
+    video = name.replace('HandstandP', 'HandStandP')
+    return f'v_{video}_g{8 if part == "train" else 3:02d}_c{i:02d}.avi'
+
+
+def write_labels(path, names):
+    write(path, 'id,name\n' + ''.join(
+        f'{k},"{name}"\n' for k, name in enumerate(names)))
+
+
+def write_release(root, dataset='hmdb51', short='hmdb', stem='hmdb_51'):
+    """The release's layout for HMDB-51 or UCF-101."""
+    lists = root / 'datasets_splits'
+    all_names, base, novel = (names_of(dataset, kind) for kind in
+                              ('classes', *HALVES))
+    for end, names in ('', all_names), ('_base', base), ('_novel', novel):
+        write_labels(root / f'labels/{stem}{end}_labels.csv', names)
 
     def text(names, part, count):
         return ''.join(
-            f'{hmdb_name(SWAPPED.get(name, name), part, i)} {k}\n'
+            f'{released_name(dataset, name, part, i)} {k}\n'
             for k, name in enumerate(names) for i in range(count))
 
-    folder = lists / 'base2novel_splits/hmdb_splits'
-    base, novel = (names_of('hmdb51', kind) for kind in HALVES)
+    folder = lists / f'base2novel_splits/{short}_splits'
     for seed in 1, 2, 3:
         write(folder / f'fs_base_s{seed}_train.txt', text(base, 'train', 16))
     write(folder / 'base_val.txt', text(base, 'val', 2))
     write(folder / 'novel_val.txt', text(novel, 'val', 2))
-    folder = lists / 'hmdb_splits'
+    folder = lists / f'{short}_splits'
     for shots in 2, 4, 8, 16:
         write(folder / f'train1_few_shot_{shots}.txt',
               text(all_names, 'train', shots).replace('\n', '\r\n'))

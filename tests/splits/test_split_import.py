@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 from commands import refused, vifi
-from split_files import (HALVES, SWAPPED, csv_labels, hmdb_name, names_of,
-                         rows_of, write, write_release)
+from split_files import (SWAPPED, hmdb_name, names_of, rows_of, write,
+                         write_labels, write_release)
 
 
 @pytest.fixture(scope='module')
@@ -148,7 +148,7 @@ def test_k600_paths_hold_folders(tmp_path):
     lists = root / 'datasets_splits'
     for number in 1, 2, 3:
         names = names_of('k600', f'zero_shot_{number}_classes')
-        csv_labels(root / f'labels/ZS_split{number}_K600.csv', names)
+        write_labels(root / f'labels/ZS_split{number}_K600.csv', names)
         write(lists / f'k600_splits/ZS_split{number}_K600_eval.txt', ''.join(
             f'{("train", "val", "test")[k % 3]}/ab-_{k:07d}_000001_000011.mp4 '
             f'{k}\n' for k in range(160)))
@@ -158,32 +158,8 @@ def test_k600_paths_hold_folders(tmp_path):
 
 
 def test_ucf101_file_names_spell_a_class_otherwise(tmp_path):
-    root = tmp_path / 'release'
-    lists = root / 'datasets_splits'
-    for half in 'base', 'novel':
-        names = names_of('ucf101', f'{half}_classes')
-        csv_labels(root / f'labels/ucf_101_{half}_labels.csv', names)
-
-    def text(names, group, count):
-        return ''.join(
-            'v_{}_g{:02d}_c{:02d}.avi {}\n'.format(
-                name.replace('HandstandP', 'HandStandP'), group, i, k)
-            for k, name in enumerate(names) for i in range(count))
-
-    folder = lists / 'base2novel_splits/ucf_splits'
-    base, novel = (names_of('ucf101', kind) for kind in HALVES)
-    for seed in 1, 2, 3:
-        write(folder / f'fs_base_s{seed}_train.txt', text(base, 8, 16))
-    write(folder / 'base_val.txt', text(base, 1, 1))
-    write(folder / 'novel_val.txt', text(novel, 1, 1))
-    for shots in 2, 4, 8, 16:
-        write(lists / f'ucf_splits/train1_few_shot_{shots}.txt',
-              text(names_of('ucf101'), 8, shots))
-    for split in 1, 2, 3:
-        write(lists / f'ucf_splits/val{split}.txt',
-              text(names_of('ucf101'), split, 1))
-    out = tmp_path / 'ucf'
-    assert take(root, out, '--pattern', '{label}/{name}',
+    root = write_release(tmp_path / 'release', 'ucf101', 'ucf', 'ucf_101')
+    assert take(root, tmp_path / 'ucf', '--pattern', '{label}/{name}',
                 dataset='ucf101') == 0
-    rows = rows_of(out / 'val_split3.txt')
-    assert rows[36] == ('HandstandPushups/v_HandStandPushups_g03_c00.avi', 36)
+    assert ('HandstandPushups/v_HandStandPushups_g03_c00.avi', 36) in rows_of(
+        tmp_path / 'ucf/val_split3.txt')

@@ -70,10 +70,10 @@ def test_rows_of_the_lists(made):
     assert labels('base_train_2shot_seed3.txt') == each(base, 2)
     assert labels('few_shot_train_1shot_seed1.txt') == each(classes, 1)
     # Draws are of the training part, and nested.
-    one, two, other, train = (set(rows_of(out / f'{name}.txt')) for name in (
+    few, more, other, train = (set(rows_of(out / f'{name}.txt')) for name in (
         'few_shot_train_1shot_seed1', 'few_shot_train_2shot_seed1',
         'few_shot_train_1shot_seed2', f'train{end}'))
-    assert one < two < train and one != other
+    assert few < more < train and few != other
     assert rows_of(out / f'val{end}.txt')[0] == ({
         'k400': 'val/va-0000_000_000000_000010.mp4',
         'hmdb51': 'brush_hair/Film!_3_brush_hair_f_cm_np1_fr_med_3.avi',

@@ -107,9 +107,9 @@ def test_more_shots_join_the_manifest(tmp_path):
 
 
 def test_fewer_shots_are_part_of_more():
-    drawn = [set(draw(PAIRS, count, 1)) for count in (2, 4, 8, 16)]
-    assert [len(keys) for keys in drawn] == [2, 4, 8, 16]
-    assert drawn[0] < drawn[1] < drawn[2] < drawn[3]
+    drawn = [set(draw(PAIRS, count, 1)) for count in (2, 4, 16)]
+    assert [len(keys) for keys in drawn] == [2, 4, 16]
+    assert drawn[0] < drawn[1] < drawn[2]
     assert draw(PAIRS, 4, 1) != draw(PAIRS, 4, 2)
     shuffled = random.Random(0).sample(PAIRS, len(PAIRS))
     assert draw(shuffled, 4, 1) == draw(PAIRS, 4, 1)

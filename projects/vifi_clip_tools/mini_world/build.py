@@ -41,8 +41,7 @@ def build(out: Union[str, Path], params: WorldParams,
         bool: False if the same data set was there and nothing was done.
 
     Raises:
-        UserError: If ``out`` holds something else.
-        OSError: If ``out`` cannot be written.
+        UserError: ``out`` holds something else.
     """
     out = Path(out).resolve()
     jobs = list_jobs(params)

@@ -162,11 +162,13 @@ def compare(better: Hits, worse: Hits, seed: int = 0) -> Verdict:
         for draws in (videos, seeds))
 
     def gains(draws: list, weights: list) -> np.ndarray:
-        first, second = (
-            _accuracy([((v @ hits.T) * w).sum(1)
-                       for v, hits in zip(draws, side)])
-            for w, side in zip(weights, (better, worse)))
-        return 100 * (first - second)
+        accuracies = []
+        for w, side in zip(weights, (better, worse)):
+            shares = [((v @ hits.T) * w).sum(1)
+                      for v, hits in zip(draws, side)]
+            accuracies.append(shares[0] if len(shares) == 1 else np.array(
+                [harmonic_mean_of(*pair) for pair in zip(*shares)]))
+        return 100 * (accuracies[0] - accuracies[1])
 
     gain = float(gains(all_videos, all_seeds)[0])
     of_videos = gains(videos, all_seeds).var()
@@ -191,10 +193,3 @@ def _shares(rng: np.random.Generator, among: int, draws: int) -> np.ndarray:
         return np.ones((DRAWS, among))
     counts = rng.multinomial(draws, np.full(among, 1 / among), size=DRAWS)
     return counts / draws
-
-
-def _accuracy(shares: List[np.ndarray]) -> np.ndarray:
-    """Accuracy of one set, or the harmonic mean of two, for each draw."""
-    if len(shares) == 1:
-        return shares[0]
-    return np.array([harmonic_mean_of(*pair) for pair in zip(*shares)])

@@ -13,11 +13,8 @@ _PER_ROW = 3
 
 
 def draw(filled: List[Tuple[Table, List[Result]]]) -> Optional[bytes]:
-    """Draw a panel of bars for each table, or for each data set of it.
-
-    Returns:
-        bytes, optional: A PNG; None if nothing has been run.
-    """
+    """Draw a panel of bars for each table, or for each data set of it: a PNG,
+    or None if nothing has been run."""
     panels = []
     for table, results in filled:
         title = table.title.split(':')[0].split(' (')[0]

@@ -143,15 +143,11 @@ def _mean_std(runs: List[dict], views: str) -> tuple:
 
 def write_table(results: Results, data_root: str, out_dir: str) -> str:
     """Print the results, and save them as results.md and results.json in
-    ``out_dir``; returns the table in Markdown.
-
-    Args:
-        results (dict): Model name to its runs, one for each seed, with top-1
-            in percent under each view.
-    """
+    ``out_dir``; return the table in Markdown. ``results`` has by model its
+    runs, one for each seed, with top-1 in percent under each view."""
     num_classes = len(_read(data_root, 'classes.txt'))
-    chance = 100 / num_classes
-    rows = [['chance', f'{chance:.1f}', f'{chance:.1f}', '']]
+    chance = f'{100 / num_classes:.1f}'
+    rows = [['chance', chance, chance, '']]
     for name, runs in results.items():
         cells = []
         for mean, std in (_mean_std(runs, views) for views in _HEADS):

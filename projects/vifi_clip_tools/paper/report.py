@@ -2,7 +2,6 @@
 import csv
 import io
 import os.path as osp
-from functools import lru_cache
 from typing import List, Tuple
 
 from projects.vifi_clip.files import write_bytes, write_text
@@ -70,7 +69,7 @@ def markdown(filled: Filled, records: Records) -> str:
 def claims_text(filled: Filled, records: Records) -> str:
     """Write the paper's claims with a verdict each, in Markdown."""
     judged = judge(mini_claims(), [table for table, _ in filled],
-                   lru_cache(None)(lambda cell: read_hits(cell, records)))
+                   lambda cell: read_hits(cell, records))
     if not judged:  # nothing is claimed of these tables
         return ''
     table = markdown_table(

@@ -3,6 +3,7 @@ import json
 import math
 import statistics
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 
@@ -31,19 +32,17 @@ class Records:
     """What the tests of runs wrote, each file read once."""
 
     def __init__(self, layout: Layout, runs: Mapping[str, Run]) -> None:
-        self.layout, self.runs = layout, runs
-        self._records: Dict[str, Optional[dict]] = {}
-        self._right: Dict[str, Tuple[List[str], np.ndarray]] = {}
+        self.layout = layout
+        self._record = lru_cache(None)(
+            lambda name: layout.record(runs[name]))
+        self.right = lru_cache(None)(self._right)
 
     def of(self, names: Iterable[str]) -> Dict[str, dict]:
-        """Records by name of those runs that are finished."""
-        for name in names:
-            if name not in self._records:
-                self._records[name] = self.layout.record(self.runs[name])
-        return {name: self._records[name] for name in names
-                if self._records[name]}
+        """Return the records by name of those runs that are finished."""
+        records = {name: self._record(name) for name in names}
+        return {name: record for name, record in records.items() if record}
 
-    def right(self, name: str, part: str) -> Tuple[List[str], np.ndarray]:
+    def _right(self, name: str, part: str) -> Tuple[List[str], np.ndarray]:
         """Read the test videos of a run, and which of them it got right, [N].
 
         Raises:
@@ -51,21 +50,19 @@ class Records:
                 metrics.
         """
         path = self.layout.predictions_file(name, part)
-        if path not in self._right:
-            try:
-                names, labels, predicted = read_predictions(path)
-            except OSError as error:
-                raise ValueError(f'{path} cannot be read ({error.strerror}); '
-                                 f'{AGAIN}') from error
-            right = ((labels == predicted) & (labels >= 0)).astype(float)
-            metric = f'{part}/acc/top1' if part else 'acc/top1'
-            told = self.of([name])[name]['metrics'][metric]
-            if not right.size or not math.isclose(right.mean(), told,
-                                                  abs_tol=1e-6):
-                raise ValueError(f'{path} is not of the test that wrote '
-                                 f'metrics.json beside it; {AGAIN}')
-            self._right[path] = names, right
-        return self._right[path]
+        try:
+            names, labels, predicted = read_predictions(path)
+        except OSError as error:
+            raise ValueError(f'{path} cannot be read ({error.strerror}); '
+                             f'{AGAIN}') from error
+        right = ((labels == predicted) & (labels >= 0)).astype(float)
+        metric = f'{part}/acc/top1' if part else 'acc/top1'
+        told = self._record(name)['metrics'][metric]
+        if not right.size or not math.isclose(right.mean(), told,
+                                              abs_tol=1e-6):
+            raise ValueError(f'{path} is not of the test that wrote '
+                             f'metrics.json beside it; {AGAIN}')
+        return names, right
 
 
 @dataclass(frozen=True)

@@ -74,12 +74,8 @@ def read_manifest(folder: Path) -> Dict[str, Any]:
 def check_lists(folder: Path, dataset: str, videos: Optional[Path]
                 ) -> Tuple[List[str], List[str]]:
     """Compare the lists of a folder with its manifest, and look for the
-    videos below a folder of theirs.
-
-    Returns:
-        tuple[list[str], list[str]]: A phrase for each fault; names of lists
-        that the manifest does not know.
-    """
+    videos below a folder of theirs: a phrase for each fault, and the names of
+    lists that the manifest does not know."""
     if videos and not videos.is_dir():
         raise UserError(f'--videos {videos}: no such folder; give the folder '
                         'that the paths of the lists start from')
@@ -133,19 +129,13 @@ def write_lists(folder: Path, job: Job, force: bool
                 ) -> Tuple[List[str], List[str]]:
     """Write the lists and the manifest, all or none.
 
-    Args:
-        folder (Path): Folder to write to; made if absent.
-        job (Job): What to write.
-        force (bool): Overwrite lists that differ, and delete those that other
-            settings or annotations made.
-
-    Returns:
-        tuple[list[str], list[str]]: Names of the files that were written (the
-        rest was there) and of those that were deleted.
+    ``force`` overwrites lists that differ, and deletes those that other
+    settings or annotations made. Returns the names of the files that were
+    written (the rest was there) and of those that were deleted.
 
     Raises:
-        UserError: If a different list is there and ``force`` is off, or it
-            is a source, a committed class list, or changed by hand.
+        UserError: A different list is there and ``force`` is off, or it is a
+            source, a committed class list, or changed by hand.
     """
     if folder.exists() and not folder.is_dir():
         raise UserError(f'--out {folder}: a file of that name is there; give '

@@ -13,16 +13,9 @@ Captions = Dict[str, List[str]]
 
 def read_msrvtt(folder: Path,
                 pattern: str) -> Tuple[Dict[str, Captions], List[Path]]:
-    """Read the files of the usual 9k split.
-
-    Args:
-        folder (Path): Folder of ``MSRVTT_train.9k.csv``,
-            ``MSRVTT_JSFUSION_test.csv`` and ``MSRVTT_data.json``.
-        pattern (str): Path of a video; its name is ``videoN.mp4``.
-
-    Returns:
-        tuple: Captions by video, by list; and the files read.
-    """
+    """Read the files of the usual 9k split; ``pattern`` is the path of a
+    video, whose name is ``videoN.mp4``. Returns captions by video, by list;
+    and the files read."""
     train_csv = find_file(folder, ['MSRVTT_train.9k.csv'], 'training list')
     test_csv = find_file(folder, ['MSRVTT_JSFUSION_test.csv'], 'test list')
     data = find_file(folder, ['MSRVTT_data.json'], 'caption file')

@@ -34,32 +34,29 @@ def read_kinetics(folder: Path, index: ClassIndex,
     and end in seconds."""
     sources = [find_file(folder, _KINETICS_FILES[part],
                          f'CSV file of the {part} part') for part in parts]
-    videos = {part: _kinetics_part(path, part, index)
-              for part, path in zip(parts, sources)}
-    return Annotations(index.names, {'': videos}, sources)
-
-
-def _kinetics_part(path: Path, part: str, index: ClassIndex) -> List[Video]:
-    said = {'val': ('val', 'validate', 'validation')}.get(part, (part, ))
-    videos = []
-    for place, row in read_table(path, _KINETICS_COLUMNS, ('is_cc', )):
-        label, youtube = index.label(row['label'], place), row['youtube_id']
-        if row['split'] not in said:
-            raise wrong(place, f'split is {row["split"]!r} in a file that is '
-                        f'named as the {part} part')
-        # Some copies of the files write whole seconds as '12.0'.
-        start, end = (row[column].removesuffix('.0')
-                      for column in ('time_start', 'time_end'))
-        if not (re.fullmatch('[0-9]+ [0-9]+', f'{start} {end}')
-                and int(start) <= int(end)):
-            raise wrong(place, f'time_start {start!r} and time_end {end!r} '
-                        'are not whole seconds in order')
-        if not re.fullmatch('[A-Za-z0-9_-]+', youtube):
-            raise wrong(place, f'youtube_id is {youtube!r}, not letters, '
-                        'digits, - and _ (a spreadsheet may have changed it)')
-        name = f'{youtube}_{int(start):06d}_{int(end):06d}.mp4'
-        videos.append(Video(name, name, label, place))
-    return videos
+    fold: Dict[str, List[Video]] = {part: [] for part in parts}
+    for part, path in zip(parts, sources):
+        words = {'val': ('val', 'validate', 'validation')}.get(part, (part, ))
+        for place, row in read_table(path, _KINETICS_COLUMNS, ('is_cc', )):
+            label = index.label(row['label'], place)
+            youtube = row['youtube_id']
+            if row['split'] not in words:
+                raise wrong(place, f'split is {row["split"]!r} in a file that '
+                            f'is named as the {part} part')
+            # Some copies of the files write whole seconds as '12.0'.
+            start, end = (row[column].removesuffix('.0')
+                          for column in ('time_start', 'time_end'))
+            if not (re.fullmatch('[0-9]+ [0-9]+', f'{start} {end}')
+                    and int(start) <= int(end)):
+                raise wrong(place, f'time_start {start!r} and time_end '
+                            f'{end!r} are not whole seconds in order')
+            if not re.fullmatch('[A-Za-z0-9_-]+', youtube):
+                raise wrong(place, f'youtube_id is {youtube!r}, not letters, '
+                            'digits, - and _ (a spreadsheet may have changed '
+                            'it)')
+            name = f'{youtube}_{int(start):06d}_{int(end):06d}.mp4'
+            fold[part].append(Video(name, name, label, place))
+    return Annotations(index.names, {'': fold}, sources)
 
 
 def read_hmdb51(folder: Path, index: ClassIndex,
@@ -155,31 +152,27 @@ def read_ssv2(folder: Path, index: ClassIndex,
         if str(number) != str(label):
             raise wrong(paths['labels'], f'{template!r} has number '
                         f'{number!r}, not {label}')
-    videos = {part: _ssv2_part(paths[part], index)
-              for part in ('train', 'val')}
-    return Annotations(index.names, {'': videos}, list(paths.values()))
+    fold: Dict[str, List[Video]] = {'train': [], 'val': []}
+    for part, videos in fold.items():
+        items = read_json(paths[part])
+        if not isinstance(items, list):
+            raise wrong(paths[part], 'no list of videos')
+        for i, item in enumerate(items):
+            place = f'{paths[part]}, item {i}'
+            fields = item if isinstance(item, dict) else {}
+            number, template = fields.get('id'), fields.get('template')
+            if not (isinstance(template, str)
+                    and str(number or '').isdigit()):
+                raise wrong(place, f'{str(item)[:80]!r} has no "id" (digits) '
+                            'and "template" (the test list has none)')
+            name, label = f'{number}.webm', index.label(
+                _class_of(template), place)
+            videos.append(Video(name, name, label, place))
+    return Annotations(index.names, {'': fold}, list(paths.values()))
 
 
 def _class_of(template: str) -> str:
     return re.sub(r'[\[\]]', '', template).strip()
-
-
-def _ssv2_part(path: Path, index: ClassIndex) -> List[Video]:
-    items = read_json(path)
-    if not isinstance(items, list):
-        raise wrong(path, 'no list of videos')
-    videos = []
-    for i, item in enumerate(items):
-        place = f'{path}, item {i}'
-        fields = item if isinstance(item, dict) else {}
-        number, template = fields.get('id'), fields.get('template')
-        if not isinstance(template, str) or not str(number or '').isdigit():
-            raise wrong(place, f'{str(item)[:80]!r} has no "id" (digits) and '
-                        '"template" (the test list has none)')
-        name = f'{number}.webm'
-        videos.append(Video(name, name,
-                            index.label(_class_of(template), place), place))
-    return videos
 
 
 def _below(folder: Path, name: str) -> Path:

@@ -23,12 +23,9 @@ def draw(items: Sequence[Tuple[str, Item]], count: int,
 
     Args:
         items (Sequence[tuple[str, Item]]): Distinct keys, and what they
-            stand for.
+            stand for. What is drawn is in the order of the keys.
         count (int): How many to draw; all, if there are fewer.
         seed (int): Draws of different seeds are independent.
-
-    Returns:
-        list[Item]: What was drawn, in the order of the keys.
     """
 
     def order(item):
@@ -81,16 +78,8 @@ class Plan:
 
 
 def build(source: Annotations, plan: Plan) -> Dict[str, Rows]:
-    """Make the lists.
-
-    Args:
-        source (Annotations): The videos, checked.
-        plan (Plan): What to make. Protocols with labels of their own (base,
-            novel, few-shot) use the first split.
-
-    Returns:
-        dict[str, list[tuple[str, int]]]: Path and label by file name.
-    """
+    """Make the lists by file name, from videos that were checked. Protocols
+    with labels of their own (base, novel, few-shot) use the first split."""
     lists: Dict[str, Rows] = {}
     for fold, parts in source.folds.items():
         # Of all parts: one path must not be trained and tested on.

@@ -90,9 +90,7 @@ def import_release(root: Path, dataset: str, pattern: Optional[str],
         fix_labels (bool): Where the name of a file tells another class than
             its label, go by the name. Else labels are the release's.
 
-    Returns:
-        tuple: The lists by our names, the files read, and what is odd in
-        them.
+    Returns the lists by our names, the files read, and what is odd in them.
     """
     if dataset not in RELEASES:
         raise UserError(f'--import: the release has no lists of {dataset!r} '
