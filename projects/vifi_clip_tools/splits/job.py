@@ -67,7 +67,7 @@ def _release(options: Options) -> Job:
 
 
 def _retrieval(options: Options) -> Job:
-    pattern = options.pattern or DATASETS['msrvtt'].pattern
+    pattern = options.pattern or DATASETS['msrvtt']
     lists, sources = read_msrvtt(options.annotations, pattern)
     # In ASCII: MMAction2's VideoTextDataset opens it without an encoding.
     files = {
@@ -83,13 +83,12 @@ def _recognition(options: Options) -> Job:
     settings: Dict[str, Any] = dict(made_from='annotations')
     plan = Plan(shots=options.shots, base_shots=options.base_shots,
                 seeds=options.seeds)
-    dataset = DATASETS.get(options.dataset)
-    if dataset is None:
+    if options.csv:
         source = read_own(options.csv, options.classes, options.val_ratio)
         settings['val_ratio'] = options.val_ratio
         classes = {'classes.txt': source.classes}
     else:
-        settings['pattern'] = options.pattern or dataset.pattern
+        settings['pattern'] = options.pattern or DATASETS[options.dataset]
         classes = published_lists(options.dataset)
         index = ClassIndex(classes['classes.txt'],
                            f'data_splits/{options.dataset}')
@@ -97,16 +96,15 @@ def _recognition(options: Options) -> Job:
         parts = list(dict.fromkeys(('train', 'val', options.zero_shot_from)))
         source = READERS[options.dataset](options.annotations, index, parts)
         source.fill_paths(settings['pattern'])
-        if not dataset.few_shot:
-            plan.shots = ()
-        if dataset.tiny:
-            plan.tiny = settings['tiny'] = options.tiny
     source.check()
-    if dataset is None or dataset.base_novel:
+    if options.dataset == 'k400':
+        plan.tiny = settings['tiny'] = options.tiny
+    if options.dataset != 'k600':
         settings['partition'] = 'lists' if options.halves else \
             options.partition
         _partition(options, source, classes, plan)
-    elif options.dataset == 'k600':
+    else:  # its models are trained on Kinetics-400
+        plan.shots = ()
         plan.zero_shot_part = settings['zero_shot_from'] = \
             options.zero_shot_from
         labels = {name: i for i, name in enumerate(source.classes)}

@@ -1,26 +1,12 @@
 """What ``vifi-clip splits`` can be asked for, and the data sets it knows."""
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional
+from typing import List, Optional
 
-
-class DataSet(NamedTuple):
-    """A published data set."""
-
-    pattern: str  # where its videos usually lie
-    base_novel: bool = True  # it has a published partition
-    few_shot: bool = True  # K-shot lists of all classes are made
-    tiny: bool = False  # it has a train_tiny.txt
-
-
-DATASETS: Dict[str, DataSet] = {
-    'k400': DataSet('{split}/{name}', tiny=True),
-    'k600': DataSet('{split}/{name}', base_novel=False, few_shot=False),
-    'hmdb51': DataSet('{label_}/{name}'),
-    'ucf101': DataSet('{label}/{name}'),
-    'ssv2': DataSet('{name}'),
-    'msrvtt': DataSet('{name}', base_novel=False, few_shot=False),
-}
+# The published data sets, and where the videos of each usually lie.
+DATASETS = {'k400': '{split}/{name}', 'k600': '{split}/{name}',
+            'hmdb51': '{label_}/{name}', 'ucf101': '{label}/{name}',
+            'ssv2': '{name}', 'msrvtt': '{name}'}
 
 
 @dataclass(frozen=True)
