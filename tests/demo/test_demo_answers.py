@@ -101,9 +101,6 @@ def test_long_work_is_stopped_between_its_parts(inferencer, examples):
         inferencer.sample(examples['Blue star']).images).shape[0] == 8
 
 
-# The thread of the model
-
-
 def test_jobs_are_given_up_and_end_themselves():
     worker, ran = Worker(0.1), []
     started, leave, ended = (threading.Event() for _ in range(3))
@@ -129,9 +126,6 @@ def test_jobs_are_given_up_and_end_themselves():
         worker.run(lambda: 1 / 0)
     worker.close()
     assert not ran  # nobody waits for it any more
-
-
-# What the page shows after each touch
 
 
 @pytest.mark.parametrize('values, told', [

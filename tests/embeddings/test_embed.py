@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from commands import refused, vifi
 from helpers import write_mp4
-from tools_world import start
+from tools_world import REPO, start
 
-from projects.vifi_clip_tools.embeddings import job
 from projects.vifi_clip_tools.embeddings.file import read_embeddings
+from projects.vifi_clip_tools.embeddings.gathering import gathered
 from projects.vifi_clip_tools.embeddings.job import embed_videos, read_videos
 
 NUMBER = 7
@@ -71,21 +71,25 @@ def test_names_labels_order_and_record(small_inferencer, clips, tmp_path):
     assert read_videos([str(clips)]).labels is None  # a folder
 
 
-def test_a_stop_loses_little_and_the_same_call_goes_on(
-        small_inferencer, videos, tmp_path, monkeypatch):
-    monkeypatch.setattr(job, 'MOST_VIDEOS', 2)
+def test_a_stop_loses_nothing_and_the_same_call_goes_on(
+        small_inferencer, videos, tmp_path):
     out = str(tmp_path / 'e.npz')
     embed_videos(small_inferencer, videos, str(tmp_path / 'whole.npz'))
-    stopped = Counting(small_inferencer, stop_after=5)
     again = Counting(small_inferencer)
-    with pytest.raises(KeyboardInterrupt):
-        embed_videos(stopped, videos, out)
+    for count in 3, 2:
+        with pytest.raises(KeyboardInterrupt):
+            embed_videos(Counting(small_inferencer, count), videos, out)
     # a machine that went down while it wrote
-    (tmp_path / 'e.npz.parts' / '00000002.npz').write_bytes(b'PK')
+    (tmp_path / 'e.npz.parts' / '00000003.npz').write_bytes(b'PK')
     embed_videos(again, videos, out)
-    assert again.seen == ['2.mp4', '3.mp4', '5.mp4', '6.mp4']
+    assert again.seen == ['3.mp4', '4.mp4', '5.mp4', '6.mp4']
     assert (tmp_path / 'e.npz').read_bytes() == (
         tmp_path / 'whole.npz').read_bytes()
+
+
+def test_results_are_passed_on_often():
+    assert list(gathered(range(5), 2, 60.)) == [[0, 1], [2, 3], [4]]
+    assert list(gathered(range(3), 9, 0.)) == [[0], [1], [2]]
 
 
 def test_other_settings_or_lists_are_not_mixed(small_inferencer, clips,
@@ -158,7 +162,7 @@ def test_processes_share_a_list(small_inferencer, clips, tmp_path):
         sys.executable, '-m', 'torch.distributed.run', '--standalone',
         '--nproc_per_node', 2, '-m', 'projects.vifi_clip_tools', 'embed',
         clips / 'list.txt', '--root', clips, '--out', out, *MODEL,
-        cwd=job.__file__.partition('projects')[0])
+        cwd=REPO)
     said = process.communicate(timeout=300)[0]
     assert process.returncode == 0, said
     check_values(read_embeddings(str(out)), clips, small_inferencer)

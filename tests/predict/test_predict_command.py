@@ -43,6 +43,11 @@ def lines(path) -> list:
     return [json.loads(line) for line in Path(path).read_text().splitlines()]
 
 
+def table(path) -> list:
+    with open(path, newline='', encoding='utf-8') as file:
+        return list(csv.DictReader(file))
+
+
 def names(path) -> list:
     return [line['video'] for line in lines(path)]
 
@@ -54,9 +59,8 @@ def test_scores_of_own_labels(folder, capsys):
     assert '2 videos, 3 labels, 1 view of 8 frames, on cpu\n' in printed.err
     assert max(map(len, printed.out.splitlines())) <= 80
     assert predict('a', 'b/y.mp4', *labels, '--out', 'r.jsonl') == 0
-    results = lines('r.jsonl')
     assert names('r.jsonl') == ['a/x.mp4', 'b/y.mp4']
-    for result in results:
+    for result in lines('r.jsonl'):
         assert result['video'] in printed.out
         assert len(set(result['labels'])) == 3
         assert sum(result['scores']) == pytest.approx(1, abs=1e-5)
@@ -81,8 +85,7 @@ def test_labels_views_precision_and_threshold(folder, capsys):
     assert predict(*none) == 0
     assert 'none of these' in capsys.readouterr().out
     assert predict(*none, '--out', 'r.csv') == 0
-    with open('r.csv', newline='') as file:
-        row, = csv.DictReader(file)
+    row, = table('r.csv')
     assert row['label'] == 'none of these' and row['label_1'] in none[2]
 
 
@@ -134,8 +137,7 @@ def test_one_bad_video_stops_nothing(folder, capsys):
     one, two, three = lines('r.jsonl')
     assert two == dict(video='bad.mp4', error=two['error'])
     assert 'Invalid data' in two['error'] and 'bad.mp4' not in two['error']
-    with open('r.csv', newline='') as file:
-        rows = list(csv.DictReader(file))
+    rows = table('r.csv')
     assert [row['video'] for row in rows] == given[:3]
     assert rows[1]['error'] == two['error'] and rows[1]['label'] == ''
     for row, result in (rows[0], one), (rows[2], three):
@@ -155,8 +157,7 @@ def test_names_and_labels_of_all_kinds(folder):
     for name in ['r.csv', 'r.jsonl'] * 2:  # what is there is found again
         assert predict('odd', '--labels', 'labels.json', '--out', name) == 0
     expected = sorted(str(path) for path in Path('odd').iterdir())
-    with open('r.csv', newline='', encoding='utf-8') as file:
-        rows = list(csv.DictReader(file))
+    rows = table('r.csv')
     assert [row['video'] for row in rows] == names('r.jsonl') == expected
     assert {row['label_2'] for row in rows} <= set(labels)
     assert '視頻' in Path('r.jsonl').read_text(encoding='utf-8')
@@ -213,21 +214,16 @@ def test_pictures_of_stopped_work(folder, capsys):
     assert predict('a/x.mp4', 'b/x.mp4', *given) == 0
     assert Path('sd/x.mp4').exists()
     assert names('r.jsonl') == ['a/x.mp4', 'b/x.mp4']
+    # no copies, or other pictures, beside the same predictions
+    for more in ['--out', 'r.jsonl'], [*given, '--timeline', 'tl']:
+        refused(capsys, 'predict', *MODEL, 'b/x.mp4', *more,
+                names=['--timeline', '--overwrite'])
+    assert not os.listdir('tl')
     # a file of the user where a new copy would be
     Path('sd/y.mp4').write_text('mine')
     refused(capsys, 'predict', *MODEL, 'b/x.mp4', 'b/y.mp4', *given,
             names='sd/y.mp4')
     assert Path('sd/y.mp4').read_text() == 'mine'
-
-
-def test_other_pictures_are_refused(folder, capsys):
-    for more in [], ['--save-video', 'sd'], ['--timeline', 'tl'], []:
-        argv = ['predict', *MODEL, 'b/x.mp4', '--out', 'r.jsonl', *more]
-        if not more:
-            assert vifi(*argv) == 0
-            continue
-        refused(capsys, *argv, names=[more[0], '--overwrite'])
-        assert not os.listdir(more[1])
 
 
 def test_a_timeline_as_picture_and_numbers(folder):
@@ -252,7 +248,7 @@ def test_inputs_are_not_written_over(folder, option, capsys):
 
 @pytest.mark.parametrize('name, content', [
     ('r.jsonl', 'my notes\n'), ('r.jsonl.meta.json', '{"my": "notes"}'),
-    ('r.jsonl.meta.json', 'notes'), ('r.jsonl.part0', 'my notes'),
+    ('r.jsonl.part0', 'my notes'),
     ('r.jsonl.part7', '{"video": "mine"}\n')])
 def test_foreign_files(folder, name, content, capsys):
     Path(name).write_text(content)

@@ -18,22 +18,18 @@ def vectors(count, dim=16):
     return unit(RNG.standard_normal((count, dim)))
 
 
-def best(table, query, topk):
-    """Names and cosines by a matrix product, from {name: vector}."""
-    names = list(table)
-    scores = np.stack([table[name] for name in names]) @ query
-    order = np.argsort(-scores)[:topk]
-    return [names[i] for i in order], scores[order]
-
-
-def check_against_numpy(index, table, topk=10):
+def check_against_numpy(index, table, topk=10, exact=False):
+    """Compare names and cosines with a matrix product, of {name: vector}."""
     assert len(index) == len(table)
+    names = list(table)
     for query in vectors(5):
-        hits = index.search(7 * query, topk)  # its length does not matter
-        names, scores = best(table, query, topk)
-        assert [hit.path for hit in hits] == names
-        np.testing.assert_allclose([hit.similarity for hit in hits], scores,
-                                   atol=1e-5)
+        # its length does not matter
+        hits = index.search(7 * query, topk, exact)
+        scores = np.stack([table[name] for name in names]) @ query
+        order = np.argsort(-scores)[:topk]
+        assert [hit.path for hit in hits] == [names[i] for i in order]
+        np.testing.assert_allclose([hit.similarity for hit in hits],
+                                   scores[order], atol=1e-5)
 
 
 def test_search_is_numpys_after_adds_replacements_and_removals(tmp_path):
@@ -72,18 +68,14 @@ def test_what_is_no_unit_embedding_is_refused_and_changes_nothing(tmp_path):
             index.search(query)
 
 
-def test_an_empty_index(tmp_path):
-    empty = make_index(tmp_path / 'e', np.empty((0, 4)))
-    assert len(empty) == 0 and empty.videos() == {}
-    assert empty.search(np.ones(4)) == [] and empty.ann is None
-    empty.remove(['x'])
-    empty.compact()
-
-
 def test_a_reader_sees_what_others_write_and_compact(tmp_path):
     writer = make_index(tmp_path / 'i', np.empty((0, 16)))
-    reader = VideoIndex(writer.path)
-    table = {}
+    reader, table = VideoIndex(writer.path), {}
+    # an empty index can do everything
+    assert len(reader) == 0 and reader.videos() == {}
+    assert reader.search(np.ones(16)) == [] and reader.ann is None
+    writer.remove(['x'])
+    writer.compact()
     for name in 'abcd':
         table[name] = vectors(1)[0]
         writer.add(entries([table[name]], [name]))
@@ -146,9 +138,8 @@ def test_the_approximate_index(tmp_path):
     for name in 'new', '/v/7.mp4', '/v/500.mp4':
         hit = index.search(table[name], 1)[0]
         assert hit.path == name and abs(hit.similarity - 1) < 1e-5
+    check_against_numpy(index, table, exact=True)
     query = vectors(1)[0]
-    hits = index.search(query, 10, exact=True)
-    assert [hit.path for hit in hits] == best(table, query, 10)[0]
     # what it finds, it scores right
     for hit in index.search(query, 10):
         assert abs(hit.similarity - table[hit.path] @ query) < 1e-5

@@ -39,8 +39,9 @@ class Embeddings:
 
 def write_embeddings(path: str, embeddings: Embeddings) -> None:
     """Write a ``.npz`` or ``.parquet`` file, whole or not at all."""
-    pack = _pack_parquet if _is_parquet(path) else _pack_npz
-    write_bytes(path, pack(embeddings))
+    out = io.BytesIO()
+    (_save_parquet if _is_parquet(path) else _save_npz)(out, embeddings)
+    write_bytes(path, out.getbuffer())
 
 
 def read_embeddings(path: str) -> Embeddings:
@@ -58,8 +59,8 @@ def read_embeddings(path: str) -> Embeddings:
     if _is_parquet(path):
         need('pyarrow', 'search')
     try:
-        embeddings = (_unpack_parquet if _is_parquet(path) else
-                      _unpack_npz)(path)
+        embeddings = (_load_parquet if _is_parquet(path) else
+                      _load_npz)(path)
     except Exception as error:  # as many kinds as there are broken files
         raise ValueError(f'{path} is damaged, or not of `vifi-clip embed` '
                          f'({type(error).__name__}: {error})') from error
@@ -73,21 +74,19 @@ def _is_parquet(path: str) -> bool:
     return path.lower().endswith('.parquet')
 
 
-def _pack_npz(found: Embeddings) -> memoryview:
-    arrays = dict(names=np.array(found.names, dtype=np.str_),
-                  embeddings=found.embeddings,
-                  failed=np.array(json.dumps(found.failed)),
-                  record=np.array(json.dumps(found.record)))
-    if found.labels is not None:
-        arrays['labels'] = found.labels
-    if found.class_names is not None:
-        arrays['class_names'] = np.array(found.class_names, dtype=np.str_)
-    out = io.BytesIO()
+def _save_npz(out: io.BytesIO, file: Embeddings) -> None:
+    arrays = dict(names=np.array(file.names, dtype=np.str_),
+                  embeddings=file.embeddings,
+                  failed=np.array(json.dumps(file.failed)),
+                  record=np.array(json.dumps(file.record)))
+    if file.labels is not None:
+        arrays['labels'] = file.labels
+    if file.class_names is not None:
+        arrays['class_names'] = np.array(file.class_names, dtype=np.str_)
     np.savez(out, **arrays)
-    return out.getbuffer()
 
 
-def _unpack_npz(path: str) -> Embeddings:
+def _load_npz(path: str) -> Embeddings:
     with np.load(path, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     classes = arrays.get('class_names')
@@ -99,24 +98,22 @@ def _unpack_npz(path: str) -> Embeddings:
         json.loads(str(arrays.get('record', '{}'))))
 
 
-def _pack_parquet(found: Embeddings) -> memoryview:
+def _save_parquet(out: io.BytesIO, file: Embeddings) -> None:
     pa = need('pyarrow', 'search')
-    columns = dict(name=pa.array(found.names, pa.string()))
-    if found.labels is not None:
-        columns['label'] = pa.array(found.labels, pa.int64())
+    columns = dict(name=pa.array(file.names, pa.string()))
+    if file.labels is not None:
+        columns['label'] = pa.array(file.labels, pa.int64())
     columns['embedding'] = pa.FixedSizeListArray.from_arrays(
-        pa.array(found.embeddings.reshape(-1), pa.float32()),
-        found.embeddings.shape[1])
-    notes = dict(class_names=found.class_names, failed=found.failed,
-                 record=found.record)
-    out = io.BytesIO()
+        pa.array(file.embeddings.reshape(-1), pa.float32()),
+        file.embeddings.shape[1])
+    notes = dict(class_names=file.class_names, failed=file.failed,
+                 record=file.record)
     need('pyarrow.parquet', 'search').write_table(
         pa.table(columns).replace_schema_metadata({_META: json.dumps(notes)}),
         out)
-    return out.getbuffer()
 
 
-def _unpack_parquet(path: str) -> Embeddings:
+def _load_parquet(path: str) -> Embeddings:
     # Not read_table(path): that would look for partitions in the path.
     with need('pyarrow.parquet', 'search').ParquetFile(path) as file:
         table = file.read()
@@ -128,7 +125,7 @@ def _unpack_parquet(path: str) -> Embeddings:
             vectors.append(np.array(chunk.to_pylist(), np.float32))
         else:
             vectors.append(chunk.flatten().to_numpy(
-                zero_copy_only=False).reshape(len(chunk), size))
+                zero_copy_only=False).reshape(-1, size))
     return Embeddings(
         [str(name) for name in table['name'].to_pylist()],
         np.concatenate(vectors),

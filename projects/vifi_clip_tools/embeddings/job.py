@@ -44,6 +44,19 @@ class VideoSet:
     def __len__(self) -> int:
         return len(self.names)
 
+    def gather(self, results: Mapping[int, np.ndarray],
+               errors: Mapping[int, str], made: Dict[str, Any]) -> Embeddings:
+        """Put together embeddings [D] and errors of videos, by index."""
+        good = sorted(results)
+        return Embeddings(
+            [self.names[i] for i in good],
+            np.array([results[i] for i in good], np.float32),
+            self.labels and np.array([self.labels[i] for i in good],
+                                     np.int64),
+            self.class_names,
+            [dict(index=i, video=self.names[i], error=errors[i])
+             for i in sorted(errors)], made)
+
     def digest(self) -> str:
         """Return a digest of names and labels, which tells lists apart."""
         text = json.dumps([self.names, self.labels])
@@ -72,8 +85,9 @@ def embed(options: EmbedOptions) -> Optional[int]:
     if result is None:  # the first process reports
         return None
     lost = len(result.failed)
+    note = f', {lost} could not be read' if lost else ''
     print(f'{out}: {len(result)} videos, D = {result.embeddings.shape[1]}'
-          + (f', {lost} could not be read' if lost else ''))
+          f'{note}')
     return 1 if lost and not options.allow_bad else None
 
 
@@ -145,8 +159,8 @@ def embed_videos(inferencer: ViFiCLIPInferencer, videos: VideoSet, out: str,
         if rank == 0:
             print(f'{out}: {len(before)} embedded before; trying again what '
                   f'could not be read ({len(todo)})', file=sys.stderr)
-        results = dict(zip((i for i in range(len(videos)) if i not in todo),
-                           before.embeddings))
+        good = (i for i in range(len(videos)) if i not in todo)
+        results = dict(zip(good, before.embeddings))
     if rank == 0:
         _finished(folder, made, overwrite)
     wait_for_all()
@@ -169,22 +183,14 @@ def embed_videos(inferencer: ViFiCLIPInferencer, videos: VideoSet, out: str,
     if rank != 0:
         return None
     results.update(_finished(folder, made, overwrite))
-    good = sorted(results)
-    if good:
-        merged = Embeddings(
-            [videos.names[i] for i in good],
-            np.array([results[i] for i in good], np.float32),
-            videos.labels and np.array([videos.labels[i] for i in good],
-                                       np.int64),
-            videos.class_names,
-            [dict(index=i, video=videos.names[i], error=errors[i])
-             for i in sorted(errors)], made)
+    merged = videos.gather(results, errors, made) if results else None
+    if merged:
         write_embeddings(out, merged)
     shutil.rmtree(folder, ignore_errors=True)  # _finished knows its files
-    if good:
-        return merged
-    raise ValueError(f'none of the {len(videos)} videos could be read; '
-                     f'{videos.names[0]}: {errors[0]}')
+    if not merged:
+        raise ValueError(f'none of the {len(videos)} videos could be read; '
+                         f'{videos.names[0]}: {errors[0]}')
+    return merged
 
 
 def _check_same(source: str, made: Mapping[str, Any],

@@ -57,17 +57,12 @@ def shorten(text: str, width: int) -> str:
     text = ''.join(c if c.isprintable() else '?' for c in text)
     if _columns(text) <= width:
         return text
-    room = width - 3
-    start = _take(text, room // 3)
-    end = _take(text[::-1], room - _columns(start))[::-1]
+    start, end = text, text
+    while _columns(start) > (width - 3) // 3:
+        start = start[:-1]
+    while _columns(end) > width - 3 - _columns(start):
+        end = end[1:]
     return f'{start}...{end}'
-
-
-def _take(text: str, width: int) -> str:
-    """Return as much of the start of a text as there is room for."""
-    while _columns(text) > width:
-        text = text[:-1]
-    return text
 
 
 def _columns(text: str) -> int:
@@ -81,18 +76,17 @@ def contact_sheet(hits: Sequence[Hit], query: str) -> Image.Image:
     can no longer be read says so in its place."""
     columns = 1 if len(hits) <= 4 else 2
     rows = max(-(-len(hits) // columns), 1)
-    high = _LINE + _TILE[1]
-    sheet = Image.new('RGB', (_GAP + columns * (_WIDE + _GAP),
-                              _HEAD + rows * (high + _GAP)), _PAPER)
+    across, down = _WIDE + _GAP, _LINE + _TILE[1] + _GAP  # of a hit
+    sheet = Image.new('RGB', (_GAP + columns * across, _HEAD + rows * down),
+                      _PAPER)
     draw = ImageDraw.Draw(sheet)
     _write(draw, _GAP, 12, query, sheet.width - 2 * _GAP, _INK,
            dejavu(20, bold=True))
     if not hits:
         _write(draw, _GAP, _HEAD, 'nothing was found', _WIDE)
     for i, hit in enumerate(hits):
-        _draw_hit(sheet, draw, hit, i + 1,
-                  _GAP + i % columns * (_WIDE + _GAP),
-                  _HEAD + i // columns * (high + _GAP))
+        _draw_hit(sheet, draw, hit, i + 1, _GAP + i % columns * across,
+                  _HEAD + i // columns * down)
     return sheet
 
 

@@ -39,17 +39,13 @@ def cluster_scores(embeddings: np.ndarray, labels: np.ndarray,
     length, where squared distances are 2 - 2 cosine.
     """
     classes = len(np.unique(labels))
-    cluster = need('sklearn.cluster', 'figures')
-    metrics = need('sklearn.metrics', 'figures')
+    means = need('sklearn.cluster', 'figures').KMeans(
+        classes, n_init=NUM_INITS, random_state=seed)
     with one_thread():
-        clusters = cluster.KMeans(
-            classes, n_init=NUM_INITS, random_state=seed).fit_predict(
-                unit_length(embeddings))
-    homogeneity, completeness, v = metrics.homogeneity_completeness_v_measure(
-        labels, clusters)
-    return ClusterScores(
-        float(homogeneity), float(completeness), float(v), len(labels),
-        classes)
+        clusters = means.fit_predict(unit_length(embeddings))
+    scores = need('sklearn.metrics', 'figures'
+                  ).homogeneity_completeness_v_measure(labels, clusters)
+    return ClusterScores(*map(float, scores), len(labels), classes)
 
 
 def one_thread():

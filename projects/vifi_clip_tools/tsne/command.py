@@ -58,17 +58,16 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> TsneOptions:
     if titles and len(titles) != len(files or models):
         parser.error(f'--names has {len(titles)} names for '
                      f'{len(files or models)} panels')
-    if args.method == 'umap' and args.perplexity is not None:
-        parser.error('--perplexity is a setting of t-SNE; UMAP has '
-                     '--neighbors')
-    if args.method == 'tsne' and args.neighbors is not None:
-        parser.error('--neighbors is a setting of UMAP; t-SNE has '
-                     '--perplexity')
+    neighbours, other = args.perplexity, args.neighbors
+    if args.method == 'umap':
+        neighbours, other = other, neighbours
+    if other is not None:
+        parser.error('--perplexity is a setting of --method tsne, and '
+                     '--neighbors of umap')
     return TsneOptions(
         files, list_options(args, args.inputs), models, titles, args.out,
-        args.json, args.method,
-        args.perplexity if args.method == 'tsne' else args.neighbors,
-        args.seed, args.common, args.dpi, args.overwrite)
+        args.json, args.method, neighbours, args.seed, args.common, args.dpi,
+        args.overwrite)
 
 
 def run(options: TsneOptions) -> None:

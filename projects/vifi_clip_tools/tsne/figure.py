@@ -76,10 +76,8 @@ def draw(panels: Sequence[Panel], class_names: Optional[List[str]] = None,
     styles = _styles(len(classes))
     names = []
     if len(classes) <= LEGEND_CLASSES:
-        names = [class_names[c] if class_names else f'class {c}'
-                 for c in classes]
-        names = [name if len(name) <= _LONGEST else f'{name[:_LONGEST - 1]}…'
-                 for name in names]
+        names = [shorten_end(class_names[c] if class_names else f'class {c}',
+                             _LONGEST) for c in classes]
     columns = min(_PER_ROW, len(panels))
     rows = -(-len(panels) // columns)
     side = min(_WIDEST, _WIDTH / columns)
@@ -111,6 +109,11 @@ def draw(panels: Sequence[Panel], class_names: Optional[List[str]] = None,
         figure.savefig(out, format=suffix[1:], dpi=dpi, bbox_inches='tight',
                        metadata={dated: None} if dated else None)
     return out.getvalue()
+
+
+def shorten_end(text: str, most: int) -> str:
+    """Cut a text that is longer than ``most`` letters."""
+    return text if len(text) <= most else f'{text[:most - 1]}…'
 
 
 def _styles(classes: int) -> List[Tuple[tuple, str]]:

@@ -16,7 +16,7 @@ from ..cli.outputs import check_target
 from ..embeddings.file import Embeddings, read_embeddings
 from ..embeddings.job import embed_videos, read_videos
 from .cluster_scores import NUM_INITS, cluster_scores
-from .figure import Panel, draw, layout
+from .figure import Panel, draw, layout, shorten_end
 from .options import TsneOptions
 
 
@@ -102,8 +102,7 @@ def _embed(options: TsneOptions) -> Tuple[List[str], List[Embeddings]]:
 
 def table(rows: Sequence[dict]) -> str:
     """Format rows as Table 11 has them, for a terminal of 80 columns."""
-    names = [row['name'] if len(row['name']) <= 44 else
-             f'{row["name"][:43]}…' for row in rows]
+    names = [shorten_end(row['name'], 44) for row in rows]
     width = max(map(len, ['model', *names]))
     lines = [f'{"model":{width}}  homogeneity  completeness  V-measure']
     for name, row in zip(names, rows):
@@ -135,13 +134,12 @@ def align(files: Sequence[Embeddings], sources: Sequence[str],
                 f'{first.names[i]} has label {first.labels[i]} in '
                 f'{sources[0]} and {file.labels[i]} in {source}: the files '
                 'come from lists of different classes')
-    named = [(file.class_names, source)
-             for file, source in zip(files, sources) if file.class_names]
-    for names, source in named[1:]:
-        if names != named[0][0]:
-            raise ValueError(f'{named[0][1]} and {source} name the classes '
-                             'differently; say which with --classes')
-    names = named[0][0] if named else None
+    names = None
+    for file, source in zip(files, sources):
+        names = names or file.class_names
+        if file.class_names not in (None, [], names):
+            raise ValueError(f'{source} names the classes differently; say '
+                             'which with --classes')
     return [replace(file, class_names=names) for file in files]
 
 
