@@ -10,11 +10,11 @@ GOOD = dict(names=np.array(['a', 'b']), embeddings=np.eye(2))
 
 
 def _some(labels=True) -> Embeddings:
+    given = np.array([1, 0, 1]), ['arm wrestling', 'zumba']
     vectors = np.random.default_rng(0).normal(size=(3, 4))
     return Embeddings(
         ['a/ü b.mp4', '$x.avi', 'c'], vectors.astype(np.float32),
-        np.array([1, 0, 1]) if labels else None,
-        ['arm wrestling', 'zumba'] if labels else None,
+        *(given if labels else (None, None)),
         [dict(index=1, video='bad.mp4', error='no frames')],
         dict(config='vifi_k400', num_views=[4, 3], weights='ab'))
 

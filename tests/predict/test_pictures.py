@@ -189,13 +189,13 @@ def test_nothing_is_written_over(tmp_path):
         return Pictures(parse_args(
             [str(source), '--save-video', str(folder), *more]), videos)
 
-    both = '--timeline', str(out)
-    pictures(out, *both).check(videos)
+    both = out, '--timeline', str(out)
+    pictures(*both).check(videos)
     for name in 'a.mp4', 'a.png', 'a.json':
         (out / name).touch()
         with pytest.raises(ValueError, match=f'{name}.*--overwrite'):
-            pictures(out, *both).check(videos)
-        pictures(out, *both, '--overwrite').check(videos)
+            pictures(*both).check(videos)
+        pictures(*both, '--overwrite').check(videos)
         (out / name).unlink()
     # a video that is to be read, even through a link
     (tmp_path / 'link').symlink_to(tmp_path)

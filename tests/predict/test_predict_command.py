@@ -114,8 +114,7 @@ def test_labels_views_precision_and_threshold(folder, capsys):
 def test_refused(folder, argv, named, capsys):
     for name in 'none', 'folder.csv.meta.json', 'sd/x.mp4':
         Path(name).mkdir(parents=True)
-    said = refused(capsys, 'predict', *MODEL, *argv, names=named)
-    assert 'Traceback' not in said
+    refused(capsys, 'predict', *MODEL, *argv, names=named)
 
 
 def test_several_processes_need_a_file(monkeypatch, capsys):

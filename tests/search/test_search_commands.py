@@ -85,38 +85,34 @@ def test_the_model_is_the_indexs(clips, capsys):
                 names=[moved, f'--{name}'])
 
 
-@pytest.mark.parametrize('argv, names', [
-    ([], 'folders'),
-    (['nowhere'], 'nowhere'),
-    (['empty'], 'empty'),
-    (['clips', '--index', 'taken'], 'taken'),
-    (['clips', '--index', 'taken/precious.txt/i'], '--index'),
-    (['clips', '--index', '/proc/no/index'], '--index'),
-    (['clips', '--index', 'taken/precious.txt'], 'precious.txt'),
-    (['clips', '--window', '0'], '--window'),
-    (['http://localhost/a.mp4'], 'http://localhost/a.mp4'),
-    (['--prune', '--index', 'none'], 'none')])
-def test_bad_input_of_index(clips, capsys, argv, names):
-    os.mkdir('empty')
-    os.mkdir('taken')
+@pytest.mark.parametrize('command, argv, names', [
+    ('index', [], 'folders'),
+    ('index', ['nowhere'], 'nowhere'),
+    ('index', ['empty'], 'empty'),
+    ('index', ['clips', '--index', 'taken'], 'taken'),
+    ('index', ['clips', '--index', 'taken/precious.txt/i'], '--index'),
+    ('index', ['clips', '--index', '/proc/no/index'], '--index'),
+    ('index', ['clips', '--index', 'taken/precious.txt'], 'precious.txt'),
+    ('index', ['clips', '--window', '0'], '--window'),
+    ('index', ['http://localhost/a.mp4'], 'http://localhost/a.mp4'),
+    ('index', ['--prune', '--index', 'none'], 'none'),
+    ('search', ['red', '--index', 'none'], 'none'),
+    ('search', ['red', '--index', 'clips'], 'clips'),
+    ('search', [''], 'query'),
+    ('search', [], '--videos'),
+    ('search', ['red', '--videos', 'clips'], '--videos'),
+    ('search', ['--videos', 'nowhere'], 'nowhere'),
+    ('search', ['red', '--template', 'x'], '--template'),
+    ('search', ['red', '--sheet', 'a.gif'], '--sheet'),
+    ('search', ['red', '--sheet', "clips/red's.mp4/a.jpg"], '--sheet'),
+    ('search', ['red'], 'some_config')])
+def test_bad_input(clips, capsys, command, argv, names):
+    for name in 'empty', 'taken':
+        os.mkdir(name)
     precious = clips.parent / 'taken/precious.txt'
     precious.write_text('mine')
-    refused(capsys, 'index', *argv, '--config', 'none_such', names=names)
+    make_index('full', unit([[1, 0, 0]]))
+    more = dict(index=['--config', 'none_such'], search=['--index', 'full'])
+    refused(capsys, command, *more[command], *argv, names=names)
     assert os.listdir('taken') == ['precious.txt']
     assert precious.read_text() == 'mine'
-
-
-@pytest.mark.parametrize('argv, names', [
-    (['red', '--index', 'none'], 'none'),
-    (['red', '--index', 'clips'], 'clips'),
-    ([''], 'query'),
-    ([], '--videos'),
-    (['red', '--videos', 'clips'], '--videos'),
-    (['--videos', 'nowhere'], 'nowhere'),
-    (['red', '--template', 'x'], '--template'),
-    (['red', '--sheet', 'a.gif'], '--sheet'),
-    (['red', '--sheet', "clips/red's.mp4/a.jpg"], '--sheet'),
-    (['red'], 'some_config')])
-def test_bad_input_of_search(clips, capsys, argv, names):
-    make_index('full', unit([[1, 0, 0]]))
-    refused(capsys, 'search', '--index', 'full', *argv, names=names)

@@ -20,7 +20,7 @@ def test_frames_are_of_the_window(tmp_path):
             ((None, None), ['red', 'green', 'blue', 'red']),
             ((1., 2.), 4 * ['green']),
             ((1., 3.), 2 * ['green'] + 2 * ['blue'])]:
-        frames, problem = read_frames(path, *span)
+        frames, problem = read_frames(Hit(path, *span, 1.))
         assert [main_colour(f) for f in frames] == colours and not problem
 
 
@@ -47,7 +47,7 @@ def test_a_video_that_is_gone_or_broken_keeps_its_place(tmp_path):
     bad = tmp_path / 'bad.mp4'
     bad.write_bytes(b'no video')
     for path in bad, tmp_path / 'gone.mp4':
-        frames, problem = read_frames(str(path), None, None)
+        frames, problem = read_frames(Hit(str(path), None, None, 1.))
         assert not frames and problem
     sheet = contact_sheet([Hit(str(bad), 1., 2., 0.1)], 'q' * 500)
     good = colour_clip(tmp_path / 'good.mp4', 'red')

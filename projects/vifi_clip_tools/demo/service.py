@@ -212,9 +212,8 @@ class Recogniser:
     def timeline(self, request: Request, window: float,
                  stride: float) -> Timeline:
         """Score windows that slide over the video, in seconds."""
-        for name, value in dict(window=window, stride=stride).items():
-            if not value or value <= 0:
-                raise UserError(f'The {name} is a time in seconds, above 0.')
+        if not (window > 0 and stride > 0):
+            raise UserError('Window and stride are seconds, above 0.')
         count = max(request.seconds - window, 0) / stride + 1
         if count > _MOST_WINDOWS:
             raise UserError(
@@ -239,8 +238,7 @@ class Recogniser:
             for hit in search_texts(self.index, self.inferencer, [query],
                                     topk)[0]:
                 self.worker.check()
-                videos.append((hit, *read_frames(hit.path, hit.start,
-                                                 hit.end)))
+                videos.append((hit, *read_frames(hit)))
             return videos
 
         return self.worker.run(job)

@@ -265,9 +265,12 @@ class ResultsFile:
         start = 0  # of a row; a name may hold line ends
         for row in csv.reader(read()):
             if row != self.columns or start:
-                whole = (len(row) == len(self.columns)
-                         and last.endswith(b'\n')
-                         and (row[3] or _is_probability(row[2])))
+                try:
+                    whole = (len(row) == len(self.columns)
+                             and last.endswith(b'\n')
+                             and bool(row[3] or 0 <= float(row[2]) <= 1))
+                except ValueError:  # no score
+                    whole = False
                 yield Line(row[0], row[3], start, end) if whole else None
             start = end
 
@@ -294,10 +297,3 @@ def _objects(file: BinaryIO) -> Iterator[Optional[Line]]:
         except (ValueError, KeyError, TypeError, AttributeError):
             whole = False
         yield Line(content['video'], error, start, end) if whole else None
-
-
-def _is_probability(text: str) -> bool:
-    try:
-        return 0 <= float(text) <= 1
-    except ValueError:
-        return False

@@ -100,7 +100,7 @@ def _draw_hit(sheet: Image.Image, draw: ImageDraw.ImageDraw, hit: Hit,
     # the file and its folder, which often says more
     _write(draw, x + begin, y, '/'.join(hit.path.split(os.sep)[-2:]),
            _WIDE - begin)
-    frames, problem = read_frames(hit.path, hit.start, hit.end)
+    frames, problem = read_frames(hit)
     y += _LINE
     if problem:
         draw.rectangle((x, y, x + _WIDE - 1, y + _TILE[1] - 1), fill=_EMPTY)
@@ -139,20 +139,19 @@ def encode(sheet: Image.Image, path: str) -> bytes:
     return file.getvalue()
 
 
-def read_frames(path: str, start: Optional[float], end: Optional[float],
-                count: int = FRAMES) -> Tuple[List[Image.Image], str]:
-    """Read ``count`` frames from the middles of equal parts of a video, or of
-    a window from ``start`` to ``end`` seconds. Returns pictures of PIL, and
-    what is wrong if there are none."""
-    if not osp.exists(path):
+def read_frames(hit: Hit) -> Tuple[List[Image.Image], str]:
+    """Read frames from the middles of equal parts of a video or window.
+    Returns pictures of PIL, and what is wrong if there are none."""
+    if not osp.exists(hit.path):
         return [], 'the file is no longer there'
+    start, end = hit.start, hit.end
     try:
-        with open_container(path) as container:
+        with open_container(hit.path) as container:
             if start is None or end is None:
                 start, end = 0., duration(container)
-            step = (end - start) / count
+            step = (end - start) / FRAMES
             frames = [frame_at(container, start + (i + 0.5) * step)
-                      for i in range(count)]
+                      for i in range(FRAMES)]
     except (UnreadableVideo, av.FFmpegError) as error:
         return [], f'cannot be read: {getattr(error, "reason", error)}'
     frames = [Image.fromarray(frame) for frame in frames if frame is not None]

@@ -191,7 +191,6 @@ class VideoIndex:
         if not 0 < length < np.inf:  # NaN, too
             raise ValueError(f'a query of length {length} has no direction')
         topk = min(topk, max(len(self), 1))  # LanceDB has a largest one
-        names = ['path', 'start', 'end', '_distance']
 
         def run(table: Any) -> Any:
             query = table.search(vector / length,
@@ -202,14 +201,12 @@ class VideoIndex:
                 # Cells that are read; candidates per hit to compare exactly.
                 query = query.distance_type('cosine').nprobes(
                     60).refine_factor(10)
-            return query.select(names).to_arrow()
+            names = ['path', 'start', 'end', '_distance']
+            return query.select(names).to_arrow().to_pylist()
 
-        rows = self._read(run)
-        if rows is None:
-            return []
-        return [Hit(path, start, end, 1 - distance)  # both are 1 - cosine
-                for path, start, end, distance in zip(
-                    *(rows.column(name).to_pylist() for name in names))]
+        # both distances are 1 - cosine
+        return [Hit(row['path'], row['start'], row['end'],
+                    1 - row['_distance']) for row in self._read(run) or ()]
 
     @property
     def ann(self) -> Optional[str]:

@@ -157,10 +157,10 @@ def _same_videos(files: Sequence[Embeddings], sources: Sequence[str],
             len(file) != len(shared) for file in files):
         sizes = ', '.join(f'{len(file)} in {source}'
                           for file, source in zip(files, sources))
-        hint = 'add --common to use those' if shared else (
-            'were they embedded from the same list and --root?')
-        raise ValueError(f'the files hold different videos: {sizes}; '
-                         f'{len(shared)} are in all of them; {hint}')
+        raise ValueError(
+            f'the files hold different videos: {sizes}; {len(shared)} are in '
+            'all of them: add --common to use those, or embed one list with '
+            'one --root')
     rows = [{name: i for i, name in enumerate(file.names)} for file in files]
     return [file.take([row[name] for name in names if name in shared])
             for file, row in zip(files, rows)]
