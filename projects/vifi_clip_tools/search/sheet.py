@@ -57,12 +57,19 @@ def shorten(text: str, width: int) -> str:
     text = ''.join(c if c.isprintable() else '?' for c in text)
     if _columns(text) <= width:
         return text
-    start, end = text, text
-    while _columns(start) > (width - 3) // 3:
-        start = start[:-1]
-    while _columns(end) > width - 3 - _columns(start):
-        end = end[1:]
+    room = width - 3
+    start = _take(text, room // 3)
+    end = _take(text[::-1], room - _columns(start))[::-1]
     return f'{start}...{end}'
+
+
+def _take(text: str, width: int) -> str:
+    """Return as much of the start of a text as there is room for."""
+    for i, letter in enumerate(text):
+        width -= _columns(letter)
+        if width < 0:
+            return text[:i]
+    return text
 
 
 def _columns(text: str) -> int:
