@@ -1,7 +1,7 @@
 """Gaps of the pinned stack, each closed only where the gap is there.
 
 Nothing else in the package works around a dependency; see also
-``checkpoints/files.py`` (safe loading) and ``apis/config.py`` (gloo on CPU).
+``checkpoints/files.py`` (safe loading) and ``apis/runs.py`` (gloo on CPU).
 """
 import gc
 import importlib
