@@ -36,22 +36,23 @@ model = dict(
             text=dict(type='ActionDataPreprocessor', to_float32=False))))
 
 _pack = [
+    dict(type='RepeatFrames'),
     dict(type='FormatShape', input_format='NCHW'),
     dict(type='OpenCLIPTokenize', arch=_base_.arch),
     dict(type='PackActionInputs', collect_keys=('imgs', 'text'))
 ]
 train_pipeline = [
-    dict(type='VideoReader'),
+    dict(type='VideoReader', backend='{{$READER:pyav}}'),
     # One random frame in each of 8 equal segments.
     dict(type='SampleFrames', clip_len=1, frame_interval=1, num_clips=8),
-    dict(type='DecordDecode'),
+    dict(type='VideoDecode'),
     dict(type='RandomCrop', size=60),
     *_pack
 ]
 val_pipeline = [
-    dict(type='VideoReader'),
+    dict(type='VideoReader', backend='{{$READER:pyav}}'),
     dict(type='SparseSampleViews', num_frames=8, num_views=1),
-    dict(type='DecordDecode'),
+    dict(type='VideoDecode'),
     dict(type='CenterCrop', crop_size=60),
     *_pack
 ]

@@ -100,6 +100,17 @@ def test_a_back_arrow_would_be_seen(tmp_path):
     assert not allowed(source, target)
 
 
+def test_videos_are_read_in_one_place():
+    """The others with these libraries write videos, or read cameras."""
+    users = {name.rpartition('vifi_clip')[2]
+             for name, path in MODULES.items()
+             for target, _, _ in imports(name, path)
+             if target.partition('.')[0] in ('av', 'decord')}
+    assert users == {'.datasets.containers', '.datasets.video_file',
+                     '.datasets.video_reader', '_tools.cli.h264',
+                     '_tools.mini_world.clips'}
+
+
 def test_no_file_imports_itself_through_others():
     graph = {name: {target for target, _, _ in imports(name, path)
                     if target in MODULES and target != name}

@@ -25,11 +25,12 @@ optim_wrapper = dict(
 # The base's 25 frames in 10 crops are no views of 8 frames; 3 such views in
 # 10 crops are as many frames.
 test_pipeline = [
-    dict(type='VideoReader'),
+    dict(type='VideoReader', backend='{{$READER:pyav}}'),
     dict(type='SparseSampleViews', num_frames=8, num_views=3),
-    dict(type='DecordDecode'),
+    dict(type='VideoDecode'),
     dict(type='Resize', scale=(-1, 256)),
     dict(type='TenCrop', crop_size=224),
+    dict(type='RepeatFrames'),
     dict(type='FormatShape', input_format='NCHW'),
     dict(type='PackActionInputs')
 ]

@@ -31,23 +31,25 @@ model = dict(
 # From here on, what the base, which is for testing only, leaves out.
 epochs = 30
 train_pipeline = [
-    dict(type='VideoReader'),
+    dict(type='VideoReader', backend='{{$READER:pyav}}'),
     dict(type='SampleFrames', clip_len=16, frame_interval=4, num_clips=1),
-    dict(type='DecordDecode'),
+    dict(type='VideoDecode'),
     dict(type='Resize', scale=(-1, 256)),
     dict(type='RandomResizedCrop'),
     dict(type='Resize', scale=(224, 224), keep_ratio=False),
     dict(type='Flip', flip_ratio=0.5),
+    dict(type='RepeatFrames'),
     dict(type='FormatShape', input_format='NCTHW'),
     dict(type='PackActionInputs')
 ]
 val_pipeline = [
-    dict(type='VideoReader'),
+    dict(type='VideoReader', backend='{{$READER:pyav}}'),
     dict(type='SampleFrames', clip_len=16, frame_interval=4, num_clips=1,
          test_mode=True),
-    dict(type='DecordDecode'),
+    dict(type='VideoDecode'),
     dict(type='Resize', scale=(-1, 224)),
     dict(type='CenterCrop', crop_size=224),
+    dict(type='RepeatFrames'),
     dict(type='FormatShape', input_format='NCTHW'),
     dict(type='PackActionInputs')
 ]

@@ -16,7 +16,7 @@ from helpers import write_mp4
 from projects.vifi_clip.apis import inputs
 from projects.vifi_clip.apis.inputs import (VideoInput, expand_inputs,
                                             read_labels)
-from projects.vifi_clip.datasets.video_reader import open_container
+from projects.vifi_clip.datasets.containers import open_container
 from projects.vifi_clip.errors import UnreadableVideo, UserError
 
 

@@ -1,6 +1,5 @@
 """Views of a config's pipeline, and the frames that come of them."""
 import copy
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ from projects.vifi_clip.apis.inputs import VideoInput
 from projects.vifi_clip.apis.pipeline import (build_steps, count_views,
                                               parse_views, pipeline_cfg)
 from projects.vifi_clip.apis.sampling import VideoSampler
-from projects.vifi_clip.datasets.video_reader import OpenedVideo
 from projects.vifi_clip.errors import UserError
 
 CONFIG = Config(dict(val_pipeline=PIPELINES['val'],
@@ -128,15 +126,3 @@ def test_other_readers_and_windows(tmp_path):
         for part in grid.unique[:3], grid.unique[3:], grid.unique[:1]:
             assert [read_index(f) for f in grid.read(part)] == part.tolist()
     assert type(build_steps(config.val_pipeline)[0]).__name__ == 'PyAVInit'
-
-
-@pytest.mark.parametrize('ends', [
-    [0, 1, 2e17], [0, 2, 1], [0, float('nan'), 2], [0, 0, 0]])
-def test_times_that_are_none(tmp_path, monkeypatch, ends):
-    """decord makes some up for AVI files."""
-    reader = OpenedVideo(write_mp4(tmp_path / 'v.mp4', 20, (64, 64)))
-    assert reader.frame_times()[-1] == pytest.approx(20 / reader.get_avg_fps())
-    spans = np.array(list(zip(ends[:-1], ends[1:])))
-    monkeypatch.setattr(reader, '_reader', SimpleNamespace(
-        get_frame_timestamp=lambda _: spans))
-    assert reader.frame_times() is None

@@ -3,7 +3,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import av
-import decord
 import mmcv
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from mmengine.dataset import Compose
 
 from projects.vifi_clip.datasets import RepeatFrames
 from projects.vifi_clip.datasets.transforms import sample_rng
+from projects.vifi_clip.datasets.video_file import VideoFile
 
 CONFIGS = Path(__file__).parents[2] / 'configs/_base_'
 SIZE = (96, 64)
@@ -65,10 +65,12 @@ def build(steps) -> Compose:
 
 def plain(steps) -> Compose:
     """The same pipeline of MMAction2's own readers."""
-    return build([
-        dict(step, type=step['type'].removesuffix('Once').replace(
-            'VideoReader', 'DecordInit')) for step in steps
-        if step['type'] != 'RepeatFrames'])
+    own = dict(VideoReader=dict(type='DecordInit'),
+               VideoDecode=dict(type='DecordDecode'), RepeatFrames=None)
+    steps = [own.get(step['type'],
+                     dict(step, type=step['type'].removesuffix('Once')))
+             for step in steps]
+    return build([step for step in steps if step])
 
 
 def run(pipeline, path, seed=3) -> torch.Tensor:
@@ -79,20 +81,20 @@ def run(pipeline, path, seed=3) -> torch.Tensor:
 
 @pytest.fixture
 def work(monkeypatch) -> SimpleNamespace:
-    """Indices that decord is ``asked`` for, one list for each call, and
+    """Indices that the reader is ``asked`` for, one list for each call, and
     sizes of the pictures that are ``resized``."""
     counts = SimpleNamespace(asked=[], resized=[])
-    get_batch, imresize = decord.VideoReader.get_batch, mmcv.imresize
+    frames, imresize = VideoFile.frames, mmcv.imresize
 
-    def counting_batch(self, indices):
+    def counting_frames(self, indices):
         counts.asked.append(np.asarray(indices).tolist())
-        return get_batch(self, indices)
+        return frames(self, indices)
 
     def counting_resize(img, size, **kwargs):
         counts.resized.append(size)
         return imresize(img, size, **kwargs)
 
-    monkeypatch.setattr(decord.VideoReader, 'get_batch', counting_batch)
+    monkeypatch.setattr(VideoFile, 'frames', counting_frames)
     monkeypatch.setattr(mmcv, 'imresize', counting_resize)
     return counts
 
@@ -102,7 +104,7 @@ def work(monkeypatch) -> SimpleNamespace:
 @pytest.mark.parametrize('kind', ['long', 'short', 'vfr'])
 def test_base_pipelines_give_the_same_bytes(clips, name, part, kind):
     steps = steps_of(name, part)
-    assert 'DecordDecodeOnce' in [step.type for step in steps]
+    assert 'VideoDecode' in [step.type for step in steps]
     ours = run(build(steps), clips[kind])
     theirs = run(plain(steps), clips[kind])
     # pixels travel as bytes; the data preprocessor normalises on the device
@@ -167,24 +169,6 @@ def test_readers_agree_with_mmaction(clips, init, reader, kind):
     assert torch.equal(*(sample['inputs'] for sample in samples))
     boxes = [sample['data_samples'].crop_bbox for sample in samples]
     assert (boxes[0] == boxes[1]).all() and len(boxes[0]) == 36
-
-
-@pytest.mark.parametrize('threads', [False, True])
-def test_pyav_keeps_only_the_frames_asked_for(clips, threads):
-    def decode(indices, reader='PyAVDecodeOnce', **kwargs):
-        return Compose([dict(type='PyAVInit'), dict(type=reader, **kwargs)])(
-            dict(filename=clips['vfr'], frame_inds=np.array(indices)))
-
-    results = decode([30, 2, 30, 7], multi_thread=threads)
-    assert [read_index(img) for img in results['imgs']] == [2, 7, 30]
-    assert results['frame_inds'].tolist() == [30, 2, 30, 7]
-    results = RepeatFrames()(results)
-    assert [read_index(img) for img in results['imgs']] == [30, 2, 30, 7]
-    # Fewer frames than announced: as MMAction2's, from the first one again.
-    imgs = [RepeatFrames()(decode([4, 41, 1], reader))['imgs']
-            for reader in ('PyAVDecodeOnce', 'PyAVDecode')]
-    assert [read_index(img) for img in imgs[0]] == [4, 1, 1]
-    assert all((a == b).all() for a, b in zip(*imgs))
 
 
 def test_repeating_copies_nothing_and_refuses_other_counts():

@@ -186,7 +186,7 @@ def test_every_kind_of_bad_file(folder, log, clips, reader, kind):
 
 
 def test_cut_at_any_place_is_bad_or_a_clean_start(folder):
-    """decord must neither hang nor repeat frames."""
+    """Frames that are lost at the end are as the last one."""
     path = folder.path / 'fast.mp4'
     write_mp4(path, 12, faststart=True)
     whole = path.read_bytes()
@@ -205,8 +205,7 @@ def test_cut_at_any_place_is_bad_or_a_clean_start(folder):
         except RuntimeError:
             outcomes.append('bad')
             continue
-        num_left = len(set(frames))
-        assert frames == [i % num_left for i in range(12)]  # mode 'loop'
+        assert frames[:11] == list(range(11)) and frames[11] in (0, 10, 11)
     assert outcomes.count('bad') > len(outcomes) // 2
 
 

@@ -128,7 +128,7 @@ def test_imbalance(tmp_path, name, most, checks):
 
 
 def test_states_of_videos(tmp_path):
-    names = *UNUSABLE, 'not_decord', 'short', 'fine', 'spoilt'
+    names = *UNUSABLE, 'short', 'fine', 'spoilt'
     lists = lists_of(tmp_path, train='; '.join(f'{n}.mp4 0' for n in names))
     videos = {f'{n}.mp4': facts(n, status=n) for n in names}
     videos['short.mp4'] = facts('s', frames=15)

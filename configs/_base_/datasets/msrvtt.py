@@ -17,7 +17,7 @@ if video_dir == 'default':
 # The same in training and test: no flip and no colour change, since captions
 # tell sides and colours. They stand as they are, without a template.
 _rest = [
-    dict(type='DecordDecodeOnce'),
+    dict(type='VideoDecode'),
     dict(type='Resize', scale=(-1, 256)),
     dict(type='CenterCrop', crop_size=224),
     dict(type='RepeatFrames'),
@@ -26,13 +26,13 @@ _rest = [
     dict(type='PackActionInputs', collect_keys=('imgs', 'text'))
 ]
 train_pipeline = [
-    dict(type='VideoReader'),
+    dict(type='VideoReader', backend='{{$READER:pyav}}'),
     # One random frame in each of 16 equal segments.
     dict(type='SampleFrames', clip_len=1, frame_interval=1, num_clips=16),
     *_rest
 ]
 val_pipeline = [
-    dict(type='VideoReader'),
+    dict(type='VideoReader', backend='{{$READER:pyav}}'),
     dict(type='SparseSampleViews', num_frames=16, num_views=1),
     *_rest
 ]

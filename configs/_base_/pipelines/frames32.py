@@ -8,11 +8,11 @@ _pack = [
     dict(type='PackActionInputs')
 ]
 train_pipeline = [
-    dict(type='VideoReader'),
+    dict(type='VideoReader', backend='{{$READER:pyav}}'),
     # One random frame in each of num_frames equal segments.
     dict(type='SampleFrames', clip_len=1, frame_interval=1,
          num_clips=num_frames),
-    dict(type='DecordDecodeOnce'),
+    dict(type='VideoDecode'),
     dict(type='Resize', scale=(-1, 256)),
     dict(type='MultiScaleCrop', input_size=224,
          scales=(1, 0.875, 0.75, 0.66), random_crop=False,
@@ -31,9 +31,9 @@ train_pipeline = [
 # One view: segment midpoints, centre crop. Used in training and by
 # `tools/test.py --single-view`.
 val_pipeline = [
-    dict(type='VideoReader'),
+    dict(type='VideoReader', backend='{{$READER:pyav}}'),
     dict(type='SparseSampleViews', num_frames=num_frames, num_views=1),
-    dict(type='DecordDecodeOnce'),
+    dict(type='VideoDecode'),
     dict(type='Resize', scale=(-1, 256)),
     dict(type='CenterCrop', crop_size=224),
     dict(type='RepeatFrames'),
@@ -42,10 +42,10 @@ val_pipeline = [
 # 4 temporal x 3 spatial views. mode='random' draws the temporal views as the
 # paper's release does; its frames differ from run to run, ours do not.
 views_pipeline = [
-    dict(type='VideoReader'),
+    dict(type='VideoReader', backend='{{$READER:pyav}}'),
     dict(type='SparseSampleViews', num_frames=num_frames, num_views=4,
          mode='uniform'),
-    dict(type='DecordDecodeOnce'),
+    dict(type='VideoDecode'),
     dict(type='Resize', scale=(-1, 224)),
     dict(type='ThreeCrop', crop_size=224),
     dict(type='RepeatFrames'),

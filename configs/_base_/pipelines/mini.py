@@ -5,19 +5,19 @@ _pack = [
     dict(type='PackActionInputs')
 ]
 train_pipeline = [
-    dict(type='VideoReader'),
+    dict(type='VideoReader', backend='{{$READER:pyav}}'),
     # One random frame in each of 8 equal segments.
     dict(type='SampleFrames', clip_len=1, frame_interval=1, num_clips=8),
-    dict(type='DecordDecodeOnce'),
+    dict(type='VideoDecode'),
     # No colour change and no flip: class names tell colours, captions sides.
     dict(type='RandomCrop', size=60),
     *_pack
 ]
 # Clips of the small world have 64 pixels; other videos are made so.
 val_pipeline = [
-    dict(type='VideoReader'),
+    dict(type='VideoReader', backend='{{$READER:pyav}}'),
     dict(type='SparseSampleViews', num_frames=8, num_views=1),
-    dict(type='DecordDecodeOnce'),
+    dict(type='VideoDecode'),
     dict(type='Resize', scale=(-1, 64)),
     dict(type='CenterCrop', crop_size=60),
     *_pack
@@ -25,9 +25,9 @@ val_pipeline = [
 # 4 temporal x 3 spatial views. The clips are square, so they are cut to a
 # height of 60 first: ThreeCrop takes left, middle and right of what is wide.
 test_pipeline = [
-    dict(type='VideoReader'),
+    dict(type='VideoReader', backend='{{$READER:pyav}}'),
     dict(type='SparseSampleViews', num_frames=8, num_views=4),
-    dict(type='DecordDecodeOnce'),
+    dict(type='VideoDecode'),
     dict(type='Resize', scale=(-1, 64)),
     dict(type='CenterCrop', crop_size=(64, 60)),
     dict(type='ThreeCrop', crop_size=60),

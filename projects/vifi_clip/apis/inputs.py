@@ -21,9 +21,10 @@ import numpy as np
 from ..datasets.class_list import check_class_names, read_class_list
 from ..errors import UnreadableVideo, UserError
 
-# What PyAV and decord open, and people keep.
-SUFFIXES = ('.mp4', '.avi', '.mkv', '.mov', '.webm', '.m4v', '.mpg', '.mpeg',
-            '.wmv', '.flv', '.ts', '.3gp', '.ogv', '.gif')
+# What the reader opens, and people keep.
+SUFFIXES = ('.mp4', '.mov', '.avi', '.mkv', '.webm', '.m4v', '.ts', '.mts',
+            '.m2ts', '.mpg', '.mpeg', '.vob', '.wmv', '.asf', '.flv', '.f4v',
+            '.ogv', '.gif', '.3gp')
 _CAMERA = 'camera:'
 _BLOCK = 2**18
 _SECONDS, _MOST_SECONDS = 4., 60.  # of a camera
@@ -149,7 +150,7 @@ def _videos_below(top: str) -> Iterator[str]:
     def left_out(error: OSError) -> None:
         warnings.warn(f'{error.filename} is left out: {error.strerror}')
 
-    seen = set()
+    seen, others = set(), 0
     for folder, below, names in os.walk(top, followlinks=True,
                                         onerror=left_out):
         status = os.stat(folder)
@@ -157,9 +158,13 @@ def _videos_below(top: str) -> Iterator[str]:
             below.clear()  # a link that leads back
             continue
         seen.add((status.st_dev, status.st_ino))
-        yield from (osp.join(folder, name) for name in names
-                    if name.lower().endswith(SUFFIXES)
-                    and not name.startswith('.'))
+        names = [name for name in names if not name.startswith('.')]
+        videos = [name for name in names if name.lower().endswith(SUFFIXES)]
+        others += len(names) - len(videos)
+        yield from (osp.join(folder, name) for name in videos)
+    if others:
+        warnings.warn(f'{top}: {others} files are left out, whose names do '
+                      'not end as those of videos')
 
 
 def _is_frames(items: Any) -> bool:

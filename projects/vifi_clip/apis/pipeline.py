@@ -10,8 +10,7 @@ from typing import List, Optional, Sequence, Tuple, Union
 from mmaction.registry import TRANSFORMS
 from mmengine.config import Config
 
-from ..datasets.reader_steps import OPENERS
-from ..datasets.video_reader import VideoReader
+from ..datasets.video_reader import OPENERS, VideoReader
 from ..errors import UnreadableVideo, UserError
 
 Views = Union[None, int, Tuple[int, int]]

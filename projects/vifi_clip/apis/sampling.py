@@ -8,8 +8,8 @@ from typing import Callable, List, Optional, Tuple
 import numpy as np
 from mmengine.config import Config
 
-from ..datasets.reader_steps import OPENERS, run_pipeline
-from ..datasets.video_reader import OpenedVideo
+from ..datasets.video_file import VideoFile
+from ..datasets.video_reader import OPENERS, run_pipeline
 from ..errors import UnreadableVideo, UserError
 from .inputs import VideoInput
 from .pipeline import Views, build_steps, check_views, pipeline_cfg
@@ -113,9 +113,9 @@ class VideoSampler:
         unique, rows = np.unique(frames, return_inverse=True)
 
         def read(wanted: np.ndarray) -> np.ndarray:
-            # An OpenedVideo is slow to open and can be read again, so it is
+            # A VideoFile is slow to open and can be read again, so it is
             # kept; MMAction2's readers are used up by one pass.
-            kept = isinstance(results.get('video_reader'), OpenedVideo)
+            kept = isinstance(results.get('video_reader'), VideoFile)
             return np.stack(_apply(
                 steps[first:] if kept else steps, video,
                 **(results if kept else {}), wanted=wanted)['imgs'])

@@ -3,7 +3,7 @@ from .class_list import (check_class_names, read_class_descriptions,
 from .frame_cache import CachedVideoDataset
 from .transforms import (DecordDecodeOnce, FrameColorJitter, OpenCLIPTokenize,
                          OpenCVDecodeOnce, PyAVDecodeOnce, RepeatFrames,
-                         SparseSampleViews)
+                         SparseSampleViews, VideoDecode)
 from .video_dataset import CheckedVideoDataset
 from .video_reader import VideoReader
 from .video_text_dataset import CheckedVideoTextDataset
@@ -12,6 +12,6 @@ __all__ = [
     'CachedVideoDataset', 'CheckedVideoDataset', 'CheckedVideoTextDataset',
     'DecordDecodeOnce', 'FrameColorJitter', 'OpenCLIPTokenize',
     'OpenCVDecodeOnce', 'PyAVDecodeOnce', 'RepeatFrames', 'SparseSampleViews',
-    'VideoReader', 'check_class_names', 'read_class_descriptions',
-    'read_class_list'
+    'VideoDecode', 'VideoReader', 'check_class_names',
+    'read_class_descriptions', 'read_class_list'
 ]

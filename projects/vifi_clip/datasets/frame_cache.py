@@ -37,14 +37,13 @@ def cache_key(filename: str, root: Optional[str]) -> str:
 def pipeline_identity(pipeline: Sequence[Mapping]) -> List[dict]:
     """Return what of a pipeline decides the pixels.
 
-    Without decoding once, which is exact, and threads. VideoReader gives the
-    frames of DecordInit, whose name older caches have.
+    Without decoding once, which is exact, and threads. decord's frames are
+    another reader's: of some files it returns wrong ones.
     """
     steps = json.loads(json.dumps([dict(step) for step in pipeline]))
     for step in steps:
         step.pop('num_threads', None)
-        kind = step['type'].removesuffix('Once')
-        step['type'] = 'DecordInit' if kind == 'VideoReader' else kind
+        step['type'] = step['type'].removesuffix('Once')
     return [step for step in steps if step['type'] != 'RepeatFrames']
 
 

@@ -9,7 +9,7 @@ are decoded in the order of time, pass the pipeline once, and
 
     dict(type='VideoReader'),
     dict(type='SparseSampleViews', num_frames=16, num_views=4),
-    dict(type='DecordDecodeOnce'),
+    dict(type='VideoDecode'),
     ...
     dict(type='RepeatFrames'),
     dict(type='FormatShape', input_format='NCHW'),
@@ -20,6 +20,7 @@ op='RandomGrayscale', p=0.2)`` draws once for the whole clip.
 import hashlib
 import os.path as osp
 import random
+import warnings
 from contextlib import contextmanager
 from typing import Iterator, Optional, Union
 
@@ -151,14 +152,40 @@ class _Once:
         """Decode ``frame_inds`` ([M]) to ``imgs``, a list of U frames."""
         chosen = np.asarray(results['frame_inds']).reshape(-1)
         results['frame_inds'], places = np.unique(chosen, return_inverse=True)
-        results = self._decode(results)
+        results = super().transform(results)
         results['frame_inds'] = chosen
         results[_REPEATS] = places.reshape(-1)
         return results
 
-    def _decode(self, results: dict) -> dict:
-        """Decode ascending, different ``frame_inds`` ([U])."""
-        return super().transform(results)
+
+class _Decode(BaseTransform):
+
+    def transform(self, results: dict) -> dict:
+        video = results['video_reader']
+        if hasattr(video, 'frames'):
+            imgs = video.frames(results['frame_inds'])
+            if video.num_damaged:
+                warnings.warn(f'{results["filename"]}: {video.num_damaged} of '
+                              f'{len(video)} frames are damaged')
+        else:  # decord's
+            imgs = list(video.get_batch(results['frame_inds']).asnumpy())
+        size = imgs[0].shape[:2]
+        # Closed here: videos would pile up in the samples of a batch.
+        return dict(results, imgs=imgs, video_reader=None,
+                    original_shape=size, img_shape=size)
+
+
+@TRANSFORMS.register_module()
+class VideoDecode(_Once, _Decode):
+    """Decode the frames that were sampled, each once, of what VideoReader
+    opened; :class:`RepeatFrames` must follow.
+
+    Required keys are ``video_reader`` and ``frame_inds``; added keys are
+    ``imgs`` (uint8 RGB [H, W, 3] each), ``original_shape`` and ``img_shape``.
+
+    Raises:
+        UnreadableVideo: A frame cannot be decoded.
+    """
 
 
 @TRANSFORMS.register_module()
@@ -173,28 +200,7 @@ class OpenCVDecodeOnce(_Once, OpenCVDecode):
 
 @TRANSFORMS.register_module()
 class PyAVDecodeOnce(_Once, PyAVDecode):
-    """PyAVDecode for :class:`RepeatFrames`; see the module.
-
-    Turns into RGB, and keeps, only the frames asked for; MMAction2's does so
-    with every frame up to the last of them.
-    """
-
-    def _decode(self, results: dict) -> dict:
-        container, indices = results['video_reader'], results['frame_inds']
-        if self.mode != 'accurate':
-            return super()._decode(results)
-        if self.multi_thread:
-            container.streams.video[0].thread_type = 'AUTO'
-        imgs = [frame.to_rgb().to_ndarray() for index, frame in zip(
-            range(indices[-1] + 1), container.decode(video=0))
-            if index in indices]
-        if len(imgs) < len(indices):
-            # Fewer frames than the container says: as MMAction2 does.
-            container.seek(0)
-            return super()._decode(results)
-        size = imgs[0].shape[:2]
-        return dict(results, imgs=imgs, video_reader=None,
-                    original_shape=size, img_shape=size)
+    """PyAVDecode for :class:`RepeatFrames`; see the module."""
 
 
 @TRANSFORMS.register_module()

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from ..errors import UnreadableVideo, UserError
 from .class_list import read_class_list
-from .reader_steps import reads_local_files, run_pipeline
 from .transforms import sample_rng
 from .video_list import (check_ann_file, check_protocol, check_video_root,
                          find_missing, read_video_list)
+from .video_reader import reads_local_files, run_pipeline
 
 _SHOWN = 5  # file names in a message
 
@@ -33,7 +33,7 @@ class CheckedVideoDataset(VideoDataset):
       sample, until more than ``max_bad_ratio`` of the list is bad;
     - in test: an error, or counted as wrong (``on_bad_video``).
 
-    Only errors of steps that read the video (:data:`~.reader_steps.READERS`)
+    Only errors of steps that read the video (:data:`~.video_reader.READERS`)
     make it bad; any other error of the pipeline is raised as it is.
 
     Args:

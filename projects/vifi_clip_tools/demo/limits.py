@@ -3,7 +3,9 @@ import os.path as osp
 from dataclasses import dataclass
 from typing import List, Optional
 
-from projects.vifi_clip.datasets.video_reader import duration, open_container
+from projects.vifi_clip.datasets.containers import (open_container,
+                                                    picture_stream)
+from projects.vifi_clip.datasets.video_file import VideoFile
 from projects.vifi_clip.errors import UnreadableVideo, UserError
 from .options import Limits
 
@@ -37,15 +39,13 @@ def check_video(path: Optional[str], limits: Limits) -> Facts:
                         f'{limits.upload_mb:g} MB are taken.')
     try:
         with open_container(path) as container:
-            codec = container.streams.video[0].codec_context
+            codec = picture_stream(container).codec_context
             plays = codec.name in _CODECS and any(
                 kind in container.format.name for kind in ('mp4', 'webm'))
-            facts = Facts(duration(container), codec.width, codec.height,
-                          plays)
+            seconds = VideoFile(path, timeout=60.).frame_times()[-1]
+            facts = Facts(float(seconds), codec.width, codec.height, plays)
     except UnreadableVideo as error:
         raise UnreadableVideo(name, error.reason) from error
-    except (OSError, ValueError) as error:  # FFmpeg's, from the packets
-        raise UnreadableVideo(name, 'it is damaged') from error
     if facts.seconds > limits.video_seconds:
         raise UserError(f'{name} is {facts.seconds:.0f} s long; at most '
                         f'{limits.video_seconds:g} s are taken. Cut out the '

@@ -32,22 +32,17 @@ CHECKS: Dict[str, Check] = {
     'missing': Check(PROBLEM, 'Missing videos',
                      'Named by a list, but not on disk. ' + _GET_ANEW),
     'empty': Check(PROBLEM, 'Empty files', _GET_ANEW),
-    'cut_short': Check(PROBLEM, 'AVI files cut short',
-                       'The pictures run past the end of the file; decord '
-                       'would crash. ' + _GET_ANEW),
+    'cut_short': Check(PROBLEM, 'Files cut short', _GET_ANEW),
     'unreadable': Check(
         PROBLEM, 'Unreadable videos',
-        'Neither decord nor PyAV can read them to the end. ' + _GET_ANEW),
-    'not_decord': Check(
-        WARNING, 'Videos that decord alone cannot read',
-        'PyAV can, so training and testing read them, though more slowly.'),
+        'FFmpeg cannot read them to the end. ' + _GET_ANEW),
     'crashed': Check(PROBLEM, 'Videos that crash the decoder',
                      'They would end a training run. ' + _GET_ANEW),
     'timed_out': Check(PROBLEM, 'Videos that take too long',
                        'They may hang a training run. If the storage is slow '
                        'or the videos are long, raise --timeout.'),
     'damaged': Check(WARNING, 'Videos with damaged pictures',
-                     'decord conceals it and training goes on with them; '
+                     'FFmpeg conceals it and training goes on with them; '
                      '--decode full found it. Get the files anew if you can.'),
     'too_short': Check(WARNING, 'Videos shorter than --min-frames',
                        'Sampling repeats frames in them.'),

@@ -9,15 +9,15 @@ import stat
 import sys
 from concurrent.futures import FIRST_COMPLETED, TimeoutError, wait
 from dataclasses import dataclass
-from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, Optional, Tuple
 
 import cv2
+import numpy as np
 
-from projects.vifi_clip.datasets.video_reader import (OpenedVideo, check_file,
-                                                      open_container)
+from projects.vifi_clip.datasets.containers import VideoCutShort
+from projects.vifi_clip.datasets.video_file import VideoFile
 from projects.vifi_clip.errors import UnreadableVideo
 
 from .fingerprint import fingerprint
@@ -49,8 +49,7 @@ class Facts:
 
 
 def check_video(path: str, full: bool) -> Facts:
-    """Look at one video, at five frames or at all; decord may crash the
-    process or hang."""
+    """Look at one video, at five frames or at all."""
     # There is a process for each core already. 0 and not 1, which would end
     # OpenCV's threads, and in a fork wait for ever for the parent's.
     cv2.setNumThreads(0)
@@ -67,48 +66,34 @@ def check_video(path: str, full: bool) -> Facts:
         return Facts('empty', '0 bytes', size=0)
     known = dict(size=len(data), sha256=hashlib.sha256(data).hexdigest())
     try:
-        check_file(data)
-    except UnreadableVideo as error:
+        video = VideoFile(data)
+        total = len(video)
+        frames = video.frames(
+            [round(place * (total - 1)) for place in _PLACES])
+        damage = _damage(data, video) if full else ''
+    except VideoCutShort as error:
         return Facts('cut_short', error.reason, **known)
-    try:
-        video = OpenedVideo(data)
-        last = len(video) - 1
-        if last < 0:
-            raise ValueError('it has no frames')
-        frames = video.get_batch(
-            [round(place * last) for place in _PLACES]).asnumpy()
-        total = len(video)  # PyAV's, where decord failed now
-        for index in range(total if full else 0):
-            video.get_batch([index])
-    except MemoryError:  # this machine's fault, not the video's
-        raise
-    except Exception as error:
-        return Facts('unreadable', getattr(error, 'reason', str(error)),
-                     **known)
-    status, detail = 'ok', ''
-    if video.uses_pyav and find_spec('decord'):
-        status, detail = 'not_decord', f'PyAV reads it: {total} frames'
-    height, width = frames.shape[1:3]
-    return Facts(
-        status, detail, **known, frames=total, width=width, height=height,
-        fps=round(float(video.get_avg_fps()), 3),
-        prints=fingerprint(frames[1:-1]), damage=_damage(data) if full else '')
+    except UnreadableVideo as error:
+        return Facts('unreadable', error.reason, **known)
+    height, width = frames[0].shape[:2]
+    return Facts('ok', '', **known, frames=total, width=width, height=height,
+                 fps=round(video.avg_fps, 3), prints=fingerprint(frames[1:-1]),
+                 damage=damage)
 
 
-def _damage(data: bytes) -> str:
-    """decord gives out a spoilt picture without a word; PyAV marks it."""
-    total = spoilt = 0
-    try:
-        with open_container(data) as container:
-            stream = container.streams.video[0]
-            # A process for each core already; with frame threads FFmpeg
-            # would not say what is wrong.
-            stream.thread_type = 'SLICE'
-            for total, frame in enumerate(container.decode(stream), 1):
-                spoilt += bool(frame.is_corrupt)
-    except ValueError as error:  # FFmpeg's derive from it
-        return f'PyAV after {total} frames: {error.strerror}'
-    return f'{spoilt} of {total} frames' if spoilt else ''
+def _damage(data: bytes, video: VideoFile) -> str:
+    """Decode all frames in order, and compare those found by packets."""
+    whole = VideoFile(data, in_order=True)
+    total = len(whole)
+    if len(video) != total:
+        return f'{len(video)} packets, and {total} frames'
+    if whole.num_damaged:
+        return f'{whole.num_damaged} of {total} frames'
+    differ = sum(not np.array_equal(video.frames([index]),
+                                    whole.frames([index]))
+                 for index in range(total) if video.by_packets)
+    return (f'{differ} of {total} frames differ when decoded in order'
+            if differ else '')
 
 
 # Processes that may crash or hang without taking the run along

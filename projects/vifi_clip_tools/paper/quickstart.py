@@ -9,7 +9,7 @@ from typing import Dict, List, Tuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from projects.vifi_clip.datasets.video_reader import OpenedVideo
+from projects.vifi_clip.datasets.video_file import VideoFile
 from projects.vifi_clip.evaluation.predictions_file import read_predictions
 from projects.vifi_clip.files import sha256_of, write_bytes, write_text
 from projects.vifi_clip.resources import root
@@ -203,9 +203,9 @@ def _film_strips(figure, results: Results, data_root: str) -> None:
     for axes, k in zip(figure.subplots(len(spread), 1), spread):
         i = gained[k]
         path, label = rows[i]
-        video = OpenedVideo(osp.join(data_root, path))
+        video = VideoFile(osp.join(data_root, path))
         inds = np.linspace(0, len(video) - 1, 8).astype(int)
-        axes.imshow(np.concatenate(list(video.get_batch(inds).asnumpy()), 1))
+        axes.imshow(np.concatenate(video.frames(inds), 1))
         axes.set_axis_off()
         axes.set_title(
             f'{names[label]}   |   frozen: {names[frozen[i]]}   |   '

@@ -3,7 +3,6 @@
 Letters: H, W pixels of a frame.
 """
 from fractions import Fraction
-from itertools import tee
 from typing import Any, Iterable, Iterator, Mapping, Tuple
 
 import numpy as np
@@ -13,13 +12,14 @@ from ..cli.font import dejavu
 from ..cli.h264 import write_h264
 from ..cli.outputs import replacing
 from projects.vifi_clip.apis.batches import NONE
-from projects.vifi_clip.datasets.video_reader import frames_with_times
+from projects.vifi_clip.datasets.video_file import VideoFile
 from projects.vifi_clip.errors import UnreadableVideo, UserError
 from projects.vifi_clip.apis.inputs import VideoInput
 
 _SMALLEST = 240  # pixels of a shorter side that a text can stand on
 _SHARE = 20  # of the shorter side, the height of a letter
 _MOST = 5  # labels
+_AT_ONCE = 8  # frames in memory
 _DARK, _INK = (15, 15, 20, 185), (255, ) * 4
 _BAR = (45, 110, 215, 235)
 
@@ -40,10 +40,12 @@ def save_video(video: VideoInput, result: Mapping[str, Any],
             frames: Iterable[np.ndarray] = here.frames
             rate, times = Fraction(here.fps), None
         else:
-            shown, rate = frames_with_times(here.path)
-            shown, again = tee(shown)  # in step: one frame is held
-            frames = (frame for frame, _ in shown)
-            times = (time for _, time in again)
+            file = VideoFile(here.path)
+            rate = Fraction(file.avg_fps)
+            times = map(Fraction, file.frame_times())
+            frames = (frame for start in range(0, len(file), _AT_ONCE)
+                      for frame in file.frames(range(
+                          start, min(start + _AT_ONCE, len(file)))))
         with replacing(path) as part:
             try:
                 write_h264(part, labelled(frames, result), rate, crf=20,

@@ -5,11 +5,10 @@ import os.path as osp
 import unicodedata
 from typing import Any, List, Optional, Sequence, Tuple
 
-import av
+import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
-from projects.vifi_clip.datasets.video_reader import (duration, frame_at,
-                                                      open_container)
+from projects.vifi_clip.datasets.video_file import VideoFile
 from projects.vifi_clip.errors import UnreadableVideo
 from ..cli.font import dejavu
 from .store import Hit
@@ -153,13 +152,13 @@ def read_frames(hit: Hit) -> Tuple[List[Image.Image], str]:
         return [], 'the file is no longer there'
     start, end = hit.start, hit.end
     try:
-        with open_container(hit.path) as container:
-            if start is None or end is None:
-                start, end = 0., duration(container)
-            step = (end - start) / FRAMES
-            frames = [frame_at(container, start + (i + 0.5) * step)
-                      for i in range(FRAMES)]
-    except (UnreadableVideo, av.FFmpegError) as error:
-        return [], f'cannot be read: {getattr(error, "reason", error)}'
-    frames = [Image.fromarray(frame) for frame in frames if frame is not None]
-    return frames, '' if frames else 'no frame could be read'
+        video = VideoFile(hit.path)
+        times = video.frame_times()
+        if start is None or end is None:
+            start, end = 0., times[-1]
+        middles = start + (np.arange(FRAMES) + 0.5) * (end - start) / FRAMES
+        shown = np.searchsorted(times, middles, 'right') - 1
+        frames = video.frames(shown.clip(0, len(video) - 1))
+    except UnreadableVideo as error:
+        return [], f'cannot be read: {error.reason}'
+    return [Image.fromarray(frame) for frame in frames], ''
