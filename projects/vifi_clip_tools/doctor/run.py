@@ -1,6 +1,5 @@
 """From lists to a report: look at the videos, check, write."""
 import os.path as osp
-import signal
 import sys
 import time
 from contextlib import closing
@@ -13,13 +12,14 @@ from projects.vifi_clip.datasets.loader_settings import usable_cores
 from projects.vifi_clip.datasets.video_list import TEST, TRAIN
 from projects.vifi_clip.errors import UserError
 
+from ..cli.processes import ended_by_signals
 from .checks import Videos, all_findings, compare_counts
+from .command import Options
 from .findings import CHECKS, INFO, PROBLEM, Finding
 from .folder import check_out, write_out
 from .lists import VideoList, find_lists, load_lists
-from .options import Options
 from .published import dataset_name
-from .report import Report, files_of, inputs_of, make_report
+from .report import Report, files_of, make_report
 from .video import Facts, check_video, supervise
 
 Work = Callable[[str, bool], Facts]
@@ -27,40 +27,30 @@ Work = Callable[[str, bool], Facts]
 
 def check(options: Options, work: Work = check_video) -> int:
     """Check, write, and say what was found; 1 if there are problems."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        return _check(options, work)
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _check(options: Options, work: Work) -> int:
     start = time.monotonic()
     roles, findings = _roles(options)
     name = min(roles).resolve().parent.name  # of the lists' folder
+    out = Path(options.out or osp.join('work_dirs', 'check', name))
+    check_out(out, options.force)
     lists = load_lists(
         roles, Path(options.classes) if options.classes else None)
     root = options.videos or osp.join('data', name, 'videos')
-    out = Path(options.out or osp.join('work_dirs', 'check', name))
-    settings = dict(videos=root, decode=options.decode,
-                    min_frames=options.min_frames)
     files = video_paths(lists, root)
-    check_out(out, [Path(root), *{item.path.parent for item in lists}],
-              inputs_of(lists, settings), options.force)
-    videos = look_at_videos(files, options.decode == 'full',
-                            options.workers or usable_cores(),
-                            options.timeout, work)
-    findings += all_findings(lists, videos, options.min_frames)
     dataset = options.dataset or dataset_name(name)
     dataset = None if dataset == 'none' else dataset
-    if dataset:
-        findings += compare_counts(dataset, lists)
-    report = make_report(settings, dataset, lists, videos, findings)
-    folder = write_out(out, files_of(report), options.force)
+    with ended_by_signals():
+        videos = look_at_videos(files, options.decode == 'full',
+                                options.workers or usable_cores(),
+                                options.timeout, work)
+        findings += all_findings(lists, videos, options.min_frames)
+        if dataset:
+            findings += compare_counts(dataset, lists)
+        settings = dict(videos=root, decode=options.decode,
+                        min_frames=options.min_frames)
+        report = make_report(settings, dataset, lists, videos, findings)
+        write_out(out, files_of(report))
     _say(report, time.monotonic() - start)
-    if folder != out:
-        print(f'{out} holds an earlier report that differs; kept.')
-    print(f'Report: {folder}/report.md; cleaned lists: {folder}/clean')
+    print(f'Report: {out}/report.md; cleaned lists: {out}/clean')
     return 1 if report.count(PROBLEM) else 0
 
 
