@@ -1,9 +1,9 @@
 """``vifi-clip check-data``: a data set looked over before training on it."""
 import argparse
-from dataclasses import dataclass
-from typing import List, Optional, Sequence
+from typing import Optional, Sequence
 
 from ..cli.options import natural_int, number, positive_int
+from .options import Options
 from .published import PUBLISHED
 
 DESCRIPTION = """\
@@ -28,24 +28,6 @@ Videos are looked for in data/NAME/videos if --videos is not given.
 
 exit code: 0 no problem (warnings do not count), 1 problems, 2 wrong usage"""
 _DAY = 86400
-
-
-@dataclass(frozen=True)
-class Options:
-    """The command line; see ``vifi-clip check-data --help``."""
-
-    lists: List[str]
-    train: List[str]
-    val: List[str]
-    videos: Optional[str]
-    classes: Optional[str]
-    out: Optional[str]
-    dataset: Optional[str]
-    min_frames: int
-    decode: str
-    timeout: float
-    workers: Optional[int]
-    force: bool
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> Options:

@@ -14,10 +14,10 @@ from projects.vifi_clip.errors import UserError
 
 from ..cli.processes import ended_by_signals
 from .checks import Videos, all_findings, compare_counts
-from .command import Options
 from .findings import CHECKS, INFO, PROBLEM, Finding
 from .folder import check_out, write_out
 from .lists import VideoList, find_lists, load_lists
+from .options import Options
 from .published import dataset_name
 from .report import Report, files_of, make_report
 from .video import Facts, check_video, supervise
