@@ -66,18 +66,9 @@ def _stand_in_for_drn() -> None:
     if package.exists():
         return
 
-    class DRN:
-        """Stand-in that explains itself when somebody builds it."""
-
-        def __init__(self, *args, **kwargs) -> None:
-            raise ImportError(
-                'DRN is missing from the installed mmaction2 wheel '
-                '(https://github.com/open-mmlab/mmaction2/issues/2714). '
-                'Install MMAction2 from source to use it.')
-
     parent, child = types.ModuleType(name), types.ModuleType(f'{name}.drn')
     parent.__path__ = []  # marks it as a package, so `drn.drn` is found
-    parent.drn, parent.DRN, child.DRN = child, DRN, DRN
+    parent.drn, parent.DRN, child.DRN = child, None, None
     sys.modules[name], sys.modules[child.__name__] = parent, child
 
 

@@ -6,10 +6,9 @@ import pytest
 from matrix_world import clear_knobs
 from mmengine.config import Config
 
-from projects.vifi_clip.apis.config import (check_knobs, check_lists,
-                                            experiment, is_place,
-                                            knob_values, read_config,
-                                            read_knobs)
+from projects.vifi_clip.apis.config import (check_knobs, experiment,
+                                            is_place, knob_values,
+                                            read_config, read_knobs)
 from projects.vifi_clip.errors import UserError
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
@@ -149,32 +148,3 @@ def test_configs_that_cannot_be_read(tmp_path, text, said):
     with pytest.raises((UserError, ValueError), match=said) as error:
         read_config(str(path))
     assert '\n' not in str(error.value) and 'bad.py' in str(error.value)
-
-
-@pytest.fixture
-def dataset(tmp_path) -> dict:
-    (tmp_path / 'list.txt').write_text('a.mp4 0\n')
-    (tmp_path / 'names.txt').write_text('jump\n')
-    return dict(type='CheckedVideoDataset', data_root=str(tmp_path),
-                ann_file='list.txt', class_file=str(tmp_path / 'names.txt'))
-
-
-def _check(dataset, **changes) -> None:
-    check_lists(Config(dict(test_dataloader=dict(dataset=dataset), **changes)),
-                ('train', 'val', 'test'))
-
-
-@pytest.mark.parametrize('change', [
-    dict(ann_file='absent.txt'), dict(class_file='absent.csv'),
-    dict(data_prefix=dict(video='absent'))])
-def test_files_that_are_absent(dataset, change):
-    bad = {**dataset, **change}
-    _check(dataset)
-    _check({**dataset, 'ann_file': 's3://bucket/list.txt'})
-    repeated = dict(type='RepeatDataset', times=2, dataset=dict(
-        type='ConcatDataset', datasets=[dataset, bad]))
-    sets = [dict(name='a'), dict(name='b', **change)]
-    for check in (lambda: _check(bad), lambda: _check(repeated),
-                  lambda: _check(dataset, test_cfg=dict(sets=sets))):
-        with pytest.raises(FileNotFoundError, match='absent'):
-            check()

@@ -34,12 +34,9 @@ def test_overview(capsys):
         f'vifi-clip {__version__}\n{REPO.resolve()}\n')
 
 
-@pytest.mark.parametrize('word, near', [
-    ('trian', "'train'"), ('mini_world', "'mini-world'"), ('--hepl', ''),
-    ('zzz', ''), ('', '')])
-def test_unknown_command(capsys, word, near):
-    said = refused(capsys, word, names=[repr(word), near])
-    assert said.count('\n') == 1 and bool(near) == ('did you mean' in said)
+@pytest.mark.parametrize('word', ['trian', '--hepl', ''])
+def test_unknown_command(capsys, word):
+    assert refused(capsys, word, names=repr(word)).count('\n') == 1
 
 
 @pytest.mark.parametrize('name', COMMANDS)
@@ -94,14 +91,6 @@ def test_tracebacks_and_processes(command, monkeypatch, capsys):
     monkeypatch.setenv('VIFI_TRACEBACK', '1')
     with pytest.raises(FileNotFoundError):
         command(lambda options: open('/not/there'))
-
-
-def test_a_pipe_of_our_own_is_no_closed_output(command):
-    read, write = os.pipe()
-    os.close(read)
-    with pytest.raises(BrokenPipeError):
-        command(lambda options: os.write(write, b'x'))
-    os.close(write)
 
 
 @pytest.mark.parametrize('unbuffered', ['', '1'])

@@ -1,6 +1,7 @@
 """Videos with labels over them, and scores over time."""
 import io
 import os
+import re
 import weakref
 from fractions import Fraction
 from pathlib import Path
@@ -166,18 +167,15 @@ def inputs(*names) -> list:
 
 
 def test_names_do_not_collide():
-    names = ['a/x.mp4', 'b/x.avi', 'x-2.mp4', 'c/X.MP4', 'höhe 1.mp4',
-             'camera:0', 'http://h.org/v%20w.mp4?x=/y.mp4', 'http://h.org/',
-             'a?*b.mp4', 'l' * 300 + '.mp4']
-    stems = target_stems(inputs(*names), {})
-    assert [stems[name] for name in names] == [
-        'x', 'x-3', 'x-2', 'X-4', 'höhe 1', 'camera_0', 'v w', 'video',
-        'a__b', 'l' * 100]
-    # names that are given away stay, and others are found for the rest
-    before = {'gone/x.mp4': 'x', 'b/X.mp4': 'X-3'}
-    assert target_stems(inputs('a/x.mp4', 'c/x-2.mp4', 'b/X.mp4'),
-                        before) == {
-        **before, 'a/x.mp4': 'x-4', 'c/x-2.mp4': 'x-2'}
+    plain = {'höhe 1.mp4': 'höhe 1', 'camera:0': 'camera_0',
+             'http://h.org/v%20w.mp4?x=/y.mp4': 'v w', 'a?*b.mp4': 'a__b',
+             'l' * 300 + '.mp4': 'l' * 100, '...': 'video'}
+    alike = ['a/x.mp4', 'b/x.avi', 'c/X.MP4']
+    stems = target_stems(inputs(*plain, *alike))
+    assert {name: stems.pop(name) for name in plain} == plain
+    assert len({stem.lower() for stem in stems.values()}) == 3
+    assert all(re.fullmatch('[xX]-[0-9a-f]{8}', s) for s in stems.values())
+    assert target_stems(inputs(*alike)) == stems  # also when work goes on
 
 
 def test_nothing_is_written_over(tmp_path):

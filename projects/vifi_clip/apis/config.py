@@ -10,14 +10,14 @@ import os
 import os.path as osp
 import re
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional, Sequence
+from typing import Dict, List, Mapping, Optional
 
 from mmengine.config import Config
 
 from ..checkpoints.files import register_loader
 from ..datasets.list_origin import list_origin
 from ..datasets.loader_settings import resolve_workers
-from ..datasets.video_list import check_ann_file, check_video_root, is_local
+from ..datasets.video_list import is_local
 from ..errors import UserError
 from ..resources import find_config
 
@@ -229,21 +229,6 @@ def experiment(knobs: Mapping[str, str]) -> str:
             short = re.sub('[^A-Za-z0-9.]+', '_', '_'.join(words))
             parts.append(f'{name}_{short}')
     return '-'.join(parts)
-
-
-def check_lists(cfg: Config, parts: Sequence[str]) -> None:
-    """Raise FileNotFoundError if a list of videos, class list or video folder
-    of parts ('train', 'val', 'test') is absent."""
-    for dataset in sum((_sets(cfg, part) for part in parts), []):
-        if dataset.get('ann_file'):
-            check_ann_file(_ann_file(dataset))
-        videos = (dataset.get('data_prefix') or {}).get('video')
-        if videos and str(dataset.get('type', '')).startswith('Checked'):
-            check_video_root(osp.join(dataset.get('data_root') or '', videos))
-        classes = dataset.get('class_file')
-        if classes and not osp.isfile(classes):
-            raise FileNotFoundError(f'no class list {classes!r}: set '
-                                    'class_file=... to one')
 
 
 def list_origins(cfg: Config) -> List[Dict[str, str]]:

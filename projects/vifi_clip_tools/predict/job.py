@@ -2,9 +2,9 @@
 import os
 import sys
 import textwrap
+from argparse import Namespace
 from dataclasses import replace
-from typing import (Any, Dict, Iterable, Iterator, List, Optional, Sequence,
-                    Tuple)
+from typing import Any, Dict, Iterable, Iterator, List, Sequence, Tuple
 
 from tqdm import tqdm
 
@@ -12,21 +12,18 @@ from projects.vifi_clip.apis.batches import NONE
 from projects.vifi_clip.apis.identity import record
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
 from projects.vifi_clip.apis.inputs import (VideoInput, expand_inputs,
-                                            file_of, is_camera, read_labels)
-from projects.vifi_clip.apis.pipeline import (Views, count_views, parse_views,
-                                              pipeline_cfg)
+                                            is_camera, read_labels)
+from projects.vifi_clip.apis.pipeline import Views, parse_views
 from projects.vifi_clip.apis.processes import join_processes, wait_for_all
 from projects.vifi_clip.errors import UnreadableVideo, UserError
-from .options import Options
 from .pictures import Pictures
 from .results_file import ResultsFile, check_out
 
 Failures = List[Tuple[str, str]]  # names and reasons
 _WIDTH, _BAR = 80, 20
-_MOST = 20  # failures that are listed
 
 
-def predict(options: Options) -> int:
+def predict(options: Namespace) -> int:
     """Print, or write, the labels of each video; return 1 if some could not
     be read, or drawn.
 
@@ -35,42 +32,34 @@ def predict(options: Options) -> int:
     """
     rank, world = join_processes()
     if options.out:
-        check_out(options.out, options.overwrite,
-                  {'--list': options.list, '--labels': options.labels})
+        check_out(options.out, options.overwrite)
     labels = None if options.labels is None else read_labels(options.labels)
     views = parse_views(options.num_views)
-    videos = _videos(options, world)
+    videos = _videos(options)
     pictures = Pictures(options, videos)
     if not (options.out and os.path.exists(options.out)):
         pictures.check(videos)  # else an earlier run may have drawn some
-    if options.save_video and rank == 0:
-        print('saved videos have no sound', file=sys.stderr)
     inferencer = options.model.load(labels=labels)
     if options.templates:
         inferencer.set_labels(inferencer.class_names, options.templates)
     job = _Job(options, inferencer, views, pictures, rank, world)
-    if rank == 0:
-        job.print_sizes(len(videos))
-    try:
-        bad = job.to_file(videos) if options.out else job.to_screen(videos)
-    except KeyboardInterrupt:
-        if options.out:
-            print(f'\n{options.out}: the same command goes on from here',
-                  file=sys.stderr)
-        raise
+    bad = job.to_file(videos) if options.out else job.to_screen(videos)
     if rank == 0 and len(bad) == len(videos):
         first = UnreadableVideo(*bad[0])
         raise first if len(bad) == 1 else UserError(
             f'none of the {len(bad)} videos could be read; {first}')
     if rank == 0 and bad:
-        _print_failures(bad, len(videos), options.out)
+        print(f'{len(bad)} of {len(videos)} videos could not be read:',
+              file=sys.stderr)
+        for name, reason in bad:
+            print(f'  {name}: {reason}', file=sys.stderr)
     return 1 if bad or job.not_drawn else 0
 
 
 class _Job:
     """Predictions of videos, with pictures and a bar."""
 
-    def __init__(self, options: Options, inferencer: ViFiCLIPInferencer,
+    def __init__(self, options: Namespace, inferencer: ViFiCLIPInferencer,
                  views: Views, pictures: Pictures, rank: int,
                  world: int) -> None:
         self.options, self.inferencer = options, inferencer
@@ -83,18 +72,6 @@ class _Job:
         # must not wait for the others.
         if self.any_labels:
             inferencer.classifier.shard_classes = False
-
-    def print_sizes(self, videos: int) -> None:
-        """Say '3 videos, 24 labels, 12 views of 16 frames, on cpu'."""
-        inferencer = self.inferencer
-        views, frames = count_views(pipeline_cfg(inferencer.cfg, self.views),
-                                    getattr(self.head, 'num_frames', None))
-        counts = dict(video=videos, label=self.head.num_classes, view=views,
-                      frame=frames)
-        texts = [f'{number} {word}{"" if number == 1 else "s"}'
-                 for word, number in counts.items()]
-        print(f'{texts[0]}, {texts[1]}, {texts[2]} of {texts[3]}, on '
-              f'{inferencer.device}', file=sys.stderr)
 
     def to_screen(self, videos: Sequence[VideoInput]) -> Failures:
         """Print results; return what failed."""
@@ -114,15 +91,13 @@ class _Job:
             made_with = dict(self._record(), **pictures.settings())
             resumed = first and file.prepare(made_with, options.overwrite)
             wait_for_all()
-            stems, done = file.stems(), file.done()
-            pictures.go_on(stems)
+            done = file.done()
             left = [video for video in videos
                     if video.name not in done or not pictures.complete(video)]
             before = len(videos) - len(left)
             wait_for_all()  # all have read before one writes
             if first:
-                pictures.check(left, ours=stems)
-                file.keep_stems(pictures.stems)
+                pictures.check(left, ours=done)
                 if resumed:
                     print(f'{options.out}: {before} of {len(videos)} were '
                           'done before', file=sys.stderr)
@@ -170,17 +145,18 @@ class _Job:
                 disable=self.rank > 0 or not (
                     options.out or self.pictures.wanted)) as bar:
             for video, result in zip(videos, results):
+                # first: a picture without a result is not of this work
+                yield result
                 try:
                     if 'error' not in result:
                         self.pictures.make(self.inferencer, video, result)
                 except UserError as error:
                     self.not_drawn.append(video.name)
                     print(f'not drawn: {error}', file=sys.stderr)
-                yield result
                 bar.update()
 
 
-def _videos(options: Options, world: int) -> List[VideoInput]:
+def _videos(options: Namespace) -> List[VideoInput]:
     """List the videos; what a camera shows is recorded, so that what is
     recognised is what is saved."""
     inputs: list = []
@@ -190,17 +166,13 @@ def _videos(options: Options, world: int) -> List[VideoInput]:
         with open(options.list, encoding='utf-8-sig',
                   errors='surrogateescape') as file:
             inputs += _names(file)
-    videos = [replace(video, **options.fetching)
+    videos = [replace(video, max_mb=options.max_mb, timeout=options.timeout)
               for video in expand_inputs(inputs)]
     for i, video in enumerate(videos):
-        if not is_camera(video.path or ''):
-            continue
-        if world > 1:
-            raise ValueError(f'{video.name}: several processes cannot share '
-                             'a camera')
-        print(f'recording from {video.name}', file=sys.stderr)
-        with video.opened() as videos[i]:
-            pass
+        if is_camera(video.path or ''):
+            print(f'recording from {video.name}', file=sys.stderr)
+            with video.opened() as videos[i]:
+                pass
     return videos
 
 
@@ -208,8 +180,7 @@ def _names(lines: Iterable[str]) -> List[VideoInput]:
     """Take one video a line; one that is absent is reported with the others
     that cannot be read."""
     names = (line.rstrip('\r\n').lstrip('\ufeff') for line in lines)
-    return [VideoInput(name, file_of(name) or name) for name in names
-            if name.strip()]
+    return [VideoInput(name, name) for name in names if name.strip()]
 
 
 def _print_result(result: dict) -> None:
@@ -225,19 +196,6 @@ def _print_result(result: dict) -> None:
             _printable(str(label)), _WIDTH, initial_indent=start,
             subsequent_indent=' ' * len(start)))
     sys.stdout.flush()  # someone may be waiting behind a pipe
-
-
-def _print_failures(bad: Failures, total: int, out: Optional[str]) -> None:
-    """Say what could not be read, and why."""
-    print(f'{len(bad)} of {total} videos could not be read:', file=sys.stderr)
-    for name, reason in bad[:_MOST]:
-        print(textwrap.fill(
-            _printable(f'{name}: {reason}'), _WIDTH, initial_indent='  ',
-            subsequent_indent='    ', break_long_words=False,
-            break_on_hyphens=False), file=sys.stderr)
-    if len(bad) > _MOST:
-        where = f', in {out}' if out else ''
-        print(f'  and {len(bad) - _MOST} more{where}', file=sys.stderr)
 
 
 def _printable(text: str) -> str:

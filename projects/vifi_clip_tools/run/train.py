@@ -1,7 +1,6 @@
 """``vifi-clip train``: train a config, as MMAction2's tool does."""
 import argparse
-from dataclasses import dataclass
-from typing import Any, Dict, Optional, Sequence
+from typing import Optional, Sequence
 
 from ..cli.options import HelpFormatter, add_common_arguments, common_options
 
@@ -15,24 +14,8 @@ examples:
 """
 
 
-@dataclass(frozen=True)
-class Options:
-    """Arguments of ``apis.runs.train``; ``common`` are of ``load_config``."""
-
-    config: str
-    amp: bool
-    resume: Optional[str]
-    validate: bool
-    auto_scale_lr: bool
-    auto_accumulate: Optional[int]
-    seed: Optional[int]
-    diff_rank_seed: bool
-    deterministic: bool
-    common: Dict[str, Any]
-
-
-def parse_args(argv: Optional[Sequence[str]] = None) -> Options:
-    """Read the command line."""
+def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    """Read the command line: arguments of ``apis.runs.train``."""
     parser = argparse.ArgumentParser(
         description='Train a recognizer', epilog=_EPILOG,
         formatter_class=HelpFormatter)
@@ -60,11 +43,10 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> Options:
     parser.add_argument(
         '--deterministic', action='store_true', help='deterministic CUDNN')
     args = parser.parse_args(argv)
-    return Options(common=common_options(args), **vars(args))
+    return argparse.Namespace(**common_options(args), **vars(args))
 
 
-def run(options: Options) -> None:
+def run(options: argparse.Namespace) -> None:
     """Train."""
     from projects.vifi_clip.apis.runs import train
-    arguments = dict(vars(options))
-    train(**arguments.pop('common'), **arguments)
+    train(**vars(options))
