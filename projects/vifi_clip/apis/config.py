@@ -185,10 +185,8 @@ def check_knobs(config: str, knobs: Mapping[str, str],
                                  'unset it')
             continue
         upper = name.upper()  # seed=3
-        swapped = [upper[:i] + upper[i + 1] + upper[i] + upper[i + 2:]
-                   for i in range(len(name) - 1)]  # TNUE
-        near = [*(knob for knob in swapped if knob in knobs),
-                *difflib.get_close_matches(upper, knobs, 1, _NEAR)]
+        near = [knob for knob in knobs if sorted(knob) == sorted(upper)]
+        near += difflib.get_close_matches(upper, knobs, 1, _NEAR)
         if near:
             raise ValueError(f'{problem}; did you mean {near[0]}? (If it is '
                              f'for something else: env -u {name} ...)')

@@ -1,7 +1,6 @@
 """Predict many videos: alone or beside other processes, and go on later."""
 import os
 import sys
-import textwrap
 from argparse import Namespace
 from dataclasses import replace
 from typing import Any, Dict, Iterable, Iterator, List, Sequence, Tuple
@@ -20,7 +19,7 @@ from .pictures import Pictures
 from .results_file import ResultsFile, check_out
 
 Failures = List[Tuple[str, str]]  # names and reasons
-_WIDTH, _BAR = 80, 20
+_BAR = 20  # letters of a bar
 
 
 def predict(options: Namespace) -> int:
@@ -30,6 +29,7 @@ def predict(options: Namespace) -> int:
     Raises:
         UserError: Not a single video could be read.
     """
+    sys.stdout.reconfigure(errors='replace')  # names of files hold anything
     rank, world = join_processes()
     if options.out:
         check_out(options.out, options.overwrite)
@@ -184,22 +184,11 @@ def _names(lines: Iterable[str]) -> List[VideoInput]:
 
 
 def _print_result(result: dict) -> None:
-    """Print a result of ``ViFiCLIPInferencer.predict``, 80 columns wide."""
-    print(_printable(result['video']))
+    """Print a result of ``ViFiCLIPInferencer.predict``."""
+    print(result['video'])
     if result['label'] == NONE:
         print(f'  {NONE}; the nearest:')
-    full = '█' if _printable('█') == '█' else '#'
     for label, score in zip(result['labels'], result['scores']):
-        bar = (full * round(_BAR * score)).ljust(_BAR)
-        start = f'  {100 * score:5.1f}%  {bar}  '
-        print(textwrap.fill(
-            _printable(str(label)), _WIDTH, initial_indent=start,
-            subsequent_indent=' ' * len(start)))
+        bar = ('█' * round(_BAR * score)).ljust(_BAR)
+        print(f'  {100 * score:5.1f}%  {bar}  {label}')
     sys.stdout.flush()  # someone may be waiting behind a pipe
-
-
-def _printable(text: str) -> str:
-    """Return what standard output takes of a text: the name of a file may
-    hold anything."""
-    code = getattr(sys.stdout, 'encoding', None) or 'ascii'
-    return text.encode(code, 'replace').decode(code)

@@ -101,12 +101,7 @@ class ResultsFile:
             sources = []
         if not sources:
             write_json(self.meta, record)
-        made = read_record(self.meta)
-        differs = differences(made, record, (*NOTES, 'pictures'))
-        if made.get('pictures') != record.get('pictures'):
-            differs.append('--save-video, --timeline, --window or --stride '
-                           'differ')
-        if differs:
+        if differs := differences(read_record(self.meta), record, NOTES):
             raise ValueError(f'--out {self.out} was made otherwise than asked '
                              f'now ({"; ".join(differs)}); choose another '
                              'name, or add --overwrite')
