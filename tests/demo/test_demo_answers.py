@@ -10,10 +10,9 @@ import pytest
 from helpers import write_mp4
 
 from projects.vifi_clip.errors import UserError
+from projects.vifi_clip_tools.demo.command import Limits
 from projects.vifi_clip_tools.demo.examples import LABELS
-from projects.vifi_clip_tools.demo.page import (ATTENTION, FIRST, TIMELINE,
-                                                Handlers)
-from projects.vifi_clip_tools.demo.options import Limits
+from projects.vifi_clip_tools.demo.page import FIRST, Handlers
 from projects.vifi_clip_tools.demo.service import (Recogniser, Worker,
                                                    auto_window)
 
@@ -86,9 +85,6 @@ def test_timeline(recogniser, examples):
         window, stride = auto_window(seconds)
         assert 0 < stride <= window <= max(seconds, 0.2)
         assert (seconds - window) / stride < 12
-    for window, stride in (0, 1), (1, -1), (0.1, 0.001):
-        with pytest.raises(UserError, match='window|stride'):
-            recogniser.timeline(request, window, stride)
 
 
 def test_long_work_is_stopped_between_its_parts(inferencer, examples):
@@ -117,7 +113,7 @@ def test_jobs_are_given_up_and_end_themselves():
     while not started.is_set():  # on a busy machine not in time
         with pytest.raises(UserError):
             worker.run(long_job)
-    with pytest.raises(UserError, match='busy'):
+    with pytest.raises(UserError):
         worker.run(lambda: ran.append(1))
     leave.set()
     assert ended.wait(60)
@@ -131,7 +127,6 @@ def test_jobs_are_given_up_and_end_themselves():
 @pytest.mark.parametrize('values, told', [
     (dict(path=None), 'video'),
     (dict(labels=' '), 'labels'),
-    (dict(labels='one', threshold=0.5), 'two labels'),
     (dict(template='x'), '{}'),
     (dict(labels='a, ' + 'b ' * 95), 'b b b'),  # does not fit the tower
 ])
@@ -165,19 +160,16 @@ def test_a_new_video_takes_the_old_answer_away(handlers, examples, tmp_path):
 
 def test_tabs(handlers, examples, tmp_path):
     shown = handlers.recognise(examples['Blue star'], WORDS, '', 0, 1)[2]
-    assert FIRST in handlers.attention(None, 'rollout', None)[0]
-    assert FIRST in handlers.timeline(None, 0, 0)[0]
+    assert FIRST in handlers.attention(None, 'rollout', None)
+    assert FIRST in handlers.timeline(None, 0, 0)
     for method in 'rollout', 'last', 'gradient':
-        picture, after = handlers.attention(shown, method, 'not a label')
+        picture = handlers.attention(shown, method, 'not a label')
         assert picture.count('<figure>') == 8
-        assert after.done == {ATTENTION} and after.request is shown.request
     assert 'a blue star blinking' in picture
-    text, after = handlers.timeline(shown, 0, None)
+    text = handlers.timeline(shown, 0, None)
     assert 'a blue star blinking' in text and '<svg' in text
-    assert after.done == {TIMELINE}
-    gone = replace(shown, request=replace(
-        shown.request, path=str(tmp_path / 'gone.mp4')))
-    for text, after in (handlers.attention(gone, 'rollout', None),
-                        handlers.timeline(gone, 0, 0)):
+    assert 'stride' in handlers.timeline(shown, 1, -1)
+    gone = replace(shown, path=str(tmp_path / 'gone.mp4'))
+    for text in (handlers.attention(gone, 'rollout', None),
+                 handlers.timeline(gone, 0, 0)):
         assert 'role="alert"' in text and 'gone.mp4' in text
-        assert after.done  # not asked again at each visit

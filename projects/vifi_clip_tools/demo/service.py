@@ -7,7 +7,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotDone
 from dataclasses import dataclass
-from threading import Event
 from typing import Any, Callable, List, Optional, Sequence, Tuple, TypeVar
 
 import numpy as np
@@ -21,11 +20,9 @@ from projects.vifi_clip.apis.sampling import Timeline
 from projects.vifi_clip.errors import UserError
 from ..attention.maps import attention_maps
 from ..attention.overlay import enlarge, overlay
+from .command import Limits
 from .limits import check_text, check_video, split_labels
-from .options import Limits
 
-MOST_VIEWS = 8
-_MOST_WINDOWS = 300
 Result = TypeVar('Result')
 
 
@@ -78,13 +75,10 @@ class Worker:
     def run(self, job: Callable[[], Result]) -> Result:
         """Run a job; a UserError says that it takes too long."""
         deadline = time.monotonic() + self.seconds
-        started = Event()
 
         def timed() -> Result:
-            started.set()
             self._deadline = deadline
             try:
-                self.check()
                 return job()
             finally:
                 self._deadline = float('inf')
@@ -94,8 +88,7 @@ class Worker:
             return future.result(self.seconds)
         except NotDone:
             future.cancel()
-            raise (self._too_long() if started.is_set() else UserError(
-                'The model is busy; try again in a moment.')) from None
+            raise self._too_long() from None
 
     def check(self) -> None:
         """End the job that runs in this thread if its time is over."""
@@ -110,7 +103,8 @@ class Worker:
     def _too_long(self) -> UserError:
         return UserError(
             f'This took longer than {self.seconds:g} s and was stopped. Take '
-            'a shorter video, fewer views or labels, or a longer stride.')
+            'a shorter video, fewer views or labels, or a longer stride; or '
+            'try again, if others use the page.')
 
 
 class Recogniser:
@@ -143,12 +137,8 @@ class Recogniser:
             if template.count('{}') != 1:
                 raise UserError('The template must have {} once, where the '
                                 'label goes: "a video of {}".')
-        if threshold and len(names) < 2:
-            raise UserError('With one label its probability is always 100%, '
-                            'and no threshold tells anything: give at least '
-                            'two labels.')
         return Request(path, tuple(names), template, float(threshold or 0),
-                       min(max(int(num_views), 1), MOST_VIEWS), facts.seconds)
+                       int(num_views), facts.seconds)
 
     def recognise(self, request: Request) -> Recognition:
         """Rank the labels, for the video and for each frame on its own."""
@@ -192,17 +182,15 @@ class Recogniser:
         return self.worker.run(with_labels)
 
     def attention(self, request: Request, method: str,
-                  text: Optional[str] = None) -> Frames:
+                  text: str) -> Frames:
         """Lay over the frames what the class token looks at, by a method of
-        :func:`attention_maps`; 'gradient' is of a text, by default the first
-        label."""
+        :func:`attention_maps`; 'gradient' is of a text."""
 
         def job() -> Frames:
             sample = self.inferencer.sample(request.video)
             maps = attention_maps(
                 self.inferencer.model, sample.images, method,
-                text=(text or request.labels[0])
-                if method == 'gradient' else None)
+                text=text if method == 'gradient' else None)
             # Scenes differ in how much stands out: a scale for each.
             return Frames(overlay(enlarge(sample.images, 180), maps,
                                   per_frame=True), sample.times)
@@ -212,14 +200,6 @@ class Recogniser:
     def timeline(self, request: Request, window: float,
                  stride: float) -> Timeline:
         """Score windows that slide over the video, in seconds."""
-        if not (window > 0 and stride > 0):
-            raise UserError('Window and stride are seconds, above 0.')
-        count = max(request.seconds - window, 0) / stride + 1
-        if count > _MOST_WINDOWS:
-            raise UserError(
-                f'These are {count:.0f} windows, more than {_MOST_WINDOWS}: '
-                'take a stride from '
-                f'{request.seconds / _MOST_WINDOWS:.1f} s on.')
         return self._run(request, lambda: self.inferencer.timeline(
             request.video, window, stride))
 

@@ -15,9 +15,9 @@ from projects.vifi_clip.files import write_bytes, write_text
 from ..cli.outputs import check_target
 from ..embeddings.file import Embeddings, read_embeddings
 from ..embeddings.job import embed_videos, read_videos
+from .command import TsneOptions
 from .cluster_scores import NUM_INITS, cluster_scores
 from .figure import Panel, draw, layout, shorten_end
-from .options import TsneOptions
 
 
 def report(options: TsneOptions) -> None:
