@@ -51,14 +51,8 @@ def embed(options: EmbedOptions) -> Optional[int]:
     views = parse_views(given.num_views)
     videos = read_videos(given.videos, given.root, given.classes)
     join_processes()
-    try:
-        result = embed_videos(
-            options.model.load(), videos, out, views, given.batch_size,
-            options.overwrite, options.model)
-    except KeyboardInterrupt:
-        print('\nstopped; the same command goes on from here',
-              file=sys.stderr)
-        raise
+    result = embed_videos(options.model.load(), videos, out, views,
+                          given.batch_size, options.overwrite, options.model)
     if result is None:  # the first process reports
         return None
     lost = len(result.failed)

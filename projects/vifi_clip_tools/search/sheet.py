@@ -2,7 +2,6 @@
 import io
 import os
 import os.path as osp
-import unicodedata
 from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -51,29 +50,13 @@ def format_span(start: Optional[float], end: Optional[float]) -> str:
 
 
 def shorten(text: str, width: int) -> str:
-    """Leave out the middle of a text that takes more than ``width`` columns
-    (5 at least). The end, which has the name of a file, gets two thirds."""
+    """Leave out the middle of a text of more than ``width`` letters (5 at
+    least). The end, which has the name of a file, gets two thirds."""
     text = ''.join(c if c.isprintable() else '?' for c in text)
-    if _columns(text) <= width:
+    if len(text) <= width:
         return text
-    room = width - 3
-    start = _take(text, room // 3)
-    end = _take(text[::-1], room - _columns(start))[::-1]
-    return f'{start}...{end}'
-
-
-def _take(text: str, width: int) -> str:
-    """Return as much of the start of a text as there is room for."""
-    for i, letter in enumerate(text):
-        width -= _columns(letter)
-        if width < 0:
-            return text[:i]
-    return text
-
-
-def _columns(text: str) -> int:
-    return sum(0 if unicodedata.combining(c) else
-               1 + (unicodedata.east_asian_width(c) in 'WF') for c in text)
+    start = (width - 3) // 3
+    return f'{text[:start]}...{text[start + 3 - width:]}'
 
 
 def contact_sheet(hits: Sequence[Hit], query: str) -> Image.Image:
