@@ -10,7 +10,7 @@ import pytest
 from helpers import write_mp4
 
 from projects.vifi_clip.errors import UserError
-from projects.vifi_clip_tools.demo.command import Limits
+from projects.vifi_clip_tools.demo.options import Limits
 from projects.vifi_clip_tools.demo.examples import LABELS
 from projects.vifi_clip_tools.demo.page import FIRST, Handlers
 from projects.vifi_clip_tools.demo.service import (Recogniser, Worker,

@@ -9,7 +9,7 @@ import pytest
 from commands import refused
 
 from projects.vifi_clip_tools.demo import server
-from projects.vifi_clip_tools.demo.command import Limits
+from projects.vifi_clip_tools.demo.options import Limits
 from projects.vifi_clip_tools.demo.page import Handlers
 from projects.vifi_clip_tools.demo.service import Recogniser
 

@@ -13,7 +13,7 @@ from PIL import Image
 from projects.vifi_clip.apis.sampling import Timeline
 from projects.vifi_clip.errors import UserError
 from projects.vifi_clip_tools.demo import markup
-from projects.vifi_clip_tools.demo.command import Limits
+from projects.vifi_clip_tools.demo.options import Limits
 from projects.vifi_clip_tools.demo.limits import (MOST_LABELS, check_video,
                                                   split_labels)
 from projects.vifi_clip_tools.demo.service import (Frames, Recognition,

@@ -1,10 +1,10 @@
 """``vifi-clip demo``: a web page to try a model."""
 import argparse
-from dataclasses import dataclass
 from typing import Optional, Sequence
 
-from ..cli.options import (CONFIG, HelpFormatter, ModelOptions,
-                           add_model_arguments, model_options, number)
+from ..cli.options import (CONFIG, HelpFormatter, add_model_arguments,
+                           model_options, number)
+from .options import DemoOptions, Limits
 
 _EXAMPLES = """examples:
   vifi-clip demo                            # the small world; no download
@@ -14,26 +14,6 @@ _EXAMPLES = """examples:
 
 The page is for this machine alone unless --host says otherwise, as
 --host 0.0.0.0 does; VIFI_DEMO_AUTH=USER:PASSWORD asks visitors for these."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Limits of one visit."""
-    upload_mb: float = 200  # size of a video, 10^6 bytes
-    seconds: float = 60  # time that one request may take
-    video_seconds: float = 600  # length of a video
-
-
-@dataclass(frozen=True)
-class DemoOptions:
-    """The page, and where it is served."""
-    model: ModelOptions  # config None: the index's, or the small world
-    labels: Optional[str]  # what stands in the text box at first
-    index: Optional[str]  # folder of an index to search
-    host: str
-    port: int  # 0 takes a free one
-    open: bool  # in a browser
-    limits: Limits
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> DemoOptions:

@@ -7,7 +7,7 @@ from projects.vifi_clip.datasets.containers import (open_container,
                                                     picture_stream)
 from projects.vifi_clip.datasets.video_file import VideoFile
 from projects.vifi_clip.errors import UnreadableVideo, UserError
-from .command import Limits
+from .options import Limits
 
 MOST_LABELS = 200  # each is a pass through the text tower
 _MOST_CHARACTERS = 200  # of a label or a query

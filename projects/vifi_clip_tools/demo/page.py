@@ -10,9 +10,9 @@ from typing import Any, Mapping, Optional, Sequence, Tuple
 
 from projects.vifi_clip.errors import UserError
 from . import markup
-from .command import Limits
 from .limits import check_video
 from .markup import note
+from .options import Limits
 from .service import Recogniser, Request, auto_window
 
 FIRST = 'Recognise a video first.'

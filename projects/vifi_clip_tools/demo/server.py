@@ -15,8 +15,8 @@ from projects.vifi_clip.apis.inputs import read_labels
 from projects.vifi_clip.errors import UserError, need
 from ..cli.options import CONFIG, ModelOptions
 from ..cli.processes import ended_by_signals
-from .command import DemoOptions
 from .examples import LABELS, write_examples
+from .options import DemoOptions
 from .page import Handlers, build_page, theme
 from .service import Recogniser
 

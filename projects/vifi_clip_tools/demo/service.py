@@ -20,8 +20,8 @@ from projects.vifi_clip.apis.sampling import Timeline
 from projects.vifi_clip.errors import UserError
 from ..attention.maps import attention_maps
 from ..attention.overlay import enlarge, overlay
-from .command import Limits
 from .limits import check_text, check_video, split_labels
+from .options import Limits
 
 Result = TypeVar('Result')
 

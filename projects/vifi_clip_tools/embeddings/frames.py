@@ -20,7 +20,7 @@ from projects.vifi_clip.datasets.frame_cache import (VERSION, FrameCacheWriter,
                                                      pipeline_identity)
 from projects.vifi_clip.models.frame_embeddings import tower_identity
 from projects.vifi_clip.models.image_backbone import CLIPVisionBackbone
-from .frames_command import FramesOptions
+from .options import FramesOptions
 
 
 def cache_frames(options: FramesOptions) -> Dict[str, int]:

@@ -1,25 +1,11 @@
 """``vifi-clip cache-frames``: embed every frame once, for frozen towers."""
 import argparse
-from dataclasses import dataclass
-from typing import Any, Dict, Optional, Sequence
+from typing import Optional, Sequence
 
 from ..cli.options import HelpFormatter, add_common_arguments, positive_int
+from .options import FramesOptions
 
 PARTS = ('train', 'val')
-
-
-@dataclass(frozen=True)
-class FramesOptions:
-    """A cache of frame embeddings to fill."""
-    config: str
-    checkpoint: str  # or 'none': what the config starts from
-    out: str  # a folder
-    parts: Sequence[str]  # of 'train' and 'val'
-    dtype: str  # of the files
-    batch_size: int
-    device: str
-    cfg_options: Optional[Dict[str, Any]]
-    trust: bool
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> FramesOptions:

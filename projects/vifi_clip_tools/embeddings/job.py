@@ -25,9 +25,9 @@ from projects.vifi_clip.datasets.video_list import (find_missing,
 from projects.vifi_clip.errors import UnreadableVideo, need
 from ..cli.options import ModelOptions
 from ..cli.outputs import check_target
-from .command import SUFFIXES, EmbedOptions
 from .file import Embeddings, read_embeddings, write_embeddings
 from .gathering import gathered
+from .options import SUFFIXES, EmbedOptions
 
 MOST_VIDEOS, MOST_SECONDS = 16, 20.  # what a crash can lose of a process
 _PART = re.compile(r'\.?(job\.json|[0-9]{8}\.npz)(\.tmp)?')

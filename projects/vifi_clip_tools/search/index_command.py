@@ -1,13 +1,11 @@
 """``vifi-clip index``: embeddings of folders of videos, to be searched."""
 import argparse
-from dataclasses import dataclass
 from typing import Optional, Sequence
 
-from ..cli.options import (CONFIG, HelpFormatter, ModelOptions,
-                           add_model_arguments, model_options, positive_int,
-                           seconds)
+from ..cli.options import (CONFIG, HelpFormatter, add_model_arguments,
+                           model_options, positive_int, seconds)
+from .options import INDEX, IndexOptions
 
-INDEX = 'vifi_index'
 _EXAMPLES = """examples:
   vifi-clip index videos/
   vifi-clip index videos/ talks/*.mp4 --index my_index --window 10
@@ -19,19 +17,6 @@ and time of change) are skipped. Ctrl-C keeps what is done. One process writes
 at a time; searching works meanwhile. Exit code: 0 if all videos are in the
 index, 1 if some could not be read (the others are in it), 2 for a bad option,
 130 after Ctrl-C."""
-
-
-@dataclass(frozen=True)
-class IndexOptions:
-    """An index to make, to bring up to date, or to maintain."""
-    videos: Sequence[str]  # folders, files and patterns; may be none
-    index: str
-    model: ModelOptions  # its config may be None: the index's
-    num_views: Optional[str]  # None: the index's
-    window: Optional[float]  # seconds; None: the whole video
-    batch_size: int
-    prune: bool
-    ann: Optional[str]  # 'IVF_PQ' or 'IVF_FLAT'
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> IndexOptions:

@@ -17,7 +17,7 @@ from projects.vifi_clip.errors import UserError, need
 from ..cli.options import CONFIG, ModelOptions
 from ..cli.outputs import check_target
 from ..embeddings.gathering import gathered
-from .index_command import IndexOptions
+from .options import IndexOptions
 from .sheet import shorten
 from .store import MIN_ROWS, WHOLE, Entry, State, VideoIndex, identity_of
 

@@ -7,7 +7,7 @@ from projects.vifi_clip.apis.inputs import expand_inputs
 from projects.vifi_clip.apis.pipeline import parse_views
 from projects.vifi_clip.files import write_bytes, write_json
 from ..cli.outputs import check_target
-from .search_command import SearchOptions
+from .options import SearchOptions
 from .sheet import contact_sheet, encode, format_hits, shorten, stack
 from .store import Hit, VideoIndex
 

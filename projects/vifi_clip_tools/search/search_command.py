@@ -1,11 +1,10 @@
 """``vifi-clip search``: find videos of an index by words or by example."""
 import argparse
-from dataclasses import dataclass
 from typing import Optional, Sequence
 
-from ..cli.options import (HelpFormatter, ModelOptions, add_model_arguments,
-                           model_options, positive_int)
-from .index_command import INDEX
+from ..cli.options import (HelpFormatter, add_model_arguments, model_options,
+                           positive_int)
+from .options import INDEX, SearchOptions
 
 _EXAMPLES = """examples:
   vifi-clip search "a dog catching a frisbee"
@@ -14,21 +13,6 @@ _EXAMPLES = """examples:
   vifi-clip search --videos like_this.mp4 --index my_index
 
 The model is that of the index. vifi-clip index makes one."""
-
-
-@dataclass(frozen=True)
-class SearchOptions:
-    """Queries to an index."""
-    queries: Sequence[str]
-    videos: Sequence[str]  # examples, in place of queries
-    index: str
-    model: ModelOptions
-    topk: int
-    template: str
-    exact: bool
-    sheet: Optional[str]
-    json: Optional[str]
-    overwrite: bool
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> SearchOptions:

@@ -1,12 +1,11 @@
 """``vifi-clip tsne``: models side by side in two dimensions."""
 import argparse
-from dataclasses import dataclass
-from typing import List, Optional, Sequence
+from typing import Optional, Sequence
 
-from ..cli.options import (HelpFormatter, ModelOptions, add_model_arguments,
-                           number, several_model_options)
-from ..embeddings.command import (SUFFIXES, ListOptions, add_list_arguments,
-                                  list_options)
+from ..cli.options import (HelpFormatter, add_model_arguments, number,
+                           several_model_options)
+from ..embeddings.options import SUFFIXES, add_list_arguments, list_options
+from .options import TsneOptions
 
 _EXAMPLES = """examples:
   vifi-clip tsne clip.npz vifi.npz --names "CLIP, ViFi-CLIP" --out fig7.pdf
@@ -16,23 +15,6 @@ _EXAMPLES = """examples:
 
 Homogeneity, completeness and V-measure compare the classes with as many
 k-means clusters of the embeddings (not of the picture)."""
-
-
-@dataclass(frozen=True)
-class TsneOptions:
-    """A figure to draw, of files or of a list and models."""
-    files: List[str]
-    videos: ListOptions  # its classes serve files, too
-    models: List[ModelOptions]  # one for each panel, without files
-    titles: Optional[List[str]]  # one for each panel
-    out: str  # .png, .pdf or .svg
-    json: Optional[str]  # the figures as a file
-    method: str  # 'tsne' or 'umap'
-    neighbours: Optional[float]  # perplexity of t-SNE, number of UMAP
-    seed: int
-    common: bool  # draw the videos that all files have
-    dpi: int
-    overwrite: bool
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> TsneOptions:

@@ -16,8 +16,8 @@ from ..cli.outputs import check_target
 from ..embeddings.file import Embeddings, read_embeddings
 from ..embeddings.job import embed_videos, read_videos
 from .cluster_scores import NUM_INITS, cluster_scores
-from .command import TsneOptions
 from .figure import Panel, draw, layout
+from .options import TsneOptions
 
 
 def report(options: TsneOptions) -> None:

@@ -1,0 +1,35 @@
+"""What the command lines of ``index`` and ``search`` say."""
+from dataclasses import dataclass
+from typing import Optional, Sequence
+
+from ..cli.options import ModelOptions
+
+INDEX = 'vifi_index'
+
+
+@dataclass(frozen=True)
+class IndexOptions:
+    """An index to make, to bring up to date, or to maintain."""
+    videos: Sequence[str]  # folders, files and patterns; may be none
+    index: str
+    model: ModelOptions  # its config may be None: the index's
+    num_views: Optional[str]  # None: the index's
+    window: Optional[float]  # seconds; None: the whole video
+    batch_size: int
+    prune: bool
+    ann: Optional[str]  # 'IVF_PQ' or 'IVF_FLAT'
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """Queries to an index."""
+    queries: Sequence[str]
+    videos: Sequence[str]  # examples, in place of queries
+    index: str
+    model: ModelOptions
+    topk: int
+    template: str
+    exact: bool
+    sheet: Optional[str]
+    json: Optional[str]
+    overwrite: bool
