@@ -104,7 +104,7 @@ def test_frozen_tower_stays_in_eval_mode():
 
 
 @pytest.mark.parametrize('arch, said', [
-    ('ViT-B-17', 'ViT-B-16'), (dict(embed_dim=32), 'vision_cfg'),
+    ('ViT-B-17', 'ViT-B-17'), (dict(embed_dim=32), 'vision_cfg'),
     (tiny_arch(text_cfg=dict(widths=8)), 'widths'),
     ('roberta-ViT-B-32', 'roberta')])  # a Hugging Face text encoder
 def test_unusable_arch_is_named(arch, said):

@@ -49,24 +49,14 @@ def rows(out) -> list:
                 for row in map(json.loads, file)]
 
 
-def test_lines_are_on_disk_at_once(out):
-    with ResultsFile(out, 2) as file:
-        assert file.prepare(RECORD, False) is False
-        with file.writer(0, 1) as add:
-            for i, name in enumerate(NAMES):
-                add(result(name, .5 + i / 100))
-                assert rows(out)[-1] == (name, '', f'{.5 + i / 100:.6f}')
-        assert file.done() == set(NAMES)
-    assert json.loads(Path(f'{out}.meta.json').read_text()) == RECORD
-
-
 def test_failed_videos_are_tried_again_in_their_places(out):
     fill(out, result(NAMES[0]), bad(NAMES[1]), result(NAMES[2]))
     with ResultsFile(out, 2) as file:
         assert file.prepare(RECORD, False) is True
         assert file.done() == {NAMES[0], NAMES[2]}
         with file.writer(0, 1) as add:
-            add(result(NAMES[1]))
+            add(result(NAMES[1], .53))
+            assert rows(out)[-1] == (NAMES[1], '', '0.530000')  # at once
             add(bad(NAMES[3]))
         assert file.merge(NAMES[:4]) == [(NAMES[3], 'no frames')]
     assert [row[:2] for row in rows(out)] == [

@@ -220,11 +220,3 @@ def test_wrong_command_lines(words, line, said):
     done = words(*line.split())
     assert done.returncode == 2 and not done.stdout
     assert said in done.stderr
-
-
-def test_no_slurm_here(words, tmp_path):
-    (tmp_path / 'bin/srun').unlink()
-    for name in 'bash', 'dirname':
-        (tmp_path / 'bin' / name).symlink_to(shutil.which(name))
-    done = words('slurm_train.sh', 'p', 'j', 'c.py', PATH=tmp_path / 'bin')
-    assert done.returncode == 2 and 'tools/dist_train.sh' in done.stderr

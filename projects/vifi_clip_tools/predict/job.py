@@ -2,7 +2,7 @@
 import os
 import sys
 from argparse import Namespace
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Dict, Iterable, Iterator, List, Sequence, Tuple
 
 from tqdm import tqdm
@@ -42,12 +42,15 @@ def predict(options: Namespace) -> int:
     inferencer = options.model.load(labels=labels)
     if options.templates:
         inferencer.set_labels(inferencer.class_names, options.templates)
+    if hasattr(inferencer.model.cls_head, 'text_classifier'):
+        # Each process has another number of batches, so that encoding classes
+        # must not wait for the others.
+        inferencer.classifier.shard_classes = False
     job = _Job(options, inferencer, views, pictures, rank, world)
     bad = job.to_file(videos) if options.out else job.to_screen(videos)
     if rank == 0 and len(bad) == len(videos):
-        first = UnreadableVideo(*bad[0])
-        raise first if len(bad) == 1 else UserError(
-            f'none of the {len(bad)} videos could be read; {first}')
+        raise UserError(f'none of {len(bad)} videos could be read; '
+                        f'{UnreadableVideo(*bad[0])}')
     if rank == 0 and bad:
         print(f'{len(bad)} of {len(videos)} videos could not be read:',
               file=sys.stderr)
@@ -56,27 +59,22 @@ def predict(options: Namespace) -> int:
     return 1 if bad or job.not_drawn else 0
 
 
+@dataclass
 class _Job:
     """Predictions of videos, with pictures and a bar."""
 
-    def __init__(self, options: Namespace, inferencer: ViFiCLIPInferencer,
-                 views: Views, pictures: Pictures, rank: int,
-                 world: int) -> None:
-        self.options, self.inferencer = options, inferencer
-        self.views, self.pictures = views, pictures
-        self.rank, self.world = rank, world
-        self.not_drawn: List[str] = []  # videos whose pictures failed
-        self.head = inferencer.model.cls_head
-        self.any_labels = hasattr(self.head, 'text_classifier')
-        # Each process has another number of batches, so that encoding classes
-        # must not wait for the others.
-        if self.any_labels:
-            inferencer.classifier.shard_classes = False
+    options: Namespace
+    inferencer: ViFiCLIPInferencer
+    views: Views
+    pictures: Pictures
+    rank: int
+    world: int
+    not_drawn: int = 0  # videos whose pictures failed
 
     def to_screen(self, videos: Sequence[VideoInput]) -> Failures:
         """Print results; return what failed."""
         bad: Failures = []
-        for result in self._results(videos, 0):
+        for result in self._results(videos):
             if 'error' in result:
                 bad.append((result['video'], result['error']))
             else:
@@ -86,7 +84,7 @@ class _Job:
     def to_file(self, videos: Sequence[VideoInput]) -> Failures:
         """Write results, after those that are there already."""
         options, pictures, first = self.options, self.pictures, self.rank == 0
-        topk = min(options.topk, self.head.num_classes)
+        topk = min(options.topk, self.inferencer.model.cls_head.num_classes)
         with ResultsFile(options.out, topk) as file:
             made_with = dict(self._record(), **pictures.settings())
             resumed = first and file.prepare(made_with, options.overwrite)
@@ -94,17 +92,15 @@ class _Job:
             done = file.done()
             left = [video for video in videos
                     if video.name not in done or not pictures.complete(video)]
-            before = len(videos) - len(left)
             wait_for_all()  # all have read before one writes
             if first:
                 pictures.check(left, ours=done)
                 if resumed:
-                    print(f'{options.out}: {before} of {len(videos)} were '
-                          'done before', file=sys.stderr)
+                    print(f'{options.out}: {len(videos) - len(left)} of '
+                          f'{len(videos)} were done before', file=sys.stderr)
             wait_for_all()
             with file.writer(self.rank, self.world) as write:
-                for result in self._results(left[self.rank::self.world],
-                                            before):
+                for result in self._results(left[self.rank::self.world]):
                     write(result)
             wait_for_all()
             bad = file.merge([v.name for v in videos]) if first else []
@@ -116,7 +112,7 @@ class _Job:
     def _record(self) -> Dict[str, Any]:
         """Return what decides the predictions."""
         options, model, more = self.options, self.options.model, {}
-        if self.any_labels:
+        if hasattr(self.inferencer.model.cls_head, 'text_classifier'):
             text = self.inferencer.classifier
             more = dict(labels=self.inferencer.class_names,
                         templates=text.templates)
@@ -127,23 +123,19 @@ class _Job:
             checkpoint=model.checkpoint, inference=model.inference,
             topk=options.topk, threshold=options.threshold, **more)
 
-    def _results(self, videos: Sequence[VideoInput],
-                 before: int) -> Iterator[dict]:
-        """Results of videos, drawn; ``before`` have been done already."""
+    def _results(self, videos: Sequence[VideoInput]) -> Iterator[dict]:
+        """Results of videos, drawn."""
         if not videos:
             return
-        options, alone = self.options, self.world == 1
+        options = self.options
         results = self.inferencer.predict(
             list(videos), num_views=self.views, batch_size=options.batch_size,
             topk=options.topk, threshold=options.threshold,
             on_error='report')
-        with tqdm(
-                total=before * alone + len(videos), initial=before * alone,
-                unit='video', desc='predict' if alone else
-                f'1 of {self.world} processes',
-                # no bar where the results are printed
-                disable=self.rank > 0 or not (
-                    options.out or self.pictures.wanted)) as bar:
+        with tqdm(total=len(videos), unit='video', desc='predict',
+                  # no bar where the results are printed
+                  disable=self.rank > 0 or not (
+                      options.out or self.pictures.wanted)) as bar:
             for video, result in zip(videos, results):
                 # first: a picture without a result is not of this work
                 yield result
@@ -151,7 +143,7 @@ class _Job:
                     if 'error' not in result:
                         self.pictures.make(self.inferencer, video, result)
                 except UserError as error:
-                    self.not_drawn.append(video.name)
+                    self.not_drawn += 1
                     print(f'not drawn: {error}', file=sys.stderr)
                 bar.update()
 
