@@ -99,6 +99,7 @@ def test_force_deletes_the_lists_of_other_annotations(tmp_path, capsys):
 
 
 def test_force_deletes_nothing_outside(tmp_path, capsys):
+    """And a manifest that is not ours is none."""
     assert make_own(tmp_path) == 0
     other = write(tmp_path / 'precious.txt', 'x')
     path = tmp_path / 'lists/manifest.json'
@@ -107,9 +108,13 @@ def test_force_deletes_nothing_outside(tmp_path, capsys):
         sha256=hashlib.sha256(b'x').hexdigest())
     write(path, json.dumps(manifest))
     rows = [*OWN_ROWS, 'stir/9.mp4,stir,val']
-    refused(capsys, *own_call(tmp_path, rows=rows), names='../precious.txt')
+    refused(capsys, *own_call(tmp_path, rows=rows), names=[path, '--force'])
     assert make_own(tmp_path, '--force', rows=rows) == 0
     assert other.read_text() == 'x'
+    for text in '{', '[]', '{"tool": "mini_world"}':
+        write(path, text)
+        refused(capsys, *own_call(tmp_path), names=[path, '--force'])
+        assert path.read_text() == text
 
 
 def test_force_spares_the_sources(tmp_path, capsys):
@@ -125,64 +130,38 @@ def test_force_spares_the_sources(tmp_path, capsys):
     assert make_own(tmp_path, '--force', '--classes', source) == 0
 
 
-def test_a_manifest_that_is_not_ours(tmp_path, capsys):
-    path = tmp_path / 'lists/manifest.json'
-    for text in '{', '[]', '{"tool": "mini_world"}':
-        write(path, text)
-        refused(capsys, *own_call(tmp_path), names=[path, '--force'])
-        assert contents(path.parent) == {'manifest.json': text.encode()}
-    assert make_own(tmp_path, '--force') == 0
-
-
-def test_check_finds_what_was_changed(tmp_path, capsys):
-    out = tmp_path / 'lists'
+def test_check(tmp_path, capsys):
+    out, videos = tmp_path / 'lists', tmp_path / 'videos'
     assert make_own(tmp_path) == 0
-    check = 'splits', 'kitchen', '--check', '--out', out
-    write(out / 'mine.txt', 'a.mp4 0\n')
-    capsys.readouterr()
+    for row in OWN_ROWS[1:]:
+        write(videos / row.split(',')[0], '')
+    check = ['splits', 'kitchen', '--check', '--out', out, '--videos', videos]
     assert vifi(*check) == 0
-    assert 'mine.txt' in capsys.readouterr().out
+    refused(capsys, *check[:-1], tmp_path / 'x', names='--videos')
+    refused(capsys, 'splits', 'ucf101', *check[2:], names="'kitchen'")
+    (videos / 'stir/1.mp4').unlink()
+    refused(capsys, *check, names=['1 of 8', 'stir/1.mp4'])
     before = (out / 'train.txt').read_text()
     for text in before.replace('chop/2.mp4 0', 'chop/2.mp4 1'), before + 'x 0':
         write(out / 'train.txt', text)
         refused(capsys, *check, names='train.txt')
     (out / 'train.txt').unlink()
     refused(capsys, *check, names='train.txt is missing')
-    refused(capsys, 'splits', 'ucf101', *check[2:], names="'kitchen'")
+    manifest = out / 'manifest.json'
+    for lists in ({'train.txt': 'abc'}, {'train.txt': {'sha256': 5}},
+                  {'../x.txt': {'sha256': 'x'}}, {}, 5):
+        write(manifest, json.dumps(dict(
+            tool='make_splits', dataset='kitchen', lists=lists)))
+        refused(capsys, *check, names=[manifest])
+    write(manifest, '[' * 200000)
+    refused(capsys, *check, names=[manifest])
 
 
-def test_check_finds_a_missing_video(tmp_path, capsys):
-    assert make_own(tmp_path) == 0
-    videos = tmp_path / 'videos'
-    for row in OWN_ROWS[1:]:
-        write(videos / row.split(',')[0], '')
-    check = ['splits', 'kitchen', '--check', '--out', tmp_path / 'lists']
-    assert vifi(*check, '--videos', videos) == 0
-    (videos / 'stir/1.mp4').unlink()
-    refused(capsys, *check, '--videos', videos,
-            names=['1 of 8', 'stir/1.mp4'])
-    refused(capsys, *check, '--videos', tmp_path / 'x', names='--videos')
-
-
-@pytest.mark.parametrize('lists, name', [
-    ({'train.txt': 'abc'}, 'train.txt'), ({'train.txt': None}, 'train.txt'),
-    ({'train.txt': {'sha256': 5}}, 'train.txt'),
-    ({'../x.txt': {'sha256': 'x'}}, '../x.txt'), ({}, 'lists')])
-def test_check_of_a_damaged_manifest(tmp_path, capsys, lists, name):
-    assert make_own(tmp_path) == 0
-    path = tmp_path / 'lists/manifest.json'
-    write(path, json.dumps({**json.loads(path.read_text()), 'lists': lists}))
-    refused(capsys, 'splits', 'kitchen', '--check', '--out', path.parent,
-            names=[path, name])
-
-
-@pytest.mark.parametrize('name, text', [
-    ('manifest.json', '[' * 200000), ('train_9k.json', '5'),
-    ('train_9k.json', '[' * 200000)])
-def test_check_of_damaged_files(tmp_path, capsys, name, text):
+def test_check_of_captions(tmp_path, capsys):
     source = WRITERS['msrvtt'](tmp_path / 'official')
     out = tmp_path / 'lists'
     assert vifi(*official_call('msrvtt', source, out)) == 0
-    write(out / name, text)
-    refused(capsys, 'splits', 'msrvtt', '--check', '--out', out, '--videos',
-            tmp_path, names=name)
+    check = ['splits', 'msrvtt', '--check', '--out', out, '--videos', tmp_path]
+    refused(capsys, *check, names='video10.mp4')
+    write(out / 'train_9k.json', '5')
+    refused(capsys, *check, names='train_9k.json')

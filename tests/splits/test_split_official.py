@@ -82,8 +82,7 @@ def test_rows_of_the_lists(made):
     }[dataset], 0)
 
 
-def test_labels_of_a_half_count_within_it(made):
-    dataset, _, out, end = made
+    # Labels of a half count within it.
     classes = names_of(dataset)
     name_of = {path: classes[label] for part in ('train', 'val')
                for path, label in rows_of(out / f'{part}{end}.txt')}

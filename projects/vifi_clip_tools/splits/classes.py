@@ -1,8 +1,7 @@
 """Class names: to labels, in the committed lists, in the names of videos."""
-import difflib
 import re
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, Sequence
 
 from projects.vifi_clip.datasets.class_list import (check_class_name,
                                                     read_class_list)
@@ -37,36 +36,27 @@ class ClassIndex:
     Args:
         names (Sequence[str]): Class names in label order.
         source (str): Where they come from, for messages.
-        places (Sequence[str], optional): Where each name stands. Defaults to
-            its label.
     """
 
-    def __init__(self, names: Sequence[str], source: str,
-                 places: Optional[Sequence[str]] = None) -> None:
+    def __init__(self, names: Sequence[str], source: str) -> None:
         self.names = list(names)
         self.source = source
         self._labels: Dict[str, int] = {}
         for label, name in enumerate(names):
             other = self._labels.setdefault(_plain(name), label)
             if other != label:
-                first, second = (places[i] if places else f'label {i}'
-                                 for i in (other, label))
                 raise UserError(
-                    f'{source}: class names {names[other]!r} ({first}) and '
-                    f'{name!r} ({second}) differ in case or underscores '
-                    'alone; rename one')
+                    f'{source}: class names {names[other]!r} and {name!r} '
+                    'differ in case or underscores alone; rename one')
 
     def label(self, name: str, place: str) -> int:
         """The label of a class; ``place`` is where the name stands."""
         check_class_name(name, place)
         label = self._labels.get(_plain(name))
-        if label is not None:
-            return label
-        near = difflib.get_close_matches(_plain(name), self._labels, n=1)
-        hint = ''.join(f'; did you mean {self.names[self._labels[match]]!r}?'
-                       for match in near)
-        raise UserError(f'{place}: {name!r} is not one of the '
-                        f'{len(self.names)} classes of {self.source}{hint}')
+        if label is None:
+            raise UserError(f'{place}: {name!r} is not one of the '
+                            f'{len(self.names)} classes of {self.source}')
+        return label
 
 
 def _plain(name: str) -> str:
@@ -120,15 +110,9 @@ def misnamed(videos: Sequence[Video], dataset: str,
         if label != video.label:
             odd[video] = label
     if len(odd) > _MAX_MISNAMED * len(videos):
-        video, label = next(iter(odd.items()))
+        video = next(iter(odd))
         raise UserError(
-            f'{video.place}: {video.key.rpartition("/")[2]!r} is named after '
-            f'{class_text(index, label)}, but its label is that of '
-            f'{index.names[video.label]!r}, and {len(odd)} of {len(videos)} '
-            'lines are like that; is this another list? Get the right one')
+            f'{video.place}: {video.key.rpartition("/")[2]!r} is not named '
+            f'after its class {index.names[video.label]!r}, nor are '
+            f'{len(odd)} of {len(videos)} videos; give the right list')
     return odd
-
-
-def class_text(index: ClassIndex, label: int) -> str:
-    """A class that a video is named after, for messages."""
-    return repr(index.names[label]) if label >= 0 else 'another class'

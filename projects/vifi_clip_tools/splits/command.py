@@ -1,6 +1,5 @@
 """``vifi-clip splits``."""
 import argparse
-import difflib
 from pathlib import Path
 from string import Formatter
 from typing import Optional, Sequence
@@ -32,21 +31,18 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> Options:
     parser = make_parser()
     args = parser.parse_args(argv)
     own = args.dataset not in DATASETS
-    near = difflib.get_close_matches(args.dataset, DATASETS, n=1)
-    hint = f'did you mean {near[0]!r}? ' if near else ''
     for wrong, problem in (
             # A checked folder may be of the user's own data set.
             (own and not args.csv and not (args.check and args.out),
              f'data set {args.dataset!r} is not one of {", ".join(DATASETS)}; '
-             f'{hint}For your own data set give --csv, or --check with --out'),
+             'for your own give --csv, or --check with --out'),
             (args.csv and not own,
-             f'--csv is for your own data set, and {args.dataset!r} is a '
-             'published one; choose another name, or give --annotations'),
+             f'--csv: {args.dataset!r} is a published data set; choose '
+             'another name, or give --annotations'),
             (args.csv and not args.out,
              '--csv needs --out, the folder to write the lists to'),
             (args.csv and args.partition == 'published',
-             '--partition published: your own data set has no published '
-             'halves; use frequency, or --halves'),
+             '--partition published is not for --csv; use --halves'),
             (args.halves and args.partition,
              '--halves and --partition exclude each other'),
             (args.val_ratio == 1,
@@ -153,21 +149,17 @@ def _check_scope(parser: argparse.ArgumentParser,
     """Refuse options that would have no effect."""
     recognition = args.annotations is not None and args.dataset != 'msrvtt'
     lists = bool(args.csv) or (recognition and args.dataset != 'k600')
-    scope = {
-        'videos': (args.check, '--check'),
-        'fix_labels': (bool(args.import_dir), '--import'),
-        'classes': (bool(args.csv), '--csv'),
-        'val_ratio': (bool(args.csv), '--csv'),
-        'tiny': (recognition and args.dataset == 'k400', 'k400'),
-        'zero_shot_from': (recognition and args.dataset == 'k600', 'k600'),
-        'pattern': (not args.csv and not args.check, 'official lists'),
-        'seeds': (lists, 'K-shot lists'),
-        'shots': (lists, 'K-shot lists'),
-        'base_shots': (lists, 'base-to-novel lists'),
-        'partition': (lists, 'base-to-novel lists'),
-        'halves': (lists, 'base-to-novel lists'),
-    }
-    for name, (applies, what) in scope.items():
-        if not applies and getattr(args, name) != parser.get_default(name):
-            parser.error(f'--{name.replace("_", "-")} has no effect here; it '
-                         f'is for {what}')
+    for applies, what, names in (
+            (args.check, '--check', 'videos'),
+            (args.import_dir, '--import', 'fix_labels'),
+            (args.csv, '--csv', 'classes val_ratio'),
+            (recognition and args.dataset == 'k400', 'k400', 'tiny'),
+            (recognition and args.dataset == 'k600', 'k600',
+             'zero_shot_from'),
+            (not args.csv and not args.check, 'official lists', 'pattern'),
+            (lists, 'K-shot and base-to-novel lists',
+             'seeds shots base_shots partition halves')):
+        for name in names.split():
+            if not applies and getattr(args, name) != parser.get_default(name):
+                parser.error(f'--{name.replace("_", "-")} has no effect '
+                             f'here; it is for {what}')

@@ -19,10 +19,6 @@ from .release import import_release
 
 def make(options: Options) -> None:
     """Make the lists, and say what was written."""
-    folder = options.annotations
-    if folder and not folder.is_dir():
-        raise UserError(f'--annotations {folder}: no such folder; give the '
-                        'folder of the official annotation files')
     job = (_release(options) if options.import_dir else
            _retrieval(options) if options.dataset == 'msrvtt' else
            _recognition(options))
@@ -44,12 +40,9 @@ def check(options: Options) -> int:
     """Compare lists with their manifest, and say what differs (exit code
     2)."""
     out = options.out or PUBLISHED / options.dataset
-    faults, unknown = check_lists(out, options.dataset, options.videos)
+    faults = check_lists(out, options.dataset, options.videos)
     for fault in faults:
         print(f'error: {fault}', file=sys.stderr)
-    for name in unknown:
-        print(f'note: {out / name} is not in the manifest; it was not '
-              'checked')
     if not faults:
         print(f'{out}: all lists are as the manifest says'
               + (', and all videos are there' if options.videos else ''))
@@ -104,7 +97,7 @@ def _recognition(options: Options) -> Job:
             options.partition
         _partition(options, source, classes, plan)
     else:  # its models are trained on Kinetics-400
-        plan.shots = ()
+        plan.shots = plan.base_shots = ()
         plan.zero_shot_part = settings['zero_shot_from'] = \
             options.zero_shot_from
         labels = {name: i for i, name in enumerate(source.classes)}

@@ -52,30 +52,24 @@ def read_manifest(folder: Path) -> Dict[str, Any]:
         raise FileNotFoundError(f'{path}: no manifest; make the lists with '
                                 'vifi-clip splits first')
     manifest = read_json(path)
-    if (not isinstance(manifest, dict)
-            or manifest.get('tool') != 'make_splits'
-            or not isinstance(manifest.get('lists'), dict)
-            or not manifest['lists']):
-        raise UserError(f'{path}: not a manifest of vifi-clip splits, or one '
-                        'whose "lists" is empty; give another --out, or make '
-                        'the lists again')
-    for name, entry in manifest['lists'].items():
-        # A name may neither lead out of the folder nor be the manifest's.
-        if (Path(name).name != name or '\0' in name or name == MANIFEST
-                or Path(name).suffix not in ('.txt', '.json')
-                or not isinstance(entry, dict)
-                or not isinstance(entry.get('sha256'), str)):
-            raise UserError(f'{path}: {name!r} in "lists" is not the name of '
-                            f'a list, or its entry {entry!r}'[:300] + ' is no '
-                            'mapping with "sha256"; make the lists again')
+    lists = manifest.get('lists') if isinstance(manifest, dict) else None
+    # A name may neither lead out of the folder nor be the manifest's.
+    if not (lists and isinstance(lists, dict)
+            and manifest.get('tool') == 'make_splits' and all(
+                Path(name).name == name != MANIFEST and '\0' not in name
+                and isinstance(entry, dict)
+                and isinstance(entry.get('sha256'), str)
+                for name, entry in lists.items())):
+        raise UserError(f'{path}: not a manifest of vifi-clip splits, or a '
+                        'damaged one; give another --out, or make the lists '
+                        'again')
     return manifest
 
 
-def check_lists(folder: Path, dataset: str, videos: Optional[Path]
-                ) -> Tuple[List[str], List[str]]:
+def check_lists(folder: Path, dataset: str,
+                videos: Optional[Path]) -> List[str]:
     """Compare the lists of a folder with its manifest, and look for the
-    videos below a folder of theirs: a phrase for each fault, and the names of
-    lists that the manifest does not know."""
+    videos below a folder of theirs: a phrase for each fault."""
     if videos and not videos.is_dir():
         raise UserError(f'--videos {videos}: no such folder; give the folder '
                         'that the paths of the lists start from')
@@ -85,44 +79,24 @@ def check_lists(folder: Path, dataset: str, videos: Optional[Path]
                         f'{manifest.get("dataset")!r}, not {dataset!r}; give '
                         'the folder of that data set with --out')
     faults = []
-    lists: Dict[str, str] = {}  # path of a video to a list that has it
+    listed: Dict[str, None] = {}  # paths of videos, each once
     for name, entry in manifest['lists'].items():
         path = folder / name
         if not path.is_file():
             faults.append(f'{path} is missing')
-            continue
-        paths = _paths_of(path)
-        if sha256_of(path) != entry['sha256']:
-            expected = entry.get('videos', entry.get('classes'))
-            counts = '' if len(paths) == expected else \
-                f'; {len(paths)} lines, the manifest says {expected}'
-            faults.append(f'{path} was changed (SHA-256 differs{counts}); '
-                          'make the lists again')
-        if 'videos' in entry:
-            lists = {**dict.fromkeys(paths, name), **lists}
-    names = list(lists)
+        elif sha256_of(path) != entry['sha256']:
+            faults.append(f'{path} was changed; make the lists again')
+        elif 'videos' in entry:
+            listed.update(dict.fromkeys(
+                read_json(path) if path.suffix == '.json' else
+                [line.rpartition(' ')[0] for _, line in read_lines(path)]))
+    names = list(listed)
     missing = find_missing([str(videos / path) for path in names]
                            ) if videos else []
     if missing:
-        shown = [f'  {names[i]} ({lists[names[i]]})' for i in missing[:10]]
-        if len(missing) > len(shown):
-            shown.append(f'  ... and {len(missing) - len(shown)} more')
-        faults.append('\n'.join([f'{len(missing)} of {len(names)} videos are '
-                                 f'not below {videos}:', *shown]))
-    unknown = {path.name for path in folder.iterdir()
-               if path.suffix in ('.txt', '.json')} - {MANIFEST}
-    return faults, sorted(unknown - set(manifest['lists']))
-
-
-def _paths_of(path: Path) -> List[str]:
-    """Lines or keys of a list; none of one that cannot be read."""
-    try:
-        if path.suffix == '.json':
-            data = read_json(path)
-            return list(data) if isinstance(data, dict) else []
-        return [line.rpartition(' ')[0] for _, line in read_lines(path)]
-    except (ValueError, UserError):  # reported as changed
-        return []
+        faults.append(f'{len(missing)} of {len(names)} videos are not below '
+                      f'{videos}: {some([names[i] for i in missing], 10)}')
+    return faults
 
 
 def write_lists(folder: Path, job: Job, force: bool
@@ -137,9 +111,6 @@ def write_lists(folder: Path, job: Job, force: bool
         UserError: A different list is there and ``force`` is off, or it is a
             source, a committed class list, or changed by hand.
     """
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f'--out {folder}: a file of that name is there; give '
-                        'a folder')
     manifest, stale = _with_earlier(folder, job, force)
     texts = {name: file.text for name, file in job.files.items()}
     # Last, since it vouches for the others.
@@ -147,36 +118,30 @@ def write_lists(folder: Path, job: Job, force: bool
     new = {}
     for name, text in texts.items():
         path = folder / name
-        if path.is_dir():
-            raise UserError(f'{path} is a folder; move it away')
         if not path.exists() or path.read_bytes() != text.encode():
             new[name] = text.encode()
     for path in (folder / name for name in [*new, *stale]):
         if not path.exists():
             continue
         if is_committed(path):
-            raise _spared(
-                f'{path}: the committed class list of a published data set '
-                'differs from what would be written, and is never '
-                'overwritten', 'Give --out, another folder')
+            raise _spared(f'{path} is a committed class list, which is never '
+                          'overwritten')
         if any(path.samefile(source) for source in job.sources):
-            raise _spared(f'{path} is one of the files that were read, and '
-                          'would be overwritten',
-                          'Give another --out, or move that file')
+            raise _spared(f'{path} is one of the files that were read')
     different = sorted(name for name in new
                        if name != MANIFEST and (folder / name).exists())
     if different and not force:
-        raise _spared(
-            f'{folder}: {len(different)} lists there differ from what would '
-            f'be written: {some(different)}',
-            'Give another --out, or --force to overwrite them')
+        raise _spared(f'{folder}: {len(different)} lists there differ from '
+                      f'what would be written: {some(different)}',
+                      'or --force to overwrite them')
     if new:
         _replace_all(folder, new, stale)
     return list(new), stale
 
 
-def _spared(problem: str, remedy: str) -> UserError:
-    return UserError(f'{problem}; nothing was written. {remedy}')
+def _spared(problem: str, remedy: str = 'or move it away') -> UserError:
+    return UserError(f'{problem}; nothing was written. Give another --out, '
+                     + remedy)
 
 
 def _with_earlier(folder: Path, job: Job,
@@ -201,16 +166,12 @@ def _with_earlier(folder: Path, job: Job,
         return {**manifest, 'lists': lists}, []
     if kept and not force:
         raise _spared(
-            f'{folder}: holds lists that were made with other settings or '
-            f'annotations, and that this run does not make: '
-            f'{some(list(kept))}', 'Give another --out, or --force to delete '
-            'them')
+            f'{folder}: holds lists of other settings or annotations: '
+            f'{some(list(kept))}', 'or --force to delete them')
     for name, entry in kept.items():
         if sha256_of(folder / name) != entry['sha256']:
-            raise _spared(
-                f'{folder / name}: made with other settings or annotations, '
-                'and changed since, so --force does not delete it',
-                'Move it away, or give another --out')
+            raise _spared(f'{folder / name} is of other settings or '
+                          'annotations, and was changed since')
     return manifest, list(kept)
 
 

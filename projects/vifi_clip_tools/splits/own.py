@@ -28,12 +28,10 @@ def read_own(path: Path, classes: Optional[Path],
     if classes:
         index = ClassIndex(read_class_list(classes), str(classes))
     else:
-        places: Dict[str, str] = {}
         for place, row in rows:
             check_class_name(row['label'], place)
-            places.setdefault(row['label'], place.rpartition(', ')[2])
-        names = sorted(places)
-        index = ClassIndex(names, str(path), [places[name] for name in names])
+        index = ClassIndex(sorted({row['label'] for _, row in rows}),
+                           str(path))
     videos = []
     for place, row in rows:
         # './a.mp4' and 'a.mp4' are one video.
@@ -50,14 +48,8 @@ def read_own(path: Path, classes: Optional[Path],
                 raise UserError(f'{place}: split is {row["split"]!r}; write '
                                 'train or val, or leave the column out')
             parts[row['split']].append(video)
-    for part, members in parts.items():
-        if not members:
-            raise UserError(
-                f'{path}: no {part} video: no row has {part!r} in the column '
-                '"split"; write it for some videos of every class, or leave '
-                'the column out (then --val-ratio divides them)')
     sources = [path] + ([classes] if classes else [])
-    return Annotations(index.names, {'': parts}, sources, index.source)
+    return Annotations(index.names, {'': parts}, sources)
 
 
 def _split(videos: List[Video], index: ClassIndex, val_ratio: float,

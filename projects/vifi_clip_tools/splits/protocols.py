@@ -2,15 +2,15 @@
 import hashlib
 from collections import Counter
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Sequence, Tuple, TypeVar
+from typing import Dict, List, Sequence, Tuple, TypeVar
 
 from projects.vifi_clip.errors import UserError
-from .records import Annotations, Video, check_paths, some
+from .records import Annotations, Video, check_paths
 
 Item = TypeVar('Item')
 # Path and label of each video, in the order of the list.
 Rows = List[Tuple[str, int]]
-Halves = Tuple[List[int], List[int]]
+Halves = Tuple[Sequence[int], Sequence[int]]
 
 
 def draw(items: Sequence[Tuple[str, Item]], count: int,
@@ -68,7 +68,7 @@ def from_lists(classes: Sequence[str], base: Sequence[str],
 class Plan:
     """What to make."""
 
-    halves: Optional[Halves] = None  # labels of base and of novel classes
+    halves: Halves = ((), ())  # labels of base and of novel classes
     zero_shot: Sequence[List[int]] = ()  # labels of each zero-shot set
     zero_shot_part: str = 'val'  # that zero-shot lists are made from
     shots: Sequence[int] = ()  # K of the few-shot lists
@@ -87,38 +87,28 @@ def build(source: Annotations, plan: Plan) -> Dict[str, Rows]:
         for part in 'train', 'val':
             lists[f'{part}{fold}.txt'] = _rows(parts[part])
     parts = next(iter(source.folds.values()))
-    labels: Sequence[int] = range(len(source.classes))
-    if plan.tiny:
-        lists['train_tiny.txt'] = _draw_each(
-            parts['train'], labels, source, plan.tiny, 1,
-            f'--tiny {plan.tiny}')
-    draws = [('few_shot', '--shots', plan.shots, labels)]
-    classes = dict.fromkeys(lists, labels)  # that labels of a list count in
-    if plan.halves:
-        draws.append(('base', '--base-shots', plan.base_shots,
-                      plan.halves[0]))
-    for name, option, all_shots, labels in draws:
-        for shots in all_shots:
-            for seed in plan.seeds:
-                lists[f'{name}_train_{shots}shot_seed{seed}.txt'] = _draw_each(
-                    parts['train'], labels, source, shots, seed,
-                    f'{option} {shots}')
-    for half, labels in zip(('base', 'novel'), plan.halves or ()):
-        lists[f'{half}_val.txt'] = _relabelled(parts['val'], labels)
-        classes[f'{half}_val.txt'] = labels
+    classes = range(len(source.classes))
+    draws = [('train_tiny.txt', classes, '--tiny', plan.tiny, 1)
+             ] if plan.tiny else []
+    for name, labels, option, all_shots in (
+            ('few_shot', classes, '--shots', plan.shots),
+            ('base', plan.halves[0], '--base-shots', plan.base_shots)):
+        draws += [(f'{name}_train_{shots}shot_seed{seed}.txt', labels, option,
+                   shots, seed) for shots in all_shots for seed in plan.seeds]
+    for name, *draw_of in draws:
+        lists[name] = _draw_each(parts['train'], source, *draw_of)
+    for half, labels in zip(('base', 'novel'), plan.halves):
+        if labels:
+            lists[f'{half}_val.txt'] = _relabelled(parts['val'], labels)
     for number, labels in enumerate(plan.zero_shot, start=1):
-        name = f'zero_shot_{number}_val.txt'
-        lists[name] = _relabelled(parts[plan.zero_shot_part], labels)
-        classes[name] = labels
+        lists[f'zero_shot_{number}_val.txt'] = _relabelled(
+            parts[plan.zero_shot_part], labels)
     for name, rows in lists.items():
         if not rows:
-            names = [repr(source.classes[label]) for label in classes[name]]
             raise UserError(
                 f'{source.names()}: {name} would be empty: no val video of '
-                f'its {len(names)} classes ({some(names)}); '
-                + ('move some of their videos to val (column "split"), or '
-                   'choose other halves' if source.class_source else
-                   'give the complete official files'))
+                'its classes; move some of their videos to val, or choose '
+                'other halves')
     return lists
 
 
@@ -150,9 +140,9 @@ def _relabelled(videos: Sequence[Video], labels: Sequence[int]) -> Rows:
                   if video.label in new])
 
 
-def _draw_each(videos: Sequence[Video], labels: Sequence[int],
-               source: Annotations, count: int, seed: int,
-               option: str) -> Rows:
+def _draw_each(videos: Sequence[Video], source: Annotations,
+               labels: Sequence[int], option: str, count: int,
+               seed: int) -> Rows:
     """Draw ``count`` videos of each class; labels count within ``labels``."""
     members: Dict[int, List[Tuple[str, Video]]] = {k: [] for k in labels}
     for video in videos:
@@ -161,19 +151,10 @@ def _draw_each(videos: Sequence[Video], labels: Sequence[int],
     fewest = min(labels, key=lambda label: len(members[label]))
     there = len(members[fewest])
     if there < count:
-        place, remedy = source.names(), 'give the complete official files'
-        if there:
-            place = members[fewest][0][1].place
-            remedy = f'ask for at most {there}, or give the complete ' \
-                'annotations'
-        elif source.class_source:
-            remedy = ('add training videos of it, or take the class out of '
-                      f'{source.class_source}')
-        short = sum(len(videos) < count for videos in members.values())
         raise UserError(
-            f'{place}: class {source.classes[fewest]!r} has {there} training '
-            f'videos, but {option} needs {count} ({short} of {len(labels)} '
-            f'classes have fewer); {remedy}')
+            f'{source.names()}: class {source.classes[fewest]!r} has {there} '
+            f'training videos, too few for {option} {count}; ask for at most '
+            f'{there}, or give the complete annotations')
     drawn = [video for label in labels
              for video in draw(members[label], count, seed)]
     return _relabelled(drawn, labels)

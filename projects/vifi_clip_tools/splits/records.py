@@ -40,7 +40,6 @@ class Annotations(NamedTuple):
     classes: List[str]  # names in label order
     folds: Dict[str, Dict[str, List[Video]]]
     sources: List[Path]  # files that were read
-    class_source: str = ''  # the user's file that names the classes
 
     def check(self) -> None:
         """Refuse an empty part, and a video that stands in two places."""
@@ -49,9 +48,9 @@ class Annotations(NamedTuple):
             for part, videos in parts.items():
                 if not videos:
                     raise UserError(
-                        f'no {part} video in the annotations'
-                        f'{fold.replace("_", ", ")} ({self.names()}); give '
-                        'the complete official files')
+                        f'{self.names()}: no {part} video'
+                        f'{fold.replace("_", " of ")}; give the complete '
+                        'annotations')
                 check_unique(videos, part, seen)
 
     def fill_paths(self, pattern: str) -> None:

@@ -7,8 +7,7 @@ from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from projects.vifi_clip.datasets.class_list import read_class_list
 from projects.vifi_clip.errors import UserError
-from .classes import (VIDEO_NAMES, ClassIndex, class_text, misnamed,
-                      published_lists)
+from .classes import VIDEO_NAMES, ClassIndex, misnamed, published_lists
 from .protocols import Rows
 from .records import (Video, check_paths, check_unique, read_lines,
                       video_path)
@@ -101,19 +100,13 @@ def import_release(root: Path, dataset: str, pattern: Optional[str],
                             f'the folder that holds {_LISTS}/ and {_LABELS}/')
     items, labels = RELEASES[dataset]
     classes = published_lists(dataset)
-    warnings, sources = [], []
-    for ours, name in labels.items():
-        path = root / _LABELS / name
-        if not path.is_file():
-            warnings.append(f'{path} is missing; its names were not compared')
-            continue
-        sources.append(path)
-        for label, (name, own) in enumerate(zip_longest(
-                read_class_list(path), classes[ours], fillvalue='')):
-            if name.split() != own.split():
-                raise UserError(f'{path}: id {label} is {name!r}, but {own!r} '
-                                f'in data_splits/{dataset}/{ours}; give the '
-                                'released file')
+    sources = [root / _LABELS / name for name in labels.values()]
+    warnings = [f'{path} is missing; its names were not compared'
+                for path in sources if not path.is_file()]
+    sources = [path for path in sources if path.is_file()]
+    ours = {name: classes[own] for own, name in labels.items()}
+    for path in sources:
+        _check_names(path, ours[path.name])
     videos: Dict[str, List[Video]] = {}
     lists: Dict[str, Rows] = {}
     for item in items:
@@ -121,21 +114,22 @@ def import_release(root: Path, dataset: str, pattern: Optional[str],
         sources.append(path)
         index = ClassIndex(classes[item.classes], item.classes)
         read = videos[item.name] = _read_list(path, dataset, index)
-        phrases = _oddities(path, read, item, index)
         odd = misnamed(read, dataset, index)
-        if odd:
-            pairs = sorted({f'{class_text(index, label)} as '
-                            f'{index.names[video.label]!r}'
-                            for video, label in odd.items()})
-            phrases.append(
-                f'{len(odd)} videos are labelled otherwise than they are '
-                f'named ({", ".join(pairs[:5])}); ' + (
-                    'relabelled by --fix-labels' if fix_labels else
-                    'kept as released; --fix-labels goes by the names'))
-        warnings += [f'{path}: {phrase}' for phrase in phrases]
+        warnings += [f'{path}: {phrase}' for phrase in (
+            _too_few(path, read, item, index),
+            _mislabelled(odd, index, fix_labels)) if phrase]
         lists[item.name] = _rows(read, odd, index.names, pattern, fix_labels)
     _check_leaks(items, videos)
     return lists, sources, warnings
+
+
+def _check_names(path: Path, names: List[str]) -> None:
+    """Check that released class names are the committed ones."""
+    for label, pair in enumerate(zip_longest(read_class_list(path), names,
+                                             fillvalue='')):
+        if pair[0].split() != pair[1].split():
+            raise UserError(f'{path}: id {label} is {pair[0]!r}, but our '
+                            f'{pair[1]!r}; give the released file')
 
 
 def _read_list(path: Path, dataset: str, index: ClassIndex) -> List[Video]:
@@ -154,23 +148,13 @@ def _read_list(path: Path, dataset: str, index: ClassIndex) -> List[Video]:
                             f'{len(index.names)} classes; is this the list '
                             'of another protocol?')
         videos.append(Video(key, name, int(label), place))
+    check_paths(videos)
     return videos
 
 
-def _oddities(path: Path, videos: List[Video], item: ReleasedList,
-              index: ClassIndex) -> List[str]:
-    """Phrases for what is odd; errors for what cannot be the right list."""
-    phrases, repeated = [], []
-    first: Dict[str, Video] = {}
-    for video in videos:
-        other = first.setdefault(video.key, video)
-        if other.label != video.label:
-            check_unique([other, video], item.part, {})  # raises
-        if other is not video:
-            repeated.append(video.key)
-    if repeated:
-        phrases.append(f'{len(repeated)} videos are repeated, '
-                       f'{repeated[0]!r} for one; kept as released')
+def _too_few(path: Path, videos: List[Video], item: ReleasedList,
+             index: ClassIndex) -> str:
+    """Say which classes lack videos; an error if it is another list."""
     counts = Counter(video.label for video in videos)
     if item.shots and max(counts.values()) != item.shots:
         raise UserError(f'{path}: up to {max(counts.values())} videos of a '
@@ -178,11 +162,24 @@ def _oddities(path: Path, videos: List[Video], item: ReleasedList,
                         'another protocol?')
     least = item.shots or 1
     fewer = [k for k in range(len(index.names)) if counts[k] < least]
-    if fewer:
-        phrases.append(f'{len(fewer)} classes have fewer than {least} videos, '
-                       f'{index.names[fewer[0]]!r} ({counts[fewer[0]]}) for '
-                       'one')
-    return phrases
+    if not fewer:
+        return ''
+    return (f'{len(fewer)} classes have fewer than {least} videos, '
+            f'{index.names[fewer[0]]!r} ({counts[fewer[0]]}) for one')
+
+
+def _mislabelled(odd: Dict[Video, int], index: ClassIndex,
+                 fix_labels: bool) -> str:
+    """Say which classes the labels and the names of videos disagree on."""
+    pairs = sorted({
+        f'{index.names[label] if label >= 0 else "another class"!r} as '
+        f'{index.names[video.label]!r}' for video, label in odd.items()})
+    if not pairs:
+        return ''
+    done = ('relabelled by --fix-labels' if fix_labels else
+            'kept as released; --fix-labels goes by the names')
+    return (f'{len(odd)} videos are labelled otherwise than they are named '
+            f'({", ".join(pairs[:5])}); {done}')
 
 
 def _check_leaks(items: List[ReleasedList],
