@@ -6,8 +6,7 @@ import pytest
 
 from projects.vifi_clip_tools.mini_world.clips import (caption_clip,
                                                        list_jobs, stage_clip)
-from projects.vifi_clip_tools.mini_world.world import (WorldParams,
-                                                       train_classes)
+from projects.vifi_clip_tools.mini_world.world import CLASSES, WorldParams
 
 PATTERN = re.compile(
     r'(a video of )?an? ((?P<size>small|medium-sized|large) )?'
@@ -47,7 +46,7 @@ def parse(caption):
 def told():
     """Clips' jobs and what their captions say, 240 test videos."""
     params = WorldParams(train_per_class=0, test_per_class=10, num_stills=0)
-    jobs = [job for job in list_jobs(params) if job.cls in train_classes()]
+    jobs = [job for job in list_jobs(params) if job.cls in CLASSES['train']]
     assert len(jobs) == 240
     return [(job, parse(caption_clip(job))) for job in jobs]
 

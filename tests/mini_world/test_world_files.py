@@ -209,14 +209,10 @@ def test_wrong_options(tmp_path, capsys, name, value):
     assert not list(tmp_path.iterdir())
 
 
-def test_folders_that_cannot_be_made_and_leftovers(tmp_path, capsys):
+def test_folders_that_cannot_be_made(tmp_path, capsys):
     (tmp_path / 'file').write_text('')
     for out in (tmp_path / 'file', tmp_path / 'file' / 'mini'):
         refused(capsys, *call(out), names=str(tmp_path / 'file'))
-    # what a killed run left is told
-    (tmp_path / '.mini.0123abcd.partial').mkdir()
-    assert vifi(*call(tmp_path / 'mini')) == 0
-    assert '.mini.0123abcd.partial' in capsys.readouterr().out
 
 
 @pytest.mark.slow

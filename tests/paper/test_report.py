@@ -270,7 +270,7 @@ def test_what_results_rest_on(layout, monkeypatch):
     for words in ('Percent. 0 of 12 runs finished.', '1 of 39 runs finished',
                   "Prompts: '{}'.", "Prompts: '{}'; learnt prompts. Pixel "
                   'means: [123.675', 'Prompts: captions as they are.\n',
-                  'Left out', 'supervised/both'):
+                  'Left out for other knobs: supervised/both'):
         assert words in text
 
 

@@ -79,10 +79,11 @@ def write_ucf101(folder, train=3, val=2):
     return folder
 
 
-def write_ssv2(folder, train=3, val=2, prefix=''):
+def write_ssv2(folder, train=3, val=2):
+    """The labels under their older name."""
     names = names_of('ssv2')
     labels = {name: str(k) for k, name in enumerate(names)}
-    write(folder / f'{prefix}labels.json', json.dumps(labels))
+    write(folder / 'something-something-v2-labels.json', json.dumps(labels))
     number = 0
     for part, count in ('train', train), ('validation', val):
         items = []
@@ -92,7 +93,7 @@ def write_ssv2(folder, train=3, val=2, prefix=''):
                 number += 1
                 items.append(dict(id=str(number), label='x',
                                   template=template, placeholders=[]))
-        write(folder / f'{prefix}{part}.json', json.dumps(items))
+        write(folder / f'{part}.json', json.dumps(items))
     return folder
 
 

@@ -5,7 +5,7 @@ import shutil
 import pytest
 from commands import refused, vifi
 from split_files import (SMALL, WRITERS, make_own, official_call, own_call,
-                         write, write_kinetics, write_release)
+                         write, write_kinetics)
 
 
 def edit(name, old, new, count=1):
@@ -31,15 +31,12 @@ def copy(name, other):
 
 
 OFFICIAL = [
-    ('k400', edit('train.csv', 'youtube_id', 'id'), ['train.csv, line 1']),
     ('k400', edit('train.csv', 'air drumming', 'air druming'),
      ['train.csv, line 5', "'air druming'"]),
     ('k400', edit('train.csv', ',0,10,train', ',x,10,train'),
      ['train.csv, line 2', 'time_start', "'x'"]),
-    ('k400', edit('train.csv', ',0,10,', ',10,0,'), ['train.csv, line 2']),
     ('k400', edit('train.csv', 'tr-0000_000', '#NAME?'),
      ['train.csv, line 2', '#NAME?']),
-    ('k400', edit('train.csv', 'tr-0000_000', '../x'), ['train.csv, line 2']),
     ('k400', copy('validate.csv', 'train.csv'),
      ['train.csv, line 2', "'validate'"]),
     ('k400', edit('train.csv', '0000_001,1,11', '0000_000,0,10'),
@@ -53,12 +50,8 @@ OFFICIAL = [
      ['chew_test_split3.txt, line', '.avi 3']),
     ('hmdb51', copy('chew_test_split1.txt', 'chews_test_split1.txt'),
      ['chews_test_split1.txt', "'chews'"]),
-    ('hmdb51', lambda d: write(d / 'chew_test_split1.txt', ''),
-     ['chew_test_split1.txt', 'empty']),
     ('hmdb51', copy('wave_test_split1.txt', 'chew_test_split1.txt'),
      ['chew_test_split1.txt, line 1', "'chew'"]),
-    ('ucf101', copy('testlist02.txt', 'trainlist02.txt'),
-     ['trainlist02.txt, line 1']),
     ('ucf101', copy('trainlist01.txt', 'testlist01.txt'),
      ['testlist01.txt, line 1']),
     ('ucf101', edit('trainlist01.txt', '.avi 2\r', '.avi 3\r'),
@@ -72,19 +65,15 @@ OFFICIAL = [
      ['trainlist01.txt, line 1', '303 of 303']),
     ('ssv2', edit_json('validation.json', lambda d: d[1].pop('template')),
      ['validation.json, item 1']),
-    ('ssv2', edit_json('labels.json',
+    ('ssv2', edit_json('something-something-v2-labels.json',
                        lambda c: c.update({'Closing something': '7'})),
      ['labels.json', "'Closing something'", "'7'"]),
     ('ssv2', edit('train.json', 'Closing [something]', 'Closing [everything]'),
      ['train.json, item', "'Closing everything'"]),
-    ('ssv2', lambda d: write(d / 'train.json', '[{"id":'),
-     ['train.json, line 1']),
     ('msrvtt', edit('MSRVTT_train.9k.csv', 'video9', 'video7'),
      ['MSRVTT_train.9k.csv, line 3', "'video7'"]),
     ('msrvtt', edit('MSRVTT_train.9k.csv', 'video9', 'video3'),
      ['MSRVTT_train.9k.csv, line 3', "'video3'"]),
-    ('msrvtt', edit('MSRVTT_JSFUSION_test.csv', 'video8', 'video7'),
-     ['MSRVTT_JSFUSION_test.csv, line 3']),
     ('msrvtt', edit('MSRVTT_train.9k.csv', 'video9', 'clip9'),
      ['MSRVTT_train.9k.csv, line 3', "'clip9'"]),
     ('msrvtt', edit('MSRVTT_data.json', '"first"', '" "'),
@@ -102,12 +91,6 @@ def test_wrong_annotations(tmp_path, capsys, case):
     assert not (tmp_path / 'lists').exists()
 
 
-def test_a_few_odd_names_are_the_official_ones(tmp_path):
-    source = WRITERS['ucf101'](tmp_path / 'official')
-    edit('trainlist01.txt', '/v_', '/v_X', 20)(source)
-    assert vifi(*official_call('ucf101', source, tmp_path / 'lists')) == 0
-
-
 OWN = [  # a header of two columns stands before those without
     (['file,label', 'a.mp4,chop'], ['line 1', 'file,label']),
     (['a.mp4'], ['line 2']),
@@ -116,16 +99,11 @@ OWN = [  # a header of two columns stands before those without
     (['a.mp4,'], ['line 2']),
     (['path,label,split', 'a.mp4,chop,dev'], ['line 2', "'dev'"]),
     (['../a.mp4,chop'], ['line 2', '../a.mp4']),
-    (['/a.mp4,chop'], ['line 2']),
     (['"a', 'b.mp4",chop'], ['line 3', 'a\\nb.mp4']),
-    (['a\x85b.mp4,chop'], ['line 2', 'a\\x85b.mp4']),
-    (['a\0.mp4,chop'], ['line 2', 'a\\x00.mp4']),
     (['a.mp4,chop', 'b.mp4,"stir\nb"'],
      ['line 4', "'stir\\nb'"]),
-    (['a.mp4,chop\x85it'], ['line 2']),
     (['a.mp4,chop\u2028it'], ['line 2']),
     (['a.mp4,chop', 'b.mp4,"stir', 'c.mp4,chop'], ['line 3']),
-    (['a.mp4,"chop"s'], ['line 2']),
     (['a.mp4,chop', 'b.mp4,stir', 'c.mp4,Chop'], ["'chop'", "'Chop'"]),
     (['a.mp4,pour tea', 'b.mp4,pour_tea'], ["'pour tea'", "'pour_tea'"]),
     (['a.mp4,chop', './a.mp4,chop'], ['line 3', 'line 2', 'a.mp4']),
@@ -188,16 +166,12 @@ def test_too_few_for_a_draw(tmp_path, capsys, options, name):
 
 
 @pytest.mark.parametrize('pattern', [
-    '', ' ', '{name[x]}', '{name.x}', '{name', '{name:40}', '{name!r}',
-    '{{name}}', '{id}', ' {name}', '{name} ', 'a\n{name}', '/videos/{name}',
-    '../{name}'])
+    '', ' ', '{name[x]}', '{name', '{name:40}', '{{name}}', '{id}', ' {name}',
+    'a\n{name}', '/videos/{name}', '../{name}'])
 def test_patterns(tmp_path, capsys, pattern):
     source = WRITERS['msrvtt'](tmp_path / 'official')
     refused(capsys, *official_call('msrvtt', source, tmp_path / 'lists'),
             f'--pattern={pattern}')
-    root = write_release(tmp_path / 'release')
-    refused(capsys, 'splits', 'hmdb51', '--import', root, '--out',
-            tmp_path / 'lists', f'--pattern={pattern}')
     assert not (tmp_path / 'lists').exists()
 
 
@@ -209,6 +183,8 @@ def test_one_path_of_two_videos(tmp_path, capsys):
     call = official_call('ucf101', source, tmp_path / 'lists')
     refused(capsys, *call, '--pattern', '{stem}.mkv',
             names=['testlist01.txt, line 203', 'line 1)', '--pattern'])
+    # a few names of other classes are the official ones
+    edit('trainlist01.txt', '/v_', '/v_X', 20)(source)
     assert vifi(*call, '--pattern', '{name}') == 0
 
 

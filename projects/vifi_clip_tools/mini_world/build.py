@@ -14,10 +14,10 @@ from projects.vifi_clip.datasets.loader_settings import usable_cores
 from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.files import sha256_of
 from .clips import Job, caption_clip, list_jobs, make_files, start_worker
-from .folder import (MANIFEST, damages, foreign_entries, leftovers,
-                     read_manifest, replacing)
+from .folder import (MANIFEST, damages, foreign_entries, read_manifest,
+                     replacing)
 from .splits import retrieval_annotations, still_annotations, video_annotations
-from .world import WorldParams, train_classes
+from .world import CLASSES, WorldParams
 
 # Raise it when the same parameters no longer give the same data set.
 VERSION = '3'
@@ -48,19 +48,15 @@ def build(out: Union[str, Path], params: WorldParams,
     if _is_there(out, params, jobs, force):
         print(f'{out} is up to date')
         return False
-    for path in leftovers(out):
-        print(f'note: {path} is from a run that was killed or is still going; '
-              'delete it once none is')
     with replacing(out) as folder:
         captions = _render(jobs, folder, workers or usable_cores())
-        trained = set(train_classes())
         files: Dict[str, Union[list, dict]] = {
             **video_annotations(params.train_per_class, params.test_per_class,
                                 params.target_train_per_class),
             **still_annotations(captions),
             **retrieval_annotations({
                 job.path: caption_clip(job) for job in jobs
-                if job.cls in trained}),
+                if job.cls in CLASSES['train']}),
         }
         (folder / 'annotations').mkdir()
         manifest = dict(mini_world=VERSION, params=asdict(params), counts={},
@@ -104,25 +100,21 @@ def _is_there(out: Path, params: WorldParams, jobs: List[Job],
     Raises:
         UserError: If it holds something else that must not go.
     """
-    if out.exists() and not out.is_dir():
-        raise UserError(f'{out} is a file; choose another --out')
-    if not out.is_dir() or not os.listdir(out):
+    if not out.exists() or not os.listdir(out):
         return False
     manifest = read_manifest(out)
     foreign = foreign_entries(out, manifest)
     problem = ''
     if not manifest or (foreign and force):
         problem = (f'holds files that this command did not make '
-                   f'({", ".join(foreign[:3])}); move them away or choose '
-                   'another --out')
+                   f'({", ".join(foreign[:3])}); choose another --out')
     elif force:
         return False
     elif (manifest['mini_world'], manifest.get('params')) != (
             VERSION, asdict(params)):
-        problem = (f'was made with version {manifest["mini_world"]} and '
-                   f'{manifest.get("params")}, and is asked for with version '
-                   f'{VERSION} and {asdict(params)}; use --force to replace '
-                   'it, or choose another --out')
+        problem = (f'was made with {manifest.get("params")} (version '
+                   f'{manifest["mini_world"]}); use --force to replace it, '
+                   'or choose another --out')
     elif faults := damages(out, manifest, [job.path for job in jobs]):
         problem = (f'is damaged: {faults[0]} ({len(faults)} in all); use '
                    '--force to make it anew')

@@ -11,9 +11,8 @@ import numpy as np
 from .captions import describe, describe_clip
 from .motions import Poses, moving_poses, still_pose
 from .scene import Scene, draw_scene, render
-from .world import (COLOURS, SHAPES, VideoClass, WorldParams, clip_path,
-                    still_path, target_classes, train_classes,
-                    zero_shot_classes)
+from .world import (CLASSES, COLOURS, SHAPES, VideoClass, WorldParams,
+                    clip_path, still_path)
 
 _FRAME_RATES = (12, 15, 24, 25, 30)
 # x264's macroblock tree is not repeatable, not even in one thread: with it
@@ -32,13 +31,13 @@ class Job(NamedTuple):
 
 def list_jobs(params: WorldParams) -> List[Job]:
     """All files of a data set, stills last and in order."""
-    trained = train_classes()
-    target = target_classes() if params.target_train_per_class else []
+    trained = CLASSES['train']
+    target = CLASSES['target'] if params.target_train_per_class else []
     jobs = [Job(clip_path(cls, split, i), params.seed, params.size, cls)
             for classes, split, count in (
                 (trained, 'train', params.train_per_class),
                 (target, 'train', params.target_train_per_class),
-                (trained + target + zero_shot_classes(), 'val',
+                (trained + target + CLASSES['zero_shot'], 'val',
                  params.test_per_class))
             for cls in classes for i in range(count)]
     return jobs + [Job(still_path(i), params.seed, params.size)

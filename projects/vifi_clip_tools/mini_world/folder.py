@@ -1,5 +1,4 @@
 """Guards the output folder: what is in it, and whether it may be replaced."""
-import glob
 import json
 import os
 import shutil
@@ -81,11 +80,3 @@ def replacing(folder: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     shutil.rmtree(retired, ignore_errors=True)
-
-
-def leftovers(folder: Path) -> List[str]:
-    """Folders beside ``folder`` that killed runs left, or others now fill."""
-    pattern = f'.{glob.escape(folder.name)}.' + '[0-9a-f]' * 8
-    return sorted(
-        str(path) for suffix in ('partial', 'old')
-        for path in folder.parent.glob(f'{pattern}.{suffix}'))

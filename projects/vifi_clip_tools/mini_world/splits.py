@@ -3,8 +3,7 @@ from pathlib import Path
 from typing import Dict, List, Sequence
 
 from ..splits.protocols import draw
-from .world import (base_classes, clip_path, novel_classes, still_path,
-                    target_classes, train_classes, zero_shot_classes)
+from .world import CLASSES, clip_path, still_path
 
 SHOTS = (2, 4, 8, 16)
 SHOT_SEEDS = (1, 2, 3)
@@ -26,11 +25,11 @@ def video_annotations(train_per_class: int, test_per_class: int,
     files count within their half. A K-shot file is there only if a class has
     K training clips. Returns lines by file name.
     """
-    base, target = base_classes(), target_classes()
-    groups = {'': train_classes(), 'zero_shot_': zero_shot_classes()}
+    base, target = CLASSES['base'], CLASSES['target']
+    groups = {'': CLASSES['train'], 'zero_shot_': CLASSES['zero_shot']}
     files = {'train.txt': _all_clips(groups[''], 'train', train_per_class)}
     if target_train_per_class:
-        groups.update(target_=target, base_=base, novel_=novel_classes())
+        groups.update(target_=target, base_=base, novel_=CLASSES['novel'])
         files['target_train.txt'] = _all_clips(target, 'train',
                                                target_train_per_class)
     for group, classes in groups.items():

@@ -113,31 +113,11 @@ def still_path(index: int) -> str:
     return f'stills/{index:04d}.jpg'
 
 
-def _expand(table) -> List[VideoClass]:
-    return [VideoClass(colour, shape, motion)
-            for colour, shape, motions in table for motion in motions]
-
-
-def train_classes() -> List[VideoClass]:
-    """The 24 classes of the training set; the position is the label."""
-    return _expand(_TRAIN)
-
-
-def base_classes() -> List[VideoClass]:
-    """The first 12 classes of the target set."""
-    return _expand(_BASE)
-
-
-def novel_classes() -> List[VideoClass]:
-    """The other 12 classes of the target set."""
-    return _expand(_NOVEL)
-
-
-def target_classes() -> List[VideoClass]:
-    """The 24 classes of the target set, none of the training set."""
-    return _expand(_BASE + _NOVEL)
-
-
-def zero_shot_classes() -> List[VideoClass]:
-    """The 8 classes that have no training clips in any set."""
-    return _expand(_ZERO_SHOT)
+# The classes of each set; the position is the label. The target set's first
+# 12 are its base half. The zero-shot classes have no training clips.
+CLASSES = {
+    name: [VideoClass(colour, shape, motion)
+           for colour, shape, motions in objects for motion in motions]
+    for name, objects in dict(
+        train=_TRAIN, target=_BASE + _NOVEL, base=_BASE, novel=_NOVEL,
+        zero_shot=_ZERO_SHOT).items()}

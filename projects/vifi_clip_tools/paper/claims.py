@@ -113,7 +113,7 @@ def judge(claims: Sequence[Claim], tables: Sequence[Table],
                 verdict = (compare(better[1], worse[1]).text()
                            if better[0] == worse[0] else
                            'not judged: tested on other videos')
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             verdict = f'not judged: {error}'
         judged.append((claim, verdict))
     return judged
@@ -126,7 +126,7 @@ def read_hits(cell: Cell, records: Records) -> Optional[Tuple[Videos, Hits]]:
     each test set, and [S, N] of each; None if no run is finished.
 
     Raises:
-        ValueError: Predictions are absent or of another test.
+        ValueError, OSError: Predictions are absent or of another test.
     """
     names = list(records.of(cell.runs))
     if not names:

@@ -38,7 +38,7 @@ def draw(filled: List[Tuple[Table, List[Result]]]) -> Optional[bytes]:
     for panel in axes.flat[len(panels):]:
         panel.set_axis_off()
     for (title, part), panel in zip(panels, axes.flat):
-        _bars(panel, title, part, colours)
+        draw_bars(panel, title, part, colours)
     marks = [Patch(color=colour, label=row)
              for row, colour in colours.items()]
     if any(r.paper is not None for r in shown):
@@ -53,18 +53,21 @@ def draw(filled: List[Tuple[Table, List[Result]]]) -> Optional[bytes]:
     return out.getvalue()
 
 
-def _bars(axes, title: str, results: List[Result],
-          colours: Dict[str, str]) -> None:
-    """Grouped bars of ours; a line where the paper's figure is."""
+def draw_bars(axes, title: str, results: List[Result],
+              colours: Dict[str, str]) -> None:
+    """Draw grouped bars of ours, a colour for each row, labelled for a
+    legend; a line where the paper's figure is."""
     rows = list(dict.fromkeys(r.cell.row for r in results))
     columns = list(dict.fromkeys(r.cell.column for r in results))
     width = 0.8 / len(rows)
     top = max(r.mean for r in results)
     for result in results:
+        row = result.cell.row
         place = columns.index(result.cell.column) + width * (
-            rows.index(result.cell.row) - (len(rows) - 1) / 2)
+            rows.index(row) - (len(rows) - 1) / 2)
         axes.bar(place, result.mean, width * 0.92, yerr=result.std,
-                 color=colours[result.cell.row], error_kw=dict(lw=1))
+                 color=colours[row], error_kw=dict(lw=1),
+                 label=row if result.cell.column == columns[0] else None)
         inside = result.mean > 0.15 * top
         axes.text(place, 0 if inside else result.mean,
                   f' {result.mean:.1f}', rotation=90, ha='center',

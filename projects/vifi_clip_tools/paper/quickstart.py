@@ -20,6 +20,9 @@ from ..mini_world.world import WorldParams
 from ..predict import command as predict
 from ..run import test, train
 from .options import QuickstartOptions
+from .picture import draw_bars
+from .results import Result
+from .runs import Cell
 
 Results = Dict[str, List[dict]]
 CONFIGS = root() / 'configs'
@@ -136,9 +139,12 @@ def _rows(data_root: str, name: str) -> List[Tuple[str, int]]:
     return [(path, int(label)) for path, label in rows]
 
 
-def _mean_std(runs: List[dict], views: str) -> tuple:
-    values = [run[views] for run in runs]
-    return float(np.mean(values)), float(np.std(values, ddof=len(runs) > 1))
+def _filled(results: Results) -> List[Result]:
+    """The cells of the table: of each model with one view, and with all."""
+    return [Result(Cell(name, column, ('', ) * len(runs)),
+                   tuple(run[views] for run in runs))
+            for name, runs in results.items()
+            for views, column in _HEADS.items()]
 
 
 def write_table(results: Results, data_root: str, out_dir: str) -> str:
@@ -149,10 +155,7 @@ def write_table(results: Results, data_root: str, out_dir: str) -> str:
     chance = f'{100 / num_classes:.1f}'
     rows = [['chance', chance, chance, '']]
     for name, runs in results.items():
-        cells = []
-        for mean, std in (_mean_std(runs, views) for views in _HEADS):
-            spread = f' ± {std:.1f}' if len(runs) > 1 else ''
-            cells.append(f'{mean:.1f}{spread}')
+        cells = [result.text() for result in _filled({name: runs})]
         rows.append([name, *cells, str(len(runs)) if len(runs) > 1 else ''])
     table = markdown_table(['top-1 (%)', *_HEADS.values(), 'seeds'], rows)
     print(f'\n{table}\n({len(_read(data_root, "val.txt"))} test videos, '
@@ -168,27 +171,17 @@ def draw_picture(results: Results, data_root: str, out_dir: str) -> str:
     returns the path of the PNG."""
     figure = Figure((12, 4.2), layout='constrained')
     left, right = figure.subfigures(1, 2, width_ratios=[1, 2])
-    _bars(left.subplots(), results, len(_read(data_root, 'classes.txt')))
+    axes = left.subplots()
+    draw_bars(axes, 'Small world, test videos, top-1', _filled(results),
+              {name: f'C{i}' for i, name in enumerate(results)})
+    axes.axhline(100 / len(_read(data_root, 'classes.txt')), color='grey',
+                 ls='--', lw=1, label='chance')
+    axes.legend(frameon=False)
+    axes.margins(y=0.35)
     _film_strips(right, results, data_root)
     path = osp.join(out_dir, 'results.png')
     figure.savefig(path, dpi=110)
     return path
-
-
-def _bars(axes, results: Results, num_classes: int) -> None:
-    for i, (name, runs) in enumerate(results.items()):
-        means, stds = zip(*(_mean_std(runs, views) for views in _HEADS))
-        places = np.arange(len(_HEADS)) + (i - 0.5) * 0.36
-        bars = axes.bar(places, means, 0.34, label=name,
-                        yerr=stds if len(runs) > 1 else None)
-        axes.bar_label(bars, fmt='%.1f', padding=2)
-    axes.axhline(100 / num_classes, color='grey', ls='--', lw=1,
-                 label='chance')
-    axes.set_xticks(range(len(_HEADS)), _HEADS.values())
-    axes.set_ylabel('top-1 accuracy (%)')
-    axes.set_title('Small world, test videos')
-    axes.margins(y=0.35)
-    axes.legend(frameon=False)
 
 
 def _film_strips(figure, results: Results, data_root: str) -> None:

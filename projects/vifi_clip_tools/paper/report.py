@@ -42,11 +42,7 @@ def report(options: ReportOptions) -> None:
     write_text(f'{start}.csv', csv_text(filled))
     if picture is not None:
         write_bytes(f'{start}.png', picture)
-    elif osp.isfile(f'{start}.png'):
-        print(f'note: {start}.png is of an earlier report; there is nothing '
-              'to draw in this one')
-    files = 'md, csv' + (' and png' if picture is not None else '')
-    print(f'Saved as {start}.* ({files})')
+    print(f'Saved as {start}.*')
 
 
 def markdown(filled: Filled, records: Records) -> str:
@@ -92,8 +88,7 @@ def _footnote(table: Table, records: Records) -> str:
     others = [name for name in names if name not in finished and osp.isfile(
         records.layout.metrics_file(name))]
     if others:
-        said.append('Left out, since their knobs differ from the table\'s and '
-                    f'the environment\'s: {", ".join(others)}.')
+        said.append(f'Left out for other knobs: {", ".join(others)}.')
     if finished:
         # What stood around a class name; captions have neither.
         prompts = sorted({

@@ -46,15 +46,11 @@ class Records:
         """Read the test videos of a run, and which of them it got right, [N].
 
         Raises:
-            ValueError: There are no predictions, or others than those of the
-                metrics.
+            ValueError, OSError: There are no predictions, or others than
+                those of the metrics.
         """
         path = self.layout.predictions_file(name, part)
-        try:
-            names, labels, predicted = read_predictions(path)
-        except OSError as error:
-            raise ValueError(f'{path} cannot be read ({error.strerror}); '
-                             f'{AGAIN}') from error
+        names, labels, predicted = read_predictions(path)
         right = ((labels == predicted) & (labels >= 0)).astype(float)
         metric = f'{part}/acc/top1' if part else 'acc/top1'
         told = self._record(name)['metrics'][metric]
