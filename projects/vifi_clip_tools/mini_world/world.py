@@ -1,6 +1,6 @@
 """The vocabulary of the small world: what exists, and who does what."""
 from dataclasses import dataclass
-from typing import List, NamedTuple, Optional
+from typing import NamedTuple, Optional
 
 COLOURS = ('red', 'orange', 'yellow', 'green', 'blue', 'purple')
 SHAPES = ('ring', 'star', 'heart', 'arrow', 'moon', 'cross')
