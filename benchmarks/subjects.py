@@ -45,11 +45,11 @@ def start(case: Case, device: str, threads: int, video: Optional[str]
     measure.reset_peak(device)
 
 
-def run(device: str) -> Dict[str, Any]:
-    """Call the subject once; returns ``seconds``, ``peak`` (bytes) and the
-    first 4,000 numbers of its ``result``."""
+def run(device: str, timed: bool) -> Dict[str, Any]:
+    """Call the subject once; returns ``timed``, ``seconds``, ``peak`` (bytes)
+    and the first 4,000 numbers of its ``result``."""
     seconds, result = measure.timed(_state['call'], device)
-    return dict(seconds=seconds, peak=measure.peak_bytes(device),
+    return dict(timed=timed, seconds=seconds, peak=measure.peak_bytes(device),
                 result=result.float().cpu().flatten()[:4000].tolist())
 
 

@@ -68,7 +68,7 @@ def test_command_line_writes_its_files(tmp_path, monkeypatch, capsys):
     assert (out / 'performance.png').read_bytes()[:4] == b'\x89PNG'
     text = (out / 'performance.md').read_text()
     assert '5 classes' in text and 'Largest difference' in text
-    assert 'vifi fp32: run 1' in capsys.readouterr().out
+    assert 'vifi fp32: ' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize('argv, names', [
