@@ -132,13 +132,7 @@ def survey(arch: str, device: str, threads: int, sizes: Sequence[tuple],
 def run_workload(workload: Workload, repeats: int, device: str, threads: int,
                  video: Optional[str] = None) -> List[Dict[str, Any]]:
     """Time every case of a workload: subjects take turns, so that a
-    disturbance hits all.
-
-    Returns:
-        list[dict]: For each case its settings, ``runs`` (seconds),
-        ``seconds`` (their median), ``first`` (the untimed first run, None if
-        there was none), ``peak_bytes``, ``flop``, ``result``, or ``error``.
-    """
+    disturbance hits all. Returns the records of performance.json."""
     from benchmarks import subjects
     if workload.apart and len(workload.cases) > 1:
         return [record for case in workload.cases for record in run_workload(

@@ -175,7 +175,7 @@ def test_lists_given_one_by_one(data, tmp_path):
 def test_captions_and_counts(data, tmp_path):
     folder = tmp_path / 'msrvtt'
     folder.mkdir()
-    (folder / 'train_9k.json').write_text('{"a.mp4": ["x"], "b.mp4": []}')
+    (folder / 'train_9k.json').write_text('{"a.mp4": ["x"], "b.mp4": "Ö"}')
     (folder / 'test_JSFUSION.json').write_text('{"a.mp4": ["y"]}')
     out = tmp_path / 'out'
     args = [str(folder), '--videos', str(data / 'videos'), '--out', str(out)]
@@ -183,8 +183,8 @@ def test_captions_and_counts(data, tmp_path):
     assert findings(out) == {
         ('train_test', 'a.mp4'), ('captions', 'b.mp4'),
         ('counts', 'train_9k.json'), ('counts', 'test_JSFUSION.json')}
-    clean = json.loads((out / 'clean/train_9k.json').read_text())
-    assert clean == {'b.mp4': []}
+    assert json.loads((out / 'clean/train_9k.json').read_text()) == {
+        'b.mp4': 'Ö'}
     main(args + ['--dataset', 'none', '--force'])
     assert not any(check == 'counts' for check, _ in findings(out))
 

@@ -17,7 +17,6 @@ from .findings import CHECKS, INFO, LEVELS, PROBLEM, UNUSABLE, WARNING, Finding
 from .lists import Entry, VideoList, class_files_of, may_not_share
 
 REPORT = 'report.json'
-_FORMAT = 1  # of report.json
 _SHOWN = 50  # findings of a kind in the Markdown report
 _PLACES = 4  # of a finding there
 
@@ -65,9 +64,10 @@ def make_report(options: Dict, dataset: Optional[str],
                 findings: Iterable[Finding]) -> Report:
     """Sort the findings, each once, and clean the lists."""
     order = list(CHECKS).index
-    findings = sorted(set(findings), key=lambda f: (order(f.check), f))
-    cleaned = [_clean(item, lists, videos) for item in lists]
-    return Report(options, dataset, lists, videos, findings, cleaned)
+    return Report(
+        options, dataset, lists, videos,
+        sorted(set(findings), key=lambda f: (order(f.check), f)),
+        [_clean(item, lists, videos) for item in lists])
 
 
 def _clean(item: VideoList, lists: Sequence[VideoList],
@@ -122,7 +122,7 @@ def files_of(report: Report) -> Dict[str, bytes]:
     inputs = {path.name: path for item in report.lists
               for path in (item.path, item.class_file) if path}
     files[REPORT] = _json(dict(
-        format=_FORMAT, files=sorted([*files, REPORT]),
+        format=1, files=sorted([*files, REPORT]),
         inputs=dict(report.options, sha256={
             name: sha256_of(path) for name, path in sorted(inputs.items())}),
         dataset=report.dataset,
@@ -215,13 +215,12 @@ def _list_table(report: Report) -> str:
     for item in report.cleaned:
         source = item.source
         counts = class_counts(source, report.videos, usable=True).values()
-        spread = ([min(counts), f'{median(counts):g}', max(counts)]
-                  if counts else [''] * 3)
         rows.append([source.name, source.role, source.split or '',
                      len(source.classes or counts) or '',
-                     len(source.entries), len(item.kept), *spread])
+                     len(source.entries), len(item.kept),
+                     f'{min(counts)} to {max(counts)}' if counts else ''])
     header = ('list', 'for', 'split', 'classes', 'videos', 'cleaned',
-              'a class: least', 'median', 'most')
+              'usable of a class')
     return '## Lists\n\n' + markdown_table(header, rows, 'l' * len(header))
 
 

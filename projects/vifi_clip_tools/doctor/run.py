@@ -4,7 +4,7 @@ import sys
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from tqdm import tqdm
 
@@ -60,10 +60,8 @@ def _roles(options: Options) -> Tuple[Dict[Path, Optional[str]],
     roles: Dict[Path, Optional[str]] = {}
     others = []
     for path in map(Path, options.lists):
-        lists = [path]
-        if path.is_dir():
-            lists, names = find_lists(path)
-            others += names
+        lists, names = find_lists(path) if path.is_dir() else ([path], [])
+        others += names
         roles.update(dict.fromkeys(lists))
     both = ({Path(path).resolve() for path in options.train}
             & {Path(path).resolve() for path in options.val})
@@ -80,22 +78,19 @@ def _roles(options: Options) -> Tuple[Dict[Path, Optional[str]],
 
 def video_paths(lists: Sequence[VideoList], root: str) -> Dict[str, str]:
     """Return the file of each video that a list names, ascending by key."""
-    remedy = ('set --videos to the folder that the paths in the lists start '
-              'from')
-    if not osp.isdir(root):
-        raise UserError(f'no folder of videos {root!r}; {remedy}')
     keys = sorted({entry.key for item in lists for entry in item.entries})
     paths = {key: osp.join(root, key) for key in keys}
     if not any(map(osp.lexists, paths.values())):
-        raise UserError(f'none of the {len(paths)} videos is in {root!r}; the '
-                        f'first should be {paths[keys[0]]!r}: {remedy}')
+        raise UserError(f'none of the {len(paths)} videos is in {root!r}: set '
+                        '--videos to the folder that the paths in the lists '
+                        'start from')
     return paths
 
 
 def look_at_videos(paths: Dict[str, str], full: bool, workers: int,
                    timeout: float, work: Work = check_video) -> Videos:
     """Look at each video (file by key) in processes, with a progress bar."""
-    videos: Dict[str, Any] = dict.fromkeys(paths)
+    videos: Videos = {}
     bad = 0
     with _Bar(total=len(paths), desc='videos', unit='', ncols=79,
               mininterval=0.2 if sys.stderr.isatty() else 30) as bar, \
@@ -105,7 +100,7 @@ def look_at_videos(paths: Dict[str, str], full: bool, workers: int,
             bad += facts.status != 'ok'
             bar.set_postfix(bad=bad, refresh=False)
             bar.update()
-    return videos
+    return {key: videos[key] for key in paths}
 
 
 class _Bar(tqdm):
@@ -118,9 +113,8 @@ def _say(report: Report, seconds: float) -> None:
     for name, findings in report.by_check():
         check = CHECKS[name]
         if check.level != INFO:
-            line = (f'{len(findings):7d} {check.level:7s}  {check.title} '
-                    f'(e.g. {findings[0].subject})')
-            print(line if len(line) < 80 else f'{line[:75]}...)')
+            print(f'{len(findings):7d} {check.level:7s}  {check.title} '
+                  f'(e.g. {findings[0].subject})')
     removed = sum(len(item.removed) for item in report.cleaned)
     if removed:
         print(f'{removed} lines are left out of the cleaned lists.')
