@@ -175,16 +175,19 @@ def _xclip(case: Case, device: str, read: Read) -> Call:
 
 
 def synthetic_video() -> str:
-    """Write 10 s of moving noise at 340 x 256 pixels and 30 frames a second,
-    as Kinetics is usually kept, and return the file."""
-    path = str(Path(tempfile.gettempdir()) / 'vifi_benchmark.mp4')
-    # Twice the size of a frame; a window moves over it.
-    picture = np.random.RandomState(0).randint(
-        0, 256, (64, 85, 3)).astype(np.uint8).repeat(8, 0).repeat(8, 1)
-    write_h264(path, (
-        np.ascontiguousarray(picture[i // 2:i // 2 + 256, i:i + 340])
-        for i in range(300)), Fraction(30), crf=23)
-    return path
+    """Return a file of 10 s of moving noise at 340 x 256 pixels and 30 frames
+    a second, as Kinetics is usually kept."""
+    path = Path(tempfile.gettempdir()) / 'vifi_benchmark.mp4'
+    if not path.exists():
+        # Twice the size of a frame; a window moves over it.
+        picture = np.random.RandomState(0).randint(
+            0, 256, (64, 85, 3)).astype(np.uint8).repeat(8, 0).repeat(8, 1)
+        part = path.with_suffix('.part')
+        write_h264(str(part), (
+            np.ascontiguousarray(picture[i // 2:i // 2 + 256, i:i + 340])
+            for i in range(300)), Fraction(30), crf=23)
+        part.replace(path)
+    return str(path)
 
 
 def _vifi_step(case: Case, device: str) -> Call:
