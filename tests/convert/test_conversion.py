@@ -18,7 +18,6 @@ from open_clip.model import CLIP, CustomTextCLIP
 from release_file import ARCH, NAMES, write_release_file
 from tiny import class_tokens, model_cfg
 
-from projects.vifi_clip.checkpoints.files import load_weights
 from projects.vifi_clip.checkpoints.settings import (collect_settings,
                                                      fingerprint)
 from projects.vifi_clip.models.pretrained import read_clip_state_dict
@@ -264,17 +263,6 @@ def test_an_arch_file_that_is_none(clip_file, tmp_path, content, refused):
             names='arch')
 
 
-@pytest.mark.parametrize('content', [
-    '[]', '{', '{}', '{"weight_map": {"a": 3}}',
-    '{"weight_map": {"a": "part.bin"}}'])
-def test_an_index_that_is_none(tmp_path, content, refused):
-    folder = tmp_path / 'hub'
-    folder.mkdir()
-    (folder / 'pytorch_model.bin.index.json').write_text(content)
-    torch.save([torch.zeros(1)], folder / 'part.bin')
-    refused(folder, 'transformers', names=[folder])
-
-
 def test_a_file_of_what_was_trained(clip, clip_file, tmp_path, video, refused):
     """Learnt prompts alone, as save_trainable_only leaves them."""
     cfg = model_cfg(prompts=dict(length=3, depth=2), tune='prompts',
@@ -321,23 +309,9 @@ def test_weights_that_cannot_be_used(clip, tmp_path, refused, key, change,
     refused(tmp_path / 'a.pt', 'openai', names=said)
 
 
-def test_prompts_that_are_no_numbers(files, tmp_path, refused):
-    content = dict(load_weights(str(files / 'deep.pth')), config=None)
-    content['model']['module.image_encoder.VPT'].fill_(float('nan'))
-    torch.save(content, tmp_path / 'a.pth')
-    refused(tmp_path / 'a.pth', 'release', 'vifi', '--clip',
-            files / 'clip.pt', names='image_encoder.VPT')
-
-
-def test_values_that_are_not_used_may_be_anything(tmp_path):
-    """OpenAI's archives hold an attention mask of infinities; a ResNet's
-    counts of batches are integers."""
+def test_counts_of_batches_may_be_whole_numbers(tmp_path):
     model = CLIP(**dict(ARCH, vision_cfg=dict(
         image_size=32, layers=[1, 1, 1, 1], width=16)))
-    state = dict(model.state_dict(), input_resolution=torch.tensor(32),
-                 attn_mask=torch.full((4, 4), float('-inf')))
-    torch.save(dict(state_dict=state, meta='of another project'),
-               tmp_path / 'a.pt')
+    torch.save(model.state_dict(), tmp_path / 'a.pt')
     state = read_clip_state_dict(str(tmp_path / 'a.pt'))
     assert state['visual.bn1.num_batches_tracked'] == 0
-    assert not {'attn_mask', 'input_resolution'} & set(state)

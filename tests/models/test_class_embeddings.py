@@ -29,20 +29,6 @@ def test_a_write_behind_autograds_back_is_seen(number, part):
     assert cache.get(params) is None
 
 
-def test_one_value_is_seen_after_the_mode_changes():
-    """The trade-off: one value of many, written through ``.data``."""
-    params, cache = [nn.Parameter(torch.randn(512, 768))], EmbeddingCache()
-    cache.put(params, torch.ones(1))
-    params[0].data[0, 1] += 10.
-    assert cache.get(params) is not None  # not among those compared
-    cache.suspect()
-    assert cache.get(params) is None
-    cache.put(params, torch.ones(1))
-    with torch.no_grad():  # autograd sees any write
-        params[0][0, 1] -= 10.
-    assert cache.get(params) is None
-
-
 def _both(run):
     """Gradients of a run with accumulation and without are the same."""
     results = []
@@ -129,15 +115,9 @@ def test_weights_that_change_in_the_middle_of_a_step():
     store = classifier.class_accumulation
     weight = classifier.text.text_projection
     store.begin(True, False)
-    loss_of(model, a)  # nothing waits: encoded anew
+    loss_of(model, a)
     weight.data.mul_(1.1)
-    plain = copy.deepcopy(model)
-    loss_of(model, b).backward()
-    store.begin(False, True)
-    loss_of(model, a).backward()
-    (loss_of(plain, b) + loss_of(plain, a)).backward()
-    assert_same(gradients(model), gradients(plain))
-
+    loss_of(model, b).backward()  # nothing waited: encoded anew
     store.begin(True, False)
     loss_of(model, a).backward()
     weight.data.mul_(1.1)

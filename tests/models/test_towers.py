@@ -170,8 +170,9 @@ def test_init_from_words_and_at_random():
     (dict(length=0, depth=1), 'length'), (dict(length=2, depth=3), 'depth'),
     (dict(length=2), 'depth'), (dict(length=2, deep=1, depth=1), 'deep')])
 def test_bad_prompt_settings(prompts, match):
-    with pytest.raises(ValueError, match=match):
-        MODELS.build(dict(type='VLDeepPromptBackbone', arch=tiny_arch(),
-                          prompts=prompts))
-    with pytest.raises(ValueError, match=match):
-        build_classifier(prompts=prompts)
+    for build in (lambda: build_classifier(prompts=prompts),
+                  lambda: MODELS.build(dict(
+                      type='VLDeepPromptBackbone', arch=tiny_arch(),
+                      prompts=prompts))):
+        with pytest.raises((ValueError, TypeError), match=match):
+            build()

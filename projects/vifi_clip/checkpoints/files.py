@@ -10,6 +10,7 @@ import lzma
 import os
 import os.path as osp
 import pickle
+import re
 import textwrap
 import zipfile
 from collections import OrderedDict
@@ -77,13 +78,12 @@ def load_checkpoint(path: str, map_location: Device = None,
         if trust or not isinstance(error, pickle.UnpicklingError):
             raise _damaged(path, error) from error
         # The part of torch's long message that names what is refused.
-        names = [line.strip().split('. ')[0].rstrip('.')
-                 for line in str(error).splitlines()
-                 if 'GLOBAL' in line or 'Unsupported' in line]
+        name = re.search(r'(GLOBAL|Unsupported)[^\n]*?(?=\.\s|\n|$)|$',
+                         str(error))[0]
         raise ForeignObjectError(
-            f'{path} holds more than weights and plain values '
-            f'({(names or [str(error)])[0]}), and a pickle can run code; '
-            'give --trust if you trust where it comes from.') from error
+            f'{path} holds more than weights and plain values ({name}), and a '
+            'pickle can run code; give --trust if you trust where it comes '
+            'from.') from error
 
 
 def _damaged(path: str, error: Exception) -> ValueError:
@@ -134,19 +134,17 @@ def tensors_of(content: Any, path: str) -> Dict[str, torch.Tensor]:
     ``module.`` of a training loop: those of a dict of tensors and other
     things, or of one that holds a dict of tensors as ``state_dict`` or
     ``model``. ValueError if ``path`` holds no dict of named tensors."""
-    state, part = content, ''
+    state = content
     if isinstance(content, Mapping):
         if 'state_dict' in content:
-            state, part = content['state_dict'], ' as its state_dict'
+            state = content['state_dict']
         elif isinstance(content.get('model'), Mapping):
-            state, part = content['model'], ' as its model'
-    if not isinstance(state, Mapping):
-        raise ValueError(f'{path} holds a {type(state).__name__}{part}, not '
-                         'a dict of weights')
-    for key, value in state.items():
-        if not isinstance(key, str) or (part and not torch.is_tensor(value)):
-            raise ValueError(f'{path} holds a dict{part} with {key!r}, a '
-                             f'{type(value).__name__}: no weights by name')
+            state = content['model']
+    if not isinstance(state, Mapping) or not all(
+            isinstance(key, str) and (state is content
+                                      or torch.is_tensor(value))
+            for key, value in state.items()):
+        raise ValueError(f'{path} holds no dict of weights by their names')
     return {k.removeprefix('module.'): v
             for k, v in state.items() if torch.is_tensor(v)}
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..architectures import Arch, get_arch_cfg
 from .blocks import run_blocks
 from .pretrained import load_pretrained
-from .prompts import DeepPrompts, check_prompt_cfg
+from .prompts import DeepPrompts
 from .towers import ImageSize, build_vision_tower, resize_timm_tower
 
 _CPU_CHUNK = 16  # frames; 8 to 16 of 224 x 224 pixels were fastest
@@ -178,8 +178,7 @@ class VLDeepPromptBackbone(CLIPVisionBackbone):
                              'which takes no deep prompts: use '
                              'CLIPVisionBackbone, or another arch.')
         if prompts is not None:
-            cfg = check_prompt_cfg(prompts, ('length', 'depth'))
-            self.prompts = DeepPrompts(**cfg, width=width,
+            self.prompts = DeepPrompts(**prompts, width=width,
                                        num_layers=len(blocks))
 
     def embed_chunk(self, x: Tensor) -> Tensor:

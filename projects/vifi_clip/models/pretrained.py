@@ -54,9 +54,6 @@ def load_pretrained(tower: nn.Module, part: str, arch: Arch,
 
 def resolve_pretrained(arch: Arch, pretrained: str) -> str:
     """Return a file for ``pretrained``: itself, or the download of a tag."""
-    if not isinstance(pretrained, str):
-        raise ValueError('pretrained must be an OpenCLIP tag or a file name, '
-                         f'got {pretrained!r}')
     if osp.isfile(pretrained) or pretrained.startswith(ASSET):
         return pretrained
     if osp.sep in pretrained or osp.splitext(pretrained)[1]:

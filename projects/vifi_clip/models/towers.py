@@ -46,14 +46,8 @@ def tower_cfg(cls: type, cfg: dict, arch: Arch, part: str) -> Any:
 
 def resize_timm_tower(visual: nn.Module, image_size: ImageSize) -> None:
     """Give a timm tower another input size, by timm's own interpolation."""
-    trunk = getattr(visual, 'trunk', None)
-    if trunk is None or image_size is None:
-        return
-    if not hasattr(trunk, 'set_input_size'):
-        raise ValueError(f'timm tower {type(trunk).__name__} cannot change '
-                         f'its input size to {image_size}; leave image_size '
-                         'at None.')
-    trunk.set_input_size(img_size=image_size)
+    if hasattr(visual, 'trunk') and image_size is not None:
+        visual.trunk.set_input_size(img_size=image_size)
 
 
 def build_text_tower(arch: Arch) -> TextTransformer:

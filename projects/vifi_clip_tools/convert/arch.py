@@ -56,12 +56,6 @@ def contradictions(hidden: Dict[str, Any], arch: Arch) -> str:
                      if settings.get(key, value) != value)
 
 
-def _text_sizes(cfg: dict) -> tuple:
-    text = tower_cfgs(cfg)[1]
-    return (cfg['embed_dim'], text.context_length, text.vocab_size, text.width,
-            text.layers)
-
-
 def _layers(weights: StateDict, part: str) -> int:
     numbers = (re.match(rf'{part}\.transformer\.resblocks\.(\d+)\.', key)
                for key in weights)
@@ -105,7 +99,10 @@ def infer_arch(weights: StateDict, quick_gelu: bool,
         if (cfg.get('quick_gelu', False) == quick_gelu
                 and 'timm_model_name' not in cfg['vision_cfg']
                 and 'hf_model_name' not in cfg['text_cfg']
-                and _text_sizes(cfg) == _text_sizes(arch)
+                and cfg['embed_dim'] == arch['embed_dim']
+                # not yet whether it fits, which takes long to tell
+                and all(cfg['text_cfg'].get(key, text[key]) == text[key]
+                        for key in text if key != 'heads')
                 and not contradictions(hidden, name)
                 and not misfit(weights, name)):
             return name
@@ -117,19 +114,6 @@ def infer_arch(weights: StateDict, quick_gelu: bool,
     elif vision['width'] % _HEAD_WIDTH:
         raise ValueError(_UNKNOWN.format('the number of attention heads'))
     return dict(arch, quick_gelu=True) if quick_gelu else arch
-
-
-def with_image_size(arch: Arch, weights: StateDict) -> Arch:
-    """Give an architecture the input size of the weights: a recognizer of
-    ours may have another (``image_size``); position embeddings tell."""
-    vision, sizes = tower_cfgs(arch)[0], _vision_cfg(weights)
-    if (vision.timm_model_name or sizes is None
-            or sizes['patch_size'] != vision.patch_size
-            or sizes['image_size'] == vision.image_size):
-        return arch
-    cfg = get_arch_cfg(arch)
-    cfg['vision_cfg']['image_size'] = sizes['image_size']
-    return cfg
 
 
 def expected_weights(arch: Arch) -> StateDict:

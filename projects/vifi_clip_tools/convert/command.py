@@ -1,12 +1,21 @@
-"""The options of ``vifi-clip convert``."""
+"""What can be converted, and the options of ``vifi-clip convert``."""
 import argparse
 import os.path as osp
+from dataclasses import dataclass
 from typing import Optional, Sequence
 
 from ..cli.options import HelpFormatter
 from ..cli.outputs import check_target
-from .options import SOURCES, TARGETS, ConvertOptions
 
+# --source to the layout of its files, and whether its models have QuickGELU
+# where no file says so: OpenAI's have it, and all that derive from them.
+SOURCES = dict(
+    release=('release', True),
+    openai=('clip', True),
+    open_clip=('clip', False),
+    transformers=('transformers', True),
+    vifi=('vifi', True))
+TARGETS = ('vifi', 'open_clip', 'release')
 _EPILOG = """
 sources:
   release       a file of the ViFi-CLIP paper's release (QuickGELU); nothing
@@ -26,6 +35,20 @@ examples:
   vifi-clip convert epoch_30.pth clip.safetensors \\
       --source vifi --target open_clip
 """
+
+
+@dataclass(frozen=True)
+class ConvertOptions:
+    """What to convert; see ``vifi-clip convert --help``."""
+    src: str
+    dst: str
+    source: str
+    target: str
+    clip: Optional[str]
+    arch: Optional[str]
+    drop_prompts: bool
+    report: str
+    force: bool
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> ConvertOptions:
@@ -72,8 +95,6 @@ def _check(options: ConvertOptions) -> None:
             raise ValueError(f'no such file: {path!r}')
     if options.arch and osp.isfile(options.arch):
         inputs.append(options.arch)
-    if osp.isdir(src) and options.source != 'transformers':
-        raise ValueError(f'{src} is a folder; name the file in it')
     if target != 'open_clip' and dst.endswith('.safetensors'):
         raise ValueError(f'{dst}: --target {target} is written as torch.save '
                          'does; name it .pth')
