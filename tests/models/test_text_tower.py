@@ -75,15 +75,26 @@ def test_many_sentences_are_recomputed_in_bounded_pieces():
     assert len(shapes) == 2 * forward
 
 
-@pytest.mark.parametrize('lengths, device, num', [
-    ([19] * 500 + [20] * 500, 'cpu', 1),  # saves little
-    ([10] * 500 + [20] * 500, 'cpu', 2), ([10] * 500 + [20] * 500, 'cuda', 2),
-    ([10] * 100 + [20] * 100, 'cuda', 1),  # launches cost
-    ([40, 10, 30, 20] * 100, 'cpu', 4)])
-def test_buckets(lengths, device, num):
-    lengths = torch.tensor(lengths)
-    buckets = plan_buckets(lengths, device)
-    assert torch.cat(buckets).sort().values.tolist() == list(
-        range(len(lengths)))
-    assert len(buckets) == num
-    assert num == 1 or padded_tokens(buckets, lengths) == lengths.sum()
+@pytest.mark.parametrize('seed', range(5))
+def test_buckets_are_the_cheapest(seed):
+    """By trying every way to cut the sorted lengths."""
+    draw = torch.Generator().manual_seed(seed)
+    lengths = torch.randint(5, 40, (14, ), generator=draw)
+    buckets = plan_buckets(lengths * 64)  # so that a bucket's price is 1
+    assert torch.cat(buckets).sort().values.tolist() == list(range(14))
+    ordered, prices = sorted(lengths.tolist()), []
+    for parts in range(4):
+        for cuts in itertools.combinations(range(1, 14), parts):
+            ends = [0, *cuts, 14]
+            prices.append(sum((b - a) * ordered[b - 1] + 1
+                              for a, b in zip(ends, ends[1:])))
+    assert padded_tokens(buckets, lengths) + len(buckets) == min(prices)
+
+
+def test_buckets_that_save_little_are_not_made():
+    lengths = torch.tensor([19] * 500 + [20] * 500)
+    assert len(plan_buckets(lengths)) == 1
+    lengths = torch.tensor([10] * 500 + [20] * 500)
+    assert len(plan_buckets(lengths)) == 2
+    assert len(plan_buckets(lengths, 'cuda')) == 2
+    assert len(plan_buckets(lengths[400:600], 'cuda')) == 1  # launches cost

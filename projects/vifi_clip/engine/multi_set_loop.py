@@ -80,8 +80,6 @@ class _MultiSet:
                     runner.call_hook(f'before_{self.mode}')
                     runner.call_hook(f'before_{self.mode}_epoch')
                     runner.model.eval()
-                runner.logger.info(f'Set {name}: {len(dataset)} videos, '
-                                   f'{len(dataset.class_names)} classes')
                 self.evaluator.dataset_meta = dataset.metainfo
                 for batch in enumerate(self.dataloader):
                     self.run_iter(*batch)

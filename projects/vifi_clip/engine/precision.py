@@ -145,6 +145,5 @@ class InferenceHook(Hook):
             raise UserError('EMAHook exchanges the weights that InferenceHook '
                             'changes: take one out of custom_hooks')
         apply_inference(model, **self.settings)
-        runner.logger.info(f'Changed for inference: {self.settings}')
 
     before_val = before_test  # of ``runner.val()`` on its own

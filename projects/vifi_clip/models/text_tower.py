@@ -6,6 +6,7 @@ sentences that run together are padded, so those of like length go together.
 
 Letters: S sentences, L tokens, W the tower's width, D the embedding.
 """
+from itertools import accumulate
 from typing import Callable, List, Optional, Sequence, Tuple
 
 import torch
@@ -119,14 +120,28 @@ def plan_buckets(lengths: Tensor, device_type: str = 'cpu') -> List[Tensor]:
     like length; one where several would save less than a tenth of the tokens.
     Returns the indices of the sentences of each."""
     order = lengths.argsort(stable=True)
+    sizes, counts = (x.tolist() for x in lengths.unique(return_counts=True))
+    upto = list(accumulate(counts, initial=0))
     # A further bucket has to pay for its kernel launches, in tokens.
     cost = 64 if device_type == 'cpu' else 4096
-    ways = [order.chunk(n) for n in range(1, MOST_BUCKETS + 1)]
-    best = min(ways, key=lambda chunks: cost * len(chunks)
-               + padded_tokens(chunks, lengths))
-    whole = padded_tokens([order], lengths)
-    return list(best if padded_tokens(best, lengths) <= .9 * whole
-                else ways[0])
+    # Exact: best[j] is the cheapest way to put the j shortest sizes into as
+    # many buckets as there were rounds, as (cost, padded tokens, sentences
+    # of each bucket).
+    best, solutions = {0: (0, 0, [])}, []
+    for _ in range(min(MOST_BUCKETS, len(sizes))):
+        longer = {}
+        for i, (total, padded, cuts) in best.items():
+            for j in range(i + 1, len(sizes) + 1):
+                rows = upto[j] - upto[i]
+                tokens = rows * sizes[j - 1]
+                way = total + tokens + cost, padded + tokens, cuts + [rows]
+                longer[j] = min(way, longer.get(j, way))
+        best = longer
+        solutions.append(best[len(sizes)])
+    _, padded, cuts = min(solutions)
+    if padded > 0.9 * len(order) * sizes[-1]:
+        return [order]
+    return list(order.split(cuts))
 
 
 def padded_tokens(chunks: Sequence[Tensor], lengths: Tensor) -> int:
