@@ -70,17 +70,6 @@ def test_micro_batches_of_all_kinds(steps):
 
 
 @torch.no_grad()
-def _swapped_weights(model):
-    """As EMA swaps them, and back."""
-    before = model.cls_head.text_classifier().clone()
-    for p in model.parameters():
-        p.data.mul_(2.0)
-    assert not torch.allclose(model.cls_head.text_classifier(), before)
-    for p in model.parameters():
-        p.data.mul_(0.5)
-
-
-@torch.no_grad()
 def _other_classes(model):
     """As a validation of several sets has: gradients were lost."""
     classifier = model.cls_head.text_classifier
@@ -91,8 +80,7 @@ def _other_classes(model):
     classifier.set_classes(names)
 
 
-@pytest.mark.parametrize('validate', [
-    copy.deepcopy, _swapped_weights, _other_classes])
+@pytest.mark.parametrize('validate', [copy.deepcopy, _other_classes])
 @pytest.mark.parametrize('after', [1, 3])
 def test_validation_in_the_middle_of_a_step(validate, after):
     batches = batches_of(4)
@@ -188,24 +176,15 @@ def test_autocast():
     assert (accumulated - exact).norm() < 1.5 * error
 
 
-class _OwnRules(OptimWrapper):
-
-    def should_sync(self):
-        return True
-
-
 @pytest.mark.parametrize('kind, kept', [
-    (OptimWrapper, True), (_OwnRules, False),
-    (lambda *args, **kwargs: OptimWrapperDict(
+    (OptimWrapper, True), (lambda *args, **kwargs: OptimWrapperDict(
         a=OptimWrapper(*args, **kwargs)), False)])
 def test_wrappers_with_rules_of_their_own_are_left_alone(kind, kept):
     model = trained_model()
     classifier = model.cls_head.text_classifier
-    hook = HOOKS.build(dict(type='TextAccumulationHook'))
     wrapper = kind(torch.optim.SGD(model.parameters(), lr=0.1),
                    accumulative_counts=4)
-    hook.before_train_iter(
-        SimpleNamespace(model=model, optim_wrapper=wrapper), 0)
+    for trained in nn.Linear(2, 2), model:  # nothing to tell of the first
+        HOOKS.build(dict(type='TextAccumulationHook')).before_train_iter(
+            SimpleNamespace(model=trained, optim_wrapper=wrapper), 0)
     assert (classifier() is classifier()) == kept  # a leaf
-    hook.before_train_iter(SimpleNamespace(
-        model=nn.Linear(2, 2), optim_wrapper=wrapper), 0)  # nothing to tell

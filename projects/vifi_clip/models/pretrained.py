@@ -86,15 +86,11 @@ def read_clip_state_dict(path: str, prompts: bool = False) -> StateDict:
     learnt prompts are left aside unless ``prompts``.
 
     Raises:
-        ValueError: The file holds no CLIP image tower, or weights that are
-            not finite numbers.
+        ValueError: The file has no known layout, or weights that are not
+            finite numbers.
     """
     state = tensors_of(load_weights(path), path)
     weights = read_layout(state, detect_layout(state, path), path).weights
-    if not any(k.startswith('visual.') for k in weights):
-        raise ValueError(
-            f'{path} holds no CLIP image tower. It has {len(state)} tensors, '
-            f'e.g. {list(state)[:3]}.')
     return {k: v for k, v in weights.items()
             if prompts or not k.startswith('prompts.')}
 
