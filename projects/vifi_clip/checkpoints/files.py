@@ -71,12 +71,11 @@ def load_checkpoint(path: str, map_location: Device = None,
         if trust or not isinstance(error, pickle.UnpicklingError):
             raise _damaged(path, error) from error
         # The part of torch's long message that names what is refused.
-        name = re.search(r'(GLOBAL|Unsupported)[^\n]*?(?=\.\s|\n|$)|$',
-                         str(error))[0]
+        lines = re.findall(r'(?:GLOBAL|Unsupported).*?(?:\. |$)', str(error))
         raise ForeignObjectError(
-            f'{path} holds more than weights and plain values ({name}), and a '
-            'pickle can run code; give --trust if you trust where it comes '
-            'from.') from error
+            f'{path} holds more than weights and plain values '
+            f'({(lines or [error])[0]}), and a pickle can run code; give '
+            '--trust if you trust where it comes from.') from error
 
 
 def _damaged(path: str, error: Exception) -> ValueError:

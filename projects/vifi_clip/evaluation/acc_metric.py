@@ -1,5 +1,5 @@
 """Accuracy that knows of videos which could not be read."""
-from typing import Any, Dict, List, Sequence, Union
+from typing import Any, Dict, List, Sequence
 
 import numpy as np
 from mmaction.evaluation import AccMetric
@@ -45,7 +45,10 @@ class VideoAccMetric(AccMetric):
                     '"path label" lines, or use --dump without evaluator')
             result['bad'] = bool(sample.get('bad_video', False))
             if result['bad']:
-                result['pred'] = _put_last(pred, label)
+                # The true class, or classes, below all others.
+                true = np.flatnonzero(label) if np.ndim(label) else label
+                result['pred'] = pred = pred.copy()
+                pred[true] = pred.min() - 1
 
     def compute_metrics(self, results: List[dict]) -> Dict[str, float]:
         """Compute the metrics over all samples, by name."""
@@ -60,11 +63,3 @@ class VideoAccMetric(AccMetric):
                     values[name] = 1 - num_bad / len(results)
             values['num_bad'] = float(num_bad)
         return values
-
-
-def _put_last(pred: np.ndarray, label: Union[int, np.ndarray]) -> np.ndarray:
-    """Put the score of the true class, or classes, below all others."""
-    true = [label] if np.isscalar(label) else np.flatnonzero(label)
-    pred = pred.copy()
-    pred[true] = pred.min() - 1
-    return pred

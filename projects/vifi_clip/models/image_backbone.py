@@ -18,7 +18,7 @@ from ..architectures import Arch, get_arch_cfg
 from .blocks import run_blocks
 from .pretrained import load_pretrained
 from .prompts import DeepPrompts
-from .towers import ImageSize, build_vision_tower, resize_timm_tower
+from .towers import ImageSize, build_vision_tower
 
 _CPU_CHUNK = 16  # frames; 8 to 16 of 224 x 224 pixels were fastest
 
@@ -63,7 +63,8 @@ class CLIPVisionBackbone(BaseModule):
         self.prompts: Optional[DeepPrompts] = None
         self.visual = build_vision_tower(arch, image_size)
         load_pretrained(self.visual, 'visual', arch, pretrained)
-        resize_timm_tower(self.visual, image_size)
+        if isinstance(self.visual, TimmModel) and image_size is not None:
+            self.visual.trunk.set_input_size(img_size=image_size)
         if grad_checkpointing:
             self.visual.set_grad_checkpointing(True)
         if frozen:

@@ -86,9 +86,8 @@ class ViFiCLIP(Recognizer2D):
         if train_token_embedding and tune in ('both', 'text'):
             self._trained_groups.add('tokens')
         self._apply_tune()
-        total, trained = (sum(p.numel() for p in params) for params in (
-            self.parameters(),
-            (p for p in self.parameters() if p.requires_grad)))
+        total = sum(p.numel() for p in self.parameters())
+        trained = sum(p.numel() for p in self.parameters() if p.requires_grad)
         print_log(f'tune={tune!r}: {trained:,} of {total:,} parameters train',
                   'current')
         if save_trainable_only:

@@ -22,8 +22,8 @@ ImageSize = Optional[Union[int, Tuple[int, int]]]
 def build_vision_tower(arch: Arch, image_size: ImageSize = None) -> nn.Module:
     """The image tower, [N, 3, H, W] to [N, D], with random weights.
 
-    A timm tower has the architecture's ``image_size``: it is resized after
-    the weights are in (:func:`resize_timm_tower`).
+    A timm tower has the architecture's ``image_size``: timm resizes it after
+    the weights are in.
     """
     cfg = get_arch_cfg(arch)
     vision = dict(cfg['vision_cfg'], output_tokens=False)
@@ -42,12 +42,6 @@ def tower_cfg(cls: type, cfg: dict, arch: Arch, part: str) -> Any:
     except TypeError as error:
         raise ValueError(f'{part} of arch {arch!r} has a setting that '
                          f'OpenCLIP does not know: {error}') from error
-
-
-def resize_timm_tower(visual: nn.Module, image_size: ImageSize) -> None:
-    """Give a timm tower another input size, by timm's own interpolation."""
-    if hasattr(visual, 'trunk') and image_size is not None:
-        visual.trunk.set_input_size(img_size=image_size)
 
 
 def build_text_tower(arch: Arch) -> TextTransformer:

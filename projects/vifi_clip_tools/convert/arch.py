@@ -24,14 +24,9 @@ _HEAD_WIDTH = 64
 
 def tower_cfgs(arch: Arch) -> Tuple[CLIPVisionCfg, CLIPTextCfg]:
     """Return an architecture's settings, with OpenCLIP's defaults."""
-    cfg, name = get_arch_cfg(arch), shown(arch)
-    return (tower_cfg(CLIPVisionCfg, cfg['vision_cfg'], name, 'vision_cfg'),
-            tower_cfg(CLIPTextCfg, cfg['text_cfg'], name, 'text_cfg'))
-
-
-def shown(arch: Arch) -> str:
-    """Return an architecture's name, for messages."""
-    return arch if isinstance(arch, str) else '<dict>'
+    cfg = get_arch_cfg(arch)
+    return (tower_cfg(CLIPVisionCfg, cfg['vision_cfg'], arch, 'vision_cfg'),
+            tower_cfg(CLIPTextCfg, cfg['text_cfg'], arch, 'text_cfg'))
 
 
 def hidden_settings(arch: Arch) -> Dict[str, Any]:
@@ -124,7 +119,7 @@ def expected_weights(arch: Arch) -> StateDict:
                 visual=build_vision_tower(arch), text=build_text_tower(arch))
             scale = torch.empty(())
     except Exception as error:  # whatever OpenCLIP stumbles over
-        raise ValueError(f'arch {shown(arch)!r} cannot be built: '
+        raise ValueError(f'arch {arch!r} cannot be built: '
                          f'{type(error).__name__}: {error}') from error
     return dict({f'{part}.{key}': value for part, tower in towers.items()
                  for key, value in tower.state_dict().items()},

@@ -14,7 +14,7 @@ from projects.vifi_clip.checkpoints.layouts import TOKENS, Renamed, StateDict
 from projects.vifi_clip.checkpoints.settings import KEY, VERSION, fingerprint
 from projects.vifi_clip.files import write_bytes, write_text
 from projects.vifi_clip.models.pretrained import read_clip_state_dict
-from .arch import (contradictions, hidden_settings, infer_arch, misfit, shown,
+from .arch import (contradictions, hidden_settings, infer_arch, misfit,
                    tower_cfgs)
 from .command import ConvertOptions
 from .source import Source, read_source
@@ -103,7 +103,7 @@ def _settle_arch(source: Source, options: ConvertOptions) -> Arch:
         source.notes.append(
             'the architecture is told from the shapes, and one attention head '
             'for 64 channels is taken where no file says (--arch does)')
-    name = shown(arch)
+    name = arch if isinstance(arch, str) else '<dict>'
     if name.endswith('.json'):
         arch = get_arch_cfg(arch)  # the file may not travel
     faults = misfit(weights, arch,
