@@ -71,7 +71,8 @@ def load_checkpoint(path: str, map_location: Device = None,
         if trust or not isinstance(error, pickle.UnpicklingError):
             raise _damaged(path, error) from error
         # The part of torch's long message that names what is refused.
-        lines = re.findall(r'(?:GLOBAL|Unsupported).*?(?:\. |$)', str(error))
+        lines = re.findall(
+            r'(?m)(?:GLOBAL|Unsupported).*?(?=\. |\.?$)', str(error))
         raise ForeignObjectError(
             f'{path} holds more than weights and plain values '
             f'({(lines or [error])[0]}), and a pickle can run code; give '
