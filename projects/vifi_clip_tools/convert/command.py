@@ -1,21 +1,12 @@
-"""What can be converted, and the options of ``vifi-clip convert``."""
+"""The options of ``vifi-clip convert``."""
 import argparse
 import os.path as osp
-from dataclasses import dataclass
 from typing import Optional, Sequence
 
 from ..cli.options import HelpFormatter
 from ..cli.outputs import check_target
+from .options import SOURCES, TARGETS, ConvertOptions
 
-# --source to the layout of its files, and whether its models have QuickGELU
-# where no file says so: OpenAI's have it, and all that derive from them.
-SOURCES = dict(
-    release=('release', True),
-    openai=('clip', True),
-    open_clip=('clip', False),
-    transformers=('transformers', True),
-    vifi=('vifi', True))
-TARGETS = ('vifi', 'open_clip', 'release')
 _EPILOG = """
 sources:
   release       a file of the ViFi-CLIP paper's release (QuickGELU); nothing
@@ -35,20 +26,6 @@ examples:
   vifi-clip convert epoch_30.pth clip.safetensors \\
       --source vifi --target open_clip
 """
-
-
-@dataclass(frozen=True)
-class ConvertOptions:
-    """What to convert; see ``vifi-clip convert --help``."""
-    src: str
-    dst: str
-    source: str
-    target: str
-    clip: Optional[str]
-    arch: Optional[str]
-    drop_prompts: bool
-    report: str
-    force: bool
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> ConvertOptions:

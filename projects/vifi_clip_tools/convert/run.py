@@ -16,7 +16,7 @@ from projects.vifi_clip.files import write_bytes, write_text
 from projects.vifi_clip.models.pretrained import read_clip_state_dict
 from .arch import (contradictions, hidden_settings, infer_arch, misfit,
                    tower_cfgs)
-from .command import ConvertOptions
+from .options import ConvertOptions
 from .source import Source, read_source
 
 _ORIGIN = ('OpenAI\'s ViT-B-16 for the paper\'s files, what pretrained= named '

@@ -12,7 +12,7 @@ from projects.vifi_clip.checkpoints.files import load_weights, tensors_of
 from projects.vifi_clip.checkpoints.settings import (VERSION, saved_settings,
                                                      words_behind)
 from projects.vifi_clip.files import read_json
-from .command import SOURCES
+from .options import SOURCES
 
 
 @dataclass
