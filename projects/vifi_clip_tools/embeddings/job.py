@@ -180,11 +180,9 @@ def _check_same(source: str, made: Mapping[str, Any],
     """Refuse to mix embeddings of two models, settings or lists."""
     different = differences(made, asked, NOTES)
     if different:
-        by = ', '.join(str(made[name]) for name in ('config', 'checkpoint')
-                       if made.get(name))
-        raise ValueError(
-            f'{source} was made{" with " + by if by else ""} otherwise '
-            f'({"; ".join(different)}); rename --out, or add --overwrite')
+        raise ValueError(f'{source} was made otherwise: '
+                         f'{"; ".join(different)}; rename --out, or add '
+                         '--overwrite')
 
 
 def _embed(inferencer: ViFiCLIPInferencer, videos: VideoSet,

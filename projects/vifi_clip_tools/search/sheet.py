@@ -64,15 +64,13 @@ def contact_sheet(hits: Sequence[Hit], query: str) -> Image.Image:
     and name: up to four below each other, more in two columns. A video that
     can no longer be read says so in its place."""
     columns = 1 if len(hits) <= 4 else 2
-    rows = max(-(-len(hits) // columns), 1)
+    rows = -(-len(hits) // columns)
     across, down = _WIDE + _GAP, _LINE + _TILE[1] + _GAP  # of a hit
     sheet = Image.new('RGB', (_GAP + columns * across, _HEAD + rows * down),
                       _PAPER)
     draw = ImageDraw.Draw(sheet)
     _write(draw, _GAP, 12, query, sheet.width - 2 * _GAP, _INK,
            dejavu(20, bold=True))
-    if not hits:
-        _write(draw, _GAP, _HEAD, 'nothing was found', _WIDE)
     for i, hit in enumerate(hits):
         _draw_hit(sheet, draw, hit, i + 1, _GAP + i % columns * across,
                   _HEAD + i // columns * down)
