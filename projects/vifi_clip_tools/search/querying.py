@@ -44,11 +44,13 @@ def search(options: SearchOptions) -> None:
                 dict(query=query, hits=[dict(rank=rank, **hit._asdict())
                                         for rank, hit in enumerate(hits, 1)])
                 for query, hits in zip(queries, found)]))
+        print(options.json)
     if options.sheet:
         sheets = [contact_sheet(hits, osp.basename(query) if options.videos
                                 else query)
                   for query, hits in zip(queries, found)]
         write_bytes(options.sheet, encode(stack(sheets), options.sheet))
+        print(options.sheet)
 
 
 def search_texts(index: VideoIndex, inferencer: ViFiCLIPInferencer,
