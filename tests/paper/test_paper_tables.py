@@ -19,15 +19,6 @@ def tables(request):
     return TABLES[request.param]
 
 
-def test_numbers_of_cells_and_runs():
-    """Of the small world; test_paper_figures.py has the paper's cells, and
-    test_matrix_commands.py its runs."""
-    assert {key: (len(table.cells), len(by_name([table])))
-            for key, table in TABLES['mini'].items()} == {
-        '1': (8, 19), '2': (15, 16), '3': (12, 28), '4': (8, 10),
-        '5': (3, 9), '10': (4, 4)}
-
-
 def test_cells_have_their_runs(tables):
     for table in tables.values():
         runs = by_name([table])

@@ -127,13 +127,6 @@ def test_wrong_rows(tmp_path, capsys, case):
     assert not (tmp_path / 'lists').exists()
 
 
-@pytest.mark.parametrize('data', [b'', b'\n \n', b'path,label\n\xff,chop\n'])
-def test_wrong_bytes(tmp_path, capsys, data):
-    call = own_call(tmp_path)
-    (tmp_path / 'own.csv').write_bytes(data)
-    refused(capsys, *call, names='own.csv')
-
-
 @pytest.mark.parametrize('base, novel, name', [
     ('stir\nchop\n', 'chop\n', "'chop'"), ('stir\n', 'pour\n', "'pour'"),
     ('stir\n', 'stir\n', "'stir'"), ('stir\n', '', 'novel.txt')])

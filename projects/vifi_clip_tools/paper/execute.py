@@ -54,7 +54,7 @@ class Executor:
     def run(self, runs: Sequence[Run]) -> Dict[str, str]:
         """Run them, each after those it uses; return why each run that is
         not finished is not."""
-        self.total, self.begin = len(runs), time.time()
+        self.total = len(runs)
         waiting, active = list(runs), {}
         with ended_by_signals():
             try:
@@ -94,14 +94,10 @@ class Executor:
             if code:
                 raise UserError(f'it ended with exit code {code}')
 
-        try:
-            active[run.name] = Step(
-                run.name, main, [],
-                osp.join(self.layout.folder(run.name), 'run.log'),
-                {**self.environ, **self.layout.environ(run)}, self.threads)
-        except OSError as error:  # its folder cannot be made
-            self.failed[run.name] = str(error)
-            self._say(run.name, f'FAILED: {error}')
+        active[run.name] = Step(
+            run.name, main, [],
+            osp.join(self.layout.folder(run.name), 'run.log'),
+            {**self.environ, **self.layout.environ(run)}, self.threads)
 
     def _end(self, step: Step) -> None:
         seconds = time.time() - step.start
@@ -119,6 +115,4 @@ class Executor:
 
     def _say(self, name: str, what: str) -> None:
         self.done += 1
-        minutes, seconds = divmod(int(time.time() - self.begin), 60)
-        print(f'[{self.done:>3}/{self.total}] {minutes:>3}:{seconds:02} '
-              f'{name:<32} {what}', flush=True)
+        print(f'[{self.done:>3}/{self.total}] {name:<32} {what}', flush=True)
