@@ -126,28 +126,23 @@ def _check_calls(calls, work, tool='tools/{}.py'):
             assert Path(call['cwd'], path).is_file()
 
 
-def test_shell_commands_run(cluster, printed, tmp_path):
+@pytest.mark.parametrize('gpus', [1, 8])
+def test_shell_commands_run(cluster, printed, tmp_path, gpus):
     work = tmp_path / "my runs' $HOME `x` \"y\" $(z)"
-    script = printed(*CHOICE, '--commands', 'shell', '--work-dir', work)
-    assert 'python tools/train.py configs/vifi_zero_shot.py' in script
+    script = printed(*CHOICE, '--commands', 'shell', '--work-dir', work,
+                     '--gpus', gpus)
+    assert ('bash tools/dist_train.sh configs/vifi_zero_shot.py 8' if gpus > 1
+            else 'python tools/train.py configs/vifi_zero_shot.py') in script
     cluster.bash(script, ROOT)
-    _check_calls(cluster.calls(), work)
+    calls = cluster.calls()
+    for call in calls if gpus > 1 else ():
+        assert call['argv'][0] == str(ROOT / 'tools/_torchrun.py')
+        assert '--nproc_per_node=8' in call['argv']
+    _check_calls(calls, work, '{}.py' if gpus > 1 else 'tools/{}.py')
     assert {path.parent.relative_to(work).as_posix()
             for path in work.rglob('trained')} == {
         name for name in RUNS if RUNS[name].train
         and Path(work, name).is_dir()}
-
-
-def test_shell_commands_with_several_gpus(cluster, printed, tmp_path):
-    script = printed(*CHOICE, '--commands', 'shell', '--gpus', '8',
-                     '--work-dir', tmp_path / 'a b')
-    assert 'bash tools/dist_train.sh configs/vifi_zero_shot.py 8' in script
-    cluster.bash(script, ROOT)
-    calls = cluster.calls()
-    for call in calls:
-        assert call['argv'][0] == str(ROOT / 'tools/_torchrun.py')
-        assert '--nproc_per_node=8' in call['argv']
-    _check_calls(calls, tmp_path / 'a b', '{}.py')
 
 
 def test_slurm_jobs(cluster, printed, tmp_path):
