@@ -129,17 +129,13 @@ def test_find_config(monkeypatch, tmp_path, name):
     assert resources.find_config('vifi_k400.py') == 'vifi_k400.py'
 
 
-@pytest.mark.parametrize('name, near', [
-    ('vifi_K400.py', 'vifi_k400'),
-    ('slowonly_r50_vifi_head_k400', 'mix/slowonly_r50_vifi_head_k400'),
-    ('/x/zero_shot.py', 'vifi_zero_shot'), ('_base_/runtime', None),
-    ('../configs/vifi_k400', 'vifi_k400'), ('', None), ('.', None)])
-def test_config_that_does_not_exist(name, near):
+@pytest.mark.parametrize('name', [
+    'vifi_K400.py', '_base_/runtime', '../configs/vifi_k400', '', '.'])
+def test_config_that_does_not_exist(name):
     with pytest.raises(FileNotFoundError) as caught:
         resources.find_config(name)
-    text = str(caught.value)
-    assert repr(name) in text
-    assert near is None or text.index(repr(near)) < text.index('vifi_k400, ')
+    assert repr(name) in str(caught.value)
+    assert 'vifi_k400, ' in str(caught.value)
 
 
 def test_extras():
