@@ -140,7 +140,8 @@ def test_other_settings_stop_a_test(checkpoint, test, changes, said):
                    lambda: check_file(checkpoint, built, whole(model))):
         with pytest.raises(UserError) as error:
             refuse()
-        assert_said(error.value, checkpoint, 'CheckpointSettingsHook', *said)
+        assert_said(error.value, checkpoint, 'custom_hooks.1.on_mismatch=warn',
+                    *said)
     check_file(checkpoint, built, whole(model, on_mismatch='warn'))
     assert_said(test(checkpoint, warn=True, **changes), checkpoint, *said)
 

@@ -143,7 +143,7 @@ def test_what_a_checkpoint_was_made_with(trained, tools, write_config,
     args = write_config('pixels', model=settings['model']), checkpoint, (
         '--work-dir'), run
     said = refused(capsys, 'test', *args, names=[
-        checkpoint, '123.675', '122.77', 'model.data_preprocessor.mean=...'])
+        checkpoint, '123.675', '122.77', 'mean of model.data_preprocessor'])
     override = said.partition('--cfg-options custom_hooks')[2].split()[0]
     for option in (f'custom_hooks{override}',
                    'model.data_preprocessor.mean=[123.675,116.28,103.53]'):

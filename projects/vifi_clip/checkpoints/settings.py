@@ -213,7 +213,7 @@ class CheckpointSettingsHook(Hook):
             _refuse(
                 f'{name} holds only what was trained; it belongs to other '
                 'weights than those that pretrained= loaded here. Give '
-                'pretrained= the file that it was trained on.',
+                'pretrained= the file that it was trained on.', runner.cfg,
                 self.on_mismatch)
 
     def before_train(self, runner: Runner) -> None:
@@ -247,9 +247,8 @@ def check_file(path: str, model: nn.Module, cfg: Config) -> None:
         # On 'meta', nothing but the file's directory is read.
         content = CheckpointLoader.load_checkpoint(path, map_location='meta')
         _check_prompts(model, tensors_of(content, path), path)
-    for hook in cfg.get('custom_hooks') or []:
-        if hook.get('type') == CheckpointSettingsHook.__name__:
-            on_mismatch = hook.get('on_mismatch', 'error')
+    for hook in _hooks_of(cfg).values():
+        on_mismatch = hook.get('on_mismatch', 'error')
     _check_settings(saved_settings(content), model, cfg, path, on_mismatch)
 
 
@@ -299,16 +298,24 @@ def _check_settings(saved: Mapping, model: nn.Module, cfg: Config, name: str,
     if serious:
         _refuse(f'{name} was made with other settings than it would be tested '
                 'with:\n  ' + '\n  '.join(serious) + '\nUse the config that '
-                'it was trained with.', on_mismatch)
+                'it was trained with.', cfg, on_mismatch)
 
 
-def _refuse(message: str, on_mismatch: str) -> None:
+def _refuse(message: str, cfg: Config, on_mismatch: str) -> None:
     if on_mismatch == 'warn':
         _warn(message)
         return
-    raise UserError(
-        f'{message}\nIf it is meant to be so, on_mismatch=\'warn\' of '
-        'CheckpointSettingsHook in custom_hooks makes this a warning.')
+    remedy = 'on_mismatch=\'warn\' of CheckpointSettingsHook in custom_hooks'
+    for index in _hooks_of(cfg):
+        remedy = f'--cfg-options custom_hooks.{index}.on_mismatch=warn'
+    raise UserError(f'{message}\nIf it is meant to be so, {remedy} makes this '
+                    'a warning.')
+
+
+def _hooks_of(cfg: Config) -> Dict[int, Mapping]:
+    """Return the settings of the hook in a config, by its index."""
+    return {i: hook for i, hook in enumerate(cfg.get('custom_hooks') or [])
+            if hook.get('type') == CheckpointSettingsHook.__name__}
 
 
 def _warn(message: str) -> None:
