@@ -15,6 +15,7 @@ from statistics import median
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
 import numpy as np
+from pebble import ProcessPool
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -24,6 +25,7 @@ from projects.vifi_clip.datasets.video_file import VideoFile  # noqa: E402
 from projects.vifi_clip.files import write_json  # noqa: E402
 from projects.vifi_clip_tools.cli.options import positive_int  # noqa: E402
 
+_HANG = 60  # seconds
 _TOLERANCE = 2.  # mean difference of grey levels up to which readers agree
 
 
@@ -102,10 +104,15 @@ def main(argv: Optional[Sequence[str]] = None) -> Dict[str, Any]:
     return figures
 
 
+def _apart(name: str, path: str, indices: List[int],
+           expected: np.ndarray) -> float:
+    return float(np.abs(READERS[name](path, indices) - expected).mean())
+
+
 def measure(videos: List[str], num_frames: int, repeats: int
             ) -> Dict[str, Any]:
     """Check agreement, which also warms the page cache, then take turns."""
-    jobs, left_out = [], {}
+    jobs, left_out, pool = [], {}, ProcessPool(1)
     for video in videos:
         in_order = VideoFile(video, in_order=True)
         total = len(in_order)
@@ -114,13 +121,18 @@ def measure(videos: List[str], num_frames: int, repeats: int
                           for i in range(num_frames)})
         jobs.append((video, indices))
         expected = np.stack(in_order.frames(indices)).astype(np.int16)
-        for name, read in READERS.items():
+        for name in READERS:
             try:
-                apart = np.abs(read(video, indices) - expected).mean()
+                # Some readers hang, or crash, on some files.
+                apart = pool.schedule(_apart, (name, video, indices, expected),
+                                      timeout=_HANG).result()
                 if apart > _TOLERANCE:
                     left_out[name] = f'{video}: {apart:.1f} grey levels apart'
             except Exception as error:  # of any reader, or another size
-                left_out[name] = f'{video}: {error}'.partition('\n')[0]
+                left_out[name] = (f'{video}: {type(error).__name__} {error}'
+                                  ).partition('\n')[0]
+    pool.close()
+    pool.join()
     times: Dict[str, list] = {name: [] for name in READERS
                               if name not in left_out}
     for _ in range(repeats):

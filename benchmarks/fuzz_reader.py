@@ -1,6 +1,6 @@
 #!/usr/bin/env python
-"""Read damaged copies of videos, and count crashes, hangs and frames that
-differ between the reader's two ways (by packets, and all in order).
+"""Read damaged copies of videos, and count crashes, hangs, exceptions other
+than UnreadableVideo, and frames that differ between the reader's two ways (by packets, and all in order).
 
     python benchmarks/fuzz_reader.py videos/* --mutants 2000
 
@@ -28,7 +28,7 @@ from projects.vifi_clip.errors import UnreadableVideo  # noqa: E402
 from projects.vifi_clip_tools.cli.options import positive_int  # noqa: E402
 
 _HANG = 60  # seconds
-_BAD = ('crash', 'hang', 'differs')
+_BAD = ('crash', 'hang', 'differs', 'traceback')
 
 
 def damaged(content: bytes, rng: random.Random) -> bytes:
@@ -110,6 +110,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
                 outcome = 'hang'
             except ProcessExpired:
                 outcome = 'crash'
+            except Exception as error:
+                print(repr(error))
+                outcome = 'traceback'
             counts[outcome] += 1
             if outcome in _BAD:
                 print(f'{outcome}: {args.videos[seed % len(args.videos)]}, '

@@ -14,6 +14,7 @@ them, with the same numbers and the same pixels:
 import sys
 import time
 from bisect import bisect_right
+from contextlib import contextmanager
 from itertools import islice
 from types import SimpleNamespace
 from typing import (Any, Dict, Iterator, List, NamedTuple, Optional, Sequence,
@@ -38,6 +39,10 @@ _ONE_FRAME = ('h264', 'hevc', 'vp9', 'av1', 'libdav1d', 'mpeg4', 'mjpeg')
 _STREAMS = ('mpegts', 'mpeg', 'mpegvideo', 'h264', 'hevc')
 # Containers whose head tells the length.
 _LONG = ('matroska,webm', 'flv', 'asf')
+
+
+# PyAV raises IndexError where a damaged file grows another stream.
+_FAILURES = (av.FFmpegError, OSError, ValueError, IndexError)
 
 
 class FrameCountChanged(UnreadableVideo):
@@ -92,23 +97,24 @@ class VideoFile:
         self._decoder = self._stream.codec_context
         self._decoder.thread_type = 'SLICE'
         self._decoder.thread_count = num_threads
-        # Some decoders read skip_frame only here.
-        self._decoder.open(False)
         self._size = self._decoder.width, self._decoder.height
         self._reformatter = VideoReformatter()  # keeps its tables
         self._frames: Dict[int, Any] = {}  # all of them, if they are few
         self._feed: Iterator = iter(())
         self._position = -1  # of the next packet; -1 before and at the end
+        self._start = 0  # position of the key frame where decoding began
         self._last = -1  # number of the frame that came out last
         self.num_damaged, self._num_errors, self._is_spoilt = 0, 0, False
         try:
+            # Some decoders read skip_frame only here.
+            self._decoder.open(False)
             self._read_packets()
             self._numbers = self._number_packets()
             self.by_packets = bool(self._numbers) and not in_order
             self._total = (len(self._numbers) if self.by_packets
                            else self._decode_all())
             self._time_frames()
-        except (av.FFmpegError, ValueError) as error:
+        except _FAILURES as error:
             raise unreadable(source, error) from error
 
     def __len__(self) -> int:
@@ -133,14 +139,17 @@ class VideoFile:
         self._deadline = time.monotonic() + self._timeout
         try:
             try:
-                pictures = self._pictures(unique)
+                with _complaints() as complaints:
+                    pictures = self._pictures(unique)
+                if complaints and self.by_packets:
+                    raise _Doubt
             except _Doubt:
                 if self._decode_all() != self._total:
                     raise FrameCountChanged(*unreadable(
                         self._source, 'its packets are not its frames').args
                     ) from None
                 pictures = self._pictures(unique)
-        except (av.FFmpegError, ValueError) as error:
+        except _FAILURES as error:
             raise unreadable(self._source, error) from error
         return [pictures[number] for number in order]
 
@@ -263,8 +272,10 @@ class VideoFile:
         self._go_to(target)
         packet = next(self._feed)
         self._position += 1
-        if self.by_packets:
-            needed = packet is None or self._numbers.get(packet.pts) in wanted
+        if self.by_packets and packet is not None:
+            if packet.pts < self._packets[self._start].time:
+                return []  # shown before the key frame: refers to others
+            needed = self._numbers.get(packet.pts) in wanted
             self._decoder.skip_frame = 'DEFAULT' if needed else 'NONREF'
         try:
             frames = self._decoder.decode(packet)
@@ -291,7 +302,7 @@ class VideoFile:
             next(islice(self._feed, skipped, skipped), None)
         else:
             return
-        self._position, self._last = start, -1
+        self._position, self._start, self._last = start, start, -1
         self._decoder.flush_buffers()
 
     def _number(self, frame: Any) -> int:
@@ -307,7 +318,9 @@ class VideoFile:
             self._last += 1
             return self._last
         number = self._numbers.get(frame.pts)
-        if number is None or frame.is_corrupt:
+        begins = self._last < 0 and self._packets[self._start].is_shown
+        if number is None or frame.is_corrupt or (
+                begins and not frame.key_frame):
             raise _Doubt
         self._last = number
         return number
@@ -316,8 +329,8 @@ class VideoFile:
         """Decode all frames, keep them if they are few, and return how many
         there are.
 
-        Frames have the numbers of their packets as long as nothing but damage
-        speaks against it; one that is lost is as the one before it.
+        Frames have the numbers of their packets unless many do not come and
+        nothing is damaged; one that is lost is as the one before it.
         """
         self.by_packets, self._position = False, -1
         self.num_damaged, self._num_errors, self._is_spoilt = 0, 0, False
@@ -337,7 +350,7 @@ class VideoFile:
         if not total:
             raise ValueError('no frame of it can be decoded')
         if held and set(times) <= set(numbers) and (
-                total == len(numbers) or self.num_damaged
+                total >= _WHOLE * len(numbers) or self.num_damaged
                 or self._num_errors):
             self.num_damaged += len(numbers) - total
             frames = {numbers[frame.pts]: frame for frame in held}
@@ -386,6 +399,19 @@ class VideoFile:
         if time.monotonic() > self._deadline:
             raise ValueError(f'decoding it takes more than {self._timeout:g} '
                              's')
+
+
+@contextmanager
+def _complaints() -> Iterator[list]:
+    """Collect FFmpeg's words on frames that lack others which they need;
+    such frames look whole."""
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.WARNING)
+    try:
+        with av.logging.Capture() as words:
+            yield words
+    finally:
+        av.logging.set_level(level)
 
 
 def _end(packets: Sequence[_Packet], stream: Any) -> float:
