@@ -7,6 +7,7 @@ turns. Those that do not agree with decoding all frames in order are left out.
     python benchmarks/decode.py data/k400/val.txt --root data/k400/videos
 """
 import argparse
+import multiprocessing
 import os.path as osp
 import sys
 import time
@@ -112,7 +113,9 @@ def _apart(name: str, path: str, indices: List[int],
 def measure(videos: List[str], num_frames: int, repeats: int
             ) -> Dict[str, Any]:
     """Check agreement, which also warms the page cache, then take turns."""
-    jobs, left_out, pool = [], {}, ProcessPool(1)
+    jobs, left_out = [], {}
+    # A fork of a process that has decoded waits for threads it does not have.
+    pool = ProcessPool(1, context=multiprocessing.get_context('spawn'))
     for video in videos:
         in_order = VideoFile(video, in_order=True)
         total = len(in_order)
