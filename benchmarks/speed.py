@@ -32,63 +32,58 @@ _SIZES = dict(
     cuda=((8192, 8192, 8192), (16384, 4096, 4096)))
 
 
-def parse_args(argv: Optional[Sequence[str]]) -> argparse.Namespace:
-    """Read the command line; ``workloads`` are those to run."""
-    from projects.vifi_clip.architectures import get_arch_cfg
-    from projects.vifi_clip.datasets.loader_settings import usable_cores
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    add = parser.add_argument
-    add('--quick', action='store_true', help='a view and a training step of '
-        'ours against the plain one alone')
-    add('--only', nargs='+', metavar='WORKLOAD', help='some workloads alone; '
-        '--list shows them')
-    add('--list', action='store_true', help='list the workloads (--quick has '
-        'others) and stop')
-    add('--arch', default='ViT-B-16-quickgelu', help='architecture of '
-        'OpenCLIP, or a .json like its')
-    add('--device', choices=['cpu', 'cuda'], default='cpu')
-    add('--repeats', type=positive_int, default=3, help='timed runs of each '
-        '(default: %(default)s)')
-    add('--threads', type=positive_int, default=usable_cores(),
-        help="torch's threads (default: the usable cores)")
-    add('--video', help='read this file, not a synthetic one')
-    add('--out', type=Path, default='work_dirs/benchmark', help='folder for '
-        'performance.json, .md and .png, written anew after each workload')
-    args = parser.parse_args(argv)
-    cfg = get_arch_cfg(args.arch)  # refuses an unknown name
-    workloads = {workload.key: workload for workload in all_workloads(
-        cfg if args.arch.endswith('.json') else args.arch, args.quick)}
-    for key in args.only or ():
-        if key not in workloads:
-            parser.error(f'--only {key}: choose among {list(workloads)}')
-    if args.video and not os.path.isfile(args.video):
-        parser.error(f'--video {args.video}: no such file')
-    args.workloads = [workloads[key] for key in args.only or workloads]
-    return args
-
-
 def main(argv: Optional[Sequence[str]] = None) -> None:
     """Measure, and print and write what was measured."""
-    args = parse_args(argv)
-    if args.list:
-        print('\n'.join(f'{w.key:14s} {w.title}' for w in args.workloads))
-        return
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument('--quick', action='store_true', help='a view and a '
+                        'training step of ours against the plain one alone')
+    parser.add_argument('--only', nargs='+', metavar='WORKLOAD',
+                        help='some workloads alone; --list shows them')
+    parser.add_argument('--list', action='store_true', help='list the '
+                        'workloads (--quick has others) and stop')
+    parser.add_argument('--arch', default='ViT-B-16-quickgelu',
+                        help='architecture of OpenCLIP, or a .json like its')
+    parser.add_argument('--device', choices=['cpu', 'cuda'], default='cpu')
+    parser.add_argument('--repeats', type=positive_int, default=3,
+                        help='timed runs of each (default: %(default)s)')
+    parser.add_argument('--threads', type=positive_int, help="torch's threads "
+                        '(default: the usable cores)')
+    parser.add_argument('--video', help='read this file, not a synthetic one')
+    parser.add_argument('--out', type=Path, default='work_dirs/benchmark',
+                        help='folder for performance.json, .md and .png, '
+                        'written anew after each workload')
+    args = parser.parse_args(argv)
     environment.prepare()  # the same allocator for all, before any child
     from benchmarks import report
+    from projects.vifi_clip.architectures import get_arch_cfg
+    from projects.vifi_clip.datasets.loader_settings import usable_cores
+    cfg = get_arch_cfg(args.arch)  # refuses an unknown name
+    workloads = all_workloads(
+        cfg if args.arch.endswith('.json') else args.arch, args.quick)
+    keys = [workload.key for workload in workloads]
+    if args.list:
+        print('\n'.join(f'{w.key:14s} {w.title}' for w in workloads))
+        return
+    unknown = set(args.only or ()) - set(keys)
+    if unknown:
+        parser.error(f'--only {min(unknown)}: choose among {keys}')
+    if args.video and not os.path.isfile(args.video):
+        parser.error(f'--video {args.video}: no such file')
+    workloads = [w for w in workloads if w.key in (args.only or keys)]
+    threads = args.threads or usable_cores()
     with measure.new_process() as pool:
-        about, peaks = pool.submit(
-            survey, args.arch, args.device, args.threads,
-            _SIZES[args.device], args.repeats).result()
+        about, peaks = pool.submit(survey, args.arch, args.device, threads,
+                                   _SIZES[args.device], args.repeats).result()
     records: List[dict] = []
-    for number, workload in enumerate(args.workloads, 1):
-        print(f'[{number}/{len(args.workloads)}] {workload.title}', flush=True)
-        new = run_workload(workload, args.repeats, args.device, args.threads,
+    for number, workload in enumerate(workloads, 1):
+        print(f'[{number}/{len(workloads)}] {workload.title}', flush=True)
+        new = run_workload(workload, args.repeats, args.device, threads,
                            args.video)
         records += new
         print('\n' + report.workload_table(workload, new, peaks) + '\n',
               flush=True)
-        report.write(args.out, about, peaks, args.workloads, records)
+        report.write(args.out, about, peaks, workloads, records)
     print(f'Written: {args.out}/performance.md, .json, .png')
 
 
@@ -132,7 +127,13 @@ def survey(arch: str, device: str, threads: int, sizes: Sequence[tuple],
 def run_workload(workload: Workload, repeats: int, device: str, threads: int,
                  video: Optional[str] = None) -> List[Dict[str, Any]]:
     """Time every case of a workload: subjects take turns, so that a
-    disturbance hits all. Returns the records of performance.json."""
+    disturbance hits all.
+
+    Returns:
+        list[dict]: For each case its settings, ``runs`` (seconds),
+        ``seconds`` (their median), ``first`` (the untimed first run, None if
+        there was none), ``peak_bytes``, ``flop``, ``result``, or ``error``.
+    """
     from benchmarks import subjects
     if workload.apart and len(workload.cases) > 1:
         return [record for case in workload.cases for record in run_workload(
@@ -148,32 +149,38 @@ def run_workload(workload: Workload, repeats: int, device: str, threads: int,
         for turn in range(1 + max(r['repeats'] for r in records)):
             for record, pool in zip(records, pools):
                 if turn <= record['repeats'] and (turn or record['warmup']):
-                    _call(record, pool, subjects.run, device, turn > 0)
+                    _note(record, turn,
+                          _call(record, pool, subjects.run, device))
     return records
 
 
-def _call(record: dict, pool: Executor, *call: Any) -> None:
-    """Call a function in a subject's process, unless it failed before, and
-    add what it returns to the record."""
+def _call(record: dict, pool: Executor, *call: Any) -> Any:
+    """Call a function in a subject's process, unless it failed before."""
     if record['error']:
-        return
+        return None
     try:
-        run = pool.submit(*call).result()
+        return pool.submit(*call).result()
     except Exception as error:  # of any library that is measured
         record['error'] = measure.reason(error)
         print(f'  {record["name"]}: {record["error"]}', flush=True)
+        return None
+
+
+def _note(record: dict, turn: int, answer: Optional[dict]) -> None:
+    """Add a run to a record; that of turn 0 is not timed."""
+    if answer is None:
         return
-    if not run:
-        return
-    if run['timed']:
-        record['runs'].append(run['seconds'])
+    seconds = answer['seconds']
+    if turn:
+        record['runs'].append(seconds)
         record['seconds'] = median(record['runs'])
     else:
-        record['first'] = run['seconds']
-    record['peak_bytes'] = max(record['peak_bytes'], run['peak'])
+        record['first'] = seconds
+    record['peak_bytes'] = max(record['peak_bytes'], answer['peak'])
     # Of the first run: training changes the weights after it.
-    record.setdefault('result', run['result'])
-    print(f'  {record["name"]}: {run["seconds"]:.2f} s', flush=True)
+    record.setdefault('result', answer['result'])
+    print(f'  {record["name"]}: run {turn or "0, untimed"}, {seconds:.2f} s, '
+          f'peak {answer["peak"] / 2**30:.1f} GiB', flush=True)
 
 
 if __name__ == '__main__':

@@ -3,11 +3,13 @@
 #   bash tools/quickstart.sh && bash docs/make_pictures.sh [CHECKPOINT]
 # quickstart.png, mini.png and performance.png come from tools/quickstart.sh,
 # `vifi-clip report --mini` and `python benchmarks/speed.py`.
-# demo_desktop.png and demo_phone.png are screenshots of `vifi-clip demo` with
-# the example "Three scenes" at 1280 x 1080 and 390 x 1500, to be taken by hand.
-# It runs the `python` of the active environment.
+# The screenshots of the web page need chromium and chromium-driver.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+here=tools
+source tools/_python.sh
+python="$(command -v "$python")"
+python="$(cd "$(dirname "$python")" && pwd)/$(basename "$python")"
 world="${DATA_ROOT:-data/mini}"
 tuned="${1:-work_dirs/quickstart/vifi_mini.pth}"
 for file in "$world/annotations/target_val.txt" "$tuned"; do
@@ -15,7 +17,7 @@ for file in "$world/annotations/target_val.txt" "$tuned"; do
 done
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
-vifi() { python -m projects.vifi_clip_tools "$@"; }
+vifi() { "$python" -m projects.vifi_clip_tools "$@"; }
 both=(--config vifi_mini --checkpoint none "$tuned" --names)
 
 vifi attention "$world/videos/red-star-orbiting/val_003.mp4" "${both[@]}" \
@@ -27,13 +29,18 @@ vifi tsne "$world/annotations/target_val.txt" --root "$world" \
 vifi index "$world/videos/*/val_*.mp4" --config small_world --index "$work/index"
 vifi search "a red ring spinning" --index "$work/index" --template model \
     --topk 8 --sheet "$work/search.jpg"
-python -c "from projects.vifi_clip_tools.demo.examples import write_examples
-write_examples('$work')"
+(cd "$work" && PYTHONPATH="$OLDPWD" "$python" -c \
+    "from projects.vifi_clip_tools.demo.examples import write_examples; write_examples('.')")
 vifi predict "$work/three_scenes.mp4" --config small_world \
     --labels "a red ring spinning, a green heart blinking, an orange cross pulsing" \
     --timeline "$work/timeline.png" --window 2 --stride 0.25
+if command -v chromedriver >/dev/null; then
+    "$python" docs/screenshots.py "$work"
+else
+    echo "no chromedriver: the screenshots of the web page stay as they are"
+fi
 # 256 colours: a third of the size, and no difference to see
-python - "$work" <<'PYTHON'
+"$python" - "$work" <<'PYTHON'
 import sys
 from pathlib import Path
 from PIL import Image

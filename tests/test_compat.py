@@ -39,6 +39,15 @@ def test_what_is_sound_is_left_alone(monkeypatch):
     assert ColorJitter.adjust_hue is sound
 
 
+def test_drn_explains_itself_when_built():
+    from mmaction.models.localizers import drn
+    if getattr(drn, '__file__', None):
+        pytest.skip('this MMAction2 ships DRN')
+    from mmaction.models.localizers.drn.drn import DRN
+    with pytest.raises(ImportError, match='from source'):
+        DRN(vocab_size=1)
+
+
 @pytest.mark.slow
 def test_mmaction_models_import_behind_the_plugin_alone():
     done = subprocess.run(

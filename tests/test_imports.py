@@ -92,6 +92,14 @@ def test_imports_run_one_way():
                 and not allowed(name, target)]
 
 
+def test_a_back_arrow_would_be_seen(tmp_path):
+    late = tmp_path / 'late.py'
+    late.write_text('def f():\n    from ..engine import hooks\n')
+    source, target = f'{PLUGIN}.datasets.late', f'{PLUGIN}.engine.hooks'
+    assert imports(source, late) == [(target, 2, False)]
+    assert not allowed(source, target)
+
+
 def test_videos_are_read_in_one_place():
     """The others with these libraries write videos, or read cameras."""
     users = {name.rpartition('vifi_clip')[2]

@@ -3,12 +3,14 @@ import copy
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from mmaction.registry import DATASETS, MODELS
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
+from mmengine.hooks import Hook
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from tiny import classifier_cfg, model_cfg, samples, tiny_arch
@@ -16,6 +18,7 @@ from tiny import classifier_cfg, model_cfg, samples, tiny_arch
 from projects.vifi_clip.apis.runs import build_runner
 
 MIX = Path(__file__).parents[1] / 'configs' / 'mix'
+BATCH, EPOCHS = 2, 4
 PIXELS = {256: 36, 224: 32}
 
 # What makes each model small (for the text side, see `knobs`), and the views
@@ -66,7 +69,7 @@ def small_config(name: str, root: Path) -> Config:
     cfg = Config.fromfile(MIX / f'{name}.py')
     for part in ('train', 'val', 'test'):
         loader = cfg[f'{part}_dataloader']
-        loader.update(batch_size=2, num_workers=0,
+        loader.update(batch_size=BATCH, num_workers=0,
                       persistent_workers=False)
         loader.dataset.update(
             ann_file=str(root / 'train.txt'), indices=4,
@@ -92,7 +95,7 @@ def test_steps_and_tests_with_the_average_of_views(name, shared_world):
     start = {n: p.detach().clone() for n, p in model.named_parameters()}
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
     model.train()
-    data = batch_of(cfg, 'train', range(2))
+    data = batch_of(cfg, 'train', range(BATCH))
     for _ in range(2):
         assert model.train_step(data, wrapper)['loss'].isfinite()
     stuck = {n for n, p in model.named_parameters()
@@ -112,12 +115,19 @@ def test_steps_and_tests_with_the_average_of_views(name, shared_world):
 
 @pytest.mark.slow
 def test_mmengines_runner_trains_and_validates(shared_world, tmp_path):
-    cfg = small_config('tsn_r50_vifi_head_k400', shared_world)
+    cfg, losses = small_config('tsn_r50_vifi_head_k400', shared_world), []
     cfg.merge_from_dict(dict(
-        train_cfg=dict(max_epochs=1, val_begin=1), work_dir=str(tmp_path)))
+        train_cfg=dict(max_epochs=EPOCHS, val_begin=EPOCHS),
+        default_hooks=dict(checkpoint=dict(save_best=None)),
+        randomness=dict(seed=0), work_dir=str(tmp_path)))
     runner = build_runner(cfg)
+    hook = Hook()
+    hook.after_train_iter = lambda *args, outputs, **_: losses.append(
+        outputs['loss'].item())
+    runner.register_hook(hook)
     runner.train()
-    assert runner.message_hub.get_scalar('train/loss').current() > 0
+    start, *_, end = np.reshape(losses, (EPOCHS, -1)).mean(1)
+    assert end < start - 0.5
     assert 0 <= runner.message_hub.get_scalar('val/acc/top1').current() <= 1
 
 

@@ -115,7 +115,7 @@ def test_every_config_is_read(site, tmp_path):
     assert all(path.is_file() and '.mim' in path.parts
                for path in lists.values())
     assert done.stdout.endswith('\ncode 2\n')
-    assert 'vifi_k400' in done.stderr.splitlines()[-1]
+    assert "Did you mean 'vifi_k400'?" in done.stderr.splitlines()[-1]
     assert not list(tmp_path.iterdir())
 
 
@@ -129,13 +129,17 @@ def test_find_config(monkeypatch, tmp_path, name):
     assert resources.find_config('vifi_k400.py') == 'vifi_k400.py'
 
 
-@pytest.mark.parametrize('name', [
-    'vifi_K400.py', '_base_/runtime', '../configs/vifi_k400', '', '.'])
-def test_config_that_does_not_exist(name):
+@pytest.mark.parametrize('name, near', [
+    ('vifi_K400.py', 'vifi_k400'),
+    ('slowonly_r50_vifi_head_k400', 'mix/slowonly_r50_vifi_head_k400'),
+    ('/x/zero_shot.py', 'vifi_zero_shot'), ('_base_/runtime', None),
+    ('../configs/vifi_k400', 'vifi_k400'), ('', None), ('.', None)])
+def test_config_that_does_not_exist(name, near):
     with pytest.raises(FileNotFoundError) as caught:
         resources.find_config(name)
-    assert repr(name) in str(caught.value)
-    assert 'vifi_k400, ' in str(caught.value)
+    text = str(caught.value)
+    assert repr(name) in text
+    assert near is None or text.index(repr(near)) < text.index('vifi_k400, ')
 
 
 def test_extras():

@@ -100,7 +100,9 @@ def test_entry_takes_a_step():
     assert data['inputs']['text'].shape == (3, 77)
     loss = model(**data, mode='loss')['loss_contrastive']
     assert torch.isfinite(loss) and loss.requires_grad
-    dataset = DATASETS.build(cfg.test_dataloader.dataset)
+    test = cfg.test_dataloader
+    assert test.dataset.test_mode and not test.sampler.shuffle
+    dataset = DATASETS.build(test.dataset)
     assert len(dataset) == 4
     assert dataset[3]['inputs']['imgs'].shape == (16, 3, 224, 224)
 
@@ -108,7 +110,9 @@ def test_entry_takes_a_step():
 def test_entry_default_places(monkeypatch):
     for name in 'LIST_DIR', 'LIST_ROOT', 'DATA_ROOT', 'VIDEO_DIR':
         monkeypatch.delenv(name, raising=False)
-    dataset = Config.fromfile(ENTRY).test_dataloader.dataset
-    assert Path(dataset.ann_file).resolve() == (
-        REPO / 'data_splits/msrvtt/test_JSFUSION.json')
-    assert dataset.data_prefix.video == 'data/msrvtt/videos'
+    cfg = Config.fromfile(ENTRY)
+    for part, name in dict(train='train_9k', test='test_JSFUSION').items():
+        dataset = cfg[f'{part}_dataloader'].dataset
+        assert Path(dataset.ann_file).resolve() == (
+            REPO / f'data_splits/msrvtt/{name}.json')
+        assert dataset.data_prefix.video == 'data/msrvtt/videos'

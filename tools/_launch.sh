@@ -3,6 +3,10 @@
 #   tools/_launch.sh NUM_PROCESSES SCRIPT [arguments]
 set -euo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
+if ! [[ "$1" =~ ^[1-9][0-9]*$ ]]; then
+    echo "error: the number of processes must be a whole number of at least 1, got '$1'" >&2
+    exit 2
+fi
 nnodes="${NNODES:-1}"
 if [ "$nnodes" = 1 ] && [ -z "${PORT:-}" ]; then
     # A free port, so that two runs on one machine do not meet.

@@ -6,7 +6,17 @@ here="$(cd "$(dirname "$0")" && pwd)"
 gpus="${GPUS:-8}"
 per_node="${GPUS_PER_NODE:-8}"
 cpus="${CPUS_PER_TASK:-5}"
+for name in gpus per_node cpus; do
+    if ! [[ "${!name}" =~ ^[1-9][0-9]*$ ]]; then
+        echo "error: GPUS, GPUS_PER_NODE and CPUS_PER_TASK must be whole numbers of at least 1, got '${!name}'" >&2
+        exit 2
+    fi
+done
 if [ "$gpus" -lt "$per_node" ]; then per_node="$gpus"; fi
+if [ $(( gpus % per_node )) != 0 ]; then
+    echo "error: GPUS=$gpus is no multiple of GPUS_PER_NODE=$per_node" >&2
+    exit 2
+fi
 command -v srun >/dev/null || {
     echo "error: there is no srun here; without Slurm use tools/dist_train.sh or tools/dist_test.sh" >&2
     exit 2

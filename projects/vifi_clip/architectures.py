@@ -1,5 +1,6 @@
 """Architectures as data: OpenCLIP's names and dicts, and their tokenizers."""
 import copy
+import difflib
 from pathlib import Path
 from typing import Callable, Optional, Union
 
@@ -25,9 +26,10 @@ def get_arch_cfg(arch: Arch) -> dict:
     if isinstance(arch, str):
         cfg = open_clip.get_model_config(arch)
         if cfg is None:
+            near = difflib.get_close_matches(arch, open_clip.list_models())
             raise ValueError(
-                f'Unknown arch {arch!r}; use one of open_clip.list_models(), '
-                'or a dict like theirs.')
+                f'Unknown arch {arch!r} (close: {", ".join(near) or "none"}); '
+                'use one of open_clip.list_models(), or a dict like theirs.')
         return copy.deepcopy(cfg)
     if not isinstance(arch, dict):
         raise ValueError(f'arch must be an OpenCLIP model name or a dict, got '

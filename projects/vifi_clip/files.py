@@ -11,6 +11,8 @@ from typing import (Any, Dict, Iterator, List, Optional, Sequence, Tuple,
 
 import yaml
 
+_NESTED = ': lists or mappings are nested too deeply; get an intact copy'
+
 
 def read_text(path: Path, newline: Optional[str] = None) -> str:
     """Read a UTF-8 file, with or without a byte order mark; ``newline`` is
@@ -99,6 +101,8 @@ def read_json(path: Path) -> Any:
     except json.JSONDecodeError as error:
         raise ValueError(f'{path}, line {error.lineno}: not valid JSON: '
                          f'{error.msg}') from error
+    except RecursionError:
+        raise ValueError(f'{path}{_NESTED}') from None
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -124,6 +128,8 @@ def read_yaml(path: Path) -> Any:
         mark = getattr(error, 'problem_mark', None)
         line = f', line {mark.line + 1}' if mark else ''
         raise ValueError(f'{path}{line}: not valid YAML: {error}') from error
+    except RecursionError:
+        raise ValueError(f'{path}{_NESTED}') from None
     finally:
         loader.dispose()
 

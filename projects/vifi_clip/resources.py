@@ -3,6 +3,7 @@
 In a checkout these folders lie beside ``projects/``. A wheel has them in
 ``projects/vifi_clip/.mim``, as OpenMMLab's packages do (see setup.py).
 """
+import difflib
 from pathlib import Path
 from typing import List
 
@@ -42,5 +43,10 @@ def find_config(name: str) -> str:
     names = config_names()
     if short in names:
         return str(root() / 'configs' / f'{short}.py')
-    raise FileNotFoundError(f'Config {name!r} does not exist. Give a file, or '
-                            f'one of {", ".join(names)}.')
+    # 'tsn_r50' is near to 'mix/tsn_r50_...' by what follows the folder
+    by_end = {known.rpartition('/')[2]: known for known in names}
+    near = difflib.get_close_matches(Path(short).name, by_end, 1)
+    hint = f' Did you mean {by_end[near[0]]!r}?' if near else ''
+    raise FileNotFoundError(
+        f'Config {name!r} does not exist.{hint} Give a file, or one of '
+        f'{", ".join(names)}.')

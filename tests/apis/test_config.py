@@ -6,7 +6,8 @@ import pytest
 from matrix_world import clear_knobs
 from mmengine.config import Config
 
-from projects.vifi_clip.apis.config import (check_knobs, experiment,
+from projects.vifi_clip.apis.config import (check_knobs, check_lists,
+                                            experiment, is_place,
                                             knob_values, read_config,
                                             read_knobs)
 from projects.vifi_clip.errors import UserError
@@ -56,11 +57,26 @@ def test_found_as_mmengine_reads_them(tmp_path, monkeypatch):
         KNOB_A='1', KNOB_B='none', KNOB_C='3', KNOB_D='4', KNOB_E='5')
 
 
+@pytest.mark.parametrize('text, knobs', [
+    ('_base_ = [name for name in ()]', {}), ('', {}),
+    ('not Python {{$SEED:0}}', dict(SEED='0'))])
+def test_odd_files_are_mmengines_to_report(tmp_path, text, knobs):
+    (tmp_path / 'latin.py').write_bytes(b'# caf\xe9\n')
+    (tmp_path / 'folder.py').mkdir()
+    path = tmp_path / 'odd.py'
+    path.write_text(text)
+    assert read_knobs(str(path)) == knobs
+    check_knobs(str(path), knobs, dict(SHOTS='3'))  # nobody's knob here
+
+
 @pytest.mark.parametrize('knob, entry, names', [
     # misspelled
     *((f'{name}=4', 'vifi_few_shot', f'mean {meant}') for name, meant in (
-        ('SHOT', 'SHOTS'), ('TNUE', 'TUNE'), ('DATA_SET', 'DATASET'),
-        ('dataset', 'DATASET'), ('PRETRAIN', 'PRETRAINED'))),
+        ('SHOT', 'SHOTS'), ('SHTOS', 'SHOTS'), ('TNUE', 'TUNE'),
+        ('SEEDS', 'SEED'), ('DATASETS', 'DATASET'), ('DATA_SET', 'DATASET'),
+        ('dataset', 'DATASET'), ('DATAROOT', 'DATA_ROOT'),
+        ('PRETRAIN', 'PRETRAINED'), ('TEMPLATES', 'TEMPLATE'),
+        ('VIDEOS_DIR', 'VIDEO_DIR'), ('NUM_FRAME', 'NUM_FRAMES'))),
     # of other entries; another list is another experiment, too
     ('PROTOCOL=full', 'vifi_few_shot', ' ARCH, .*SHOTS'),
     ('SHOTS=4', 'vifi_k400', 'NUM_FRAMES'),
@@ -78,17 +94,30 @@ def test_refused(monkeypatch, knob, entry, names):
         read_config(entry)
 
 
-def test_what_else_an_environment_holds():
+def test_places():
+    assert is_place('LIST_DIR') and not is_place('TRAIN_LIST')
+    assert not is_place('PRETRAINED')
+
+
+@pytest.mark.parametrize('entry', ENTRIES)
+def test_what_else_an_environment_holds(entry):
     """Places for all entries; of shells, schedulers, CI, containers."""
     names = '''
         DATA_ROOT LIST_ROOT LIST_DIR VIDEO_DIR CLASS_FILE MINI_CLIP
-        LINES TZ TMPDIR TEMP TMP DIRSTACK XDG_DATA_DIRS SSH_TTY HISTFILE
-        CI RUNNER_ARCH SLURM_SUBMIT_DIR SLURM_DATA PORT CUDA_ROOT CONDA_ROOT
-        HF_DATASETS_CACHE ARCHFLAGS HOSTTYPE MACHTYPE DISTDIR LIBDIR SEED_ENV
-        SPLITTER WANDB_DIR'''.split()
-    for entry in ENTRIES:
-        check_knobs(_path(entry), read_knobs(_path(entry)),
-                    dict.fromkeys(names, '3'))
+        PATH HOME PWD OLDPWD SHELL TERM USER LOGNAME MAIL LANG LC_ALL
+        LS_COLORS EDITOR DISPLAY HOSTNAME HOST HISTFILE HISTSIZE LINES TZ
+        TMPDIR TEMP TMP DIRSTACK XDG_DATA_DIRS XDG_RUNTIME_DIR SSH_TTY
+        CI CI_JOB_ID GITHUB_RUN_ID RUNNER_TEMP RUNNER_ARCH JENKINS_HOME
+        SLURM_JOB_ID SLURM_NODELIST SLURM_SUBMIT_DIR SLURM_DATA PBS_JOBID
+        RANK LOCAL_RANK WORLD_SIZE NODE_RANK NNODES PORT MASTER_ADDR
+        CUDA_HOME CUDA_VISIBLE_DEVICES CUDA_ROOT NCCL_DEBUG
+        OMP_NUM_THREADS KMP_AFFINITY PYTHONPATH PYTHONHASHSEED
+        PIP_INDEX_URL VIRTUAL_ENV CONDA_PREFIX CONDA_ROOT CONDA_DEFAULT_ENV
+        HF_HOME HF_DATASETS_CACHE TORCH_HOME ARCHFLAGS CFLAGS CXX CC HOSTTYPE
+        MACHTYPE DISTDIR LIBDIR http_proxy no_proxy SEED_ENV SPLITTER
+        VIFI_TRACEBACK WANDB_DIR MLFLOW_TRACKING_URI JAVA_HOME'''.split()
+    check_knobs(_path(entry), read_knobs(_path(entry)),
+                dict.fromkeys(names, '3'))
 
 
 @pytest.mark.parametrize('knobs, name', [
@@ -120,3 +149,32 @@ def test_configs_that_cannot_be_read(tmp_path, text, said):
     with pytest.raises((UserError, ValueError), match=said) as error:
         read_config(str(path))
     assert '\n' not in str(error.value) and 'bad.py' in str(error.value)
+
+
+@pytest.fixture
+def dataset(tmp_path) -> dict:
+    (tmp_path / 'list.txt').write_text('a.mp4 0\n')
+    (tmp_path / 'names.txt').write_text('jump\n')
+    return dict(type='CheckedVideoDataset', data_root=str(tmp_path),
+                ann_file='list.txt', class_file=str(tmp_path / 'names.txt'))
+
+
+def _check(dataset, **changes) -> None:
+    check_lists(Config(dict(test_dataloader=dict(dataset=dataset), **changes)),
+                ('train', 'val', 'test'))
+
+
+@pytest.mark.parametrize('change', [
+    dict(ann_file='absent.txt'), dict(class_file='absent.csv'),
+    dict(data_prefix=dict(video='absent'))])
+def test_files_that_are_absent(dataset, change):
+    bad = {**dataset, **change}
+    _check(dataset)
+    _check({**dataset, 'ann_file': 's3://bucket/list.txt'})
+    repeated = dict(type='RepeatDataset', times=2, dataset=dict(
+        type='ConcatDataset', datasets=[dataset, bad]))
+    sets = [dict(name='a'), dict(name='b', **change)]
+    for check in (lambda: _check(bad), lambda: _check(repeated),
+                  lambda: _check(dataset, test_cfg=dict(sets=sets))):
+        with pytest.raises(FileNotFoundError, match='absent'):
+            check()

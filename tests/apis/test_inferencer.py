@@ -284,6 +284,13 @@ def test_windows_follow_the_frames_own_times(tmp_path, small):
     assert small.sample(path).times[-1] > 2
 
 
+def test_words_that_the_model_does_not_know(small, clips, capfd):
+    small(clips / 'clip_0.mp4', labels=['wrestling', LABELS[0], 'swimming'])
+    small(clips / 'clip_0.mp4')
+    log = ''.join(capfd.readouterr())
+    assert log.count('wrestling, swimming') == 1 and 'red ring' not in log
+
+
 def test_descriptions_are_of_the_configs_classes(tmp_path):
     model = model_cfg(num_frames=4, data_preprocessor=PREPROCESSOR)
     path = tmp_path / 'sentences.json'

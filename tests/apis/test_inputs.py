@@ -59,6 +59,20 @@ def test_links_in_folders(folder):
         str(folder / name) for name in [*EVERY, 'lost.mp4']}
 
 
+def test_folder_that_cannot_be_looked_into(folder, monkeypatch):
+    scan = os.scandir
+
+    def refuse(path):
+        if str(path).endswith('deep'):
+            raise PermissionError(13, 'Permission denied', path)
+        return scan(path)
+
+    monkeypatch.setattr(os, 'scandir', refuse)
+    with pytest.warns(UserWarning, match='deep is left out: Permission'):
+        video, = expand_inputs('sub')
+    assert video.path == 'sub/c.webm'
+
+
 @pytest.mark.parametrize('given, message', [
     ('none', 'none has no videos'), ('gone.mp4', 'No such video: gone.mp4'),
     ('*.mov', r'No such video: \*.mov'), ([], 'No videos were given'),
@@ -71,6 +85,18 @@ def test_links_in_folders(folder):
 def test_wrong_inputs(folder, given, message):
     with pytest.raises(UserError, match=message):
         expand_inputs(given)
+
+
+def test_file_addresses(folder):
+    (folder / 'ein Film.mp4').touch()
+    address = (folder / 'ein Film.mp4').as_uri()
+    assert '%20' in address
+    video, = expand_inputs([address])
+    assert video == VideoInput(address, str(folder / 'ein Film.mp4'))
+    assert expand_inputs(folder.as_uri()) == expand_inputs(folder)
+    for gone in 'file:///gone.mp4', 'file://[bad':
+        with pytest.raises(UserError, match='No such video'):
+            expand_inputs(gone)
 
 
 def test_a_playlist_does_not_open_other_files(tmp_path, small):
@@ -140,6 +166,7 @@ def test_fetched_and_removed(server, tmp_path, small):
     video, = expand_inputs(address)
     with video.opened() as opened:
         assert opened.name == video.name == address
+        assert opened.path.endswith('video.mp4')
         assert Path(opened.path).read_bytes() == Path(
             f'{source}.mp4').read_bytes()
     os.rename(f'{source}.mp4', source)  # an address without an ending
@@ -158,8 +185,7 @@ def test_fetched_and_removed(server, tmp_path, small):
     ('endless.mp4', 'larger than the 1 MB'),
     ('large.mp4', 'larger than the 1 MB'),
     ('short.mp4', '100 of 5000 bytes'),
-    ('http://127.0.0.1:9/a.mp4', 'fetched: .*refused'),
-    ('http://[bad', 'fetched: Invalid')])
+    ('http://127.0.0.1:9/a.mp4', 'fetched: .*refused')])
 def test_bad_downloads(server, name, message, tmp_path):
     (tmp_path / 'served' / 'large.mp4').write_bytes(b'x' * (2**20 + 1))
     video, = expand_inputs(name if '/' in name else f'{server}/{name}')
@@ -221,21 +247,19 @@ def test_names_of_no_camera(name):
         expand_inputs(f'camera:{name}')
 
 
-def test_addresses_with_any_letters(monkeypatch):
-    asked = []
+@pytest.mark.parametrize('address, quoted', [
+    ('http://h.org/h\u00f6he 1.mp4?q=\u732b&b=1#x',
+     'http://h.org/h%C3%B6he%201.mp4?q=%E7%8C%AB&b=1'),
+    ('http://b\u00fccher.de/a', 'http://xn--bcher-kva.de/a'),
+    ('https://u:p@h.org:80/a%20b/c;d=(1),~e*.mp4?x=%2F+1', None)])
+def test_addresses_with_any_letters(address, quoted):
+    assert inputs._quoted(address) == (quoted or address)
 
-    def urlopen(request, timeout):
-        asked.append(request.full_url)
-        raise OSError
 
-    monkeypatch.setattr(inputs, 'urlopen', urlopen)
-    for address, quoted in (
-            ('http://h.org/h\u00f6he 1.mp4?q=\u732b&b=1',
-             'http://h.org/h%C3%B6he%201.mp4?q=%E7%8C%AB&b=1'),
-            ('https://u:p@h.org:80/a%20b/c;d=(1),~e*.mp4?x=%2F+1', None)):
-        with pytest.raises(UnreadableVideo):
-            inputs.fetch(address, 'to', 1, 1)
-        assert asked.pop() == (quoted or address)
+def test_a_broken_address():
+    with pytest.raises(UnreadableVideo, match='it cannot be fetched: Invalid'):
+        with VideoInput('x', 'http://[bad').opened():
+            pass
 
 
 @pytest.mark.parametrize('given, expected', [

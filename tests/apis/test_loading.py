@@ -77,6 +77,11 @@ def test_wrong_models(call, named):
         call()
 
 
+def test_devices():
+    assert find_device('cpu') == 'cpu'
+    assert find_device('auto') in ('cpu', 'cuda')
+
+
 def test_a_checkpoint_of_a_part_needs_the_start_weights(tmp_path):
     path = str(tmp_path / 'a.pth')
     torch.save(dict(state_dict=build_model().state_dict()), path)

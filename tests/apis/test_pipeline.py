@@ -7,9 +7,10 @@ from helpers import read_crop, read_index, write_mp4
 from mmengine.config import Config
 from tools_world import PIPELINES
 
+from projects.vifi_clip.apis.config import read_config
 from projects.vifi_clip.apis.inputs import VideoInput
-from projects.vifi_clip.apis.pipeline import (build_steps, parse_views,
-                                              pipeline_cfg)
+from projects.vifi_clip.apis.pipeline import (build_steps, count_views,
+                                              parse_views, pipeline_cfg)
 from projects.vifi_clip.apis.sampling import VideoSampler
 from projects.vifi_clip.errors import UserError
 
@@ -32,11 +33,12 @@ def test_no_views(text):
 
 @pytest.mark.parametrize('views, count', [
     (1, 1), (4, 4), ((4, 3), 12), ((2, 1), 2), (None, 12)])
-def test_views_of_the_model(views, count, tmp_path):
+def test_count_is_what_the_model_gets(views, count, tmp_path):
     path = write_mp4(tmp_path / 'a.mp4', 40, (96, 64))
     before = copy.deepcopy(CONFIG._cfg_dict)
     sample = VideoSampler(CONFIG).reader(views)(VideoInput('a', path))
     assert CONFIG._cfg_dict == before
+    assert count_views(pipeline_cfg(CONFIG, views), 4) == (count, 4)
     assert sample['inputs'].shape == (count * 4, 3, 32, 32)
     frames = sample['inputs'].permute(0, 2, 3, 1).numpy()
     numbers = [read_index(frame) for frame in frames]
@@ -46,6 +48,28 @@ def test_views_of_the_model(views, count, tmp_path):
         assert [read_crop(f) for f in frames] == 16 * [0] + 16 * [2] + 16 * [1]
         assert numbers[:16] == numbers[16:32] == numbers[32:]
         assert len(set(numbers)) == 16
+
+
+@pytest.mark.parametrize('name, own', [
+    ('vifi_k400', (12, 16)), ('vifi_zero_shot', (1, 32)),
+    ('small_world', (12, 8))])
+def test_entry_configs(name, own):
+    cfg = read_config(name)
+    frames = cfg.model.cls_head.num_frames
+    assert count_views(pipeline_cfg(cfg, None), frames) == own
+    assert count_views(pipeline_cfg(cfg, 1), frames) == (1, own[1])
+    assert count_views(pipeline_cfg(cfg, (4, 3)), frames) == (12, own[1])
+
+
+@pytest.mark.parametrize('crop, clip_len, num_clips, num_frames, counts', [
+    (None, 1, 16, 16, (1, 16)), (None, 1, 16, None, (1, 16)),
+    (None, 1, 16, 8, (2, 8)), ('ThreeCrop', 32, 10, 4, (30, 32)),
+    ('TenCrop', 8, 4, 8, (40, 8))])
+def test_other_samplings_are_counted(crop, clip_len, num_clips, num_frames,
+                                     counts):
+    sampler = dict(type='SampleFrames', clip_len=clip_len,
+                   num_clips=num_clips)
+    assert count_views([sampler, dict(type=crop)], num_frames) == counts
 
 
 def test_what_a_config_lacks():
@@ -75,6 +99,19 @@ def test_frames_before_the_model(tmp_path):
     sample = sampler.sample(full, 5)
     assert (sample.images == sample.indices[:, None, None, None]).all()
     assert sample.fps == 5 and sample.times[-1] == sample.indices[-1] / 5
+
+
+def test_small_pictures_are_one_bad_video(tmp_path):
+    """A crop leaves them small, and the batch would fail in the model."""
+    config = copy.deepcopy(CONFIG)
+    del config.val_pipeline[3]  # Resize
+    path = write_mp4(tmp_path / 'a.mp4', 8, (96, 20))
+    sampler = VideoSampler(config)
+    for read in (sampler.reader(1), sampler.sample,
+                 lambda v: sampler.windows(v, 1, 1, 4).read(np.array([0]))):
+        with pytest.raises(UserError, match='a.mp4 cannot be read: its '
+                           'pictures have 96 x 20 pixels.* 32 x 32'):
+            read(VideoInput('a.mp4', path))
 
 
 def test_other_readers_and_windows(tmp_path):

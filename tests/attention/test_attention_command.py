@@ -90,7 +90,7 @@ def test_two_models_side_by_side(clip, tmp_path):
     (['--video', 'clip.mp4', '--overwrite'], '--video'),  # the clip itself
     (['--out', 'a.png', '--text', ' '], '--text'),
     (['--out', 'a.png', '--text', 'cat', '--method', 'last'], '--text'),
-    (['--out', 'a.png', '--method', 'heat'], '--method'),
+    (['--out', 'a.png', '--method', 'heat'], 'heat'),
     (['--out', 'a.png', '--frames', '0'], '--frames'),
     (['--out', 'a.png', '--video-frames', '1001'], '--video-frames'),
     (['--out', 'a.png', '--labels', 'a,,b'], '--labels'),
@@ -110,12 +110,17 @@ def test_bad_options(options, names, clip, tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize('name', ['absent.mp4', 'broken.mp4'])
 def test_bad_videos(name, tmp_path, monkeypatch, capsys):
+    """Said before any model is loaded: the checkpoint is not looked for."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'broken.mp4').write_bytes(b'no video')
-    refused(capsys, 'attention', name, *SMALL, '--out', 'a.png', names=name)
+    refused(capsys, 'attention', name, *SMALL, '--checkpoint', 'absent.pth',
+            '--out', 'a.png', names=name)
 
 
-def test_names_of_models():
-    options = parse_args('clip.mp4 --out a.png --config configs/vifi_k400.py '
-                         '--checkpoint none runs/best.pth'.split())
-    assert options.names == ['vifi_k400', 'best']
+@pytest.mark.parametrize('models, names', [
+    ('--config configs/vifi_k400.py --checkpoint none runs/best.pth',
+     ['vifi_k400', 'best']),
+    ('--config a.py b.py', ['a', 'b'])])
+def test_names_of_models(models, names):
+    options = parse_args(['clip.mp4', '--out', 'a.png', *models.split()])
+    assert options.names == names

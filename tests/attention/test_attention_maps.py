@@ -79,8 +79,8 @@ def _run_by_hand(model, frames, change=None):
 
 
 def _flow(matrices, fresh):
-    """Product of [L, L] of all layers; tokens behind the patches are replaced
-    before each of the ``fresh`` layers."""
+    """Product of [L, L] of all layers, first layer first; tokens behind the
+    patches are replaced before each of the ``fresh`` layers."""
     total = np.eye(len(matrices[0]))
     for layer, matrix in enumerate(matrices):
         if 0 < layer < fresh:
@@ -148,12 +148,13 @@ def test_frames_are_told_apart():
 
 def test_text_may_be_any():
     model, frames = _model(), _frames(1)
-    free, of_class = (attention_maps(model, frames, 'gradient', text)
-                      for text in ('juggling balls', NAMES[2]))
+    text = 'juggling balls'
+    free = attention_maps(model, frames, 'gradient', text)
+    of_class = attention_maps(model, frames, 'gradient', NAMES[2])
     assert not np.allclose(free, of_class)
-    model.cls_head.text_classifier.set_classes(['juggling balls', 'x'])
+    model.cls_head.text_classifier.set_classes([text, 'x'])
     np.testing.assert_allclose(
-        free, attention_maps(model, frames, 'gradient', 'juggling balls'),
+        free, attention_maps(model, frames, 'gradient', text),
         rtol=1e-4, atol=1e-7)
 
 
@@ -188,6 +189,8 @@ def test_gradient_needs_texts():
 
 
 def test_rectangular_frames():
-    model = _model(arch=tiny_arch(vision_cfg=dict(image_size=(32, 48))))
+    cfg = model_cfg(num_frames=1, data_preprocessor=dict(
+        mean=[0.], std=[255.]))
+    cfg['backbone']['arch'] = tiny_arch(vision_cfg=dict(image_size=(32, 48)))
     frames = np.zeros((2, 32, 48, 3), dtype=np.uint8)
-    assert attention_maps(model, frames).shape == (2, 4, 6)
+    assert attention_maps(MODELS.build(cfg).eval(), frames).shape == (2, 4, 6)

@@ -68,19 +68,18 @@ def test_command_line_writes_its_files(tmp_path, monkeypatch, capsys):
     assert (out / 'performance.png').read_bytes()[:4] == b'\x89PNG'
     text = (out / 'performance.md').read_text()
     assert '5 classes' in text and 'Largest difference' in text
-    assert 'vifi fp32: ' in capsys.readouterr().out
+    assert 'vifi fp32: run 1' in capsys.readouterr().out
 
 
-@pytest.mark.parametrize('option, value', [
-    ('--only', 'nothing'), ('--video', 'no.mp4'), ('--repeats', '0'),
-    ('--threads', '-1')])
-def test_bad_input(option, value, capsys):
+@pytest.mark.parametrize('argv, names', [
+    (['--only', 'nothing'], 'nothing'), (['--video', 'no.mp4'], 'no.mp4'),
+    (['--repeats', '0'], '--repeats'), (['--threads', '-1'], '--threads')])
+def test_bad_input(argv, names, capsys):
     with pytest.raises(SystemExit) as end:
-        speed.main([option, value])
-    assert end.value.code == 2 and option in capsys.readouterr().err
+        speed.main(argv)
+    assert end.value.code == 2 and names in capsys.readouterr().err
 
 
 def test_list(capsys):
     speed.main(['--list'])
-    keys = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
-    assert 'accumulate' in keys and len(set(keys)) == len(keys)
+    assert 'accumulate' in capsys.readouterr().out

@@ -9,7 +9,7 @@ from tiny import tiny_arch
 
 from benchmarks.plain import PlainViFiCLIP
 from benchmarks.subjects import build, build_recognizer, frames_of
-from benchmarks.workloads import Case, class_names, flop_of
+from benchmarks.workloads import Case, all_workloads, class_names, flop_of
 from projects.vifi_clip.models.blocks import FusedBlock
 
 ARCH = tiny_arch(text_cfg=dict(context_length=77))
@@ -92,5 +92,11 @@ def test_operations_of_files_and_steps():
     assert flop_of(replace(eight, tune='image')) == 24 * encoder
 
 
-def test_as_many_class_names_as_asked_for():
+@pytest.mark.parametrize('quick', [False, True])
+def test_workloads_have_names_and_a_case_of_ours(quick):
+    workloads = all_workloads('ViT-B-16-quickgelu', quick)
+    assert len({w.key for w in workloads}) == len(workloads)
+    for workload in workloads:
+        assert workload.cases[0].subject == 'vifi'
+        assert len(set(map(repr, workload.cases))) == len(workload.cases)
     assert [len(set(class_names(n))) for n in (51, 1000)] == [51, 1000]

@@ -12,7 +12,8 @@ from tiny import Clips, model_cfg, tiny_arch
 from toy_runner import ToyMetric, toy_runner
 
 from projects.vifi_clip.checkpoints.settings import (check_file,
-                                                     collect_settings)
+                                                     collect_settings,
+                                                     fingerprint)
 from projects.vifi_clip.errors import UserError
 
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
@@ -124,7 +125,7 @@ HEADS = tiny_arch(vision_cfg=dict(head_width=16))
 
 @pytest.mark.parametrize('changes, said', [
     (dict(data_preprocessor__mean=[122.77, 116.75, 104.09]),
-     ['pixel_mean', '123.675', '122.77', 'mean of model.data_preprocessor']),
+     ['pixel_mean', '123.675', '122.77', 'model.data_preprocessor.mean=']),
     (dict(data_preprocessor=dict(type='ActionDataPreprocessor')),
      ['pixel_std', '58.395', 'None']),
     (dict(cls_head__text_classifier__templates='a video of {}.'),
@@ -213,6 +214,16 @@ def test_a_retriever_shares_pixels_and_no_templates(checkpoint):
     settings = collect_settings(built, model)
     assert settings['pixel_mean'] == [1., 2., 3.]
     assert not {'templates', 'descriptions'} & settings.keys()
-    with pytest.raises(UserError, match='pixel_mean') as error:
+    with pytest.raises(UserError, match='preprocessors.imgs.mean=') as error:
         check_file(checkpoint, built, Config(dict(model=model)))
     assert 'templates' not in str(error.value)
+
+
+def test_fingerprint():
+    a, b = torch.randn(2, 3), torch.randn(())
+    first = fingerprint([('a', a), ('b', b)])
+    assert first == fingerprint([('b', b), ('a', a.clone())])
+    assert len({first, fingerprint([('a', a)]),
+                fingerprint([('a', a.T), ('b', b)]),
+                fingerprint([('a', a), ('c', b)]),
+                fingerprint([('a', a + 1e-6), ('b', b)])}) == 5

@@ -97,12 +97,10 @@ def test_progress(tmp_path):
     assert step.progress() == 'val [3][9/9]'
 
 
-@pytest.mark.parametrize('number', [None, signal.SIGINT, signal.SIGTERM,
-                                    signal.SIGHUP])
-def test_stopped_or_interrupted_leaves_nothing_behind(tmp_path, number):
+@pytest.fixture
+def long(tmp_path):
     """A step with a data worker and a launcher, which would go on for a
-    minute, ended by its tool (None) or with it."""
-    pids = tmp_path / 'pids'
+    minute; and a function that waits for their numbers."""
 
     def main(argv):
         worker = os.fork()
@@ -110,29 +108,48 @@ def test_stopped_or_interrupted_leaves_nothing_behind(tmp_path, number):
             time.sleep(60)
             os._exit(0)
         shell = subprocess.Popen(['bash', '-c', 'sleep 60; true'])
-        write_text(pids, f'{os.getpid()} {worker} {shell.pid}')
+        write_text(tmp_path / 'pids',
+                   f'{os.getpid()} {worker} {shell.pid}')
         time.sleep(60)
+
+    pids = tmp_path / 'pids'
+    return main, lambda: _wait_for(
+        lambda: pids.exists() and pids.read_text().split())
+
+
+def test_stop_ends_all_its_processes(tmp_path, long):
+    main, pids = long
+    step = Step('s', main, [], str(tmp_path / 'log'))
+    numbers = pids()
+    assert step.running(0)
+    step.stop()
+    assert len(numbers) == 3
+    for number in numbers:
+        _wait_for(lambda: _gone(number))
+    step.stop()  # twice does no harm
+    assert not step.running(0)
+    early = Step('s', lambda argv: time.sleep(60), [], str(tmp_path / 'log'))
+    early.stop()  # before it has begun
+    assert _gone(str(early.process.pid))
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM,
+                                    signal.SIGHUP])
+def test_an_interrupted_tool_leaves_nothing_behind(tmp_path, long, number):
+    main, pids = long
 
     def tool():
         signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever started pytest
-        if number:
-            run_step('long', main, [], str(tmp_path / 'log'))
-        step = Step('long', main, [], str(tmp_path / 'log'))
-        _wait_for(pids.exists)
-        step.stop()
-        step.stop()  # twice does no harm
+        run_step('long', main, [], str(tmp_path / 'log'))
 
     process = multiprocessing.get_context('fork').Process(target=tool)
     process.start()
     try:
-        numbers = _wait_for(lambda: pids.exists() and pids.read_text().split())
-        if number:
-            os.kill(process.pid, number)
+        numbers = pids()
+        os.kill(process.pid, number)
         process.join(20)
-        assert process.exitcode == (
-            0 if number is None else 1 if number == signal.SIGINT else
-            128 + number)
-        assert len(numbers) == 3
+        assert process.exitcode == (1 if number == signal.SIGINT else
+                                    128 + number)
         for pid in numbers:
             _wait_for(lambda: _gone(pid))
     finally:

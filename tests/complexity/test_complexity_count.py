@@ -147,4 +147,6 @@ def test_other_backbones_and_heads():
 
 
 def test_retrieval_has_one_caption():
-    assert _count('vifi_retrieval').run['text'] == _sentence(77, True)
+    figures = _count('vifi_retrieval')
+    assert figures.asked['text'] == _sentence(77)
+    assert figures.run['text'] == _sentence(77, True)

@@ -18,6 +18,7 @@ from open_clip.model import CLIP, CustomTextCLIP
 from release_file import ARCH, NAMES, write_release_file
 from tiny import class_tokens, model_cfg
 
+from projects.vifi_clip.checkpoints.files import load_weights
 from projects.vifi_clip.checkpoints.settings import (collect_settings,
                                                      fingerprint)
 from projects.vifi_clip.models.pretrained import read_clip_state_dict
@@ -43,6 +44,12 @@ def test_release_there_and_back(clip, clip_file, tmp_path, video, kind,
     converted, settings = ours(dst)
     torch.testing.assert_close(logits(converted, video), expected,
                                **TOLERANCE)
+    for name, param in converted.named_parameters():
+        if 'prompts' in name and len(param) > 1:  # the layers' order matters
+            right = param.detach().clone()
+            param.data = right.flip(0)
+            assert (logits(converted, video) - expected).abs().max() > 1e-3
+            param.data = right
     # the account is complete
     used, dropped = report['used'], report['dropped']
     assert set(used) | set(dropped) == set(model.state_dict())
@@ -52,11 +59,12 @@ def test_release_there_and_back(clip, clip_file, tmp_path, video, kind,
     assert {key for keys in used.values() for key in keys} | set(
         report['missing']) == set(converted.state_dict())
     # what it was made with
-    prompted = 'text_depth' in PROMPTS[kind]
-    assert {**settings, **dict(
-        num_frames=2, arch=ARCH, pixel_mean=[123.675, 116.28, 103.53],
-        templates=['{}.' if prompted else 'a photo of a {}.'],
-        tune='prompts' if prompted else 'both')} == settings
+    assert settings['num_frames'] == 2 and settings['arch'] == ARCH
+    assert settings['pixel_mean'] == [123.675, 116.28, 103.53]
+    assert settings['templates'] == ([
+        '{}.'] if PROMPTS[kind].get('text_depth') else ['a photo of a {}.'])
+    assert settings['tune'] == (
+        'prompts' if PROMPTS[kind].get('text_depth') else 'both')
 
     convert(dst, back, 'vifi', 'release')
     loaded = torch.load(back, weights_only=True)['model']
@@ -172,6 +180,7 @@ def _cases(files, folder):
         (release, release, ['--force'], 'DST'),
         (release, clip, ['--force'], 'DST'),
         (release, folder, ['--force'], 'DST'),
+        (release, '/proc/o.pth', [], 'DST'),
         (release, '', [], 'DST'),
         (release, folder / 'there.pth', [], '--force'),
         (release, o, ['--report', folder / 'there.pth'], '--report'),
@@ -255,6 +264,17 @@ def test_an_arch_file_that_is_none(clip_file, tmp_path, content, refused):
             names='arch')
 
 
+@pytest.mark.parametrize('content', [
+    '[]', '{', '{}', '{"weight_map": {"a": 3}}',
+    '{"weight_map": {"a": "part.bin"}}'])
+def test_an_index_that_is_none(tmp_path, content, refused):
+    folder = tmp_path / 'hub'
+    folder.mkdir()
+    (folder / 'pytorch_model.bin.index.json').write_text(content)
+    torch.save([torch.zeros(1)], folder / 'part.bin')
+    refused(folder, 'transformers', names=[folder])
+
+
 def test_a_file_of_what_was_trained(clip, clip_file, tmp_path, video, refused):
     """Learnt prompts alone, as save_trainable_only leaves them."""
     cfg = model_cfg(prompts=dict(length=3, depth=2), tune='prompts',
@@ -301,9 +321,23 @@ def test_weights_that_cannot_be_used(clip, tmp_path, refused, key, change,
     refused(tmp_path / 'a.pt', 'openai', names=said)
 
 
-def test_counts_of_batches_may_be_whole_numbers(tmp_path):
+def test_prompts_that_are_no_numbers(files, tmp_path, refused):
+    content = dict(load_weights(str(files / 'deep.pth')), config=None)
+    content['model']['module.image_encoder.VPT'].fill_(float('nan'))
+    torch.save(content, tmp_path / 'a.pth')
+    refused(tmp_path / 'a.pth', 'release', 'vifi', '--clip',
+            files / 'clip.pt', names='image_encoder.VPT')
+
+
+def test_values_that_are_not_used_may_be_anything(tmp_path):
+    """OpenAI's archives hold an attention mask of infinities; a ResNet's
+    counts of batches are integers."""
     model = CLIP(**dict(ARCH, vision_cfg=dict(
         image_size=32, layers=[1, 1, 1, 1], width=16)))
-    torch.save(model.state_dict(), tmp_path / 'a.pt')
+    state = dict(model.state_dict(), input_resolution=torch.tensor(32),
+                 attn_mask=torch.full((4, 4), float('-inf')))
+    torch.save(dict(state_dict=state, meta='of another project'),
+               tmp_path / 'a.pt')
     state = read_clip_state_dict(str(tmp_path / 'a.pt'))
     assert state['visual.bn1.num_batches_tracked'] == 0
+    assert not {'attn_mask', 'input_resolution'} & set(state)

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -26,12 +27,27 @@ _FLAGS = ('headless', 'no-sandbox', 'disable-gpu', 'disable-quic',
           'window-size=1280,900')
 
 
+def wait_for(ready, problem):
+    """Wait until something is true, and return it."""
+    from selenium.common import exceptions
+    end = time.monotonic() + 180  # seconds, on a busy machine
+    while time.monotonic() < end:
+        # A page that builds itself anew exchanges elements under our hands.
+        with suppress(exceptions.StaleElementReferenceException,
+                      exceptions.InvalidElementStateException,
+                      exceptions.ElementClickInterceptedException):
+            if answer := ready():
+                return answer
+        time.sleep(0.05)
+    raise AssertionError(problem())
+
+
 @pytest.fixture(scope='module')
 def server(examples, tmp_path_factory):
     """The page's address; at the end SIGTERM must leave nothing."""
     pytest.importorskip('lancedb')
     folder = tmp_path_factory.mktemp('server')
-    work, temp = folder / 'work', folder / 'temp'
+    work, temp, log = folder / 'work', folder / 'temp', folder / 'log'
     work.mkdir(), temp.mkdir()
     env = dict(os.environ, TMPDIR=str(temp), OMP_NUM_THREADS='1',
                PYTHONPATH=str(REPO))
@@ -39,23 +55,25 @@ def server(examples, tmp_path_factory):
     subprocess.run([*vifi, 'index', examples['Blue star'],
                     examples['Purple moon'], '--index', folder / 'index',
                     '--config', 'small_world'], env=env, check=True)
-    process = subprocess.Popen(
-        [*vifi, 'demo', '--port', '0', '--max-upload-mb', '2', '--index',
-         folder / 'index'], env=env, cwd=work, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    said = ''
+    with open(log, 'w') as file:
+        process = subprocess.Popen(
+            [*vifi, 'demo', '--port', '0', '--max-upload-mb', '2', '--index',
+             folder / 'index'], env=env, cwd=work, stdout=file,
+            stderr=subprocess.STDOUT)
+
+    def address():
+        assert process.poll() is None, log.read_text()
+        _, _, rest = log.read_text().partition('The page is at ')
+        return ' (' in rest and rest.split(' (')[0]
+
     try:
-        while 'The page is at ' not in said:
-            said += process.stdout.readline()
-            assert process.poll() is None, said
-        yield said.partition('The page is at ')[2].split()[0]
+        yield wait_for(address, log.read_text)
         process.send_signal(signal.SIGTERM)
-        said += process.communicate(timeout=60)[0]
-        assert process.returncode == 128 + signal.SIGTERM
+        assert process.wait(60) == 128 + signal.SIGTERM
     finally:
         process.kill()
         process.wait()
-    assert 'Traceback' not in said
+    assert 'Traceback' not in log.read_text()
     assert not list(temp.iterdir()) and not list(work.iterdir())
 
 
@@ -77,14 +95,7 @@ class Page:
         return '\n'.join(e.text for e in self.find(selector))
 
     def until(self, ready):
-        from selenium.common import exceptions
-        from selenium.webdriver.support.ui import WebDriverWait
-        # A page that builds itself anew exchanges elements under our hands.
-        WebDriverWait(self.driver, 180, 0.05, (
-            exceptions.StaleElementReferenceException,
-            exceptions.InvalidElementStateException,
-            exceptions.ElementClickInterceptedException)).until(
-                lambda _: ready())
+        return wait_for(ready, lambda: self.text('body'))
 
     def says(self, selector, text):
         self.until(lambda: text in self.text(selector))
@@ -112,6 +123,9 @@ class Page:
                 return True
         self.until(typed)
 
+    def upload(self, path):
+        self.type('#vifi-video', path)
+
 
 @pytest.fixture(scope='module')
 def driver(tmp_path_factory):
@@ -133,7 +147,7 @@ def page(driver, server):
 
 
 def test_upload_type_labels_see_the_ranking(page, examples):
-    page.type('#vifi-video', examples['Blue star'])
+    page.upload(examples['Blue star'])
     page.says('#vifi-answer', 'blue_star.mp4: ')
     page.type('#vifi-labels', 'a green heart, a blue star\na purple moon')
     page.press('Recognise')
@@ -162,7 +176,7 @@ def test_an_example_fills_every_tab(page):
 def test_errors_are_readable(page, tmp_path):
     bad, large = tmp_path / 'bad.mp4', tmp_path / 'large.mp4'
     bad.write_text('this is a text ' * 50)
-    page.type('#vifi-video', bad)
+    page.upload(bad)
     page.says('[role=alert]', 'bad.mp4')
     page.press('Blue star')
     page.says('.vifi-verdict', 'a blue star')
@@ -173,7 +187,7 @@ def test_errors_are_readable(page, tmp_path):
     assert not page.find('#vifi-frames img')  # of the last answer
     page.open()
     large.write_bytes(bytes(2_500_000))
-    page.type('#vifi-video', large)
+    page.upload(large)
     page.says('body', 'exceed the maximum allowed size')
 
 

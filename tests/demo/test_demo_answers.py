@@ -10,9 +10,10 @@ import pytest
 from helpers import write_mp4
 
 from projects.vifi_clip.errors import UserError
-from projects.vifi_clip_tools.demo.options import Limits
 from projects.vifi_clip_tools.demo.examples import LABELS
-from projects.vifi_clip_tools.demo.page import FIRST, Handlers
+from projects.vifi_clip_tools.demo.page import (ATTENTION, FIRST, TIMELINE,
+                                                Handlers)
+from projects.vifi_clip_tools.demo.options import Limits
 from projects.vifi_clip_tools.demo.service import (Recogniser, Worker,
                                                    auto_window)
 
@@ -49,6 +50,19 @@ def test_scores_are_those_of_the_inferencer(
     assert names[-1] == 'an orange cross pulsing'
 
 
+def test_threshold_and_template(recogniser, examples):
+    path = examples['Blue star']
+    even = 'a blue star orbiting, a blue star spinning'
+    request = recogniser.check(path, even, threshold=0.95)
+    result = recogniser.recognise(request)
+    assert result.ranking[0][1] < 0.95  # else this tests nothing
+    assert result.label == 'none of these'
+    low = recogniser.recognise(replace(request, threshold=0.05))
+    assert low.label == result.ranking[0][0]
+    odd = recogniser.recognise(replace(request, template='green, not {}'))
+    assert dict(odd.ranking) != pytest.approx(dict(result.ranking), abs=1e-3)
+
+
 def test_label_sets_of_visitors_do_not_mix(recogniser, examples):
     requests = [recogniser.check(examples[name], words) for name, words in (
         ('Blue star', 'a blue star, a red ring'),
@@ -72,6 +86,9 @@ def test_timeline(recogniser, examples):
         window, stride = auto_window(seconds)
         assert 0 < stride <= window <= max(seconds, 0.2)
         assert (seconds - window) / stride < 12
+    for window, stride in (0, 1), (1, -1), (0.1, 0.001):
+        with pytest.raises(UserError, match='window|stride'):
+            recogniser.timeline(request, window, stride)
 
 
 def test_long_work_is_stopped_between_its_parts(inferencer, examples):
@@ -100,7 +117,7 @@ def test_jobs_are_given_up_and_end_themselves():
     while not started.is_set():  # on a busy machine not in time
         with pytest.raises(UserError):
             worker.run(long_job)
-    with pytest.raises(UserError):
+    with pytest.raises(UserError, match='busy'):
         worker.run(lambda: ran.append(1))
     leave.set()
     assert ended.wait(60)
@@ -111,20 +128,10 @@ def test_jobs_are_given_up_and_end_themselves():
     assert not ran  # nobody waits for it any more
 
 
-def test_threshold_and_template(handlers, examples):
-    def answer(*options):
-        return handlers.recognise(
-            examples['Blue star'], 'a blue star orbiting, a blue star sliding',
-            *options, 1)[0]
-
-    assert 'None of these' in answer('', 0.95)
-    assert 'None of these' not in answer('', 0.05)
-    assert answer('green, not {}', 0) != answer('', 0)
-
-
 @pytest.mark.parametrize('values, told', [
     (dict(path=None), 'video'),
     (dict(labels=' '), 'labels'),
+    (dict(labels='one', threshold=0.5), 'two labels'),
     (dict(template='x'), '{}'),
     (dict(labels='a, ' + 'b ' * 95), 'b b b'),  # does not fit the tower
 ])
@@ -158,16 +165,19 @@ def test_a_new_video_takes_the_old_answer_away(handlers, examples, tmp_path):
 
 def test_tabs(handlers, examples, tmp_path):
     shown = handlers.recognise(examples['Blue star'], WORDS, '', 0, 1)[2]
-    assert FIRST in handlers.attention(None, 'rollout', None)
-    assert FIRST in handlers.timeline(None, 0, 0)
+    assert FIRST in handlers.attention(None, 'rollout', None)[0]
+    assert FIRST in handlers.timeline(None, 0, 0)[0]
     for method in 'rollout', 'last', 'gradient':
-        picture = handlers.attention(shown, method, 'not a label')
+        picture, after = handlers.attention(shown, method, 'not a label')
         assert picture.count('<figure>') == 8
+        assert after.done == {ATTENTION} and after.request is shown.request
     assert 'a blue star blinking' in picture
-    text = handlers.timeline(shown, 0, None)
+    text, after = handlers.timeline(shown, 0, None)
     assert 'a blue star blinking' in text and '<svg' in text
-    assert 'stride' in handlers.timeline(shown, 1, -1)
-    gone = replace(shown, path=str(tmp_path / 'gone.mp4'))
-    for text in (handlers.attention(gone, 'rollout', None),
-                 handlers.timeline(gone, 0, 0)):
+    assert after.done == {TIMELINE}
+    gone = replace(shown, request=replace(
+        shown.request, path=str(tmp_path / 'gone.mp4')))
+    for text, after in (handlers.attention(gone, 'rollout', None),
+                        handlers.timeline(gone, 0, 0)):
         assert 'role="alert"' in text and 'gone.mp4' in text
+        assert after.done  # not asked again at each visit

@@ -9,8 +9,8 @@ import pytest
 from commands import refused
 
 from projects.vifi_clip_tools.demo import server
-from projects.vifi_clip_tools.demo.options import Limits
 from projects.vifi_clip_tools.demo.page import Handlers
+from projects.vifi_clip_tools.demo.options import Limits
 from projects.vifi_clip_tools.demo.service import Recogniser
 
 requests = pytest.importorskip('requests')
@@ -44,6 +44,14 @@ def test_ports(environment, capsys):
     (['--config', 'small_wrld', '--port', 0], 'small_world')])
 def test_wrong_input_is_refused(argv, names, environment, capsys):
     refused(capsys, 'demo', *argv, names=names)
+
+
+@pytest.mark.parametrize('host, alone', [
+    ('127.0.0.1', True), ('localhost', True), ('::1', True),
+    ('0.0.0.0', False), ('192.168.1.5', False), ('example.org', False)])
+def test_a_warning_where_others_can_come_in(host, alone, capsys):
+    server.warn_if_open(host, None)
+    assert bool(capsys.readouterr().err) is not alone
 
 
 def test_password_out_of_the_environment(monkeypatch):

@@ -93,6 +93,7 @@ def test_every_ailment_is_found(sick_data, tmp_path, capfd):
     assert (out / 'classes.csv').read_text().splitlines()[1:] == [
         'train.txt,0,run,6,3', 'train.txt,1,jump,5,3', 'train.txt,2,swim,0,0',
         'val.txt,0,run,1,1', 'val.txt,1,jump,2,2', 'val.txt,2,swim,1,1']
+    assert '| train.txt | swim 0, run 3, jump 3 |' in text
 
 
 def test_cleaned_lists_have_no_problems_with_any_workers(sick_data, tmp_path):
@@ -117,32 +118,50 @@ def test_healthy_data_and_a_second_run(data, tmp_path, capsys):
     write_files(data / 'lists', train='a.mp4 0; b.mp4 1; narrow.mp4 0',
                 val='e.mp4 0; f.mp4 1', classes='run; jump')
     out = tmp_path / 'out'
-    args = arguments(data, '--out', out)
-    assert main(args) == 0
+    assert main(arguments(data, '--out', out)) == 0
     assert 'No problem found.' in capsys.readouterr().out
     assert not findings(out)
     assert 'narrow.mp4 0' in (out / 'clean/train.txt').read_text()
     assert 'train.txt,0,run,2,2' in (out / 'classes.csv').read_text()
-    (data / 'videos' / 'e.mp4').unlink()
+    stamp = (out / 'report.json').stat().st_mtime_ns
+    assert main(arguments(data, '--out', out)) == 0
+    assert (out / 'report.json').stat().st_mtime_ns == stamp
+
+
+def test_an_earlier_report_is_kept(data, tmp_path, capsys):
+    out = tmp_path / 'out'
+    main(arguments(data, '--out', out))
     before = files_in(out)
-    refused(capsys, 'check-data', *args, names='--force')
+    # Other options: refused at once.
+    refused(capsys, 'check-data', *arguments(data, '--out', out,
+                                             '--min-frames', 3),
+            names='--force')
+    # The same question with another answer: what took long is not lost.
+    (data / 'videos' / 'e.mp4').unlink()
+    assert main(arguments(data, '--out', out)) == 1
     assert files_in(out) == before
-    assert main([*args, '--force']) == 1
+    assert ('missing', 'e.mp4') in findings(tmp_path / 'out_2')
+    assert 'kept' in capsys.readouterr().out
+    assert main(arguments(data, '--out', out, '--force')) == 1
     assert ('missing', 'e.mp4') in findings(out)
-    assert sorted(os.listdir(tmp_path)) == ['data', 'out']
+    assert sorted(os.listdir(tmp_path)) == ['data', 'out', 'out_2']
 
 
 @pytest.mark.parametrize('name, content', [
-    ('report.json', '{"files": 4}'), ('report.json', '{"files": [["x"]]}'),
-    ('report.json', '[' * 100000), ('thesis.txt', 'years')])
+    *(('report.json', text) for text in (
+        '{"inputs": 3, "files": 4}', '{"inputs": {"a": 1}, "files": [["x"]]}',
+        '{"inputs": {"a": 1}, "files": "report.json"}', '[1]', '[' * 100000)),
+    ('thesis.txt', 'years'), ('mine', None)])
 def test_foreign_files_are_spared(sick_data, tmp_path, capsys, name, content):
-    (tmp_path / name).write_text(content)
+    path = tmp_path / name
+    path.mkdir() if content is None else path.write_text(content)
     refused(capsys, 'check-data', *arguments(
         sick_data, '--out', tmp_path, '--force'), names=name)
-    assert files_in(tmp_path) == {name: content.encode()}
+    assert os.listdir(tmp_path) == [name]
+    assert content is None or path.read_text() == content
 
 
-@pytest.mark.parametrize('out', ['lists', '.'])
+@pytest.mark.parametrize('out', ['lists', 'videos/report', 'lists/x', '.'])
 def test_originals_are_no_place_for_the_report(sick_data, out, capsys):
     before = files_in(sick_data)
     refused(capsys, 'check-data', *arguments(
@@ -153,8 +172,10 @@ def test_originals_are_no_place_for_the_report(sick_data, out, capsys):
 def test_lists_in_the_working_directory(sick_data, tmp_path, monkeypatch):
     lists = shutil.copytree(sick_data / 'lists', tmp_path / 'here')
     monkeypatch.chdir(lists)
-    assert main(['.', '--videos', sick_data / 'videos']) == 1
+    args = ['.', '--videos', str(sick_data / 'videos')]
+    assert main(args) == 1
     assert ('missing', 'gone.mp4') in findings(lists / 'work_dirs/check/here')
+    assert main(args + ['--out', '.']) == 2
 
 
 def test_lists_given_one_by_one(data, tmp_path):
@@ -175,7 +196,7 @@ def test_lists_given_one_by_one(data, tmp_path):
 def test_captions_and_counts(data, tmp_path):
     folder = tmp_path / 'msrvtt'
     folder.mkdir()
-    (folder / 'train_9k.json').write_text('{"a.mp4": ["x"], "b.mp4": "Ö"}')
+    (folder / 'train_9k.json').write_text('{"a.mp4": ["x"], "b.mp4": []}')
     (folder / 'test_JSFUSION.json').write_text('{"a.mp4": ["y"]}')
     out = tmp_path / 'out'
     args = [str(folder), '--videos', str(data / 'videos'), '--out', str(out)]
@@ -183,8 +204,8 @@ def test_captions_and_counts(data, tmp_path):
     assert findings(out) == {
         ('train_test', 'a.mp4'), ('captions', 'b.mp4'),
         ('counts', 'train_9k.json'), ('counts', 'test_JSFUSION.json')}
-    assert json.loads((out / 'clean/train_9k.json').read_text()) == {
-        'b.mp4': 'Ö'}
+    clean = json.loads((out / 'clean/train_9k.json').read_text())
+    assert clean == {'b.mp4': []}
     main(args + ['--dataset', 'none', '--force'])
     assert not any(check == 'counts' for check, _ in findings(out))
 
@@ -193,6 +214,7 @@ def test_captions_and_counts(data, tmp_path):
     (['--videos', 'nowhere'], 'nowhere'),
     (['--videos', '{lists}'], '--videos'),
     (['--workers', '0'], '--workers'),
+    (['--timeout', 'nan'], '--timeout'),
     (['--timeout', '1e20'], '--timeout'),
     (['--classes', '{root}/nowhere.txt'], 'nowhere.txt'),
     (['--train', '{lists}/val.txt', '--val', '{lists}/../lists/val.txt'],
@@ -225,9 +247,10 @@ sys.exit(main(['check-data', *sys.argv[1:]]))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('sign, code', [
-    (signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
-def test_interrupt_leaves_nothing(sick_data, tmp_path, sign, code):
+@pytest.mark.parametrize('sign, to_group', [(signal.SIGINT, True),
+                                            (signal.SIGTERM, False),
+                                            (signal.SIGKILL, False)])
+def test_interrupt_leaves_nothing(sick_data, tmp_path, sign, to_group):
     process = subprocess.Popen(
         [sys.executable, '-c', SLOW,
          *arguments(sick_data, '--out', tmp_path / 'out')], cwd=ROOT,
@@ -236,12 +259,13 @@ def test_interrupt_leaves_nothing(sick_data, tmp_path, sign, code):
     with process:
         try:
             wait_for(lambda: count_processes(process.pid) == 3)
-            # Ctrl-C goes to the whole group
-            kill = os.killpg if sign == signal.SIGINT else os.kill
-            kill(process.pid, sign)
-            assert process.wait(timeout=30) == code
+            # to the group, as a terminal does
+            (os.killpg if to_group else os.kill)(process.pid, sign)
+            process.wait(timeout=30)
             wait_for(lambda: not count_processes(process.pid))
-            assert 'Traceback' not in process.stderr.read()
+            if sign != signal.SIGKILL:
+                assert process.returncode == 130
+                assert 'Traceback' not in process.stderr.read()
         finally:
             if count_processes(process.pid):
                 os.killpg(process.pid, signal.SIGKILL)

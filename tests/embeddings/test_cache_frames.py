@@ -154,8 +154,13 @@ def test_what_was_trained_on_the_cache_tests_on_videos(
     assert scores[0] == scores[1]
 
 
-def test_files(world, cached, write_config, capsys):
+def test_files(cached):
     config, _, cache = cached
+    made = json.loads((cache / 'cache.json').read_text())
+    assert made['num_frames'] == NUM_FRAMES and made['dtype'] == 'float32'
+    assert made['pixel_mean'] == [123.675, 116.28, 103.53]
+    assert [step['type'] for step in made['pipeline'][1:]] == [
+        step['type'] for step in PIPELINES['val'][1:]]
     name, = cache.glob('train-*.npy')
     rows = np.load(name)
     assert rows.shape == (8, NUM_FRAMES, 32) and rows.dtype == np.float32
@@ -165,10 +170,6 @@ def test_files(world, cached, write_config, capsys):
     before = {p: p.stat().st_mtime_ns for p in cache.iterdir()}
     assert embed(config, cache) == 0  # done lists are not done again
     assert {p: p.stat().st_mtime_ns for p in cache.iterdir()} == before
-    other = write_config('o', world, **video_settings(
-        world, save_clip(world, seed=1)))
-    refused(capsys, 'cache-frames', other, 'none', '--out', cache,
-            names='weights')
 
 
 def test_interrupted_work_goes_on(world, cached, tmp_path):
@@ -198,6 +199,13 @@ def test_half_precision_is_near(cached, tmp_path):
         np.testing.assert_allclose(found[key], exact[key], rtol=5e-4,
                                    atol=1e-7)
     assert any((found[k] != exact[k]).any() for k in found.places)
+
+
+def test_another_model_does_not_go_on(world, cached, write_config, capsys):
+    other = write_config('o', world, **video_settings(
+        world, save_clip(world, seed=1)))
+    refused(capsys, 'cache-frames', other, 'none', '--out', cached[2],
+            names='weights')
 
 
 def _other_clip(settings):
@@ -276,13 +284,18 @@ def test_entry_config(monkeypatch, entry):
     source = Config.fromfile(configs / f'{entry}.py')
     assert cfg.model.backbone.cache == 'my/cache'
     assert cfg.model.data_preprocessor.blending is None
+    assert cfg.model.data_preprocessor.mean == (
+        source.model.data_preprocessor.mean)
     assert cfg.optim_wrapper == source.optim_wrapper
+    assert cfg.test_dataloader == source.test_dataloader
     for part in 'train', 'val':
         dataset = cfg[f'{part}_dataloader'].dataset
-        assert dict(type='CachedVideoDataset', cache='my/cache',
-                    source_pipeline=source.val_pipeline, ann_file=source[
-                        f'{part}_dataloader'].dataset['ann_file']
-                    ).items() <= dataset.to_dict().items()
+        assert dataset.type == 'CachedVideoDataset'
+        assert dataset.cache == 'my/cache'
+        assert dataset.source_pipeline == source.val_pipeline
+        assert dataset.ann_file == source[f'{part}_dataloader'].dataset[
+            'ann_file']
+        assert cfg[f'{part}_dataloader'].num_workers == 0
     before = cfg.to_dict()
     resolve_workers(cfg, accelerator=True)
     assert cfg.to_dict() == before

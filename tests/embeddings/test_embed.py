@@ -118,8 +118,8 @@ def test_other_settings_or_lists_are_not_mixed(small_inferencer, clips,
     assert none.seen == []
 
 
-def test_foreign_files_are_left_alone(small_inferencer, clips, videos,
-                                      tmp_path, capsys):
+def test_foreign_files_are_left_alone(small_inferencer, videos, tmp_path,
+                                      capsys):
     out, mine = tmp_path / 'e.npz', tmp_path / 'e.npz.parts' / 'mine.txt'
     mine.parent.mkdir()
     mine.write_text('x')
@@ -129,7 +129,7 @@ def test_foreign_files_are_left_alone(small_inferencer, clips, videos,
                          overwrite=overwrite)
     assert mine.read_text() == 'x'
     out.write_text('mine')
-    refused(capsys, 'embed', clips, '--out', out, *MODEL, names='e.npz')
+    refused(capsys, 'embed', tmp_path, '--out', out, *MODEL, names='e.npz')
     assert out.read_text() == 'mine'
 
 

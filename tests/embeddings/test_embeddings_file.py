@@ -30,16 +30,32 @@ def test_round_trip(tmp_path, suffix, labels):
         with np.load(path, allow_pickle=False) as file:
             assert file['names'].tolist() == put.names
             assert ('labels' in file.files) == labels
-    else:
-        table = pytest.importorskip('pyarrow.parquet').read_table(path)
-        assert table['name'].to_pylist() == put.names
-        assert ('label' in table.column_names) == labels
     got = read_embeddings(path)
     for field in 'names', 'class_names', 'failed', 'record':
         assert getattr(got, field) == getattr(put, field)
     assert got.embeddings.dtype == np.float32
     np.testing.assert_array_equal(got.embeddings, put.embeddings)
     np.testing.assert_array_equal(got.labels, put.labels)
+
+
+def test_parquet_is_a_table_of_ours_or_of_another_tool(tmp_path):
+    pa = pytest.importorskip('pyarrow')
+    parquet = pytest.importorskip('pyarrow.parquet')
+    path = str(tmp_path / 'e.parquet')
+    write_embeddings(path, _some())
+    table = parquet.read_table(path)
+    assert table.column_names == ['name', 'label', 'embedding']
+    assert table['name'].to_pylist() == _some().names
+    np.testing.assert_allclose(table['embedding'].to_pylist(),
+                               _some().embeddings)
+    parquet.write_table(
+        pa.table(dict(name=['a', 'b'], embedding=[[1., 2.], [3., 4.]])), path)
+    assert read_embeddings(path).embeddings.tolist() == [[1, 2], [3, 4]]
+    for columns in (dict(name=['a', 'b'], embedding=[[1., 2.], [3.]]),
+                    dict(name=['a', 'b'])):
+        parquet.write_table(pa.table(columns), path)
+        with pytest.raises(ValueError, match=path):
+            read_embeddings(path)
 
 
 def _npz(**arrays):

@@ -6,6 +6,9 @@ import torch
 from commands import vifi
 from mmengine.registry import STRATEGIES
 from tools_world import REPO, settings_of, start, stop_workers, write_world
+from torch import nn
+
+from projects.vifi_clip.engine.fsdp2 import UntilModeChange
 
 FSDP = ['--cfg-options', 'train_dataloader.batch_size=2',
         'runner_type=SpreadRunner', 'strategy.type=FSDP2Strategy']
@@ -65,6 +68,16 @@ def test_two_shards_train_as_one_process(config, tmp_path):
     for folder in two, again:
         _assert_alike(one / 'epoch_3.pth', folder / 'epoch_3.pth')
     assert len(_accuracies(one)) == 2 and _accuracies(one) == _accuracies(two)
+
+
+def test_embeddings_are_kept_until_the_mode_changes():
+    """Weights that trained since make others."""
+    cache, params = UntilModeChange(), [nn.Parameter(torch.ones(2))]
+    assert cache.get(params) is None
+    cache.put(params, torch.zeros(3))
+    assert len(cache.get(params)) == 3
+    cache.suspect()
+    assert cache.get(params) is None
 
 
 @pytest.mark.parametrize('dtype', ['float16', 'bf16', 16])

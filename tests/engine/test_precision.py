@@ -13,6 +13,7 @@ from toy_runner import toy_runner
 
 from projects.vifi_clip.engine import AutocastOptimWrapper
 from projects.vifi_clip.engine.precision import (InferenceBackbone,
+                                                 InferenceHook,
                                                  apply_inference)
 from projects.vifi_clip.errors import UserError
 
@@ -106,10 +107,13 @@ def test_compiled_for_the_first_shape_alone(monkeypatch):
 
 
 @pytest.mark.parametrize('setting', [
-    dict(precision='fp16'), dict(compile='yes'), dict(text_bf16=1)])
+    dict(precision='fp16'), dict(precision='int8'), dict(compile='yes'),
+    dict(text_bf16=1)])
 def test_bad_settings(setting):
-    with pytest.raises(ValueError, match=next(iter(setting))):
-        apply_inference(recognizer(), **setting)
+    for make in (lambda **s: apply_inference(recognizer(), **s),
+                 InferenceHook):
+        with pytest.raises(ValueError, match=next(iter(setting))):
+            make(**setting)
 
 
 def test_no_training_saving_or_second_change():
@@ -169,9 +173,12 @@ def test_matmuls_alone_run_in_the_given_dtype(dtype):
     assert output.dtype is kind
     assert torch.equal(output, copy.deepcopy(model).to(kind)(x.to(kind)))
     assert not torch.is_autocast_enabled('cpu')
-    wrapper.update_params(output.float().square().mean())
-    assert model.weight.dtype is torch.float32
-    assert not torch.equal(model.weight, before.weight)
+    wrapper.backward(output.float().square().mean())
+    gradient = model.weight.grad.clone()
+    wrapper.step()
+    assert model.weight.dtype is gradient.dtype is torch.float32
+    torch.testing.assert_close(model.weight, before.weight - 0.1 * gradient)
+    assert gradient.abs().sum() > 0
 
 
 @pytest.mark.parametrize('dtype', ['float16', torch.float16, 'fp32', 'int8'])

@@ -1,7 +1,10 @@
 """Accuracy with unreadable videos, the file of predictions, sets together."""
+import pickle
+
 import numpy as np
 import pytest
 import torch
+from mmaction.evaluation import AccMetric
 from mmaction.structures import ActionDataSample
 from mmengine.evaluator import Evaluator
 
@@ -25,18 +28,18 @@ def sample(label, scores, **info):
     return made
 
 
-def evaluate(metric, samples, **meta):
+def evaluate(metric, samples, batch=2, **meta):
     evaluator = Evaluator(metric)
     evaluator.dataset_meta = meta
-    for start in range(0, len(samples), 2):
-        evaluator.process(samples[start:start + 2])
+    for start in range(0, len(samples), batch):
+        evaluator.process(samples[start:start + batch])
     return evaluator.evaluate(len(samples))
 
 
-def accuracy(labels, bad=(), scores=SCORES, **kwargs):
+def accuracy(labels, bad=(), scores=SCORES, batch=2, **kwargs):
     samples = [sample(label, score, bad_video=i in bad)
                for i, (score, label) in enumerate(zip(scores, labels))]
-    values = evaluate(VideoAccMetric(**kwargs), samples)
+    values = evaluate(VideoAccMetric(**kwargs), samples, batch)
     for given, score in zip(samples, scores):  # left alone, for --dump
         np.testing.assert_allclose(given.pred_score, score, rtol=1e-6)
     return values
@@ -60,6 +63,24 @@ def test_multi_label(bad, expected):
                       metric_list='mmit_mean_average_precision')
     assert values['acc/mmit_mean_average_precision'] == pytest.approx(expected)
     assert values.get('acc/num_bad', 0) == len(bad)
+
+
+@pytest.mark.parametrize('topk', [(1, 5), 3, (1, 50)])
+def test_kept_ranks_give_mmaction2s_values(topk):
+    rng = np.random.RandomState(0)
+    scores = rng.rand(60, 40).round(1).tolist()  # with many ties
+    labels = rng.randint(0, 30, 60).tolist()
+    kwargs = dict(metric_options=dict(top_k_accuracy=dict(topk=topk)))
+    theirs = AccMetric(**kwargs).calculate(
+        [np.array(s, np.float32) for s in scores], labels)
+    assert accuracy(labels, scores=scores, batch=7, **kwargs) == {
+        f'acc/{name}': pytest.approx(value) for name, value in theirs.items()}
+
+
+def test_memory_does_not_grow_with_classes():
+    metric = VideoAccMetric()
+    metric.process(None, [sample(3, torch.rand(100_000)).to_dict()])
+    assert len(pickle.dumps(metric.results)) < 1000
 
 
 @pytest.mark.parametrize('metric, label, scores, error, said', [

@@ -25,7 +25,8 @@ _ALONE = ("import sys, runpy; sys.modules['torch'] = None; "
 
 
 def run_example(folder, *args, code=0):
-    """Return the probabilities that the example prints, and all it says."""
+    """Return the classes and probabilities that the example prints, and all
+    that it says."""
     done = subprocess.run(
         [sys.executable, '-c', _ALONE, osp.join(folder, 'example.py'), *args],
         capture_output=True, text=True, timeout=120, cwd=folder)
@@ -59,6 +60,8 @@ def test_the_example_runs_without_this_project(onnx_files, videos, tmp_path):
     # The same video through OpenCV: the same frames, scaled and cut alike.
     scores, _ = run_example(folder, path)
     assert scores == pytest.approx(expected, abs=0.01)
+    scores, _ = run_example(folder, path, 'classifier_int8.onnx')
+    assert set(scores) == set(expected)
     np.save(tmp_path / 'large.npy', images.repeat(2, axis=1))
     _, said = run_example(folder, str(tmp_path / 'large.npy'), code=1)
     assert '[T, 32, 32, 3]' in said
@@ -123,7 +126,9 @@ def test_bad_options(tmp_path, options, names, capsys):
     assert not out.exists() or not os.listdir(out)
 
 
-def test_no_library(tmp_path, monkeypatch, capsys):
+def test_no_folder_and_no_library(tmp_path, monkeypatch, capsys):
+    (tmp_path / 'file').touch()
+    refused(capsys, 'export', '--out', tmp_path / 'file', names='--out')
     monkeypatch.setitem(sys.modules, 'onnxscript', None)
     refused(capsys, 'export', '--out', tmp_path, names='vifi_clip[export]')
 

@@ -131,7 +131,9 @@ def test_a_file_says_what_it_is(world):
         # Learnt prompts have words in their place.
         context_words='X X X ' if world.options.int8 else ''
     ).items() <= meta['text'].items()
-    assert 'class_names' not in read_metadata(world.path('video'))
+    assert len(meta['weights_sha256']) == 64
+    video = read_metadata(world.path('video'))
+    assert 'class_names' not in video and video['part'] == 'video'
 
 
 @pytest.mark.slow

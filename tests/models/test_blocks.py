@@ -56,9 +56,16 @@ def test_output_and_gradients_equal_openclips(act, ls, causal, only):
             b.grad, a.grad, atol=1e-4, rtol=1e-5, msg=name)
 
 
+class Doubled(nn.Linear):
+
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
 @pytest.mark.parametrize('change', [
     lambda fused: setattr(fused.mlp.c_proj, 'forward', lambda x: x[..., :32]),
-    lambda fused: fused.mlp.add_module('more', nn.Hardtanh())])
+    lambda fused: fused.mlp.add_module('more', nn.Hardtanh()),
+    lambda fused: setattr(fused.mlp.c_fc, '__class__', Doubled)])
 def test_changed_parts_are_respected(change):
     _, fused = _pair()
     x = torch.randn(2, 5, 32)

@@ -29,6 +29,20 @@ def test_a_write_behind_autograds_back_is_seen(number, part):
     assert cache.get(params) is None
 
 
+def test_one_value_is_seen_after_the_mode_changes():
+    """The trade-off: one value of many, written through ``.data``."""
+    params, cache = [nn.Parameter(torch.randn(512, 768))], EmbeddingCache()
+    cache.put(params, torch.ones(1))
+    params[0].data[0, 1] += 10.
+    assert cache.get(params) is not None  # not among those compared
+    cache.suspect()
+    assert cache.get(params) is None
+    cache.put(params, torch.ones(1))
+    with torch.no_grad():  # autograd sees any write
+        params[0][0, 1] -= 10.
+    assert cache.get(params) is None
+
+
 def _both(run):
     """Gradients of a run with accumulation and without are the same."""
     results = []
@@ -70,6 +84,17 @@ def test_micro_batches_of_all_kinds(steps):
 
 
 @torch.no_grad()
+def _swapped_weights(model):
+    """As EMA swaps them, and back."""
+    before = model.cls_head.text_classifier().clone()
+    for p in model.parameters():
+        p.data.mul_(2.0)
+    assert not torch.allclose(model.cls_head.text_classifier(), before)
+    for p in model.parameters():
+        p.data.mul_(0.5)
+
+
+@torch.no_grad()
 def _other_classes(model):
     """As a validation of several sets has: gradients were lost."""
     classifier = model.cls_head.text_classifier
@@ -80,7 +105,8 @@ def _other_classes(model):
     classifier.set_classes(names)
 
 
-@pytest.mark.parametrize('validate', [copy.deepcopy, _other_classes])
+@pytest.mark.parametrize('validate', [
+    copy.deepcopy, _swapped_weights, _other_classes])
 @pytest.mark.parametrize('after', [1, 3])
 def test_validation_in_the_middle_of_a_step(validate, after):
     batches = batches_of(4)
@@ -103,9 +129,15 @@ def test_weights_that_change_in_the_middle_of_a_step():
     store = classifier.class_accumulation
     weight = classifier.text.text_projection
     store.begin(True, False)
-    loss_of(model, a)
+    loss_of(model, a)  # nothing waits: encoded anew
     weight.data.mul_(1.1)
-    loss_of(model, b).backward()  # nothing waited: encoded anew
+    plain = copy.deepcopy(model)
+    loss_of(model, b).backward()
+    store.begin(False, True)
+    loss_of(model, a).backward()
+    (loss_of(plain, b) + loss_of(plain, a)).backward()
+    assert_same(gradients(model), gradients(plain))
+
     store.begin(True, False)
     loss_of(model, a).backward()
     weight.data.mul_(1.1)
@@ -176,15 +208,24 @@ def test_autocast():
     assert (accumulated - exact).norm() < 1.5 * error
 
 
+class _OwnRules(OptimWrapper):
+
+    def should_sync(self):
+        return True
+
+
 @pytest.mark.parametrize('kind, kept', [
-    (OptimWrapper, True), (lambda *args, **kwargs: OptimWrapperDict(
+    (OptimWrapper, True), (_OwnRules, False),
+    (lambda *args, **kwargs: OptimWrapperDict(
         a=OptimWrapper(*args, **kwargs)), False)])
 def test_wrappers_with_rules_of_their_own_are_left_alone(kind, kept):
     model = trained_model()
     classifier = model.cls_head.text_classifier
+    hook = HOOKS.build(dict(type='TextAccumulationHook'))
     wrapper = kind(torch.optim.SGD(model.parameters(), lr=0.1),
                    accumulative_counts=4)
-    for trained in nn.Linear(2, 2), model:  # nothing to tell of the first
-        HOOKS.build(dict(type='TextAccumulationHook')).before_train_iter(
-            SimpleNamespace(model=trained, optim_wrapper=wrapper), 0)
+    hook.before_train_iter(
+        SimpleNamespace(model=model, optim_wrapper=wrapper), 0)
     assert (classifier() is classifier()) == kept  # a leaf
+    hook.before_train_iter(SimpleNamespace(
+        model=nn.Linear(2, 2), optim_wrapper=wrapper), 0)  # nothing to tell

@@ -105,6 +105,8 @@ def test_checkpoint_of_another_model_is_refused():
             (prompted, plain.state_dict(), 'prompts')):
         with pytest.raises(ValueError, match=name):
             _load_checkpoint_to_model(model, state)
+    incompatible = build_model().load_state_dict(deeper, strict=False)
+    assert incompatible.unexpected_keys  # asked for leniency, given
 
 
 def test_embed_frames_gives_every_frame_of_every_view():

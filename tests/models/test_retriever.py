@@ -53,15 +53,18 @@ def contrastive(video, text, scale, ids) -> torch.Tensor:
     return loss
 
 
-@torch.no_grad()
 def test_embeddings_are_openclips():
-    model, inputs = build().eval(), batch()
-    out = model(inputs, [ActionDataSample() for _ in CAPTIONS],
-                mode='predict')
-    embeddings = [torch.stack([sample.features[name] for sample in out])
-                  for name in ('video_feature', 'text_feature')]
-    for ours, theirs in zip(embeddings, openclip_embeddings(model, inputs)):
-        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+    model = build().eval()
+    inputs = batch()
+    with torch.no_grad():
+        embeddings = model(inputs, mode='tensor')
+        torch.testing.assert_close(
+            embeddings, openclip_embeddings(model, inputs), atol=1e-5, rtol=0)
+        out = model(inputs, [ActionDataSample() for _ in CAPTIONS],
+                    mode='predict')
+    for video, text, sample in zip(*embeddings, out):
+        assert torch.equal(sample.features.video_feature, video)
+        assert torch.equal(sample.features.text_feature, text)
 
 
 def test_loss_of_distinct_labels_equals_openclips():

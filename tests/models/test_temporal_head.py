@@ -72,27 +72,30 @@ def test_label_kinds_and_soft_labels_of_mixup():
     assert 'top1_acc' not in loss
 
 
-IN_BATCH = dict(loss_cls=dict(type='CLIPContrastiveLoss'))
-
-
-@pytest.mark.parametrize('setting, shape, labels, said', [
-    (dict(fusion='mean'), (), [0], 'fusion'),
-    (dict(num_frames=0), (), [0], 'num_frames'),
-    ({}, (6, D), [0], 'num_frames=4'), ({}, (4, D, 2), [0], r'\(4, 32, 2\)'),
-    ({}, (4, D), [0., 1., 0.], 'num_classes'),
-    (IN_BATCH, (4, D), [.5, .5, 0., 0.], 'blending')])
-def test_settings_shapes_and_labels_that_do_not_fit(setting, shape, labels,
-                                                    said):
+@pytest.mark.parametrize('setting, shape, num_segs, said', [
+    (dict(fusion='mean'), (), None, 'fusion'),
+    (dict(num_frames=0), (), None, 'num_frames'),
+    ({}, (6, D), None, 'num_frames=4'), ({}, (12, D), 6, 'num_frames=4'),
+    ({}, (4, D, 2), None, r'\(4, 32, 2\)')])
+def test_bad_settings_and_shapes(setting, shape, num_segs, said):
     with pytest.raises(ValueError, match=said):
-        build_head(**setting).loss(torch.randn(shape), samples([labels]))
-    with pytest.raises(ValueError, match='num_frames=4'):
-        build_head()(torch.randn(12, D), num_segs=6)
+        build_head(**setting)(torch.randn(shape), num_segs=num_segs)
+
+
+@pytest.mark.parametrize('loss, labels, said', [
+    ('CrossEntropyLoss', [0., 1., 0.], 'num_classes'),
+    ('CLIPContrastiveLoss', [.5, .5, 0., 0.], 'blending')])
+def test_labels_that_do_not_fit(loss, labels, said):
+    with pytest.raises(ValueError, match=said):
+        build_head(loss_cls=dict(type=loss)).loss(
+            torch.randn(4, D), samples([labels]))
 
 
 def test_in_batch_loss_follows_the_fusion():
     """Rows are views, whose texts are those of their labels."""
     for fusion in 'embedding', 'decision':
-        head = build_head(fusion=fusion, **IN_BATCH)
+        head = build_head(fusion=fusion,
+                          loss_cls=dict(type='CLIPContrastiveLoss'))
         x = torch.randn(2 * T, D)
         logits = head(x)[:, [2, 0]]
         labels = torch.arange(2)

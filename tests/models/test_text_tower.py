@@ -98,3 +98,5 @@ def test_buckets_that_save_little_are_not_made():
     assert len(plan_buckets(lengths)) == 2
     assert len(plan_buckets(lengths, 'cuda')) == 2
     assert len(plan_buckets(lengths[400:600], 'cuda')) == 1  # launches cost
+
+

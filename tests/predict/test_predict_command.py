@@ -53,9 +53,11 @@ def names(path) -> list:
 
 
 def test_scores_of_own_labels(folder, capsys):
-    labels = ['--labels', 'a cat, a dog, a label']
+    labels = ['--labels', 'a cat, a dog,' + 'very ' * 15 + 'long label']
     assert predict('a', 'b/y.mp4', *labels) == 0
     printed = capsys.readouterr()
+    assert '2 videos, 3 labels, 1 view of 8 frames, on cpu\n' in printed.err
+    assert max(map(len, printed.out.splitlines())) <= 80
     assert predict('a', 'b/y.mp4', *labels, '--out', 'r.jsonl') == 0
     assert names('r.jsonl') == ['a/x.mp4', 'b/y.mp4']
     for result in lines('r.jsonl'):
@@ -71,6 +73,7 @@ def test_scores_of_own_labels(folder, capsys):
 def test_labels_views_precision_and_threshold(folder, capsys):
     assert predict('b/x.mp4', '--labels', 'classes.txt', '--num-views', '4x3',
                    '--out', 'a.jsonl') == 0
+    assert '12 views of 8 frames' in capsys.readouterr().err
     assert set(lines('a.jsonl')[0]['labels']) == {'one', 'two'}
     for name in 'fp32', 'autocast':
         assert predict('b/x.mp4', '--topk', '2', '--precision', name, '--out',
@@ -90,7 +93,9 @@ def test_labels_views_precision_and_threshold(folder, capsys):
     (['absent.mp4'], 'absent.mp4'), (['empty.mp4'], 'empty.mp4'),
     (['camera:x'], 'camera:0'), (['none'], 'no videos'), ([], 'no videos'),
     (['a', '--labels', 'a,,b'], '--labels'),
-    (['a', '--labels', 'no.txt'], 'no.txt'),
+    (['a', '--labels', 'a,b,a'], "'a'"), (['a', '--labels', 'no.txt'],
+                                          'no.txt'),
+    (['a', '--labels', 'a'], 'no list of classes'),
     (['a', '--template', 'no place'], '{}'),
     (['a', '--labels', 'z', '--threshold', '.5'], 'one label'),
     (['a', '--timeout', '1e30'], '--timeout'),
@@ -99,13 +104,15 @@ def test_labels_views_precision_and_threshold(folder, capsys):
     (['a', '--device', 'cuda:77'], 'cuda:77'), (['--list', 'gone'], 'gone'),
     (['a', '--out', 'r.txt'], '--out'),
     (['a', '--out', 'classes.txt/r.csv'], '--out'),
+    (['a', '--out', 'n' * 240 + '.jsonl'], '--out'),
     (['a', '--out', 'folder.csv'], 'folder.csv.meta.json'),
     (['a', '--save-video', 'classes.txt'], '--save-video'),
     (['a', '--save-video', 'a'], '--save-video'),
+    (['a', '--save-video', 'sd', '--overwrite'], 'folder'),
     (['a', '--timeline', 'classes.txt'], '--timeline'),
     (['a', 'b', '--timeline', 'one.png'], '--timeline')])
 def test_refused(folder, argv, named, capsys):
-    for name in 'none', 'folder.csv.meta.json':
+    for name in 'none', 'folder.csv.meta.json', 'sd/x.mp4':
         Path(name).mkdir(parents=True)
     refused(capsys, 'predict', *MODEL, *argv, names=named)
 
@@ -157,17 +164,18 @@ def test_names_and_labels_of_all_kinds(folder):
 
 def test_names_of_standard_input_and_lists(folder, monkeypatch, capsys):
     monkeypatch.setattr(sys, 'stdin', io.StringIO('b/x.mp4\r\n\n'))
-    Path('list').write_text('gone.mp4\nhttp://[bad\nb/y.mp4\n',
+    address = (folder / 'b/y.mp4').as_uri()
+    Path('list').write_text(f'gone.mp4\nhttp://[bad\n{address}\n',
                             encoding='utf-8-sig')
     assert predict('a/x.mp4', '-', '--list', 'list', '--out', 'r.jsonl') == 1
     assert names('r.jsonl') == ['a/x.mp4', 'b/x.mp4', 'gone.mp4',
-                                'http://[bad', 'b/y.mp4']
+                                'http://[bad', address]
     assert 'No such file' in lines('r.jsonl')[2]['error']
     assert 'http://[bad: ' in capsys.readouterr().err
 
 
 def test_interrupted(folder, monkeypatch, capsys):
-    """Ctrl-C after two videos: what is done is kept."""
+    """Ctrl-C after two videos: what is done is kept, and said."""
     encode, count = ResultsFile.encode, []
 
     def stop(self, result):
@@ -179,6 +187,7 @@ def test_interrupted(folder, monkeypatch, capsys):
     with monkeypatch.context() as patch:
         patch.setattr(ResultsFile, 'encode', stop)
         assert predict('a', 'b', '--out', 'r.jsonl') == 130
+    assert 'r.jsonl' in capsys.readouterr().err
     assert names('r.jsonl') == ['a/x.mp4', 'b/x.mp4']
     assert predict('a', 'b', '--out', 'r.jsonl') == 0
     assert '2 of 3 were done before' in capsys.readouterr().err
@@ -188,29 +197,32 @@ def test_interrupted(folder, monkeypatch, capsys):
 
 
 def test_pictures_of_stopped_work(folder, capsys):
-    """What is there stays; what is not ours is never replaced."""
+    """Copies keep their names; what is not ours is never replaced."""
     given = ['--out', 'r.jsonl', '--save-video', 'sd']
     assert predict('b/x.mp4', *given) == 0
     first = Path('sd/x.mp4').read_bytes()
-    assert predict('b/y.mp4', 'b/x.mp4', *given) == 0
+    # another list, in which another video would have been 'x'
+    assert predict('a/x.mp4', 'b/x.mp4', *given) == 0
     assert '1 of 2 were done before' in capsys.readouterr().err
     assert Path('sd/x.mp4').read_bytes() == first
+    assert sorted(os.listdir('sd')) == ['x-2.mp4', 'x.mp4']
+    record = json.loads(Path('r.jsonl.meta.json').read_text())
+    assert record['stems'] == {'b/x.mp4': 'x', 'a/x.mp4': 'x-2'}
     # a copy that is gone is made again, in one line
     os.remove('sd/x.mp4')
-    assert predict('b/y.mp4', 'b/x.mp4', *given) == 0
+    assert predict('a/x.mp4', 'b/x.mp4', *given) == 0
     assert Path('sd/x.mp4').exists()
-    assert names('r.jsonl') == ['b/y.mp4', 'b/x.mp4']
+    assert names('r.jsonl') == ['a/x.mp4', 'b/x.mp4']
     # no copies, or other pictures, beside the same predictions
     for more in ['--out', 'r.jsonl'], [*given, '--timeline', 'tl']:
         refused(capsys, 'predict', *MODEL, 'b/x.mp4', *more,
-                names=['pictures', '--overwrite'])
+                names=['--timeline', '--overwrite'])
     assert not os.listdir('tl')
     # a file of the user where a new copy would be
-    Path('sd/classes.mp4').write_text('mine')
-    shutil.copy('a/x.mp4', 'classes.mp4')
-    refused(capsys, 'predict', *MODEL, 'b/x.mp4', 'classes.mp4', *given,
-            names='sd/classes.mp4')
-    assert Path('sd/classes.mp4').read_text() == 'mine'
+    Path('sd/y.mp4').write_text('mine')
+    refused(capsys, 'predict', *MODEL, 'b/x.mp4', 'b/y.mp4', *given,
+            names='sd/y.mp4')
+    assert Path('sd/y.mp4').read_text() == 'mine'
 
 
 def test_a_timeline_as_picture_and_numbers(folder):
@@ -223,8 +235,20 @@ def test_a_timeline_as_picture_and_numbers(folder):
     assert Path('tl/x.png').read_bytes()[:4] == b'\x89PNG'
 
 
+@pytest.mark.parametrize('option', ['--list', '--labels'])
+def test_inputs_are_not_written_over(folder, option, capsys):
+    Path('r.csv').write_text('b/x.mp4\nb/y.mp4\n')
+    os.link('r.csv', 'same.csv')
+    for more in [], ['--overwrite']:
+        refused(capsys, 'predict', *MODEL, 'b/x.mp4', option, 'r.csv',
+                '--out', 'same.csv', *more, names=[option, 'same.csv'])
+    assert Path('r.csv').read_text() == 'b/x.mp4\nb/y.mp4\n'
+
+
 @pytest.mark.parametrize('name, content', [
-    ('r.jsonl', 'my notes\n'), ('r.jsonl.meta.json', '{"my": "notes"}')])
+    ('r.jsonl', 'my notes\n'), ('r.jsonl.meta.json', '{"my": "notes"}'),
+    ('r.jsonl.part0', 'my notes'),
+    ('r.jsonl.part7', '{"video": "mine"}\n')])
 def test_foreign_files(folder, name, content, capsys):
     Path(name).write_text(content)
     for more in [], ['--overwrite']:
@@ -234,10 +258,15 @@ def test_foreign_files(folder, name, content, capsys):
     assert Path(name).read_text() == content
 
 
-def test_a_link_stays_one(folder):
+def test_links_and_temporary_files_of_others(folder):
     Path('real').mkdir()
     os.symlink('real/r.jsonl', 'r.jsonl')
+    for name in 'r.jsonl.tmp', 'real/r.jsonl.tmp':
+        Path(name).write_text('mine')
     for _ in range(2):
         assert predict('b/x.mp4', '--out', 'r.jsonl') == 0
     assert os.path.islink('r.jsonl') and names('real/r.jsonl') == ['b/x.mp4']
-    assert sorted(os.listdir('real')) == ['r.jsonl', 'r.jsonl.meta.json']
+    for name in 'r.jsonl.tmp', 'real/r.jsonl.tmp':
+        assert Path(name).read_text() == 'mine'
+    assert sorted(os.listdir('real')) == [
+        'r.jsonl', 'r.jsonl.meta.json', 'r.jsonl.tmp']

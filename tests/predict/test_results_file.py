@@ -2,6 +2,7 @@
 import csv
 import json
 import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -49,14 +50,24 @@ def rows(out) -> list:
                 for row in map(json.loads, file)]
 
 
+def test_lines_are_on_disk_at_once(out):
+    with ResultsFile(out, 2) as file:
+        assert file.prepare(RECORD, False) is False
+        with file.writer(0, 1) as add:
+            for i, name in enumerate(NAMES):
+                add(result(name, .5 + i / 100))
+                assert rows(out)[-1] == (name, '', f'{.5 + i / 100:.6f}')
+        assert file.done() == set(NAMES)
+    assert json.loads(Path(f'{out}.meta.json').read_text()) == RECORD
+
+
 def test_failed_videos_are_tried_again_in_their_places(out):
     fill(out, result(NAMES[0]), bad(NAMES[1]), result(NAMES[2]))
     with ResultsFile(out, 2) as file:
         assert file.prepare(RECORD, False) is True
         assert file.done() == {NAMES[0], NAMES[2]}
         with file.writer(0, 1) as add:
-            add(result(NAMES[1], .53))
-            assert rows(out)[-1] == (NAMES[1], '', '0.530000')  # at once
+            add(result(NAMES[1]))
             add(bad(NAMES[3]))
         assert file.merge(NAMES[:4]) == [(NAMES[3], 'no frames')]
     assert [row[:2] for row in rows(out)] == [
@@ -68,21 +79,19 @@ def test_any_cut_loses_one_line_at_most(out):
     """Every byte at which a process could have been killed."""
     names = NAMES[1:3]
     fill(out, *map(result, names))
-    whole, header = Path(out).read_bytes(), ResultsFile(out, 2).header
-    lines = [line.content for line in ResultsFile(out, 2).lines(out)]
-    assert header + b''.join(lines) == whole and len(lines) == len(names)
-    first, every = len(header + lines[0]), len(whole)
-    for size in range(every + 1):
+    whole, header = Path(out).read_bytes(), len(ResultsFile(out, 2).header)
+    ends = [line.end for line in ResultsFile(out, 2).lines(out)]
+    assert len(ends) == len(names) and ends[-1] == len(whole)
+    for size in range(len(whole) + 1):
         Path(out).write_bytes(whole[:size])
-        kept = (size >= first) + (size == every)
+        kept = sum(end <= size for end in ends)
         assert fill(out).done() == set(names[:kept])
         # and the next line stands alone
-        assert Path(out).read_bytes() == header + b''.join(lines[:kept])
+        assert Path(out).read_bytes() == whole[:[header, *ends][kept]]
 
 
 def test_parts_of_processes(out):
     """A result wins over an error and comes once; nothing else is left."""
-    fill(out, result('z'))  # another video of before, which stays
     with ResultsFile(out, 2) as file:
         file.prepare(RECORD, False)
         for rank, lines in enumerate([[bad('a'), result('b')],
@@ -91,11 +100,18 @@ def test_parts_of_processes(out):
             with file.writer(rank, 4) as add:
                 for line in lines:
                     add(line)
+        assert rows(out) == []
         assert file.merge(['b', 'a', 'c']) == []
-    assert rows(out) == [(name, '', score) for name, score in (
-        ('z', '0.750000'), ('b', '0.750000'), ('a', '0.600000'))]
+    assert rows(out) == [('b', '', '0.750000'), ('a', '', '0.600000')]
     assert {str(path) for path in Path(out).parent.iterdir()} == {
         out, f'{out}.meta.json'}
+
+
+def test_other_videos_stay(out):
+    """Videos may be added to a file; those that were there come first."""
+    fill(out, result('z'), result('y'))
+    fill(out, result('a')).merge(['a', 'y'])
+    assert [row[0] for row in rows(out)] == ['z', 'a', 'y']
 
 
 @pytest.mark.parametrize('name, value', [
@@ -114,6 +130,7 @@ def test_other_settings_are_refused(out, name, value):
 @pytest.mark.parametrize('line', [
     'and, more', '{"video": ["a"], "label": "p", "scores": [1.0]}',
     '{"video": "a"}', '{"video": "a", "scores": []}',
+    '{"video": "a", "scores": ["x"]}', '{"video": "a", "error": null}',
     '{"video": "a", "error": ""}'])
 def test_damaged_lines(out, line):
     fill(out, result('b'))
@@ -125,11 +142,14 @@ def test_damaged_lines(out, line):
 
 
 def test_two_at_a_time_are_refused(out):
+    stems = {NAMES[2]: 'x', 'größe': 'y'}
     with ResultsFile(out, 2) as file:
         file.prepare(RECORD, False)
+        file.keep_stems(stems)
         for overwrite in False, True:
             with pytest.raises(ValueError, match='another process'):
                 fill(out, overwrite=overwrite)
+    assert fill(out).stems() == stems
 
 
 def test_columns_and_numbers():
@@ -141,3 +161,24 @@ def test_columns_and_numbers():
     line = ResultsFile('r.jsonl', 3).encode(result('a', 1 / 3))
     assert json.loads(line) == dict(video='a', label='p', labels=['p', 'q'],
                                     scores=[.333333, .666667])
+
+
+def test_many_videos(tmp_path):
+    """Memory is of names, not of results."""
+    out = str(tmp_path / 'r.jsonl')
+    names = [f'{i}.mp4' for i in range(1500)]
+    labels = [f'a label {i}' + ' of some length' * 40 for i in range(20)]
+    with ResultsFile(out, 20) as file:
+        line = file.encode(dict(video='NAME', label=labels[0], labels=labels,
+                                scores=[.05] * 20))
+        file.prepare(RECORD, False)
+        for rank in range(2):
+            Path(f'{out}.part{rank}').write_bytes(b''.join(
+                line.replace(b'NAME', name.encode())
+                for name in names[rank::2]))
+        tracemalloc.start()
+        file.merge(names)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert os.path.getsize(out) > 15e6 and peak < 3e6
+    assert [row[0] for row in rows(out)] == names

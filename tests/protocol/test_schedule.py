@@ -48,22 +48,22 @@ def _ours(monkeypatch, loader_cfg, videos, processes, accumulate, epochs):
     for rank in range(processes):
         monkeypatch.setattr(samplers, 'get_dist_info',
                             lambda: (rank, processes))
-        weight, values = torch.nn.Parameter(torch.zeros(
-            (), dtype=torch.float64)), [0.]
+        loader = DataLoader(
+            videos, loader_cfg.batch_size, drop_last=loader_cfg.drop_last,
+            sampler=DefaultSampler(videos, shuffle=False))
+        weight = torch.nn.Parameter(torch.zeros((), dtype=torch.float64))
+        wrapper = OptimWrapper(torch.optim.SGD([weight], lr=1.),
+                               accumulative_counts=accumulate)
         runner = SimpleNamespace(
-            train_dataloader=DataLoader(
-                videos, loader_cfg.batch_size, drop_last=loader_cfg.drop_last,
-                sampler=DefaultSampler(videos, shuffle=False)),
-            optim_wrapper=OptimWrapper(torch.optim.SGD([weight], lr=1.),
-                                       accumulative_counts=accumulate),
+            train_dataloader=loader, optim_wrapper=wrapper,
             model=torch.nn.Linear(1, 1),
             train_loop=EpochBasedTrainLoop.__new__(EpochBasedTrainLoop))
-        hook = EpochAccumulationHook()
+        hook, values = EpochAccumulationHook(), [0.]
         for _ in range(epochs):
             hook.before_train_epoch(runner)
-            for data in runner.train_dataloader:
+            for data in loader:
                 # so that the gradient is the mean of the videos' numbers
-                runner.optim_wrapper.update_params(-weight * data.mean())
+                wrapper.update_params(-weight * data.mean())
                 if float(weight.detach()) != values[-1]:
                     values.append(float(weight.detach()))
             hook.after_train_epoch(runner)
@@ -93,7 +93,7 @@ def test_eight_processes(monkeypatch, entry, classes, shots, steps):
 
 
 @pytest.mark.parametrize('size, accumulate, said', [
-    (2, 4, 'accumulative_counts=4'),
+    (2, 4, 'accumulative_counts=4.*accumulative_counts=3'),
     (2, 1.5, 'accumulative_counts'), (8, 1, 'train_dataloader.batch_size')])
 def test_no_step_in_an_epoch_is_an_error(tmp_path, size, accumulate, said):
     """Of six videos."""
@@ -164,7 +164,8 @@ def test_every_protocol(monkeypatch, entry, knobs, warmup, epochs, peak,
 
 
 @pytest.mark.parametrize('setting', [
-    dict(warmup=-1), dict(warmup=21), dict(eta_min_ratio=float('nan'))])
+    dict(warmup=-1), dict(warmup=21), dict(eta_min_ratio=-1),
+    dict(eta_min_ratio=5), dict(eta_min_ratio=float('nan'))])
 def test_settings_that_make_no_schedule(setting):
     with pytest.raises(ValueError, match=next(iter(setting))):
         WarmupCosineLR(OptimWrapper(_optimizer(1.)),

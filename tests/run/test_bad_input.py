@@ -62,15 +62,23 @@ def long_class(world, settings):
     (text, dict(class_names=NAMES[::-1]), ['train.txt', 'label 0']),
     (text, dict(class_names=NAMES[:2]), ['train.txt', 'label 2']),
     (text, dict(class_names=[*NAMES, 'one more']), ['train.txt', 'label 4']),
+    (text, dict(class_names='zumba'), ['class names']),
     (long_class, {}, ['word word', '24']),
+    (towers, dict(arch='ViT-B-17'), ["'ViT-B-17'"]),
     (image, dict(arch='gone.json'), ['gone.json']),
     (image, dict(type='VLDeepPromptBackbone',
                  prompts=dict(length=2, depth=9)), ['depth', '9', '2']),
+    (text, dict(prompts=dict(lenght=2, depth=1)), ['lenght']),
+    (text, dict(prompts=dict(length=True, depth=1)), ['length']),
+    (text, dict(prompts=[1, 2]), ['prompts']),
     (model, dict(tune='prompts'), ["tune='prompts'",
                                    'VLDeepPromptBackbone']),
+    (model, dict(tune='all'), ["'all'", 'both']),
     (model, dict(tune='none'), ['TUNE=none']),
     (image, dict(pretrained='gone/clip.pt'), ['gone/clip.pt']),
+    (image, dict(pretrained=3), ['3']),
     (file, dict(value=torch.zeros(3)), ['start.pt']),
+    (file, dict(value={1: torch.zeros(3)}), ['start.pt']),
     (model, dict(type='ViFiCLP'), ['ViFiCLP'])])
 def test_training_does_not_start(world, write_config, tmp_path, capsys,
                                  damage, change, named):
@@ -143,7 +151,7 @@ def test_what_a_checkpoint_was_made_with(trained, tools, write_config,
     args = write_config('pixels', model=settings['model']), checkpoint, (
         '--work-dir'), run
     said = refused(capsys, 'test', *args, names=[
-        checkpoint, '123.675', '122.77', 'mean of model.data_preprocessor'])
+        checkpoint, '123.675', '122.77', 'model.data_preprocessor.mean=...'])
     override = said.partition('--cfg-options custom_hooks')[2].split()[0]
     for option in (f'custom_hooks{override}',
                    'model.data_preprocessor.mean=[123.675,116.28,103.53]'):

@@ -211,12 +211,25 @@ def test_words_of_torchrun(words):
     assert f'[{TOOLS / "test.py"}]\n[c.py]\n[a.pth]\n' in alone
 
 
-@pytest.mark.parametrize('line, said', [
-    ('dist_train.sh c.py', 'dist_train.sh CONFIG NUM_PROCESSES'),
-    ('dist_test.sh c.py a.pth', 'CONFIG CHECKPOINT NUM_PROC'),
-    ('slurm_train.sh', 'slurm_train.sh PARTITION'),
-    ('slurm_test.sh p j c.py', 'slurm_test.sh PARTITION')])
-def test_wrong_command_lines(words, line, said):
-    done = words(*line.split())
+@pytest.mark.parametrize('line, environ, said', [
+    ('slurm_train.sh p j c.py', dict(GPUS='many'), "'many'"),
+    ('slurm_train.sh p j c.py', dict(GPUS='0'), "'0'"),
+    ('slurm_train.sh p j c.py', dict(GPUS='12'), 'GPUS_PER_NODE=8'),
+    ('dist_train.sh c.py two', {}, "'two'"),
+    ('dist_test.sh c.py a.pth 0', {}, "'0'"),
+    ('dist_train.sh c.py', {}, 'dist_train.sh CONFIG NUM_PROCESSES'),
+    ('dist_test.sh c.py a.pth', {}, 'CONFIG CHECKPOINT NUM_PROC'),
+    ('slurm_train.sh', {}, 'slurm_train.sh PARTITION'),
+    ('slurm_test.sh p j c.py', {}, 'slurm_test.sh PARTITION')])
+def test_wrong_command_lines(words, line, environ, said):
+    done = words(*line.split(), **environ)
     assert done.returncode == 2 and not done.stdout
     assert said in done.stderr
+
+
+def test_no_slurm_here(words, tmp_path):
+    (tmp_path / 'bin/srun').unlink()
+    for name in 'bash', 'dirname':
+        (tmp_path / 'bin' / name).symlink_to(shutil.which(name))
+    done = words('slurm_train.sh', 'p', 'j', 'c.py', PATH=tmp_path / 'bin')
+    assert done.returncode == 2 and 'tools/dist_train.sh' in done.stderr

@@ -52,6 +52,7 @@ def test_a_video_that_is_gone_or_broken_keeps_its_place(tmp_path):
     sheet = contact_sheet([Hit(str(bad), 1., 2., 0.1)], 'q' * 500)
     good = colour_clip(tmp_path / 'good.mp4', 'red')
     assert sheet.size == contact_sheet([Hit(good, 0., 0.2, 0.1)], 'q').size
+    assert contact_sheet([], 'nothing').height > 60
 
 
 def test_the_table_fits_a_terminal():
@@ -65,4 +66,4 @@ def test_the_table_fits_a_terminal():
     assert lines[2].split() == ['2', '-0.500', '1:00.0-1:01.2', '/v/短い.mp4']
     assert lines[3].endswith('a?b?[31m.mp4')
     for line in lines:
-        assert len(line) <= 80
+        assert sum(2 if ord(c) > 0x2e80 else 1 for c in line) <= 80

@@ -10,14 +10,14 @@ import os
 import os.path as osp
 import re
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional
+from typing import Dict, List, Mapping, Optional, Sequence
 
 from mmengine.config import Config
 
 from ..checkpoints.files import register_loader
 from ..datasets.list_origin import list_origin
 from ..datasets.loader_settings import resolve_workers
-from ..datasets.video_list import is_local
+from ..datasets.video_list import check_ann_file, check_video_root, is_local
 from ..errors import UserError
 from ..resources import find_config
 
@@ -185,8 +185,10 @@ def check_knobs(config: str, knobs: Mapping[str, str],
                                  'unset it')
             continue
         upper = name.upper()  # seed=3
-        near = [knob for knob in knobs if sorted(knob) == sorted(upper)]
-        near += difflib.get_close_matches(upper, knobs, 1, _NEAR)
+        swapped = [upper[:i] + upper[i + 1] + upper[i] + upper[i + 2:]
+                   for i in range(len(name) - 1)]  # TNUE
+        near = [*(knob for knob in swapped if knob in knobs),
+                *difflib.get_close_matches(upper, knobs, 1, _NEAR)]
         if near:
             raise ValueError(f'{problem}; did you mean {near[0]}? (If it is '
                              f'for something else: env -u {name} ...)')
@@ -227,6 +229,21 @@ def experiment(knobs: Mapping[str, str]) -> str:
             short = re.sub('[^A-Za-z0-9.]+', '_', '_'.join(words))
             parts.append(f'{name}_{short}')
     return '-'.join(parts)
+
+
+def check_lists(cfg: Config, parts: Sequence[str]) -> None:
+    """Raise FileNotFoundError if a list of videos, class list or video folder
+    of parts ('train', 'val', 'test') is absent."""
+    for dataset in sum((_sets(cfg, part) for part in parts), []):
+        if dataset.get('ann_file'):
+            check_ann_file(_ann_file(dataset))
+        videos = (dataset.get('data_prefix') or {}).get('video')
+        if videos and str(dataset.get('type', '')).startswith('Checked'):
+            check_video_root(osp.join(dataset.get('data_root') or '', videos))
+        classes = dataset.get('class_file')
+        if classes and not osp.isfile(classes):
+            raise FileNotFoundError(f'no class list {classes!r}: set '
+                                    'class_file=... to one')
 
 
 def list_origins(cfg: Config) -> List[Dict[str, str]]:

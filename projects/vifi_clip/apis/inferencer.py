@@ -3,6 +3,7 @@
 Letters: B videos, V views, T frames, K classes, M texts, D embedding,
 W windows.
 """
+import logging
 from dataclasses import dataclass
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
@@ -11,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from mmaction.registry import INFERENCERS
 from mmengine.dataset import pseudo_collate
+from mmengine.logging import print_log
 from torch import Tensor
 
 from ..engine.precision import apply_inference
@@ -92,6 +94,7 @@ class ViFiCLIPInferencer:
         self.sampler = VideoSampler(self.cfg)
         self._classifier = getattr(self.model.cls_head, 'text_classifier',
                                    None)
+        self._warned_of: Optional[tuple] = None
         self._own = self._label_state()
 
     @property
@@ -156,6 +159,26 @@ class ViFiCLIPInferencer:
         """All that decides the class embeddings but weights."""
         text = self._classifier
         return text and (text.class_names, text.templates, text.descriptions)
+
+    def warn_of_equal_labels(self) -> None:
+        """Say, once for a label set, which labels this model cannot tell
+        apart: a small vocabulary knows no other words."""
+        state = self._label_state()
+        if state is None or state == self._warned_of:
+            return
+        self._warned_of = state
+        with torch.no_grad():
+            rows = self.classifier().float().cpu().numpy().round(5)
+        groups: Dict[bytes, List[str]] = {}
+        for name, row in zip(self.class_names, rows):
+            groups.setdefault((row + 0.).tobytes(), []).append(name)
+        equal = next((g for g in groups.values() if len(g) > 1), None)
+        if equal:
+            print_log(
+                f'this model cannot tell apart: {", ".join(equal[:5])}'
+                f'{" ..." if len(equal) > 5 else ""}. It does not know their '
+                'words, and gives them equal scores', 'current',
+                logging.WARNING)
 
     def sample(self, video: Any, num_frames: Optional[int] = None) -> Sampled:
         """Read the frames of one view of one video, as the model sees them;
@@ -254,6 +277,7 @@ class ViFiCLIPInferencer:
                 'always 1; give at least two')
         if labels is not None or templates is not None:
             self.set_labels(names, templates)
+        self.warn_of_equal_labels()
         state = self._label_state()
 
         def run(samples: List[dict]) -> List[dict]:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from http.client import HTTPException
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 from urllib.error import URLError
-from urllib.parse import quote
-from urllib.request import Request, urlopen
+from urllib.parse import quote, urlsplit
+from urllib.request import Request, url2pathname, urlopen
 
 import numpy as np
 
@@ -54,7 +54,8 @@ class VideoInput:
             if is_url(path):
                 with tempfile.TemporaryDirectory(
                         prefix='vifi_clip_') as folder:
-                    file = osp.join(folder, 'video')
+                    suffix = osp.splitext(url_path(path))[1]
+                    file = osp.join(folder, f'video{suffix}')
                     fetch(path, file, self.max_mb, self.timeout)
                     yield replace(self, path=file)
             elif is_camera(path):
@@ -118,7 +119,10 @@ def _expand_one(item: Any, name: str) -> List[VideoInput]:
     if isinstance(item, VideoInput):
         return [item]
     if isinstance(item, (str, os.PathLike)):
-        return [VideoInput(path, path) for path in _paths(os.fspath(item))]
+        text = os.fspath(item)
+        local = file_of(text)
+        return [VideoInput(text if path == local else path, path)
+                for path in _paths(text if local is None else local)]
     if isinstance(item, (list, tuple)) and not _is_frames(item):
         return expand_inputs(item)
     return [VideoInput(name, frames=_frames(item))]
@@ -185,9 +189,7 @@ def fetch(address: str, path: str, max_mb: float, timeout: float) -> None:
     """Save what a web address (http, https or ftp) gives; UnreadableVideo if
     it cannot be fetched, or is too large."""
     try:
-        # letters in ASCII, as browsers send them; what is quoted stays
-        request = Request(quote(address, "/%:=&?~+!$,;'@()*#[]",
-                                errors='surrogateescape'),
+        request = Request(_quoted(address),
                           headers={'User-Agent': 'vifi_clip'})
         with urlopen(request, timeout=timeout) as answer, \
                 open(path, 'wb') as file:
@@ -236,7 +238,10 @@ def record(text: str) -> Tuple[np.ndarray, float]:
     UnreadableVideo if there is no such camera, or it gives nothing."""
     import cv2
     index, seconds = parse_camera(text)
+    log = cv2.utils.logging  # ten lines where there is no camera
+    level = log.setLogLevel(log.LOG_LEVEL_SILENT)
     camera = cv2.VideoCapture(index)
+    log.setLogLevel(level)
     try:
         if not camera.isOpened():
             raise UnreadableVideo(text, f'no camera {index}')
@@ -254,6 +259,34 @@ def record(text: str) -> Tuple[np.ndarray, float]:
         raise UnreadableVideo(text, f'camera {index} gives no pictures')
     rate = (len(frames) - 1) / (end - start) if end > start else 25.
     return np.stack(frames), rate
+
+
+def file_of(address: str) -> Optional[str]:
+    """Return the path of a file:// address; None for anything else."""
+    if not address.lower().startswith('file:'):
+        return None
+    return os.fspath(url2pathname(url_path(address))) or None
+
+
+def url_path(address: str) -> str:
+    """Return the path in an address; empty if there is none."""
+    try:
+        return urlsplit(address).path
+    except ValueError:  # such as http://[
+        return ''
+
+
+def _quoted(address: str) -> str:
+    """Write an address in ASCII, as browsers send it."""
+    parts = urlsplit(address)
+    host = parts.netloc
+    if not host.isascii():
+        host = host.encode('idna').decode()
+    # what is quoted already stays
+    path, query = (quote(text, "/%:=&?~+!$,;'@()*", errors='surrogateescape')
+                   for text in (parts.path, parts.query))
+    return parts._replace(netloc=host, path=path, query=query,
+                          fragment='').geturl()
 
 
 def read_labels(labels: Union[str, Sequence[str]],

@@ -4,19 +4,36 @@ Letters: V temporal views, C crops, T frames of a view.
 """
 import copy
 import re
+from functools import partial
 from typing import List, Optional, Sequence, Tuple, Union
 
 from mmaction.registry import TRANSFORMS
 from mmengine.config import Config
 
 from ..datasets.video_reader import OPENERS, VideoReader
-from ..errors import UserError
+from ..errors import UnreadableVideo, UserError
 
 Views = Union[None, int, Tuple[int, int]]
 _MOST_VIEWS = 1000
 _SAMPLER = 'SparseSampleViews'
 _ALL_SAMPLERS = (_SAMPLER, 'SampleFrames', 'UniformSample',
                  'DenseSampleFrames')
+
+
+def check_size(results: dict, size: Tuple[int, int]) -> dict:
+    """Refuse pictures of another size (width, height) than the model's.
+
+    A crop leaves a picture that is smaller as it is, and the model would
+    fail with the whole batch.
+    """
+    height, width = results['imgs'][0].shape[:2]
+    if (width, height) == size:
+        return results
+    height, width = results['original_shape']
+    raise UnreadableVideo(
+        results['filename'],
+        f'its pictures have {width} x {height} pixels, too few for a model of '
+        f'{size[0]} x {size[1]} whose config does not enlarge them')
 
 
 def take_given(results: dict) -> dict:
@@ -105,9 +122,11 @@ def build_steps(steps: Sequence[dict],
         pixels (bool): Up to the frames as the model sees them, ``imgs``, and
             not further (FormatShape).
     """
-    built = []
+    built, size = [], _final_size(steps)
     for step in steps:
         kind = step['type']
+        if kind == 'FormatShape' and size:
+            built.append(partial(check_size, size=size))
         if kind == 'FormatShape' and pixels:
             break
         if array and issubclass(TRANSFORMS.get(kind), OPENERS):
@@ -119,3 +138,38 @@ def build_steps(steps: Sequence[dict],
         built.append(take_given if given and kind in _ALL_SAMPLERS else
                      TRANSFORMS.build(step))
     return built
+
+
+def _final_size(steps: Sequence[dict]) -> Optional[Tuple[int, int]]:
+    """Width and height of what leaves a pipeline; None if that depends."""
+    for step in reversed(steps):
+        size = step.get('crop_size')
+        if step['type'] == 'Resize':
+            if step.get('keep_ratio', True):
+                return None
+            size = step['scale']
+        if size is not None:
+            return (size, size) if isinstance(size, int) else tuple(size)
+    return None
+
+
+def count_views(steps: Sequence[dict],
+                num_frames: Optional[int]) -> Tuple[int, int]:
+    """Count the views, temporal times spatial, that a pipeline takes of a
+    video, and the frames of each (``num_frames``, as the head has it)."""
+    views, frames = 1, num_frames or 1
+    for step in steps:
+        kind = step['type']
+        views *= dict(ThreeCrop=3, TenCrop=10).get(kind, 1)
+        if kind == _SAMPLER:
+            views *= step.get('num_views', 1)
+            frames = step['num_frames']
+        elif kind in _ALL_SAMPLERS and step['clip_len'] > 1:
+            views *= step.get('num_clips', 1)
+            frames = step['clip_len']
+        elif kind in _ALL_SAMPLERS:
+            # 16 sparse frames are 16 clips of one frame to MMAction2
+            clips = step.get('num_clips', 1)
+            frames = num_frames or clips
+            views *= max(clips // frames, 1)
+    return views, frames

@@ -22,7 +22,7 @@ from ..checkpoints.settings import CheckpointSettingsHook
 from ..datasets.loader_settings import processes_here
 from ..engine import ClassListHook, PlainCheckpointHook
 from ..errors import UserError
-from .config import load_config, without_pretrained
+from .config import check_lists, load_config, without_pretrained
 
 _RESERVE = 0.9  # of the free memory: a step does not always peak alike
 
@@ -91,6 +91,7 @@ def train(config: str,
                  deterministic=deterministic or None)
     cfg.randomness = dict(cfg.get('randomness') or {}, **{
         k: v for k, v in given.items() if v is not None})
+    check_lists(cfg, ('train', 'val'))
     prepare_distributed(cfg)
     if auto_accumulate is not None:
         accumulate(cfg, auto_accumulate)

@@ -10,7 +10,6 @@ import lzma
 import os
 import os.path as osp
 import pickle
-import re
 import textwrap
 import zipfile
 from collections import OrderedDict
@@ -25,6 +24,7 @@ import torch
 from mmengine.dist import barrier, get_local_rank
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.runner import CheckpointLoader
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from ..errors import UserError
@@ -41,6 +41,9 @@ TOKEN_TABLE = 'cls_head.text_classifier.text.token_embedding.weight'
 _SAFE = [np.ndarray, np.dtype,
          *(type(np.dtype(kind)) for kind in ('int64', 'float32', 'float64')),
          np._core.multiarray._reconstruct, np._core.multiarray.scalar]
+# What torch and zipfile raise on a file that is cut short or overwritten.
+_DAMAGE = (EOFError, OSError, RuntimeError, SafetensorError,
+           pickle.UnpicklingError, zipfile.BadZipFile)
 # Zip archives, and pickles from protocol 2; safetensors has no such mark.
 _STARTS = (b'PK', *(b'\x80' + bytes([i]) for i in range(2, 6)))
 
@@ -68,15 +71,19 @@ def load_checkpoint(path: str, map_location: Device = None,
     except torch.OutOfMemoryError:
         raise
     except Exception as error:
+        # A trusted pickle runs its own code, whose errors are not ours.
+        if trust and not isinstance(error, _DAMAGE):
+            raise
         if trust or not isinstance(error, pickle.UnpicklingError):
             raise _damaged(path, error) from error
         # The part of torch's long message that names what is refused.
-        lines = re.findall(
-            r'(?m)(?:GLOBAL|Unsupported).*?(?=\. |\.?$)', str(error))
+        names = [line.strip().split('. ')[0].rstrip('.')
+                 for line in str(error).splitlines()
+                 if 'GLOBAL' in line or 'Unsupported' in line]
         raise ForeignObjectError(
             f'{path} holds more than weights and plain values '
-            f'({(lines or [error])[0]}), and a pickle can run code; give '
-            '--trust if you trust where it comes from.') from error
+            f'({(names or [str(error)])[0]}), and a pickle can run code; '
+            'give --trust if you trust where it comes from.') from error
 
 
 def _damaged(path: str, error: Exception) -> ValueError:
@@ -127,17 +134,19 @@ def tensors_of(content: Any, path: str) -> Dict[str, torch.Tensor]:
     ``module.`` of a training loop: those of a dict of tensors and other
     things, or of one that holds a dict of tensors as ``state_dict`` or
     ``model``. ValueError if ``path`` holds no dict of named tensors."""
-    state = content
+    state, part = content, ''
     if isinstance(content, Mapping):
         if 'state_dict' in content:
-            state = content['state_dict']
+            state, part = content['state_dict'], ' as its state_dict'
         elif isinstance(content.get('model'), Mapping):
-            state = content['model']
-    if not isinstance(state, Mapping) or not all(
-            isinstance(key, str) and (state is content
-                                      or torch.is_tensor(value))
-            for key, value in state.items()):
-        raise ValueError(f'{path} holds no dict of weights by their names')
+            state, part = content['model'], ' as its model'
+    if not isinstance(state, Mapping):
+        raise ValueError(f'{path} holds a {type(state).__name__}{part}, not '
+                         'a dict of weights')
+    for key, value in state.items():
+        if not isinstance(key, str) or (part and not torch.is_tensor(value)):
+            raise ValueError(f'{path} holds a dict{part} with {key!r}, a '
+                             f'{type(value).__name__}: no weights by name')
     return {k.removeprefix('module.'): v
             for k, v in state.items() if torch.is_tensor(v)}
 

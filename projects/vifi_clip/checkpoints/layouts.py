@@ -248,7 +248,14 @@ def write_open_clip(neutral: StateDict, custom_text: bool) -> Renamed:
 
 
 def write_release(neutral: StateDict) -> Renamed:
-    """Convert to the ``model`` of a file of the release."""
+    """Convert to the ``model`` of a file of the release; ValueError if its
+    code builds no such towers."""
+    needed = ('visual.conv1.weight', 'visual.ln_pre.weight', 'visual.proj',
+              'visual.class_embedding', 'text.text_projection')
+    lacking = [key for key in needed if key not in neutral]
+    if lacking:
+        raise ValueError('The release\'s code builds OpenAI\'s ViT models '
+                         f'alone; these weights have no {lacking}.')
     renamed, rest = Renamed(), dict(neutral)
     if rest.pop(TOKENS, None) is not None:
         renamed.dropped[TOKENS] = ('has no place in a released file, whose '

@@ -7,11 +7,12 @@ with others gives worse results and no error. So these settings travel in
 """
 import hashlib
 import logging
+from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Sequence
 
 import torch
 from mmaction.registry import HOOKS
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
@@ -19,8 +20,8 @@ from mmengine.runner import CheckpointLoader, Runner
 from open_clip.transformer import QuickGELU
 from torch import nn
 
-from ..architectures import get_arch_cfg
 from ..errors import UserError
+from ..files import read_json
 from .files import tensors_of
 
 KEY = 'vifi_clip'  # under checkpoint['meta']
@@ -28,9 +29,9 @@ VERSION = 1
 # Setting, the config key that sets it, and whether another value makes the
 # result wrong (an error) or only different (a warning).
 _CHECKED = (
-    ('pixel_mean', 'mean of model.data_preprocessor', True),
-    ('pixel_std', 'std of model.data_preprocessor', True),
-    ('to_rgb', 'to_rgb of model.data_preprocessor', True),
+    ('pixel_mean', 'model.data_preprocessor.mean', True),
+    ('pixel_std', 'model.data_preprocessor.std', True),
+    ('to_rgb', 'model.data_preprocessor.to_rgb', True),
     ('templates', 'model.cls_head.text_classifier.templates', True),
     ('descriptions', 'model.cls_head.text_classifier.description_file', True),
     ('visual_prompts', 'model.backbone.prompts', True),
@@ -118,15 +119,16 @@ def tower_traits(part: str, tower: Optional[nn.Module]) -> Dict[str, Any]:
 
 
 def _arch(cfg: Mapping) -> Any:
-    """The architecture with the model's input size, and without a reference
-    to a file of this machine."""
-    arch, size = cfg.get('arch'), cfg.get('image_size')
-    if arch is None or size is None and isinstance(
-            arch, str) and not arch.endswith('.json'):
-        return arch
-    arch = get_arch_cfg(arch)
-    if size is not None:
-        arch['vision_cfg']['image_size'] = size
+    """The architecture, without a reference to a file of this machine."""
+    arch = cfg.get('arch')
+    if isinstance(arch, str) and arch.endswith('.json'):
+        arch = read_json(Path(arch))
+    if isinstance(arch, ConfigDict):
+        arch = arch.to_dict()
+    size = cfg.get('image_size')
+    if size is not None and isinstance(arch, dict):
+        arch = dict(arch, vision_cfg=dict(arch['vision_cfg'],
+                                          image_size=size))
     return arch
 
 
@@ -213,7 +215,7 @@ class CheckpointSettingsHook(Hook):
             _refuse(
                 f'{name} holds only what was trained; it belongs to other '
                 'weights than those that pretrained= loaded here. Give '
-                'pretrained= the file that it was trained on.', runner.cfg,
+                'pretrained= the file that it was trained on', runner.cfg,
                 self.on_mismatch)
 
     def before_train(self, runner: Runner) -> None:
@@ -278,7 +280,7 @@ def _check_settings(saved: Mapping, model: nn.Module, cfg: Config, name: str,
                     on_mismatch: str) -> None:
     """Warn of what differs by choice; refuse what spoils the result."""
     current = collect_settings(model, cfg.get('model'))
-    unknown, serious = [], []
+    unknown, serious = [], {}
     for key, option, matters in _CHECKED:
         if key not in current or not matters and key not in saved:
             continue
@@ -288,24 +290,32 @@ def _check_settings(saved: Mapping, model: nn.Module, cfg: Config, name: str,
             text = (f'{key}: {saved[key]!r} when the weights were made, '
                     f'{current[key]!r} in this config ({option})')
             if matters:
-                serious.append(text)
+                serious[text] = option
             else:
                 _warn(f'{name}: {text}')
     if unknown:
         _warn(f'{name} does not say what it was made with in '
               f'{", ".join(unknown)}: whether this config has the same cannot '
               'be checked')
-    if serious:
-        _refuse(f'{name} was made with other settings than it would be tested '
-                'with:\n  ' + '\n  '.join(serious) + '\nUse the config that '
-                'it was trained with.', cfg, on_mismatch)
+    if not serious:
+        return
+    error = (
+        f'{name} was made with other settings than it would be tested with:'
+        '\n  ' + '\n  '.join(serious) + '\nUse the config that it was trained '
+        'with, or set --cfg-options '
+        f'{"=... ".join(sorted(set(serious.values())))}=...')
+    if hasattr(getattr(model, 'data_preprocessor', None), 'preprocessors'):
+        error = error.replace('data_preprocessor.',  # of videos and texts
+                              'data_preprocessor.preprocessors.imgs.')
+    _refuse(error, cfg, on_mismatch)
 
 
 def _refuse(message: str, cfg: Config, on_mismatch: str) -> None:
     if on_mismatch == 'warn':
         _warn(message)
         return
-    remedy = 'on_mismatch=\'warn\' of CheckpointSettingsHook in custom_hooks'
+    remedy = ('dict(type=\'CheckpointSettingsHook\', on_mismatch=\'warn\') in '
+              'custom_hooks')
     for index in _hooks_of(cfg):
         remedy = f'--cfg-options custom_hooks.{index}.on_mismatch=warn'
     raise UserError(f'{message}\nIf it is meant to be so, {remedy} makes this '

@@ -10,13 +10,12 @@ from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
 from mmengine.model import is_model_wrapper
-from mmengine.optim import AmpOptimWrapper, OptimWrapper
+from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ..errors import UserError
-from .optim_wrapper import AutocastOptimWrapper
 
 
 def datasets_with(dataset, attribute: str) -> Iterator:
@@ -94,10 +93,11 @@ class EpochAccumulationHook(Hook):
             raise UserError('optim_wrapper.accumulative_counts must be a '
                             f'whole number from 1, got {needed!r}')
         if batches < needed:
+            setting = ('a smaller train_dataloader.batch_size'
+                       if not batches else 'optim_wrapper.accumulative_counts='
+                       f'{batches}, or less')
             raise UserError(f'{epoch}, fewer than the accumulative_counts='
-                            f'{needed} of a step: set a smaller '
-                            'train_dataloader.batch_size, or fewer '
-                            'optim_wrapper.accumulative_counts')
+                            f'{needed} of a step: set {setting}')
         runner.logger.info(
             f'{epoch}, {batches // needed} optimizer steps of {needed}; '
             'what does not fill a step is left out, other videos each epoch')
@@ -146,7 +146,7 @@ class TextAccumulationHook(Hook):
         classifier = text_classifier_of(model)
         if classifier is not None:
             classifier.class_accumulation.end()
-            if self._knows(wrapper, model):
+            if _follows_mmengine(wrapper, model):
                 count = wrapper._inner_count % wrapper._accumulative_counts
                 classifier.class_accumulation.begin(
                     first=count == 0, last=wrapper.should_sync())
@@ -158,15 +158,19 @@ class TextAccumulationHook(Hook):
         if classifier is not None:
             classifier.class_accumulation.end()
 
-    @staticmethod
-    def _knows(wrapper, model: nn.Module) -> bool:
-        if type(wrapper) not in (OptimWrapper, AmpOptimWrapper,
-                                 AutocastOptimWrapper):
-            return False
-        ddp = isinstance(model, DistributedDataParallel)
-        return wrapper._accumulative_counts > 1 and not (
-            ddp and model.static_graph or is_model_wrapper(model) and not ddp
-            or any(hasattr(p, 'to_local') for p in model.parameters()))
+
+def _follows_mmengine(wrapper, model: nn.Module) -> bool:
+    # What decides when MMEngine's wrapper scales, synchronises and steps.
+    rules = ('update_params', 'should_update', 'should_sync', 'scale_loss',
+             'zero_grad')
+    if not isinstance(wrapper, OptimWrapper) or any(
+            getattr(type(wrapper), name) is not getattr(OptimWrapper, name)
+            for name in rules) or wrapper._accumulative_counts <= 1:
+        return False
+    ddp = isinstance(model, DistributedDataParallel)
+    return not (ddp and model.static_graph
+                or is_model_wrapper(model) and not ddp
+                or any(hasattr(p, 'to_local') for p in model.parameters()))
 
 
 @HOOKS.register_module()
@@ -291,7 +295,7 @@ class ClassListHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Check the data of training and of validation."""
-        self._check(runner, runner.train_dataloader)
+        _check_classes(runner, runner.train_dataloader)
         # A loop over several sets gives the model each set's own classes.
         if runner.val_loop is not None and not hasattr(
                 runner.val_loop, 'dataloaders'):
@@ -299,25 +303,25 @@ class ClassListHook(Hook):
 
     def before_val(self, runner: Runner) -> None:
         """Check the data of validation."""
-        self._check(runner, runner.val_dataloader)
+        _check_classes(runner, runner.val_dataloader)
 
     def before_test(self, runner: Runner) -> None:
         """Check the data of the test."""
-        self._check(runner, runner.test_dataloader)
+        _check_classes(runner, runner.test_dataloader)
 
-    @staticmethod
-    def _check(runner: Runner, dataloader) -> None:
-        names = getattr(text_classifier_of(runner.model), 'class_names', None)
-        for dataset in datasets_with(dataloader.dataset, 'class_names'):
-            others = dataset.class_names
-            if names and others and others != names:
-                first = sum(1 for _ in takewhile(
-                    lambda pair: pair[0] == pair[1], zip(names, others)))
-                raise UserError(
-                    f'The class_file of {dataset.ann_file} has {len(others)} '
-                    f'classes and the model\'s text_classifier {len(names)}; '
-                    f'the first to differ is label {first}. Give both the '
-                    'same list.')
+
+def _check_classes(runner: Runner, dataloader) -> None:
+    classifier = text_classifier_of(runner.model)
+    names = classifier and classifier.class_names
+    for dataset in datasets_with(dataloader.dataset, 'class_names'):
+        others = dataset.class_names
+        if names and others and others != names:
+            first = sum(1 for _ in takewhile(
+                lambda pair: pair[0] == pair[1], zip(names, others)))
+            raise UserError(
+                f'The class_file of {dataset.ann_file} has {len(others)} '
+                f'classes and the model\'s text_classifier {len(names)}; the '
+                f'first to differ is label {first}. Give both the same list.')
 
 
 @HOOKS.register_module()

@@ -43,7 +43,8 @@ class WarmupCosineLR(_ParamScheduler):
                  last_step: int = -1, verbose: bool = False) -> None:
         if not 0 <= warmup <= end:
             raise ValueError(f'warmup={warmup} must be from 0 to end={end}')
-        if not 0 <= eta_min_ratio <= 1:
+        if not isinstance(eta_min_ratio, (int, float)) or not (
+                0 <= eta_min_ratio <= 1):
             raise ValueError('eta_min_ratio must be from 0 to 1, got '
                              f'{eta_min_ratio!r}')
         self.warmup, self.eta_min_ratio = warmup, eta_min_ratio

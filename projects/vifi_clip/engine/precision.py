@@ -39,24 +39,35 @@ def apply_inference(model: nn.Module, precision: str = 'fp32',
         nn.Module: The model.
 
     Raises:
-        ValueError: A bad value, or a model that was changed already.
+        ValueError: A bad value, a model without backbone, or one that was
+            changed already.
     """
+    check_inference(precision, compile, text_bf16)
+    backbone = getattr(model, 'backbone', None)
+    if backbone is None:
+        raise ValueError('apply_inference needs a model with a backbone, got '
+                         f'{type(model).__name__}')
+    if isinstance(backbone, InferenceBackbone):
+        raise ValueError('apply_inference was called on this model already; '
+                         'build it again to use other settings')
+    model.eval()
+    model.backbone = InferenceBackbone(backbone, precision, compile)
+    if text_bf16:
+        for module in model.modules():
+            if isinstance(module, TextTransformer):
+                module.to(torch.bfloat16)
+    return model
+
+
+def check_inference(precision: str = 'fp32', compile: bool = False,
+                    text_bf16: bool = False) -> None:
+    """Refuse bad settings of :func:`apply_inference` before any long work."""
     if precision not in PRECISIONS:
         raise ValueError(f'precision must be one of {PRECISIONS}, got '
                          f'{precision!r}')
     for name, value in dict(compile=compile, text_bf16=text_bf16).items():
         if not isinstance(value, bool):
             raise ValueError(f'{name} must be True or False, got {value!r}')
-    if isinstance(model.backbone, InferenceBackbone):
-        raise ValueError('apply_inference was called on this model already; '
-                         'build it again to use other settings')
-    model.eval()
-    model.backbone = InferenceBackbone(model.backbone, precision, compile)
-    if text_bf16:
-        for module in model.modules():
-            if isinstance(module, TextTransformer):
-                module.to(torch.bfloat16)
-    return model
 
 
 class InferenceBackbone(nn.Module):
@@ -73,9 +84,9 @@ class InferenceBackbone(nn.Module):
             # The backbone calls this for several chunks of a batch. Without
             # repeated frames the number of frames would vary.
             backbone.reuse_frames = False
-            backbone.embed_chunk = compile_once(backbone.embed_chunk)
+            backbone.embed_chunk = FixedShape(backbone.embed_chunk)
         elif compile:
-            backbone.forward = compile_once(backbone.forward)
+            backbone.forward = FixedShape(backbone.forward)
         self.register_state_dict_pre_hook(_refuse_saving)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -98,26 +109,26 @@ def _refuse_saving(*args) -> None:
                        'be neither saved nor loaded: build it again.')
 
 
-def compile_once(function: Callable[[Tensor], Tensor]
-                 ) -> Callable[[Tensor], Tensor]:
-    """Compile a function of a tensor for the first shape that comes.
+class FixedShape:
+    """A function of a tensor, compiled for the first shape that comes.
 
     Other shapes, such as a last, smaller batch, run as they are: compiling
     takes longer than that. So do calls with gradient, since the weights are
     folded into the compiled code.
     """
-    compiled = torch.compile(
-        function, dynamic=False, options=dict(freezing=True))
-    shape: Optional[torch.Size] = None
 
-    def run(x: Tensor) -> Tensor:
-        nonlocal shape
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        self.function = function
+        self.shape: Optional[torch.Size] = None
+        self._compiled = torch.compile(
+            function, dynamic=False, options=dict(freezing=True))
+
+    def __call__(self, x: Tensor) -> Tensor:
         if torch.is_grad_enabled():
-            return function(x)
-        shape = shape or x.shape
-        return compiled(x) if x.shape == shape else function(x)
-
-    return run
+            return self.function(x)
+        self.shape = self.shape or x.shape
+        run = self._compiled if x.shape == self.shape else self.function
+        return run(x)
 
 
 @HOOKS.register_module()
@@ -128,6 +139,7 @@ class InferenceHook(Hook):
     priority = 'LOWEST'  # after all that looks at the model's parts
 
     def __init__(self, **settings) -> None:
+        check_inference(**settings)
         self.settings = settings
 
     def before_train(self, runner: Runner) -> None:
@@ -145,5 +157,6 @@ class InferenceHook(Hook):
             raise UserError('EMAHook exchanges the weights that InferenceHook '
                             'changes: take one out of custom_hooks')
         apply_inference(model, **self.settings)
+        runner.logger.info(f'Changed for inference: {self.settings}')
 
     before_val = before_test  # of ``runner.val()`` on its own

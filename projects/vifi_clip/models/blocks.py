@@ -50,8 +50,12 @@ class FusedBlock(ResidualAttentionBlock):
                 attn_mask = causal_mask(q_x)
             x = super().forward(q_x, k_x, v_x, attn_mask)
             return x if only is None else pick(x, only)
-        y = self._attend(self.ln_1(q_x), attn_mask, is_causal, only)
-        x = (q_x if only is None else pick(q_x, only)) + self.ls_1(y)
+        if only is None:
+            y = self._attend(self.ln_1(q_x), attn_mask, is_causal)
+        else:
+            y = self._attend_from(self.ln_1(q_x), only, is_causal)
+            q_x = pick(q_x, only)
+        x = q_x + self.ls_1(y)
         y = self.ls_2(quick_gelu_mlp(self.mlp, self.ln_2(x)))
         # x is new and nobody else's; only a gradient of ln_2 needs it again.
         return x + y if torch.is_grad_enabled() else x.add_(y)
@@ -69,40 +73,46 @@ class FusedBlock(ResidualAttentionBlock):
                 and not any(map(_is_watched, parts)))
 
     def _attend(self, x: Tensor, attn_mask: Optional[Tensor],
-                is_causal: bool, only: Optional[Tensor]) -> Tensor:
-        """What each token, or one of each sequence, takes from all."""
+                is_causal: bool) -> Tensor:
         attn = self.attn
         num, length, width = x.shape
-
-        def heads(x: Tensor, weight: Tensor, bias: Optional[Tensor]) -> Tensor:
-            x = F.linear(x, weight, bias)
-            x = x.view(num, -1, len(weight) // width, attn.num_heads,
-                       width // attn.num_heads)
-            return x.permute(2, 0, 3, 1, 4)
-            # [N, L, nW] -> n x [N, h, L, W/h]
-
-        weight, bias = attn.in_proj_weight, attn.in_proj_bias
-        if only is None:
-            q, k, v = heads(x, weight, bias)
-            if attn_mask is not None:
-                attn_mask = attn_mask.to(q.dtype)
-                if attn_mask.ndim == 3:  # [N*h, L, L] -> [N, h, L, L]
-                    attn_mask = attn_mask.view(num, -1, length, length)
-        else:
-            w_q, w_kv = weight.tensor_split([width])
-            b_q, b_kv = (None, None) if bias is None else bias.tensor_split(
-                [width])
-            q, = heads(pick(x, only), w_q, b_q)
-            k, v = heads(x, w_kv, b_kv)
-            if is_causal:  # [N, L] -> [N, 1, 1, L]
-                attn_mask = torch.arange(length, device=x.device) <= only[
-                    :, None, None, None]
-                is_causal = False
+        qkv = F.linear(x, attn.in_proj_weight, attn.in_proj_bias)
+        qkv = qkv.view(num, length, 3, attn.num_heads, -1)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)
+        # [N, L, 3W] -> 3 x [N, h, L, W/h]
+        if attn_mask is not None:
+            attn_mask = attn_mask.to(q.dtype)
+            if attn_mask.ndim == 3:
+                attn_mask = attn_mask.view(num, -1, length, length)
+                # [N*h, L, L] -> [N, h, L, L]
         y = F.scaled_dot_product_attention(
             q, k, v, attn_mask=attn_mask, is_causal=is_causal)
-        shape = (num, length, width) if only is None else (num, width)
-        y = y.transpose(1, 2).reshape(shape)
-        # [N, h, L, W/h] -> [N, L, W], or of one token to [N, W]
+        y = y.transpose(1, 2).reshape(num, length, width)
+        # [N, h, L, W/h] -> [N, L, W]
+        return F.linear(y, attn.out_proj.weight, attn.out_proj.bias)
+
+    def _attend_from(self, x: Tensor, only: Tensor,
+                     is_causal: bool) -> Tensor:
+        """What one token of each sequence takes from all, [N, W]."""
+        attn, mask = self.attn, None
+        num, length, width = x.shape
+        weight, bias = attn.in_proj_weight, attn.in_proj_bias
+        parts = [width, 2 * width]
+        w_q, w_kv = weight.split(parts)
+        b_q, b_kv = (None, None) if bias is None else bias.split(parts)
+        q = F.linear(pick(x, only), w_q, b_q)
+        q = q.view(num, 1, attn.num_heads, -1).transpose(1, 2)
+        # [N, W] -> [N, h, 1, W/h]
+        kv = F.linear(x, w_kv, b_kv).view(num, length, 2, attn.num_heads, -1)
+        k, v = kv.permute(2, 0, 3, 1, 4)
+        # [N, L, 2W] -> 2 x [N, h, L, W/h]
+        if is_causal:
+            mask = torch.arange(length, device=x.device) <= only[:, None]
+            mask = mask[:, None, None]
+            # [N, L] -> [N, 1, 1, L]
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        y = y.reshape(num, width)
+        # [N, h, 1, W/h] -> [N, W]
         return F.linear(y, attn.out_proj.weight, attn.out_proj.bias)
 
 

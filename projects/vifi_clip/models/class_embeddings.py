@@ -33,7 +33,7 @@ def _snapshot(params: Sequence[nn.Parameter]) -> Tuple[list, bytes]:
     ``copy_``) never do.
     """
     identity, values = [], []
-    for p in params:
+    for p in map(_local, params):
         identity.append((p.data_ptr(), p._version, p.shape, p.dtype, p.device))
         flat = p.detach().reshape(-1)
         # An odd step does not stay in one column of a matrix.
@@ -42,15 +42,19 @@ def _snapshot(params: Sequence[nn.Parameter]) -> Tuple[list, bytes]:
     return identity, sample.tobytes()
 
 
+def _local(param: nn.Parameter) -> Tensor:
+    """This process' part of a parameter that FSDP has sharded."""
+    return param.to_local() if hasattr(param, 'to_local') else param
+
+
 class EmbeddingCache:
     """One tensor that is valid for one state of some parameters.
 
     Each call looks at a sample of the values (:func:`_snapshot`) and at the
-    autocast setting: a pass over all weights would cost as much as 25 ms for
-    CLIP's text tower on 2 CPU cores. The owner calls :meth:`clear` when its
-    mode changes, as it does where hooks exchange weights in ways autograd
-    cannot see (EMA); so must code that writes single values through ``.data``
-    between two calls in one mode.
+    autocast setting, and the first call after :meth:`suspect` also at the
+    parameters' norms: a pass over all weights costs as much as 25 ms for
+    CLIP's text tower on 2 CPU cores. Code that writes single values through
+    ``.data`` between two calls in one mode must call :meth:`clear`.
     """
 
     def __init__(self) -> None:
@@ -59,24 +63,41 @@ class EmbeddingCache:
     def clear(self) -> None:
         """Forget the tensor."""
         self._value: Optional[Tensor] = None
-        self._state: Optional[tuple] = None
+        self._state = self._norms = None
+        self._suspected = False
+
+    def suspect(self) -> None:
+        """Look at all weights at the next call: hooks that exchange weights
+        in ways autograd cannot see (EMA) do so when the mode changes."""
+        self._suspected = True
 
     def get(self, params: Sequence[nn.Parameter]) -> Optional[Tensor]:
         """The tensor if it is valid for these parameters, or None."""
-        if self._value is None or self._state != _state(params):
+        if (self._value is None or self._state != _state(params)
+                or self._suspected and self._norms != _norms(params)):
             return None
+        self._suspected = False
         return self._value
 
     def put(self, params: Sequence[nn.Parameter], value: Tensor) -> None:
         """Keep the tensor that depends on these parameters alone. It must
         not be of ``inference_mode``: a training step may use it later."""
-        self._value, self._state = value, _state(params)
+        self._value, self._suspected = value, False
+        self._state, self._norms = _state(params), _norms(params)
 
 
 def _state(params: Sequence[nn.Parameter]) -> tuple:
     device = params[0].device.type
     return (torch.is_autocast_enabled(device),
             torch.get_autocast_dtype(device), _snapshot(params))
+
+
+@torch.no_grad()
+def _norms(params: Sequence[nn.Parameter]) -> list:
+    with torch.autocast(params[0].device.type, enabled=False):
+        return torch.stack([torch.linalg.vector_norm(
+            p.detach(), dtype=torch.promote_types(p.dtype, torch.float32))
+            for p in map(_local, params)]).tolist()
 
 
 class ClassAccumulation:
@@ -93,9 +114,14 @@ class ClassAccumulation:
     It does nothing until :class:`TextAccumulationHook` calls :meth:`begin`,
     and nothing after :meth:`end`.
 
-    What is not run backward adds no gradient. If a new step begins before the
-    last one ended, the gradients that wait are added to the parameters' at
-    that moment; ``zero_grad`` does not reach them, :meth:`drop` does.
+    - What is not run backward (a call or a loss that is dropped) adds no
+      gradient.
+    - In the last micro-batch, a second call encodes anew; whichever runs
+      backward first hands over the sum.
+    - If a new step begins before the last one ended, the gradients that wait
+      are added to the parameters' at that moment.
+    - ``zero_grad`` in the middle of a step does not reach gradients that
+      wait; :meth:`drop` does.
     """
 
     def __init__(self) -> None:
@@ -128,12 +154,15 @@ class ClassAccumulation:
     def flush(self) -> None:
         """Run gradients that wait backward now, outside of any DDP step."""
         if self._waiting():
-            if self._snapshot == _snapshot(self._params):
+            unchanged = self._snapshot == _snapshot(self._params)
+            if unchanged:
                 torch.autograd.backward([self._classes], [self._leaf.grad])
-            else:
-                print_log('The text side\'s gradients of an interrupted '
-                          'optimizer step are dropped: its weights changed.',
-                          'current', logging.WARNING)
+            print_log(
+                'An optimizer step was interrupted (by other classes, or '
+                'begun anew). The text side\'s gradients so far ' +
+                ('stay, as all others do.' if unchanged else
+                 'are dropped, since its weights have changed.'),
+                'current', logging.WARNING)
         self.drop()
 
     def kept(self, params: List[nn.Parameter]) -> Optional[Tensor]:

@@ -43,7 +43,14 @@ class CLIPContrastiveLoss(nn.Module):
             labels (Tensor, optional): [B] ids; equal ids are positives of
                 each other, across processes too. Defaults to None: row i's
                 only positive is its partner.
+
+        Raises:
+            ValueError: Shapes that do not pair up.
         """
+        if video.shape != text.shape or video.ndim != 2:
+            raise ValueError('Contrastive loss needs video and text '
+                             'embeddings of one shape [B, D], got '
+                             f'{tuple(video.shape)} and {tuple(text.shape)}')
         if get_world_size() > 1:
             video, text = gather_features(video, text, gather_with_grad=True,
                                           world_size=get_world_size())

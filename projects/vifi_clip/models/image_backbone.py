@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from ..architectures import Arch, get_arch_cfg
 from .blocks import run_blocks
 from .pretrained import load_pretrained
-from .prompts import DeepPrompts
-from .towers import ImageSize, build_vision_tower
+from .prompts import DeepPrompts, check_prompt_cfg
+from .towers import ImageSize, build_vision_tower, resize_timm_tower
 
 _CPU_CHUNK = 16  # frames; 8 to 16 of 224 x 224 pixels were fastest
 
@@ -63,8 +63,7 @@ class CLIPVisionBackbone(BaseModule):
         self.prompts: Optional[DeepPrompts] = None
         self.visual = build_vision_tower(arch, image_size)
         load_pretrained(self.visual, 'visual', arch, pretrained)
-        if isinstance(self.visual, TimmModel) and image_size is not None:
-            self.visual.trunk.set_input_size(img_size=image_size)
+        resize_timm_tower(self.visual, image_size)
         if grad_checkpointing:
             self.visual.set_grad_checkpointing(True)
         if frozen:
@@ -179,7 +178,8 @@ class VLDeepPromptBackbone(CLIPVisionBackbone):
                              'which takes no deep prompts: use '
                              'CLIPVisionBackbone, or another arch.')
         if prompts is not None:
-            self.prompts = DeepPrompts(**prompts, width=width,
+            cfg = check_prompt_cfg(prompts, ('length', 'depth'))
+            self.prompts = DeepPrompts(**cfg, width=width,
                                        num_layers=len(blocks))
 
     def embed_chunk(self, x: Tensor) -> Tensor:

@@ -54,6 +54,9 @@ def load_pretrained(tower: nn.Module, part: str, arch: Arch,
 
 def resolve_pretrained(arch: Arch, pretrained: str) -> str:
     """Return a file for ``pretrained``: itself, or the download of a tag."""
+    if not isinstance(pretrained, str):
+        raise ValueError('pretrained must be an OpenCLIP tag or a file name, '
+                         f'got {pretrained!r}')
     if osp.isfile(pretrained) or pretrained.startswith(ASSET):
         return pretrained
     if osp.sep in pretrained or osp.splitext(pretrained)[1]:
@@ -86,11 +89,15 @@ def read_clip_state_dict(path: str, prompts: bool = False) -> StateDict:
     learnt prompts are left aside unless ``prompts``.
 
     Raises:
-        ValueError: The file has no known layout, or weights that are not
-            finite numbers.
+        ValueError: The file holds no CLIP image tower, or weights that are
+            not finite numbers.
     """
     state = tensors_of(load_weights(path), path)
     weights = read_layout(state, detect_layout(state, path), path).weights
+    if not any(k.startswith('visual.') for k in weights):
+        raise ValueError(
+            f'{path} holds no CLIP image tower. It has {len(state)} tensors, '
+            f'e.g. {list(state)[:3]}.')
     return {k: v for k, v in weights.items()
             if prompts or not k.startswith('prompts.')}
 

@@ -4,7 +4,7 @@ ViFi-CLIP section 5, "bridge and prompt": n learnt tokens enter the sequence
 at the first layer, and each of the next ``depth - 1`` layers puts its own n
 tokens in their place.
 """
-from typing import Optional
+from typing import Optional, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -43,3 +43,16 @@ class DeepPrompts(nn.Module):
         start = x.shape[1] - self.length if self.start is None else self.start
         parts = [x[:, :start], self.at(layer, x), x[:, start + self.length:]]
         return torch.cat(parts, dim=1)
+
+
+def check_prompt_cfg(prompts: dict, known: Sequence[str]) -> dict:
+    """A copy of a ``prompts`` setting without misspelled or missing keys."""
+    if not isinstance(prompts, dict):
+        raise ValueError('prompts must be a dict with length and depth, got '
+                         f'{prompts!r}')
+    unknown = sorted(set(prompts) - set(known))
+    lacking = [k for k in ('length', 'depth') if k not in prompts]
+    if unknown or lacking:
+        raise ValueError(f'prompts={dict(prompts)} has unknown keys {unknown} '
+                         f'and lacks {lacking}; it takes {list(known)}.')
+    return dict(prompts)

@@ -77,6 +77,7 @@ class ViFiCLIP(Recognizer2D):
             self.data_preprocessor.blending = _build_blending(
                 blending, self.cls_head.num_classes)
         self.tune = tune
+        self._lenient = False
         self.save_trainable_only = save_trainable_only
         self._trained_groups = set(_TRAINED[tune])
         if logit_scale:
@@ -86,10 +87,7 @@ class ViFiCLIP(Recognizer2D):
         if train_token_embedding and tune in ('both', 'text'):
             self._trained_groups.add('tokens')
         self._apply_tune()
-        total = sum(p.numel() for p in self.parameters())
-        trained = sum(p.numel() for p in self.parameters() if p.requires_grad)
-        print_log(f'tune={tune!r}: {trained:,} of {total:,} parameters train',
-                  'current')
+        self._log_tune()
         if save_trainable_only:
             self.register_state_dict_post_hook(_keep_trainable)
         self.register_load_state_dict_post_hook(_forgive_frozen)
@@ -104,6 +102,17 @@ class ViFiCLIP(Recognizer2D):
             for param in params:
                 param.requires_grad_(name in self._trained_groups)
 
+    def _log_tune(self) -> None:
+        sizes = {name: sum(p.numel() for p in params)
+                 for name, params in parameter_groups(self).items()}
+        trained = {k: n for k, n in sizes.items()
+                   if n and k in self._trained_groups}
+        listed = ', '.join(f'{k} {n:,}' for k, n in trained.items())
+        print_log(
+            f'tune={self.tune!r}: {sum(trained.values()):,} of '
+            f'{sum(sizes.values()):,} parameters train '
+            f'({listed or "nothing"})', 'current')
+
     def train(self, mode: bool = True) -> 'ViFiCLIP':
         """Set the mode; what does not train stays in eval mode (batch norm,
         dropout), and its gradients stay off."""
@@ -115,6 +124,14 @@ class ViFiCLIP(Recognizer2D):
                         p.requires_grad for p in part.parameters()):
                     part.eval()
         return self
+
+    def load_state_dict(self, state_dict: dict, strict: bool = True, **kwargs):
+        """As torch's, but strict=False also skips our architecture check."""
+        self._lenient = not strict
+        try:
+            return super().load_state_dict(state_dict, strict, **kwargs)
+        finally:
+            self._lenient = False
 
     def _load_from_state_dict(self, state_dict, prefix, local_metadata, strict,
                               missing_keys, unexpected_keys,
@@ -128,7 +145,7 @@ class ViFiCLIP(Recognizer2D):
             expected.update(
                 {n: p for n, p in self.named_parameters() if n in given})
         report = compare(expected, given)
-        if report:
+        if report and not self._lenient:
             raise ValueError(
                 f'The checkpoint does not fit this model:\n{report}\nUse the '
                 'config that it was trained with, or give it as pretrained= '

@@ -55,13 +55,14 @@ class ViFiCLIPRetriever(ViFiCLIP):
         super().__init__(backbone=backbone, cls_head=cls_head,
                          data_preprocessor=data_preprocessor, **kwargs)
         head = self.cls_head
-        if (not getattr(head.loss_cls, 'in_batch', False)
-                or head.fusion != 'embedding'
-                or head.text_classifier.prompts is not None):
-            raise ValueError(
-                'Retrieval needs a head with loss_cls of CLIPContrastiveLoss '
-                "(captions are no classes), fusion='embedding' and no prompts "
-                'of the text_classifier.')
+        for fits, setting in (
+                (getattr(head.loss_cls, 'in_batch', False),
+                 'loss_cls of CLIPContrastiveLoss: captions are no classes'),
+                (head.fusion == 'embedding', "fusion='embedding'"),
+                (head.text_classifier.prompts is None,
+                 'no prompts of the text_classifier')):
+            if not fits:
+                raise ValueError(f'Retrieval needs a head with {setting}.')
 
     def embed_video(self, imgs: Tensor) -> Tensor:
         """Normalised frames [B, T, 3, H, W] to mean-pooled embeddings of

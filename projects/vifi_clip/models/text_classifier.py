@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from mmaction.registry import MODELS
 from mmengine.dist import get_rank, get_world_size
+from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor
 from ..architectures import Arch, build_tokenizer, get_arch_cfg
@@ -17,7 +18,7 @@ from ..datasets.class_list import (check_class_names, read_class_descriptions,
 from .class_embeddings import (ClassAccumulation, EmbeddingCache,
                                gather_classes, share_classes)
 from .pretrained import load_pretrained
-from .prompts import DeepPrompts
+from .prompts import DeepPrompts, check_prompt_cfg
 from .text_tower import encode_tokens, is_causal, tokenize
 from .towers import build_text_tower
 
@@ -116,11 +117,11 @@ class CLIPTextClassifier(BaseModule):
         enough of them, and at random otherwise."""
         if prompts is None:
             return None, ''
+        cfg = check_prompt_cfg(prompts, ('length', 'depth', 'init'))
         if not is_causal(self.text) or not hasattr(self.tokenizer, 'encode'):
             raise ValueError('prompts need a causal text tower with CLIP\'s '
                              'tokenizer, which this arch has not: leave them '
                              'out, or use another arch.')
-        cfg = dict(prompts)
         init = cfg.pop('init', None)
         module = DeepPrompts(
             **cfg, width=self.text.width, start=1,
@@ -131,6 +132,9 @@ class CLIPTextClassifier(BaseModule):
             with torch.no_grad():
                 module.tokens[0] = self.text.token_embedding(ids)
             return module, init + ' '
+        if init:
+            print_log(f'prompts.init={init!r} has fewer than {module.length} '
+                      'tokens: a random start instead', 'current')
         return module, 'X ' * module.length
 
     @property
@@ -264,10 +268,9 @@ class CLIPTextClassifier(BaseModule):
         # [S, D] -> [K, D]
 
     def train(self, mode: bool = True) -> 'CLIPTextClassifier':
-        """Set the mode; where it changes, classes are encoded anew."""
-        if mode != self.training:
-            self.embedding_cache.clear()
+        """Set the mode; the next call checks kept embeddings in full."""
         super().train(mode)
+        self.embedding_cache.suspect()
         if self.frozen:
             self.text.eval()
         return self

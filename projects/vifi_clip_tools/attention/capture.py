@@ -107,8 +107,9 @@ def recorded_attention(
 ) -> Iterator[List[Tensor]]:
     """Record the attention weights of each layer.
 
-    All is as it was afterwards, also after an error. Nobody else may use the
-    model at the same time.
+    All is as it was afterwards, also after an error. Frames are neither
+    regrouped nor chunked meanwhile, since there are hooks in the tower.
+    Nobody else may use the model at the same time.
 
     Args:
         backbone (nn.Module): As for :func:`token_layout`, which may refuse.

@@ -24,28 +24,33 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> AttentionOptions:
     parser = argparse.ArgumentParser(
         description='Show where a model looks: attention of the class token '
         'over the frames of a video',
-        epilog=_EXAMPLES, formatter_class=HelpFormatter)
-    add = parser.add_argument
-    add('clip', metavar='VIDEO', help='a video file or a web address')
-    add('--out', '-o', help='grid of frames and maps, .png')
-    add('--video', help='clip beside its overlays, .mp4')
-    add('--npz', help='the maps as numbers, .npz')
-    add('--labels', help='class names with commas between, or a file of them '
-        "(default: the config's classes)")
-    add('--text', help='what gradient maps speak for, any text (default: the '
-        'label that each model puts first)')
-    add('--method', nargs='+', choices=METHODS, metavar='METHOD',
-        default=METHODS, help='some of rollout, last and gradient (default: '
-        'all three)')
-    add('--names', nargs='+', help='of the models, in their order (default: '
-        'those of their files)')
-    add('--frames', type=number(int, 1, 32), default=8, help='columns of the '
-        'grid, evenly out of the frames that the model sees (default: 8)')
-    add('--video-frames', type=number(int, 1, 1000), default=64, help='frames '
-        'of the video, evenly out of the clip (default: 64)')
-    add('--per-frame', action='store_true', help='a scale of its own for each '
-        'frame (default: one for the video)')
-    add('--overwrite', action='store_true', help='replace files that exist')
+        epilog=_EXAMPLES,
+        formatter_class=HelpFormatter)
+    parser.add_argument('clip', metavar='VIDEO', help='a video file or a web '
+                        'address')
+    parser.add_argument('--out', '-o', help='grid of frames and maps, .png')
+    parser.add_argument('--video', help='clip beside its overlays, .mp4')
+    parser.add_argument('--npz', help='the maps as numbers, .npz')
+    parser.add_argument('--labels', help='class names with commas between, or '
+                        "a file of them (default: the config's classes)")
+    parser.add_argument('--text', help='what gradient maps speak for, any '
+                        'text (default: the label that each model puts first)')
+    parser.add_argument('--method', nargs='+', choices=METHODS,
+                        metavar='METHOD',
+                        default=list(METHODS), help='some of rollout, last '
+                        'and gradient (default: all three)')
+    parser.add_argument('--names', nargs='+', help='of the models, in their '
+                        'order (default: those of their files)')
+    parser.add_argument('--frames', type=number(int, 1, 32), default=8,
+                        help='columns of the grid, evenly out of the frames '
+                        'that the model sees (default: 8)')
+    parser.add_argument('--video-frames', type=number(int, 1, 1000),
+                        default=64, help='frames of the video, evenly out of '
+                        'the clip (default: 64)')
+    parser.add_argument('--per-frame', action='store_true', help='a scale of '
+                        'its own for each frame (default: one for the video)')
+    parser.add_argument('--overwrite', action='store_true',
+                        help='replace files that exist')
     add_model_arguments(parser, several=True)
     args = parser.parse_args(argv)
     if not (args.out or args.video or args.npz):
@@ -81,7 +86,10 @@ def _names(models: Sequence[ModelOptions], names: Optional[Sequence[str]],
         files = [model.config if model.checkpoint in (None, 'none')
                  else model.checkpoint for model in models]
         names = [osp.splitext(osp.basename(file))[0] for file in files]
-    if len(names) != len(models) or len(set(names)) < len(names):
-        parser.error(f'--names takes another name for each of {len(models)} '
-                     f'models, got {" ".join(names)}')
+    if len(names) != len(models):
+        parser.error(f'--names: {len(names)} names for {len(models)} models')
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            parser.error(f'two models are called {name!r}: tell them apart '
+                         'by --names')
     return list(names)

@@ -7,8 +7,9 @@ import numpy as np
 from tqdm import tqdm
 
 from projects.vifi_clip.apis.batches import ranked
+from projects.vifi_clip.apis.config import read_config
 from projects.vifi_clip.apis.inputs import one_video, read_labels
-from projects.vifi_clip.apis.sampling import Sampled
+from projects.vifi_clip.apis.sampling import Sampled, VideoSampler
 from projects.vifi_clip.files import write_bytes
 from ..cli.outputs import check_target
 from .capture import token_layout
@@ -21,7 +22,15 @@ from .video import draw_video
 
 def write_figures(options: AttentionOptions) -> None:
     """Write pictures of where models look in a clip, and print what they take
-    it for."""
+    it for.
+
+    Raises:
+        FileNotFoundError: A config or checkpoint is absent.
+        UserError: The video cannot be read, or a model has no attention to
+            show.
+        ValueError: Bad labels, an unwritable output, or models that sample
+            other frames.
+    """
     for option, suffix in ('out', '.png'), ('video', '.mp4'), ('npz', '.npz'):
         if path := getattr(options, option):
             check_target(f'--{option}', path, (suffix, ), options.overwrite)
@@ -30,7 +39,7 @@ def write_figures(options: AttentionOptions) -> None:
                 raise ValueError(f'--{option} {path} is the video itself; '
                                  'choose another name')
     labels = None if options.labels is None else read_labels(options.labels)
-    clip = one_video(options.clip).path
+    clip = _local(options)
     inferencers = [model.load(labels=labels) for model in options.models]
     for inferencer in inferencers:
         token_layout(inferencer.model.backbone)
@@ -56,6 +65,16 @@ def write_figures(options: AttentionOptions) -> None:
             rows, scores, samples[0].times[first]))
 
 
+def _local(options: AttentionOptions) -> str:
+    """Return the video's file, which is read once before weights are loaded
+    or downloaded."""
+    video, model = one_video(options.clip), options.models[0]
+    cfg = read_config(model.config, model.trust)
+    cfg.merge_from_dict(model.cfg_options or {})
+    VideoSampler(cfg).sample(video, 1)
+    return video.path
+
+
 def _recognise(name: str, inferencer: Any, sample: Sampled) -> Scores:
     """Find what a model takes the video for, and print the best labels."""
     best = ranked(inferencer.video_scores(sample.images),
@@ -76,8 +95,9 @@ def _rows(options: AttentionOptions, inferencers: Sequence,
     rows = []
     for method, inferencer, score, frames in tqdm(
             jobs, unit='map', leave=False):
-        text = (options.text or score.labels[0] if method == 'gradient'
-                else None)
+        text = None
+        if method == 'gradient':
+            text = options.text or score.labels[0]
         maps = attention_maps(inferencer.model, frames, method, text)
         rows.append(Row(score.model, method, text, frames, maps,
                         options.per_frame))

@@ -42,8 +42,8 @@ def overlay(images: np.ndarray,
         ValueError: Shapes that do not fit, or values that are not finite.
     """
     maps = np.asarray(maps, dtype=np.float32)
-    if (images.ndim != 4 or images.dtype != np.uint8 or maps.ndim != 3
-            or len(maps) != len(images)):
+    if (images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8
+            or maps.ndim != 3 or len(maps) != len(images)):
         raise ValueError(
             'overlay takes images uint8 [T, H, W, 3] and maps [T, h, w], got '
             f'{images.dtype} {list(images.shape)} and {list(maps.shape)}')

@@ -28,8 +28,17 @@ def draw_video(rows: Sequence[Row], scores: Sequence[Scores],
 
 def draw_frames(rows: Sequence[Row], scores: Sequence[Scores],
                 times: Sequence[float]) -> Iterator[np.ndarray]:
-    """Draw the frames of the video, uint8 [H, W, 3], H and W even: a line for
-    each model, with its frame at the left and a panel for each method."""
+    """Draw the frames of the video: a line for each model, with its frame at
+    the left and a panel for each method.
+
+    Args:
+        rows (Sequence[Row]): All with frames of one size.
+        scores (Sequence[Scores]): Of each model.
+        times (Sequence[float]): T times of the frames in seconds.
+
+    Yields:
+        np.ndarray: uint8 [H, W, 3], H and W even.
+    """
     from PIL import Image, ImageDraw
     # A line for each model: its name, then a caption and pictures per panel.
     lines = [[row for row in rows if row.model == score.model]

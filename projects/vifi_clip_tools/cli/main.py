@@ -1,9 +1,12 @@
 """``vifi-clip``: the first word of the command line, and how commands end."""
+import difflib
 import importlib
 import importlib.metadata
+import importlib.util
 import os
+import select
 import sys
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence, TextIO
 
 from . import environment
 from .commands import COMMANDS
@@ -12,6 +15,8 @@ DONE = 0
 WRONG_INPUT = 2  # argparse's own; one line says what is to be mended
 INTERRUPTED = 130  # as a shell counts: 128 + SIGINT
 CLOSED_PIPE = 141  # 128 + SIGPIPE
+# Where one of these is missing, so is the environment.
+_NEEDED = ('torch', 'mmengine', 'mmaction', 'open_clip', 'cv2')
 _HEAD = """\
 usage: vifi-clip COMMAND [options]
        vifi-clip COMMAND --help
@@ -74,8 +79,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         print('\ninterrupted', file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        # Else Python would write what is left at its end, and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not _close_broken():  # another pipe, to a process of ours
+            raise
         return CLOSED_PIPE
     except Exception as error:
         if (not _is_users(error)
@@ -93,6 +98,13 @@ def _run_command(name: str, argv: List[str]) -> Optional[int]:
     module = importlib.import_module(
         f'projects.vifi_clip_tools.{COMMANDS[name].module}')
     options = module.parse_args(argv)  # leaves here for --help
+    missing = [name for name in _NEEDED if not importlib.util.find_spec(name)]
+    if missing:
+        raise ValueError(
+            f'{sys.executable} has no {", ".join(missing)}. Activate the '
+            'environment that you installed into, or install: pip install -c '
+            'constraints.txt -e . (in a checkout; bash tools/quickstart.sh '
+            'does both)')
     environment.prepare()
     return module.run(options)
 
@@ -107,8 +119,10 @@ def _answer(word: str) -> int:
         from projects.vifi_clip.resources import root
         print(root())
     else:
-        raise ValueError(f'there is no command {word!r}; vifi-clip --help '
-                         'lists them')
+        near = difflib.get_close_matches(word.replace('_', '-'), COMMANDS, 1)
+        hint = f'did you mean {near[0]!r}? ' if near else ''
+        raise ValueError(f'there is no command {word!r}; {hint}'
+                         'vifi-clip --help lists them')
     return DONE
 
 
@@ -124,3 +138,24 @@ def _message(error: Exception) -> str:
         error = error.args[0]  # str(KeyError) would put it in quotes
     # A data worker's error comes with its traceback in the text.
     return str(error).rpartition('UserError: ')[2].strip()
+
+
+def _close_broken() -> bool:
+    """Send output that nobody reads any more to nowhere; was there any?"""
+    broken = list(filter(_is_broken, (sys.stdout, sys.stderr)))
+    for stream in broken:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+    return bool(broken)
+
+
+def _is_broken(stream: TextIO) -> bool:
+    try:
+        stream.flush()  # what could not be written is still there,
+    except BrokenPipeError:
+        return True
+    # unless PYTHONUNBUFFERED is set
+    poll = select.poll()
+    poll.register(stream.fileno(), 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))

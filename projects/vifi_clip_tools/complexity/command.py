@@ -35,28 +35,36 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> Options:
         'vifi_k400:ARCH=RN50\n'
         '  vifi-clip complexity vifi_k400 small_world --measure '
         '--json out.json')
-    add = parser.add_argument
-    add('configs', nargs='+', metavar='CONFIG', type=parse_spec, help='name '
-        'of a config or its file, then after a colon knobs with commas '
-        'between: vifi_k400:TUNE=prompts,NUM_FRAMES=8. A name with dots is a '
-        'setting, as in --cfg-options: vifi_k400:model.tune=image')
-    add('--convention', choices=['macs', 'flops'], default='macs',
-        help='count a multiply-add once, as the paper and fvcore do, or twice '
-        '(default: %(default)s)')
-    add('--json', metavar='FILE', help='write the figures')
-    add('--markdown', metavar='FILE', help='write the table')
-    add('--overwrite', action='store_true', help='replace files that exist')
-    add = parser.add_argument_group('measuring').add_argument
-    add('--measure', action='store_true', help='time views and read peak '
-        'memory, with random weights, each config in a process of its own')
-    add('--device', choices=['auto', 'cpu', 'cuda'], default='auto')
-    add('--batch-size', type=positive_int, default=1, help='views at a time '
-        '(default: %(default)s)')
-    add('--repeats', type=positive_int, default=5, help='timed calls '
-        '(default: %(default)s)')
-    add('--threads', type=positive_int, help='CPU threads (default: the cores '
-        'of this process)')
-    add('--amp', action='store_true', help='bfloat16 autocast')
+    parser.add_argument(
+        'configs', nargs='+', metavar='CONFIG', type=parse_spec,
+        help='name of a config or its file, then after a colon knobs with '
+        'commas between: vifi_k400:TUNE=prompts,NUM_FRAMES=8. A name with '
+        'dots is a setting, as in --cfg-options: '
+        'vifi_k400:model.tune=image')
+    parser.add_argument(
+        '--convention', choices=['macs', 'flops'], default='macs',
+        help='count a multiply-add once, as the paper and fvcore do, or '
+        'twice (default: %(default)s)')
+    parser.add_argument('--json', metavar='FILE', help='write the figures')
+    parser.add_argument('--markdown', metavar='FILE', help='write the table')
+    parser.add_argument('--overwrite', action='store_true',
+                        help='replace files that exist')
+    group = parser.add_argument_group('measuring')
+    group.add_argument(
+        '--measure', action='store_true',
+        help='time views and read peak memory, with random weights, each '
+        'config in a process of its own')
+    group.add_argument('--device', choices=['auto', 'cpu', 'cuda'],
+                       default='auto')
+    group.add_argument('--batch-size', type=positive_int, default=1,
+                       help='views at a time (default: %(default)s)')
+    group.add_argument('--repeats', type=positive_int, default=5,
+                       help='timed calls (default: %(default)s)')
+    group.add_argument(
+        '--threads', type=positive_int,
+        help='CPU threads (default: the cores of this process)')
+    group.add_argument('--amp', action='store_true',
+                       help='bfloat16 autocast')
     args = parser.parse_args(argv)
     conditions = Conditions(
         args.device, args.batch_size, args.repeats, args.threads,

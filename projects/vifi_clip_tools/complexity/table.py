@@ -1,4 +1,8 @@
-"""Figures of several configs side by side, as in Tables 6 and 9."""
+"""Figures of several configs side by side, as in Tables 6 and 9.
+
+A config is a column. Everything fits in 80 characters: below three configs
+the next three follow.
+"""
 import json
 import textwrap
 from dataclasses import asdict, replace
@@ -15,6 +19,9 @@ from .count import Complexity, complexity
 from .measure import Conditions, machine, measure
 from .specs import Spec, load_spec
 
+WIDTH = 80
+_LABEL = 26
+_ABREAST = 3
 # By convention: factor on MACs, and its words.
 CONVENTIONS = dict(
     macs=(1, '1 per multiply-add (MACs, as the paper and fvcore count)'),
@@ -38,7 +45,15 @@ def compare(specs: Sequence[Spec], conditions: Optional[Conditions],
             convention: str, json_file: Optional[str],
             markdown_file: Optional[str], overwrite: bool) -> int:
     """Count, measure under ``conditions`` if there are any, and print and
-    write the table; returns 1 if a config could not be measured, else 0."""
+    write the table.
+
+    Returns:
+        int: 1 if a config could not be measured (the notes say why), else 0.
+
+    Raises:
+        FileNotFoundError: A config is absent.
+        ValueError: A bad knob, setting, model, device or output.
+    """
     for option, path, suffix in (('--json', json_file, '.json'),
                                  ('--markdown', markdown_file, '.md')):
         if path:
@@ -53,10 +68,10 @@ def compare(specs: Sequence[Spec], conditions: Optional[Conditions],
     if conditions:  # one after another, so that none disturbs the next
         measured = [measure(spec, conditions) for spec in specs]
         about = machine(conditions)  # with the load that there was
-    print(text(figures, measured, convention, about))
+    print(terminal(figures, measured, convention, about))
     if markdown_file:
-        write_text(markdown_file, text(
-            figures, measured, convention, about, len(figures)) + '\n')
+        write_text(markdown_file,
+                   markdown(figures, measured, convention, about))
         print(f'Written: {markdown_file}')
     if json_file:
         factor, _ = CONVENTIONS[convention]
@@ -99,12 +114,12 @@ def _rows(figures: Sequence[Complexity], measured: Measured,
                 ('total', [sum(side.values()) for side in sides])):
             rows.append((f'  {label}', [number(factor * n / 1e9) if n else '-'
                                         for n in sums]))
-    for label, count in (
-            ('parameters, M', lambda c: c.parameters),
+    for label, counts in (
+            ('parameters, M', [c.parameters for c in figures]),
             ('  less token embeddings',
-             lambda c: c.parameters - c.token_parameters),
-            ('  trained', lambda c: c.trained)):
-        rows.append((label, [number(count(c) / 1e6) for c in figures]))
+             [c.parameters - c.token_parameters for c in figures]),
+            ('  trained', [c.trained for c in figures])):
+        rows.append((label, [number(count / 1e6) for count in counts]))
     if measured:
         cells = [_measured_cells(record) for record in measured]
         rows.append(('measured', []))
@@ -122,30 +137,65 @@ def _measured_cells(record: dict) -> Tuple[str, str, str]:
             number(record['peak_bytes'] / 2**30))
 
 
-def text(figures: Sequence[Complexity], measured: Measured = (),
-         convention: str = 'macs', about: str = '', abreast: int = 3) -> str:
-    """Write tables of so many configs ``abreast`` and their notes, Markdown
-    that reads as text; ``measured`` is empty or has a record of
-    :func:`measure` for each config, ``about`` is the machine."""
-    parts = [_header(convention) + '.']
-    for i in range(0, len(figures), abreast):
-        part = slice(i, i + abreast)
-        names, *changes = zip_longest(*(c.title for c in figures[part]),
-                                      fillvalue='')
-        rows = [*(('', change) for change in changes),
-                *_rows(figures[part], measured[part], convention)]
-        parts.append(markdown_table(
-            ['', *names], [[label, *(cells or [''] * len(names))]
-                           for label, cells in rows]))
-    if about:
-        parts.append(f'Measured on {about}. Peak memory is the process\'s (of '
-                     'a GPU: its tensors\'), weights included.')
-    parts += [*_NOTES, *(
-        f'{" ".join(c.title)} was not measured: {record["error"]}'
-        for c, record in zip(figures, measured) if 'error' in record)]
-    return '\n\n'.join(part if part.startswith('|') else
-                       textwrap.fill(part, 79) for part in parts)
-
-
 def _header(convention: str) -> str:
     return f'GFLOPs: {CONVENTIONS[convention][1]}'
+
+
+def _notes(figures: Sequence[Complexity], measured: Measured) -> List[str]:
+    """Say what a reader must know, the paper's figures, and what failed."""
+    return [*_NOTES,
+            *(f'{" ".join(c.title)} was not measured: {record["error"]}'
+              for c, record in zip(figures, measured) if 'error' in record)]
+
+
+def terminal(figures: Sequence[Complexity], measured: Measured = (),
+             convention: str = 'macs', about: str = '') -> str:
+    """Write the table and its notes as plain text.
+
+    Args:
+        figures (Sequence[Complexity]): One for each config.
+        measured (Sequence[dict]): As :func:`measure` returns, in the same
+            order; empty if nothing was measured.
+        convention (str): Key of :data:`CONVENTIONS`. Defaults to 'macs'.
+        about (str): The machine that measured.
+    """
+    notes = _notes(figures, measured)
+    if about:
+        notes.insert(0, f'Measured on {about}. Peak memory is the process\'s '
+                     '(of a GPU: its tensors\'), weights included.')
+    lines = [_header(convention), '']
+    width = (WIDTH - _LABEL) // min(max(len(figures), 2), _ABREAST)
+    for i in range(0, len(figures), _ABREAST):
+        part = slice(i, i + _ABREAST)
+        lines += [*_columns(figures[part], _rows(
+            figures[part], measured[part], convention), width), '']
+    return '\n'.join([*lines, *(textwrap.fill(note, WIDTH)
+                                for note in notes)])
+
+
+def _columns(figures: Sequence[Complexity], rows: List[Row],
+             width: int) -> List[str]:
+    """Draw a column for each config."""
+    titles = ([line for part in c.title
+               for line in textwrap.wrap(part, width - 2)] for c in figures)
+    heads = [('', cells) for cells in zip_longest(*titles, fillvalue='')]
+    lines = [''.join([label.ljust(_LABEL), *(c.rjust(width) for c in cells)]
+                     ).rstrip()
+             for label, cells in [*heads, *rows]]
+    lines.insert(len(heads), '-' * (_LABEL + width * len(figures)))
+    return lines
+
+
+def markdown(figures: Sequence[Complexity], measured: Measured = (),
+             convention: str = 'macs', about: str = '') -> str:
+    """Write the same as Markdown, a column for each config."""
+    empty = [''] * len(figures)
+    table = markdown_table(
+        ['', *(' '.join(c.title) for c in figures)],
+        [[label.strip(), *(cells or empty)]
+         for label, cells in _rows(figures, measured, convention)],
+        'l' + 'r' * len(figures))
+    parts = [f'{_header(convention)}.', table,
+             *([f'Measured on {about}.'] if about else []),
+             *_notes(figures, measured)]
+    return '\n\n'.join(parts) + '\n'

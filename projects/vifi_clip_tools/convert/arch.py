@@ -24,9 +24,14 @@ _HEAD_WIDTH = 64
 
 def tower_cfgs(arch: Arch) -> Tuple[CLIPVisionCfg, CLIPTextCfg]:
     """Return an architecture's settings, with OpenCLIP's defaults."""
-    cfg = get_arch_cfg(arch)
-    return (tower_cfg(CLIPVisionCfg, cfg['vision_cfg'], arch, 'vision_cfg'),
-            tower_cfg(CLIPTextCfg, cfg['text_cfg'], arch, 'text_cfg'))
+    cfg, name = get_arch_cfg(arch), shown(arch)
+    return (tower_cfg(CLIPVisionCfg, cfg['vision_cfg'], name, 'vision_cfg'),
+            tower_cfg(CLIPTextCfg, cfg['text_cfg'], name, 'text_cfg'))
+
+
+def shown(arch: Arch) -> str:
+    """Return an architecture's name, for messages."""
+    return arch if isinstance(arch, str) else '<dict>'
 
 
 def hidden_settings(arch: Arch) -> Dict[str, Any]:
@@ -49,6 +54,12 @@ def contradictions(hidden: Dict[str, Any], arch: Arch) -> str:
     return ', '.join(f'{key} {value!r} and not {settings[key]!r}'
                      for key, value in hidden.items()
                      if settings.get(key, value) != value)
+
+
+def _text_sizes(cfg: dict) -> tuple:
+    text = tower_cfgs(cfg)[1]
+    return (cfg['embed_dim'], text.context_length, text.vocab_size, text.width,
+            text.layers)
 
 
 def _layers(weights: StateDict, part: str) -> int:
@@ -94,10 +105,7 @@ def infer_arch(weights: StateDict, quick_gelu: bool,
         if (cfg.get('quick_gelu', False) == quick_gelu
                 and 'timm_model_name' not in cfg['vision_cfg']
                 and 'hf_model_name' not in cfg['text_cfg']
-                and cfg['embed_dim'] == arch['embed_dim']
-                # not yet whether it fits, which takes long to tell
-                and all(cfg['text_cfg'].get(key, text[key]) == text[key]
-                        for key in text if key != 'heads')
+                and _text_sizes(cfg) == _text_sizes(arch)
                 and not contradictions(hidden, name)
                 and not misfit(weights, name)):
             return name
@@ -111,6 +119,19 @@ def infer_arch(weights: StateDict, quick_gelu: bool,
     return dict(arch, quick_gelu=True) if quick_gelu else arch
 
 
+def with_image_size(arch: Arch, weights: StateDict) -> Arch:
+    """Give an architecture the input size of the weights: a recognizer of
+    ours may have another (``image_size``); position embeddings tell."""
+    vision, sizes = tower_cfgs(arch)[0], _vision_cfg(weights)
+    if (vision.timm_model_name or sizes is None
+            or sizes['patch_size'] != vision.patch_size
+            or sizes['image_size'] == vision.image_size):
+        return arch
+    cfg = get_arch_cfg(arch)
+    cfg['vision_cfg']['image_size'] = sizes['image_size']
+    return cfg
+
+
 def expected_weights(arch: Arch) -> StateDict:
     """Return names and shapes of an architecture's weights, without memory."""
     try:
@@ -119,7 +140,7 @@ def expected_weights(arch: Arch) -> StateDict:
                 visual=build_vision_tower(arch), text=build_text_tower(arch))
             scale = torch.empty(())
     except Exception as error:  # whatever OpenCLIP stumbles over
-        raise ValueError(f'arch {arch!r} cannot be built: '
+        raise ValueError(f'arch {shown(arch)!r} cannot be built: '
                          f'{type(error).__name__}: {error}') from error
     return dict({f'{part}.{key}': value for part, tower in towers.items()
                  for key, value in tower.state_dict().items()},

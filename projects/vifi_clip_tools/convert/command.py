@@ -72,6 +72,8 @@ def _check(options: ConvertOptions) -> None:
             raise ValueError(f'no such file: {path!r}')
     if options.arch and osp.isfile(options.arch):
         inputs.append(options.arch)
+    if osp.isdir(src) and options.source != 'transformers':
+        raise ValueError(f'{src} is a folder; name the file in it')
     if target != 'open_clip' and dst.endswith('.safetensors'):
         raise ValueError(f'{dst}: --target {target} is written as torch.save '
                          'does; name it .pth')

@@ -14,8 +14,8 @@ from projects.vifi_clip.checkpoints.layouts import TOKENS, Renamed, StateDict
 from projects.vifi_clip.checkpoints.settings import KEY, VERSION, fingerprint
 from projects.vifi_clip.files import write_bytes, write_text
 from projects.vifi_clip.models.pretrained import read_clip_state_dict
-from .arch import (contradictions, hidden_settings, infer_arch, misfit,
-                   tower_cfgs)
+from .arch import (contradictions, hidden_settings, infer_arch, misfit, shown,
+                   tower_cfgs, with_image_size)
 from .options import ConvertOptions
 from .source import Source, read_source
 
@@ -34,6 +34,8 @@ def convert(options: ConvertOptions) -> None:
                          'hold it')
     supplied = _supply(source, base, options)
     arch = _settle_arch(source, options)
+    if base is not None and not supplied:
+        source.notes.append('--clip had nothing to supply')
     written = _write(source.neutral.weights, base, arch, options)
     settings = dict(source.settings, version=VERSION, arch=arch,
                     **hidden_settings(arch))
@@ -100,12 +102,17 @@ def _settle_arch(source: Source, options: ConvertOptions) -> Arch:
     arch = options.arch or source.settings.get('arch')
     if arch is None:
         arch = infer_arch(weights, source.quick_gelu, source.hidden)
+        heads = {'visual_heads', 'text_heads'} & source.hidden.keys()
         source.notes.append(
-            'the architecture is told from the shapes, and one attention head '
-            'for 64 channels is taken where no file says (--arch does)')
-    name = arch if isinstance(arch, str) else '<dict>'
+            'the architecture is told from the shapes' +
+            ('' if isinstance(arch, str) or heads else
+             '; the number of attention heads cannot be, and is taken as one '
+             'for 64 channels (--arch says otherwise)'))
+    name = shown(arch)
     if name.endswith('.json'):
         arch = get_arch_cfg(arch)  # the file may not travel
+    if options.source == 'vifi':
+        arch = with_image_size(arch, weights)
     faults = misfit(weights, arch,
                     (TOKENS, ) if options.target == 'release' else ())
     if faults:
@@ -170,11 +177,18 @@ def _account(read: Renamed, written: Renamed, supplied: List[str],
 
 
 def _summary(report: Dict[str, Any]) -> str:
-    lines = [f'arch: {json.dumps(report["arch"])}',
+    arch, settings = report['arch'], dict(report['settings'])
+    lines = [f'arch: {arch if isinstance(arch, str) else json.dumps(arch)}',
              f'used: {len(report["used"])} keys of the source']
     for what, lead in ('dropped', 'it '), ('missing', 'taken from '):
-        counts = Counter(report[what].values())
-        lines += [f'{what}: {count} keys: {lead}{reason}'
-                  for reason, count in counts.most_common()]
-    lines.append(f'made with: {json.dumps(report["settings"])}')
+        keys = report[what]
+        if not keys:
+            lines.append(f'{what}: none')
+        for reason, count in Counter(keys.values()).most_common():
+            names = [k for k, v in keys.items() if v == reason]
+            more = ' ...' if count > 6 else ''
+            lines.append(f'{what}: {count} ({", ".join(names[:6])}{more}): '
+                         f'{lead}{reason}')
+    del settings['arch'], settings['version']
+    lines.append(f'made with: {json.dumps(settings)}')
     return '\n'.join(lines + [f'note: {note}' for note in report['notes']])

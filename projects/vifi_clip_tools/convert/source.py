@@ -68,11 +68,23 @@ def read_source(path: str, kind: str) -> Source:
 
 
 def _load_folder(folder: str) -> layouts.StateDict:
-    """The weights in a folder that transformers saved."""
+    """The weights in a folder that transformers saved, in one file or in
+    several with an index."""
     names = ('model.safetensors', 'pytorch_model.bin')
     for file in (osp.join(folder, name) for name in names):
         if osp.isfile(file):
             return load_weights(file)
+        index = Path(f'{file}.index.json')
+        if index.is_file():
+            try:
+                parts = set(read_json(index)['weight_map'].values())
+                files = [osp.join(folder, osp.basename(part))
+                         for part in sorted(parts)]
+            except (KeyError, TypeError, AttributeError) as error:
+                raise ValueError(f'{index} is no index of weights: '
+                                 f'{type(error).__name__}: {error}') from error
+            return {key: value for part in files for key, value in
+                    tensors_of(load_weights(part), part).items()}
     raise FileNotFoundError(f'{folder} is a folder without any of '
                             f'{", ".join(names)}; name the file')
 
@@ -88,14 +100,15 @@ def _read_config(file: Path) -> Dict[str, Any]:
             tower = config.get(f'{name}_config') or {}
             if 'hidden_act' in tower:
                 acts.add(tower['hidden_act'])
-            heads = tower.get('num_attention_heads')
-            if heads is not None:
-                if type(heads) is not int or heads < 1:
-                    raise TypeError(f'num_attention_heads is {heads!r}')
-                hidden[f'{part}_heads'] = heads
+            if 'num_attention_heads' in tower:
+                hidden[f'{part}_heads'] = tower['num_attention_heads']
     except (AttributeError, TypeError) as error:
         raise ValueError(f'{file} is no config of a CLIPModel: '
                          f'{error}') from error
+    for number in hidden.values():
+        if type(number) is not int or number < 1:
+            raise ValueError(f'{file}: num_attention_heads is {number!r}, no '
+                             'whole number from 1')
     if len(acts) > 1 or not acts <= {'quick_gelu', 'gelu'}:
         raise ValueError(f'{file}: hidden_act is {sorted(acts)}; OpenCLIP '
                          'computes quick_gelu or gelu, one for both towers')

@@ -7,7 +7,7 @@ import base64
 import io
 import os.path as osp
 from html import escape
-from typing import Sequence
+from typing import Sequence, Tuple
 
 import numpy as np
 from PIL import Image
@@ -16,6 +16,7 @@ from projects.vifi_clip.apis.sampling import Timeline
 from .limits import Facts
 from .service import Frames, Recognition, Request
 
+_SHOWN = 10  # labels; the rest is folded
 _SIDE = 240  # pixels of a picture's shorter side
 # Of a chart's labels: Okabe and Ito's, which the colour-blind can tell apart.
 _COLOURS = ('#0072b2', '#e69f00', '#009e73', '#cc79a7', '#56b4e9')
@@ -50,14 +51,21 @@ def verdict(request: Request, result: Recognition) -> str:
     remark = ('Probabilities among these labels only.'
               if len(result.ranking) > 1 else
               'One label always has 100%: add others to compare with.')
-    bars = ''.join(
+    bars, folded = result.ranking[:_SHOWN], result.ranking[_SHOWN:]
+    more = folded and (f'<details><summary>{len(folded)} more</summary>'
+                       f'{_bars(folded)}</details>')
+    return (f'<div class="vifi-answer" role="status"><p class="vifi-verdict">'
+            f'{head}</p>{_bars(bars)}{more or ""}{note(remark)}</div>')
+
+
+def _bars(ranking: Sequence[Tuple[str, float]]) -> str:
+    rows = ''.join(
         f'<li><span class="vifi-label">{escape(label)}</span>'
         f'<span class="vifi-score">{percent(score)}</span>'
         f'<span class="vifi-bar" aria-hidden="true"><span style="width:'
         f'{100 * score:.2f}%"></span></span></li>'
-        for label, score in result.ranking)
-    return (f'<div class="vifi-answer" role="status"><p class="vifi-verdict">'
-            f'{head}</p><ol class="vifi-bars">{bars}</ol>{note(remark)}</div>')
+        for label, score in ranking)
+    return f'<ol class="vifi-bars">{rows}</ol>'
 
 
 def percent(score: float) -> str:
@@ -85,6 +93,8 @@ def frames(shown: Frames, kind: str) -> str:
 def hits(videos: Sequence[tuple]) -> str:
     """Show what :meth:`Recogniser.search` found, best first."""
     from ..search.sheet import format_span
+    if not videos:
+        return note('Nothing was found.')
     rows = []
     for rank, (hit, pictures, problem) in enumerate(videos, 1):
         name = escape(osp.basename(hit.path))

@@ -4,17 +4,18 @@ Gradio reads its settings when it is imported, so it is not before
 :func:`.server.workplace` made them.
 """
 import os.path as osp
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Mapping, Optional, Sequence, Tuple
+from typing import (Any, Callable, FrozenSet, List, Mapping, Optional,
+                    Sequence, Tuple)
 
 from projects.vifi_clip.errors import UserError
 from . import markup
 from .limits import check_video
 from .markup import note
-from .options import Limits
-from .service import Recogniser, Request, auto_window
+from .service import MOST_VIEWS, Recogniser, Request, auto_window
 
+ATTENTION, TIMELINE = 'attention', 'timeline'
 FIRST = 'Recognise a video first.'
 # Errors with a text for visitors; others are ours, and go to the log.
 _EXPECTED = (UserError, ValueError, OSError)
@@ -29,6 +30,14 @@ _CAMERA = dict(video=dict(width=dict(ideal=640), height=dict(ideal=480)))
 _METHODS = [('Rollout: through all layers', 'rollout'),
             ('Last layer', 'last'),
             ('What speaks for a label', 'gradient')]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What one visitor's page shows."""
+    request: Request  # the answered one; the boxes may have changed since
+    labels: List[str]  # best first
+    done: FrozenSet[str] = frozenset()  # tabs that are filled
 
 
 def _alert(error: Exception, path: Optional[str] = None) -> str:
@@ -60,47 +69,50 @@ class Handlers:
 
     def recognise(self, path: Optional[str], labels: str, template: str,
                   threshold: float, num_views: int) -> Tuple:
-        """Rank the labels: the answer, the frames, and the request with its
-        labels best first, which the tabs go by; the boxes may change."""
+        """Rank the labels: the answer, the frames, what is shown."""
         try:
             request = self.recogniser.check(path, labels, template, threshold,
                                             num_views)
             result = self.recogniser.recognise(request)
         except _EXPECTED as error:
             return _alert(error, path), None, None
-        best_first = tuple(label for label, _ in result.ranking)
         return (markup.verdict(request, result),
                 markup.frames(result.frames, 'The frame'),
-                replace(request, labels=best_first))
+                Shown(request, [label for label, _ in result.ranking]))
 
-    def attention(self, request: Optional[Request], method: str,
-                  text: Optional[str]) -> str:
-        """Lay attention over the frames of an answered request."""
-        if request is None:
-            return note(FIRST)
-        text = text if text in request.labels else request.labels[0]
+    def attention(self, shown: Optional[Shown], method: str,
+                  text: Optional[str]) -> Tuple:
+        """Lay attention over the frames: the frames, what is shown."""
+        if shown is None:
+            return note(FIRST), None
+        # Also after an error: a tower without attention says it once.
+        done = replace(shown, done=shown.done | {ATTENTION})
+        text = text if text in shown.labels else shown.labels[0]
         try:
-            frames = self.recogniser.attention(request, method, text)
+            frames = self.recogniser.attention(shown.request, method, text)
         except _EXPECTED as error:
-            return _alert(error, request.path)
+            return _alert(error, shown.request.path), done
         remark = 'Blue to red: more; each frame has a scale of its own.'
         if method == 'gradient':
             remark = f'What speaks for "{text}". ' + remark
-        return note(remark) + markup.frames(frames, 'Attention over the frame')
+        return (note(remark)
+                + markup.frames(frames, 'Attention over the frame'), done)
 
-    def timeline(self, request: Optional[Request], window: Optional[float],
-                 stride: Optional[float]) -> str:
-        """Score sliding windows of an answered request. Window and stride
+    def timeline(self, shown: Optional[Shown], window: Optional[float],
+                 stride: Optional[float]) -> Tuple:
+        """Score sliding windows: the chart, what is shown. Window and stride
         are seconds; None or 0 stand for what suits the video."""
-        if request is None:
-            return note(FIRST)
-        automatic = auto_window(request.seconds)
+        if shown is None:
+            return note(FIRST), None
+        done = replace(shown, done=shown.done | {TIMELINE})
+        automatic = auto_window(shown.request.seconds)
         window = window or automatic[0]
         try:
-            return markup.chart(self.recogniser.timeline(
-                request, window, stride or min(automatic[1], window / 2)))
+            result = self.recogniser.timeline(
+                shown.request, window, stride or min(automatic[1], window / 2))
         except _EXPECTED as error:
-            return _alert(error, request.path)
+            return _alert(error, shown.request.path), done
+        return markup.chart(result), done
 
     def search(self, query: str, topk: float) -> str:
         """Search the index."""
@@ -134,10 +146,34 @@ def build_page(handlers: Handlers, about: str, labels: Sequence[str],
 
 def _recognise_part(gr: Any, handlers: Handlers, labels: Sequence[str],
                     examples: Mapping[str, str]) -> None:
+    limits = handlers.recogniser.limits
     shown, tab = gr.State(None), gr.State('frames')
     with gr.Row():
         with gr.Column(scale=5, min_width=320):
-            boxes = _request_boxes(gr, handlers.recogniser.limits, labels)
+            video = gr.Video(
+                label=f'Video (up to {limits.upload_mb:g} MB and '
+                f'{limits.video_seconds:g} s)', elem_id='vifi-video',
+                sources=['upload', 'webcam'],
+                webcam_options=gr.WebcamOptions(mirror=False,
+                                                constraints=_CAMERA))
+            words = gr.Textbox(
+                label='Labels', value='\n'.join(labels), lines=4,
+                max_lines=10, elem_id='vifi-labels',
+                info='What it could be, with commas or line breaks between',
+                placeholder='arm wrestling, playing cards, cooking')
+            with gr.Accordion('Options', open=False):
+                template = gr.Textbox(
+                    label='Sentence', elem_id='vifi-template',
+                    info='With {} where the label goes; empty for the '
+                    "model's own", placeholder='a video of {}')
+                threshold = gr.Slider(
+                    0, 0.95, 0, step=0.05, elem_id='vifi-threshold',
+                    label='None of these below', info='The best label must '
+                    'have this probability; 0 is off')
+                views = gr.Slider(
+                    1, MOST_VIEWS, 1, step=1, elem_id='vifi-views',
+                    label='Views', info='Samplings of the video, averaged: '
+                    'more is slower')
             start = gr.Button('Recognise', variant='primary',
                               elem_id='vifi-start')
             triggers = [start.click]
@@ -147,93 +183,62 @@ def _recognise_part(gr: Any, handlers: Handlers, labels: Sequence[str],
                 for name, path in examples.items():
                     button = gr.Button(name, size='sm', min_width=90)
                     triggers.append(button.click(
-                        lambda path=path: path, None, boxes[0],
-                        **_AT_ONCE).then)
+                        lambda path=path: path, None, video, **_AT_ONCE).then)
         with gr.Column(scale=7, min_width=320):
             answer = gr.HTML(note('The answer comes here.'),
                              elem_id='vifi-answer', container=True,
                              padding=True)
             with gr.Tabs():
-                with gr.Tab('Frames', id='frames') as frames_tab:
+                with gr.Tab('Frames') as frames_tab:
                     frames = gr.HTML(elem_id='vifi-frames')
-                attention_tab, method, text, maps = _attention_tab(gr)
-                timeline_tab, again, window, stride, chart = _timeline_tab(gr)
-    attention, timeline = [shown, method, text], [shown, window, stride]
-
-    def fill(tab, shown, method, text, window, stride):
-        """Work for the tab in view alone."""
-        return (handlers.attention(shown, method, text)
-                if tab == attention_tab.id else gr.skip(),
-                handlers.timeline(shown, window, stride)
-                if tab == timeline_tab.id else gr.skip())
-
-    def offer(shown):
-        return gr.Dropdown(shown.labels, value=shown.labels[0]
-                           ) if shown else gr.skip()
-
-    filling = dict(
-        fn=fill, inputs=[tab, *attention, window, stride],
-        outputs=[maps, chart], **_MODEL)
-    for each in frames_tab, attention_tab, timeline_tab:
-        each.select(lambda name=each.id: name, None, tab, queue=False,
-                    **_AT_ONCE).then(**filling)
-    gr.on([method.input, text.input], handlers.attention, attention, maps,
-          **_MODEL)
-    again.click(handlers.timeline, timeline, chart, **_MODEL)
+                maps, attention = _attention_tab(gr, handlers, shown, tab)
+                chart, timeline = _timeline_tab(gr, handlers, shown, tab)
+    frames_tab.select(lambda: 'frames', None, tab, queue=False, **_AT_ONCE)
     # Not video.change: an example's would race with its own answer.
-    video = boxes[0]
     gr.on([video.upload, video.clear, video.stop_recording],
           handlers.video_changed, video, [answer, frames, maps, chart, shown],
           show_progress='hidden', **_MODEL)
     for trigger in triggers:
-        trigger(handlers.recognise, boxes, [answer, frames, shown],
-                show_progress_on=answer, **_MODEL).then(
-            None, js=_SHOW_ANSWER).then(
-            offer, shown, text, **_AT_ONCE).then(**filling)
+        event = trigger(
+            handlers.recognise, [video, words, template, threshold, views],
+            [answer, frames, shown], show_progress_on=answer, **_MODEL)
+        event = event.then(None, js=_SHOW_ANSWER)
+        for fill in attention, timeline:
+            event = fill(event.then)
 
 
-def _request_boxes(gr: Any, limits: Limits, labels: Sequence[str]) -> list:
-    """Return the boxes of the arguments of :meth:`Handlers.recognise`."""
-    video = gr.Video(
-        label=f'Video (up to {limits.upload_mb:g} MB and '
-        f'{limits.video_seconds:g} s)', elem_id='vifi-video',
-        sources=['upload', 'webcam'],
-        webcam_options=gr.WebcamOptions(mirror=False, constraints=_CAMERA))
-    words = gr.Textbox(
-        label='Labels', value='\n'.join(labels), lines=4, max_lines=10,
-        elem_id='vifi-labels',
-        info='What it could be, with commas or line breaks between',
-        placeholder='arm wrestling, playing cards, cooking')
-    with gr.Accordion('Options', open=False):
-        template = gr.Textbox(
-            label='Sentence', elem_id='vifi-template', info='With {} where '
-            "the label goes; empty for the model's own",
-            placeholder='a video of {}')
-        threshold = gr.Slider(
-            0, 0.95, 0, step=0.05, elem_id='vifi-threshold',
-            label='None of these below', info='The best label must have this '
-            'probability; 0 is off')
-        views = gr.Slider(
-            1, 8, 1, step=1, elem_id='vifi-views', label='Views',
-            info='Samplings of the video, averaged: more is slower')
-    return [video, words, template, threshold, views]
-
-
-def _attention_tab(gr: Any) -> Tuple:
-    with gr.Tab('Attention', id='attention') as tab:
+def _attention_tab(gr: Any, handlers: Handlers, shown: Any,
+                   tab: Any) -> Tuple[Any, Callable]:
+    """Return the tab's picture, and what fills it after an event if it is in
+    view."""
+    with gr.Tab('Attention') as here:
         with gr.Row():
             method = gr.Dropdown(_METHODS, value='rollout', label='Method',
                                  elem_id='vifi-method', min_width=200)
             text = gr.Dropdown([], label='Label', visible=False,
                                min_width=200)
-        maps = gr.HTML(note(FIRST), elem_id='vifi-attention')
-    method.input(lambda name: gr.Dropdown(visible=name == 'gradient'), method,
-                 text, **_AT_ONCE)
-    return tab, method, text, maps
+        picture = gr.HTML(note(FIRST), elem_id='vifi-attention')
+
+    def offer(shown, method, text):
+        labels = shown.labels if shown else []
+        return gr.Dropdown(labels, visible=method == 'gradient',
+                           value=text if text in labels else
+                           labels[0] if labels else None)
+
+    inputs, outputs = [shown, method, text], [picture, shown]
+    fill = _fill_in_view(gr, handlers.attention, ATTENTION, here, tab, inputs,
+                         outputs)
+    method.input(offer, inputs, text, api_visibility='private').then(
+        handlers.attention, inputs, outputs, **_MODEL)
+    text.input(handlers.attention, inputs, outputs, **_MODEL)
+    return picture, lambda then: fill(
+        then(offer, inputs, text, **_AT_ONCE).then)
 
 
-def _timeline_tab(gr: Any) -> Tuple:
-    with gr.Tab('Over time', id='timeline') as tab:
+def _timeline_tab(gr: Any, handlers: Handlers, shown: Any,
+                  tab: Any) -> Tuple[Any, Callable]:
+    """As :func:`_attention_tab`."""
+    with gr.Tab('Over time') as here:
         with gr.Row():
             window, stride = (
                 gr.Number(0, label=f'{name} (s)', minimum=0, min_width=130,
@@ -242,7 +247,28 @@ def _timeline_tab(gr: Any) -> Tuple:
                 for name in ('Window', 'Stride'))
         again = gr.Button('Score again', size='sm', elem_id='vifi-again')
         chart = gr.HTML(note(FIRST), elem_id='vifi-timeline')
-    return tab, again, window, stride, chart
+    inputs, outputs = [shown, window, stride], [chart, shown]
+    again.click(handlers.timeline, inputs, outputs, **_MODEL)
+    return chart, _fill_in_view(gr, handlers.timeline, TIMELINE, here, tab,
+                                inputs, outputs)
+
+
+def _fill_in_view(gr: Any, handler: Callable, name: str, here: Any, tab: Any,
+                  inputs: Sequence[Any], outputs: Sequence[Any]) -> Callable:
+    """Let a handler fill a tab when it comes into view, unless it is filled.
+    Returned is what takes an event's ``then``, and fills the tab after it if
+    it is in view."""
+
+    def fill(tab, shown, first, second):
+        if tab != name or (shown and name in shown.done):
+            return gr.skip(), gr.skip()
+        return handler(shown, first, second)
+
+    def select(shown, first, second):
+        return (name, *fill(name, shown, first, second))
+
+    here.select(select, inputs, [tab, *outputs], **_MODEL)
+    return lambda then: then(fill, [tab, *inputs], outputs, **_MODEL)
 
 
 def _search_part(gr: Any, handlers: Handlers) -> None:

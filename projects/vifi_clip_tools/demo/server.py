@@ -1,4 +1,5 @@
 """Serving the page on one port, until it is stopped, without leftovers."""
+import ipaddress
 import os
 import os.path as osp
 import socket
@@ -22,7 +23,6 @@ from .service import Recogniser
 
 AUTH = 'VIFI_DEMO_AUTH'
 SMALL_WORLD = 'small_world'
-_LOCAL = ('127.0.0.1', 'localhost', '::1')
 _MOST_LABELS = 30  # that the text box starts with: no wall of text
 _SMALL = ('This small model knows **coloured shapes** and how they move, and '
           'nothing of real videos. For those, start the page with CLIP: '
@@ -46,14 +46,12 @@ def serve(options: DemoOptions) -> None:
         try:
             with served(page, options.host, port, options.limits.upload_mb,
                         auth) as address:
-                if options.host not in _LOCAL:
-                    print(f'warning: {options.host} is open to other machines;'
-                          f' {AUTH}=USER:PASSWORD asks for a password',
-                          file=sys.stderr)
+                warn_if_open(options.host, auth)
                 print(f'The page is at {address} (Ctrl-C ends it)',
                       flush=True)
-                if options.open:
-                    webbrowser.open(address)
+                if options.open and not webbrowser.open(address):
+                    print('There is no browser to open here; use the address '
+                          'above.', flush=True)
                 threading.Event().wait()  # until a signal
         finally:
             recogniser.close()
@@ -91,13 +89,20 @@ def _build(model: ModelOptions, recogniser: Recogniser,
 
 def check_address(host: str, port: int) -> int:
     """Return a port that is free, before any long work; 0 takes any."""
-    family = socket.AF_INET6 if ':' in host else socket.AF_INET
     try:
-        with socket.create_server((host, port), family=family) as trial:
+        family, kind, proto, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM,
+            flags=socket.AI_PASSIVE)[0]
+        with socket.socket(family, kind, proto) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind(address)
             return trial.getsockname()[1]
-    except (OSError, UnicodeError) as error:
-        raise UserError(f'{host}:{port} cannot be used ({error}); choose '
-                        'another --port or --host') from error
+    except (socket.gaierror, UnicodeError) as error:
+        raise ValueError(f'--host {host} is no address of this machine: '
+                         f'{error}') from error
+    except OSError as error:  # in use, or needs the rights of root
+        raise UserError(f'{host}:{port} cannot be used: {error.strerror}; '
+                        'choose another --port or --host') from error
 
 
 def read_auth() -> Optional[Tuple[str, str]]:
@@ -143,3 +148,18 @@ def served(page: Any, host: str, port: int, upload_mb: float,
         yield f'http://{f"[{name}]" if ":" in name else name}:{port}'
     finally:
         page.close(verbose=False)
+
+
+def warn_if_open(host: str, auth: Any) -> None:
+    """Say that others can reach the page, if so."""
+    try:
+        alone = ipaddress.ip_address(host.strip('[]')).is_loopback
+    except ValueError:
+        alone = host == 'localhost'
+    if alone:
+        return
+    secret = ('and has no encryption' if auth else
+              f'and has no password;\n{AUTH}=USER:PASSWORD sets one')
+    print(f'warning: {host} is open to other machines {secret}. Browsers\n'
+          'give a camera to http://localhost and to https:// only.',
+          file=sys.stderr)

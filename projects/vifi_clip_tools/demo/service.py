@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotDone
 from dataclasses import dataclass
+from threading import Event
 from typing import Any, Callable, List, Optional, Sequence, Tuple, TypeVar
 
 import numpy as np
@@ -23,6 +24,8 @@ from ..attention.overlay import enlarge, overlay
 from .limits import check_text, check_video, split_labels
 from .options import Limits
 
+MOST_VIEWS = 8
+_MOST_WINDOWS = 300
 Result = TypeVar('Result')
 
 
@@ -75,10 +78,13 @@ class Worker:
     def run(self, job: Callable[[], Result]) -> Result:
         """Run a job; a UserError says that it takes too long."""
         deadline = time.monotonic() + self.seconds
+        started = Event()
 
         def timed() -> Result:
+            started.set()
             self._deadline = deadline
             try:
+                self.check()
                 return job()
             finally:
                 self._deadline = float('inf')
@@ -88,7 +94,8 @@ class Worker:
             return future.result(self.seconds)
         except NotDone:
             future.cancel()
-            raise self._too_long() from None
+            raise (self._too_long() if started.is_set() else UserError(
+                'The model is busy; try again in a moment.')) from None
 
     def check(self) -> None:
         """End the job that runs in this thread if its time is over."""
@@ -103,8 +110,7 @@ class Worker:
     def _too_long(self) -> UserError:
         return UserError(
             f'This took longer than {self.seconds:g} s and was stopped. Take '
-            'a shorter video, fewer views or labels, or a longer stride; or '
-            'try again, if others use the page.')
+            'a shorter video, fewer views or labels, or a longer stride.')
 
 
 class Recogniser:
@@ -132,9 +138,17 @@ class Recogniser:
         facts = check_video(path, self.limits)
         names = split_labels(labels)
         template = (template or '').strip() or None
-        check_text(template or '', 'template')  # the model sees to its {}
+        if template is not None:
+            check_text(template, 'template')
+            if template.count('{}') != 1:
+                raise UserError('The template must have {} once, where the '
+                                'label goes: "a video of {}".')
+        if threshold and len(names) < 2:
+            raise UserError('With one label its probability is always 100%, '
+                            'and no threshold tells anything: give at least '
+                            'two labels.')
         return Request(path, tuple(names), template, float(threshold or 0),
-                       int(num_views), facts.seconds)
+                       min(max(int(num_views), 1), MOST_VIEWS), facts.seconds)
 
     def recognise(self, request: Request) -> Recognition:
         """Rank the labels, for the video and for each frame on its own."""
@@ -178,15 +192,17 @@ class Recogniser:
         return self.worker.run(with_labels)
 
     def attention(self, request: Request, method: str,
-                  text: str) -> Frames:
+                  text: Optional[str] = None) -> Frames:
         """Lay over the frames what the class token looks at, by a method of
-        :func:`attention_maps`; 'gradient' is of a text."""
+        :func:`attention_maps`; 'gradient' is of a text, by default the first
+        label."""
 
         def job() -> Frames:
             sample = self.inferencer.sample(request.video)
             maps = attention_maps(
                 self.inferencer.model, sample.images, method,
-                text=text if method == 'gradient' else None)
+                text=(text or request.labels[0])
+                if method == 'gradient' else None)
             # Scenes differ in how much stands out: a scale for each.
             return Frames(overlay(enlarge(sample.images, 180), maps,
                                   per_frame=True), sample.times)
@@ -196,6 +212,14 @@ class Recogniser:
     def timeline(self, request: Request, window: float,
                  stride: float) -> Timeline:
         """Score windows that slide over the video, in seconds."""
+        if not (window > 0 and stride > 0):
+            raise UserError('Window and stride are seconds, above 0.')
+        count = max(request.seconds - window, 0) / stride + 1
+        if count > _MOST_WINDOWS:
+            raise UserError(
+                f'These are {count:.0f} windows, more than {_MOST_WINDOWS}: '
+                'take a stride from '
+                f'{request.seconds / _MOST_WINDOWS:.1f} s on.')
         return self._run(request, lambda: self.inferencer.timeline(
             request.video, window, stride))
 

@@ -15,6 +15,7 @@ from .video import Facts
 
 Videos = Dict[str, Facts]  # by Entry.key
 _Pairs = Sequence[Tuple[VideoList, VideoList]]
+_UNBALANCED = 10
 _UCF_NAME = re.compile(r'(?:^|/)(v_\w+_g\d+)_c\d+\.\w+$')
 
 
@@ -62,20 +63,24 @@ def class_counts(item: VideoList, videos: Videos,
 def compare_counts(dataset: str, lists: List[VideoList]) -> Iterator[Finding]:
     """Compare numbers of lines and of classes with the published ones."""
     official = PUBLISHED[dataset]
-    jobs = [(item.name, 'videos', len(item.entries), official.videos,
-             item.path.stem) for item in lists]
-    jobs += [(file.name, 'classes', len(item.classes), official.classes,
-              item.part)
-             for file, item in {item.class_file: item for item in lists
-                                if item.class_file}.items()]
-    for subject, what, have, table, name in jobs:
-        for pattern, number in table.items():
-            if re.fullmatch(pattern, name) and have != number:
-                fewer = (what == 'videos' and have < number
-                         and official.links_die)
-                yield Finding(
-                    'shortfall' if fewer else 'counts', subject,
-                    f'{have} {what}, published are {number} ({dataset})')
+
+    def expected(table: Dict[str, int], name: str) -> int:
+        return next((number for pattern, number in table.items()
+                     if re.fullmatch(pattern, name)), 0)
+
+    for item in lists:
+        have = len(item.entries)
+        number = expected(official.videos, item.path.stem)
+        if number not in (0, have):
+            fewer = have < number and official.links_die
+            yield Finding('shortfall' if fewer else 'counts', item.name,
+                          f'{have} videos, published are {number} ({dataset})')
+    for item in {item.class_file: item for item in lists}.values():
+        number = expected(official.classes, item.part)
+        if item.classes is not None and number not in (0, len(item.classes)):
+            yield Finding(
+                'counts', item.class_file.name, f'{len(item.classes)} '
+                f'classes, published are {number} ({dataset})')
 
 
 def _check_videos(lists: Sequence[VideoList], videos: Videos,
@@ -85,14 +90,16 @@ def _check_videos(lists: Sequence[VideoList], videos: Videos,
         for entry in item.entries:
             places[entry.key].append(item.place(entry))
     for key, facts in videos.items():
-        where, usable = tuple(places[key]), facts.status not in UNUSABLE
+        faults = {}
         if facts.status != 'ok':
-            yield Finding(facts.status, key, facts.detail, where)
-        if facts.damage:
-            yield Finding('damaged', key, facts.damage, where)
-        if usable and facts.frames < min_frames:
-            yield Finding('too_short', key,
-                          f'{facts.frames} frames of {min_frames}', where)
+            faults[facts.status] = facts.detail
+        if facts.status not in UNUSABLE:
+            if facts.damage:
+                faults['damaged'] = facts.damage
+            if facts.frames < min_frames:
+                faults['too_short'] = f'{facts.frames} frames of {min_frames}'
+        for check, detail in faults.items():
+            yield Finding(check, key, detail, tuple(places[key]))
 
 
 def _check_list(item: VideoList, videos: Videos) -> Iterator[Finding]:
@@ -127,6 +134,7 @@ def _check_list(item: VideoList, videos: Videos) -> Iterator[Finding]:
 def _check_classes(item: VideoList, videos: Videos) -> Iterator[Finding]:
     named = class_counts(item, videos)
     usable = class_counts(item, videos, usable=True)
+    training = item.role == TRAIN
     if item.classes and all(entry.label is None for entry in item.entries):
         yield Finding('not_checked', item.name, 'labels: it has none')
         return
@@ -136,9 +144,15 @@ def _check_classes(item: VideoList, videos: Videos) -> Iterator[Finding]:
         if not usable[label]:
             yield Finding('no_video', subject, f'{number} listed, none usable'
                           if number else 'not in the list', where)
-        elif item.role == TRAIN and item.shots not in (None, number):
+        elif item.shots and training and number != item.shots:
             yield Finding('shots', subject, f'{number} videos of {item.shots}',
                           where)
+    counts = [number for number in usable.values() if number]
+    if training and not item.shots and counts:
+        low, high = min(counts), max(counts)
+        if high > _UNBALANCED * low:
+            yield Finding('imbalance', item.name, f'{low} to {high} videos a '
+                          f'class ({high / low:.0f} times)')
 
 
 # Between lists
@@ -215,11 +229,11 @@ def _two_labels(lists: Sequence[VideoList]) -> Iterator[Finding]:
 def _look_alikes(lists: Sequence[VideoList], videos: Videos,
                  pairs: _Pairs) -> Iterator[Finding]:
     # One file for each content: copies are reported as such.
-    unique = {facts.sha256: facts for facts in videos.values()
-              if facts.prints and facts.seconds}
-    groups = find_look_alikes([facts.prints for facts in unique.values()],
-                              [facts.seconds for facts in unique.values()])
-    group_of = {list(unique)[i]: number
+    unique = list({facts.sha256: facts for facts in videos.values()
+                   if facts.prints and facts.seconds}.values())
+    groups = find_look_alikes([facts.prints for facts in unique],
+                              [facts.seconds for facts in unique])
+    group_of = {unique[i].sha256: number
                 for number, group in enumerate(groups) for i in group}
 
     def group(entry: Entry) -> Any:

@@ -87,6 +87,9 @@ CHECKS: Dict[str, Check] = {
     'look_alike': Check(
         WARNING, 'Look-alikes within one list',
         'The same pictures in another encoding: look at them.'),
+    'imbalance': Check(
+        WARNING, 'Unbalanced training lists',
+        'The largest class has over ten times the videos of the smallest.'),
     'shortfall': Check(INFO, 'Fewer videos than published',
                        'Usual for Kinetics, whose links die: state the number '
                        'with your figures.'),

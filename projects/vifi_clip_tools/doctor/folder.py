@@ -2,7 +2,7 @@
 import json
 import os
 from pathlib import Path
-from typing import Dict
+from typing import Dict, Iterable, List
 
 from projects.vifi_clip.errors import UserError
 
@@ -10,36 +10,65 @@ from ..mini_world.folder import replacing
 from .report import REPORT
 
 
-def check_out(out: Path, force: bool) -> None:
-    """Refuse, before the long run, a folder for the report that holds foreign
-    files, or an earlier report unless ``force`` says to replace it."""
+def check_out(out: Path, originals: Iterable[Path], inputs: Dict,
+              force: bool) -> None:
+    """Refuse a folder for the report that is, holds or lies in a folder of
+    the originals, or holds foreign files, or without ``force`` another
+    report; before the long run."""
+    target, cwd = out.resolve(), Path.cwd().resolve()
+    for folder in originals:
+        original = folder.resolve()
+        # Lists in the working directory do not forbid all that is below it.
+        wide = original == cwd or original in cwd.parents
+        if (target == original or target in original.parents
+                or (original in target.parents and not wide)):
+            raise UserError(f'--out {out} is, holds or lies in {folder}, '
+                            'which holds the originals; choose a folder '
+                            'outside it')
     if out.exists() and not out.is_dir():
         raise UserError(f'--out {out} is a file; choose another folder')
     if not out.is_dir() or not os.listdir(out):
         return
     try:
         report = json.loads((out / REPORT).read_text(encoding='utf-8'))
-        files = list(report['files'])
+        files, earlier = list(report['files']), report['inputs']
     except (OSError, ValueError, RecursionError, LookupError, TypeError):
-        files = []  # no report of ours
-    foreign = sorted(
-        path.relative_to(out).as_posix() for path in out.rglob('*')
-        if path.is_symlink() or not path.is_dir())
-    if REPORT in files:
-        foreign = [name for name in foreign if name not in files]
+        files, earlier = [], None  # no report of ours
+    foreign = [name for name in sorted(_files_in(out))
+               if REPORT not in files or name not in files]
     if foreign:
         raise UserError(f'--out {out} holds files that are no part of a '
-                        f'report ({foreign[0]}); move them away or choose '
-                        'another folder')
-    if not force:
-        raise UserError(f'--out {out} holds a report; use --force to replace '
-                        'it, or choose another folder')
+                        f'report ({foreign[0]}); nothing was touched: move '
+                        'them away or choose another folder')
+    if earlier != inputs and not force:
+        raise UserError(
+            f'{out} holds a report on other lists or options; nothing was '
+            'touched: use --force to replace it, or choose another --out')
 
 
-def write_out(out: Path, files: Dict[str, bytes]) -> None:
-    """Write the report's files in place of what the folder holds."""
-    with replacing(out) as new:
+def write_out(out: Path, files: Dict[str, bytes], force: bool) -> Path:
+    """Write the report's files, and return where: ``out``, or ``out_2``,
+    ``out_3``, ... if an earlier report says otherwise and is to be kept."""
+    folder, number = out, 2
+    while folder.is_dir() and os.listdir(folder):
+        if set(_files_in(folder)) == set(files) and all(
+                (folder / name).read_bytes() == content
+                for name, content in files.items()):
+            return folder  # it says the same
+        if force:
+            break
+        folder, number = out.with_name(f'{out.name}_{number}'), number + 1
+    with replacing(folder) as new:
         for name, content in files.items():
             path = new / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
+    return folder
+
+
+def _files_in(folder: Path) -> List[str]:
+    """Files, and what else is more than the way to a file."""
+    return [
+        path.relative_to(folder).as_posix() for path in folder.rglob('*')
+        if path.is_symlink() or not path.is_dir() or not any(path.iterdir())
+    ]

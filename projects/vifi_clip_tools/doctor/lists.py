@@ -87,8 +87,10 @@ def find_lists(folder: Path) -> Tuple[List[Path], List[str]]:
                 and not is_class_list(path) and path.name != 'manifest.json'):
             (lists if role_of(path) else others).append(path)
     if not lists:
-        raise UserError(f'{folder}: no list of videos such as train.txt or '
-                        'val_split1.txt; give others with --train or --val')
+        raise UserError(
+            f'{folder}: no list of videos in it; expected names such as '
+            'train.txt, val.txt or val_split1.txt (vifi-clip splits writes '
+            'them); files with other names go to --train or --val')
     return lists, [path.name for path in others]
 
 
@@ -110,7 +112,8 @@ def load_lists(roles: Dict[Path, Optional[str]],
     for path in sorted(roles, key=lambda item: item.name):
         if path.name in lists:
             raise UserError(f'{lists[path.name].path} and {path}: two lists '
-                            'of one name; rename one')
+                            'of one name; check them in two runs, or rename '
+                            'one')
         role = roles[path] or role_of(path) or UNKNOWN
         lists[path.name] = _load(path, role, class_file, several)
     # The report and the cleaned lists know a class list by its name.
@@ -118,8 +121,9 @@ def load_lists(roles: Dict[Path, Optional[str]],
     for path in class_files_of(lists.values()):
         twin = first.setdefault(path.name, path)
         if twin.read_bytes() != path.read_bytes():
-            raise UserError(f'{twin} and {path}: two class lists of one name '
-                            'that differ; rename one')
+            raise UserError(
+                f'{twin} and {path}: two class lists of one name that differ; '
+                'check their lists in two runs, or rename one')
     return list(lists.values())
 
 
@@ -137,7 +141,7 @@ def class_files_of(lists: Iterable[VideoList]) -> List[Path]:
 
 def _number(pattern: str, stem: str) -> Optional[int]:
     match = re.search(pattern, stem)
-    return match and int(match[1])
+    return int(match[1]) if match else None
 
 
 def _part_of(prefix: str, class_file: Optional[Path]) -> str:
@@ -177,8 +181,9 @@ def _read_text_list(path: Path) -> List[Entry]:
 def _read_json_list(path: Path) -> List[Entry]:
     data = read_json(path)
     if not isinstance(data, dict) or not data:
-        raise ValueError(f'{path}: expected {{"video0.mp4": ["caption", ...], '
-                         '...}')
+        raise ValueError(
+            f'{path}: expected {{"video0.mp4": ["caption", ...], ...}}, got '
+            f'{"no video" if data == {} else type(data).__name__}')
     try:
         json.dumps(data, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:

@@ -17,8 +17,10 @@ from .findings import CHECKS, INFO, LEVELS, PROBLEM, UNUSABLE, WARNING, Finding
 from .lists import Entry, VideoList, class_files_of, may_not_share
 
 REPORT = 'report.json'
+_FORMAT = 1  # of report.json
 _SHOWN = 50  # findings of a kind in the Markdown report
 _PLACES = 4  # of a finding there
+_ENDS = 5  # classes at either end of the table of classes
 
 
 @dataclass(frozen=True)
@@ -64,10 +66,9 @@ def make_report(options: Dict, dataset: Optional[str],
                 findings: Iterable[Finding]) -> Report:
     """Sort the findings, each once, and clean the lists."""
     order = list(CHECKS).index
-    return Report(
-        options, dataset, lists, videos,
-        sorted(set(findings), key=lambda f: (order(f.check), f)),
-        [_clean(item, lists, videos) for item in lists])
+    findings = sorted(set(findings), key=lambda f: (order(f.check), f))
+    cleaned = [_clean(item, lists, videos) for item in lists]
+    return Report(options, dataset, lists, videos, findings, cleaned)
 
 
 def _clean(item: VideoList, lists: Sequence[VideoList],
@@ -96,6 +97,15 @@ def _clean(item: VideoList, lists: Sequence[VideoList],
     return Cleaned(item, list(kept.values()), removed)
 
 
+def inputs_of(lists: Sequence[VideoList], options: Dict) -> Dict:
+    """Return what tells one run's question from another's."""
+    files = {path.name: path for item in lists
+             for path in (item.path, item.class_file) if path}
+    return dict(options, sha256={
+        name: sha256_of(path) for name, path in sorted(files.items())
+    })
+
+
 def files_of(report: Report) -> Dict[str, bytes]:
     """Return the report's files: relative path to content.
 
@@ -119,12 +129,9 @@ def files_of(report: Report) -> Dict[str, bytes]:
                  if path.name not in names)
     # Without times and machine names, so the same for the same lists and
     # videos.
-    inputs = {path.name: path for item in report.lists
-              for path in (item.path, item.class_file) if path}
     files[REPORT] = _json(dict(
-        format=1, files=sorted([*files, REPORT]),
-        inputs=dict(report.options, sha256={
-            name: sha256_of(path) for name, path in sorted(inputs.items())}),
+        format=_FORMAT, files=sorted([*files, REPORT]),
+        inputs=inputs_of(report.lists, report.options),
         dataset=report.dataset,
         counts={level: report.count(level) for level in LEVELS},
         videos=_summary(report.videos),
@@ -187,9 +194,10 @@ def _ranges(videos: Videos) -> Dict[str, list]:
 
 def _markdown(report: Report) -> bytes:
     """The report for people."""
-    parts = [_head(report), _list_table(report)]
+    parts = [_head(report), _list_table(report), _class_table(report)]
     parts += [_section(name, items) for name, items in report.by_check()]
-    return '\n\n'.join(parts).encode() + b'\n'
+    parts.append(_removed(report.cleaned))
+    return '\n\n'.join(filter(None, parts)).encode() + b'\n'
 
 
 def _head(report: Report) -> str:
@@ -215,13 +223,30 @@ def _list_table(report: Report) -> str:
     for item in report.cleaned:
         source = item.source
         counts = class_counts(source, report.videos, usable=True).values()
+        spread = ([min(counts), f'{median(counts):g}', max(counts)]
+                  if counts else [''] * 3)
         rows.append([source.name, source.role, source.split or '',
                      len(source.classes or counts) or '',
-                     len(source.entries), len(item.kept),
-                     f'{min(counts)} to {max(counts)}' if counts else ''])
+                     len(source.entries), len(item.kept), *spread])
     header = ('list', 'for', 'split', 'classes', 'videos', 'cleaned',
-              'usable of a class')
+              'a class: least', 'median', 'most')
     return '## Lists\n\n' + markdown_table(header, rows, 'l' * len(header))
+
+
+def _class_table(report: Report) -> str:
+    """The ends of the distribution over classes of each training list."""
+    rows = []
+    for item in report.lists:
+        counts = class_counts(item, report.videos, usable=True)
+        if item.role == TRAIN and counts and not item.shots:
+            ranked = [f'{item.class_name(label)} {number}' for label, number
+                      in sorted(counts.items(), key=lambda pair: pair[::-1])]
+            rows.append([item.name, ', '.join(ranked[:_ENDS]),
+                         ', '.join(ranked[::-1][:_ENDS])])
+    return rows and (
+        '## Classes of training lists\n\nUsable videos; all classes of '
+        'all lists are in classes.csv.\n\n' +
+        markdown_table(('list', 'fewest', 'most'), rows, 'lll'))
 
 
 def _section(name: str, items: List[Finding]) -> str:
@@ -238,3 +263,19 @@ def _section(name: str, items: List[Finding]) -> str:
     if len(items) > _SHOWN:
         lines.append(f'- and {len(items) - _SHOWN} more, see report.json')
     return '\n'.join(lines)
+
+
+def _removed(cleaned: Sequence[Cleaned]) -> str:
+    lines = []
+    for item in cleaned:
+        reasons = Counter(reason for _, reason in item.removed)
+        if reasons:
+            lines.append(f'- `{item.source.name}`: ' + ', '.join(
+                f'{number} for "{CHECKS[reason].title}"'
+                for reason, number in sorted(reasons.items())))
+        if reasons and not item.kept:
+            lines.append('  - nothing is left, so no file was written')
+    return lines and '\n'.join([
+        '## Left out of the cleaned lists', '',
+        'Each line with its reason is in report.json.', '', *lines
+    ])

@@ -1,10 +1,11 @@
 """From lists to a report: look at the videos, check, write."""
 import os.path as osp
+import signal
 import sys
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from tqdm import tqdm
 
@@ -12,14 +13,13 @@ from projects.vifi_clip.datasets.loader_settings import usable_cores
 from projects.vifi_clip.datasets.video_list import TEST, TRAIN
 from projects.vifi_clip.errors import UserError
 
-from ..cli.processes import ended_by_signals
 from .checks import Videos, all_findings, compare_counts
 from .findings import CHECKS, INFO, PROBLEM, Finding
 from .folder import check_out, write_out
 from .lists import VideoList, find_lists, load_lists
 from .options import Options
 from .published import dataset_name
-from .report import Report, files_of, make_report
+from .report import Report, files_of, inputs_of, make_report
 from .video import Facts, check_video, supervise
 
 Work = Callable[[str, bool], Facts]
@@ -27,30 +27,40 @@ Work = Callable[[str, bool], Facts]
 
 def check(options: Options, work: Work = check_video) -> int:
     """Check, write, and say what was found; 1 if there are problems."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return _check(options, work)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _check(options: Options, work: Work) -> int:
     start = time.monotonic()
     roles, findings = _roles(options)
     name = min(roles).resolve().parent.name  # of the lists' folder
-    out = Path(options.out or osp.join('work_dirs', 'check', name))
-    check_out(out, options.force)
     lists = load_lists(
         roles, Path(options.classes) if options.classes else None)
     root = options.videos or osp.join('data', name, 'videos')
+    out = Path(options.out or osp.join('work_dirs', 'check', name))
+    settings = dict(videos=root, decode=options.decode,
+                    min_frames=options.min_frames)
     files = video_paths(lists, root)
+    check_out(out, [Path(root), *{item.path.parent for item in lists}],
+              inputs_of(lists, settings), options.force)
+    videos = look_at_videos(files, options.decode == 'full',
+                            options.workers or usable_cores(),
+                            options.timeout, work)
+    findings += all_findings(lists, videos, options.min_frames)
     dataset = options.dataset or dataset_name(name)
     dataset = None if dataset == 'none' else dataset
-    with ended_by_signals():
-        videos = look_at_videos(files, options.decode == 'full',
-                                options.workers or usable_cores(),
-                                options.timeout, work)
-        findings += all_findings(lists, videos, options.min_frames)
-        if dataset:
-            findings += compare_counts(dataset, lists)
-        settings = dict(videos=root, decode=options.decode,
-                        min_frames=options.min_frames)
-        report = make_report(settings, dataset, lists, videos, findings)
-        write_out(out, files_of(report))
+    if dataset:
+        findings += compare_counts(dataset, lists)
+    report = make_report(settings, dataset, lists, videos, findings)
+    folder = write_out(out, files_of(report), options.force)
     _say(report, time.monotonic() - start)
-    print(f'Report: {out}/report.md; cleaned lists: {out}/clean')
+    if folder != out:
+        print(f'{out} holds an earlier report that differs; kept.')
+    print(f'Report: {folder}/report.md; cleaned lists: {folder}/clean')
     return 1 if report.count(PROBLEM) else 0
 
 
@@ -60,8 +70,10 @@ def _roles(options: Options) -> Tuple[Dict[Path, Optional[str]],
     roles: Dict[Path, Optional[str]] = {}
     others = []
     for path in map(Path, options.lists):
-        lists, names = find_lists(path) if path.is_dir() else ([path], [])
-        others += names
+        lists = [path]
+        if path.is_dir():
+            lists, names = find_lists(path)
+            others += names
         roles.update(dict.fromkeys(lists))
     both = ({Path(path).resolve() for path in options.train}
             & {Path(path).resolve() for path in options.val})
@@ -78,19 +90,22 @@ def _roles(options: Options) -> Tuple[Dict[Path, Optional[str]],
 
 def video_paths(lists: Sequence[VideoList], root: str) -> Dict[str, str]:
     """Return the file of each video that a list names, ascending by key."""
+    remedy = ('set --videos to the folder that the paths in the lists start '
+              'from')
+    if not osp.isdir(root):
+        raise UserError(f'no folder of videos {root!r}; {remedy}')
     keys = sorted({entry.key for item in lists for entry in item.entries})
     paths = {key: osp.join(root, key) for key in keys}
     if not any(map(osp.lexists, paths.values())):
-        raise UserError(f'none of the {len(paths)} videos is in {root!r}: set '
-                        '--videos to the folder that the paths in the lists '
-                        'start from')
+        raise UserError(f'none of the {len(paths)} videos is in {root!r}; the '
+                        f'first should be {paths[keys[0]]!r}: {remedy}')
     return paths
 
 
 def look_at_videos(paths: Dict[str, str], full: bool, workers: int,
                    timeout: float, work: Work = check_video) -> Videos:
     """Look at each video (file by key) in processes, with a progress bar."""
-    videos: Videos = {}
+    videos: Dict[str, Any] = dict.fromkeys(paths)
     bad = 0
     with _Bar(total=len(paths), desc='videos', unit='', ncols=79,
               mininterval=0.2 if sys.stderr.isatty() else 30) as bar, \
@@ -100,7 +115,7 @@ def look_at_videos(paths: Dict[str, str], full: bool, workers: int,
             bad += facts.status != 'ok'
             bar.set_postfix(bad=bad, refresh=False)
             bar.update()
-    return {key: videos[key] for key in paths}
+    return videos
 
 
 class _Bar(tqdm):
@@ -113,8 +128,9 @@ def _say(report: Report, seconds: float) -> None:
     for name, findings in report.by_check():
         check = CHECKS[name]
         if check.level != INFO:
-            print(f'{len(findings):7d} {check.level:7s}  {check.title} '
-                  f'(e.g. {findings[0].subject})')
+            line = (f'{len(findings):7d} {check.level:7s}  {check.title} '
+                    f'(e.g. {findings[0].subject})')
+            print(line if len(line) < 80 else f'{line[:75]}...)')
     removed = sum(len(item.removed) for item in report.cleaned)
     if removed:
         print(f'{removed} lines are left out of the cleaned lists.')

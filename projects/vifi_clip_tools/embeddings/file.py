@@ -7,8 +7,9 @@ from typing import Any, Dict, List, Optional
 
 import numpy as np
 
-from projects.vifi_clip.errors import UserError, need
+from projects.vifi_clip.errors import need
 from projects.vifi_clip.files import write_bytes
+from .options import SUFFIXES
 
 _META = b'vifi_clip'  # key of the parquet file's own metadata
 
@@ -50,13 +51,16 @@ def read_embeddings(path: str) -> Embeddings:
     maybe ``labels`` [N] and ``class_names`` [K]; or a ``.parquet`` file with
     columns ``name``, ``embedding`` and maybe ``label``.
     """
+    if not path.lower().endswith(SUFFIXES):
+        raise ValueError(f'{path}: embeddings are read from '
+                         f'{" or ".join(SUFFIXES)} files')
     if not osp.isfile(path):
         raise FileNotFoundError(f'No such file of embeddings: {path}')
+    if _is_parquet(path):
+        need('pyarrow', 'search')
     try:
         embeddings = (_load_parquet if _is_parquet(path) else
                       _load_npz)(path)
-    except UserError:  # pyarrow is not installed
-        raise
     except Exception as error:  # as many kinds as there are broken files
         raise ValueError(f'{path} is damaged, or not of `vifi-clip embed` '
                          f'({type(error).__name__}: {error})') from error
@@ -114,11 +118,17 @@ def _load_parquet(path: str) -> Embeddings:
     with need('pyarrow.parquet', 'search').ParquetFile(path) as file:
         table = file.read()
     notes = json.loads((table.schema.metadata or {}).get(_META, b'{}'))
-    column = table['embedding'].combine_chunks()
-    vectors = column.flatten().to_numpy(zero_copy_only=False)
+    vectors = []
+    for chunk in table['embedding'].chunks:
+        size = getattr(chunk.type, 'list_size', None)
+        if size is None:  # a list may have any length: another tool's file
+            vectors.append(np.array(chunk.to_pylist(), np.float32))
+        else:
+            vectors.append(chunk.flatten().to_numpy(
+                zero_copy_only=False).reshape(-1, size))
     return Embeddings(
         [str(name) for name in table['name'].to_pylist()],
-        vectors.reshape(-1, column.type.list_size),
+        np.concatenate(vectors),
         table['label'].to_numpy() if 'label' in table.column_names else None,
         notes.get('class_names'), notes.get('failed') or [],
         notes.get('record') or {})
@@ -127,13 +137,19 @@ def _load_parquet(path: str) -> Embeddings:
 def _check(file: Embeddings, path: str) -> None:
     """Check shapes and kinds that all who read a file rely on."""
     vectors, labels, classes = file.embeddings, file.labels, file.class_names
-    if not (vectors.ndim == 2 and len(vectors) == len(file.names)
-            and vectors.dtype.kind == 'f' and np.isfinite(vectors).all()):
+    if vectors.ndim != 2 or len(vectors) != len(file.names) or (
+            vectors.dtype.kind != 'f'):
         raise ValueError(
-            f'{path}: the embeddings must be finite floats, a row for each '
-            f'of {len(file.names)} names; embed the videos anew')
-    if labels is not None and not (
-            labels.shape == (len(vectors), ) and labels.dtype.kind in 'iu'
-            and (classes is None or set(labels) <= set(range(len(classes))))):
-        raise ValueError(f'{path}: the labels must be integers, one for each '
-                         'name and below the number of class names')
+            f'{path}: {len(file.names)} names and {vectors.dtype} embeddings '
+            f'{list(vectors.shape)}; floats [N, D] are needed')
+    if not np.isfinite(vectors).all():
+        raise ValueError(f'{path} has an embedding that is not finite; embed '
+                         'the videos anew')
+    if labels is None:
+        return
+    if labels.shape != (len(vectors), ) or labels.dtype.kind not in 'iu':
+        raise ValueError(f'{path}: {labels.dtype} labels '
+                         f'{list(labels.shape)}; integers [N] are needed')
+    if classes is not None and not set(labels) <= set(range(len(classes))):
+        raise ValueError(f'{path}: labels from {labels.min()} to '
+                         f'{labels.max()} and {len(classes)} class names')

@@ -11,7 +11,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from tqdm import tqdm
 
-from projects.vifi_clip.apis.config import load_config
+from projects.vifi_clip.apis.config import check_lists, load_config
 from projects.vifi_clip.apis.loading import load_model
 from projects.vifi_clip.checkpoints.settings import pixel_settings
 from projects.vifi_clip.datasets import CheckedVideoDataset
@@ -32,6 +32,7 @@ def cache_frames(options: FramesOptions) -> Dict[str, int]:
     for part in {'val', *options.parts}:  # the pipeline is the validation's
         if not cfg.get(f'{part}_dataloader'):
             raise ValueError(f'{options.config} has no {part}_dataloader')
+    check_lists(cfg, options.parts)
     pipeline = cfg.val_dataloader.dataset.get('pipeline')
     lists = {part: list(_datasets(cfg, part, pipeline))
              for part in options.parts}

@@ -41,6 +41,27 @@ class VideoSet:
     labels: Optional[List[int]] = None  # 0..K-1, if they are known
     class_names: Optional[List[str]] = None  # K
 
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def gather(self, results: Mapping[int, np.ndarray],
+               errors: Mapping[int, str], made: Dict[str, Any]) -> Embeddings:
+        """Put together embeddings [D] and errors of videos, by index."""
+        good = sorted(results)
+        return Embeddings(
+            [self.names[i] for i in good],
+            np.array([results[i] for i in good], np.float32),
+            self.labels and np.array([self.labels[i] for i in good],
+                                     np.int64),
+            self.class_names,
+            [dict(index=i, video=self.names[i], error=errors[i])
+             for i in sorted(errors)], made)
+
+    def digest(self) -> str:
+        """Return a digest of names and labels, which tells lists apart."""
+        text = json.dumps([self.names, self.labels])
+        return hashlib.sha256(text.encode()).hexdigest()
+
 
 def embed(options: EmbedOptions) -> Optional[int]:
     """Run ``vifi-clip embed``; 1 if a video could not be read."""
@@ -48,11 +69,19 @@ def embed(options: EmbedOptions) -> Optional[int]:
     check_target('--out', out, SUFFIXES)
     if out.lower().endswith('.parquet'):
         need('pyarrow', 'search')
+    if osp.exists(out) and not options.overwrite:
+        read_embeddings(out)  # before the model: is it one of ours?
     views = parse_views(given.num_views)
     videos = read_videos(given.videos, given.root, given.classes)
     join_processes()
-    result = embed_videos(options.model.load(), videos, out, views,
-                          given.batch_size, options.overwrite, options.model)
+    try:
+        result = embed_videos(
+            options.model.load(), videos, out, views, given.batch_size,
+            options.overwrite, options.model)
+    except KeyboardInterrupt:
+        print('\nstopped; the same command goes on from here',
+              file=sys.stderr)
+        raise
     if result is None:  # the first process reports
         return None
     lost = len(result.failed)
@@ -85,6 +114,8 @@ def _read_list(path: str, root: Optional[str],
     names, labels = map(list, zip(*read_video_list(
         path, num_classes=class_names and len(class_names),
         allow_unlabelled=True)))
+    if max(labels) >= 2**31:
+        raise ValueError(f'{path}: label {max(labels)} is too large')
     paths = [osp.join(root or '', name) for name in names]
     # Some that are absent are reported with the bad ones; all of them are a
     # wrong folder.
@@ -117,29 +148,28 @@ def embed_videos(inferencer: ViFiCLIPInferencer, videos: VideoSet, out: str,
     notes = {} if model is None else dict(
         config=model.config, checkpoint=model.checkpoint,
         inference=model.inference)
-    made = dict(
-        record(inferencer, num_views, **notes),
-        list=hashlib.sha256(json.dumps([videos.names, videos.labels]).encode()
-                            ).hexdigest())
-    number, folder = len(videos.names), Path(f'{out}.parts')
-    done: Dict[int, np.ndarray] = {}  # embeddings [D]
-    errors: Dict[int, str] = {}
+    made = dict(record(inferencer, num_views, **notes), list=videos.digest())
+    todo, results, folder = range(len(videos)), {}, Path(f'{out}.parts')
     if osp.exists(out) and not overwrite:
         before = read_embeddings(out)
         _check_same(out, before.record, made)
-        if not before.failed:
+        todo = [failed['index'] for failed in before.failed]
+        if not todo:
             return before if rank == 0 else None
-        failed = {video['index'] for video in before.failed}
-        good = (i for i in range(number) if i not in failed)
-        done = dict(zip(good, before.embeddings))
+        if rank == 0:
+            print(f'{out}: {len(before)} embedded before; trying again what '
+                  f'could not be read ({len(todo)})', file=sys.stderr)
+        good = (i for i in range(len(videos)) if i not in todo)
+        results = dict(zip(good, before.embeddings))
     if rank == 0:
         _finished(folder, made, overwrite)
     wait_for_all()
-    done.update(_finished(folder, made, overwrite))
-    left = [i for i in range(number) if i not in done]
+    done = _finished(folder, made, overwrite)
+    left = [i for i in todo if i not in done]
     wait_for_all()  # all have read before one writes
-    with tqdm(total=number, initial=len(done), unit='video', desc='embed',
-              disable=rank > 0) as bar:
+    errors: Dict[int, str] = {}
+    with tqdm(total=len(todo), initial=len(todo) - len(left), unit='video',
+              desc='embed', disable=rank > 0) as bar:
         embeddings = _embed(inferencer, videos, left[rank::world], num_views,
                             batch_size, errors, bar)
         for part in gathered(embeddings, MOST_VIDEOS, MOST_SECONDS):
@@ -152,27 +182,15 @@ def embed_videos(inferencer: ViFiCLIPInferencer, videos: VideoSet, out: str,
               for i, error in some.items()}
     if rank != 0:
         return None
-    done.update(_finished(folder, made, overwrite))
-    if done:
-        merged = _merge(videos, done, errors, made)
+    results.update(_finished(folder, made, overwrite))
+    merged = videos.gather(results, errors, made) if results else None
+    if merged:
         write_embeddings(out, merged)
     shutil.rmtree(folder, ignore_errors=True)  # _finished knows its files
-    if not done:
-        raise ValueError(f'none of the {number} videos could be read; '
+    if not merged:
+        raise ValueError(f'none of the {len(videos)} videos could be read; '
                          f'{videos.names[0]}: {errors[0]}')
     return merged
-
-
-def _merge(videos: VideoSet, done: Mapping[int, np.ndarray],
-           errors: Mapping[int, str], made: Dict[str, Any]) -> Embeddings:
-    good, labels = sorted(done), videos.labels
-    return Embeddings(
-        [videos.names[i] for i in good],
-        np.array([done[i] for i in good], np.float32),
-        labels and np.array([labels[i] for i in good], np.int64),
-        videos.class_names,
-        [dict(index=i, video=videos.names[i], error=errors[i])
-         for i in sorted(errors)], made)
 
 
 def _check_same(source: str, made: Mapping[str, Any],
@@ -180,9 +198,11 @@ def _check_same(source: str, made: Mapping[str, Any],
     """Refuse to mix embeddings of two models, settings or lists."""
     different = differences(made, asked, NOTES)
     if different:
-        raise ValueError(f'{source} was made otherwise: '
-                         f'{"; ".join(different)}; rename --out, or add '
-                         '--overwrite')
+        by = ', '.join(str(made[name]) for name in ('config', 'checkpoint')
+                       if made.get(name))
+        raise ValueError(
+            f'{source} was made{" with " + by if by else ""} otherwise '
+            f'({"; ".join(different)}); rename --out, or add --overwrite')
 
 
 def _embed(inferencer: ViFiCLIPInferencer, videos: VideoSet,

@@ -43,8 +43,9 @@ class Check:
 
 @torch.no_grad()
 def model_output(model: nn.Module, module: nn.Module, x: Tensor) -> Tensor:
-    """Compute what the model itself makes of an exported part's input, as in a
-    test, not through the exported module: [B, D], [B, K] or [M, D]."""
+    """Compute what the model itself makes of an exported part's input: [B, D],
+    [B, K] or [M, D]. Clips and sentences go as in a test through its own data
+    preprocessor, towers and head, not through the exported module."""
     if module.input_name == 'tokens':
         classifier = model.cls_head.text_classifier
         ends = end_positions(classifier.text, x)
@@ -152,7 +153,8 @@ def evaluate_files(files: Dict[str, Run], videos: Videos, pixels: str,
 def accuracy_table(scores: Dict[str, np.ndarray],
                    labels: Sequence[int]) -> str:
     """Compare the probabilities [N, K] of files with labels [N], and with the
-    first file's; returns text of at most 80 columns."""
+    first file's: how many best classes changed, and the largest difference.
+    Returns text of at most 80 columns."""
     lines = [f'{"file":<24} {"top-1":>7} {"changed":>9} {"difference":>11}'
              f'   {len(labels)} videos']
     first, *others = scores.values()

@@ -2,7 +2,7 @@
 import argparse
 import os.path as osp
 from dataclasses import replace
-from typing import Callable, Optional, Sequence, Tuple
+from typing import Optional, Sequence, Tuple
 
 from ..cli.options import (HelpFormatter, add_model_arguments, model_options,
                            number, positive_int)
@@ -24,8 +24,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> ExportOptions:
     parser = argparse.ArgumentParser(
         description='Export a model to ONNX or torch.export, and check it',
         epilog=_EXAMPLES, formatter_class=HelpFormatter)
-    _add_arguments(parser.add_argument)
-    add_model_arguments(parser)
+    _add_arguments(parser)
     args = parser.parse_args(argv)
     model = model_options(args)
     for wrong, message in (
@@ -52,34 +51,43 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> ExportOptions:
         args.evaluate, args.root, args.overwrite, replace(model, device='cpu'))
 
 
-def _add_arguments(add: Callable) -> None:
-    add('--out', '-o', required=True, help='folder to write')
-    add('--format', choices=tuple(SUFFIXES), default='onnx', help='kind of '
-        'files (default: onnx)')
-    add('--parts', type=_parts, default=tuple(PARTS), help='of video (clips '
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--out', '-o', required=True, help='folder to write')
+    parser.add_argument('--format', choices=tuple(SUFFIXES), default='onnx',
+                        help='kind of files (default: onnx)')
+    parser.add_argument(
+        '--parts', type=_parts, default=tuple(PARTS), help='of video (clips '
         'to embeddings), text (tokens to embeddings) and classifier (clips to '
         'probabilities of the labels), with commas (default: all)')
-    add('--labels', help='classes of the classifier, with commas between, or '
+    parser.add_argument(
+        '--labels', help='classes of the classifier, with commas between, or '
         "a file of them (default: the config's classes)")
-    add('--input', choices=('uint8', 'float'), default='uint8', help='frames '
-        'as they are, [B, T, H, W, 3], normalised inside the file; or '
-        'normalised ones, [B, T, 3, H, W] (default: uint8)')
-    add('--opset', type=number(int, 18), metavar='N', help='of ONNX, from 18 '
-        "(default: torch's choice)")
-    add('--int8', action='store_true', help='also write copies with int8 '
+    parser.add_argument(
+        '--input', choices=('uint8', 'float'), default='uint8',
+        help='frames as they are, [B, T, H, W, 3], normalised inside the '
+        'file; or normalised ones, [B, T, 3, H, W] (default: uint8)')
+    parser.add_argument('--opset', type=number(int, 18), metavar='N',
+                        help="of ONNX, from 18 (default: torch's choice)")
+    parser.add_argument(
+        '--int8', action='store_true', help='also write copies with int8 '
         'matrix products (dynamic quantisation by onnxruntime)')
-    add('--check-frames', nargs='+', type=positive_int, metavar='T',
-        default=ExportOptions.frames, help='frame counts to check at '
-        '(default: 1 4 8 16)')
-    add('--check-batches', nargs='+', type=positive_int, metavar='B',
-        default=ExportOptions.batches, help='batch sizes to check at '
-        '(default: 1 3)')
-    add('--evaluate', metavar='LIST', help='run the classifiers over the '
+    parser.add_argument(
+        '--check-frames', nargs='+', type=positive_int,
+        default=ExportOptions.frames, metavar='T',
+        help='frame counts to check at (default: 1 4 8 16)')
+    parser.add_argument(
+        '--check-batches', nargs='+', type=positive_int,
+        default=ExportOptions.batches, metavar='B',
+        help='batch sizes to check at (default: 1 3)')
+    parser.add_argument(
+        '--evaluate', metavar='LIST', help='run the classifiers over the '
         "videos of a list of 'path label' lines, or 'config' for the "
         "config's test set, and print their accuracy")
-    add('--root', help="folder that the list's paths start from")
-    add('--overwrite', action='store_true', help='replace files of these '
-        'names')
+    parser.add_argument('--root', help="folder that the list's paths start "
+                        'from')
+    parser.add_argument('--overwrite', action='store_true',
+                        help='replace files of these names')
+    add_model_arguments(parser)
 
 
 def _parts(text: str) -> Tuple[str, ...]:

@@ -51,7 +51,8 @@ def write_part(module: nn.Module, path: str, form: str,
         except Exception as error:  # the tracer's own, of many kinds
             while error.__cause__ is not None:
                 error = error.__cause__
-            cause = ' '.join(str(error).split())[:300]
+            lines = filter(None, map(str.strip, str(error).splitlines()))
+            cause = ' '.join(list(lines)[:2]) or 'no message'
             raise UserError(
                 f'{osp.basename(path)}: this model cannot be exported as '
                 f'{form}: {type(error).__name__}: {cause}') from error

@@ -34,7 +34,11 @@ def quantize_file(source: str, target: str) -> Dict[str, int]:
                 folded, target, op_types_to_quantize=['MatMul', 'Gemm'],
                 nodes_to_exclude=_last_products(folded), per_channel=True,
                 weight_type=QuantType.QInt8)
-    return _finish(source, target)
+    counts = _finish(source, target)
+    if not counts['quantised']:
+        raise UserError(f'{osp.basename(source)} has no matrix product with '
+                        'constant weights: nothing to quantise')
+    return counts
 
 
 def _fold_constants(source: str, target: str) -> None:

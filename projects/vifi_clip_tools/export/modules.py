@@ -91,8 +91,8 @@ class TextEncoder(nn.Module):
     # Not 'embedding', which is the name of an operator in the graph.
     output_name = 'text_embedding'
 
-    def __init__(self, model: nn.Module, pixels: str = '') -> None:
-        super().__init__()  # ``pixels`` are those of the other parts
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
         classifier = model.cls_head.text_classifier
         self.text, self.prompts = classifier.text, classifier.prompts
         self.vocab_size = self.text.token_embedding.num_embeddings
@@ -144,5 +144,8 @@ def build_parts(model: nn.Module, parts: Sequence[str],
                 f'export takes a model with {kind.__name__}; this one has '
                 f'{type(part).__name__} in its place')
     model.eval()
-    kinds = dict(video=VideoEncoder, text=TextEncoder, classifier=Classifier)
-    return {part: kinds[part](model, pixels).eval() for part in parts}
+    makers = dict(
+        video=lambda: VideoEncoder(model, pixels),
+        text=lambda: TextEncoder(model),
+        classifier=lambda: Classifier(model, pixels))
+    return {part: makers[part]().eval() for part in parts}

@@ -76,11 +76,7 @@ def export_model(infer: ViFiCLIPInferencer, options: ExportOptions,
             prefix='.export-', dir=options.out) as folder:
         for part, module in tqdm(modules.items(), desc='export', unit='part',
                                  leave=False):
-            about = dict(meta, part=part, precision='float32')
-            if part == 'classifier':
-                about['class_names'] = infer.class_names
-            _export_part(part, module, infer.model, folder, about, options,
-                         result)
+            _export_part(infer, part, module, folder, meta, options, result)
             if result.failed:
                 return result
         for name in options.models():  # with NAME.data of a large one
@@ -103,24 +99,32 @@ def export_model(infer: ViFiCLIPInferencer, options: ExportOptions,
     return result
 
 
-def _export_part(part: str, module: nn.Module, model: nn.Module, folder: str,
-                 meta: dict, options: ExportOptions, result: Exported) -> None:
+def _export_part(infer: ViFiCLIPInferencer, part: str, module: nn.Module,
+                 folder: str, meta: dict, options: ExportOptions,
+                 result: Exported) -> None:
     """Write and check a part, and its int8 copy."""
-    plain, small = (osp.join(folder, options.file_name(part, int8))
-                    for int8 in (False, True))
-    write_part(module, plain, options.form, meta, options.opset)
-    for path in [plain, small] if options.int8 else [plain]:
-        name = osp.basename(path)
-        if path == small:
-            from .int8 import quantize_file
-            result.products[name] = quantize_file(plain, small)
+    sizes = checking.check_sizes(module, options.frames, options.batches)
+
+    def check(name: str) -> bool:
         checks = checking.check_file(
-            name, open_file(path), model, module, checking.check_sizes(
-                module, options.frames, options.batches))
+            name, open_file(osp.join(folder, name)), infer.model, module,
+            sizes)
         result.checks += checks
-        if path == plain and not all(check.passed for check in checks):
-            result.failed = name
-            return
+        return all(c.passed for c in checks)
+
+    name = options.file_name(part)
+    path = osp.join(folder, name)
+    meta = dict(meta, part=part, precision='float32')
+    if part == 'classifier':
+        meta['class_names'] = infer.class_names
+    write_part(module, path, options.form, meta, options.opset)
+    if not check(name):
+        result.failed = name
+    elif options.int8:
+        from .int8 import quantize_file
+        small = options.file_name(part, int8=True)
+        result.products[small] = quantize_file(path, osp.join(folder, small))
+        check(small)
 
 
 def _report(result: Exported, folder: str) -> None:

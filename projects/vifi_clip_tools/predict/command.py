@@ -5,6 +5,7 @@ from typing import Optional, Sequence
 
 from ..cli.options import (HelpFormatter, add_model_arguments, model_options,
                            number, positive_int, probability, seconds)
+from .options import Options
 
 _EXAMPLES = """examples:
   vifi-clip predict my.mp4 --config small_world
@@ -20,7 +21,7 @@ again what could not be read. Exit code 1: some videos could not be read;
 2: none could, or the command line is wrong."""
 
 
-def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
+def parse_args(argv: Optional[Sequence[str]] = None) -> Options:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         description='Recognise videos, with any labels.', epilog=_EXAMPLES,
@@ -35,9 +36,9 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         '--labels', help='names with commas between, or a file of them '
         "(.txt, .csv, .json, .yaml; default: the config's classes)")
     parser.add_argument(
-        '--template', action='append', dest='templates', metavar='TEXT',
-        help='with {} where the label goes; may be given several times '
-        "(default: the config's, such as 'a photo of a {}.')")
+        '--template', action='append', metavar='TEXT', help='with {} where '
+        'the label goes; may be given several times (default: the '
+        "config's, such as 'a photo of a {}.')")
     parser.add_argument('--topk', type=positive_int, default=5,
                         help='labels to show of each video (default: 5)')
     parser.add_argument(
@@ -52,8 +53,8 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     group = parser.add_argument_group('web addresses')
     group.add_argument(
         '--max-download', type=number(float, 0, 1e9, open_low=True),
-        dest='max_mb', metavar='MB', default=2048., help='refuse larger files '
-        '(default: 2048)')
+        metavar='MB', default=2048., help='refuse larger files (default: '
+        '2048)')
     group.add_argument(
         '--timeout', type=number(float, 0, 86400, open_low=True),
         metavar='S', default=30., help='seconds to wait for an answer, or '
@@ -68,12 +69,16 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
                          'give the names with --list')
     if not args.videos and not args.list:
         parser.error('no videos were given; name files, folders or patterns')
-    if args.out and os.path.islink(args.out):
-        args.out = os.path.realpath(args.out)  # a link stays one
-    if args.stride is None:
-        args.stride = args.window / 2
-    args.model = model_options(args)
-    return args
+    return Options(
+        args.videos, args.list, args.labels, args.template, args.topk,
+        args.threshold, args.num_views, args.batch_size,
+        # a link stays one
+        os.path.realpath(args.out) if args.out and os.path.islink(args.out)
+        else args.out,
+        args.overwrite, args.save_video, args.timeline, args.window,
+        args.window / 2 if args.stride is None else args.stride,
+        dict(max_mb=args.max_download, timeout=args.timeout),
+        model_options(args))
 
 
 def _add_outputs(parser: argparse.ArgumentParser) -> None:
@@ -96,7 +101,7 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
                        'from a window to the next (default: half a window)')
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: Options) -> int:
     """Print, or write, the labels of each video; 1 if some failed."""
     from .job import predict
     return predict(options)

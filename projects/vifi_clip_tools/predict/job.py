@@ -1,9 +1,10 @@
 """Predict many videos: alone or beside other processes, and go on later."""
 import os
 import sys
-from argparse import Namespace
-from dataclasses import dataclass, replace
-from typing import Any, Dict, Iterable, Iterator, List, Sequence, Tuple
+import textwrap
+from dataclasses import replace
+from typing import (Any, Dict, Iterable, Iterator, List, Optional, Sequence,
+                    Tuple)
 
 from tqdm import tqdm
 
@@ -11,70 +12,94 @@ from projects.vifi_clip.apis.batches import NONE
 from projects.vifi_clip.apis.identity import record
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
 from projects.vifi_clip.apis.inputs import (VideoInput, expand_inputs,
-                                            is_camera, read_labels)
-from projects.vifi_clip.apis.pipeline import Views, parse_views
+                                            file_of, is_camera, read_labels)
+from projects.vifi_clip.apis.pipeline import (Views, count_views, parse_views,
+                                              pipeline_cfg)
 from projects.vifi_clip.apis.processes import join_processes, wait_for_all
 from projects.vifi_clip.errors import UnreadableVideo, UserError
+from .options import Options
 from .pictures import Pictures
 from .results_file import ResultsFile, check_out
 
 Failures = List[Tuple[str, str]]  # names and reasons
-_BAR = 20  # letters of a bar
+_WIDTH, _BAR = 80, 20
+_MOST = 20  # failures that are listed
 
 
-def predict(options: Namespace) -> int:
+def predict(options: Options) -> int:
     """Print, or write, the labels of each video; return 1 if some could not
     be read, or drawn.
 
     Raises:
         UserError: Not a single video could be read.
     """
-    sys.stdout.reconfigure(errors='replace')  # names of files hold anything
     rank, world = join_processes()
     if options.out:
-        check_out(options.out, options.overwrite)
+        check_out(options.out, options.overwrite,
+                  {'--list': options.list, '--labels': options.labels})
     labels = None if options.labels is None else read_labels(options.labels)
     views = parse_views(options.num_views)
-    videos = _videos(options)
+    videos = _videos(options, world)
     pictures = Pictures(options, videos)
     if not (options.out and os.path.exists(options.out)):
         pictures.check(videos)  # else an earlier run may have drawn some
+    if options.save_video and rank == 0:
+        print('saved videos have no sound', file=sys.stderr)
     inferencer = options.model.load(labels=labels)
     if options.templates:
         inferencer.set_labels(inferencer.class_names, options.templates)
-    if hasattr(inferencer.model.cls_head, 'text_classifier'):
-        # Each process has another number of batches, so that encoding classes
-        # must not wait for the others.
-        inferencer.classifier.shard_classes = False
     job = _Job(options, inferencer, views, pictures, rank, world)
-    bad = job.to_file(videos) if options.out else job.to_screen(videos)
+    if rank == 0:
+        job.print_sizes(len(videos))
+    try:
+        bad = job.to_file(videos) if options.out else job.to_screen(videos)
+    except KeyboardInterrupt:
+        if options.out:
+            print(f'\n{options.out}: the same command goes on from here',
+                  file=sys.stderr)
+        raise
     if rank == 0 and len(bad) == len(videos):
-        raise UserError(f'none of {len(bad)} videos could be read; '
-                        f'{UnreadableVideo(*bad[0])}')
+        first = UnreadableVideo(*bad[0])
+        raise first if len(bad) == 1 else UserError(
+            f'none of the {len(bad)} videos could be read; {first}')
     if rank == 0 and bad:
-        print(f'{len(bad)} of {len(videos)} videos could not be read:',
-              file=sys.stderr)
-        for name, reason in bad:
-            print(f'  {name}: {reason}', file=sys.stderr)
+        _print_failures(bad, len(videos), options.out)
     return 1 if bad or job.not_drawn else 0
 
 
-@dataclass
 class _Job:
     """Predictions of videos, with pictures and a bar."""
 
-    options: Namespace
-    inferencer: ViFiCLIPInferencer
-    views: Views
-    pictures: Pictures
-    rank: int
-    world: int
-    not_drawn: int = 0  # videos whose pictures failed
+    def __init__(self, options: Options, inferencer: ViFiCLIPInferencer,
+                 views: Views, pictures: Pictures, rank: int,
+                 world: int) -> None:
+        self.options, self.inferencer = options, inferencer
+        self.views, self.pictures = views, pictures
+        self.rank, self.world = rank, world
+        self.not_drawn: List[str] = []  # videos whose pictures failed
+        self.head = inferencer.model.cls_head
+        self.any_labels = hasattr(self.head, 'text_classifier')
+        # Each process has another number of batches, so that encoding classes
+        # must not wait for the others.
+        if self.any_labels:
+            inferencer.classifier.shard_classes = False
+
+    def print_sizes(self, videos: int) -> None:
+        """Say '3 videos, 24 labels, 12 views of 16 frames, on cpu'."""
+        inferencer = self.inferencer
+        views, frames = count_views(pipeline_cfg(inferencer.cfg, self.views),
+                                    getattr(self.head, 'num_frames', None))
+        counts = dict(video=videos, label=self.head.num_classes, view=views,
+                      frame=frames)
+        texts = [f'{number} {word}{"" if number == 1 else "s"}'
+                 for word, number in counts.items()]
+        print(f'{texts[0]}, {texts[1]}, {texts[2]} of {texts[3]}, on '
+              f'{inferencer.device}', file=sys.stderr)
 
     def to_screen(self, videos: Sequence[VideoInput]) -> Failures:
         """Print results; return what failed."""
         bad: Failures = []
-        for result in self._results(videos):
+        for result in self._results(videos, 0):
             if 'error' in result:
                 bad.append((result['video'], result['error']))
             else:
@@ -84,23 +109,27 @@ class _Job:
     def to_file(self, videos: Sequence[VideoInput]) -> Failures:
         """Write results, after those that are there already."""
         options, pictures, first = self.options, self.pictures, self.rank == 0
-        topk = min(options.topk, self.inferencer.model.cls_head.num_classes)
+        topk = min(options.topk, self.head.num_classes)
         with ResultsFile(options.out, topk) as file:
             made_with = dict(self._record(), **pictures.settings())
             resumed = first and file.prepare(made_with, options.overwrite)
             wait_for_all()
-            done = file.done()
+            stems, done = file.stems(), file.done()
+            pictures.go_on(stems)
             left = [video for video in videos
                     if video.name not in done or not pictures.complete(video)]
+            before = len(videos) - len(left)
             wait_for_all()  # all have read before one writes
             if first:
-                pictures.check(left, ours=done)
+                pictures.check(left, ours=stems)
+                file.keep_stems(pictures.stems)
                 if resumed:
-                    print(f'{options.out}: {len(videos) - len(left)} of '
-                          f'{len(videos)} were done before', file=sys.stderr)
+                    print(f'{options.out}: {before} of {len(videos)} were '
+                          'done before', file=sys.stderr)
             wait_for_all()
             with file.writer(self.rank, self.world) as write:
-                for result in self._results(left[self.rank::self.world]):
+                for result in self._results(left[self.rank::self.world],
+                                            before):
                     write(result)
             wait_for_all()
             bad = file.merge([v.name for v in videos]) if first else []
@@ -112,7 +141,7 @@ class _Job:
     def _record(self) -> Dict[str, Any]:
         """Return what decides the predictions."""
         options, model, more = self.options, self.options.model, {}
-        if hasattr(self.inferencer.model.cls_head, 'text_classifier'):
+        if self.any_labels:
             text = self.inferencer.classifier
             more = dict(labels=self.inferencer.class_names,
                         templates=text.templates)
@@ -123,32 +152,35 @@ class _Job:
             checkpoint=model.checkpoint, inference=model.inference,
             topk=options.topk, threshold=options.threshold, **more)
 
-    def _results(self, videos: Sequence[VideoInput]) -> Iterator[dict]:
-        """Results of videos, drawn."""
+    def _results(self, videos: Sequence[VideoInput],
+                 before: int) -> Iterator[dict]:
+        """Results of videos, drawn; ``before`` have been done already."""
         if not videos:
             return
-        options = self.options
+        options, alone = self.options, self.world == 1
         results = self.inferencer.predict(
             list(videos), num_views=self.views, batch_size=options.batch_size,
             topk=options.topk, threshold=options.threshold,
             on_error='report')
-        with tqdm(total=len(videos), unit='video', desc='predict',
-                  # no bar where the results are printed
-                  disable=self.rank > 0 or not (
-                      options.out or self.pictures.wanted)) as bar:
+        with tqdm(
+                total=before * alone + len(videos), initial=before * alone,
+                unit='video', desc='predict' if alone else
+                f'1 of {self.world} processes',
+                # no bar where the results are printed
+                disable=self.rank > 0 or not (
+                    options.out or self.pictures.wanted)) as bar:
             for video, result in zip(videos, results):
-                # first: a picture without a result is not of this work
-                yield result
                 try:
                     if 'error' not in result:
                         self.pictures.make(self.inferencer, video, result)
                 except UserError as error:
-                    self.not_drawn += 1
+                    self.not_drawn.append(video.name)
                     print(f'not drawn: {error}', file=sys.stderr)
+                yield result
                 bar.update()
 
 
-def _videos(options: Namespace) -> List[VideoInput]:
+def _videos(options: Options, world: int) -> List[VideoInput]:
     """List the videos; what a camera shows is recorded, so that what is
     recognised is what is saved."""
     inputs: list = []
@@ -158,13 +190,17 @@ def _videos(options: Namespace) -> List[VideoInput]:
         with open(options.list, encoding='utf-8-sig',
                   errors='surrogateescape') as file:
             inputs += _names(file)
-    videos = [replace(video, max_mb=options.max_mb, timeout=options.timeout)
+    videos = [replace(video, **options.fetching)
               for video in expand_inputs(inputs)]
     for i, video in enumerate(videos):
-        if is_camera(video.path or ''):
-            print(f'recording from {video.name}', file=sys.stderr)
-            with video.opened() as videos[i]:
-                pass
+        if not is_camera(video.path or ''):
+            continue
+        if world > 1:
+            raise ValueError(f'{video.name}: several processes cannot share '
+                             'a camera')
+        print(f'recording from {video.name}', file=sys.stderr)
+        with video.opened() as videos[i]:
+            pass
     return videos
 
 
@@ -172,15 +208,40 @@ def _names(lines: Iterable[str]) -> List[VideoInput]:
     """Take one video a line; one that is absent is reported with the others
     that cannot be read."""
     names = (line.rstrip('\r\n').lstrip('\ufeff') for line in lines)
-    return [VideoInput(name, name) for name in names if name.strip()]
+    return [VideoInput(name, file_of(name) or name) for name in names
+            if name.strip()]
 
 
 def _print_result(result: dict) -> None:
-    """Print a result of ``ViFiCLIPInferencer.predict``."""
-    print(result['video'])
+    """Print a result of ``ViFiCLIPInferencer.predict``, 80 columns wide."""
+    print(_printable(result['video']))
     if result['label'] == NONE:
         print(f'  {NONE}; the nearest:')
+    full = '█' if _printable('█') == '█' else '#'
     for label, score in zip(result['labels'], result['scores']):
-        bar = ('█' * round(_BAR * score)).ljust(_BAR)
-        print(f'  {100 * score:5.1f}%  {bar}  {label}')
+        bar = (full * round(_BAR * score)).ljust(_BAR)
+        start = f'  {100 * score:5.1f}%  {bar}  '
+        print(textwrap.fill(
+            _printable(str(label)), _WIDTH, initial_indent=start,
+            subsequent_indent=' ' * len(start)))
     sys.stdout.flush()  # someone may be waiting behind a pipe
+
+
+def _print_failures(bad: Failures, total: int, out: Optional[str]) -> None:
+    """Say what could not be read, and why."""
+    print(f'{len(bad)} of {total} videos could not be read:', file=sys.stderr)
+    for name, reason in bad[:_MOST]:
+        print(textwrap.fill(
+            _printable(f'{name}: {reason}'), _WIDTH, initial_indent='  ',
+            subsequent_indent='    ', break_long_words=False,
+            break_on_hyphens=False), file=sys.stderr)
+    if len(bad) > _MOST:
+        where = f', in {out}' if out else ''
+        print(f'  and {len(bad) - _MOST} more{where}', file=sys.stderr)
+
+
+def _printable(text: str) -> str:
+    """Return what standard output takes of a text: the name of a file may
+    hold anything."""
+    code = getattr(sys.stdout, 'encoding', None) or 'ascii'
+    return text.encode(code, 'replace').decode(code)

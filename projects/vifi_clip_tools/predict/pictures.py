@@ -1,16 +1,14 @@
 """Videos with labels and timelines: where they go, and what is there."""
-import hashlib
 import os.path as osp
 import re
-from argparse import Namespace
-from collections import Counter
 from typing import Any, Container, Dict, Mapping, Sequence
 from urllib.parse import unquote
 
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
-from projects.vifi_clip.apis.inputs import VideoInput, is_url
+from projects.vifi_clip.apis.inputs import VideoInput, is_url, url_path
 from projects.vifi_clip.files import write_bytes
 from ..cli.outputs import check_target
+from .options import Options
 
 _KINDS = ('.png', '.json')
 _LONGEST = 100  # letters of a name; a file system takes 255 bytes
@@ -20,16 +18,17 @@ class Pictures:
     """What ``--save-video`` and ``--timeline`` ask for.
 
     Args:
-        options (Namespace): What is to be drawn.
+        options (Options): What is to be drawn.
         videos (Sequence[VideoInput]): All videos, so that names differ.
     """
 
-    def __init__(self, options: Namespace,
+    def __init__(self, options: Options,
                  videos: Sequence[VideoInput]) -> None:
-        self.options = options
+        self.options, self._videos = options, videos
         timeline, folder = options.timeline, options.save_video
         self.wanted = bool(folder or timeline)
-        self.stems = target_stems(videos) if self.wanted else {}
+        self.stems: Dict[str, str] = {}
+        self.go_on({})
         self._one_file = bool(timeline) and timeline.lower().endswith(_KINDS)
         self._sources = {osp.realpath(video.path) for video in videos
                          if video.path and not is_url(video.path)}
@@ -53,6 +52,12 @@ class Pictures:
             settings.update(window=options.window, stride=options.stride)
         return dict(pictures=settings) if self.wanted else {}
 
+    def go_on(self, before: Mapping[str, str]) -> None:
+        """Keep the names that pictures of stopped work have (stems by names
+        of videos), and find others for the rest."""
+        if self.wanted:
+            self.stems = target_stems(self._videos, before)
+
     def complete(self, video: VideoInput) -> bool:
         """Tell whether all pictures of a video are there."""
         return all(map(osp.exists, self._targets(video).values()))
@@ -60,13 +65,17 @@ class Pictures:
     def check(self, videos: Sequence[VideoInput],
               ours: Container[str] = ()) -> None:
         """Refuse to write over files, but for pictures of the videos ``ours``,
-        which have results of the same work, stopped."""
+        which are from the same work, stopped.
+        """
         for video in videos:
             for option, path in self._targets(video).items():
                 if osp.realpath(path) in self._sources:
                     raise ValueError(f'{option} would write over {path}, '
                                      'which is to be read: choose another '
                                      'folder')
+                if osp.isdir(path):
+                    raise ValueError(f'{option} cannot write {path}, which '
+                                     'is a folder')
                 if (osp.lexists(path) and not self.options.overwrite
                         and video.name not in ours):
                     raise ValueError(f'{path} exists; choose another place '
@@ -108,21 +117,28 @@ class Pictures:
                                           options.threshold))
 
 
-def target_stems(videos: Sequence[VideoInput]) -> Dict[str, str]:
-    """Name the files of each video, by its name: as it is called without
-    folders or, where several are called alike, with a hash of its path."""
-    stems = {video.name: _stem(video.name) for video in videos}
-    count = Counter(stem.lower() for stem in stems.values())
-    for name, stem in stems.items():
-        if count[stem.lower()] > 1:
-            digest = hashlib.sha1(name.encode(errors='surrogateescape'))
-            stems[name] = f'{stem}-{digest.hexdigest()[:8]}'
+def target_stems(videos: Sequence[VideoInput],
+                 before: Mapping[str, str]) -> Dict[str, str]:
+    """Name the files of each video, without folders, no two alike; by the
+    video's name, after those that are given away already (``before``)."""
+    videos = [video for video in videos if video.name not in before]
+    plain = [_stem(video) for video in videos]
+    taken = {stem.lower() for stem in plain}
+    stems = dict(before)
+    used = {stem.lower() for stem in before.values()}
+    for video, stem in zip(videos, plain):
+        name, number = stem, 2
+        while name.lower() in (used if name == stem else used | taken):
+            name, number = f'{stem}-{number}', number + 1
+        used.add(name.lower())
+        stems[video.name] = name
     return stems
 
 
-def _stem(name: str) -> str:
+def _stem(video: VideoInput) -> str:
+    name = video.name
     if is_url(name):
-        name = unquote(name.partition('?')[0])
+        name = unquote(url_path(name))
     stem = osp.splitext(osp.basename(name.rstrip('/')))[0]
     stem = re.sub(r'[^\w.()+ -]', '_', stem).strip('. ')
     return stem[:_LONGEST] or 'video'

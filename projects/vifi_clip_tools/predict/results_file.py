@@ -10,32 +10,54 @@ import json
 import os
 import os.path as osp
 import re
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import ExitStack, contextmanager
 from typing import (Any, BinaryIO, Callable, Dict, Iterator, List, Mapping,
                     NamedTuple, Optional, Sequence, Tuple)
 
 from filelock import FileLock, Timeout
 
 from projects.vifi_clip.apis.identity import NOTES, differences
-from projects.vifi_clip.files import read_json, write_bytes, write_json
-from ..cli.outputs import check_target
+from projects.vifi_clip.files import write_json
+from ..cli.outputs import check_target, replacing
 
 SUFFIXES = ('.jsonl', '.csv')
 _DIGITS = 6  # of a probability
 
 
-def check_out(out: str, overwrite: bool) -> None:
-    """Refuse an output that cannot be written, or a file that is not ours;
-    ``overwrite`` is for that file, not for the one with its settings."""
+def check_out(out: str, overwrite: bool,
+              sources: Mapping[str, Optional[str]]) -> None:
+    """Refuse an output that cannot be written, or files that are not ours.
+
+    ``overwrite`` is for the file that was named, not for those beside it.
+    ``sources`` are files that are read, by option.
+    """
     check_target('--out', out, SUFFIXES)
     meta = f'{out}.meta.json'
+    for option, source in sources.items():
+        if source and osp.exists(source) and any(
+                osp.samefile(source, path) for path in (out, meta)
+                if osp.exists(path)):
+            raise ValueError(f'--out {out} would write over {option} '
+                             f'{source}; choose another name')
+    if len(osp.basename(meta).encode(errors='surrogateescape')) > 250:
+        raise ValueError(f'--out {out} cannot be written, with .meta.json '
+                         'beside it: its name is too long')
     if osp.lexists(meta):
         read_record(meta)
     elif osp.exists(out) and not overwrite:
         raise ValueError(f'--out {out} exists and is no unfinished work of '
                          f'this command (there is no {meta}); '
                          'choose another name, or add --overwrite')
+    start = (b'video,label,score,error' if out.lower().endswith('.csv') else
+             b'{"video": ')
+    for part in _part_paths(out):
+        with open(part, 'rb') as file:  # cut, perhaps, before it could begin
+            ours = osp.exists(meta) and start.startswith(
+                file.read(len(start)))
+        if not ours:
+            raise ValueError(f'{part} is not of this command, which would '
+                             'write there; move it away, or choose another '
+                             '--out')
 
 
 def _part_paths(out: str) -> List[str]:
@@ -46,19 +68,24 @@ def _part_paths(out: str) -> List[str]:
 
 def read_record(meta: str) -> Dict[str, Any]:
     """Read what a file of predictions was made with."""
-    record = read_json(Path(meta))
-    if not isinstance(record, dict) or 'weights' not in record:
+    try:
+        with open(meta, encoding='utf-8') as file:
+            record = json.load(file)
+        if not isinstance(record, dict) or 'weights' not in record:
+            raise ValueError
+        return record
+    except (OSError, ValueError, RecursionError):
         raise ValueError(f'{meta} is damaged, or not of this command; move '
-                         'it away, or choose another --out')
-    return record
+                         'it away, or choose another --out') from None
 
 
 class Line(NamedTuple):
-    """The line of a video."""
+    """Where the line of a video is."""
 
     name: str
     error: str  # why the video could not be read; empty if it could
-    content: bytes
+    start: int  # bytes
+    end: int
 
 
 class ResultsFile:
@@ -101,12 +128,27 @@ class ResultsFile:
             sources = []
         if not sources:
             write_json(self.meta, record)
-        if differs := differences(read_record(self.meta), record, NOTES):
+        made = read_record(self.meta)
+        differs = differences(made, record, (*NOTES, 'stems', 'pictures'))
+        if made.get('pictures') != record.get('pictures'):
+            differs.append('--save-video, --timeline, --window or --stride '
+                           'differ')
+        if differs:
             raise ValueError(f'--out {self.out} was made otherwise than asked '
                              f'now ({"; ".join(differs)}); choose another '
                              'name, or add --overwrite')
         self._gather(None)
         return bool(sources)
+
+    def stems(self) -> Dict[str, str]:
+        """Return the names of the pictures of each video."""
+        return read_record(self.meta).get('stems', {})
+
+    def keep_stems(self, stems: Mapping[str, str]) -> None:
+        """Remember names of pictures: those files are ours from now on."""
+        record = read_record(self.meta)
+        if record.get('stems', {}) != stems:
+            write_json(self.meta, dict(record, stems=dict(stems)))
 
     def done(self) -> set:
         """Return names of the videos that have a line without an error."""
@@ -133,30 +175,38 @@ class ResultsFile:
         """Put all lines together, in the order of the inputs; return names
         and errors of the videos that failed."""
         kept = self._gather(order)
-        return [(name, kept[name].error) for name in dict.fromkeys(order)
-                if name in kept and kept[name].error]
+        return [(name, kept[name][1].error) for name in dict.fromkeys(order)
+                if name in kept and kept[name][1].error]
 
     def _sources(self) -> List[str]:
         """Return the file, if there, and what processes wrote beside it."""
         return [self.out][:osp.exists(self.out)] + _part_paths(self.out)
 
-    def _gather(self, order: Optional[Sequence[str]]) -> Dict[str, Line]:
+    def _gather(self, order: Optional[Sequence[str]]
+                ) -> Dict[str, Tuple[str, Line]]:
         """Put everything that is whole into one file, a line for each video:
         in an order, after all others; or without one, and without errors,
         since those videos are tried again."""
-        kept: Dict[str, Line] = {}
+        kept: Dict[str, Tuple[str, Line]] = {}
         for source in self._sources():
             for line in self.lines(source):
-                if line.name not in kept or kept[line.name].error:
-                    kept[line.name] = line
+                if line.name not in kept or kept[line.name][1].error:
+                    kept[line.name] = source, line
         if order is None:
-            lines = [line for line in kept.values() if not line.error]
+            names = [n for n, (_, line) in kept.items() if not line.error]
         else:
             last = dict.fromkeys(order)
-            lines = [kept[name] for name in kept if name not in last]
-            lines += [kept[name] for name in last if name in kept]
-        write_bytes(self.out, b''.join(
-            [self.header, *(line.content for line in lines)]))
+            names = [n for n in kept if n not in last]
+            names += [n for n in last if n in kept]
+        with replacing(self.out) as new, ExitStack() as stack:
+            target = stack.enter_context(open(new, 'xb'))
+            files = {source: stack.enter_context(open(source, 'rb'))
+                     for source in self._sources()}
+            target.write(self.header)
+            for source, line in map(kept.get, names):
+                # one by one: there may be more than memory holds
+                files[source].seek(line.start)
+                target.write(files[source].read(line.end - line.start))
         for part in _part_paths(self.out):
             os.remove(part)
         return kept
@@ -204,25 +254,25 @@ class ResultsFile:
                         'command; take it out, or add --overwrite')
 
     def _rows(self, file: BinaryIO) -> Iterator[Optional[Line]]:
-        lines: List[bytes] = []  # of a row; a name may hold line ends
+        end, last = 0, b'\n'  # of what csv has read
 
         def read() -> Iterator[str]:
-            for line in file:
-                lines.append(line)
-                yield line.decode(errors='surrogateescape')
+            nonlocal end, last
+            for last in iter(file.readline, b''):
+                end += len(last)
+                yield last.decode(errors='surrogateescape')
 
+        start = 0  # of a row; a name may hold line ends
         for row in csv.reader(read()):
-            content = b''.join(lines)
-            lines.clear()
-            if row == self.columns:
-                continue
-            try:
-                whole = (len(row) == len(self.columns)
-                         and content.endswith(b'\n')
-                         and bool(row[3] or 0 <= float(row[2]) <= 1))
-            except ValueError:  # no score
-                whole = False
-            yield Line(row[0], row[3], content) if whole else None
+            if row != self.columns or start:
+                try:
+                    whole = (len(row) == len(self.columns)
+                             and last.endswith(b'\n')
+                             and bool(row[3] or 0 <= float(row[2]) <= 1))
+                except ValueError:  # no score
+                    whole = False
+                yield Line(row[0], row[3], start, end) if whole else None
+            start = end
 
 
 def _row(values: List[Any]) -> bytes:
@@ -232,12 +282,18 @@ def _row(values: List[Any]) -> bytes:
 
 
 def _objects(file: BinaryIO) -> Iterator[Optional[Line]]:
-    for line in file:
+    end = 0
+    for line in iter(file.readline, b''):
+        start, end = end, end + len(line)
         try:
             content = json.loads(line)
-            name, error = content['video'], content.get('error', '')
-            whole = (line.endswith(b'\n') and isinstance(name, str)
-                     and bool(error or content['scores']))
+            error, scores = content.get('error', ''), content.get('scores')
+            whole = (line.endswith(b'\n') and isinstance(error, str)
+                     and isinstance(content['video'], str)
+                     and bool(error or scores)
+                     and ('error' not in content or error)
+                     and all(isinstance(s, (int, float))
+                             for s in scores or ()))
         except (ValueError, KeyError, TypeError, AttributeError):
             whole = False
-        yield Line(name, error, line) if whole else None
+        yield Line(content['video'], error, start, end) if whole else None

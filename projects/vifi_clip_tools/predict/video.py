@@ -13,6 +13,7 @@ from ..cli.h264 import write_h264
 from ..cli.outputs import replacing
 from projects.vifi_clip.apis.batches import NONE
 from projects.vifi_clip.datasets.video_file import VideoFile
+from projects.vifi_clip.errors import UnreadableVideo, UserError
 from projects.vifi_clip.apis.inputs import VideoInput
 
 _SMALLEST = 240  # pixels of a shorter side that a text can stand on
@@ -46,8 +47,12 @@ def save_video(video: VideoInput, result: Mapping[str, Any],
                       for frame in file.frames(range(
                           start, min(start + _AT_ONCE, len(file)))))
         with replacing(path) as part:
-            write_h264(part, labelled(frames, result), rate, crf=20,
-                       preset='veryfast', times=times)
+            try:
+                write_h264(part, labelled(frames, result), rate, crf=20,
+                           preset='veryfast', times=times)
+            except UnreadableVideo as error:
+                raise UserError(f'{video.name} cannot be read to its end: '
+                                f'{error.reason}') from error
 
 
 def labelled(frames: Iterable[np.ndarray],

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import argparse
 import os.path as osp
-from argparse import Namespace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Dict, Optional, Sequence
 
 from ..cli.options import (HelpFormatter, add_common_arguments,
@@ -24,9 +24,24 @@ examples:
 """
 
 
-def parse_args(argv: Optional[Sequence[str]] = None) -> Namespace:
-    """Read the command line; ``common`` is for ``load_config``, and
-    ``inference`` for ``apply_inference``."""
+@dataclass(frozen=True)
+class Options:
+    """What ``vifi-clip test --help`` explains."""
+
+    config: str
+    checkpoint: str
+    amp: bool
+    single_view: bool
+    dump: Optional[str]
+    predictions: Optional[str]
+    metrics: Optional[str]
+    bad_videos: Optional[str]
+    inference: Dict[str, Any]  # of apply_inference
+    common: Dict[str, Any]  # of load_config
+
+
+def parse_args(argv: Optional[Sequence[str]] = None) -> Options:
+    """Read the command line."""
     parser = argparse.ArgumentParser(
         description='Test a recognizer', epilog=_EPILOG,
         formatter_class=HelpFormatter)
@@ -52,25 +67,26 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> Namespace:
         "config's setting, an error)")
     add_inference_arguments(parser)
     args = parser.parse_args(argv)
-    return Namespace(inference=inference_settings(args),
-                     common=common_options(args), **vars(args))
+    return Options(inference=inference_settings(args),
+                   common=common_options(args), **vars(args))
 
 
-def run(options: Namespace) -> None:
+def run(options: Options) -> None:
     """Test, for the command line."""
     test(options)
 
 
-def test(options: Namespace) -> Dict[str, Any]:
+def test(options: Options) -> Dict[str, Any]:
     """Test; the metrics are printed, and returned."""
     from mmengine.dist import is_main_process
 
-    from projects.vifi_clip.apis.config import load_config
+    from projects.vifi_clip.apis.config import check_lists, load_config
     from projects.vifi_clip.apis.runs import build_runner, prepare_distributed
     from projects.vifi_clip.files import write_json
     cfg = load_config(options.config, **options.common)
     _set_options(cfg, options)
     _set_outputs(cfg, options)
+    check_lists(cfg, ('test', ))
     prepare_distributed(cfg)
     metrics = build_runner(cfg).test()
     if options.metrics and is_main_process():
@@ -78,7 +94,7 @@ def test(options: Namespace) -> Dict[str, Any]:
     return metrics
 
 
-def _set_options(cfg: Config, options: Namespace) -> None:
+def _set_options(cfg: Config, options: Options) -> None:
     """Put the options into a config."""
     import torch
 
@@ -104,7 +120,7 @@ def _set_options(cfg: Config, options: Namespace) -> None:
         leave_out_pretrained(cfg)
 
 
-def _set_outputs(cfg: Config, options: Namespace) -> None:
+def _set_outputs(cfg: Config, options: Options) -> None:
     """Check the output files, and let the evaluators write them."""
     for option, path, kind, suffixes in (
             ('--dump', options.dump, 'DumpResults', ('.pkl', '.pickle')),
@@ -124,7 +140,7 @@ def _set_outputs(cfg: Config, options: Namespace) -> None:
         check_target('--metrics', options.metrics, ('.json', ))
 
 
-def _record(cfg: Config, options: Namespace,
+def _record(cfg: Config, options: Options,
             metrics: Dict[str, Any]) -> Dict[str, Any]:
     """The metrics with what decides them: weights, prompt, pixels, knobs,
     lists."""

@@ -1,6 +1,7 @@
 """``vifi-clip train``: train a config, as MMAction2's tool does."""
 import argparse
-from typing import Optional, Sequence
+from dataclasses import dataclass
+from typing import Any, Dict, Optional, Sequence
 
 from ..cli.options import HelpFormatter, add_common_arguments, common_options
 
@@ -14,8 +15,24 @@ examples:
 """
 
 
-def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
-    """Read the command line: arguments of ``apis.runs.train``."""
+@dataclass(frozen=True)
+class Options:
+    """Arguments of ``apis.runs.train``; ``common`` are of ``load_config``."""
+
+    config: str
+    amp: bool
+    resume: Optional[str]
+    validate: bool
+    auto_scale_lr: bool
+    auto_accumulate: Optional[int]
+    seed: Optional[int]
+    diff_rank_seed: bool
+    deterministic: bool
+    common: Dict[str, Any]
+
+
+def parse_args(argv: Optional[Sequence[str]] = None) -> Options:
+    """Read the command line."""
     parser = argparse.ArgumentParser(
         description='Train a recognizer', epilog=_EPILOG,
         formatter_class=HelpFormatter)
@@ -43,10 +60,11 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument(
         '--deterministic', action='store_true', help='deterministic CUDNN')
     args = parser.parse_args(argv)
-    return argparse.Namespace(**common_options(args), **vars(args))
+    return Options(common=common_options(args), **vars(args))
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: Options) -> None:
     """Train."""
     from projects.vifi_clip.apis.runs import train
-    train(**vars(options))
+    arguments = dict(vars(options))
+    train(**arguments.pop('common'), **arguments)

@@ -3,6 +3,7 @@ import glob
 import os
 import os.path as osp
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
@@ -39,34 +40,43 @@ def index(options: IndexOptions) -> Optional[int]:
     if options.num_views:
         parse_views(options.num_views)
     if options.videos:
-        videos, outcome = _update(options)
-    else:  # needs no model
-        videos, outcome = VideoIndex(options.index), Outcome()
-        if options.prune:
-            outcome.vanished = find_vanished(videos.videos())
-            videos.remove(outcome.vanished)
+        find_files(options.videos)
+        with suppress(FileNotFoundError):
+            VideoIndex(options.index)
+        check_target('--index', osp.join(options.index, 'index.json'),
+                     ('.json', ))
+    try:
+        if options.videos:
+            videos, outcome = _update(options)
+        else:  # needs no model
+            videos, outcome = VideoIndex(options.index), Outcome()
+            if options.prune:
+                known = videos.videos()
+                outcome.vanished = find_vanished(known)
+                outcome.unchanged = len(known) - len(outcome.vanished)
+                videos.remove(outcome.vanished)
+                videos.compact()
+        _report(options, outcome)
+        if options.ann and len(videos) < MIN_ROWS:
+            print(f'--ann: {len(videos)} embeddings are searched exactly in '
+                  f'milliseconds; it is for\n{MIN_ROWS} and more, and was '
+                  'left out')
+        elif options.ann:
+            print(f'Building {options.ann} over {len(videos)} embeddings ...',
+                  flush=True)
+            videos.build_ann(options.ann)
             videos.compact()
-            outcome.unchanged = len(videos.videos())
-    _report(options, outcome)
-    if options.ann and len(videos) < MIN_ROWS:
-        print(f'--ann: {len(videos)} embeddings are searched exactly in '
-              f'milliseconds; it is for\n{MIN_ROWS} and more, and was left '
-              'out')
-    elif options.ann:
-        print(f'Building {options.ann} over {len(videos)} embeddings ...',
-              flush=True)
-        videos.build_ann(options.ann)
-        videos.compact()
+    except KeyboardInterrupt:
+        print('\nstopped; what was done is kept, and the same command goes '
+              'on', file=sys.stderr)
+        raise
     return 1 if outcome.failed else None
 
 
 def _update(options: IndexOptions) -> Tuple[VideoIndex, Outcome]:
-    find_files(options.videos)  # before an index is made of none
     try:
         videos = VideoIndex(options.index)
     except FileNotFoundError:
-        check_target('--index', osp.join(options.index, 'index.json'),
-                     ('.json', ))
         model = replace(options.model, config=options.model.config or CONFIG)
         inferencer = model.load()
         videos = VideoIndex.create(options.index, identity_of(
@@ -80,7 +90,7 @@ def _update(options: IndexOptions) -> Tuple[VideoIndex, Outcome]:
         inferencer = model.load()
     return videos, index_videos(
         videos, inferencer, options.videos, options.window,
-        options.batch_size, options.prune, model)
+        options.batch_size, options.prune, True, model)
 
 
 def _report(options: IndexOptions, outcome: Outcome) -> None:
@@ -101,6 +111,7 @@ def _report(options: IndexOptions, outcome: Outcome) -> None:
 def index_videos(index: VideoIndex, inferencer: ViFiCLIPInferencer,
                  videos: Any, window: Optional[float] = None,
                  batch_size: int = 1, prune: bool = False,
+                 show_progress: bool = False,
                  model: Optional[ModelOptions] = None) -> Outcome:
     """Embed what is new or changed; skip what is not.
 
@@ -118,7 +129,8 @@ def index_videos(index: VideoIndex, inferencer: ViFiCLIPInferencer,
         known = index.videos()
         outcome = Outcome(vanished=find_vanished(known, videos))
         todo = _todo(files, known, window, outcome)
-        with tqdm(total=len(todo), unit='video', disable=not todo) as bar:
+        with tqdm(total=len(todo), unit='video',
+                  disable=not (show_progress and todo)) as bar:
             results = _embed(index, inferencer, todo, batch_size, outcome,
                              known, bar)
             # What is lost when the power goes: 32 videos, or 5 seconds.

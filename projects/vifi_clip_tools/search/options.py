@@ -13,11 +13,11 @@ class IndexOptions:
     videos: Sequence[str]  # folders, files and patterns; may be none
     index: str
     model: ModelOptions  # its config may be None: the index's
-    num_views: Optional[str]  # None: the index's
-    window: Optional[float]  # seconds; None: the whole video
-    batch_size: int
-    prune: bool
-    ann: Optional[str]  # 'IVF_PQ' or 'IVF_FLAT'
+    num_views: Optional[str] = None  # None: the index's
+    window: Optional[float] = None  # seconds; None: the whole video
+    batch_size: int = 4
+    prune: bool = False
+    ann: Optional[str] = None  # 'IVF_PQ' or 'IVF_FLAT'
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class SearchOptions:
     videos: Sequence[str]  # examples, in place of queries
     index: str
     model: ModelOptions
-    topk: int
-    template: str
-    exact: bool
-    sheet: Optional[str]
-    json: Optional[str]
-    overwrite: bool
+    topk: int = 10
+    template: str = '{}'
+    exact: bool = False
+    sheet: Optional[str] = None
+    json: Optional[str] = None
+    overwrite: bool = False

@@ -1,5 +1,6 @@
 """Search in words, and by example."""
 import os.path as osp
+import time
 from typing import Any, List, Sequence
 
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
@@ -28,29 +29,33 @@ def search(options: SearchOptions) -> None:
     model = index.model_options(options.model)
     inferencer = model.load()
     index.check(inferencer, model)
+    start = time.perf_counter()
     if options.videos:
         found = search_videos(index, inferencer, options.videos, options.topk,
                               options.exact)
     else:
         found = search_texts(index, inferencer, queries, options.topk,
                              options.template, options.exact)
+    duration = time.perf_counter() - start
     for query, hits in zip(queries, found):
         print(f'\n{shorten(query, 80)}\n{format_hits(hits)}')
-    kind = not options.exact and index.ann or 'exact'
-    print(f'\n{len(index)} embeddings, {kind} search')
+    kind = None if options.exact else index.ann
+    print(f'\n{len(index)} embeddings, '
+          f'{f"approximate ({kind})" if kind else "exact"} search, '
+          f'{duration:.2f} s with the query\'s embedding')
     if options.json:
         write_json(options.json, dict(
             index=index.path, model=str(index.identity), queries=[
                 dict(query=query, hits=[dict(rank=rank, **hit._asdict())
                                         for rank, hit in enumerate(hits, 1)])
                 for query, hits in zip(queries, found)]))
-        print(options.json)
+        print(f'results: {options.json}')
     if options.sheet:
         sheets = [contact_sheet(hits, osp.basename(query) if options.videos
                                 else query)
                   for query, hits in zip(queries, found)]
         write_bytes(options.sheet, encode(stack(sheets), options.sheet))
-        print(options.sheet)
+        print(f'contact sheet: {options.sheet}')
 
 
 def search_texts(index: VideoIndex, inferencer: ViFiCLIPInferencer,

@@ -48,7 +48,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> SearchOptions:
     if bool(args.videos) == bool(args.queries):
         parser.error('give words to look for, or --videos')
     if not all(map(str.strip, args.queries)):
-        parser.error('a query is empty')
+        parser.error('a query is empty; say in words what to look for')
     if args.template != 'model' and args.template.count('{}') != 1:
         parser.error(f'--template {args.template!r} must have {{}} once, '
                      "where the query goes, or be 'model'")

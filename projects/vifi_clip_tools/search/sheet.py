@@ -2,6 +2,7 @@
 import io
 import os
 import os.path as osp
+import unicodedata
 from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -50,13 +51,29 @@ def format_span(start: Optional[float], end: Optional[float]) -> str:
 
 
 def shorten(text: str, width: int) -> str:
-    """Leave out the middle of a text of more than ``width`` letters (5 at
-    least). The end, which has the name of a file, gets two thirds."""
+    """Leave out the middle of a text that takes more than ``width`` columns
+    (5 at least). The end, which has the name of a file, gets two thirds."""
     text = ''.join(c if c.isprintable() else '?' for c in text)
-    if len(text) <= width:
+    if _columns(text) <= width:
         return text
-    start = (width - 3) // 3
-    return f'{text[:start]}...{text[start + 3 - width:]}'
+    room = width - 3
+    start = _take(text, room // 3)
+    end = _take(text[::-1], room - _columns(start))[::-1]
+    return f'{start}...{end}'
+
+
+def _take(text: str, width: int) -> str:
+    """Return as much of the start of a text as there is room for."""
+    for i, letter in enumerate(text):
+        width -= _columns(letter)
+        if width < 0:
+            return text[:i]
+    return text
+
+
+def _columns(text: str) -> int:
+    return sum(0 if unicodedata.combining(c) else
+               1 + (unicodedata.east_asian_width(c) in 'WF') for c in text)
 
 
 def contact_sheet(hits: Sequence[Hit], query: str) -> Image.Image:
@@ -64,13 +81,15 @@ def contact_sheet(hits: Sequence[Hit], query: str) -> Image.Image:
     and name: up to four below each other, more in two columns. A video that
     can no longer be read says so in its place."""
     columns = 1 if len(hits) <= 4 else 2
-    rows = -(-len(hits) // columns)
+    rows = max(-(-len(hits) // columns), 1)
     across, down = _WIDE + _GAP, _LINE + _TILE[1] + _GAP  # of a hit
     sheet = Image.new('RGB', (_GAP + columns * across, _HEAD + rows * down),
                       _PAPER)
     draw = ImageDraw.Draw(sheet)
     _write(draw, _GAP, 12, query, sheet.width - 2 * _GAP, _INK,
            dejavu(20, bold=True))
+    if not hits:
+        _write(draw, _GAP, _HEAD, 'nothing was found', _WIDE)
     for i, hit in enumerate(hits):
         _draw_hit(sheet, draw, hit, i + 1, _GAP + i % columns * across,
                   _HEAD + i // columns * down)

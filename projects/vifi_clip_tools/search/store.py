@@ -116,6 +116,9 @@ class VideoIndex:
         """Fill in from the index what a command line does not say of the
         model; FileNotFoundError if what it was made with is gone."""
         made = self.identity
+        if 'token_merging' in made.inference:  # an option of the past
+            raise UserError(f'the index {self.path} has --token-merging; '
+                            'index the videos anew under another name')
         if not inference_of(options):
             options = replace(options, inference={**made.inference,
                                                   **options.inference})
@@ -148,9 +151,10 @@ class VideoIndex:
         different = made.differences(identity)
         if different:
             raise UserError(
-                f'the index {self.path} is of another model, {made}, and not '
-                f'of {identity}: {"; ".join(different)}; give the model of '
-                'the index, or make a new one with --index')
+                f'the index {self.path} was made with another model:\n'
+                f'  the index: {made}\n  this model: {identity}\n'
+                f'They differ in {"; ".join(different)}.\nGive the model of '
+                'the index, or make a new index with --index')
 
     def add(self, entries: Sequence[Entry]) -> None:
         """Add videos, or put new embeddings in place of what they had, in one
@@ -294,13 +298,22 @@ def _read_identity(path: str) -> Identity:
             f'vifi-clip index FOLDER --index {path}')
     try:
         record = read_json(Path(path, 'index.json'))
-        if (record['kind'], record['format']) != (_KIND, _FORMAT):
-            raise ValueError(f'its index.json is not {_KIND} {_FORMAT}')
-        return Identity.from_dict(record['identity'])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        ours = record['kind'] == _KIND
+    except (OSError, ValueError, KeyError, TypeError):
+        ours = False
+    if not ours:
+        raise ValueError(f'{path} is no search index (it has no index.json '
+                         'of ours), and stays as it is; give --index a new '
+                         'name')
+    if record.get('format') != _FORMAT:
         raise ValueError(
-            f'{path} is no search index of this version ({error}), and stays '
-            'as it is; index the videos under another name') from error
+            f'{path} has format {record.get("format")} and this version '
+            f'reads {_FORMAT}: index the videos anew under another name')
+    try:
+        return Identity.from_dict(record['identity'])
+    except (KeyError, TypeError) as error:
+        raise UserError(f'{path}/index.json is damaged ({error}); index the '
+                        'videos anew in another folder') from error
 
 
 def _rows(entries: Sequence[Entry], dim: int) -> Any:

@@ -38,14 +38,16 @@ def layout(embeddings: np.ndarray, source: str, method: str = 'tsne',
     """
     number = len(embeddings)
     if number < 5:
-        raise ValueError(f'{source}: {number} videos; 5 are needed')
+        raise ValueError(f'{source}: {number} videos; a picture of '
+                         'neighbours takes 5 or more')
     usual = (min(30., (number - 1) / 3) if method == 'tsne' else
              min(15, number - 1))
     value = usual if neighbours is None else neighbours
     if value >= number:
         option = '--perplexity' if method == 'tsne' else '--neighbors'
-        raise ValueError(f'{option} {value:g} must be below the number of '
-                         f'videos, {number} in {source}')
+        raise ValueError(
+            f'{option} {value:g} with the {number} videos of {source}: it '
+            f'must be below their number; {max(2, int(usual))} works well')
     vectors = unit_length(embeddings).astype(np.float32)
     if method == 'umap':
         # n_jobs=1: what UMAP sets itself, with a warning, for a seed
@@ -71,24 +73,28 @@ def draw(panels: Sequence[Panel], class_names: Optional[List[str]] = None,
     # No pyplot: nothing global, and no display is looked for.
     from matplotlib.figure import Figure
     classes = np.unique(np.concatenate([panel.labels for panel in panels]))
-    styles, names = _styles(len(classes)), []
+    styles = _styles(len(classes))
+    names = []
     if len(classes) <= LEGEND_CLASSES:
-        names = [(class_names[c] if class_names else f'class {c}')[:_LONGEST]
-                 for c in classes]
+        names = [shorten_end(class_names[c] if class_names else f'class {c}',
+                             _LONGEST) for c in classes]
     columns = min(_PER_ROW, len(panels))
     rows = -(-len(panels) // columns)
     side = min(_WIDEST, _WIDTH / columns)
     titles = [fill(panel.title, int(side / 0.085)) for panel in panels]
     lines = 3.5 + max(title.count('\n') + 1 for title in titles)
+    width, height = side * columns, (side + lines * _LINE) * rows
     # 0.06 inches a letter, 0.35 for mark and gap
     entry = 0.35 + 0.06 * max(map(len, names), default=0)
-    per_line = max(1, int(side * columns / entry))
-    height = ((side + lines * _LINE) * rows
-              + _LINE * -(-len(names) // per_line))
+    per_line, beside = max(1, int(width / entry)), len(panels) == 1
+    if names and beside:
+        per_line, width = 1, width + entry
+    elif names:
+        height += _LINE * (1 + -(-len(names) // per_line))
     settings = {'svg.hashsalt': 'vifi_clip', 'svg.fonttype': 'none',
                 'pdf.fonttype': 42, 'font.size': 8}
     with matplotlib.rc_context(settings):
-        figure = Figure((side * columns, height), layout='constrained')
+        figure = Figure((width, height), layout='constrained')
         axes = list(figure.subplots(rows, columns, squeeze=False).flat)
         for title, panel, axis in zip(titles, panels, axes):
             _panel(axis, panel, classes, styles, side)
@@ -97,7 +103,7 @@ def draw(panels: Sequence[Panel], class_names: Optional[List[str]] = None,
         for axis in axes[len(panels):]:
             axis.set_axis_off()
         if names:
-            _legend(figure, names, styles, per_line)
+            _legend(figure, names, styles, per_line, beside)
         out = io.BytesIO()
         dated = dict(pdf='CreationDate', svg='Date').get(suffix[1:])
         figure.savefig(out, format=suffix[1:], dpi=dpi, bbox_inches='tight',
@@ -105,9 +111,15 @@ def draw(panels: Sequence[Panel], class_names: Optional[List[str]] = None,
     return out.getvalue()
 
 
+def shorten_end(text: str, most: int) -> str:
+    """Cut a text that is longer than ``most`` letters."""
+    return text if len(text) <= most else f'{text[:most - 1]}…'
+
+
 def _styles(classes: int) -> List[Tuple[tuple, str]]:
     """Choose a colour and a mark for each class."""
     from matplotlib import colormaps
+    from matplotlib.colors import hsv_to_rgb
     if classes <= LEGEND_CLASSES:
         # tab20 has ten dark colours, each followed by its light one, which
         # gets another mark for those who see the two alike.
@@ -115,7 +127,10 @@ def _styles(classes: int) -> List[Tuple[tuple, str]]:
         return [(pairs[2 * (i % 10) + i // 10], 'o^'[i // 10])
                 for i in range(classes)]
     # Neighbours in the list lie far from each other on the wheel.
-    return [(colormaps['hsv'](i * 0.61803 % 1), 'o') for i in range(classes)]
+    hues = np.arange(classes) * 0.61803 % 1
+    return [(tuple(hsv_to_rgb((hue, (0.95, 0.6)[i % 2],
+                               (0.95, 0.7)[i // 2 % 2]))), 'o')
+            for i, hue in enumerate(hues)]
 
 
 def _panel(axes, panel: Panel, classes: np.ndarray, styles,
@@ -146,12 +161,14 @@ def _panel(axes, panel: Panel, classes: np.ndarray, styles,
             f'V-measure {panel.scores.v_measure:.2f}', fontsize=8)
 
 
-def _legend(figure, names: List[str], styles, columns: int) -> None:
+def _legend(figure, names: List[str], styles, columns: int,
+            beside: bool) -> None:
     from matplotlib.lines import Line2D
     marks = [Line2D([], [], color=colour, marker=mark, lw=0, ms=5)
              for colour, mark in styles]
     legend = figure.legend(
         marks, names, ncols=columns, fontsize=8, frameon=False,
-        loc='outside lower center', handletextpad=0.1, columnspacing=1.)
+        loc='outside right center' if beside else 'outside lower center',
+        handletextpad=0.1, columnspacing=1.)
     for text in legend.get_texts():
         text.set_parse_math(False)

@@ -16,7 +16,7 @@ from ..cli.outputs import check_target
 from ..embeddings.file import Embeddings, read_embeddings
 from ..embeddings.job import embed_videos, read_videos
 from .cluster_scores import NUM_INITS, cluster_scores
-from .figure import Panel, draw, layout
+from .figure import Panel, draw, layout, shorten_end
 from .options import TsneOptions
 
 
@@ -68,21 +68,23 @@ def _read(path: str, classes: Optional[str]) -> Embeddings:
     if classes is not None and file.labels is not None:
         file.class_names = read_labels(classes, '--classes')
         if file.labels.max(initial=-1) >= len(file.class_names):
-            raise ValueError(f'--classes has {len(file.class_names)} names, '
-                             f'fewer than the labels of {path}')
+            raise ValueError(
+                f'{path} has labels up to {file.labels.max()} and --classes '
+                f'{len(file.class_names)} names')
     return file
 
 
 def _embed(options: TsneOptions) -> Tuple[List[str], List[Embeddings]]:
     """Embed the list with each model, into a folder beside the picture."""
     if int(os.environ.get('WORLD_SIZE', 1)) > 1:
-        raise ValueError('tsne runs in one process; let torchrun embed')
+        raise ValueError('tsne runs in one process; make files with torchrun '
+                         '-m projects.vifi_clip_tools embed and draw those')
     given = options.videos
     views = parse_views(given.num_views)
     videos = read_videos(given.videos, given.root, given.classes)
     if videos.labels is None:
-        raise ValueError(f'{given.videos[0]}: give a list (.txt) of "name '
-                         'label" lines, or files of embeddings')
+        raise ValueError('colours and scores need labels: give a list (.txt) '
+                         'of "name label" lines, or files of embeddings')
     inferencers = [model.load() for model in options.models]
     folder = osp.splitext(options.out)[0] + '_embeddings'
     paths, files = [], []
@@ -100,7 +102,7 @@ def _embed(options: TsneOptions) -> Tuple[List[str], List[Embeddings]]:
 
 def table(rows: Sequence[dict]) -> str:
     """Format rows as Table 11 has them, for a terminal of 80 columns."""
-    names = [row['name'][:44] for row in rows]
+    names = [shorten_end(row['name'], 44) for row in rows]
     width = max(map(len, ['model', *names]))
     lines = [f'{"model":{width}}  homogeneity  completeness  V-measure']
     for name, row in zip(names, rows):
@@ -117,17 +119,21 @@ def align(files: Sequence[Embeddings], sources: Sequence[str],
     differ, to those that all have if they are to be ``common``."""
     for file, source in zip(files, sources):
         if file.labels is None:
-            raise ValueError(f'{source} has no labels; embed a list of "name '
-                             'label" lines')
+            raise ValueError(
+                f'{source} has no labels; embed a list of "name label" lines '
+                '(vifi-clip embed LIST.txt --root FOLDER)')
     first, *others = files = _same_videos(files, sources, common)
     classes = len(np.unique(first.labels))
     if not 1 < classes < len(first):
-        raise ValueError(f'{sources[0]}: scores of clusters take two classes '
-                         'or more, with several videos')
+        raise ValueError(
+            f'{sources[0]}: {len(first)} videos of {classes} classes; scores '
+            'of clusters take two classes or more, with several videos')
     for file, source in zip(others, sources[1:]):
         for i in np.flatnonzero(file.labels != first.labels)[:1]:
-            raise ValueError(f'{first.names[i]} has other labels in '
-                             f'{sources[0]} and {source}: embed one list')
+            raise ValueError(
+                f'{first.names[i]} has label {first.labels[i]} in '
+                f'{sources[0]} and {file.labels[i]} in {source}: the files '
+                'come from lists of different classes')
     names = None
     for file, source in zip(files, sources):
         names = names or file.class_names
@@ -149,9 +155,12 @@ def _same_videos(files: Sequence[Embeddings], sources: Sequence[str],
     shared = set(names).intersection(*(file.names for file in files))
     if not shared or not common and any(
             len(file) != len(shared) for file in files):
+        sizes = ', '.join(f'{len(file)} in {source}'
+                          for file, source in zip(files, sources))
         raise ValueError(
-            f'{", ".join(sources)} hold different videos, and {len(shared)} '
-            'in common; add --common for those, or embed one list')
+            f'the files hold different videos: {sizes}; {len(shared)} are in '
+            'all of them: add --common to use those, or embed one list with '
+            'one --root')
     rows = [{name: i for i, name in enumerate(file.names)} for file in files]
     return [file.take([row[name] for name in names if name in shared])
             for file, row in zip(files, rows)]
