@@ -1,6 +1,7 @@
 #!/usr/bin/env python
 """Read damaged copies of videos, and count crashes, hangs, exceptions other
-than UnreadableVideo, and frames that differ between the reader's two ways (by packets, and all in order).
+than UnreadableVideo, and frames that differ between the reader's two ways
+(by packets, and all in order).
 
     python benchmarks/fuzz_reader.py videos/* --mutants 2000
 
