@@ -1,4 +1,6 @@
 """Frames by their numbers: every container and codec, and damaged files."""
+import logging
+
 import av
 import numbered
 import numpy as np
@@ -280,6 +282,13 @@ def test_little_damage_changes_no_other_frame(mp4, tmp_path):
     assert sum(same) >= COUNT - video.num_damaged
     assert_array_equal(frames, VideoFile(str(path), True).frames(
         range(COUNT)))
+
+
+def test_decoders_do_not_print(monkeypatch, capsys):
+    """Not even where nobody has set up logging."""
+    monkeypatch.setattr(logging.getLogger(), 'handlers', [])
+    logging.getLogger('libav.h264').error('error while decoding MB 8 0')
+    assert not capsys.readouterr().err
 
 
 def test_no_frame_of_that_number(mp4):

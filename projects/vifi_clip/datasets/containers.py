@@ -1,9 +1,11 @@
 """Video files as PyAV (FFmpeg) opens them: which are taken, which of their
 streams is the video, and which way up it is."""
 import io
+import logging
 import os
 import stat
-from typing import Any, Optional, Union
+from contextlib import contextmanager
+from typing import Any, Iterator, Optional, Sequence, Union
 
 import av
 import numpy as np
@@ -21,6 +23,9 @@ CONTAINERS = ','.join((
     'mpegvideo', 'flv', 'asf', 'ogg', 'gif', 'apng', 'mxf', 'nut', 'rm',
     'dv', 'ivf', 'h264', 'hevc', 'm4v', 'mjpeg', 'wtv', 'swf', 'amv',
     'wav', 'mp3', 'flac'))  # audio, so that the error can say 'only sound'
+
+# What threads hear of FFmpeg while one of them listens is not printed.
+logging.getLogger('libav').addHandler(logging.NullHandler())
 
 
 class VideoCutShort(UnreadableVideo):
@@ -54,6 +59,26 @@ def picture_stream(container: Any) -> Any:
     return next((stream for stream in streams
                  if stream.disposition & Disposition.default),
                 streams[0] if streams else None)
+
+
+def end_of(packets: Sequence[Any], stream: Any) -> float:
+    """Return the second at which the last frame of packets ends."""
+    return float(stream.time_base * max(
+        (packet.time + packet.duration for packet in packets
+         if packet.time is not None), default=0))
+
+
+@contextmanager
+def complaints() -> Iterator[list]:
+    """Collect FFmpeg's words on frames that lack others which they need;
+    such frames look whole."""
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.WARNING)
+    try:
+        with av.logging.Capture() as words:
+            yield words
+    finally:
+        av.logging.set_level(level)
 
 
 def turned(picture: np.ndarray, matrix: Optional[Any]) -> np.ndarray:

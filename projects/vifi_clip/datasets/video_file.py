@@ -14,7 +14,6 @@ them, with the same numbers and the same pixels:
 import sys
 import time
 from bisect import bisect_right
-from contextlib import contextmanager
 from itertools import islice
 from types import SimpleNamespace
 from typing import (Any, Dict, Iterator, List, NamedTuple, Optional, Sequence,
@@ -26,8 +25,8 @@ from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
 
 from ..errors import UnreadableVideo
-from .containers import (Source, VideoCutShort, check_file, open_container,
-                         picture_stream, turned, unreadable)
+from .containers import (Source, VideoCutShort, check_file, complaints, end_of,
+                         open_container, picture_stream, turned, unreadable)
 
 # Share of the frames that must decode for a file to count as whole; a few are
 # often missing at the end of good files.
@@ -139,9 +138,9 @@ class VideoFile:
         self._deadline = time.monotonic() + self._timeout
         try:
             try:
-                with _complaints() as complaints:
+                with complaints() as words:
                     pictures = self._pictures(unique)
-                if complaints and self.by_packets:
+                if words and self.by_packets:
                     raise _Doubt
             except _Doubt:
                 if self._decode_all() != self._total:
@@ -203,7 +202,7 @@ class VideoFile:
                 self._container.duration):
             return
         seconds = self._container.duration / av.time_base
-        if _end(self._packets, self._stream) < _WHOLE * seconds:
+        if end_of(self._packets, self._stream) < _WHOLE * seconds:
             # Its sound may be longer.
             with open_container(self._source) as container:
                 end = max((float((packet.pts + (packet.duration or 0))
@@ -389,7 +388,7 @@ class VideoFile:
         if not timed:
             self._times = np.arange(self._total + 1) / self.avg_fps
             return
-        end = max(_end(self._packets, self._stream) - shown[0] * unit,
+        end = max(end_of(self._packets, self._stream) - shown[0] * unit,
                   length)
         if end == length:  # nothing tells how long the last frame is shown
             end += 1 / self.avg_fps
@@ -399,23 +398,3 @@ class VideoFile:
         if time.monotonic() > self._deadline:
             raise ValueError(f'decoding it takes more than {self._timeout:g} '
                              's')
-
-
-@contextmanager
-def _complaints() -> Iterator[list]:
-    """Collect FFmpeg's words on frames that lack others which they need;
-    such frames look whole."""
-    level = av.logging.get_level()
-    av.logging.set_level(av.logging.WARNING)
-    try:
-        with av.logging.Capture() as words:
-            yield words
-    finally:
-        av.logging.set_level(level)
-
-
-def _end(packets: Sequence[_Packet], stream: Any) -> float:
-    """Second at which the last frame ends."""
-    return float(stream.time_base * max(
-        (packet.time + packet.duration for packet in packets
-         if packet.time is not None), default=0))
