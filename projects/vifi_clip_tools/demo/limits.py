@@ -25,8 +25,8 @@ class Facts:
 
 
 def check_video(path: Optional[str], limits: Limits) -> Facts:
-    """Look into the file of a visitor without decoding it; a UserError tells
-    the visitor why it is not taken."""
+    """Look into the file of a visitor; a UserError tells the visitor why it
+    is not taken."""
     if not path:
         raise UserError('There is no video yet: drop one, or record one with '
                         'the camera.')
@@ -42,18 +42,19 @@ def check_video(path: Optional[str], limits: Limits) -> Facts:
             codec = picture_stream(container).codec_context
             plays = codec.name in _CODECS and any(
                 kind in container.format.name for kind in ('mp4', 'webm'))
-            seconds = VideoFile(path, timeout=60.).frame_times()[-1]
-            facts = Facts(float(seconds), codec.width, codec.height, plays)
+            width, height = codec.width, codec.height
+        if width * height > 4096 * 2304:  # a frame is 28 MB
+            raise UserError(f'{name} has {width} x {height} pixels; scale it '
+                            'down, 4K is the most.')
+        # Some kinds are decoded to know their length: after the size.
+        seconds = float(VideoFile(path, timeout=60.).frame_times()[-1])
     except UnreadableVideo as error:
         raise UnreadableVideo(name, error.reason) from error
-    if facts.seconds > limits.video_seconds:
-        raise UserError(f'{name} is {facts.seconds:.0f} s long; at most '
+    if seconds > limits.video_seconds:
+        raise UserError(f'{name} is {seconds:.0f} s long; at most '
                         f'{limits.video_seconds:g} s are taken. Cut out the '
                         'part that matters.')
-    if facts.width * facts.height > 4096 * 2304:  # a frame is 28 MB
-        raise UserError(f'{name} has {facts.width} x {facts.height} pixels; '
-                        'scale it down, 4K is the most.')
-    return facts
+    return Facts(seconds, width, height, plays)
 
 
 def split_labels(text: Optional[str]) -> List[str]:
