@@ -83,7 +83,7 @@ def check_video(path: str, full: bool) -> Facts:
 
 def _damage(data: bytes, video: VideoFile) -> str:
     """Decode all frames in order, and compare those found by packets."""
-    whole = VideoFile(data, in_order=True)
+    whole = VideoFile(data, in_order=True) if video.by_packets else video
     total = len(whole)
     if len(video) != total:
         return f'{len(video)} packets, and {total} frames'
