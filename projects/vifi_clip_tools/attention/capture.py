@@ -30,8 +30,7 @@ _SUPPORTED = ('attention maps need CLIPVisionBackbone or VLDeepPromptBackbone '
 @dataclass
 class Tokens:
     """The order of a frame's tokens: class token, perhaps registers, then
-    patches row by row, then perhaps prompts.
-    """
+    patches row by row, then perhaps prompts."""
     grid: Tuple[int, int]  # patches, rows and columns
     first: int  # index of the first patch
     image_size: Tuple[int, int]  # pixels, height and width
@@ -107,9 +106,8 @@ def recorded_attention(
 ) -> Iterator[List[Tensor]]:
     """Record the attention weights of each layer.
 
-    All is as it was afterwards, also after an error. Frames are neither
-    regrouped nor chunked meanwhile, since there are hooks in the tower.
-    Nobody else may use the model at the same time.
+    All is as it was afterwards, also after an error. Nobody else may use the
+    model at the same time.
 
     Args:
         backbone (nn.Module): As for :func:`token_layout`, which may refuse.
@@ -125,17 +123,14 @@ def recorded_attention(
     blocks = (tower.transformer.resblocks if trunk is tower
               else trunk.blocks)
     with contextlib.ExitStack() as undo:
-
-        def switch(module: nn.Module, name: str, value: bool) -> None:
-            if hasattr(module, name):
+        for module, name, value in (
+                # A layer that is run again in the backward pass has no graph.
+                (backbone, 'grad_checkpointing', False),
+                (trunk, 'grad_checkpointing', False),
+                *((block.attn, 'fused_attn', True) for block in blocks)):
+            if hasattr(module, name):  # timm's blocks have the last
                 undo.callback(setattr, module, name, getattr(module, name))
                 setattr(module, name, value)
-
-        # A layer that is run again in the backward pass has no graph.
-        switch(backbone, 'grad_checkpointing', False)
-        switch(trunk, 'grad_checkpointing', False)
-        for block in blocks:
-            switch(block.attn, 'fused_attn', True)  # timm's
         # With a hook, the last layer runs for all tokens, and all frames go
         # through together.
         undo.callback(blocks[-1].register_forward_hook(

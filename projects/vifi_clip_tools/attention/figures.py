@@ -22,15 +22,7 @@ from .video import draw_video
 
 def write_figures(options: AttentionOptions) -> None:
     """Write pictures of where models look in a clip, and print what they take
-    it for.
-
-    Raises:
-        FileNotFoundError: A config or checkpoint is absent.
-        UserError: The video cannot be read, or a model has no attention to
-            show.
-        ValueError: Bad labels, an unwritable output, or models that sample
-            other frames.
-    """
+    it for."""
     for option, suffix in ('out', '.png'), ('video', '.mp4'), ('npz', '.npz'):
         if path := getattr(options, option):
             check_target(f'--{option}', path, (suffix, ), options.overwrite)
@@ -47,8 +39,7 @@ def write_figures(options: AttentionOptions) -> None:
     times = samples[0].times
     print(f'{clip}: {len(times)} frames, {times[0]:.2f} s to '
           f'{times[-1]:.2f} s')
-    scores = [_recognise(*job)
-              for job in zip(options.names, inferencers, samples)]
+    scores = list(map(_recognise, options.names, inferencers, samples))
     if options.out or options.npz:
         rows = _rows(options, inferencers, scores,
                      [sample.images for sample in samples])
@@ -95,9 +86,8 @@ def _rows(options: AttentionOptions, inferencers: Sequence,
     rows = []
     for method, inferencer, score, frames in tqdm(
             jobs, unit='map', leave=False):
-        text = None
-        if method == 'gradient':
-            text = options.text or score.labels[0]
+        text = (options.text or score.labels[0] if method == 'gradient'
+                else None)
         maps = attention_maps(inferencer.model, frames, method, text)
         rows.append(Row(score.model, method, text, frames, maps,
                         options.per_frame))

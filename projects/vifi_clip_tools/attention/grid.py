@@ -20,23 +20,11 @@ _NARROWEST = 588  # for the line under the frames
 _INK, _GREY, _PAPER = (0, 0, 0), (102, 102, 102), (255, 255, 255)
 
 
-def draw_grid(title: str,
-              rows: Sequence[Row],
-              scores: Sequence[Scores],
-              times: Sequence[float],
-              columns: int = 8) -> bytes:
-    """Draw the picture.
-
-    Args:
-        title (str): The video's name.
-        rows (Sequence[Row]): For each method, the models.
-        scores (Sequence[Scores]): Of each model, written over the frames.
-        times (Sequence[float]): T times of the frames in seconds.
-        columns (int): Frames to show at most, chosen evenly. Defaults to 8.
-
-    Returns:
-        bytes: A PNG.
-    """
+def draw_grid(title: str, rows: Sequence[Row], scores: Sequence[Scores],
+              times: Sequence[float], columns: int) -> bytes:
+    """Draw the picture, a PNG: the video's ``title`` and each model's scores
+    over at most so many ``columns``, chosen evenly from the frames at the T
+    ``times`` (seconds); ``rows`` are the models for each method."""
     from PIL import Image, ImageDraw
     chosen = choose(len(times), columns)
     frames = enlarge(rows[0].images[chosen], _CELL)

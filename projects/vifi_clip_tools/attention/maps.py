@@ -16,10 +16,9 @@ from .options import METHODS
 _CHUNK = 4  # frames; ViT-L/14 at 336 pixels: 0.5 GB of weights for each
 
 
-def attention_maps(model: nn.Module,
-                   inputs: np.ndarray,
-                   method: str = 'rollout',
-                   text: Optional[str] = None) -> np.ndarray:
+def attention_maps(model: nn.Module, inputs: np.ndarray,
+                   method: str = 'rollout', text: Optional[str] = None
+                   ) -> np.ndarray:
     """Map the patches that decide each frame's embedding.
 
     - ``'last'``: the class token's attention in the last layer, the mean of
@@ -70,27 +69,21 @@ def attention_maps(model: nn.Module,
     # Its tensors could be in no graph, should the caller be in this mode.
     with torch.inference_mode(False), torch.autocast(
             next(model.parameters()).device.type, enabled=False):
-        target = None
-        if method == 'gradient':
-            target = _text_embedding(model, text)
-        maps = [
-            _maps(model, _normalised(model, inputs[i:i + _CHUNK]), method,
-                  tokens, target) for i in range(0, len(inputs), _CHUNK)
-        ]
+        target = (_text_embedding(model, text) if method == 'gradient' else
+                  None)
+        maps = [_maps(model, inputs[i:i + _CHUNK], method, tokens, target)
+                for i in range(0, len(inputs), _CHUNK)]
     return np.concatenate(maps).reshape(-1, *tokens.grid)
     # [T, hw] -> [T, h, w]
 
 
-def _normalised(model: nn.Module, frames: np.ndarray) -> Tensor:
-    """Normalise frames, uint8 [T, H, W, 3] to [T, 3, H, W]."""
-    x = torch.from_numpy(np.ascontiguousarray(frames)).movedim(-1, 1)
-    return model.data_preprocessor(
-        dict(inputs=[x], data_samples=[None]))['inputs'][0]
-
-
-def _maps(model: nn.Module, x: Tensor, method: str, tokens: Tokens,
+def _maps(model: nn.Module, frames: np.ndarray, method: str, tokens: Tokens,
           target: Optional[Tensor]) -> np.ndarray:
     """Make the maps of a few frames, [T, h*w]."""
+    x = torch.from_numpy(np.ascontiguousarray(frames)).movedim(-1, 1)
+    x = model.data_preprocessor(
+        dict(inputs=[x], data_samples=[None]))['inputs'][0]
+    # [T, H, W, 3] -> [T, 3, H, W], normalised
     if method == 'gradient':
         layers = _relevances(model, x, target)
         row = _class_row(layers, tokens, residual=1.)

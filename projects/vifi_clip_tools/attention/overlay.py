@@ -20,8 +20,7 @@ def value_range(maps: np.ndarray) -> Tuple[float, float]:
     return float(np.min(maps)), float(np.percentile(maps, _TOP))
 
 
-def overlay(images: np.ndarray,
-            maps: np.ndarray,
+def overlay(images: np.ndarray, maps: np.ndarray,
             value_limits: Optional[Tuple[float, float]] = None,
             per_frame: bool = False) -> np.ndarray:
     """Lay maps over frames; the higher a value, the less shows through.
@@ -53,8 +52,7 @@ def overlay(images: np.ndarray,
     limits = value_limits or value_range(maps)
     return np.stack([
         _blend(image, values, *(value_range(values) if per_frame else limits))
-        for image, values in zip(images, maps)
-    ])
+        for image, values in zip(images, maps)])
 
 
 def _blend(image: np.ndarray, values: np.ndarray, low: float,
@@ -65,10 +63,9 @@ def _blend(image: np.ndarray, values: np.ndarray, low: float,
     values = cv2.resize(values, image.shape[1::-1],
                         interpolation=cv2.INTER_CUBIC)
     # [h, w] -> [H, W]
-    if high > low:
-        values = ((values - low) / (high - low)).clip(0, 1)
-    else:  # nothing stands out
-        values = np.zeros_like(values)
+    # Nothing stands out where all values are one.
+    values = (((values - low) / (high - low)).clip(0, 1) if high > low else
+              np.zeros_like(values))
     colour = colormaps[_COLOURS](_BRIGHT * values)[..., :3] * 255
     alpha = _STRENGTH * values[..., None]
     return (image * (1 - alpha) + colour * alpha).round().astype(np.uint8)

@@ -28,17 +28,9 @@ def draw_video(rows: Sequence[Row], scores: Sequence[Scores],
 
 def draw_frames(rows: Sequence[Row], scores: Sequence[Scores],
                 times: Sequence[float]) -> Iterator[np.ndarray]:
-    """Draw the frames of the video: a line for each model, with its frame at
-    the left and a panel for each method.
-
-    Args:
-        rows (Sequence[Row]): All with frames of one size.
-        scores (Sequence[Scores]): Of each model.
-        times (Sequence[float]): T times of the frames in seconds.
-
-    Yields:
-        np.ndarray: uint8 [H, W, 3], H and W even.
-    """
+    """Draw the frames of the video, uint8 [H, W, 3] with H and W even, at the
+    T ``times`` (seconds): a line for each model, with its frame at the left
+    and a panel for each method. The rows have frames of one size."""
     from PIL import Image, ImageDraw
     # A line for each model: its name, then a caption and pictures per panel.
     lines = [[row for row in rows if row.model == score.model]
@@ -48,8 +40,8 @@ def draw_frames(rows: Sequence[Row], scores: Sequence[Scores],
               for line in lines]
     height, width = max(line[0].shape[1:3] for line in panels)
     pitch = width + _GAP, height + _STRIP
-    size = (_even(pitch[0] * len(panels[0]) + _GAP),
-            _even(pitch[1] * len(lines) + _FOOT))
+    size = tuple(side + side % 2 for side in (
+        pitch[0] * len(panels[0]) + _GAP, pitch[1] * len(lines) + _FOOT))
     page = Image.new('RGB', size, _PAPER)
     draw, font = ImageDraw.Draw(page), dejavu(_FONT)
     for y, (line, score) in enumerate(zip(lines, scores)):
@@ -76,7 +68,3 @@ def video_rate(times: Sequence[float]) -> Fraction:
     span = times[-1] - times[0]
     rate = (len(times) - 1) / span if span > 0 else _SLOWEST
     return Fraction(min(max(rate, _SLOWEST), _FASTEST))
-
-
-def _even(number: int) -> int:
-    return number + number % 2

@@ -85,15 +85,8 @@ def build(cfg: Config) -> nn.Module:
 
 
 def complexity(cfg: Config, title: List[str]) -> Complexity:
-    """Count a config's model.
-
-    Args:
-        cfg (Config): From :func:`load_spec`.
-        title (list[str]): For the table.
-
-    Raises:
-        ValueError: See :func:`build` and :func:`view_shape`.
-    """
+    """Count the model of a config from :func:`load_spec`, for a table with
+    such a ``title``; ValueError as of :func:`build` and :func:`view_shape`."""
     with _NoFill():
         model = build(cfg)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
@@ -112,15 +105,11 @@ def complexity(cfg: Config, title: List[str]) -> Complexity:
     context = text.text.context_length if text is not None else 0
     total = sum(sentences.values())
     return Complexity(
-        title=list(title),
-        frames=frames,
-        size=size,
+        title=list(title), frames=frames, size=size,
         classes=getattr(model.cls_head, 'num_classes', 0),
-        sentences=total,
-        context=context,
+        sentences=total, context=context, run=run,
         asked=_both_sides(model, frames, size,
                           {context: total} if total else {}),
-        run=run,
         parameters=sum(p.numel() for p in model.parameters()),
         token_parameters=0 if text is None else sum(
             p.numel() for p in text.text.token_embedding.parameters()),
@@ -146,9 +135,7 @@ def _both_sides(model: nn.Module, frames: int, size: Tuple[int, int],
     """Count the MACs of a view to scores and of all sentences (how many, by
     length), of a model on the meta device."""
     head = model.cls_head
-    shape = (1, 1, 3, frames, *size) if isinstance(
-        model, Recognizer3D) else (1, frames, 3, *size)
-    x = torch.empty(shape, device='meta')
+    x = torch.empty(1, *clip_shape(model, frames, size), device='meta')
     if not hasattr(head, 'text_classifier'):
         image = count(lambda: model.extract_feat(x, stage='head')) // 2
         return dict(image=image, text=0)
@@ -167,6 +154,12 @@ def _both_sides(model: nn.Module, frames: int, size: Tuple[int, int],
 
     return dict(image=image, text=sum(
         num * sentence(length) for length, num in sentences.items()))
+
+
+def clip_shape(model: nn.Module, frames: int, size: Tuple[int, int]) -> tuple:
+    """Return the shape of a view as its model takes it."""
+    return (1, 3, frames, *size) if isinstance(
+        model, Recognizer3D) else (frames, 3, *size)
 
 
 def view_shape(cfg: Config, model: nn.Module) -> Tuple[int, Tuple[int, int]]:

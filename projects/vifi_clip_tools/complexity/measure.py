@@ -38,9 +38,7 @@ class Conditions:
 
 def new_process() -> ProcessPoolExecutor:
     """Return a pool of one new process, so that peaks of memory are its own.
-
-    What a function leaves in its module is there at the next call.
-    """
+    What a function leaves in its module is there at the next call."""
     return ProcessPoolExecutor(
         1, get_context('spawn'), initializer=_die_first)
 
@@ -60,12 +58,9 @@ def reason(error: Exception) -> str:
 
 
 def measure(spec: Spec, conditions: Conditions) -> Dict[str, Any]:
-    """Measure a config in a new process.
-
-    Returns:
-        dict: ``seconds`` of each call, ``views_per_second`` (``median``,
-        ``min``, ``max``) and ``peak_bytes``; or ``error``, one line.
-    """
+    """Measure a config in a new process: ``seconds`` of each call,
+    ``views_per_second`` (``median``, ``min``, ``max``) and ``peak_bytes``; or
+    ``error``, one line."""
     with new_process() as pool:
         try:
             seconds, peak = pool.submit(
@@ -73,11 +68,8 @@ def measure(spec: Spec, conditions: Conditions) -> Dict[str, Any]:
         except Exception as error:  # of any library that a model uses
             return dict(error=reason(error))
     rates = [conditions.batch / s for s in seconds]
-    return dict(
-        seconds=seconds,
-        views_per_second=dict(
-            median=median(rates), min=min(rates), max=max(rates)),
-        peak_bytes=peak)
+    return dict(seconds=seconds, views_per_second=dict(
+        median=median(rates), min=min(rates), max=max(rates)), peak_bytes=peak)
 
 
 def _measure_here(spec: Spec, conditions: Conditions) -> tuple:
@@ -89,16 +81,14 @@ def _measure_here(spec: Spec, conditions: Conditions) -> tuple:
     from tqdm import tqdm
     logging.disable(logging.WARNING)
     warnings.simplefilter('ignore')
-    from .count import Recognizer3D, build, view_shape
+    from .count import build, clip_shape, view_shape
     from .specs import load_spec
     device = conditions.device
     torch.set_num_threads(conditions.threads)
     torch.manual_seed(0)
     cfg = load_spec(spec)
     model = build(cfg).eval().to(device)
-    frames, size = view_shape(cfg, model)
-    shape = (1, 3, frames, *size) if isinstance(
-        model, Recognizer3D) else (frames, 3, *size)
+    shape = clip_shape(model, *view_shape(cfg, model))
     views = torch.randint(
         0, 256, (conditions.batch, *shape), dtype=torch.uint8)
     reset_peak(device)

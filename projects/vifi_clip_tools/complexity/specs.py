@@ -60,13 +60,9 @@ def parse_spec(text: str) -> Spec:
 
 
 def load_spec(spec: Spec) -> Config:
-    """Load the config, with its changes made and no weights to load.
-
-    Raises:
-        FileNotFoundError: No such config.
-        ValueError: An unknown knob or setting, a bad value, or a config
-            without a recognizer.
-    """
+    """Load the config, with its changes made and no weights to load;
+    ValueError for an unknown knob or setting, a bad value, or a config
+    without a recognizer."""
     from projects.vifi_clip.apis.config import (read_config, read_knobs,
                                                 without_pretrained)
     from projects.vifi_clip.resources import find_config

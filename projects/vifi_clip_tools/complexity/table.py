@@ -45,15 +45,8 @@ def compare(specs: Sequence[Spec], conditions: Optional[Conditions],
             convention: str, json_file: Optional[str],
             markdown_file: Optional[str], overwrite: bool) -> int:
     """Count, measure under ``conditions`` if there are any, and print and
-    write the table.
-
-    Returns:
-        int: 1 if a config could not be measured (the notes say why), else 0.
-
-    Raises:
-        FileNotFoundError: A config is absent.
-        ValueError: A bad knob, setting, model, device or output.
-    """
+    write the table; return 1 if a config could not be measured (the notes say
+    why), else 0. ValueError for a bad setting, model, device or output."""
     for option, path, suffix in (('--json', json_file, '.json'),
                                  ('--markdown', markdown_file, '.md')):
         if path:
@@ -103,8 +96,7 @@ def _rows(figures: Sequence[Complexity], measured: Measured,
     rows: List[Row] = [
         ('frames x pixels', ['{} x {} x {}'.format(c.frames, *c.size)
                              for c in figures]),
-        ('classes', [str(c.classes) for c in figures])
-    ]
+        ('classes', [str(c.classes) for c in figures])]
     for title, part in ('asked for', 'asked'), ('run here', 'run'):
         sides = [getattr(c, part) for c in figures]
         rows.append((f'GFLOPs {title}', []))
@@ -121,7 +113,7 @@ def _rows(figures: Sequence[Complexity], measured: Measured,
             ('  trained', [c.trained for c in figures])):
         rows.append((label, [number(count / 1e6) for count in counts]))
     if measured:
-        cells = [_measured_cells(record) for record in measured]
+        cells = map(_measured_cells, measured)
         rows.append(('measured', []))
         rows += zip(('  views/s, median', '    slowest to fastest',
                      '  peak memory, GiB'), map(list, zip(*cells)))
@@ -150,15 +142,9 @@ def _notes(figures: Sequence[Complexity], measured: Measured) -> List[str]:
 
 def terminal(figures: Sequence[Complexity], measured: Measured = (),
              convention: str = 'macs', about: str = '') -> str:
-    """Write the table and its notes as plain text.
-
-    Args:
-        figures (Sequence[Complexity]): One for each config.
-        measured (Sequence[dict]): As :func:`measure` returns, in the same
-            order; empty if nothing was measured.
-        convention (str): Key of :data:`CONVENTIONS`. Defaults to 'macs'.
-        about (str): The machine that measured.
-    """
+    """Write a table of the figures of each config, and notes, as plain text;
+    ``measured`` are what :func:`measure` returned for each, or empty, and
+    ``about`` is the machine that measured."""
     notes = _notes(figures, measured)
     if about:
         notes.insert(0, f'Measured on {about}. Peak memory is the process\'s '
@@ -166,36 +152,27 @@ def terminal(figures: Sequence[Complexity], measured: Measured = (),
     lines = [_header(convention), '']
     width = (WIDTH - _LABEL) // min(max(len(figures), 2), _ABREAST)
     for i in range(0, len(figures), _ABREAST):
-        part = slice(i, i + _ABREAST)
-        lines += [*_columns(figures[part], _rows(
-            figures[part], measured[part], convention), width), '']
+        abreast = figures[i:i + _ABREAST]
+        titles = ([line for part in c.title for line in
+                   textwrap.wrap(part, width - 2)] for c in abreast)
+        heads = [('', cells) for cells in zip_longest(*titles, fillvalue='')]
+        rule = '-' * (_LABEL + width * len(abreast)), []
+        for label, cells in [*heads, rule, *_rows(
+                abreast, measured[i:i + _ABREAST], convention), ('', [])]:
+            line = label.ljust(_LABEL) + ''.join(c.rjust(width) for c in cells)
+            lines.append(line.rstrip())
     return '\n'.join([*lines, *(textwrap.fill(note, WIDTH)
                                 for note in notes)])
-
-
-def _columns(figures: Sequence[Complexity], rows: List[Row],
-             width: int) -> List[str]:
-    """Draw a column for each config."""
-    titles = ([line for part in c.title
-               for line in textwrap.wrap(part, width - 2)] for c in figures)
-    heads = [('', cells) for cells in zip_longest(*titles, fillvalue='')]
-    lines = [''.join([label.ljust(_LABEL), *(c.rjust(width) for c in cells)]
-                     ).rstrip()
-             for label, cells in [*heads, *rows]]
-    lines.insert(len(heads), '-' * (_LABEL + width * len(figures)))
-    return lines
 
 
 def markdown(figures: Sequence[Complexity], measured: Measured = (),
              convention: str = 'macs', about: str = '') -> str:
     """Write the same as Markdown, a column for each config."""
-    empty = [''] * len(figures)
     table = markdown_table(
         ['', *(' '.join(c.title) for c in figures)],
-        [[label.strip(), *(cells or empty)]
+        [[label.strip(), *(cells or [''] * len(figures))]
          for label, cells in _rows(figures, measured, convention)],
         'l' + 'r' * len(figures))
-    parts = [f'{_header(convention)}.', table,
-             *([f'Measured on {about}.'] if about else []),
-             *_notes(figures, measured)]
-    return '\n\n'.join(parts) + '\n'
+    machine_line = [f'Measured on {about}.'] if about else []
+    return '\n\n'.join([f'{_header(convention)}.', table, *machine_line,
+                        *_notes(figures, measured)]) + '\n'

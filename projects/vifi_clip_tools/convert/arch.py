@@ -56,12 +56,6 @@ def contradictions(hidden: Dict[str, Any], arch: Arch) -> str:
                      if settings.get(key, value) != value)
 
 
-def _text_sizes(cfg: dict) -> tuple:
-    text = tower_cfgs(cfg)[1]
-    return (cfg['embed_dim'], text.context_length, text.vocab_size, text.width,
-            text.layers)
-
-
 def _layers(weights: StateDict, part: str) -> int:
     numbers = (re.match(rf'{part}\.transformer\.resblocks\.(\d+)\.', key)
                for key in weights)
@@ -100,12 +94,14 @@ def infer_arch(weights: StateDict, quick_gelu: bool,
         layers=_layers(weights, 'text'))
     arch = dict(embed_dim=weights['text.text_projection'].shape[1],
                 vision_cfg=vision or {}, text_cfg=text)
+    sizes = {key: text[key] for key in text if key != 'heads'}.items()
     for name in sorted(open_clip.list_models(), key=lambda n: (len(n), n)):
         cfg = open_clip.get_model_config(name)
         if (cfg.get('quick_gelu', False) == quick_gelu
                 and 'timm_model_name' not in cfg['vision_cfg']
                 and 'hf_model_name' not in cfg['text_cfg']
-                and _text_sizes(cfg) == _text_sizes(arch)
+                and cfg['embed_dim'] == arch['embed_dim']
+                and sizes <= vars(tower_cfgs(cfg)[1]).items()
                 and not contradictions(hidden, name)
                 and not misfit(weights, name)):
             return name

@@ -182,8 +182,7 @@ def _summary(report: Dict[str, Any]) -> str:
              f'used: {len(report["used"])} keys of the source']
     for what, lead in ('dropped', 'it '), ('missing', 'taken from '):
         keys = report[what]
-        if not keys:
-            lines.append(f'{what}: none')
+        lines += [] if keys else [f'{what}: none']
         for reason, count in Counter(keys.values()).most_common():
             names = [k for k, v in keys.items() if v == reason]
             more = ' ...' if count > 6 else ''

@@ -101,14 +101,13 @@ def _read_config(file: Path) -> Dict[str, Any]:
             if 'hidden_act' in tower:
                 acts.add(tower['hidden_act'])
             if 'num_attention_heads' in tower:
-                hidden[f'{part}_heads'] = tower['num_attention_heads']
+                heads = hidden[f'{part}_heads'] = tower['num_attention_heads']
+                if type(heads) is not int or heads < 1:
+                    raise TypeError(f'num_attention_heads is {heads!r}, no '
+                                    'whole number from 1')
     except (AttributeError, TypeError) as error:
         raise ValueError(f'{file} is no config of a CLIPModel: '
                          f'{error}') from error
-    for number in hidden.values():
-        if type(number) is not int or number < 1:
-            raise ValueError(f'{file}: num_attention_heads is {number!r}, no '
-                             'whole number from 1')
     if len(acts) > 1 or not acts <= {'quick_gelu', 'gelu'}:
         raise ValueError(f'{file}: hidden_act is {sorted(acts)}; OpenCLIP '
                          'computes quick_gelu or gelu, one for both towers')

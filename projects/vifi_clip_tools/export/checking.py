@@ -86,9 +86,8 @@ def check_file(name: str, run: Run, model: nn.Module, module: nn.Module,
             x = module.example(batch, length)
         expected = model_output(model, module, x).float()
         output = torch.from_numpy(run(x.numpy()))
-        difference = float('nan')
-        if output.shape == expected.shape:
-            difference = (output - expected).abs().max().item()
+        difference = ((output - expected).abs().max().item()
+                      if output.shape == expected.shape else float('nan'))
         checks.append(Check(name, batch, length, difference))
     return checks
 

@@ -7,6 +7,7 @@ from typing import Any, Dict, Optional, Sequence, Tuple
 
 import jinja2
 import torch
+from open_clip.utils import to_2tuple
 from torch import nn
 
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
@@ -14,7 +15,6 @@ from projects.vifi_clip.apis.pipeline import pipeline_cfg
 from projects.vifi_clip.checkpoints.settings import (collect_settings,
                                                      fingerprint)
 from projects.vifi_clip.version import __version__
-from .modules import image_size
 from .options import ExportOptions
 
 _HERE = Path(__file__).parent
@@ -26,7 +26,7 @@ def describe(infer: ViFiCLIPInferencer, pixels: str) -> Dict[str, Any]:
     model, cfg, head = infer.model, infer.cfg, infer.model.cls_head
     settings, classifier = collect_settings(model, cfg.model), infer.classifier
     hub = getattr(classifier.tokenizer, 'tokenizer', None)  # HFTokenizer's
-    height, width = image_size(model.backbone)
+    height, width = to_2tuple(model.backbone.visual.image_size)
     channels = 'BGR' if settings.get('to_rgb') else 'RGB'
     return dict(
         format_version=1,
@@ -79,19 +79,17 @@ def write_companions(folder: str, options: ExportOptions,
     from the model. The classes' sentences are written as the text encoder
     takes them: S lists of ids of one length, and the class of each.
     """
-    classes = dict(
-        class_names=list(classifier.class_names),
-        owners=classifier.owners.tolist(),
-        tokens=classifier.tokens.tolist())
+    classes = dict(class_names=list(classifier.class_names),
+                   owners=classifier.owners.tolist(),
+                   tokens=classifier.tokens.tolist())
+    Path(folder, 'classes.json').write_text(
+        json.dumps(classes, ensure_ascii=False), encoding='utf-8')
     template = jinja2.Environment(
         trim_blocks=True, keep_trailing_newline=True).from_string(
             (_HERE / 'readme.md').read_text(encoding='utf-8'))
-    readme = template.render(
+    Path(folder, 'README.md').write_text(template.render(
         meta, form=options.form, results=results,
-        files={part: options.file_name(part) for part in options.parts})
-    for name, text in (
-            ('classes.json', json.dumps(classes, ensure_ascii=False)),
-            ('README.md', readme)):
-        Path(folder, name).write_text(text, encoding='utf-8')
+        files={part: options.file_name(part) for part in options.parts}),
+        encoding='utf-8')
     if options.form == 'onnx':
         shutil.copyfile(_HERE / 'example.py', Path(folder, 'example.py'))

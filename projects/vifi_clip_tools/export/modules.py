@@ -3,10 +3,11 @@
 They hold the model's own layers, no copies. Letters: B clips, T frames,
 H x W pixels, D embedding, M sentences, L tokens, K classes.
 """
-from typing import Dict, Sequence, Tuple
+from typing import Dict, Sequence
 
 import torch
 import torch.nn.functional as F
+from open_clip.utils import to_2tuple
 from torch import Tensor, nn
 from torch.export import Dim
 
@@ -57,7 +58,7 @@ class VideoEncoder(nn.Module):
 
     def example(self, batch: int, num_frames: int) -> Tensor:
         """Return random input of a size."""
-        height, width = image_size(self.backbone)
+        height, width = to_2tuple(self.backbone.visual.image_size)
         if self.pixels == 'uint8':
             return torch.randint(0, 256, (batch, num_frames, height, width, 3),
                                  dtype=torch.uint8)
@@ -86,12 +87,13 @@ class Classifier(VideoEncoder):
 
 
 class TextEncoder(nn.Module):
-    """Token ids to embeddings of unit length, read at the text's end."""
+    """Token ids to embeddings of unit length, read at the text's end; it has
+    no use for ``pixels``."""
     input_name = 'tokens'
     # Not 'embedding', which is the name of an operator in the graph.
     output_name = 'text_embedding'
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, pixels: str = 'uint8') -> None:
         super().__init__()
         classifier = model.cls_head.text_classifier
         self.text, self.prompts = classifier.text, classifier.prompts
@@ -128,12 +130,6 @@ class TextEncoder(nn.Module):
         return axes
 
 
-def image_size(backbone: CLIPVisionBackbone) -> Tuple[int, int]:
-    """Return the height and width in pixels that an image tower takes."""
-    size = backbone.visual.image_size
-    return (size, size) if isinstance(size, int) else tuple(size)
-
-
 def build_parts(model: nn.Module, parts: Sequence[str],
                 pixels: str) -> Dict[str, nn.Module]:
     """Make the modules to export, in eval mode, by the names of the parts."""
@@ -144,8 +140,5 @@ def build_parts(model: nn.Module, parts: Sequence[str],
                 f'export takes a model with {kind.__name__}; this one has '
                 f'{type(part).__name__} in its place')
     model.eval()
-    makers = dict(
-        video=lambda: VideoEncoder(model, pixels),
-        text=lambda: TextEncoder(model),
-        classifier=lambda: Classifier(model, pixels))
-    return {part: makers[part]().eval() for part in parts}
+    kinds = dict(video=VideoEncoder, text=TextEncoder, classifier=Classifier)
+    return {part: kinds[part](model, pixels).eval() for part in parts}

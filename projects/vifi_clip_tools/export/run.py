@@ -104,27 +104,23 @@ def _export_part(infer: ViFiCLIPInferencer, part: str, module: nn.Module,
                  result: Exported) -> None:
     """Write and check a part, and its int8 copy."""
     sizes = checking.check_sizes(module, options.frames, options.batches)
-
-    def check(name: str) -> bool:
-        checks = checking.check_file(
-            name, open_file(osp.join(folder, name)), infer.model, module,
-            sizes)
-        result.checks += checks
-        return all(c.passed for c in checks)
-
-    name = options.file_name(part)
-    path = osp.join(folder, name)
     meta = dict(meta, part=part, precision='float32')
     if part == 'classifier':
         meta['class_names'] = infer.class_names
-    write_part(module, path, options.form, meta, options.opset)
-    if not check(name):
-        result.failed = name
-    elif options.int8:
-        from .int8 import quantize_file
-        small = options.file_name(part, int8=True)
-        result.products[small] = quantize_file(path, osp.join(folder, small))
-        check(small)
+    plain = osp.join(folder, options.file_name(part))
+    write_part(module, plain, options.form, meta, options.opset)
+    for int8 in (False, True) if options.int8 else (False, ):
+        name = options.file_name(part, int8)
+        path = osp.join(folder, name)
+        if int8:
+            from .int8 import quantize_file
+            result.products[name] = quantize_file(plain, path)
+        checks = checking.check_file(
+            name, open_file(path), infer.model, module, sizes)
+        result.checks += checks
+        if not int8 and not all(check.passed for check in checks):
+            result.failed = name
+            return
 
 
 def _report(result: Exported, folder: str) -> None:
