@@ -3,7 +3,8 @@
 #   bash tools/quickstart.sh && bash docs/make_pictures.sh [CHECKPOINT]
 # quickstart.png, mini.png and performance.png come from tools/quickstart.sh,
 # `vifi-clip report --mini` and `python benchmarks/speed.py`.
-# The screenshots of the web page need chromium and chromium-driver.
+# The screenshots of the web page need chromium, chromium-driver and the extra
+# test.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 here=tools
@@ -35,7 +36,8 @@ vifi predict "$work/three_scenes.mp4" --config small_world \
     --labels "a red ring spinning, a green heart blinking, an orange cross pulsing" \
     --timeline "$work/timeline.png" --window 2 --stride 0.25
 if command -v chromedriver >/dev/null; then
-    "$python" docs/screenshots.py "$work"
+    VIFI_PICTURES="$work" "$python" -m pytest -q \
+        -o python_functions=take_pictures tests/demo/test_browser.py
 else
     echo "no chromedriver: the screenshots of the web page stay as they are"
 fi

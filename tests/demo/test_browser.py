@@ -1,7 +1,8 @@
 """The page as people use it: Chromium without a screen.
 
 Skipped where Debian's chromium and chromium-driver are not installed, unless
-VIFI_NEED_BROWSER=1 says that they must be.
+VIFI_NEED_BROWSER=1 says that they must be. VIFI_PICTURES is a folder for
+:func:`take_pictures`.
 """
 import json
 import os
@@ -10,12 +11,12 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 REPO = Path(__file__).parents[2]
+PICTURES = os.environ.get('VIFI_PICTURES')
 DRIVER = shutil.which('chromium') and shutil.which('chromedriver')
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(
     not DRIVER and os.environ.get('VIFI_NEED_BROWSER') != '1',
@@ -24,22 +25,7 @@ _FLAGS = ('headless', 'no-sandbox', 'disable-gpu', 'disable-quic',
           'no-first-run', 'disable-background-networking',
           'disable-component-update', 'disable-sync', 'disable-dev-shm-usage',
           'use-fake-device-for-media-stream', 'use-fake-ui-for-media-stream',
-          'window-size=1280,900')
-
-
-def wait_for(ready, problem):
-    """Wait until something is true, and return it."""
-    from selenium.common import exceptions
-    end = time.monotonic() + 180  # seconds, on a busy machine
-    while time.monotonic() < end:
-        # A page that builds itself anew exchanges elements under our hands.
-        with suppress(exceptions.StaleElementReferenceException,
-                      exceptions.InvalidElementStateException,
-                      exceptions.ElementClickInterceptedException):
-            if answer := ready():
-                return answer
-        time.sleep(0.05)
-    raise AssertionError(problem())
+          'window-size=1280,900', 'hide-scrollbars')
 
 
 @pytest.fixture(scope='module')
@@ -47,33 +33,34 @@ def server(examples, tmp_path_factory):
     """The page's address; at the end SIGTERM must leave nothing."""
     pytest.importorskip('lancedb')
     folder = tmp_path_factory.mktemp('server')
-    work, temp, log = folder / 'work', folder / 'temp', folder / 'log'
+    work, temp = folder / 'work', folder / 'temp'
     work.mkdir(), temp.mkdir()
     env = dict(os.environ, TMPDIR=str(temp), OMP_NUM_THREADS='1',
                PYTHONPATH=str(REPO))
     vifi = [sys.executable, '-m', 'projects.vifi_clip_tools']
-    subprocess.run([*vifi, 'index', examples['Blue star'],
-                    examples['Purple moon'], '--index', folder / 'index',
-                    '--config', 'small_world'], env=env, check=True)
-    with open(log, 'w') as file:
-        process = subprocess.Popen(
-            [*vifi, 'demo', '--port', '0', '--max-upload-mb', '2', '--index',
-             folder / 'index'], env=env, cwd=work, stdout=file,
-            stderr=subprocess.STDOUT)
-
-    def address():
-        assert process.poll() is None, log.read_text()
-        _, _, rest = log.read_text().partition('The page is at ')
-        return ' (' in rest and rest.split(' (')[0]
-
+    options = []
+    if not PICTURES:
+        options = ['--max-upload-mb', '2', '--index', folder / 'index']
+        subprocess.run([*vifi, 'index', examples['Blue star'],
+                        examples['Purple moon'], *options[2:],
+                        '--config', 'small_world'], env=env, check=True)
+    process = subprocess.Popen(
+        [*vifi, 'demo', '--port', '0', *options], env=env, cwd=work,
+        text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    said = ''
     try:
-        yield wait_for(address, log.read_text)
+        while 'The page is at ' not in said:
+            line = process.stdout.readline()
+            assert line, said  # it has ended
+            said += line
+        yield said.partition('The page is at ')[2].split()[0]
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 128 + signal.SIGTERM
+        said += process.communicate(timeout=60)[0]
+        assert process.returncode == 128 + signal.SIGTERM
     finally:
         process.kill()
         process.wait()
-    assert 'Traceback' not in log.read_text()
+    assert 'Traceback' not in said
     assert not list(temp.iterdir()) and not list(work.iterdir())
 
 
@@ -95,7 +82,14 @@ class Page:
         return '\n'.join(e.text for e in self.find(selector))
 
     def until(self, ready):
-        return wait_for(ready, lambda: self.text('body'))
+        from selenium.common import exceptions
+        from selenium.webdriver.support.ui import WebDriverWait
+        # A page that builds itself anew exchanges elements under our hands.
+        WebDriverWait(self.driver, 180, 0.05, (
+            exceptions.StaleElementReferenceException,
+            exceptions.InvalidElementStateException,
+            exceptions.ElementClickInterceptedException)).until(
+                lambda _: ready())
 
     def says(self, selector, text):
         self.until(lambda: text in self.text(selector))
@@ -123,8 +117,11 @@ class Page:
                 return True
         self.until(typed)
 
-    def upload(self, path):
-        self.type('#vifi-video', path)
+    def resize(self, width, height):
+        """Be a telephone below 600 pixels."""
+        self.driver.execute_cdp_cmd('Emulation.setDeviceMetricsOverride', dict(
+            width=width, height=height, deviceScaleFactor=1,
+            mobile=width < 600))
 
 
 @pytest.fixture(scope='module')
@@ -143,11 +140,12 @@ def driver(tmp_path_factory):
 
 @pytest.fixture
 def page(driver, server):
-    return Page(driver, server).open()
+    yield Page(driver, server).open()
+    driver.execute_cdp_cmd('Emulation.clearDeviceMetricsOverride', {})
 
 
 def test_upload_type_labels_see_the_ranking(page, examples):
-    page.upload(examples['Blue star'])
+    page.type('#vifi-video', examples['Blue star'])
     page.says('#vifi-answer', 'blue_star.mp4: ')
     page.type('#vifi-labels', 'a green heart, a blue star\na purple moon')
     page.press('Recognise')
@@ -176,7 +174,7 @@ def test_an_example_fills_every_tab(page):
 def test_errors_are_readable(page, tmp_path):
     bad, large = tmp_path / 'bad.mp4', tmp_path / 'large.mp4'
     bad.write_text('this is a text ' * 50)
-    page.upload(bad)
+    page.type('#vifi-video', bad)
     page.says('[role=alert]', 'bad.mp4')
     page.press('Blue star')
     page.says('.vifi-verdict', 'a blue star')
@@ -187,7 +185,7 @@ def test_errors_are_readable(page, tmp_path):
     assert not page.find('#vifi-frames img')  # of the last answer
     page.open()
     large.write_bytes(bytes(2_500_000))
-    page.upload(large)
+    page.type('#vifi-video', large)
     page.says('body', 'exceed the maximum allowed size')
 
 
@@ -212,20 +210,16 @@ def test_search(page):
 
 @pytest.mark.parametrize('width', [390, 1280])
 def test_nothing_overflows(page, width):
-    page.driver.execute_cdp_cmd('Emulation.setDeviceMetricsOverride', dict(
-        width=width, height=844, deviceScaleFactor=1, mobile=width < 600))
-    try:
-        page.open()
-        page.type('#vifi-labels', 'a blue star, ' + 'verylong' * 9)
-        page.press('Blue star')
-        page.says('.vifi-verdict', '%')
-        for tab in ('Attention', 'Over time', 'Frames'):
-            page.press(tab)
-            time.sleep(0.2)
-            assert page.driver.execute_script(
-                'return document.documentElement.scrollWidth') <= width
-    finally:
-        page.driver.execute_cdp_cmd('Emulation.clearDeviceMetricsOverride', {})
+    page.resize(width, 844)
+    page.open()
+    page.type('#vifi-labels', 'a blue star, ' + 'verylong' * 9)
+    page.press('Blue star')
+    page.says('.vifi-verdict', '%')
+    for tab in ('Attention', 'Over time', 'Frames'):
+        page.press(tab)
+        time.sleep(0.2)
+        assert page.driver.execute_script(
+            'return document.documentElement.scrollWidth') <= width
 
 
 def test_the_page_asks_no_other_site(page):
@@ -237,3 +231,14 @@ def test_the_page_asks_no_other_site(page):
     assert any(url.startswith(page.address) for url in asked)
     assert not [url for url in asked if not url.startswith(
         (page.address, 'data:', 'blob:', 'chrome:', 'chrome-untrusted:'))]
+
+
+def take_pictures(page):
+    """Of docs/, by docs/make_pictures.sh."""
+    for name, size in dict(desktop=(1280, 1080), phone=(390, 1500)).items():
+        page.resize(*size)
+        page.open().press('Three scenes')
+        page.until(lambda: len(page.find('#vifi-frames img')) == 8)
+        time.sleep(2)  # pictures and video are drawn
+        page.driver.execute_script('window.scrollTo(0, 0)')
+        page.driver.save_screenshot(f'{PICTURES}/demo_{name}.png')

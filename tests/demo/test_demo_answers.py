@@ -128,28 +128,22 @@ def test_jobs_are_given_up_and_end_themselves():
     assert not ran  # nobody waits for it any more
 
 
-@pytest.mark.parametrize('values, told', [
-    (dict(path=None), 'video'),
-    (dict(labels=' '), 'labels'),
-    (dict(labels='one', threshold=0.5), 'two labels'),
-    (dict(template='x'), '{}'),
-    (dict(labels='a, ' + 'b ' * 95), 'b b b'),  # does not fit the tower
-])
-def test_errors_are_on_the_page(handlers, examples, values, told):
-    given = dict(path=examples['Blue star'], labels=WORDS, template='',
-                 threshold=0, num_views=1)
-    answer, frames, shown = handlers.recognise(*{**given, **values}.values())
-    assert 'role="alert"' in answer and told in answer
-    assert frames is None and shown is None
-
-
-def test_a_video_that_breaks_off_names_no_folder(handlers, tmp_path):
+def test_errors_are_on_the_page(handlers, examples, tmp_path):
     path = Path(write_mp4(tmp_path / 'half.mp4', 60, faststart=True))
     whole = path.read_bytes()
     path.write_bytes(whole[:len(whole) * 2 // 3])
-    answer, _, shown = handlers.recognise(str(path), WORDS, '', 0, 1)
-    assert shown is None and 'role="alert"' in answer
-    assert 'half.mp4' in answer and str(tmp_path) not in answer
+    given = dict(path=examples['Blue star'], labels=WORDS, template='',
+                 threshold=0, num_views=1)
+    for values, told in (
+            (dict(path=None), 'video'), (dict(labels=' '), 'labels'),
+            (dict(labels='one', threshold=0.5), 'two labels'),
+            (dict(template='x'), '{}'),
+            # does not fit the tower; breaks off
+            (dict(labels='a, ' + 'b ' * 95), 'b b b'),
+            (dict(path=str(path)), 'half.mp4')):
+        answer, *more = handlers.recognise(*{**given, **values}.values())
+        assert 'role="alert"' in answer and told in answer
+        assert str(tmp_path) not in answer and more == [None, None]
 
 
 def test_a_new_video_takes_the_old_answer_away(handlers, examples, tmp_path):
@@ -163,21 +157,20 @@ def test_a_new_video_takes_the_old_answer_away(handlers, examples, tmp_path):
     assert 'role="alert"' not in handlers.video_changed(None)[0]
 
 
-def test_tabs(handlers, examples, tmp_path):
+def test_tabs_are_filled_once_for_each_answer(handlers, examples, tmp_path):
     shown = handlers.recognise(examples['Blue star'], WORDS, '', 0, 1)[2]
-    assert FIRST in handlers.attention(None, 'rollout', None)[0]
-    assert FIRST in handlers.timeline(None, 0, 0)[0]
+    boxes = 'rollout', None, 0, 0
     for method in 'rollout', 'last', 'gradient':
-        picture, after = handlers.attention(shown, method, 'not a label')
+        picture = handlers.attention(shown, method, 'not a label')
         assert picture.count('<figure>') == 8
-        assert after.done == {ATTENTION} and after.request is shown.request
     assert 'a blue star blinking' in picture
-    text, after = handlers.timeline(shown, 0, None)
-    assert 'a blue star blinking' in text and '<svg' in text
-    assert after.done == {TIMELINE}
+    chart = handlers.timeline(shown, 0, None)
+    assert 'a blue star blinking' in chart and '<svg' in chart
     gone = replace(shown, request=replace(
         shown.request, path=str(tmp_path / 'gone.mp4')))
-    for text, after in (handlers.attention(gone, 'rollout', None),
-                        handlers.timeline(gone, 0, 0)):
-        assert 'role="alert"' in text and 'gone.mp4' in text
-        assert after.done  # not asked again at each visit
+    for i, tab in enumerate((ATTENTION, TIMELINE)):
+        assert FIRST in handlers.fill(tab, None, *boxes)[i]
+        *texts, after = handlers.fill(tab, gone, *boxes)
+        assert 'role="alert"' in texts[i] and 'gone.mp4' in texts[i]
+        assert texts[1 - i] is None
+        assert handlers.fill(tab, after, *boxes) == (None, None, after)

@@ -12,9 +12,9 @@ from PIL import Image
 
 from projects.vifi_clip.apis.sampling import Timeline
 from projects.vifi_clip.errors import UserError
-from projects.vifi_clip_tools.demo import markup
 from projects.vifi_clip_tools.demo.limits import (MOST_LABELS, check_video,
                                                   split_labels)
+from projects.vifi_clip_tools.demo.markup import HTML, percent
 from projects.vifi_clip_tools.demo.options import Limits
 from projects.vifi_clip_tools.demo.service import (Frames, Recognition,
                                                    Request)
@@ -79,7 +79,7 @@ def make_frames(captions=()):
 
 def verdict(ranking, label=None, threshold=0.):
     request = Request('/x/a.mp4', tuple(dict(ranking)), threshold=threshold)
-    return markup.verdict(request, Recognition(
+    return HTML.verdict(request, Recognition(
         label or ranking[0][0], ranking, make_frames()))
 
 
@@ -89,11 +89,11 @@ def make_timeline(scores, labels=('a', 'b')):
 
 
 def test_nothing_that_visitors_type_becomes_markup():
-    for text in (markup.alert(EVIL), markup.note(EVIL),
+    for text in (HTML.alert(EVIL), HTML.note(EVIL),
                  verdict([(EVIL, 0.9), ('b', 0.1)]),
                  verdict([(EVIL, 0.9), ('b', 0.1)], 'none of these', 0.95),
-                 markup.frames(make_frames([(EVIL, 1.), (EVIL, 1.)]), EVIL),
-                 markup.chart(make_timeline([[0.7, 0.3]], [EVIL, 'b']))):
+                 HTML.frames(make_frames([(EVIL, 1.), (EVIL, 1.)]), EVIL),
+                 HTML.chart(make_timeline([[0.7, 0.3]], [EVIL, 'b']))):
         assert '<script' not in text and '&lt;script' in text
 
 
@@ -103,12 +103,12 @@ def test_bars():
     assert text.index('>a<') < text.index('>b<')
     text = verdict([(f'label {i}', 0.05) for i in range(20)])
     assert '<summary>10 more</summary>' in text and 'label 19' in text
-    assert [markup.percent(x) for x in (0, 1e-6, 0.0123, 1)] == [
-        '0.0%', '&lt;0.1%', '1.2%', '100.0%']
+    assert [percent(x) for x in (0, 1e-6, 0.0123, 1)] == [
+        '0.0%', '<0.1%', '1.2%', '100.0%']
 
 
 def test_pictures_are_in_the_page():
-    text = markup.frames(make_frames([('a', 0.5), ('b', 0.6)]), 'Frame')
+    text = HTML.frames(make_frames([('a', 0.5), ('b', 0.6)]), 'Frame')
     first, second = (
         np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
         for data in re.findall(r'src="data:image/jpeg;base64,([^"]+)"', text))
@@ -118,9 +118,9 @@ def test_pictures_are_in_the_page():
 
 
 def test_chart():
-    lines = re.findall(r'points="([^"]+)"', markup.chart(
+    lines = re.findall(r'points="([^"]+)"', HTML.chart(
         make_timeline([[.9, .1], [.25, .75]])))
     assert lines == ['0.00,10.00 25.00,10.00 75.00,75.00 100.00,75.00',
                      '0.00,90.00 25.00,90.00 75.00,25.00 100.00,25.00']
-    course = markup.course(make_timeline([[.9, .1], [.8, .2], [.3, .7]]))
-    assert 'a at the start, b from 2.5 s' in course
+    assert 'a at the start, b from 2.5 s' in HTML.chart(
+        make_timeline([[.9, .1], [.8, .2], [.3, .7]]))

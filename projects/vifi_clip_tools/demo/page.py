@@ -6,16 +6,15 @@ Gradio reads its settings when it is imported, so it is not before
 import os.path as osp
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import (Any, Callable, FrozenSet, List, Mapping, Optional,
-                    Sequence, Tuple)
+from typing import (Any, FrozenSet, List, Mapping, Optional, Sequence,
+                    Tuple)
 
 from projects.vifi_clip.errors import UserError
-from . import markup
 from .limits import check_video
-from .markup import note
+from .markup import HTML
 from .service import MOST_VIEWS, Recogniser, Request, auto_window
 
-ATTENTION, TIMELINE = 'attention', 'timeline'
+ATTENTION, TIMELINE = 'Attention', 'Over time'
 FIRST = 'Recognise a video first.'
 # Errors with a text for visitors; others are ours, and go to the log.
 _EXPECTED = (UserError, ValueError, OSError)
@@ -45,7 +44,7 @@ def _alert(error: Exception, path: Optional[str] = None) -> str:
     text = str(error)
     if path:
         text = text.replace(osp.join(osp.dirname(path), ''), '')
-    return markup.alert(text)
+    return HTML.alert(text)
 
 
 class Handlers:
@@ -58,14 +57,14 @@ class Handlers:
     def video_changed(self, path: Optional[str]) -> Tuple:
         """Look at a video as it comes, and take the old answers away: the
         answer, the frames, attention, over time, what is shown."""
-        text = note('The answer comes here.')
+        text = HTML.note('The answer comes here.')
         try:
             if path:
                 facts = check_video(path, self.recogniser.limits)
-                text = markup.about_video(osp.basename(path), facts)
+                text = HTML.about_video(osp.basename(path), facts)
         except UserError as error:
-            text = markup.alert(str(error))
-        return text, '', note(FIRST), note(FIRST), None
+            text = HTML.alert(str(error))
+        return text, '', HTML.note(FIRST), HTML.note(FIRST), None
 
     def recognise(self, path: Optional[str], labels: str, template: str,
                   threshold: float, num_views: int) -> Tuple:
@@ -76,48 +75,59 @@ class Handlers:
             result = self.recogniser.recognise(request)
         except _EXPECTED as error:
             return _alert(error, path), None, None
-        return (markup.verdict(request, result),
-                markup.frames(result.frames, 'The frame'),
+        return (HTML.verdict(request, result),
+                HTML.frames(result.frames, 'The frame'),
                 Shown(request, [label for label, _ in result.ranking]))
 
     def attention(self, shown: Optional[Shown], method: str,
-                  text: Optional[str]) -> Tuple:
-        """Lay attention over the frames: the frames, what is shown."""
+                  text: Optional[str]) -> str:
+        """Lay attention over the frames."""
         if shown is None:
-            return note(FIRST), None
-        # Also after an error: a tower without attention says it once.
-        done = replace(shown, done=shown.done | {ATTENTION})
+            return HTML.note(FIRST)
         text = text if text in shown.labels else shown.labels[0]
         try:
             frames = self.recogniser.attention(shown.request, method, text)
         except _EXPECTED as error:
-            return _alert(error, shown.request.path), done
+            return _alert(error, shown.request.path)
         remark = 'Blue to red: more; each frame has a scale of its own.'
         if method == 'gradient':
             remark = f'What speaks for "{text}". ' + remark
-        return (note(remark)
-                + markup.frames(frames, 'Attention over the frame'), done)
+        return HTML.note(remark) + HTML.frames(frames,
+                                               'Attention over the frame')
 
     def timeline(self, shown: Optional[Shown], window: Optional[float],
-                 stride: Optional[float]) -> Tuple:
-        """Score sliding windows: the chart, what is shown. Window and stride
-        are seconds; None or 0 stand for what suits the video."""
+                 stride: Optional[float]) -> str:
+        """Score sliding windows. Window and stride are seconds; None or 0
+        stand for what suits the video."""
         if shown is None:
-            return note(FIRST), None
-        done = replace(shown, done=shown.done | {TIMELINE})
+            return HTML.note(FIRST)
         automatic = auto_window(shown.request.seconds)
         window = window or automatic[0]
         try:
-            result = self.recogniser.timeline(
-                shown.request, window, stride or min(automatic[1], window / 2))
+            return HTML.chart(self.recogniser.timeline(
+                shown.request, window, stride or min(automatic[1],
+                                                     window / 2)))
         except _EXPECTED as error:
-            return _alert(error, shown.request.path), done
-        return markup.chart(result), done
+            return _alert(error, shown.request.path)
+
+    def fill(self, tab: Optional[str], shown: Optional[Shown], method: str,
+             text: Optional[str], window: Optional[float],
+             stride: Optional[float]) -> Tuple:
+        """Fill the tab in view, once for each answer: attention and over
+        time, None where nothing changes, and what is shown."""
+        maps = chart = None
+        if shown and tab in shown.done:
+            return maps, chart, shown
+        if tab == ATTENTION:
+            maps = self.attention(shown, method, text)
+        elif tab == TIMELINE:
+            chart = self.timeline(shown, window, stride)
+        return maps, chart, shown and replace(shown, done=shown.done | {tab})
 
     def search(self, query: str, topk: float) -> str:
         """Search the index."""
         try:
-            return markup.hits(self.recogniser.search(query, int(topk)))
+            return HTML.hits(self.recogniser.search(query, int(topk)))
         except _EXPECTED as error:
             return _alert(error)
 
@@ -147,7 +157,7 @@ def build_page(handlers: Handlers, about: str, labels: Sequence[str],
 def _recognise_part(gr: Any, handlers: Handlers, labels: Sequence[str],
                     examples: Mapping[str, str]) -> None:
     limits = handlers.recogniser.limits
-    shown, tab = gr.State(None), gr.State('frames')
+    shown, tab = gr.State(None), gr.State(None)
     with gr.Row():
         with gr.Column(scale=5, min_width=320):
             video = gr.Video(
@@ -185,39 +195,33 @@ def _recognise_part(gr: Any, handlers: Handlers, labels: Sequence[str],
                     triggers.append(button.click(
                         lambda path=path: path, None, video, **_AT_ONCE).then)
         with gr.Column(scale=7, min_width=320):
-            answer = gr.HTML(note('The answer comes here.'),
+            answer = gr.HTML(HTML.note('The answer comes here.'),
                              elem_id='vifi-answer', container=True,
                              padding=True)
-            with gr.Tabs():
-                with gr.Tab('Frames') as frames_tab:
+            with gr.Tabs() as tabs:
+                with gr.Tab('Frames'):
                     frames = gr.HTML(elem_id='vifi-frames')
-                maps, attention = _attention_tab(gr, handlers, shown, tab)
-                chart, timeline = _timeline_tab(gr, handlers, shown, tab)
-    frames_tab.select(lambda: 'frames', None, tab, queue=False, **_AT_ONCE)
-    # Not video.change: an example's would race with its own answer.
-    gr.on([video.upload, video.clear, video.stop_recording],
-          handlers.video_changed, video, [answer, frames, maps, chart, shown],
-          show_progress='hidden', **_MODEL)
-    for trigger in triggers:
-        event = trigger(
-            handlers.recognise, [video, words, template, threshold, views],
-            [answer, frames, shown], show_progress_on=answer, **_MODEL)
-        event = event.then(None, js=_SHOW_ANSWER)
-        for fill in attention, timeline:
-            event = fill(event.then)
+                with gr.Tab(ATTENTION):
+                    with gr.Row():
+                        method = gr.Dropdown(
+                            _METHODS, value='rollout', label='Method',
+                            elem_id='vifi-method', min_width=200)
+                        text = gr.Dropdown([], label='Label', visible=False,
+                                           min_width=200)
+                    maps = gr.HTML(HTML.note(FIRST), elem_id='vifi-attention')
+                with gr.Tab(TIMELINE):
+                    with gr.Row():
+                        window, stride = (
+                            gr.Number(0, label=f'{name} (s)', minimum=0,
+                                      min_width=130, info='0: automatic',
+                                      elem_id=f'vifi-{name.lower()}')
+                            for name in ('Window', 'Stride'))
+                    again = gr.Button('Score again', size='sm',
+                                      elem_id='vifi-again')
+                    chart = gr.HTML(HTML.note(FIRST), elem_id='vifi-timeline')
 
-
-def _attention_tab(gr: Any, handlers: Handlers, shown: Any,
-                   tab: Any) -> Tuple[Any, Callable]:
-    """Return the tab's picture, and what fills it after an event if it is in
-    view."""
-    with gr.Tab('Attention') as here:
-        with gr.Row():
-            method = gr.Dropdown(_METHODS, value='rollout', label='Method',
-                                 elem_id='vifi-method', min_width=200)
-            text = gr.Dropdown([], label='Label', visible=False,
-                               min_width=200)
-        picture = gr.HTML(note(FIRST), elem_id='vifi-attention')
+    def choose(event: gr.SelectData):
+        return event.value
 
     def offer(shown, method, text):
         labels = shown.labels if shown else []
@@ -225,50 +229,27 @@ def _attention_tab(gr: Any, handlers: Handlers, shown: Any,
                            value=text if text in labels else
                            labels[0] if labels else None)
 
-    inputs, outputs = [shown, method, text], [picture, shown]
-    fill = _fill_in_view(gr, handlers.attention, ATTENTION, here, tab, inputs,
-                         outputs)
-    method.input(offer, inputs, text, api_visibility='private').then(
-        handlers.attention, inputs, outputs, **_MODEL)
-    text.input(handlers.attention, inputs, outputs, **_MODEL)
-    return picture, lambda then: fill(
-        then(offer, inputs, text, **_AT_ONCE).then)
+    def fill(*values):
+        return [gr.skip() if new is None else new
+                for new in handlers.fill(*values)]
 
-
-def _timeline_tab(gr: Any, handlers: Handlers, shown: Any,
-                  tab: Any) -> Tuple[Any, Callable]:
-    """As :func:`_attention_tab`."""
-    with gr.Tab('Over time') as here:
-        with gr.Row():
-            window, stride = (
-                gr.Number(0, label=f'{name} (s)', minimum=0, min_width=130,
-                          info='0: automatic',
-                          elem_id=f'vifi-{name.lower()}')
-                for name in ('Window', 'Stride'))
-        again = gr.Button('Score again', size='sm', elem_id='vifi-again')
-        chart = gr.HTML(note(FIRST), elem_id='vifi-timeline')
-    inputs, outputs = [shown, window, stride], [chart, shown]
-    again.click(handlers.timeline, inputs, outputs, **_MODEL)
-    return chart, _fill_in_view(gr, handlers.timeline, TIMELINE, here, tab,
-                                inputs, outputs)
-
-
-def _fill_in_view(gr: Any, handler: Callable, name: str, here: Any, tab: Any,
-                  inputs: Sequence[Any], outputs: Sequence[Any]) -> Callable:
-    """Let a handler fill a tab when it comes into view, unless it is filled.
-    Returned is what takes an event's ``then``, and fills the tab after it if
-    it is in view."""
-
-    def fill(tab, shown, first, second):
-        if tab != name or (shown and name in shown.done):
-            return gr.skip(), gr.skip()
-        return handler(shown, first, second)
-
-    def select(shown, first, second):
-        return (name, *fill(name, shown, first, second))
-
-    here.select(select, inputs, [tab, *outputs], **_MODEL)
-    return lambda then: then(fill, [tab, *inputs], outputs, **_MODEL)
+    looking, scoring = [shown, method, text], [shown, window, stride]
+    filling = dict(fn=fill, inputs=[tab, *looking, window, stride],
+                   outputs=[maps, chart, shown], **_MODEL)
+    tabs.select(choose, None, tab, queue=False, **_AT_ONCE).then(**filling)
+    method.input(offer, looking, text, api_visibility='private').then(
+        handlers.attention, looking, maps, **_MODEL)
+    text.input(handlers.attention, looking, maps, **_MODEL)
+    again.click(handlers.timeline, scoring, chart, **_MODEL)
+    # Not video.change: an example's would race with its own answer.
+    gr.on([video.upload, video.clear, video.stop_recording],
+          handlers.video_changed, video, [answer, frames, maps, chart, shown],
+          show_progress='hidden', **_MODEL)
+    for trigger in triggers:
+        trigger(handlers.recognise, [video, words, template, threshold, views],
+                [answer, frames, shown], show_progress_on=answer, **_MODEL
+                ).then(None, js=_SHOW_ANSWER).then(
+            offer, looking, text, **_AT_ONCE).then(**filling)
 
 
 def _search_part(gr: Any, handlers: Handlers) -> None:

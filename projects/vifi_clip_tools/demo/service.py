@@ -7,7 +7,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotDone
 from dataclasses import dataclass
-from threading import Event
 from typing import Any, Callable, List, Optional, Sequence, Tuple, TypeVar
 
 import numpy as np
@@ -21,6 +20,8 @@ from projects.vifi_clip.apis.sampling import Timeline
 from projects.vifi_clip.errors import UserError
 from ..attention.maps import attention_maps
 from ..attention.overlay import enlarge, overlay
+from ..search.querying import search_texts
+from ..search.sheet import read_frames
 from .limits import check_text, check_video, split_labels
 from .options import Limits
 
@@ -78,10 +79,8 @@ class Worker:
     def run(self, job: Callable[[], Result]) -> Result:
         """Run a job; a UserError says that it takes too long."""
         deadline = time.monotonic() + self.seconds
-        started = Event()
 
         def timed() -> Result:
-            started.set()
             self._deadline = deadline
             try:
                 self.check()
@@ -93,9 +92,8 @@ class Worker:
         try:
             return future.result(self.seconds)
         except NotDone:
-            future.cancel()
-            raise (self._too_long() if started.is_set() else UserError(
-                'The model is busy; try again in a moment.')) from None
+            raise (UserError('The model is busy; try again in a moment.')
+                   if future.cancel() else self._too_long()) from None
 
     def check(self) -> None:
         """End the job that runs in this thread if its time is over."""
@@ -191,18 +189,15 @@ class Recogniser:
 
         return self.worker.run(with_labels)
 
-    def attention(self, request: Request, method: str,
-                  text: Optional[str] = None) -> Frames:
+    def attention(self, request: Request, method: str, text: str) -> Frames:
         """Lay over the frames what the class token looks at, by a method of
-        :func:`attention_maps`; 'gradient' is of a text, by default the first
-        label."""
+        :func:`attention_maps`; 'gradient' is of a text."""
 
         def job() -> Frames:
             sample = self.inferencer.sample(request.video)
             maps = attention_maps(
                 self.inferencer.model, sample.images, method,
-                text=(text or request.labels[0])
-                if method == 'gradient' else None)
+                text=text if method == 'gradient' else None)
             # Scenes differ in how much stands out: a scale for each.
             return Frames(overlay(enlarge(sample.images, 180), maps,
                                   per_frame=True), sample.times)
@@ -226,8 +221,6 @@ class Recogniser:
     def search(self, query: Optional[str], topk: int = 6) -> List[tuple]:
         """Find the videos of the index that fit best to a text: of each the
         Hit, pictures of PIL, and why there are none."""
-        from ..search.querying import search_texts
-        from ..search.sheet import read_frames
         query = (query or '').strip()
         if not query:
             raise UserError('Say in words what to look for.')

@@ -3,7 +3,6 @@ import glob
 import os
 import os.path as osp
 import sys
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
@@ -39,12 +38,6 @@ def index(options: IndexOptions) -> Optional[int]:
     need('lancedb', 'search')
     if options.num_views:
         parse_views(options.num_views)
-    if options.videos:
-        find_files(options.videos)
-        with suppress(FileNotFoundError):
-            VideoIndex(options.index)
-        check_target('--index', osp.join(options.index, 'index.json'),
-                     ('.json', ))
     try:
         if options.videos:
             videos, outcome = _update(options)
@@ -74,6 +67,9 @@ def index(options: IndexOptions) -> Optional[int]:
 
 
 def _update(options: IndexOptions) -> Tuple[VideoIndex, Outcome]:
+    find_files(options.videos)  # refuses what is no file
+    check_target('--index', osp.join(options.index, 'index.json'),
+                 ('.json', ))
     try:
         videos = VideoIndex(options.index)
     except FileNotFoundError:

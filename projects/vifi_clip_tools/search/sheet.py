@@ -64,11 +64,8 @@ def shorten(text: str, width: int) -> str:
 
 def _take(text: str, width: int) -> str:
     """Return as much of the start of a text as there is room for."""
-    for i, letter in enumerate(text):
-        width -= _columns(letter)
-        if width < 0:
-            return text[:i]
-    return text
+    ends = np.cumsum([_columns(letter) for letter in text])
+    return text[:np.searchsorted(ends, width, 'right')]
 
 
 def _columns(text: str) -> int:

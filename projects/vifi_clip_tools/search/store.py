@@ -151,10 +151,9 @@ class VideoIndex:
         different = made.differences(identity)
         if different:
             raise UserError(
-                f'the index {self.path} was made with another model:\n'
-                f'  the index: {made}\n  this model: {identity}\n'
-                f'They differ in {"; ".join(different)}.\nGive the model of '
-                'the index, or make a new index with --index')
+                f'the index {self.path} was made with {made}, and not with '
+                f'{identity}: {"; ".join(different)}; give the model of the '
+                'index, or make a new one with --index')
 
     def add(self, entries: Sequence[Entry]) -> None:
         """Add videos, or put new embeddings in place of what they had, in one
@@ -298,45 +297,36 @@ def _read_identity(path: str) -> Identity:
             f'vifi-clip index FOLDER --index {path}')
     try:
         record = read_json(Path(path, 'index.json'))
-        ours = record['kind'] == _KIND
-    except (OSError, ValueError, KeyError, TypeError):
-        ours = False
-    if not ours:
-        raise ValueError(f'{path} is no search index (it has no index.json '
-                         'of ours), and stays as it is; give --index a new '
-                         'name')
-    if record.get('format') != _FORMAT:
-        raise ValueError(
-            f'{path} has format {record.get("format")} and this version '
-            f'reads {_FORMAT}: index the videos anew under another name')
-    try:
+        if (record['kind'], record['format']) != (_KIND, _FORMAT):
+            raise ValueError(f'its index.json is of {record["kind"]!r}, '
+                             f'format {record["format"]}')
         return Identity.from_dict(record['identity'])
-    except (KeyError, TypeError) as error:
-        raise UserError(f'{path}/index.json is damaged ({error}); index the '
-                        'videos anew in another folder') from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f'{path} is no search index of this version ({error}), and stays '
+            'as it is; index the videos under another name') from error
 
 
 def _rows(entries: Sequence[Entry], dim: int) -> Any:
     """Make an Arrow table with a row for each embedding [``dim``]."""
     import pyarrow as pa
-    rows = []
-    for entry in entries:
-        key = _key(entry.path)
-        rows += [(f'{key}:{i}', key, entry.path, *entry.state, *span)
-                 for i, span in enumerate(entry.spans)]
     vectors = np.concatenate([entry.embeddings for entry in entries])
     bad = ~(np.abs(np.linalg.norm(vectors, axis=1) - 1) < 1e-3)
     if bad.any():  # NaN, too
         raise ValueError(f'{bad.sum()} of {len(vectors)} embeddings are not '
                          'of unit length')
+    rows = []
+    for entry in entries:
+        key = _key(entry.path)
+        rows += [(f'{key}:{i}', key, entry.path, *entry.state, *span)
+                 for i, span in enumerate(entry.spans)]
     text, whole, real = pa.string(), pa.int64(), pa.float64()
-    kinds = dict(id=text, key=text, path=text, size=whole, mtime_ns=whole,
-                 window=real, start=real, end=real)
-    columns = {name: pa.array(values, kind)
-               for (name, kind), values in zip(kinds.items(), zip(*rows))}
-    columns['vector'] = pa.FixedSizeListArray.from_arrays(
-        pa.array(vectors.astype(np.float32).reshape(-1)), dim)
-    return pa.table(columns)
+    return pa.table(
+        [*map(list, zip(*rows)), pa.FixedSizeListArray.from_arrays(
+            vectors.astype(np.float32).reshape(-1), dim)],
+        pa.schema(dict(id=text, key=text, path=text, size=whole,
+                       mtime_ns=whole, window=real, start=real, end=real,
+                       vector=pa.list_(pa.float32(), dim))))
 
 
 def _of_videos(paths: Sequence[str]) -> str:
