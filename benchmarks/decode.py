@@ -24,7 +24,7 @@ from projects.vifi_clip.datasets.video_list import (  # noqa: E402
     find_missing, read_video_list)
 from projects.vifi_clip.datasets.video_file import VideoFile  # noqa: E402
 from projects.vifi_clip.files import write_json  # noqa: E402
-from projects.vifi_clip_tools.cli.options import positive_int  # noqa: E402
+from projects.vifi_clip_tools.cli.parsing import positive_int  # noqa: E402
 
 _HANG = 60  # seconds
 _TOLERANCE = 2.  # mean difference of grey levels up to which readers agree

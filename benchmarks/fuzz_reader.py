@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from projects.vifi_clip.datasets.video_file import (  # noqa: E402
     FrameCountChanged, VideoFile)
 from projects.vifi_clip.errors import UnreadableVideo  # noqa: E402
-from projects.vifi_clip_tools.cli.options import positive_int  # noqa: E402
+from projects.vifi_clip_tools.cli.parsing import positive_int  # noqa: E402
 
 _HANG = 60  # seconds
 _BAD = ('crash', 'hang', 'differs', 'traceback')

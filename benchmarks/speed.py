@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.workloads import (  # noqa: E402
     Workload, all_workloads, flop_of)
 from projects.vifi_clip_tools.cli import environment  # noqa: E402
-from projects.vifi_clip_tools.cli.options import positive_int  # noqa: E402
+from projects.vifi_clip_tools.cli.parsing import positive_int  # noqa: E402
 from projects.vifi_clip_tools.complexity import measure  # noqa: E402
 
 # Matrix products at which CPU and GPU libraries come close to their best.

@@ -2,17 +2,20 @@
 import argparse
 import inspect
 import os
+from dataclasses import dataclass, make_dataclass, replace
+from typing import List
 
 import pytest
 import torch
 from mmengine.logging import print_log
 
 from projects.vifi_clip.engine.precision import apply_inference
-from projects.vifi_clip_tools.cli.options import (
-    add_common_arguments, add_model_arguments, common_options,
-    inference_settings, model_options, natural_int, positive_int, probability,
-    seconds, several_model_options)
+from projects.vifi_clip_tools.cli.options import (ModelOptions, RunOptions,
+                                                  SeveralModels, model_config)
 from projects.vifi_clip_tools.cli.outputs import check_target
+from projects.vifi_clip_tools.cli.parsing import (
+    Group, argument, natural_int, option, part, positive_int, probability,
+    reader, seconds)
 
 
 @pytest.mark.parametrize('kind, good, bad', [
@@ -27,6 +30,13 @@ def test_numbers(kind, good, bad):
             kind(text)
 
 
+def read_part(kind, argv):
+    """Read a command line that has the options of one class alone."""
+    options = make_dataclass('Options', [('part', kind, part(kind))],
+                             frozen=True)
+    return reader(options, 'test')(argv).part
+
+
 @pytest.mark.parametrize('argv, expected', [
     ([], [('vifi_zero_shot', None)]),
     (['--config', 'a', '--checkpoint', 'x', 'y'], [('a', 'x'), ('a', 'y')]),
@@ -35,28 +45,25 @@ def test_numbers(kind, good, bad):
      [('a', 'none'), ('b', 'y')]),
     (['--config', 'a', 'b', '--checkpoint', 'x'], None)])
 def test_models_side_by_side(argv, expected):
-    parser = argparse.ArgumentParser()
-    add_model_arguments(parser, several=True)
-    args = parser.parse_args([*argv, '--device', 'cpu'])
+    several = read_part(SeveralModels, [*argv, '--device', 'cpu'])
     if expected is None:
-        with pytest.raises(SystemExit):
-            several_model_options(args, parser)
+        with pytest.raises(ValueError):
+            several.each()
         return
-    models = several_model_options(args, parser)
+    models = several.each()
     assert [(m.config, m.checkpoint) for m in models] == expected
     assert {m.device for m in models} == {'cpu'}
 
 
 def test_options_reach_the_model(capsys):
-    parser = argparse.ArgumentParser()
-    add_model_arguments(parser)
-    args = parser.parse_args(
-        ['--config', 'small_world', '--device', 'cpu', '--precision', 'bf16',
-         '--cfg-options', 'model.cls_head.fusion=decision'])
-    infer = model_options(args).load(labels=['a', 'b'])
-    every = parser.parse_args(['--compile', '--text-bf16'])
-    inspect.signature(apply_inference).bind(None, **inference_settings(every))
-    assert inference_settings(parser.parse_args([])) == {}
+    model = read_part(ModelOptions, [
+        '--config', 'small_world', '--device', 'cpu', '--precision', 'bf16',
+        '--cfg-options', 'model.cls_head.fusion=decision'])
+    infer = model.load(labels=['a', 'b'])
+    every = read_part(ModelOptions, ['--compile', '--text-bf16']).inference
+    inspect.signature(apply_inference).bind(None, **every)
+    assert every == dict(compile=True, text_bf16=True)
+    assert ModelOptions().inference == {}
     assert infer.model.cls_head.fusion == 'decision'
     assert infer.class_names == ['a', 'b'] and str(infer.device) == 'cpu'
     assert any(p.dtype == torch.bfloat16
@@ -70,15 +77,56 @@ def test_options_reach_the_model(capsys):
 
 def test_options_of_a_run(monkeypatch):
     monkeypatch.delenv('LOCAL_RANK', raising=False)
-    parser = argparse.ArgumentParser()
-    add_common_arguments(parser)
-    args = parser.parse_args(['--work-dir', 'w', '--cfg-options', 'a.b=[1,2]',
-                              '--local-rank', '3', '--launcher', 'slurm'])
-    assert common_options(args) == dict(
-        cfg_options={'a.b': [1, 2]}, work_dir='w', launcher='slurm',
-        trust=False)
-    assert vars(args) == dict(amp=False)
-    assert os.environ['LOCAL_RANK'] == '3'
+    run = read_part(RunOptions, [
+        '--work-dir', 'w', '--cfg-options', 'a.b=[1,2]', '--local-rank', '3',
+        '--launcher', 'slurm'])
+    assert run.settings() == dict(cfg_options={'a.b': [1, 2]}, work_dir='w',
+                                  launcher='slurm', trust=False)
+    assert not run.amp and os.environ['LOCAL_RANK'] == '3'
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declared:
+    """Options of each kind."""
+    names: List[str] = argument(nargs='*')
+    model: ModelOptions = part(ModelOptions, config=model_config('theirs'))
+    batch_size: int = option('-b', type=positive_int, default=4)
+    out: str = option('--output', required=True)
+    kept: bool = option('--no-keep', action='store_false')
+    this: bool = option(group=Group(exclusive=True), action='store_true')
+    that: bool = option(group=Group(exclusive=True), action='store_true')
+    sizes: List[int] = option(nargs='+', type=int, default=[1])
+
+    def __post_init__(self) -> None:
+        if self.that and not self.names:
+            raise ValueError('--that needs names')
+
+
+def test_declared_options(capsys):
+    parse_args = reader(Declared, 'What for.', 'examples:\n  one')
+    options = parse_args(['--output', 'o'])
+    # what a Python user gets is what the command line gives
+    assert options == Declared(names=[], out='o')
+    assert options.model.config is None  # declared anew
+    assert (options.batch_size, options.kept, options.sizes) == (4, True, [1])
+    options.sizes.append(2)
+    assert parse_args(['--output', 'o']).sizes == [1]
+    options = parse_args(['a', 'b', '-b', '2', '--no-keep', '--output', 'o',
+                          '--that', '--checkpoint', 'c', '--sizes', '1', '3'])
+    assert options == Declared(
+        names=['a', 'b'], batch_size=2, out='o', kept=False, that=True,
+        sizes=[1, 3], model=replace(options.model, checkpoint='c'))
+    for argv, names in (
+            ([], '--output'), (['--output', 'o', '-b', '0'], '--batch-size'),
+            (['--output', 'o', '--that'], '--that'),
+            (['a', '--output', 'o', '--that', '--this'], '--that')):
+        with pytest.raises(SystemExit) as end:
+            parse_args(argv)
+        assert end.value.code == 2 and names in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        parse_args(['--help'])
+    said = capsys.readouterr().out
+    assert 'examples:\n  one' in said and '(default: theirs)' in said
 
 
 def test_targets(tmp_path):

@@ -23,7 +23,7 @@ class World(NamedTuple):
 
 
 def _world(infer, folder, **kwargs) -> World:
-    options = ExportOptions(str(folder), frames=(2, ), batches=(1, ),
+    options = ExportOptions(out=str(folder), frames=(2, ), batches=(1, ),
                             **kwargs)
     return World(infer, options, export_model(infer, options))
 

@@ -81,7 +81,7 @@ def _rows(options: AttentionOptions, inferencers: Sequence,
           ) -> List[Row]:
     """Make maps by each method, of each model and the frames, uint8 [T, H, W,
     3], that it sees."""
-    jobs = [(method, *job) for method in options.methods
+    jobs = [(method, *job) for method in dict.fromkeys(options.methods)
             for job in zip(inferencers, scores, images)]
     rows = []
     for method, inferencer, score, frames in tqdm(

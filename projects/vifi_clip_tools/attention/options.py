@@ -1,25 +1,81 @@
 """The options of ``vifi-clip attention``."""
+import os.path as osp
 from dataclasses import dataclass
 from typing import List, Optional
 
-from ..cli.options import ModelOptions
+from ..cli.options import ModelOptions, SeveralModels
+from ..cli.parsing import argument, number, option, part
 
 METHODS = ('rollout', 'last', 'gradient')
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AttentionOptions:
     """What to draw, of which video, and into which files."""
-    clip: str  # a file or a web address
-    models: List[ModelOptions]
-    names: List[str]  # of the models
-    labels: Optional[str]  # None: each config's own
-    methods: List[str]  # of METHODS
-    text: Optional[str]  # of gradient maps; None: each model's first label
-    per_frame: bool  # each frame has a scale of its own
-    out: Optional[str]  # .png, frames and maps
-    columns: int  # of it at most
-    video: Optional[str]  # .mp4, the clip beside its overlays
-    video_frames: int  # of it at most
-    npz: Optional[str]  # what the grid shows
-    overwrite: bool  # files may be replaced
+
+    clip: str = argument(metavar='VIDEO', help='a video file or a web address')
+    out: Optional[str] = option('-o', help='grid of frames and maps, .png')
+    video: Optional[str] = option(help='clip beside its overlays, .mp4')
+    npz: Optional[str] = option(help='the maps as numbers, .npz')
+    labels: Optional[str] = option(
+        help='class names with commas between, or a file of them (default: '
+        "the config's classes)")
+    text: Optional[str] = option(
+        help='what gradient maps speak for, any text (default: the label '
+        'that each model puts first)')
+    methods: List[str] = option(
+        '--method', nargs='+', choices=METHODS, metavar='METHOD',
+        default=list(METHODS), help='some of rollout, last and gradient '
+        '(default: all three)')
+    given_names: Optional[List[str]] = option(
+        '--names', nargs='+', metavar='NAMES', help='of the models, in their '
+        'order (default: those of their files)')
+    columns: int = option(
+        '--frames', type=number(int, 1, 32), metavar='FRAMES', default=8,
+        help='columns of the grid, evenly out of the frames that the model '
+        'sees (default: 8)')
+    video_frames: int = option(
+        type=number(int, 1, 1000), default=64, help='frames of the video, '
+        'evenly out of the clip (default: 64)')
+    per_frame: bool = option(
+        action='store_true', help='a scale of its own for each frame '
+        '(default: one for the video)')
+    overwrite: bool = option(action='store_true',
+                             help='replace files that exist')
+    several: SeveralModels = part(SeveralModels)
+
+    @property
+    def models(self) -> List[ModelOptions]:
+        """The models side by side."""
+        return self.several.each()
+
+    @property
+    def names(self) -> List[str]:
+        """A name for each model: the user's, or the stem of its file."""
+        if self.given_names is not None:
+            return self.given_names
+        files = [model.config if model.checkpoint in (None, 'none')
+                 else model.checkpoint for model in self.models]
+        return [osp.splitext(osp.basename(file))[0] for file in files]
+
+    def __post_init__(self) -> None:
+        if not (self.out or self.video or self.npz):
+            raise ValueError('nothing to write: give --out grid.png, --video '
+                             'overlay.mp4 or --npz maps.npz')
+        if self.text is not None and not self.text.strip():
+            raise ValueError('--text is empty')
+        if self.text and 'gradient' not in self.methods:
+            raise ValueError(f'--text {self.text!r} is for --method gradient; '
+                             'the other methods depend on the frame alone')
+        if self.several.inference:
+            raise ValueError('attention maps are made of the model as it was '
+                             'trained: leave out --precision, --compile and '
+                             '--text-bf16')
+        names, models = self.names, self.models
+        if len(names) != len(models):
+            raise ValueError(f'--names: {len(names)} names for {len(models)} '
+                             'models')
+        for i, name in enumerate(names):
+            if name in names[:i]:
+                raise ValueError(f'two models are called {name!r}: tell them '
+                                 'apart by --names')

@@ -1,11 +1,11 @@
 """The options of ``vifi-clip convert``."""
-import argparse
 import os.path as osp
+from dataclasses import replace
 from typing import Optional, Sequence
 
-from ..cli.options import HelpFormatter
 from ..cli.outputs import check_target
-from .options import SOURCES, TARGETS, ConvertOptions
+from ..cli.parsing import reader
+from .options import ConvertOptions
 
 _EPILOG = """
 sources:
@@ -30,35 +30,11 @@ examples:
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> ConvertOptions:
     """Read the command line, and refuse what could not be finished."""
-    parser = argparse.ArgumentParser(
-        description='Convert a checkpoint from one layout to another',
-        epilog=_EPILOG,
-        formatter_class=HelpFormatter)
-    parser.add_argument('src', help='file to read (transformers: or folder)')
-    parser.add_argument('dst', help='file to write')
-    parser.add_argument('--source', choices=SOURCES, required=True,
-                        help='layout of SRC')
-    parser.add_argument('--target', choices=TARGETS, required=True,
-                        help='layout of DST')
-    parser.add_argument(
-        '--clip', metavar='FILE', help='a whole CLIP, in any layout, for the '
-        'weights that SRC lacks: the token embeddings of a released file, or '
-        'what a checkpoint of ours left out (save_trainable_only)')
-    parser.add_argument(
-        '--arch', help='OpenCLIP model name, or a .json file like its '
-        'model_configs (default: what the file states, else told from the '
-        'shapes)')
-    parser.add_argument(
-        '--drop-prompts', action='store_true',
-        help='write an OpenCLIP file without the learnt prompts')
-    parser.add_argument(
-        '--report', metavar='FILE',
-        help='where to list every key (default: DST.report.json)')
-    parser.add_argument('--force', action='store_true',
-                        help='write over existing files')
-    args = parser.parse_args(argv)
-    args.report = args.report or f'{args.dst}.report.json'
-    options = ConvertOptions(**vars(args))
+    options = reader(
+        ConvertOptions, 'Convert a checkpoint from one layout to another',
+        _EPILOG)(argv)
+    options = replace(
+        options, report=options.report or f'{options.dst}.report.json')
     _check(options)
     return options
 

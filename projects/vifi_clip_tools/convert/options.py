@@ -2,6 +2,8 @@
 from dataclasses import dataclass
 from typing import Optional
 
+from ..cli.parsing import argument, option
+
 # --source to the layout of its files, and whether its models have QuickGELU
 # where no file says so: OpenAI's have it, and all that derive from them.
 SOURCES = dict(
@@ -13,15 +15,26 @@ SOURCES = dict(
 TARGETS = ('vifi', 'open_clip', 'release')
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ConvertOptions:
-    """What to convert; see ``vifi-clip convert --help``."""
-    src: str
-    dst: str
-    source: str
-    target: str
-    clip: Optional[str]
-    arch: Optional[str]
-    drop_prompts: bool
-    report: str
-    force: bool
+    """The command line of ``vifi-clip convert``."""
+
+    src: str = argument(help='file to read (transformers: or folder)')
+    dst: str = argument(help='file to write')
+    source: str = option(choices=SOURCES, required=True, help='layout of SRC')
+    target: str = option(choices=TARGETS, required=True, help='layout of DST')
+    clip: Optional[str] = option(
+        metavar='FILE', help='a whole CLIP, in any layout, for the weights '
+        'that SRC lacks: the token embeddings of a released file, or what a '
+        'checkpoint of ours left out (save_trainable_only)')
+    arch: Optional[str] = option(
+        help='OpenCLIP model name, or a .json file like its model_configs '
+        '(default: what the file states, else told from the shapes)')
+    drop_prompts: bool = option(
+        action='store_true', help='write an OpenCLIP file without the learnt '
+        'prompts')
+    report: Optional[str] = option(
+        metavar='FILE',
+        help='where to list every key (default: DST.report.json)')
+    force: bool = option(action='store_true',
+                         help='write over existing files')

@@ -2,24 +2,44 @@
 from dataclasses import dataclass
 from typing import Optional
 
-from ..cli.options import ModelOptions
+from ..cli.options import CONFIG, ModelOptions, model_config
+from ..cli.parsing import Group, number, option, part
+
+_LIMITS = Group('limits')
+_positive = number(float, 0, open_low=True)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Limits of one visit."""
-    upload_mb: float = 200  # size of a video, 10^6 bytes
-    seconds: float = 60  # time that one request may take
-    video_seconds: float = 600  # length of a video
+    """Limits of one visit; megabytes have 10^6 bytes."""
+
+    upload_mb: float = option(
+        '--max-upload-mb', type=_positive, metavar='MB', default=200,
+        group=_LIMITS, help='size of a video (default: 200)')
+    video_seconds: float = option(
+        '--max-seconds', type=_positive, metavar='S', default=600,
+        group=_LIMITS, help='length of a video (default: 600)')
+    seconds: float = option(
+        '--timeout', type=_positive, metavar='S', default=60, group=_LIMITS,
+        help='time that one request may take (default: 60)')
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DemoOptions:
     """The page, and where it is served."""
-    model: ModelOptions  # config None: the index's, or the small world
-    labels: Optional[str]  # what stands in the text box at first
-    index: Optional[str]  # folder of an index to search
-    host: str
-    port: int  # 0 takes a free one
-    open: bool  # in a browser
-    limits: Limits
+
+    labels: Optional[str] = option(
+        help='what stands in the text box at first: names with commas '
+        'between, or a file of them')
+    index: Optional[str] = option(
+        metavar='FOLDER', help='made by vifi-clip index: the page searches it '
+        '(needs vifi_clip[search])')
+    host: str = option(default='127.0.0.1', help='address to listen at '
+                       '(default: 127.0.0.1, this machine alone)')
+    port: int = option(type=number(int, 0, 65535), default=7860,
+                       help='0 takes a free one (default: 7860)')
+    open: bool = option(action='store_true', help='open the page in a browser')
+    limits: Limits = part(Limits)
+    model: ModelOptions = part(ModelOptions, config=model_config(
+        "small_world; the index's with --index; "
+        f'{CONFIG} with --checkpoint'))

@@ -2,20 +2,55 @@
 from dataclasses import dataclass
 from typing import List, Optional
 
+from ..cli.parsing import argument, natural_int, number, option, positive_int
+from .published import PUBLISHED
 
-@dataclass(frozen=True)
+_DAY = 86400
+
+
+@dataclass(frozen=True, kw_only=True)
 class Options:
     """The command line; see ``vifi-clip check-data --help``."""
 
-    lists: List[str]
-    train: List[str]
-    val: List[str]
-    videos: Optional[str]
-    classes: Optional[str]
-    out: Optional[str]
-    dataset: Optional[str]
-    min_frames: int
-    decode: str
-    timeout: float
-    workers: Optional[int]
-    force: bool
+    lists: List[str] = argument(
+        nargs='*', metavar='LISTS', help='list folders or lists ("path '
+        'label" text, or JSON with captions)')
+    train: List[str] = option(
+        nargs='+', default=[], metavar='LIST',
+        help='training lists whose names do not say so')
+    val: List[str] = option(
+        nargs='+', default=[], metavar='LIST',
+        help='test lists whose names do not say so')
+    videos: Optional[str] = option(
+        metavar='DIR', help='folder that paths start from (default: '
+        'data/NAME/videos)')
+    classes: Optional[str] = option(
+        metavar='FILE', help='class list of the lists (default: the one '
+        'beside each)')
+    out: Optional[str] = option(
+        metavar='DIR', help='folder for the report (default: '
+        'work_dirs/check/NAME)')
+    dataset: Optional[str] = option(
+        choices=[*PUBLISHED, 'none'], metavar='NAME',
+        help='compare counts with the published ones of this data set: '
+        f'{", ".join(PUBLISHED)} or none (default: by the name of the '
+        'folder)')
+    min_frames: int = option(
+        type=natural_int, default=16, metavar='T',
+        help='warn of videos with fewer frames (default: %(default)s)')
+    decode: str = option(
+        choices=['quick', 'full'], default='quick',
+        help='decode five frames of each video from first to last, or all '
+        '(default: %(default)s)')
+    timeout: float = option(
+        type=number(float, 0.001, _DAY), default=120, metavar='SECONDS',
+        help='give up on a video after so long (default: %(default)s)')
+    workers: Optional[int] = option(
+        type=positive_int, metavar='N',
+        help='processes (default: one for each CPU)')
+    force: bool = option(action='store_true', help='replace an earlier report')
+
+    def __post_init__(self) -> None:
+        if not (self.lists or self.train or self.val):
+            raise ValueError('no list given; name a list folder such as '
+                             'data_splits/ucf101, or lists')

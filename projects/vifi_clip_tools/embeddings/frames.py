@@ -26,8 +26,8 @@ from .options import FramesOptions
 def cache_frames(options: FramesOptions) -> Dict[str, int]:
     """Embed the lists as far as they are not yet; return how many videos of
     each part were embedded now."""
-    cfg = load_config(options.config, options.cfg_options,
-                      trust=options.trust)
+    cfg = load_config(options.config, options.common.cfg_options,
+                      trust=options.common.trust)
     init_default_scope('mmaction')
     for part in {'val', *options.parts}:  # the pipeline is the validation's
         if not cfg.get(f'{part}_dataloader'):

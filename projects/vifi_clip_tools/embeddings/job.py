@@ -65,18 +65,18 @@ class VideoSet:
 
 def embed(options: EmbedOptions) -> Optional[int]:
     """Run ``vifi-clip embed``; 1 if a video could not be read."""
-    out, given = options.out, options.videos
+    out, how = options.out, options.how
     check_target('--out', out, SUFFIXES)
     if out.lower().endswith('.parquet'):
         need('pyarrow', 'search')
     if osp.exists(out) and not options.overwrite:
         read_embeddings(out)  # before the model: is it one of ours?
-    views = parse_views(given.num_views)
-    videos = read_videos(given.videos, given.root, given.classes)
+    views = parse_views(how.num_views)
+    videos = read_videos(options.videos, how.root, how.classes)
     join_processes()
     try:
         result = embed_videos(
-            options.model.load(), videos, out, views, given.batch_size,
+            options.model.load(), videos, out, views, how.batch_size,
             options.overwrite, options.model)
     except KeyboardInterrupt:
         print('\nstopped; the same command goes on from here',

@@ -1,61 +1,67 @@
 """What the command lines of embedding say; ``tsne`` embeds lists, too."""
-import argparse
 from dataclasses import dataclass
-from typing import Any, Dict, Optional, Sequence
+from typing import List, Optional
 
-from ..cli.options import ModelOptions, positive_int
+from ..cli.options import ModelOptions, RunOptions, device
+from ..cli.parsing import argument, option, part, positive_int
 
 SUFFIXES = ('.npz', '.parquet')
+PARTS = ('train', 'val')
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ListOptions:
-    """Videos to embed, and how."""
-    videos: Sequence[str]  # one list (.txt); or folders, patterns, files
-    root: Optional[str]  # where the names of a list start from
-    classes: Optional[str]  # of a list: a file, or names with commas
-    num_views: str  # '1', '4x3', 'config'
-    batch_size: int
+    """How to embed videos."""
+
+    root: Optional[str] = option(help='folder that the names of a list start '
+                                 'from (default: the working directory)')
+    classes: Optional[str] = option(
+        help="names of the classes that a list's labels count: a file, or "
+        '"a, b, c"')
+    num_views: str = option(default='1', help="temporal views, with crops as "
+                            "4x3, or 'config' (default: 1)")
+    batch_size: int = option(type=positive_int, default=1,
+                             help='videos at once (default: 1)')
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EmbedOptions:
-    """A file of embeddings to write."""
-    videos: ListOptions
-    model: ModelOptions
-    out: str  # .npz or .parquet
-    overwrite: bool
-    allow_bad: bool  # videos that cannot be read are no failure
+    """The command line of ``vifi-clip embed``."""
+
+    videos: List[str] = argument(
+        nargs='+', help='a list (.txt) of "name label" lines, or folders, '
+        'patterns and files')
+    out: str = option('-o', required=True, help='.npz or .parquet file')
+    how: ListOptions = part(ListOptions)
+    model: ModelOptions = part(ModelOptions)
+    overwrite: bool = option(
+        action='store_true', help='replace a file, or stopped work, of '
+        'another model, setting or list')
+    allow_bad: bool = option(action='store_true', help='exit code 0 even if '
+                             'some videos could not be read')
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FramesOptions:
-    """A cache of frame embeddings to fill."""
-    config: str
-    checkpoint: str  # or 'none': what the config starts from
-    out: str  # a folder
-    parts: Sequence[str]  # of 'train' and 'val'
-    dtype: str  # of the files
-    batch_size: int
-    device: str
-    cfg_options: Optional[Dict[str, Any]]
-    trust: bool
+    """The command line of ``vifi-clip cache-frames``."""
 
+    config: str = argument(help='config file, of the videos')
+    checkpoint: str = argument(help="checkpoint of the image tower, or "
+                               "'none': what the config starts from")
+    out: str = option(required=True, help='folder of the cache; what is in '
+                      'it already is kept')
+    parts: List[str] = option(nargs='+', choices=PARTS, default=PARTS,
+                              help='lists to embed (default: both)')
+    dtype: str = option(
+        choices=['float32', 'float16'], default='float32',
+        help='of the files; float16 halves them, and rounds each number by '
+        'up to 5e-4 of itself (default: float32)')
+    batch_size: int = option(type=positive_int, default=4,
+                             help='videos at a time (default: 4)')
+    device: str = device()
+    common: RunOptions = part(RunOptions)
 
-def add_list_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of :class:`ListOptions`."""
-    parser.add_argument('--root', help='folder that the names of a list '
-                        'start from (default: the working directory)')
-    parser.add_argument('--classes', help='names of the classes that a '
-                        "list's labels count: a file, or \"a, b, c\"")
-    parser.add_argument('--num-views', default='1', help="temporal views, "
-                        "with crops as 4x3, or 'config' (default: 1)")
-    parser.add_argument('--batch-size', type=positive_int, default=1,
-                        help='videos at once (default: 1)')
-
-
-def list_options(args: argparse.Namespace,
-                 videos: Sequence[str]) -> ListOptions:
-    """Collect the options of :func:`add_list_arguments`."""
-    return ListOptions(videos, args.root, args.classes, args.num_views,
-                       args.batch_size)
+    def __post_init__(self) -> None:
+        if self.common.amp or self.common.launcher != 'none':
+            raise ValueError('--amp and --launcher: embeddings are made in '
+                             'float32 by one process; leave them out')

@@ -2,6 +2,8 @@
 from dataclasses import dataclass
 from typing import NamedTuple, Optional
 
+from ..cli.parsing import natural_int, number, option, positive_int
+
 COLOURS = ('red', 'orange', 'yellow', 'green', 'blue', 'purple')
 SHAPES = ('ring', 'star', 'heart', 'arrow', 'moon', 'cross')
 MOTIONS = ('bouncing', 'sliding', 'spinning', 'pulsing', 'blinking',
@@ -48,32 +50,33 @@ _ZERO_SHOT = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class WorldParams:
-    """What the data set depends on.
+    """What the data set depends on, as options of the command line."""
 
-    Attributes:
-        seed (int): Seed of every draw, from 0.
-        train_per_class (int): Training clips of each of the training set's
-            24 classes.
-        test_per_class (int): Validation clips of each of these, of the
-            target set's 24 classes and of the 8 zero-shot classes.
-        target_train_per_class (int, optional): Training clips of each of the
-            target set's classes; 0 leaves the target set out. Defaults to
-            None: ``train_per_class``, 24 at most (more than the 16 of the
-            largest draw, so that the draws differ).
-        num_stills (int): Captioned still frames.
-        size (int): Side of the frames in pixels, even, from 32 to 1024.
-    """
+    seed: int = option(type=natural_int, default=0)
+    train_per_class: int = option(
+        type=positive_int, default=32, help='training clips of each class of '
+        'the training set (default: %(default)s)')
+    # By default more than the 16 of the largest draw, so that draws differ.
+    target_train_per_class: Optional[int] = option(
+        type=natural_int, help='training clips of each class of the target '
+        'set; K-shot lists need K of them, 0 leaves the target set out '
+        '(default: 24, or --train-per-class if that is less)')
+    test_per_class: int = option(
+        type=positive_int, default=42, help='validation clips of each class; '
+        '42 x 24 classes can tell a difference of 3 points (default: '
+        '%(default)s)')
+    num_stills: int = option(type=positive_int, default=3000,
+                             help='captioned still frames (default: '
+                             '%(default)s)')
+    size: int = option(
+        type=number(int, 32, 1024), default=64,
+        help='side of the frames in pixels (default: %(default)s)')
 
-    seed: int = 0
-    train_per_class: int = 32
-    test_per_class: int = 42
-    target_train_per_class: Optional[int] = None
-    num_stills: int = 3000
-    size: int = 64
-
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        if self.size % 2:
+            raise ValueError('--size must be even (H.264)')
         if self.target_train_per_class is None:
             # Frozen; the manifest tells the number.
             object.__setattr__(self, 'target_train_per_class',

@@ -1,44 +1,70 @@
 """What the commands of this folder are asked for."""
+import os.path as osp
 from dataclasses import dataclass
 from typing import List, Optional
 
+from ..cli.parsing import Group, argument, option, positive_int
 
-@dataclass(frozen=True)
+_WHAT = Group(exclusive=True)
+
+
+@dataclass(frozen=True, kw_only=True)
 class MatrixOptions:
-    """The options of ``vifi-clip matrix``; ``--help`` says what each is.
+    """The command line of ``vifi-clip matrix``."""
 
-    ``dry_run`` is the default, but not with ``mini``: the small world is
-    there to be run; the paper's cells take GPU days.
-    """
+    mini: bool = option(action='store_true', help='run the small world '
+                        'instead of the paper\'s data sets')
+    table: Optional[List[str]] = option(
+        nargs='+', help='numbers of the paper\'s tables (default: all)')
+    dataset: Optional[List[str]] = option(
+        nargs='+', help='data sets, or protocols of the small world '
+        '(default: all)')
+    only: Optional[str] = option(help='runs whose name holds this text')
+    run: bool = option(action='store_true', group=_WHAT,
+                       help='run what is not finished, here')
+    dry_run: bool = option(action='store_true', group=_WHAT, help='with '
+                           '--mini: list the runs, run nothing')
+    commands: Optional[str] = option(
+        choices=['shell', 'slurm'], group=_WHAT,
+        help='print commands for a cluster instead')
+    gpus: int = option(type=positive_int, default=1, help='GPUs for each run '
+                       '(default: 1); the paper\'s batches are for 8')
+    jobs: Optional[int] = option(
+        type=positive_int, help='runs at a time on this machine (default: 1; '
+        '--mini: one for each core, 4 at most)')
+    work_dir: Optional[str] = option(
+        help='folder of the runs (default: work_dirs/matrix, '
+        'work_dirs/matrix_mini, with the knobs that are turned for all runs)')
+    data_root: str = option(default='data/mini', help='the small world of '
+                            '--mini (default: data/mini)')
 
-    mini: bool
-    table: Optional[List[str]]
-    dataset: Optional[List[str]]
-    only: Optional[str]
-    run: bool
-    dry_run: bool
-    commands: Optional[str]
-    gpus: int
-    jobs: Optional[int]
-    work_dir: Optional[str]
-    data_root: str
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class QuickstartOptions:
-    """The options of ``vifi-clip quickstart``."""
+    """The command line of ``vifi-clip quickstart``."""
 
-    videos: List[str]
-    seeds: List[int]
-    work_dir: str
-    data_root: str
+    videos: List[str] = argument(
+        nargs='*', help='videos of your own to recognise at the end')
+    seeds: List[int] = option(type=int, nargs='+', default=[0],
+                              help='seeds to fine-tune with (default: 0)')
+    work_dir: str = option(default='work_dirs/quickstart')
+    data_root: str = option(default='data/mini')
+
+    def __post_init__(self) -> None:
+        missing = [video for video in self.videos if not osp.isfile(video)]
+        if missing:
+            raise ValueError(f'no such video: {", ".join(missing)}')
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ReportOptions:
-    """The options of ``vifi-clip report``."""
+    """The command line of ``vifi-clip report``."""
 
-    mini: bool
-    table: Optional[List[str]]
-    work_dir: Optional[str]
-    out: Optional[str]
+    mini: bool = option(action='store_true', help='the small world')
+    table: Optional[List[str]] = option(
+        nargs='+', help='numbers of tables (default: all)')
+    work_dir: Optional[str] = option(
+        help='folder of the runs (default: work_dirs/matrix, '
+        'work_dirs/matrix_mini)')
+    out: Optional[str] = option(
+        help='folder of the report (default: that of the runs)')

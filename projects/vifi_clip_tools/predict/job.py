@@ -190,7 +190,7 @@ def _videos(options: Options, world: int) -> List[VideoInput]:
         with open(options.list, encoding='utf-8-sig',
                   errors='surrogateescape') as file:
             inputs += _names(file)
-    videos = [replace(video, **options.fetching)
+    videos = [replace(video, **vars(options.fetching))
               for video in expand_inputs(inputs)]
     for i, video in enumerate(videos):
         if not is_camera(video.path or ''):

@@ -1,27 +1,90 @@
 """What ``vifi-clip predict`` is asked for."""
+import os
 from dataclasses import dataclass
 from typing import List, Optional
 
 from ..cli.options import ModelOptions
+from ..cli.parsing import (Group, argument, number, option, part,
+                           positive_int, probability, seconds)
+
+_OUTPUTS, _WEB = Group('outputs'), Group('web addresses')
 
 
-@dataclass(frozen=True)
+def _file(path: str) -> str:
+    # a link stays one: what it points to is replaced
+    return os.path.realpath(path) if os.path.islink(path) else path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fetching:
+    """Arguments of ``VideoInput``."""
+
+    max_mb: float = option(
+        '--max-download', type=number(float, 0, 1e9, open_low=True),
+        metavar='MB', default=2048., group=_WEB, help='refuse larger files '
+        '(default: 2048)')
+    timeout: float = option(
+        type=number(float, 0, 86400, open_low=True), metavar='S', default=30.,
+        group=_WEB, help='seconds to wait for an answer, or more of it '
+        '(default: 30)')
+
+
+@dataclass(frozen=True, kw_only=True)
 class Options:
-    """What ``vifi-clip predict --help`` explains."""
+    """The command line of ``vifi-clip predict``."""
 
-    videos: List[str]
-    list: Optional[str]  # a file of videos
-    labels: Optional[str]
-    templates: Optional[List[str]]
-    topk: int
-    threshold: Optional[float]
-    num_views: str
-    batch_size: int
-    out: Optional[str]
-    overwrite: bool
-    save_video: Optional[str]
-    timeline: Optional[str]
-    window: float
-    stride: float
-    fetching: dict  # of VideoInput: max_mb and timeout
-    model: ModelOptions
+    videos: List[str] = argument(
+        nargs='*', help='files, folders, quoted patterns, web addresses, '
+        'cameras (camera:0, camera:0:10 for 10 seconds); \'-\' reads names '
+        'from standard input, one a line')
+    list: Optional[str] = option(metavar='FILE', help='a file of names or web '
+                                 'addresses, one a line')
+    labels: Optional[str] = option(
+        help='names with commas between, or a file of them (.txt, .csv, '
+        ".json, .yaml; default: the config's classes)")
+    templates: Optional[List[str]] = option(
+        '--template', action='append', metavar='TEXT', help='with {} where '
+        'the label goes; may be given several times (default: the '
+        "config's, such as 'a photo of a {}.')")
+    topk: int = option(type=positive_int, default=5,
+                       help='labels to show of each video (default: 5)')
+    threshold: Optional[float] = option(
+        type=probability, metavar='P', help="a video whose best label has a "
+        "lower probability is 'none of these'")
+    num_views: str = option(
+        default='1', metavar='N', help='temporal views, with crops as 4x3, '
+        "or 'config' for its own (default: 1)")
+    batch_size: int = option(type=positive_int, default=1, metavar='N',
+                             help='videos at once (default: 1)')
+    out: Optional[str] = option(
+        type=_file, metavar='FILE', group=_OUTPUTS, help='.jsonl or .csv, a '
+        'line for each video as soon as it is done, with FILE.meta.json for '
+        'the settings')
+    overwrite: bool = option(action='store_true', group=_OUTPUTS, help='start '
+                             'anew, and replace what is there')
+    save_video: Optional[str] = option(
+        metavar='FOLDER', group=_OUTPUTS, help='copies of the videos with '
+        'their labels over them, as .mp4 (without sound)')
+    timeline: Optional[str] = option(
+        metavar='FILE|FOLDER', group=_OUTPUTS, help='scores of windows that '
+        'slide over the video: a .png or .json of one video, or a folder '
+        'with both of each')
+    window: float = option(type=seconds, default=2., metavar='S',
+                           group=_OUTPUTS,
+                           help='seconds of a window (default: 2)')
+    stride: Optional[float] = option(
+        type=seconds, metavar='S', group=_OUTPUTS, help='seconds from a '
+        'window to the next (default: half a window)')
+    fetching: Fetching = part(Fetching)
+    model: ModelOptions = part(ModelOptions)
+
+    def __post_init__(self) -> None:
+        if int(os.environ.get('WORLD_SIZE', 1)) > 1:
+            if not self.out:
+                raise ValueError('several processes need --out')
+            if '-' in self.videos:
+                raise ValueError('several processes cannot share standard '
+                                 'input; give the names with --list')
+        if not self.videos and not self.list:
+            raise ValueError('no videos were given; name files, folders or '
+                             'patterns')

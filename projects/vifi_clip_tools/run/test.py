@@ -1,15 +1,13 @@
 """``vifi-clip test``: test a checkpoint, as MMAction2's tool does."""
 from __future__ import annotations
 
-import argparse
 import os.path as osp
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Dict, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Dict, Optional
 
-from ..cli.options import (HelpFormatter, add_common_arguments,
-                           add_inference_arguments, common_options,
-                           inference_settings)
+from ..cli.options import InferenceOptions, RunOptions
 from ..cli.outputs import check_target
+from ..cli.parsing import argument, option, part, reader
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -24,51 +22,30 @@ examples:
 """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options:
-    """What ``vifi-clip test --help`` explains."""
+    """The command line of ``vifi-clip test``."""
 
-    config: str
-    checkpoint: str
-    amp: bool
-    single_view: bool
-    dump: Optional[str]
-    predictions: Optional[str]
-    metrics: Optional[str]
-    bad_videos: Optional[str]
-    inference: Dict[str, Any]  # of apply_inference
-    common: Dict[str, Any]  # of load_config
+    config: str = argument(help='config file, or its name')
+    checkpoint: str = argument(
+        help="checkpoint file, or 'none' to test the model as its config "
+        'builds it (e.g. frozen CLIP)')
+    common: RunOptions = part(RunOptions)
+    single_view: bool = option(
+        action='store_true', help='one view per video (the config\'s '
+        'val_pipeline) instead of all temporal and spatial views')
+    dump: Optional[str] = option(help='write all scores to this .pkl file')
+    predictions: Optional[str] = option(
+        help='write each video\'s label and prediction to this .csv file')
+    metrics: Optional[str] = option(
+        help='write the metrics, and what was tested how, to this .json file')
+    bad_videos: Optional[str] = option(
+        choices=['error', 'count_as_wrong'], help='what to do with a video '
+        "that cannot be read (default: the config's setting, an error)")
+    faster: InferenceOptions = part(InferenceOptions)
 
 
-def parse_args(argv: Optional[Sequence[str]] = None) -> Options:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description='Test a recognizer', epilog=_EPILOG,
-        formatter_class=HelpFormatter)
-    parser.add_argument('config', help='config file, or its name')
-    parser.add_argument(
-        'checkpoint', help="checkpoint file, or 'none' to test the model as "
-        'its config builds it (e.g. frozen CLIP)')
-    add_common_arguments(parser)
-    parser.add_argument(
-        '--single-view', action='store_true',
-        help='one view per video (the config\'s val_pipeline) instead of all '
-        'temporal and spatial views')
-    parser.add_argument('--dump', help='write all scores to this .pkl file')
-    parser.add_argument(
-        '--predictions', help='write each video\'s label and prediction to '
-        'this .csv file')
-    parser.add_argument(
-        '--metrics', help='write the metrics, and what was tested how, to '
-        'this .json file')
-    parser.add_argument(
-        '--bad-videos', choices=['error', 'count_as_wrong'],
-        help='what to do with a video that cannot be read (default: the '
-        "config's setting, an error)")
-    add_inference_arguments(parser)
-    args = parser.parse_args(argv)
-    return Options(inference=inference_settings(args),
-                   common=common_options(args), **vars(args))
+parse_args = reader(Options, 'Test a recognizer', _EPILOG)
 
 
 def run(options: Options) -> None:
@@ -83,7 +60,7 @@ def test(options: Options) -> Dict[str, Any]:
     from projects.vifi_clip.apis.config import check_lists, load_config
     from projects.vifi_clip.apis.runs import build_runner, prepare_distributed
     from projects.vifi_clip.files import write_json
-    cfg = load_config(options.config, **options.common)
+    cfg = load_config(options.config, **options.common.settings())
     _set_options(cfg, options)
     _set_outputs(cfg, options)
     check_lists(cfg, ('test', ))
@@ -109,12 +86,13 @@ def _set_options(cfg: Config, options: Options) -> None:
         dataset.pipeline = cfg.val_pipeline
     if options.bad_videos:
         dataset.on_bad_video = options.bad_videos
-    if options.amp:
+    if options.common.amp:
         cfg.test_cfg.fp16 = True  # MMEngine's loop: torch's default autocast
         torch.set_autocast_dtype('cuda', torch.bfloat16)  # as on CPU
-    if options.inference:
+    inference = options.faster.settings()
+    if inference:
         cfg.custom_hooks = [*cfg.get('custom_hooks', []),
-                            dict(type='InferenceHook', **options.inference)]
+                            dict(type='InferenceHook', **inference)]
     if options.checkpoint != 'none':
         cfg.load_from = options.checkpoint
         leave_out_pretrained(cfg)
@@ -122,16 +100,16 @@ def _set_options(cfg: Config, options: Options) -> None:
 
 def _set_outputs(cfg: Config, options: Options) -> None:
     """Check the output files, and let the evaluators write them."""
-    for option, path, kind, suffixes in (
+    for name, path, kind, suffixes in (
             ('--dump', options.dump, 'DumpResults', ('.pkl', '.pickle')),
             ('--predictions', options.predictions, 'PredictionsFile',
              ('.csv', ))):
         if not path:
             continue
         stem, suffix = osp.splitext(path)
-        for part in cfg.test_cfg.get('sets') or [None]:
-            name = f'{stem}_{part["name"]}{suffix}' if part else path
-            check_target(option, name, suffixes)
+        for test_set in cfg.test_cfg.get('sets') or [None]:
+            check_target(name, f'{stem}_{test_set["name"]}{suffix}'
+                         if test_set else path, suffixes)
         metrics = cfg.test_evaluator
         cfg.test_evaluator = [
             *(metrics if isinstance(metrics, list) else [metrics]),
@@ -157,5 +135,5 @@ def _record(cfg: Config, options: Options,
         std=pixels.get('std'),
         lists=list_origins(cfg),
         single_view=options.single_view,
-        inference=options.inference,
+        inference=options.faster.settings(),
         metrics={key: float(value) for key, value in metrics.items()})

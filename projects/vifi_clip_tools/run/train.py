@@ -1,9 +1,9 @@
 """``vifi-clip train``: train a config, as MMAction2's tool does."""
-import argparse
 from dataclasses import dataclass
-from typing import Any, Dict, Optional, Sequence
+from typing import Optional
 
-from ..cli.options import HelpFormatter, add_common_arguments, common_options
+from ..cli.options import RunOptions
+from ..cli.parsing import argument, option, part, reader
 
 _EPILOG = """
 examples:
@@ -15,56 +15,38 @@ examples:
 """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options:
-    """Arguments of ``apis.runs.train``; ``common`` are of ``load_config``."""
+    """Arguments of ``apis.runs.train``."""
 
-    config: str
-    amp: bool
-    resume: Optional[str]
-    validate: bool
-    auto_scale_lr: bool
-    auto_accumulate: Optional[int]
-    seed: Optional[int]
-    diff_rank_seed: bool
-    deterministic: bool
-    common: Dict[str, Any]
-
-
-def parse_args(argv: Optional[Sequence[str]] = None) -> Options:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description='Train a recognizer', epilog=_EPILOG,
-        formatter_class=HelpFormatter)
-    parser.add_argument('config', help='config file, or its name')
-    add_common_arguments(parser)
-    parser.add_argument(
-        '--resume', nargs='?', const='auto', help='go on from this '
-        'checkpoint, or from the latest of the work directory if none is '
-        'named')
-    parser.add_argument(
-        '--no-validate', dest='validate', action='store_false',
+    config: str = argument(help='config file, or its name')
+    common: RunOptions = part(RunOptions)
+    resume: Optional[str] = option(
+        nargs='?', const='auto', help='go on from this checkpoint, or from '
+        'the latest of the work directory if none is named')
+    validate: bool = option(
+        '--no-validate', action='store_false',
         help='do not evaluate during training')
-    parser.add_argument(
-        '--auto-scale-lr', action='store_true',
-        help='scale the learning rate by the batch size')
-    parser.add_argument(
-        '--auto-accumulate', type=int, metavar='N',
+    auto_scale_lr: bool = option(
+        action='store_true', help='scale the learning rate by the batch size')
+    auto_accumulate: Optional[int] = option(
+        type=int, metavar='N',
         help='N samples in each optimizer step, over all processes: sets '
         'accumulative_counts, and a smaller train_dataloader.batch_size where '
         "the config's does not fit in memory (tried before training)")
-    parser.add_argument('--seed', type=int, help='random seed')
-    parser.add_argument(
-        '--diff-rank-seed', action='store_true',
-        help='another seed on every process')
-    parser.add_argument(
-        '--deterministic', action='store_true', help='deterministic CUDNN')
-    args = parser.parse_args(argv)
-    return Options(common=common_options(args), **vars(args))
+    seed: Optional[int] = option(type=int, help='random seed')
+    diff_rank_seed: bool = option(action='store_true',
+                                  help='another seed on every process')
+    deterministic: bool = option(action='store_true',
+                                 help='deterministic CUDNN')
+
+
+parse_args = reader(Options, 'Train a recognizer', _EPILOG)
 
 
 def run(options: Options) -> None:
     """Train."""
     from projects.vifi_clip.apis.runs import train
     arguments = dict(vars(options))
-    train(**arguments.pop('common'), **arguments)
+    common = arguments.pop('common')
+    train(amp=common.amp, **common.settings(), **arguments)

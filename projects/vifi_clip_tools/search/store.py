@@ -32,7 +32,7 @@ from projects.vifi_clip.apis.inputs import is_url
 from projects.vifi_clip.errors import UserError, need
 from projects.vifi_clip.files import read_json, write_json
 from projects.vifi_clip.resources import find_config
-from ..cli.options import ModelOptions
+from ..cli.options import InferenceOptions, ModelOptions
 
 MIN_ROWS = 50_000  # below this an exact search takes milliseconds
 _KIND, _FORMAT = 'vifi_clip search index', 1
@@ -120,8 +120,8 @@ class VideoIndex:
             raise UserError(f'the index {self.path} has --token-merging; '
                             'index the videos anew under another name')
         if not inference_of(options):
-            options = replace(options, inference={**made.inference,
-                                                  **options.inference})
+            options = replace(options, faster=InferenceOptions(
+                **{**made.inference, **options.inference}))
         if options.config:
             return options  # a moved copy, or another model: check() compares
         weights = options.checkpoint or made.checkpoint

@@ -94,7 +94,7 @@ def _recognition(options: Options) -> Job:
         plan.tiny = settings['tiny'] = options.tiny
     if options.dataset != 'k600':
         settings['partition'] = 'lists' if options.halves else \
-            options.partition
+            options.halving
         _partition(options, source, classes, plan)
     else:  # its models are trained on Kinetics-400
         plan.shots = plan.base_shots = ()
@@ -116,7 +116,7 @@ def _partition(options: Options, source: Annotations,
     if len(names) < 2:
         raise UserError(f'{source.sources[0]}: one class ({names[0]!r}); base '
                         'and novel need two')
-    if not options.halves and options.partition == 'published':
+    if not options.halves and options.halving == 'published':
         plan.halves = from_lists(names, classes['base_classes.txt'],
                                  classes['novel_classes.txt'],
                                  f'data_splits/{options.dataset}')

@@ -32,7 +32,7 @@ def report(options: TsneOptions) -> None:
         need('umap', 'umap')
     paths = options.files
     if paths:
-        files = [_read(path, options.videos.classes) for path in paths]
+        files = [_read(path, options.how.classes) for path in paths]
     else:
         paths, files = _embed(options)
     titles = options.titles or [osp.splitext(osp.basename(path))[0]
@@ -79,9 +79,9 @@ def _embed(options: TsneOptions) -> Tuple[List[str], List[Embeddings]]:
     if int(os.environ.get('WORLD_SIZE', 1)) > 1:
         raise ValueError('tsne runs in one process; make files with torchrun '
                          '-m projects.vifi_clip_tools embed and draw those')
-    given = options.videos
-    views = parse_views(given.num_views)
-    videos = read_videos(given.videos, given.root, given.classes)
+    how = options.how
+    views = parse_views(how.num_views)
+    videos = read_videos(options.inputs, how.root, how.classes)
     if videos.labels is None:
         raise ValueError('colours and scores need labels: give a list (.txt) '
                          'of "name label" lines, or files of embeddings')
@@ -95,7 +95,7 @@ def _embed(options: TsneOptions) -> Tuple[List[str], List[Embeddings]]:
             stem = f'{osp.splitext(osp.basename(model.config))[0]}_none'
         paths.append(osp.join(folder, f'{i}_{stem}.npz'))
         files.append(embed_videos(
-            inferencer, videos, paths[-1], views, given.batch_size,
+            inferencer, videos, paths[-1], views, how.batch_size,
             options.overwrite, model))
     return paths, files
 
