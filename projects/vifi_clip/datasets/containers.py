@@ -4,8 +4,7 @@ import io
 import logging
 import os
 import stat
-from contextlib import contextmanager
-from typing import Any, Iterator, Optional, Sequence, Union
+from typing import Any, Optional, Sequence, Union
 
 import av
 import numpy as np
@@ -24,8 +23,12 @@ CONTAINERS = ','.join((
     'dv', 'ivf', 'h264', 'hevc', 'm4v', 'mjpeg', 'wtv', 'swf', 'amv',
     'wav', 'mp3', 'flac'))  # audio, so that the error can say 'only sound'
 
-# What threads hear of FFmpeg while one of them listens is not printed.
+# FFmpeg's words are for VideoFile to hear; nobody reads them where they are
+# printed. The level is the process's: set in each call, one thread's end
+# would make another deaf.
+av.logging.set_level(av.logging.WARNING)
 logging.getLogger('libav').addHandler(logging.NullHandler())
+logging.getLogger('libav').propagate = False
 
 
 class VideoCutShort(UnreadableVideo):
@@ -66,19 +69,6 @@ def end_of(packets: Sequence[Any], stream: Any) -> float:
     return float(stream.time_base * max(
         (packet.time + packet.duration for packet in packets
          if packet.time is not None), default=0))
-
-
-@contextmanager
-def complaints() -> Iterator[list]:
-    """Collect FFmpeg's words on frames that lack others which they need;
-    such frames look whole."""
-    level = av.logging.get_level()
-    av.logging.set_level(av.logging.WARNING)
-    try:
-        with av.logging.Capture() as words:
-            yield words
-    finally:
-        av.logging.set_level(level)
 
 
 def turned(picture: np.ndarray, matrix: Optional[Any]) -> np.ndarray:

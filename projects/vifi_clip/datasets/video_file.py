@@ -25,7 +25,7 @@ from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
 
 from ..errors import UnreadableVideo
-from .containers import (Source, VideoCutShort, check_file, complaints, end_of,
+from .containers import (Source, VideoCutShort, check_file, end_of,
                          open_container, picture_stream, turned, unreadable)
 
 # Share of the frames that must decode for a file to count as whole; a few are
@@ -38,8 +38,6 @@ _ONE_FRAME = ('h264', 'hevc', 'vp9', 'av1', 'libdav1d', 'mpeg4', 'mjpeg')
 _STREAMS = ('mpegts', 'mpeg', 'mpegvideo', 'h264', 'hevc')
 # Containers whose head tells the length.
 _LONG = ('matroska,webm', 'flv', 'asf')
-
-
 # PyAV raises IndexError where a damaged file grows another stream.
 _FAILURES = (av.FFmpegError, OSError, ValueError, IndexError)
 
@@ -138,7 +136,8 @@ class VideoFile:
         self._deadline = time.monotonic() + self._timeout
         try:
             try:
-                with complaints() as words:
+                # Frames that lack others which they need look whole.
+                with av.logging.Capture() as words:
                     pictures = self._pictures(unique)
                 if words and self.by_packets:
                     raise _Doubt
