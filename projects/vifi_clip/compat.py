@@ -58,12 +58,10 @@ def apply() -> None:
 def _stand_in_for_drn() -> None:
     """Fill in ``localizers.drn``, which the mmaction2 1.2.0 wheel imports and
     does not ship (mmaction2 issue 2714): ``import mmaction.models`` fails."""
+    import mmaction
     name = 'mmaction.models.localizers.drn'
-    spec = importlib.util.find_spec('mmaction')
-    if spec is None or name in sys.modules:
-        return
-    package = Path(spec.origin).parent / 'models' / 'localizers' / 'drn'
-    if package.exists():
+    package = Path(mmaction.__file__).parent / 'models/localizers/drn'
+    if name in sys.modules or package.exists():
         return
 
     class DRN:

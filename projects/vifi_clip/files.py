@@ -58,15 +58,10 @@ def csv_table(path: Path, required: Sequence[str],
               ) -> Iterator[Tuple[int, Dict[str, str]]]:
     """Read a CSV file with a header: line and fields, by column, of each row.
 
-    Args:
-        path (Path): File to read. Blank lines are passed over, and spaces
-            around a value.
-        required (Sequence[str]): Columns that must be there, in any order.
-        optional (Sequence[str]): Columns that may be there.
-
-    Raises:
-        ValueError: Other columns, a row with more or fewer fields than the
-            header, or no row.
+    Blank lines are passed over, and spaces around a value. Columns may come
+    in any order. ValueError for other columns than those that are
+    ``required`` and ``optional``, for a row with more or fewer fields than
+    the header, or without any row.
     """
     rows = csv_rows(read_text(path), path)
     header = [column.strip() for column in next(rows, (1, []))[1]]
@@ -146,11 +141,8 @@ def _unique_keys(pairs: List[Tuple[Any, Any]], where: str) -> Dict[Any, Any]:
 
 def write_bytes(path: Union[str, Path], data: Union[bytes, memoryview]
                 ) -> None:
-    """Write a file so that it appears whole or not at all.
-
-    A process that is killed while it writes leaves the previous file as it
-    was. Folders that are missing are made.
-    """
+    """Write a file so that it appears whole or not at all: a process that is
+    killed meanwhile leaves the previous one. Missing folders are made."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Always the same name, so that the next run replaces what a killed run
@@ -173,9 +165,8 @@ def write_text(path: Union[str, Path], text: str) -> None:
 
 
 def write_json(path: Union[str, Path], value: Any) -> None:
-    """Write a value as indented JSON with a line end, as
-    :func:`write_bytes` does. Text that UTF-8 cannot hold (the name of a file
-    in another encoding) is escaped."""
+    """Write a value as indented JSON with a line end, as :func:`write_bytes`
+    does. What UTF-8 cannot hold (in the name of a file) is escaped."""
     try:
         data = json.dumps(value, indent=1, ensure_ascii=False).encode()
     except UnicodeEncodeError:

@@ -112,12 +112,9 @@ def _read(path: str, map_location: Device, trust: bool) -> Any:
 
 def load_weights(path: str) -> Any:
     """Read a checkpoint, a file or web address, for its tensors and plain
-    values alone; raises as :func:`load_checkpoint`.
-
-    Files of other projects hold objects too, a config for example. These
-    become stand-ins (:class:`Inert`); nothing of the file is run, whatever it
-    asks for.
-    """
+    values alone; raises as :func:`load_checkpoint`. Objects that files of
+    other projects hold, a config for example, become stand-ins
+    (:class:`Inert`); nothing of the file is run."""
     try:
         return CheckpointLoader.load_checkpoint(path, map_location='cpu')
     except ForeignObjectError as refused:
@@ -237,12 +234,11 @@ def _load_asset(url: str, map_location: Device) -> dict:
 
 def register_loader(trust: bool = False) -> None:
     """Make MMEngine load files, web addresses and shipped weights as
-    :func:`load_checkpoint` does.
+    :func:`load_checkpoint` does, with its ``trust``, in this process.
 
     torch >= 2.6 loads with ``weights_only=True``, under which MMEngine's own
     checkpoints fail in MMEngine's own loader; its loader of web addresses
-    runs whatever code they hold. ``trust`` allows pickles to run code, for
-    this process.
+    runs whatever code they hold.
     """
 
     def load_from_file(filename, map_location=None, logger=None):
@@ -269,15 +265,12 @@ def _download(url: str) -> str:
 
 
 class AtomicLocalBackend(LocalBackend):
-    """Files appear whole or not at all; a run that is killed while it writes
-    leaves the previous file as it was.
-
-    Use it for checkpoints: ``CheckpointHook(backend_args=dict(
-    backend='AtomicLocalBackend'))``.
-    """
+    """Files appear whole or not at all, see
+    :func:`projects.vifi_clip.files.write_bytes`; for checkpoints:
+    ``CheckpointHook(backend_args=dict(backend='AtomicLocalBackend'))``."""
 
     def put(self, obj: Union[bytes, memoryview], filepath: str) -> None:
-        """Write bytes; see :func:`projects.vifi_clip.files.write_bytes`."""
+        """Write bytes."""
         write_bytes(filepath, obj)
 
 

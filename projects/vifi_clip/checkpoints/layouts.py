@@ -118,13 +118,9 @@ def detect_layout(state: StateDict, path: str) -> str:
 
 
 def read_layout(state: StateDict, layout: str, path: str) -> Renamed:
-    """Convert from a layout of :func:`detect_layout` to the neutral one.
-
-    Raises:
-        ValueError: A weight is none to compute with (not finite, not
-            floating, sparse, without values), or learnt prompts make no
-            sense together.
-    """
+    """Convert from a layout of :func:`detect_layout` to the neutral one;
+    ValueError if a weight is none to compute with (not finite, not floating,
+    sparse, without values), or learnt prompts make no sense together."""
     floats = {}
     for key, value in state.items():
         if value.is_meta or value.layout != torch.strided:
@@ -192,8 +188,8 @@ def _read_release(state: StateDict) -> Renamed:
     renamed.dropped.update({
         key: 'is no weight: the class sentences of training'
         for key in BUFFERS if rest.pop(key, None) is not None})
-    return renamed.take_by_prefix(rest, _RELEASE,
-                                  'is not known in a released file')
+    return renamed.take_by_prefix(
+        rest, _RELEASE, 'is not known in a released file')
 
 
 def _read_transformers(state: StateDict) -> Renamed:

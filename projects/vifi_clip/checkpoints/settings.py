@@ -46,12 +46,9 @@ _CHECKED = (
 
 def collect_settings(model: nn.Module,
                      cfg: Optional[Mapping] = None) -> Dict[str, Any]:
-    """Return what a model was built with, as plain values.
-
-    They are {} for a model without a text classifier. ``visual_prompts`` and
-    ``text_prompts`` are None where there are none. ``cfg``, the model's
-    config, knows the name of the architecture.
-    """
+    """Return what a model was built with, as plain values: {} for one without
+    a text classifier, and None for prompts that it has not. ``cfg``, the
+    model's config, knows the name of the architecture."""
     head = getattr(model, 'cls_head', None)
     backbone = getattr(model, 'backbone', None)
     classifier = getattr(head, 'text_classifier', None)
@@ -72,8 +69,8 @@ def collect_settings(model: nn.Module,
         settings['text_prompts']['words'] = words_behind(
             classifier.context, classifier.prompts.length,
             classifier.tokenizer.encode)
-    settings.update(tower_traits('visual', getattr(backbone, 'visual', None)))
-    settings.update(tower_traits('text', classifier.text))
+    settings.update(tower_traits('visual', getattr(backbone, 'visual', None)),
+                    **tower_traits('text', classifier.text))
     for owner, name in (head, 'num_frames'), (head, 'fusion'), (model, 'tune'):
         if hasattr(owner, name):
             settings[name] = getattr(owner, name)
@@ -120,15 +117,14 @@ def tower_traits(part: str, tower: Optional[nn.Module]) -> Dict[str, Any]:
 
 def _arch(cfg: Mapping) -> Any:
     """The architecture, without a reference to a file of this machine."""
-    arch = cfg.get('arch')
+    arch, size = cfg.get('arch'), cfg.get('image_size')
     if isinstance(arch, str) and arch.endswith('.json'):
         arch = read_json(Path(arch))
     if isinstance(arch, ConfigDict):
         arch = arch.to_dict()
-    size = cfg.get('image_size')
     if size is not None and isinstance(arch, dict):
-        arch = dict(arch, vision_cfg=dict(arch['vision_cfg'],
-                                          image_size=size))
+        vision = dict(arch['vision_cfg'], image_size=size)
+        arch = dict(arch, vision_cfg=vision)
     return arch
 
 
@@ -161,16 +157,13 @@ def fingerprint(parameters: Iterable) -> str:
 
 @HOOKS.register_module()
 class CheckpointSettingsHook(Hook):
-    """Saves what weights were made with, and checks it before a test.
+    """Saves what weights were made with (:func:`collect_settings`), and
+    checks it before a test.
 
-    Into ``checkpoint['meta']['vifi_clip']`` go the pixel statistics, the
-    templates, the prompts' sizes, the architecture with its activation and
-    heads, ``tune``, ``fusion`` and ``num_frames``. A test from a checkpoint
-    compares: where a difference would spoil the result it stops, where it is
-    a matter of choice (``fusion``, ``num_frames``) it warns. Training may
-    start from any weights and compares nothing.
-
-    A checkpoint that lacks what did not train carries a fingerprint of it,
+    A test from a checkpoint compares: where a difference would spoil the
+    result it stops, where it is a matter of choice (``fusion``,
+    ``num_frames``) it warns. Training may start from any weights. A
+    checkpoint that lacks what did not train carries a fingerprint of it,
     which is compared whenever it is loaded.
 
     Args:
@@ -202,10 +195,9 @@ class CheckpointSettingsHook(Hook):
         checkpoint.setdefault('meta', {})[KEY] = settings
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Check what holds for testing and training alike; UserError where the
-        file has learnt prompts and the model none, or the reverse, or they
-        differ in size; or what is not in it is not what its prompts were
-        learnt on."""
+        """Check what holds for testing and training alike; UserError where
+        learnt prompts differ (:func:`_check_prompts`), or what is not in the
+        file is not what its prompts were learnt on."""
         name, model = _name(runner), _bare(runner.model)
         state = tensors_of(checkpoint, name)
         _check_prompts(model, state, name)
@@ -238,11 +230,8 @@ def check_file(path: str, model: nn.Module, cfg: Config) -> None:
     for code that has no runner.
 
     ``cfg`` is the whole config; an ``on_mismatch`` of the hook in its
-    ``custom_hooks`` holds here too.
-
-    Raises:
-        UserError: Learnt prompts differ; or a setting does, and
-            ``on_mismatch`` is 'error'.
+    ``custom_hooks`` holds here too. UserError if learnt prompts differ; or a
+    setting does, and ``on_mismatch`` is 'error'.
     """
     content, on_mismatch = {}, 'error'
     if not path.endswith('.safetensors'):

@@ -5,5 +5,4 @@ from .hooks import (BadVideoHook, ClassListHook, EpochAccumulationHook,
                     ResumedValidationHook, TextAccumulationHook)
 from .lr_schedule import WarmupCosineLR
 from .multi_set_loop import MultiSetTestLoop, MultiSetValLoop
-from .optim_wrapper import AutocastOptimWrapper
-from .precision import InferenceHook, apply_inference
+from .precision import AutocastOptimWrapper, InferenceHook, apply_inference

@@ -192,9 +192,9 @@ def shard(value: Tensor, like: Optional[Tensor]) -> Tensor:
 class UntilModeChange(EmbeddingCache):
     """Valid until ``model.train()``, ``model.eval()`` or new classes.
 
-    The usual cache looks at the weights. Of sharded weights, each process
-    sees a part, and gathering them to look would cost what is saved; and if
-    one process encoded anew and another did not, both would wait for ever.
+    The usual cache looks at the weights. Each process sees a shard of them;
+    gathering them to look would cost what is saved, and if one process alone
+    encoded anew, all would wait for ever.
     """
 
     suspect = EmbeddingCache.clear
@@ -212,10 +212,9 @@ class UntilModeChange(EmbeddingCache):
 class SpreadRunner(FlexibleRunner):
     """FlexibleRunner for models that are spread over processes.
 
-    When CheckpointHook finds that an epoch was the best so far, it writes
-    that epoch's checkpoint once more and says which epoch it is of. Runner
-    takes its word; FlexibleRunner counts anew, one too many, and a resumed
-    run would leave out an epoch.
+    CheckpointHook writes the checkpoint of the best epoch once more and says
+    which epoch that is. Runner takes its word; FlexibleRunner counts anew, one
+    too many, and a resumed run would leave out an epoch.
     """
 
     def save_checkpoint(self, *args, meta: Optional[dict] = None,

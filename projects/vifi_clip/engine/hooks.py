@@ -133,10 +133,9 @@ class TextAccumulationHook(Hook):
     are then encoded, and run backward, once a step and not n times, with the
     same gradients; see ``models/class_embeddings.py``.
 
-    It stays out of the way of what it cannot know: optimizer wrappers with
-    rules of their own (OptimWrapperDict), model wrappers other than DDP, a
-    static graph, parameters that FSDP shards. In-batch losses, which encode
-    the texts of each micro-batch, are not concerned.
+    It leaves alone what it cannot know: optimizer wrappers with rules of their
+    own (OptimWrapperDict), model wrappers other than DDP, a static graph,
+    parameters that FSDP shards; and in-batch losses, whose texts differ.
     """
 
     def before_train_iter(self, runner: Runner, batch_idx: int,
@@ -250,12 +249,11 @@ def _bad_videos(dataset) -> Tuple[int, str]:
 class PlainCheckpointHook(Hook):
     """Keeps checkpoints loadable without running code.
 
-    Two things in MMEngine's checkpoints are refused by
-    ``torch.load(weights_only=True)``: the history of logged values, whose
-    pickle calls ``getattr``, and numpy's scalars. They are stored as tensors
-    and plain numbers; the history is restored on loading. The config in a
-    checkpoint is Python source, which resuming would run; it is for people
-    to read.
+    ``torch.load(weights_only=True)`` refuses the history of logged values in
+    MMEngine's checkpoints, whose pickle calls ``getattr``, and numpy's
+    scalars. They are stored as tensors and plain numbers; the history is
+    restored on loading. The config in a checkpoint is Python source, which
+    resuming would run; it is for people to read.
     """
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -285,11 +283,8 @@ class PlainCheckpointHook(Hook):
 
 @HOOKS.register_module()
 class ClassListHook(Hook):
-    """Stops a run whose model and data have different label sets.
-
-    Otherwise label 3 could be one class to the data and another to the
-    model, and all that one would see is a low accuracy.
-    """
+    """Stops a run whose model and data have different label sets: label 3
+    could be another class to each, and all that one sees a low accuracy."""
 
     priority = 'VERY_HIGH'
 
@@ -326,10 +321,8 @@ def _check_classes(runner: Runner, dataloader) -> None:
 
 @HOOKS.register_module()
 class FiniteLossHook(Hook):
-    """Stops a training whose loss is not finite any more (UserError).
-
-    Its weights would be saved, tested and reported: the best of NaNs is class
-    0, and the accuracy looks like any bad one.
+    """Stops a training whose loss is not finite any more (UserError): the
+    best of NaNs is class 0, and the accuracy looks like any bad one.
 
     Args:
         interval (int): Look every so many iterations, and at each epoch's

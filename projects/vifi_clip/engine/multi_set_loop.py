@@ -69,33 +69,31 @@ class _MultiSet:
             raise ValueError('Sets with different classes need a model with a '
                              f'text_classifier; {type(self.runner.model)} has '
                              'none.')
+        runner, results = self.runner, {}
         before = list(classifier.class_names)
         try:
-            return self._run(classifier)
+            for name, self.dataloader, self.evaluator in zip(
+                    self.names, self.dataloaders, self.evaluators):
+                dataset = self.dataloader.dataset
+                names = dataset.class_names
+                classifier.set_classes(names, source=f'set {name!r}')
+                if not results:
+                    runner.call_hook(f'before_{self.mode}')
+                    runner.call_hook(f'before_{self.mode}_epoch')
+                    runner.model.eval()
+                runner.logger.info(f'Set {name}: {len(dataset)} videos, '
+                                   f'{len(names)} classes')
+                self.evaluator.dataset_meta = dataset.metainfo
+                for batch in enumerate(self.dataloader):
+                    self.run_iter(*batch)
+                results[name] = self.evaluator.evaluate(len(dataset))
+            metrics = summarise_sets(results, self.groups, self.harmonic_mean)
+            runner.call_hook(f'after_{self.mode}_epoch', metrics=metrics)
+            runner.call_hook(f'after_{self.mode}')
+            return metrics
         finally:  # training goes on with its own
             if classifier.class_names != before:
                 classifier.set_classes(before)
-
-    def _run(self, classifier) -> Dict[str, float]:
-        runner, results = self.runner, {}
-        for name, self.dataloader, self.evaluator in zip(
-                self.names, self.dataloaders, self.evaluators):
-            dataset = self.dataloader.dataset
-            classifier.set_classes(dataset.class_names, source=f'set {name!r}')
-            if not results:
-                runner.call_hook(f'before_{self.mode}')
-                runner.call_hook(f'before_{self.mode}_epoch')
-                runner.model.eval()
-            runner.logger.info(f'Set {name}: {len(dataset)} videos, '
-                               f'{len(dataset.class_names)} classes')
-            self.evaluator.dataset_meta = dataset.metainfo
-            for batch in enumerate(self.dataloader):
-                self.run_iter(*batch)
-            results[name] = self.evaluator.evaluate(len(dataset))
-        metrics = summarise_sets(results, self.groups, self.harmonic_mean)
-        runner.call_hook(f'after_{self.mode}_epoch', metrics=metrics)
-        runner.call_hook(f'after_{self.mode}')
-        return metrics
 
 
 @LOOPS.register_module()
@@ -115,20 +113,18 @@ class MultiSetTestLoop(_MultiSet, TestLoop):
 def _check_sets(sets: Sequence[dict], harmonic_mean) -> None:
     names = [part.get('name') for part in sets]
     groups = {part.get('group') for part in sets}
-    if not names or not all(names) or len(set(names)) < len(names):
-        raise ValueError('sets needs at least one set, and each a name of '
-                         f'its own; got {names}.')
+    if (not names or not all(names) or len(set(names)) < len(names)
+            or 'HM' in {*names, *groups} or set(names) & groups
+            or any('/' in name for name in names)):
+        # They become names of metrics, and of files.
+        raise ValueError(f'sets needs at least one set; the sets {names} and '
+                         'their groups need names of their own, none with "/" '
+                         'and none "HM", which is the harmonic mean.')
     if harmonic_mean is not None and (
             len(harmonic_mean) != 2 or len(set(harmonic_mean)) != 2
             or set(harmonic_mean) - set(names)):
         raise ValueError(f'harmonic_mean={list(harmonic_mean)} must be two '
                          f'of the sets {names}.')
-    if ('HM' in {*names, *groups} or set(names) & groups
-            or any('/' in name for name in names)):
-        # They become names of metrics, and of files.
-        raise ValueError(f'the sets {names} and their groups need names of '
-                         'their own, none with "/", and none "HM", which is '
-                         'the harmonic mean.')
 
 
 def _named(evaluator, name: str):

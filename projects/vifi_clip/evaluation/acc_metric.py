@@ -20,9 +20,8 @@ class VideoAccMetric(AccMetric):
     ``num_bad`` reports how many there were, if any.
 
     Where top-k and mean class accuracy of single labels are all that is asked
-    for, each video's best classes are kept in place of all K scores, which
-    for 20,000 videos and 40,000 classes would be 3 GB. The values are the
-    same.
+    for, each video's best classes are kept in place of all K scores (3 GB for
+    20,000 videos and 40,000 classes), to the same values.
 
     Args:
         **kwargs: See MMAction2's ``AccMetric``.
@@ -30,12 +29,8 @@ class VideoAccMetric(AccMetric):
 
     def process(self, data_batch: Any, data_samples: Sequence[Dict]) -> None:
         """Take in predictions with ``pred_score`` ([K]), ``gt_label`` and the
-        samples' metainfo.
-
-        Raises:
-            UserError: Scores that are not finite.
-            ValueError: A video without a label.
-        """
+        samples' metainfo; UserError if scores are not finite, ValueError for
+        a video without a label."""
         super().process(data_batch, data_samples)
         ranks_only = set(self.metrics) <= {'top_k_accuracy',
                                            'mean_class_accuracy'}
@@ -79,8 +74,8 @@ class VideoAccMetric(AccMetric):
         values, labels, ranks = {}, np.array(labels), np.stack(preds)
         first, hits = ranks[:, 0], ranks[:, 1:] == labels[:, None]
         if 'top_k_accuracy' in self.metrics:
-            for k in self._topk:
-                values[f'top{k}'] = float(hits[:, :k].any(1).mean())
+            values = {f'top{k}': float(hits[:, :k].any(1).mean())
+                      for k in self._topk}
         if 'mean_class_accuracy' in self.metrics:
             # MMAction2's, over all classes that occur or were predicted,
             # without its matrix of classes x classes.

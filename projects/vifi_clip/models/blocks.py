@@ -145,10 +145,8 @@ def run_blocks(blocks: Sequence[nn.Module], x: Tensor,
                prompts: Optional[nn.Module] = None,
                grad_checkpointing: bool = False, causal: bool = False,
                only: Optional[Tensor] = None) -> Tensor:
-    """Run a tower's layers one by one, with prompts in between.
-
-    OpenCLIP has no hook per layer. Without prompts this equals its own
-    forward; checkpointing has to be called here since its loop is not used.
+    """Run a tower's layers one by one, with prompts in between; without any
+    this equals OpenCLIP's own loop, in whose place it checkpoints, too.
 
     Takes [N, L, W], and gives the same, or [N, W] with ``only``, the position
     [N] of the one token of each sequence that is read of the last layer.

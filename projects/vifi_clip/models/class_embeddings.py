@@ -25,12 +25,11 @@ SAMPLED = 1024  # values of each parameter that are compared each time
 def _snapshot(params: Sequence[nn.Parameter]) -> Tuple[list, bytes]:
     """Return what tells, in about a millisecond, whether parameters changed.
 
-    It holds each parameter's storage, version counter, dtype and device, and,
-    since writes through ``param.data`` leave all of those as they were, about
-    1,000 values spread evenly over each parameter. A write through ``.data``
-    to a part of a large parameter that happens to touch no such value goes
-    unnoticed; writes that autograd sees (optimizers, ``load_state_dict``,
-    ``copy_``) never do.
+    It holds each parameter's storage, version counter, dtype and device, in
+    which any write shows that autograd sees (optimizers, ``load_state_dict``,
+    ``copy_``), and, for writes through ``param.data``, about 1,000 values
+    spread evenly over it. A write through ``.data`` to a part of a large
+    parameter that happens to touch none of them goes unnoticed.
     """
     identity, values = [], []
     for p in map(_local, params):
@@ -52,9 +51,9 @@ class EmbeddingCache:
 
     Each call looks at a sample of the values (:func:`_snapshot`) and at the
     autocast setting, and the first call after :meth:`suspect` also at the
-    parameters' norms: a pass over all weights costs as much as 25 ms for
-    CLIP's text tower on 2 CPU cores. Code that writes single values through
-    ``.data`` between two calls in one mode must call :meth:`clear`.
+    parameters' norms, a pass of 25 ms over CLIP's text tower on 2 CPU cores.
+    Code that writes single values through ``.data`` between two calls in one
+    mode must call :meth:`clear`.
     """
 
     def __init__(self) -> None:
@@ -109,10 +108,8 @@ class ClassAccumulation:
     last gets the embeddings themselves, and hands the sum to their graph
     together with its own gradient. Since gradients are linear, the text
     side's are those of the plain way; its backward pass runs once, inside the
-    last micro-batch's, where DDP expects it.
-
-    It does nothing until :class:`TextAccumulationHook` calls :meth:`begin`,
-    and nothing after :meth:`end`.
+    last micro-batch's, where DDP expects it. All this is between
+    :meth:`begin`, which :class:`TextAccumulationHook` calls, and :meth:`end`.
 
     - What is not run backward (a call or a loss that is dropped) adds no
       gradient.
@@ -211,10 +208,10 @@ def share_classes(costs: Tensor, rank: int,
                   world_size: int) -> Tuple[Tensor, Tensor]:
     """Deal classes out, by cost, so that all processes have like work.
 
-    ``costs`` are the tokens of each class, [K] on CPU, the same in all
-    processes. Returned are this process' classes in ascending order, at least
-    one, and for each class its row among the [R * P, D] gathered ones, [K],
-    with P = ceil(K / R).
+    From the tokens of each class, ``costs`` [K] on CPU, the same in all
+    processes, return this process' classes in ascending order, at least one,
+    and for each class its row [K] among the [R * P, D] gathered ones, with
+    P = ceil(K / R).
     """
     order, rows = costs.argsort(stable=True), torch.empty_like(costs)
     slots = -(-len(order) // world_size)

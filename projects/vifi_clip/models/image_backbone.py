@@ -18,7 +18,7 @@ from ..architectures import Arch, get_arch_cfg
 from .blocks import run_blocks
 from .pretrained import load_pretrained
 from .prompts import DeepPrompts, check_prompt_cfg
-from .towers import ImageSize, build_vision_tower, resize_timm_tower
+from .towers import ImageSize, build_vision_tower
 
 _CPU_CHUNK = 16  # frames; 8 to 16 of 224 x 224 pixels were fastest
 
@@ -63,7 +63,13 @@ class CLIPVisionBackbone(BaseModule):
         self.prompts: Optional[DeepPrompts] = None
         self.visual = build_vision_tower(arch, image_size)
         load_pretrained(self.visual, 'visual', arch, pretrained)
-        resize_timm_tower(self.visual, image_size)
+        trunk = getattr(self.visual, 'trunk', None)  # timm's
+        if trunk is not None and image_size is not None:
+            if not hasattr(trunk, 'set_input_size'):
+                raise ValueError(
+                    f'timm tower {type(trunk).__name__} cannot change its '
+                    f'input size to {image_size}; leave image_size at None.')
+            trunk.set_input_size(img_size=image_size)
         if grad_checkpointing:
             self.visual.set_grad_checkpointing(True)
         if frozen:
@@ -127,10 +133,9 @@ class CLIPVisionBackbone(BaseModule):
             # The norm treats each token alone: prompts can pass on their own.
             x = torch.cat([x, norm_pre(self.prompts.at(0, x))], dim=1)
             # [N, L + n, W]
-        only = None
-        if reads_class_token(self.visual):
-            # Not len(x), which would fix the batch size of an exported graph.
-            only = x.new_zeros(x.shape[0], dtype=torch.long)
+        # Not len(x), which would fix the batch size of an exported graph.
+        only = x.new_zeros(x.shape[0], dtype=torch.long) if reads_class_token(
+            self.visual) else None
         x = run_blocks(
             blocks, x, self.prompts, self.grad_checkpointing, only=only)
         # Pooling must not see the prompts (it matters for average pooling).
@@ -203,11 +208,10 @@ def reads_class_token(tower: nn.Module) -> bool:
 def unique_frames(x: Tensor) -> Tuple[Tensor, Optional[Tensor]]:
     """Return of ``x`` [N, 3, H, W] the different frames [U, 3, H, W] and, for
     each of the N, the index of its equal among them; ``x`` itself and None if
-    all differ.
+    all differ. Short videos and still pictures repeat frames.
 
-    A video with fewer frames than a view samples repeats some, as do still
-    pictures. Exact: frames are grouped by a sample of their pixels, and then
-    compared in full with the first of their group.
+    Exact: frames are grouped by a sample of their pixels, and then compared
+    in full with the first of their group.
     """
     num = len(x)
     # A prime step, so that a sample covers rows and columns.

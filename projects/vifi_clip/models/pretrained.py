@@ -21,9 +21,8 @@ def load_pretrained(tower: nn.Module, part: str, arch: Arch,
     """Fill the tower ``part``, 'visual' or 'text', strictly, from a tag or
     file; return the ``logit_scale`` (natural logarithm) if that has it.
 
-    Position embeddings of a ViT are interpolated when the input size differs
-    (OpenCLIP's ``resize_pos_embed``). Other keys or shapes that differ are a
-    ValueError.
+    OpenCLIP interpolates a ViT's position embeddings to another input size.
+    Any other key or shape that differs is a ValueError.
     """
     if pretrained is None:
         return None
@@ -85,13 +84,9 @@ def resolve_pretrained(arch: Arch, pretrained: str) -> str:
 
 def read_clip_state_dict(path: str, prompts: bool = False) -> StateDict:
     """Read a CLIP checkpoint of any layout of :mod:`..checkpoints.layouts`
-    into float32 tensors named ``visual.*``, ``text.*`` and ``logit_scale``;
-    learnt prompts are left aside unless ``prompts``.
-
-    Raises:
-        ValueError: The file holds no CLIP image tower, or weights that are
-            not finite numbers.
-    """
+    into float32 tensors named ``visual.*``, ``text.*`` and ``logit_scale``,
+    without learnt prompts unless ``prompts``. ValueError if the file holds no
+    CLIP image tower, or weights that are not finite numbers."""
     state = tensors_of(load_weights(path), path)
     weights = read_layout(state, detect_layout(state, path), path).weights
     if not any(k.startswith('visual.') for k in weights):

@@ -6,7 +6,6 @@ import copy
 from collections import OrderedDict
 from typing import Dict, List, Optional
 
-import torch
 from mmaction.models.recognizers import Recognizer2D
 from mmaction.registry import MODELS
 from mmaction.utils import ConfigType, OptConfigType
@@ -66,9 +65,9 @@ class ViFiCLIP(Recognizer2D):
         blending = None
         # Built here, since MMEngine's BaseModel would look the type up in its
         # own registry, where it is only under the scope 'mmaction'.
-        if not isinstance(data_preprocessor, torch.nn.Module):
-            cfg = dict(type='ActionDataPreprocessor')
-            cfg.update(data_preprocessor or {})
+        if not isinstance(data_preprocessor, nn.Module):
+            cfg = {'type': 'ActionDataPreprocessor',
+                   **(data_preprocessor or {})}
             blending = cfg.pop('blending', None)
             data_preprocessor = MODELS.build(cfg)
         super().__init__(backbone=backbone, cls_head=cls_head,
@@ -87,10 +86,18 @@ class ViFiCLIP(Recognizer2D):
         if train_token_embedding and tune in ('both', 'text'):
             self._trained_groups.add('tokens')
         self._apply_tune()
-        self._log_tune()
+        sizes = {name: sum(p.numel() for p in params)
+                 for name, params in parameter_groups(self).items()}
+        trained = {k: n for k, n in sizes.items()
+                   if n and k in self._trained_groups}
+        listed = ', '.join(f'{k} {n:,}' for k, n in trained.items())
+        print_log(
+            f'tune={tune!r}: {sum(trained.values()):,} of '
+            f'{sum(sizes.values()):,} parameters train '
+            f'({listed or "nothing"})', 'current')
         if save_trainable_only:
             self.register_state_dict_post_hook(_keep_trainable)
-        self.register_load_state_dict_post_hook(_forgive_frozen)
+            self.register_load_state_dict_post_hook(_forgive_frozen)
 
     def _apply_tune(self) -> None:
         groups = parameter_groups(self)
@@ -101,17 +108,6 @@ class ViFiCLIP(Recognizer2D):
         for name, params in groups.items():
             for param in params:
                 param.requires_grad_(name in self._trained_groups)
-
-    def _log_tune(self) -> None:
-        sizes = {name: sum(p.numel() for p in params)
-                 for name, params in parameter_groups(self).items()}
-        trained = {k: n for k, n in sizes.items()
-                   if n and k in self._trained_groups}
-        listed = ', '.join(f'{k} {n:,}' for k, n in trained.items())
-        print_log(
-            f'tune={self.tune!r}: {sum(trained.values()):,} of '
-            f'{sum(sizes.values()):,} parameters train '
-            f'({listed or "nothing"})', 'current')
 
     def train(self, mode: bool = True) -> 'ViFiCLIP':
         """Set the mode; what does not train stays in eval mode (batch norm,
@@ -160,8 +156,7 @@ def parameter_groups(model: nn.Module) -> Dict[str, List[nn.Parameter]]:
 
     The groups are ``tokens`` (token embeddings), ``text``, ``image``,
     ``prompts``, ``logit_scale`` and ``other`` (a projection, a neck). Each has
-    what those before it left. A backbone that is not ours counts as an image
-    tower.
+    what those before it left. Any other backbone counts as an image tower.
     """
 
     def parameters(owner: Optional[nn.Module], part: str) -> list:
@@ -192,9 +187,8 @@ def embed_frames(model: nn.Module, inputs: Tensor,
     """Embed frames, each on its own, up to the head's fusion.
 
     Args:
-        model (nn.Module): Any recognizer with
-            :class:`TemporalMeanPoolHead`: ViFiCLIP, Recognizer2D or
-            Recognizer3D.
+        model (nn.Module): ViFiCLIP, Recognizer2D or Recognizer3D with
+            :class:`TemporalMeanPoolHead`.
         inputs (Tensor): Normalised frames [B, V*T, 3, H, W], or clips
             [B, V, 3, T, H, W] of a Recognizer3D.
         num_frames (int, optional): T of 2D recognizers. Defaults to None:
@@ -233,8 +227,6 @@ def _keep_trainable(model: ViFiCLIP, state_dict: OrderedDict, prefix: str,
 
 
 def _forgive_frozen(model: ViFiCLIP, incompatible) -> None:
-    """Frozen parameters may be absent if checkpoints leave them out."""
-    if model.save_trainable_only:
-        params, keys = dict(model.named_parameters()), incompatible[0]
-        keys[:] = [k for k in keys
-                   if k not in params or params[k].requires_grad]
+    """Frozen parameters may be absent where checkpoints leave them out."""
+    params, keys = dict(model.named_parameters()), incompatible[0]
+    keys[:] = [k for k in keys if k not in params or params[k].requires_grad]

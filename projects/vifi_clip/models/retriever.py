@@ -22,9 +22,8 @@ Inputs = Dict[str, Tensor]
 class ViFiCLIPRetriever(ViFiCLIP):
     """ViFi-CLIP trained on captioned videos, as on MSR-VTT.
 
-    The modules, what ``tune`` means and the checkpoints are ViFiCLIP's: a
-    checkpoint of either loads into the other, and serves as ``pretrained``.
-    What differs is that each video brings its own text. Inputs are
+    Modules, ``tune`` and checkpoints are ViFiCLIP's: a checkpoint of either
+    loads into the other. But each video brings its own text: inputs are
     ``dict(imgs=[B, T, 3, H, W], text=[B, L])``, normalised frames and token
     ids (:class:`OpenCLIPTokenize`), one view of each video.
 
@@ -98,12 +97,10 @@ class ViFiCLIPRetriever(ViFiCLIP):
 
     def loss(self, inputs: Inputs, data_samples: SampleList,
              **kwargs) -> Dict[str, Tensor]:
-        """Contrastive loss over the batch of all processes.
-
-        Pairs whose samples have the same ``gt_label`` show the same video and
-        are all positives. Where samples have none (MMAction2's
-        VideoTextDataset), each video's own caption is its only positive.
-        """
+        """Contrastive loss over the batch of all processes. Samples with the
+        same ``gt_label`` show the same video and are all positives; where
+        they have none (MMAction2's VideoTextDataset), a video's own caption
+        is its only positive."""
         video, text = self.embed(inputs)
         ids = None  # [B] numbers, equal where the video is
         if all('gt_label' in sample for sample in data_samples):

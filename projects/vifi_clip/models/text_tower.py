@@ -41,12 +41,8 @@ def tokenize(text: TextTransformer, tokenizer: Callable,
              sentences: Sequence[str],
              owners: Sequence[str]) -> Tuple[Tensor, Tensor]:
     """Sentences to token ids [S, L], cut after the longest one where that is
-    exact, and end positions [S].
-
-    Raises:
-        ValueError: A sentence has more tokens than the context; the message
-            names its class, of ``owners`` [S].
-    """
+    exact, and end positions [S]. ValueError, with its class of ``owners``
+    [S], for a sentence of more tokens than the context."""
     tokens = tokenizer(list(sentences), context_length=text.context_length)
     suspects = range(len(tokens))
     if isinstance(tokenizer, SimpleTokenizer):
@@ -105,8 +101,9 @@ def plan_chunks(
     lengths = ends.cpu() + 1 if is_causal(text) else torch.full(
         (len(tokens), ), tokens.shape[1])
     chunks = plan_buckets(lengths, tokens.device.type)
+    padded = sum(len(rows) * int(lengths[rows].max()) for rows in chunks)
     recompute = grad and max_graph_tokens is not None and (
-        padded_tokens(chunks, lengths) > max_graph_tokens)
+        padded > max_graph_tokens)
     if recompute or not grad:
         most = max(1, (max_graph_tokens or 4 * NO_GRAD_TOKENS) // 4)
         # A piece has one sentence at least.
@@ -142,11 +139,6 @@ def plan_buckets(lengths: Tensor, device_type: str = 'cpu') -> List[Tensor]:
     if padded > 0.9 * len(order) * sizes[-1]:
         return [order]
     return list(order.split(cuts))
-
-
-def padded_tokens(chunks: Sequence[Tensor], lengths: Tensor) -> int:
-    """Tokens of all chunks, each padded to its longest sentence."""
-    return sum(len(rows) * int(lengths[rows].max()) for rows in chunks)
 
 
 def encode_chunk(text: TextTransformer, tokens: Tensor, ends: Tensor,

@@ -20,11 +20,8 @@ ImageSize = Optional[Union[int, Tuple[int, int]]]
 
 
 def build_vision_tower(arch: Arch, image_size: ImageSize = None) -> nn.Module:
-    """The image tower, [N, 3, H, W] to [N, D], with random weights.
-
-    A timm tower has the architecture's ``image_size``: it is resized after
-    the weights are in (:func:`resize_timm_tower`).
-    """
+    """The image tower, [N, 3, H, W] to [N, D], with random weights. A timm
+    tower is resized after the weights are in, by the backbone."""
     cfg = get_arch_cfg(arch)
     vision = dict(cfg['vision_cfg'], output_tokens=False)
     if image_size is not None:
@@ -42,18 +39,6 @@ def tower_cfg(cls: type, cfg: dict, arch: Arch, part: str) -> Any:
     except TypeError as error:
         raise ValueError(f'{part} of arch {arch!r} has a setting that '
                          f'OpenCLIP does not know: {error}') from error
-
-
-def resize_timm_tower(visual: nn.Module, image_size: ImageSize) -> None:
-    """Give a timm tower another input size, by timm's own interpolation."""
-    trunk = getattr(visual, 'trunk', None)
-    if trunk is None or image_size is None:
-        return
-    if not hasattr(trunk, 'set_input_size'):
-        raise ValueError(f'timm tower {type(trunk).__name__} cannot change '
-                         f'its input size to {image_size}; leave image_size '
-                         'at None.')
-    trunk.set_input_size(img_size=image_size)
 
 
 def build_text_tower(arch: Arch) -> TextTransformer:
