@@ -3,7 +3,6 @@ import copy
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -13,12 +12,11 @@ from mmengine.dataset import pseudo_collate
 from mmengine.hooks import Hook
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
-from tiny import classifier_cfg, model_cfg, samples, tiny_arch
+from tiny import NAMES, classifier_cfg, samples, tiny_arch
 
 from projects.vifi_clip.apis.runs import build_runner
 
 MIX = Path(__file__).parents[1] / 'configs' / 'mix'
-BATCH, EPOCHS = 2, 4
 PIXELS = {256: 36, 224: 32}
 
 # What makes each model small (for the text side, see `knobs`), and the views
@@ -69,8 +67,7 @@ def small_config(name: str, root: Path) -> Config:
     cfg = Config.fromfile(MIX / f'{name}.py')
     for part in ('train', 'val', 'test'):
         loader = cfg[f'{part}_dataloader']
-        loader.update(batch_size=BATCH, num_workers=0,
-                      persistent_workers=False)
+        loader.update(batch_size=2, num_workers=0, persistent_workers=False)
         loader.dataset.update(
             ann_file=str(root / 'train.txt'), indices=4,
             data_prefix=dict(video=str(root / 'videos')),
@@ -95,7 +92,7 @@ def test_steps_and_tests_with_the_average_of_views(name, shared_world):
     start = {n: p.detach().clone() for n, p in model.named_parameters()}
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
     model.train()
-    data = batch_of(cfg, 'train', range(BATCH))
+    data = batch_of(cfg, 'train', range(2))
     for _ in range(2):
         assert model.train_step(data, wrapper)['loss'].isfinite()
     stuck = {n for n, p in model.named_parameters()
@@ -117,7 +114,7 @@ def test_steps_and_tests_with_the_average_of_views(name, shared_world):
 def test_mmengines_runner_trains_and_validates(shared_world, tmp_path):
     cfg, losses = small_config('tsn_r50_vifi_head_k400', shared_world), []
     cfg.merge_from_dict(dict(
-        train_cfg=dict(max_epochs=EPOCHS, val_begin=EPOCHS),
+        train_cfg=dict(max_epochs=4, val_begin=4),
         default_hooks=dict(checkpoint=dict(save_best=None)),
         randomness=dict(seed=0), work_dir=str(tmp_path)))
     runner = build_runner(cfg)
@@ -126,8 +123,7 @@ def test_mmengines_runner_trains_and_validates(shared_world, tmp_path):
         outputs['loss'].item())
     runner.register_hook(hook)
     runner.train()
-    start, *_, end = np.reshape(losses, (EPOCHS, -1)).mean(1)
-    assert end < start - 0.5
+    assert sum(losses[-2:]) / 2 < sum(losses[:2]) / 2 - 0.5  # an epoch's
     assert 0 <= runner.message_hub.get_scalar('val/acc/top1').current() <= 1
 
 
@@ -173,11 +169,11 @@ def test_videomae_starts_from_the_knob(knobs, tmp_path, shared_world):
 
 
 # MMAction2's heads with features of 6 views (T = 4 frames, C = 8 channels), T
-# for ours, and the mean over time and space, [6, C].
+# for ours (which a volume brings), and the mean over time and space, [6, C].
 HEADS = dict(
-    TSNHead=((6 * 4, 8, 5, 5), 4, lambda x: x.reshape(6, 4, 8, 25).mean(
+    TSNHead=((6 * 4, 8, 5, 3), 4, lambda x: x.reshape(6, 4, 8, 15).mean(
         (1, 3))),
-    I3DHead=((6, 8, 4, 5, 5), 4, lambda x: x.mean((2, 3, 4))),
+    I3DHead=((6, 8, 4, 5, 3), 99, lambda x: x.mean((2, 3, 4))),
     TimeSformerHead=((6, 8), 1, lambda x: x))
 
 
@@ -187,6 +183,7 @@ def head_pair(name, num_frames, **kwargs):
     ours = MODELS.build(dict(
         type='TemporalMeanPoolHead', num_frames=num_frames,
         text_classifier=classifier_cfg(), **kwargs)).eval()
+    ours.init_weights()
     native = MODELS.build(
         dict(type=name, num_classes=ours.num_classes, **kwargs)).eval()
     weight = ours.logit_scale.exp() * ours.text_classifier()
@@ -206,26 +203,13 @@ def test_head_is_the_native_one_but_for_the_cosine(name):
 
 
 @pytest.mark.parametrize('eps', [0., 0.1])
-@pytest.mark.parametrize('labels', [[[1], [3], [0]],
-                                    [[.7, .3, 0, 0], [0, 0, .5, .5],
-                                     [0, 1., 0, 0]]])
+@pytest.mark.parametrize('labels', [
+    [[1], [3], [0]], [[.7, .3, 0, 0], [0, 0, .5, .5], [0, 1., 0, 0]],
+    [[0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1]]], ids=['index', 'soft', 'hot'])
 def test_losses_equal_the_native_ones(labels, eps):
     native, ours = head_pair('TSNHead', 4, label_smooth_eps=eps)
-    logits = torch.randn(3, 4)
+    logits = torch.randn(3, len(NAMES))
     expected = native.loss_by_feat(logits, samples(labels))
     losses = ours.loss_by_feat(logits, samples(labels))
     assert 'loss_cls' in losses
     torch.testing.assert_close(losses, dict(expected), check_dtype=False)
-
-
-def test_recognizer2d_scores_as_ours():
-    cfg = model_cfg()
-    ours = MODELS.build(cfg).eval()
-    native = MODELS.build(
-        dict(cfg, type='Recognizer2D', data_preprocessor=None)).eval()
-    native.load_state_dict(ours.state_dict())
-    frames = torch.randn(2, 3 * 2, 3, 32, 32)  # 3 views of 2 frames
-    scores, expected = ([result.pred_score for result in model(
-        frames, samples([[0], [1]]), mode='predict')]
-        for model in (ours, native))
-    torch.testing.assert_close(scores, expected)

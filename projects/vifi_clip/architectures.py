@@ -57,9 +57,8 @@ def build_tokenizer(arch: Arch, tokenizer: Optional[str] = None) -> Callable:
             tokenizer_mode=text.get('tokenizer_mode'),
             **(text.get('tokenizer_kwargs') or {}))
     except Exception as error:  # transformers raises many kinds
-        raise ValueError(
-            f'Cannot load the tokenizer {name!r} of arch {arch!r}: {error}; '
-            'give tokenizer=<folder with its files>.') from error
+        raise ValueError(f'Cannot load the tokenizer {name!r} of {arch!r}: '
+                         f'{error}; give tokenizer=<its folder>.') from error
 
 
 def prompt_length(tokenizer: Callable, sentence: str) -> int:

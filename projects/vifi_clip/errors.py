@@ -4,10 +4,8 @@ from types import ModuleType
 
 
 class UserError(RuntimeError):
-    """Something in what the user gave is wrong, and the message says what.
-
-    The commands print the message alone, without a traceback.
-    """
+    """Something in what the user gave is wrong, and the message says what;
+    the commands print it alone, without a traceback."""
 
 
 class UnreadableVideo(UserError):

@@ -40,17 +40,14 @@ def csv_rows(text: str, path: Path) -> Iterator[Tuple[int, List[str]]]:
     """Yield the rows of CSV text: the number of the line that each ends at,
     and its fields. ValueError names the ``path`` and line of a quote that is
     not closed, or is followed by more text."""
-    reader = csv.reader(io.StringIO(text), strict=True)
-    while True:
-        first = reader.line_num + 1
-        try:
-            row = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise ValueError(f'{path}, line {first}: not valid CSV ({error}); '
-                             'close and double the quotes there') from error
-        yield reader.line_num, row
+    reader, end = csv.reader(io.StringIO(text), strict=True), 0
+    try:
+        for row in reader:
+            end = reader.line_num
+            yield end, row
+    except csv.Error as error:
+        raise ValueError(f'{path}, line {end + 1}: not valid CSV ({error}); '
+                         'close and double the quotes there') from error
 
 
 def csv_table(path: Path, required: Sequence[str],
@@ -79,8 +76,7 @@ def csv_table(path: Path, required: Sequence[str],
             raise ValueError(
                 f'{path}, line {number}: {len(row)} fields in '
                 f'{",".join(row)!r}, but {len(header)} columns '
-                f'({",".join(header)}); a value that holds a comma must stand '
-                'in "quotes"')
+                f'({",".join(header)}); put values with a comma in "quotes"')
         empty = False
         yield number, dict(zip(header, (value.strip() for value in row)))
     if empty:

@@ -18,9 +18,8 @@ def root() -> Path:
     for folder in _PACKAGE.parents[1], _PACKAGE / '.mim':
         if all((folder / name).is_file() for name in ours):
             return folder
-    raise FileNotFoundError(
-        f'{_PACKAGE} has no configs: it is neither in a checkout nor '
-        'installed; pip install "vifi_clip", or clone the repository')
+    raise FileNotFoundError(f'{_PACKAGE} has no configs: pip install '
+                            '"vifi_clip", or clone the repository')
 
 
 def config_names() -> List[str]:

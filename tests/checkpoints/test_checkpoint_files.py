@@ -35,10 +35,8 @@ WEIGHTS = dict(state_dict=dict(weight=torch.arange(4096.)))
 @pytest.fixture(params=[True, False], ids=['zip', 'legacy'])
 def intruder(request, tmp_path):
     path = tmp_path / 'evil.pth'
-    torch.save(
-        dict(WEIGHTS, meta=Intruder(tmp_path / 'ran')),
-        path,
-        _use_new_zipfile_serialization=request.param)
+    torch.save(dict(WEIGHTS, meta=Intruder(tmp_path / 'ran')), path,
+               _use_new_zipfile_serialization=request.param)
     return path
 
 
@@ -139,17 +137,14 @@ def test_a_damaged_file_or_one_of_another_kind(tmp_path, kind, trust):
             load_checkpoint(str(path), trust=trust)
 
 
-def test_no_file(tmp_path):
-    for path in tmp_path / 'absent.pth', tmp_path:
-        with pytest.raises(FileNotFoundError, match=str(path)):
-            load_checkpoint(str(path))
-
-
 @pytest.mark.parametrize('content', [
     torch.zeros(2), {1: torch.zeros(2)}, dict(state_dict=None),
     dict(state_dict={1: torch.zeros(1)}),
     dict(state_dict={'a': 'x', 'b': torch.zeros(1)})], ids=repr)
-def test_content_without_a_dict_of_weights(tmp_path, content):
+def test_no_file_or_no_dict_of_weights(tmp_path, content):
+    for path in tmp_path / 'odd.pth', tmp_path:
+        with pytest.raises(FileNotFoundError, match=str(path)):
+            load_checkpoint(str(path))
     torch.save(content, tmp_path / 'odd.pth')
     with pytest.raises(ValueError, match='odd.pth'):
         CheckpointLoader.load_checkpoint(str(tmp_path / 'odd.pth'))
@@ -189,20 +184,18 @@ def test_failing_midway_keeps_the_old_file(tmp_path, monkeypatch, broken):
     assert os.listdir(tmp_path) == ['epoch_1.pth']
 
 
-def test_what_a_killed_writer_left_is_written_over(tmp_path):
-    for umask in 0o022, 0o002:
-        folder, old = tmp_path / str(umask), os.umask(umask)
-        try:
-            write_json(folder / '.a.pth.tmp', ['caf\udce9.mp4'])  # any name
-            assert read_json(folder / '.a.pth.tmp') == ['caf\udce9.mp4']
-            write_bytes(folder / 'a.pth', b'whole')
-        finally:
-            os.umask(old)
-        assert os.listdir(folder) == ['a.pth']
-        assert (folder / 'a.pth').read_bytes() == b'whole'
-        mode = stat.S_IMODE((folder / 'a.pth').stat().st_mode)
-        assert mode == 0o666 & ~umask
-    assert sha256_of(folder / 'a.pth') == hashlib.sha256(b'whole').hexdigest()
+@pytest.mark.parametrize('umask', [0o022, 0o002])
+def test_what_a_killed_writer_left_is_written_over(tmp_path, umask):
+    path, old = tmp_path / 'new/a.pth', os.umask(umask)
+    try:
+        write_json(path.with_name('.a.pth.tmp'), ['caf\udce9.mp4'])  # any name
+        assert read_json(path.with_name('.a.pth.tmp')) == ['caf\udce9.mp4']
+        write_bytes(path, b'whole')
+    finally:
+        os.umask(old)
+    assert os.listdir(path.parent) == ['a.pth']
+    assert sha256_of(path) == hashlib.sha256(b'whole').hexdigest()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~umask
 
 
 def test_shipped_weights():

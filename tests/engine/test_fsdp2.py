@@ -5,7 +5,7 @@ import pytest
 import torch
 from commands import vifi
 from mmengine.registry import STRATEGIES
-from tools_world import REPO, settings_of, start, stop_workers, write_world
+from tools_world import REPO, start, stop_workers
 from torch import nn
 
 from projects.vifi_clip.engine.fsdp2 import UntilModeChange
@@ -15,21 +15,15 @@ FSDP = ['--cfg-options', 'train_dataloader.batch_size=2',
 
 
 @pytest.fixture
-def config(tmp_path):
+def config(write_config):
     """Three epochs of two steps, by SGD with momentum."""
-    settings = settings_of(write_world(tmp_path / 'world'))
-    settings.update(
-        train_dataloader=dict(settings['train_dataloader'], batch_size=4),
+    return write_config(
         train_cfg=dict(type='EpochBasedTrainLoop', max_epochs=3),
         default_hooks=dict(checkpoint=dict(max_keep_ckpts=3)),
         optim_wrapper=dict(
-            type='AutocastOptimWrapper',
-            dtype='float32',
+            type='AutocastOptimWrapper', dtype='float32',
             clip_grad=dict(max_norm=5.0),
             optimizer=dict(type='SGD', lr=0.05, momentum=0.9)))
-    path = tmp_path / 'config.py'
-    path.write_text('\n'.join(f'{k} = {v!r}' for k, v in settings.items()))
-    return path
 
 
 def _accuracies(folder) -> list:

@@ -28,18 +28,18 @@ def sample(label, scores, **info):
     return made
 
 
-def evaluate(metric, samples, batch=2, **meta):
+def evaluate(metric, samples, **meta):
     evaluator = Evaluator(metric)
     evaluator.dataset_meta = meta
-    for start in range(0, len(samples), batch):
-        evaluator.process(samples[start:start + batch])
+    for start in range(0, len(samples), 3):
+        evaluator.process(samples[start:start + 3])
     return evaluator.evaluate(len(samples))
 
 
-def accuracy(labels, bad=(), scores=SCORES, batch=2, **kwargs):
+def accuracy(labels, bad=(), scores=SCORES, **kwargs):
     samples = [sample(label, score, bad_video=i in bad)
                for i, (score, label) in enumerate(zip(scores, labels))]
-    values = evaluate(VideoAccMetric(**kwargs), samples, batch)
+    values = evaluate(VideoAccMetric(**kwargs), samples)
     for given, score in zip(samples, scores):  # left alone, for --dump
         np.testing.assert_allclose(given.pred_score, score, rtol=1e-6)
     return values
@@ -73,7 +73,7 @@ def test_kept_ranks_give_mmaction2s_values(topk):
     kwargs = dict(metric_options=dict(top_k_accuracy=dict(topk=topk)))
     theirs = AccMetric(**kwargs).calculate(
         [np.array(s, np.float32) for s in scores], labels)
-    assert accuracy(labels, scores=scores, batch=7, **kwargs) == {
+    assert accuracy(labels, scores=scores, **kwargs) == {
         f'acc/{name}': pytest.approx(value) for name, value in theirs.items()}
 
 
@@ -123,13 +123,11 @@ def test_predictions_of_a_spreadsheet_and_of_no_videos(tmp_path):
 
 @pytest.mark.parametrize('content', [
     '', 'video,label\na,1\n', HEAD + 'a.mp4,1\n', HEAD + 'a.mp4,one,1,,,\n',
-    HEAD + '"a.mp4,1,1,,,\n', b'\xff\xfe\x00'])
+    HEAD + '"a.mp4,1,1,,,\n', '\xff\xfe\x00'])
 def test_files_that_are_no_predictions(tmp_path, content):
-    path = tmp_path / 'p.csv'
-    path.write_bytes(content if isinstance(content, bytes) else
-                     content.encode())
+    (tmp_path / 'p.csv').write_text(content, 'latin1')
     with pytest.raises(ValueError, match='p.csv'):
-        read_predictions(path)
+        read_predictions(tmp_path / 'p.csv')
 
 
 def test_each_set_and_the_groups_mean_and_spread():
@@ -145,11 +143,9 @@ def test_each_set_and_the_groups_mean_and_spread():
         'hmdb51/acc/top5_mean': pytest.approx(0.9), 'hmdb51/acc/top5_std': 0}
 
 
-# HMDB-51, ViFi-CLIP (paper Table 2): 73.8 and 53.3 give 61.9
-@pytest.mark.parametrize('base, novel, mean', [
-    (0.738, 0.533, 0.619), (0., 0., 0.)])
-def test_harmonic_mean_is_the_papers(base, novel, mean):
-    metrics = dict(base={'acc/top1': base}, novel={'acc/top1': novel})
-    values = summarise_sets(metrics, {}, ('base', 'novel'))
-    assert round(values['HM/acc/top1'], 3) == mean
-    assert values['base/acc/top1'] == base
+def test_harmonic_mean_is_the_papers():
+    # HMDB-51, ViFi-CLIP (paper Table 2): 73.8 and 53.3 give 61.9
+    for base, novel, mean in (.738, .533, .619), (0., 0., 0.):
+        metrics = dict(base={'acc/top1': base}, novel={'acc/top1': novel})
+        values = summarise_sets(metrics, {}, ('base', 'novel'))
+        assert values['HM/acc/top1'] == pytest.approx(mean, abs=5e-4)

@@ -3,7 +3,7 @@ import pytest
 import torch
 from mmaction.registry import MODELS
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
-from tiny import build_model, model_cfg, samples, tiny_arch
+from tiny import build_model, model_cfg, tiny_arch
 
 from projects.vifi_clip.models.recognizer import embed_frames
 
@@ -49,9 +49,6 @@ def test_exact_set_of_trained_parameters(prompts):
                 'cls_head.text_classifier.prompts.tokens'}
         assert train('prompts') == both
         assert train('prompts', logit_scale=True) == both | scale
-    else:
-        with pytest.raises(ValueError, match='no prompts'):
-            train('prompts')
 
 
 def test_projection_trains_with_either_tower():
@@ -61,21 +58,6 @@ def test_projection_trains_with_either_tower():
     model = MODELS.build(cfg)
     assert trained(model) == names(model, TEXT) | {
         'cls_head.projection.weight'}
-
-
-@torch.no_grad()
-def test_views_are_averaged_after_softmax():
-    model = build_model().eval()
-    model.cls_head.logit_scale += 2  # scores that differ from view to view
-    inputs = torch.randn(2, 6, 3, 32, 32)  # 3 views of 2 frames
-    out = model(inputs, samples([[0], [1]]), mode='predict')
-    for video, sample in zip(inputs, out):
-        logits = torch.cat([model.cls_head(model.backbone(video[i:i + 2]))
-                            for i in (0, 2, 4)])
-        expected = logits.softmax(-1).mean(0)
-        torch.testing.assert_close(sample.pred_score, expected)
-        assert (expected - logits.mean(0).softmax(-1)).abs().max() > 1e-3
-        assert sample.pred_label == expected.argmax()
 
 
 def test_save_trainable_only():
@@ -105,8 +87,8 @@ def test_checkpoint_of_another_model_is_refused():
             (prompted, plain.state_dict(), 'prompts')):
         with pytest.raises(ValueError, match=name):
             _load_checkpoint_to_model(model, state)
-    incompatible = build_model().load_state_dict(deeper, strict=False)
-    assert incompatible.unexpected_keys  # asked for leniency, given
+    # asked for leniency, given
+    assert plain.load_state_dict(deeper, strict=False).unexpected_keys
 
 
 def test_embed_frames_gives_every_frame_of_every_view():

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
 from open_clip.loss import ClipLoss
-from tiny import build_model, model_cfg, tiny_arch
+from tiny import build_model, model_cfg, samples, tiny_arch
 
 from projects.vifi_clip.checkpoints.layouts import read_layout
 
@@ -16,11 +16,11 @@ TOKENS = 'cls_head.text_classifier.text.token_embedding.weight'
 
 
 def build(text=(), **head):
-    cfg = model_cfg(head=head, data_preprocessor=dict(
-        type='MultiModalDataPreprocessor', preprocessors=dict(
-            imgs=dict(type='ActionDataPreprocessor'),
-            text=dict(type='ActionDataPreprocessor'))))
-    cfg['type'] = 'ViFiCLIPRetriever'
+    pixels = dict(type='ActionDataPreprocessor')
+    cfg = model_cfg(
+        head=head, type='ViFiCLIPRetriever', data_preprocessor=dict(
+            type='MultiModalDataPreprocessor',
+            preprocessors=dict(imgs=pixels, text=pixels)))
     classifier = cfg['cls_head']['text_classifier']
     del classifier['class_names']
     classifier.update(text)
@@ -53,15 +53,13 @@ def contrastive(video, text, scale, ids) -> torch.Tensor:
     return loss
 
 
+@torch.no_grad()
 def test_embeddings_are_openclips():
-    model = build().eval()
-    inputs = batch()
-    with torch.no_grad():
-        embeddings = model(inputs, mode='tensor')
-        torch.testing.assert_close(
-            embeddings, openclip_embeddings(model, inputs), atol=1e-5, rtol=0)
-        out = model(inputs, [ActionDataSample() for _ in CAPTIONS],
-                    mode='predict')
+    model, inputs = build().eval(), batch()
+    embeddings = model(inputs, mode='tensor')
+    torch.testing.assert_close(
+        embeddings, openclip_embeddings(model, inputs), atol=1e-5, rtol=0)
+    out = model(inputs, [ActionDataSample() for _ in CAPTIONS], mode='predict')
     for video, text, sample in zip(*embeddings, out):
         assert torch.equal(sample.features.video_feature, video)
         assert torch.equal(sample.features.text_feature, text)
@@ -80,13 +78,10 @@ def test_loss_of_distinct_labels_equals_openclips():
 
 @pytest.mark.parametrize('ids', [[7, 2**62, 7, 7], None])
 def test_loss_and_its_gradient(ids):
-    model = build().train()
-    inputs = batch()
-    data_samples = [ActionDataSample() for _ in CAPTIONS]
-    for sample, label in zip(data_samples, ids or []):
-        sample.set_gt_label(label)
-    losses = model(inputs, data_samples, mode='loss')
-    loss, _ = model.parse_losses(losses)
+    model, inputs = build().train(), batch()
+    data_samples = samples(
+        [[label] for label in ids]) if ids else [ActionDataSample()] * 4
+    loss, _ = model.parse_losses(model(inputs, data_samples, mode='loss'))
     leaves = [x.requires_grad_() for x in openclip_embeddings(model, inputs)]
     scale = model.cls_head.logit_scale.detach().clone().requires_grad_()
     expected = contrastive(*leaves, scale.exp(), ids or [0, 1, 2, 3])

@@ -15,13 +15,6 @@ WORDS = ('a bow', 'arm', 'playing cards with a friend', 'zumba', 'two red '
 MIXED = [f'{a} {b}' for a, b in itertools.product(WORDS, WORDS)]
 
 
-def _gradients(text, embeddings):
-    weight = torch.randn(embeddings.shape,
-                         generator=torch.Generator().manual_seed(1))
-    (embeddings * weight).sum().backward()
-    return gradients(text)
-
-
 @pytest.mark.parametrize('text_cfg, most, layers', [
     ({}, None, False), ({}, 16384, True), ({}, 300, False), ({}, 1, True),
     (dict(pool_type='eos', eos_id=49407), 16384, False),
@@ -40,39 +33,28 @@ def test_chunks_equal_openclips_tower(text_cfg, most, layers):
     plain = open_clip.CustomTextCLIP(**tiny_arch(text_cfg=text_cfg)).text
     plain.load_state_dict(classifier.text.state_dict())
     expected = F.normalize(plain(tokens), dim=-1)
-    embeddings = classifier()
+    embeddings, weight = classifier(), torch.randn_like(expected)
     torch.testing.assert_close(embeddings, expected, atol=1e-5, rtol=0)
-    assert_same(_gradients(classifier.text, embeddings),
-                _gradients(plain, expected))
+    ((embeddings + expected) * weight).sum().backward()
+    assert_same(gradients(classifier.text), gradients(plain))
     with torch.no_grad():
         torch.testing.assert_close(classifier(), expected, atol=1e-5, rtol=0)
 
 
-def _chunks(**kwargs):
-    """A classifier, and the shapes [S, L] of what its tower reads."""
-    classifier, shapes = build_classifier(class_names=MIXED, **kwargs), []
+@pytest.mark.parametrize('most, again', [(16384, 0), (200, 1)])
+def test_many_sentences_are_recomputed_in_bounded_pieces(most, again):
+    """And few run in few chunks, and once."""
+    classifier, shapes = build_classifier(
+        class_names=MIXED, templates='{}', max_graph_tokens=most), []
     classifier.text.token_embedding.register_forward_hook(
         lambda module, args, output: shapes.append(tuple(args[0].shape)))
-    return classifier, shapes
-
-
-def test_few_sentences_run_in_few_chunks_and_once():
-    classifier, shapes = _chunks(templates='{}')
-    classifier().sum().backward()
-    assert 2 <= len(shapes) <= 4  # and none of them recomputed
-    assert sum(rows for rows, _ in shapes) == len(MIXED)
-    tokens = sum(rows * length for rows, length in shapes)
-    assert tokens < 0.9 * classifier.tokens.numel()
-
-
-def test_many_sentences_are_recomputed_in_bounded_pieces():
-    classifier, shapes = _chunks(templates='{}', max_graph_tokens=200)
     loss = classifier().sum()
-    forward = len(shapes)
-    assert forward > 4
-    assert max(rows * length for rows, length in shapes) <= 50
+    assert sum(rows for rows, _ in shapes) == len(MIXED)
+    tokens, forward = [rows * length for rows, length in shapes], len(shapes)
+    assert sum(tokens) < 0.9 * classifier.tokens.numel()
+    assert forward > 4 and max(tokens) <= 50 if again else 2 <= forward <= 4
     loss.backward()
-    assert len(shapes) == 2 * forward
+    assert len(shapes) == (1 + again) * forward
 
 
 @pytest.mark.parametrize('seed', range(5))
@@ -92,12 +74,9 @@ def test_buckets_are_the_cheapest(seed):
                for rows in buckets) == min(prices)
 
 
-def test_buckets_that_save_little_are_not_made():
-    lengths = torch.tensor([19] * 500 + [20] * 500)
-    assert len(plan_buckets(lengths)) == 1
-    lengths = torch.tensor([10] * 500 + [20] * 500)
-    assert len(plan_buckets(lengths)) == 2
-    assert len(plan_buckets(lengths, 'cuda')) == 2
-    assert len(plan_buckets(lengths[400:600], 'cuda')) == 1  # launches cost
-
-
+@pytest.mark.parametrize('short, times, device, num', [
+    (19, 500, 'cpu', 1), (10, 500, 'cpu', 2), (10, 500, 'cuda', 2),
+    (10, 100, 'cuda', 1)])  # launches cost
+def test_buckets_that_save_little_are_not_made(short, times, device, num):
+    lengths = torch.tensor([short] * times + [20] * times)
+    assert len(plan_buckets(lengths, device)) == num

@@ -11,8 +11,8 @@ from conversion_world import transformers_clip
 from mmaction.registry import MODELS
 from open_clip.tokenizer import SimpleTokenizer
 from release_file import ARCH
-from tiny import (build_classifier, class_tokens, model_cfg, timm_arch,
-                  tiny_arch)
+from tiny import (build_classifier, class_tokens, classifier_cfg, model_cfg,
+                  timm_arch, tiny_arch)
 
 from projects.vifi_clip.architectures import get_arch_cfg
 from projects.vifi_clip.checkpoints.layouts import (TOKENS, read_layout,
@@ -152,17 +152,14 @@ def test_both_towers_equal_the_release(length, depth, most,
 
 
 def test_init_from_words_and_at_random():
-    classifier = build_classifier(
-        prompts=dict(length=4, depth=2, init='a photo of a'))
-    ids = SimpleTokenizer().encode('a photo of a')
-    words = classifier.text.token_embedding.weight[ids]
-    assert torch.equal(classifier.prompts.tokens[0], words)
-    # The class text then reads as the hand-written prompt.
-    assert torch.equal(
-        classifier.tokens[0, :8],
-        SimpleTokenizer()('a photo of a archery.')[0, :8])
-    tokens = build_classifier(prompts=dict(
-        length=8, depth=2, init='a photo of a')).prompts.tokens.detach()
+    classifier, short = (build_classifier(prompts=dict(
+        length=length, depth=2, init='a photo of a')) for length in (4, 8))
+    ids = SimpleTokenizer()('a photo of a archery.')[0, :8]
+    # The class text reads as the hand-written prompt.
+    assert torch.equal(classifier.tokens[0, :8], ids)
+    assert torch.equal(classifier.prompts.tokens[0],
+                       classifier.text.token_embedding.weight[ids[1:5]])
+    tokens = short.prompts.tokens.detach()
     assert 0.01 < tokens[0].std() < 0.03 and tokens.mean().abs() < 0.01
 
 
@@ -170,8 +167,6 @@ def test_init_from_words_and_at_random():
     (dict(length=0, depth=1), 'length'), (dict(length=2, depth=3), 'depth'),
     (dict(length=2), 'depth'), (dict(length=2, deep=1, depth=1), 'deep')])
 def test_bad_prompt_settings(prompts, match):
-    with pytest.raises(ValueError, match=match):
-        MODELS.build(dict(type='VLDeepPromptBackbone', arch=tiny_arch(),
-                          prompts=prompts))
-    with pytest.raises(ValueError, match=match):
-        build_classifier(prompts=prompts)
+    for owner in dict(type='VLDeepPromptBackbone'), classifier_cfg():
+        with pytest.raises(ValueError, match=match):
+            MODELS.build(dict(owner, arch=tiny_arch(), prompts=prompts))

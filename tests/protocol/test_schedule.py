@@ -10,10 +10,10 @@ from types import SimpleNamespace
 import mmengine.dataset.sampler as samplers
 import pytest
 import torch
+from mmaction.registry import PARAM_SCHEDULERS
 from mmengine.config import Config
 from mmengine.dataset import DefaultSampler
 from mmengine.optim import OptimWrapper
-from mmengine.registry import PARAM_SCHEDULERS, init_default_scope
 from mmengine.runner import EpochBasedTrainLoop
 from timm.scheduler import CosineLRScheduler
 from torch.utils.data import DataLoader, DistributedSampler
@@ -30,15 +30,14 @@ def _release(videos, processes, batch, accumulate, epochs):
     for rank in range(processes):
         sampler = DistributedSampler(videos, processes, rank, shuffle=False)
         loader = DataLoader(videos, batch, sampler=sampler, drop_last=True)
-        steps = []
+        found.append([])
         for _ in range(epochs):
             gradient = 0.
             for i, data in enumerate(loader):
                 gradient += float(data.mean()) / accumulate
                 if (i + 1) % accumulate == 0:
-                    steps.append(gradient)
+                    found[-1].append(gradient)
                     gradient = 0.
-        found.append(steps)
     return found
 
 
@@ -48,24 +47,24 @@ def _ours(monkeypatch, loader_cfg, videos, processes, accumulate, epochs):
     for rank in range(processes):
         monkeypatch.setattr(samplers, 'get_dist_info',
                             lambda: (rank, processes))
-        loader = DataLoader(
-            videos, loader_cfg.batch_size, drop_last=loader_cfg.drop_last,
-            sampler=DefaultSampler(videos, shuffle=False))
-        weight = torch.nn.Parameter(torch.zeros((), dtype=torch.float64))
-        wrapper = OptimWrapper(torch.optim.SGD([weight], lr=1.),
-                               accumulative_counts=accumulate)
+        weight, values = torch.nn.Parameter(torch.zeros(
+            (), dtype=torch.float64)), [0.]
         runner = SimpleNamespace(
-            train_dataloader=loader, optim_wrapper=wrapper,
+            train_dataloader=DataLoader(
+                videos, loader_cfg.batch_size, drop_last=loader_cfg.drop_last,
+                sampler=DefaultSampler(videos, shuffle=False)),
+            optim_wrapper=OptimWrapper(torch.optim.SGD([weight], lr=1.),
+                                       accumulative_counts=accumulate),
             model=torch.nn.Linear(1, 1),
             train_loop=EpochBasedTrainLoop.__new__(EpochBasedTrainLoop))
-        hook, values = EpochAccumulationHook(), [0.]
+        hook = EpochAccumulationHook()
         for _ in range(epochs):
             hook.before_train_epoch(runner)
-            for data in loader:
+            for data in runner.train_dataloader:
                 # so that the gradient is the mean of the videos' numbers
-                wrapper.update_params(-weight * data.mean())
-                if float(weight.detach()) != values[-1]:
-                    values.append(float(weight.detach()))
+                runner.optim_wrapper.update_params(-weight * data.mean())
+                if weight.item() != values[-1]:
+                    values.append(weight.item())
             hook.after_train_epoch(runner)
         found.append([b - a for a, b in zip(values, values[1:])])
     return found
@@ -116,11 +115,6 @@ PROTOCOLS = [
     ('vifi_retrieval', {}, .5, 5, 1e-5), ('vifi_mini', {}, 1, 8, 3e-4),
     ('vifi_mini', dict(PROTOCOL='few_shot'), 1, 12, 3e-4),
     ('mini_retrieval', {}, 1, 6, 3e-4), ('mini_clip', {}, 1, 10, 1e-3)]
-
-
-@pytest.fixture(autouse=True)
-def _scope():
-    init_default_scope('mmaction')
 
 
 def _optimizer(peak):

@@ -2,8 +2,7 @@
 
 A pickle is a program: it names functions and classes and calls them.
 :func:`load_checkpoint` refuses a file that names more than tensors and plain
-values. :func:`load_weights` reads such a file all the same, with stand-ins
-that do nothing for what it names.
+values, and :func:`load_weights` runs nothing of it.
 """
 import io
 import lzma
@@ -56,13 +55,9 @@ def load_checkpoint(path: str, map_location: Device = None,
                     trust: bool = False) -> Any:
     """Return the content of a local checkpoint file: ``.safetensors``,
     anything that ``torch.save`` wrote, or the state dict of a TorchScript
-    archive. ``trust`` allows a pickle to run code.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ForeignObjectError: It wants to run code and ``trust`` is off.
-        ValueError: The file is damaged or no checkpoint.
-    """
+    archive. FileNotFoundError if there is none, ForeignObjectError if it
+    wants to run code without ``trust``, ValueError if it is damaged or no
+    checkpoint."""
     path = osp.expanduser(path)
     if not osp.isfile(path):
         raise FileNotFoundError(f'Checkpoint {path!r} does not exist.')

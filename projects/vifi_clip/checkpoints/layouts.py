@@ -172,9 +172,8 @@ def _read_release(state: StateDict) -> Renamed:
         if not layers:
             continue
         if sorted(layers) != list(range(len(layers))):
-            raise ValueError(
-                f'The prompts of {tower} are in layers {sorted(layers)}; they '
-                f'must start with {first} (layer 0) and leave no layer out.')
+            raise ValueError(f'{tower} has prompts in layers {sorted(layers)};'
+                             f' from {first} (layer 0) on none may lack.')
         keys = [layers[i] for i in range(len(layers))]
         tokens = [rest.pop(key) for key in keys]  # each [length, width]
         shapes = {key: tuple(t.shape) for key, t in zip(keys, tokens)}

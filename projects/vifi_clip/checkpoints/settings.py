@@ -168,10 +168,7 @@ class CheckpointSettingsHook(Hook):
 
     Args:
         on_mismatch (str): ``'error'``, or ``'warn'`` to test with other
-            settings on purpose. Defaults to 'error'.
-
-    Raises:
-        ValueError: ``on_mismatch`` is neither.
+            settings on purpose (ValueError: neither). Defaults to 'error'.
     """
 
     priority = 'LOW'  # after EMA has chosen the weights to save
@@ -283,9 +280,8 @@ def _check_settings(saved: Mapping, model: nn.Module, cfg: Config, name: str,
             else:
                 _warn(f'{name}: {text}')
     if unknown:
-        _warn(f'{name} does not say what it was made with in '
-              f'{", ".join(unknown)}: whether this config has the same cannot '
-              'be checked')
+        _warn(f'{name} does not say its {", ".join(unknown)}: whether this '
+              'config has the same cannot be checked')
     if not serious:
         return
     error = (

@@ -47,8 +47,7 @@ class FSDP2Strategy(DDPStrategy):
         kwargs: Of MMEngine's DDPStrategy.
 
     Raises:
-        ValueError: Unknown ``param_dtype``; or a model with
-            ``save_trainable_only``.
+        ValueError: Another ``param_dtype``; ``save_trainable_only``.
     """
 
     def __init__(self, *, param_dtype: Optional[str] = None,
@@ -65,9 +64,8 @@ class FSDP2Strategy(DDPStrategy):
     def _wrap_model(self, model: nn.Module) -> nn.Module:
         """Shard in place; the model keeps its class's methods and names."""
         if getattr(model, 'save_trainable_only', False):
-            raise ValueError('save_trainable_only does not go with FSDP2: so '
-                             'few parameters need no sharding; leave the '
-                             'strategy out')
+            raise ValueError('save_trainable_only does not go with FSDP2, nor '
+                             'needs it: leave the strategy out')
         for module in model.modules():
             if isinstance(module, BaseDataPreprocessor):
                 module.to(get_device())  # moves its inputs, too

@@ -138,8 +138,7 @@ class TextAccumulationHook(Hook):
     parameters that FSDP shards; and in-batch losses, whose texts differ.
     """
 
-    def before_train_iter(self, runner: Runner, batch_idx: int,
-                          data_batch=None) -> None:
+    def before_train_iter(self, runner: Runner, *args, **kwargs) -> None:
         """Announce the micro-batch."""
         wrapper, model = runner.optim_wrapper, runner.model
         classifier = text_classifier_of(model)
@@ -150,8 +149,7 @@ class TextAccumulationHook(Hook):
                 classifier.class_accumulation.begin(
                     first=count == 0, last=wrapper.should_sync())
 
-    def after_train_iter(self, runner: Runner, batch_idx: int,
-                         data_batch=None, outputs=None) -> None:
+    def after_train_iter(self, runner: Runner, *args, **kwargs) -> None:
         """Let other calls of the model encode in the plain way."""
         classifier = text_classifier_of(runner.model)
         if classifier is not None:

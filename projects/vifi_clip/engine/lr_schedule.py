@@ -28,14 +28,12 @@ class WarmupCosineLR(_ParamScheduler):
 
     Args:
         optimizer (Optimizer or OptimWrapper): What is scheduled.
-        warmup (float): W; with ``convert_to_iter_based`` in epochs.
+        warmup (float): W, from 0 to T (else ValueError, as for r); with
+            ``convert_to_iter_based`` in epochs.
         end (int): T, likewise.
-        eta_min_ratio (float): r, the last rate over ``lr``. Defaults to 0.01.
+        eta_min_ratio (float): r, the last rate over ``lr``, from 0 to 1.
+            Defaults to 0.01.
         by_epoch, last_step, verbose: As MMEngine's.
-
-    Raises:
-        ValueError: ``warmup`` is not from 0 to ``end``, or ``eta_min_ratio``
-            not from 0 to 1.
     """
 
     def __init__(self, optimizer: Any, warmup: float, end: int,

@@ -14,7 +14,6 @@ class _MultiSet:
     """The part that validation and test have in common.
 
     Args:
-        runner (Runner): The runner.
         dataloader (dict): What all sets share: batch size, pipeline, ...
         evaluator (dict | list): Metrics; every set gets its own.
         sets (Sequence[dict]): For each set ``name``, and whatever its dataset
@@ -23,7 +22,7 @@ class _MultiSet:
             standard deviation are reported.
         harmonic_mean (Sequence[str], optional): Names of the base and the
             novel set.
-        kwargs: Of MMEngine's loop.
+        runner, kwargs: Of MMEngine's loop.
 
     Raises:
         ValueError: Repeated or unknown names, a set without class list, or
@@ -66,9 +65,8 @@ class _MultiSet:
         """Run all sets; see :func:`summarise_sets`."""
         classifier = text_classifier_of(self.runner.model)
         if classifier is None:
-            raise ValueError('Sets with different classes need a model with a '
-                             f'text_classifier; {type(self.runner.model)} has '
-                             'none.')
+            raise ValueError('Sets of different classes need a text_classifier'
+                             f'; {type(self.runner.model)} has none.')
         runner, results = self.runner, {}
         before = list(classifier.class_names)
         try:

@@ -25,13 +25,10 @@ class AutocastOptimWrapper(OptimWrapper):
     float16 needs and bfloat16 does not. For float16 on a GPU use that one.
 
     Args:
-        dtype (str): ``'bfloat16'``, or ``'float32'`` to switch autocast off.
-            Defaults to 'bfloat16'.
+        dtype (str): ``'bfloat16'``, or ``'float32'`` to switch autocast off
+            (ValueError: neither). Defaults to 'bfloat16'.
         kwargs: As OptimWrapper (``optimizer``, ``accumulative_counts``,
             ``clip_grad``).
-
-    Raises:
-        ValueError: Another dtype.
     """
 
     def __init__(self, dtype: Union[str, torch.dtype] = 'bfloat16',
@@ -110,8 +107,7 @@ def check_inference(precision: str = 'fp32', compile: bool = False,
 
 
 class InferenceBackbone(nn.Module):
-    """A backbone in a precision of its own; float32 goes in and out. It is
-    changed in place: there is no way back, no training and no saving."""
+    """A backbone in a precision of its own; float32 goes in and out."""
 
     def __init__(self, backbone: nn.Module, precision: str,
                  compile: bool = False) -> None:

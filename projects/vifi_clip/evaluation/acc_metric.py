@@ -12,7 +12,7 @@ Scores = Union[np.ndarray, Dict[str, np.ndarray]]  # [K], or by modality
 
 @METRICS.register_module()
 class VideoAccMetric(AccMetric):
-    """AccMetric that counts unreadable videos as wrong.
+    """MMAction2's AccMetric, which counts unreadable videos as wrong.
 
     A sample whose metainfo holds ``bad_video=True``, as
     ``CheckedVideoDataset(on_bad_video='count_as_wrong')`` marks it, was scored
@@ -22,9 +22,6 @@ class VideoAccMetric(AccMetric):
     Where top-k and mean class accuracy of single labels are all that is asked
     for, each video's best classes are kept in place of all K scores (3 GB for
     20,000 videos and 40,000 classes), to the same values.
-
-    Args:
-        **kwargs: See MMAction2's ``AccMetric``.
     """
 
     def process(self, data_batch: Any, data_samples: Sequence[Dict]) -> None:
@@ -37,17 +34,15 @@ class VideoAccMetric(AccMetric):
         added = self.results[len(self.results) - len(data_samples):]
         for result, sample in zip(added, data_samples):
             pred, label = result['pred'], result['label']
+            name = sample.get('filename', 'a video')
             parts = list(pred.values()) if isinstance(pred, dict) else [pred]
             # The best of NaNs would be class 0, and the accuracy look normal.
             if not all(np.isfinite(scores).all() for scores in parts):
-                raise UserError(
-                    f'the scores of {sample.get("filename", "a video")} are '
-                    'not finite: test an earlier checkpoint, or train with a '
-                    'lower rate')
+                raise UserError(f'the scores of {name} are not finite: test '
+                                'an earlier checkpoint, or train slower')
             if np.ndim(label) == 0 and label < 0:
-                raise ValueError(
-                    f'{sample.get("filename", "a video")} has no label: write '
-                    '"path label" lines, or use --dump without evaluator')
+                raise ValueError(f'{name} has no label: write "path label" '
+                                 'lines, or use --dump without evaluator')
             result['num_classes'] = len(parts[0])
             result['bad'] = bool(sample.get('bad_video', False))
             if result['bad']:

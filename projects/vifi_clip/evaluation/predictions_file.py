@@ -40,9 +40,8 @@ class PredictionsFile(BaseMetric):
         ``filename``; ValueError if the model gives no scores of classes."""
         for sample in data_samples:
             if sample.get('pred_score') is None:
-                raise ValueError(
-                    '--predictions is for recognizers: this model gives no '
-                    'scores of classes; leave the option out')
+                raise ValueError('this model gives no scores of classes: '
+                                 'leave --predictions out')
             scores = np.asarray(sample['pred_score'].float().cpu())
             label = sample['gt_label'].reshape(-1)
             best = int(scores.argmax())

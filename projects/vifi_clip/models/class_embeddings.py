@@ -1,10 +1,5 @@
-"""Class embeddings: cached while they are valid, and encoded only then.
-
-- :class:`EmbeddingCache` caches those of weights that do not change;
-- :class:`ClassAccumulation` encodes those of weights that train once for all
-  micro-batches of an optimizer step;
-- :func:`share_classes` and :func:`gather_classes` spread them over processes,
-  of which each encodes its part.
+"""Class embeddings: kept while they are valid, encoded once for the
+micro-batches of an optimizer step, and spread over processes.
 
 Letters: K classes, R processes, P slots per process, D the embedding.
 """
@@ -111,14 +106,12 @@ class ClassAccumulation:
     last micro-batch's, where DDP expects it. All this is between
     :meth:`begin`, which :class:`TextAccumulationHook` calls, and :meth:`end`.
 
-    - What is not run backward (a call or a loss that is dropped) adds no
-      gradient.
+    - A call or a loss that is not run backward adds no gradient.
     - In the last micro-batch, a second call encodes anew; whichever runs
       backward first hands over the sum.
     - If a new step begins before the last one ended, the gradients that wait
       are added to the parameters' at that moment.
-    - ``zero_grad`` in the middle of a step does not reach gradients that
-      wait; :meth:`drop` does.
+    - :meth:`drop`, and not ``zero_grad``, reaches gradients that wait.
     """
 
     def __init__(self) -> None:

@@ -33,7 +33,8 @@ class CLIPContrastiveLoss(nn.Module):
 
     def forward(self, video: Tensor, text: Tensor, logit_scale: Tensor,
                 labels: Optional[Tensor] = None) -> Tensor:
-        """Return the loss of this batch, a scalar.
+        """Return the loss of this batch, a scalar; ValueError if the shapes
+        do not pair up.
 
         Args:
             video, text (Tensor): Normalised embeddings [B, D], row by row
@@ -43,13 +44,9 @@ class CLIPContrastiveLoss(nn.Module):
             labels (Tensor, optional): [B] ids; equal ids are positives of
                 each other, across processes too. Defaults to None: row i's
                 only positive is its partner.
-
-        Raises:
-            ValueError: Shapes that do not pair up.
         """
         if video.shape != text.shape or video.ndim != 2:
-            raise ValueError('Contrastive loss needs video and text '
-                             'embeddings of one shape [B, D], got '
+            raise ValueError('video and text must have one shape [B, D], got '
                              f'{tuple(video.shape)} and {tuple(text.shape)}')
         if get_world_size() > 1:
             video, text = gather_features(video, text, gather_with_grad=True,

@@ -179,8 +179,7 @@ class VLDeepPromptBackbone(CLIPVisionBackbone):
         elif type(tower) is TimmVisionTransformer:
             width, blocks = tower.embed_dim, tower.blocks
         else:
-            raise ValueError(f'arch {arch!r} has a {type(tower).__name__}, '
-                             'which takes no deep prompts: use '
+            raise ValueError(f'arch {arch!r} takes no deep prompts: use '
                              'CLIPVisionBackbone, or another arch.')
         if prompts is not None:
             cfg = check_prompt_cfg(prompts, ('length', 'depth'))

@@ -30,10 +30,9 @@ def load_pretrained(tower: nn.Module, part: str, arch: Arch,
     state = read_clip_state_dict(path, prompts=True)
     if f'prompts.{part}' in state:
         # Right where new prompts are learnt on top of its towers.
-        print_log(
-            f'{path} has learnt prompts ({part}), which pretrained= leaves '
-            'out; to test or go on with them give the file as checkpoint / '
-            'load_from', 'current', logging.WARNING)
+        print_log(f'{path} has learnt prompts ({part}), which pretrained= '
+                  'leaves out; to use them give it as checkpoint / load_from',
+                  'current', logging.WARNING)
     if part == 'visual':
         resize_pos_embed(state, SimpleNamespace(visual=tower))
     weights = {k.removeprefix(f'{part}.'): v for k, v in state.items()
@@ -63,9 +62,8 @@ def resolve_pretrained(arch: Arch, pretrained: str) -> str:
     tags = list_pretrained_tags_by_model(arch) if isinstance(arch, str) else []
     cfg = get_pretrained_cfg(arch, pretrained) if tags else {}
     if not cfg:
-        raise ValueError(
-            f'pretrained={pretrained!r} is neither a file nor an OpenCLIP tag '
-            f'of arch {arch!r} (its tags: {tags or "none"}).')
+        raise ValueError(f'pretrained={pretrained!r} is neither a file nor a '
+                         f'tag of arch {arch!r}: {tags or "none"}.')
     gelu = get_arch_cfg(arch).get('quick_gelu', False)
     if cfg.get('quick_gelu', gelu) != gelu:
         raise ValueError(
@@ -90,9 +88,8 @@ def read_clip_state_dict(path: str, prompts: bool = False) -> StateDict:
     state = tensors_of(load_weights(path), path)
     weights = read_layout(state, detect_layout(state, path), path).weights
     if not any(k.startswith('visual.') for k in weights):
-        raise ValueError(
-            f'{path} holds no CLIP image tower. It has {len(state)} tensors, '
-            f'e.g. {list(state)[:3]}.')
+        raise ValueError(f'{path} holds no CLIP image tower; {len(state)} '
+                         f'tensors, e.g. {list(state)[:3]}.')
     return {k: v for k, v in weights.items()
             if prompts or not k.startswith('prompts.')}
 

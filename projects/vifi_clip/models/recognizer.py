@@ -102,9 +102,8 @@ class ViFiCLIP(Recognizer2D):
     def _apply_tune(self) -> None:
         groups = parameter_groups(self)
         if self.tune == 'prompts' and not groups['prompts']:
-            raise ValueError("tune='prompts' but the model has no prompts: "
-                             'use VLDeepPromptBackbone, or prompts of the '
-                             'text_classifier.')
+            raise ValueError("tune='prompts' needs VLDeepPromptBackbone, or "
+                             'prompts of the text_classifier.')
         for name, params in groups.items():
             for param in params:
                 param.requires_grad_(name in self._trained_groups)

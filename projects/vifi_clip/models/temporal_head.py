@@ -105,9 +105,8 @@ class TemporalMeanPoolHead(BaseHead):
             x = x.mean(dim=(2, 3))
             # [N*T, C, h, w] -> [N*T, C]
         if x.ndim != 2:
-            raise ValueError('TemporalMeanPoolHead takes features [N*T, C], '
-                             '[N*T, C, h, w] or [N, C, T, h, w], got '
-                             f'{tuple(x.shape)}')
+            raise ValueError(f'{tuple(x.shape)} are no features [N*T, C], '
+                             '[N*T, C, h, w] or [N, C, T, h, w]')
         if x.shape[0] % num_frames:
             raise ValueError(f'{x.shape[0]} frames are no multiple of '
                              f'num_frames={num_frames} of the head; set it to '
@@ -135,9 +134,8 @@ class TemporalMeanPoolHead(BaseHead):
         return self.class_logits(self.fuse(self.frame_embeddings(x)))
 
     def class_logits(self, embeddings: Tensor) -> Tensor:
-        """Embeddings [..., D] as :meth:`fuse` gives them to [..., K], in
-        float32: bf16 is too coarse for logits of up to exp(logit_scale) =
-        100."""
+        """Embeddings [..., D] of :meth:`fuse` to [..., K], in float32: bf16
+        is too coarse for logits of up to exp(logit_scale) = 100."""
         device = embeddings.device.type
         # A text side that trains follows autocast; what is encoded once and
         # kept can afford float32.
@@ -164,9 +162,8 @@ class TemporalMeanPoolHead(BaseHead):
     def _in_batch_loss(self, feats: Tensor, data_samples: SampleList) -> dict:
         labels = self._labels(data_samples, feats.device)
         if labels.ndim != 1:
-            raise ValueError('An in-batch loss needs index labels; take '
-                             'mixup and cutmix (blending) out of the data '
-                             'preprocessor.')
+            raise ValueError('An in-batch loss needs index labels: take '
+                             'blending out of the data preprocessor.')
         video = self.fuse(self.frame_embeddings(feats))
         if len(video) != len(labels):
             labels = labels.repeat_interleave(len(video) // len(labels))

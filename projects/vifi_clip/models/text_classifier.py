@@ -120,8 +120,7 @@ class CLIPTextClassifier(BaseModule):
         cfg = check_prompt_cfg(prompts, ('length', 'depth', 'init'))
         if not is_causal(self.text) or not hasattr(self.tokenizer, 'encode'):
             raise ValueError('prompts need a causal text tower with CLIP\'s '
-                             'tokenizer, which this arch has not: leave them '
-                             'out, or use another arch.')
+                             'tokenizer: leave them out, or change arch.')
         init = cfg.pop('init', None)
         module = DeepPrompts(
             **cfg, width=self.text.width, start=1,

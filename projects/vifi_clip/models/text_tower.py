@@ -144,9 +144,8 @@ def plan_buckets(lengths: Tensor, device_type: str = 'cpu') -> List[Tensor]:
 def encode_chunk(text: TextTransformer, tokens: Tensor, ends: Tensor,
                  prompts: Optional[DeepPrompts],
                  grad_checkpointing: bool) -> Tensor:
-    """Embed sentences that run together, [S, L] to [S, D]; see
-    :func:`encode_tokens`. No length is looked at, so that it can be
-    exported."""
+    """Embed sentences that run together, [S, L] to [S, D]. No length is
+    looked at, so that it can be exported."""
     if not is_causal(text):
         return text(tokens)
     length, dtype = tokens.shape[1], text.transformer.get_cast_dtype()

@@ -1,9 +1,8 @@
 """The two CLIP towers, built by OpenCLIP and never copied.
 
-One adapter for both of OpenCLIP's layouts: ``CLIP`` keeps the text modules at
-its top level and ``CustomTextCLIP`` under ``text``; here every architecture
-is a pair (``visual``, ``text``). An ``arch`` is what :func:`get_arch_cfg`
-takes.
+OpenCLIP's ``CLIP`` keeps the text modules at its top level and
+``CustomTextCLIP`` under ``text``; here every architecture is a pair
+(``visual``, ``text``). An ``arch`` is what :func:`get_arch_cfg` takes.
 """
 from typing import Any, Optional, Tuple, Union
 
