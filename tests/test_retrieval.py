@@ -103,8 +103,8 @@ def test_entry_default_places(monkeypatch):
     for name in 'LIST_DIR', 'LIST_ROOT', 'DATA_ROOT', 'VIDEO_DIR':
         monkeypatch.delenv(name, raising=False)
     cfg = Config.fromfile(ENTRY)
-    for part, name in dict(train='train_9k', test='test_JSFUSION').items():
-        dataset = cfg[f'{part}_dataloader'].dataset
-        assert Path(dataset.ann_file).resolve() == (
+    for loader, name in ((cfg.train_dataloader, 'train_9k'),
+                         (cfg.test_dataloader, 'test_JSFUSION')):
+        assert Path(loader.dataset.ann_file).resolve() == (
             REPO / f'data_splits/msrvtt/{name}.json')
-        assert dataset.data_prefix.video == 'data/msrvtt/videos'
+        assert loader.dataset.data_prefix.video == 'data/msrvtt/videos'
