@@ -1,5 +1,6 @@
 """What a checkpoint was made with travels with it and is checked."""
 import copy
+import logging
 
 import pytest
 import torch
@@ -65,7 +66,7 @@ def checkpoint(tmp_path_factory) -> str:
 
 
 @pytest.fixture
-def test(runner, capsys):
+def test(runner):
     """Tests a checkpoint; returns what it warned of."""
 
     def run(path, warn=False, **changes) -> str:
@@ -73,9 +74,11 @@ def test(runner, capsys):
         hook = dict(type='CheckpointSettingsHook', on_mismatch='warn')
         built = runner(settings_of(**changes), load_from=path,
                        **(dict(custom_hooks=[hook]) if warn else {}))
-        capsys.readouterr()
+        lines, handler = [], logging.Handler(logging.WARNING)
+        handler.emit = lambda record: lines.append(record.getMessage())
+        built.logger.addHandler(handler)
         assert built.test() == dict(score=1.)
-        return capsys.readouterr().out
+        return '\n'.join(lines)
 
     return run
 
