@@ -9,8 +9,6 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 here=tools
 source tools/_python.sh
-python="$(command -v "$python")"
-python="$(cd "$(dirname "$python")" && pwd)/$(basename "$python")"
 world="${DATA_ROOT:-data/mini}"
 tuned="${1:-work_dirs/quickstart/vifi_mini.pth}"
 for file in "$world/annotations/target_val.txt" "$tuned"; do
@@ -30,8 +28,8 @@ vifi tsne "$world/annotations/target_val.txt" --root "$world" \
 vifi index "$world/videos/*/val_*.mp4" --config small_world --index "$work/index"
 vifi search "a red ring spinning" --index "$work/index" --template model \
     --topk 8 --sheet "$work/search.jpg"
-(cd "$work" && PYTHONPATH="$OLDPWD" "$python" -c \
-    "from projects.vifi_clip_tools.demo.examples import write_examples; write_examples('.')")
+"$python" -c "from projects.vifi_clip_tools.demo.examples import write_examples
+write_examples('$work')"
 vifi predict "$work/three_scenes.mp4" --config small_world \
     --labels "a red ring spinning, a green heart blinking, an orange cross pulsing" \
     --timeline "$work/timeline.png" --window 2 --stride 0.25

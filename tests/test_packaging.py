@@ -1,4 +1,5 @@
 """The package as pip installs it, far from any checkout."""
+import json
 import os
 import re
 import shutil
@@ -88,33 +89,33 @@ def test_the_command(site, tmp_path):
 
 # Of an installed package, in an empty folder.
 _READ = '''
-import projects.vifi_clip
+import json
+from projects.vifi_clip import __file__ as path
 from projects.vifi_clip.apis.config import read_config
 from projects.vifi_clip.resources import config_names
-print('in', projects.vifi_clip.__file__)
+files = {}
 for name in config_names():
-    cfg = read_config(name)
-    text = cfg.model.get('cls_head', {}).get('text_classifier') or {}
-    print('read', name, cfg.model.type, *filter(
-        None, [text.get('class_file')]), sep='|')
+    head = read_config(name).model.get('cls_head', {})
+    files[name] = (head.get('text_classifier') or {}).get('class_file')
+print(json.dumps([path, files]))
 from projects.vifi_clip_tools.cli.main import main
-print('code', main(['test', 'vifi_k40', 'none']))
+print(main(['test', 'vifi_k40', 'none']))
 '''
 
 
 @pytest.mark.slow
 def test_every_config_is_read(site, tmp_path):
     done = _run('-c', _READ, cwd=tmp_path, PYTHONPATH=str(site))
-    assert f'in {site.resolve()}{os.sep}' in done.stdout
-    rows = [line.split('|')[1:] for line in done.stdout.splitlines()
-            if line.startswith('read|')]
-    assert [row[0] for row in rows] == resources.config_names()
-    lists = {row[0]: Path(row[2]) for row in rows if len(row) > 2
-             and 'mini' not in row[0]}  # whose data set is rendered
+    *_, files, code = done.stdout.splitlines()
+    path, files = json.loads(files)
+    assert Path(path).is_relative_to(site.resolve())
+    assert list(files) == resources.config_names()
+    lists = {name: Path(file) for name, file in files.items()
+             if file and 'mini' not in name}  # whose data set is rendered
     assert {'vifi_k400', 'mix/tsn_r50_vifi_head_k400'} <= set(lists)
     assert all(path.is_file() and '.mim' in path.parts
                for path in lists.values())
-    assert done.stdout.endswith('\ncode 2\n')
+    assert code == '2'
     assert "Did you mean 'vifi_k400'?" in done.stderr.splitlines()[-1]
     assert not list(tmp_path.iterdir())
 

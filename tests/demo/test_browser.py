@@ -22,8 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(
     not DRIVER and os.environ.get('VIFI_NEED_BROWSER') != '1',
     reason='no chromium and chromedriver (Debian: chromium-driver)')]
 _FLAGS = ('headless', 'no-sandbox', 'disable-gpu', 'disable-quic',
-          'no-first-run', 'disable-background-networking',
-          'disable-component-update', 'disable-sync', 'disable-dev-shm-usage',
+          'disable-component-update', 'disable-dev-shm-usage',
           'use-fake-device-for-media-stream', 'use-fake-ui-for-media-stream',
           'window-size=1280,900', 'hide-scrollbars')
 
@@ -125,12 +124,11 @@ class Page:
 
 
 @pytest.fixture(scope='module')
-def driver(tmp_path_factory):
+def driver():
     from selenium import webdriver
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which('chromium')
-    profile = tmp_path_factory.mktemp('profile')
-    for flag in (*_FLAGS, f'user-data-dir={profile}'):
+    for flag in _FLAGS:
         options.add_argument(f'--{flag}')
     options.set_capability('goog:loggingPrefs', {'performance': 'ALL'})
     driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))

@@ -14,8 +14,6 @@ from projects.vifi_clip_tools.demo.options import Limits
 from projects.vifi_clip_tools.demo.service import Recogniser
 
 requests = pytest.importorskip('requests')
-# Not imported: it would read its settings before they are made.
-needs_gradio = pytest.mark.skipif(not find_spec('gradio'), reason='no gradio')
 
 
 @pytest.fixture
@@ -84,6 +82,9 @@ def test_the_folder_goes_however_it_ends(end, environment):
 
 @pytest.fixture(scope='module')
 def page(inferencer):
+    # Not imported: it would read its settings before they are made.
+    if not find_spec('gradio'):
+        pytest.skip('no gradio')
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, 'environ', os.environ.copy())
         recogniser = Recogniser(inferencer, Limits(upload_mb=0.5))
@@ -97,7 +98,6 @@ def page(inferencer):
         assert not os.path.exists(folder)
 
 
-@needs_gradio
 def test_uploads_are_limited(page):
     url, folder = page
 
@@ -111,7 +111,6 @@ def test_uploads_are_limited(page):
     assert upload(400_000) == (200, ['a.mp4'])
 
 
-@needs_gradio
 def test_no_analytics_and_no_file_of_the_server(page):
     url, _ = page
     config = requests.get(f'{url}/config', timeout=30).json()

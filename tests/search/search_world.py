@@ -1,13 +1,14 @@
 """Videos of one colour, and a model that embeds them by their colour."""
 from types import SimpleNamespace
 
-import av
 import numpy as np
 import torch
 from helpers import write_mp4
 
 from projects.vifi_clip.apis.identity import Identity
 from projects.vifi_clip.apis.inputs import expand_inputs
+from projects.vifi_clip.datasets.video_file import VideoFile
+from projects.vifi_clip.errors import UnreadableVideo
 from projects.vifi_clip_tools.search.store import Entry, State, VideoIndex
 
 COLOURS = dict(red=(255, 0, 0), green=(0, 255, 0), blue=(0, 0, 255))
@@ -27,12 +28,8 @@ def colour_clip(path, *colours, frames: int = 10) -> str:
 
 
 class ColourModel:
-    """An inferencer whose embedding is the mean colour, D = 3.
-
-    Args:
-        seed (int): Of its weights.
-        stop_after (int, optional): Videos after which Ctrl-C comes.
-    """
+    """An inferencer whose embedding is the mean colour, D = 3; Ctrl-C comes
+    after ``stop_after`` videos."""
 
     embed_dim, num_frames, checkpoint = 3, 2, None
 
@@ -49,11 +46,10 @@ class ColourModel:
                 raise KeyboardInterrupt
             self.seen.append(video.path)
             try:
-                with av.open(video.path) as container:
-                    pixels = [frame.to_ndarray(format='rgb24')
-                              for frame in container.decode(video=0)]
-            except av.FFmpegError:
-                yield dict(video=video.name, error='no video')
+                file = VideoFile(video.path)
+                pixels = file.frames(range(len(file)))
+            except UnreadableVideo as error:
+                yield dict(video=video.name, error=error.reason)
                 continue
             yield dict(video=video.name,
                        embedding=unit(np.mean(pixels, axis=(0, 1, 2))))

@@ -31,21 +31,9 @@ def clip(clips, colour):
     return str(clips / colour / f"{colour}'s é.mp4")
 
 
-def test_what_is_found_is_of_the_colour(world):
-    clips, model, index = world
-    assert counts(index_videos(index, model, str(clips))) == (3, 0, 0, 0, 0)
-    found = search_texts(index, model, ['blue', 'red', 'blue'], topk=2)
-    assert [hits[0].path for hits in found] == [
-        clip(clips, c) for c in ('blue', 'red', 'blue')]
-    assert all(hits[0].similarity > 0.99 > 0.2 > hits[1].similarity
-               for hits in found)
-    found, = search_videos(index, model, clip(clips, 'green'), topk=1)
-    assert found[0].path == clip(clips, 'green')
-
-
 def test_only_what_changed_is_embedded_again(world):
     clips, model, index = world
-    index_videos(index, model, str(clips))
+    assert counts(index_videos(index, model, str(clips))) == (3, 0, 0, 0, 0)
     model.seen.clear()
     assert counts(index_videos(index, model, str(clips))) == (0, 0, 3, 0, 0)
     assert not model.seen
@@ -58,8 +46,11 @@ def test_only_what_changed_is_embedded_again(world):
     assert counts(index_videos(index, model, videos)) == (1, 2, 1, 0, 0)
     assert sorted(model.seen) == [
         clip(clips, 'blue'), str(clips / 'more.mp4'), clip(clips, 'red')]
-    red, = search_texts(index, model, ['red'], topk=1)
-    assert red[0].path == str(clips / 'more.mp4')
+    found = search_texts(index, model, ['blue', 'red', 'blue'], topk=2)
+    assert [hits[0].path for hits in found] == [
+        clip(clips, 'blue'), str(clips / 'more.mp4'), clip(clips, 'blue')]
+    assert all(hits[0].similarity > 0.99 > 0.2 > hits[1].similarity
+               for hits in found)
     assert len(index) == 4
 
 

@@ -56,15 +56,15 @@ def lines(timeline: Timeline, end: float) -> List[Tuple[str, str, str]]:
 
 def course(timeline: Timeline) -> str:
     """Say which label is the best from when on."""
-    first, parts = timeline.scores.argmax(1), []
-    for i, (seconds, label) in enumerate(zip(timeline.times, first)):
-        if i == 0 or label != first[i - 1]:
-            when = f'from {seconds:.1f} s' if i else 'at the start'
-            parts.append(f'{timeline.labels[label]} {when}')
-    if len(parts) == 1:
-        return f'Best label: {timeline.labels[first[0]]} throughout.'
-    return ('Best label: ' + ', '.join(parts[:8])
-            + (', …' if len(parts) > 8 else '.'))
+    best = timeline.scores.argmax(1)
+    changes = [0, *np.flatnonzero(np.diff(best)) + 1]
+    if len(changes) == 1:
+        return f'Best label: {timeline.labels[best[0]]} throughout.'
+    parts = [f'{timeline.labels[best[i]]} '
+             + (f'from {timeline.times[i]:.1f} s' if i else 'at the start')
+             for i in changes[:8]]
+    return ('Best label: ' + ', '.join(parts)
+            + (', …' if len(changes) > 8 else '.'))
 
 
 _JINJA = jinja2.Environment(autoescape=True, trim_blocks=True,

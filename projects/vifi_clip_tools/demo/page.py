@@ -227,7 +227,7 @@ def _recognise_part(gr: Any, handlers: Handlers, labels: Sequence[str],
         labels = shown.labels if shown else []
         return gr.Dropdown(labels, visible=method == 'gradient',
                            value=text if text in labels else
-                           labels[0] if labels else None)
+                           next(iter(labels), None))
 
     def fill(*values):
         return [gr.skip() if new is None else new

@@ -16,6 +16,7 @@ from projects.vifi_clip.apis.inputs import read_labels
 from projects.vifi_clip.errors import UserError, need
 from ..cli.options import CONFIG, ModelOptions
 from ..cli.processes import ended_by_signals
+from ..search.store import VideoIndex
 from .examples import LABELS, write_examples
 from .options import DemoOptions
 from .page import Handlers, build_page, theme
@@ -63,7 +64,6 @@ def _find_model(options: DemoOptions) -> Tuple[Any, ModelOptions]:
     if not options.index:
         config = CONFIG if model.checkpoint else SMALL_WORLD
         return None, replace(model, config=model.config or config)
-    from ..search.store import VideoIndex
     index = VideoIndex(options.index)
     index.check_filled()
     return index, index.model_options(model)
@@ -137,12 +137,11 @@ def served(page: Any, host: str, port: int, upload_mb: float,
     """Serve a page at a port of :func:`check_address`; yield its address."""
     page.launch(
         server_name=host, server_port=port, auth=auth, quiet=True,
-        prevent_thread_lock=True, share=False, inline=False, inbrowser=False,
-        ssr_mode=False, pwa=False, mcp_server=False, enable_monitoring=False,
-        run_history=False, show_error=False,
-        max_file_size=int(upload_mb * 1e6), state_session_capacity=200,
-        footer_links=[], theme=theme(),
-        css=Path(__file__).with_name('page.css').read_text())
+        prevent_thread_lock=True, share=False, inline=False, ssr_mode=False,
+        pwa=False, mcp_server=False, enable_monitoring=False,
+        run_history=False, max_file_size=int(upload_mb * 1e6),
+        state_session_capacity=200, footer_links=[], theme=theme(),
+        css_paths=Path(__file__).with_name('page.css'))
     try:
         name = 'localhost' if host in ('0.0.0.0', '::') else host
         yield f'http://{f"[{name}]" if ":" in name else name}:{port}'

@@ -4,8 +4,7 @@ Letters: T frames, K classes, H x W pixels.
 """
 import os.path as osp
 import time
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as NotDone
+from concurrent import futures
 from dataclasses import dataclass
 from typing import Any, Callable, List, Optional, Sequence, Tuple, TypeVar
 
@@ -73,7 +72,7 @@ class Worker:
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix='model')
+        self._pool = futures.ThreadPoolExecutor(1, thread_name_prefix='model')
         self._deadline = float('inf')
 
     def run(self, job: Callable[[], Result]) -> Result:
@@ -91,7 +90,7 @@ class Worker:
         future = self._pool.submit(timed)
         try:
             return future.result(self.seconds)
-        except NotDone:
+        except futures.TimeoutError:
             raise (UserError('The model is busy; try again in a moment.')
                    if future.cancel() else self._too_long()) from None
 
@@ -136,11 +135,10 @@ class Recogniser:
         facts = check_video(path, self.limits)
         names = split_labels(labels)
         template = (template or '').strip() or None
-        if template is not None:
-            check_text(template, 'template')
-            if template.count('{}') != 1:
-                raise UserError('The template must have {} once, where the '
-                                'label goes: "a video of {}".')
+        check_text(template or '', 'template')
+        if template and template.count('{}') != 1:
+            raise UserError('The template must have {} once, where the label '
+                            'goes: "a video of {}".')
         if threshold and len(names) < 2:
             raise UserError('With one label its probability is always 100%, '
                             'and no threshold tells anything: give at least '

@@ -15,10 +15,9 @@ from .store import Hit, VideoIndex
 
 def search(options: SearchOptions) -> None:
     """Run ``vifi-clip search``: print what was found for each query."""
+    queries = options.queries
     if options.videos:
         queries = [video.name for video in expand_inputs(options.videos)]
-    else:
-        queries = options.queries
     index = VideoIndex(options.index)
     index.check_filled()
     if options.sheet:

@@ -126,13 +126,10 @@ def _write(draw: ImageDraw.ImageDraw, x: float, y: float, text: str,
 
 def stack(sheets: Sequence[Image.Image]) -> Image.Image:
     """Put the sheets of several queries below each other."""
-    whole = Image.new('RGB', (max(s.width for s in sheets),
-                              sum(s.height for s in sheets)), _PAPER)
-    top = 0
-    for sheet in sheets:
-        whole.paste(sheet, (0, top))
-        top += sheet.height
-    return whole
+    width = max(sheet.width for sheet in sheets)
+    return Image.fromarray(np.vstack([
+        ImageOps.expand(sheet, (0, 0, width - sheet.width, 0), _PAPER)
+        for sheet in sheets]))
 
 
 def encode(sheet: Image.Image, path: str) -> bytes:

@@ -106,11 +106,8 @@ class VideoIndex:
         """Return the videos in the index, by absolute path."""
         columns = ['path', *State._fields]
         rows = self._read(lambda table: table.search().select(columns).limit(
-            None).to_arrow())
-        if rows is None:
-            return {}
-        values = [rows.column(name).to_pylist() for name in columns]
-        return {path: State(*state) for path, *state in zip(*values)}
+            None).to_arrow().select(columns).to_pydict()) or {}
+        return {path: State(*state) for path, *state in zip(*rows.values())}
 
     def model_options(self, options: ModelOptions) -> ModelOptions:
         """Fill in from the index what a command line does not say of the
@@ -239,15 +236,13 @@ class VideoIndex:
         """Keep other writers out for several changes; UserError where another
         process is writing."""
         try:
-            self._lock.acquire()  # nested calls of one process succeed
+            held = self._lock.acquire()  # nested calls of one process succeed
         except Timeout:
             raise UserError(
                 f'another process is writing to the index {self.path}; wait '
                 'until it is done (searching works meanwhile)') from None
-        try:
+        with held:
             yield
-        finally:
-            self._lock.release()
 
     @contextmanager
     def _changing(self) -> Iterator[Any]:
