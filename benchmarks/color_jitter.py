@@ -59,16 +59,15 @@ def main() -> None:
             theirs(torch.from_numpy(f).permute(2, 0, 1)) for f in frames],
         'MMAction2, once a clip': lambda: clip(dict(imgs=frames)),
     }
-    rounds = [{name: 1000 * timed(call, 'cpu')[0]
-               for name, call in subjects.items()}
-              for _ in range(args.repeats)]
+    runs = {name: [] for name in subjects}
+    for _ in range(args.repeats):
+        for name, call in subjects.items():
+            runs[name].append(1000 * timed(call, 'cpu')[0])
     print(f'{args.frames} frames, ms: median (min to max), in turns')
-    for name in subjects:
-        runs = [times[name] for times in rounds]
-        print(f'{name:24} {median(runs):7.1f} ({min(runs):.1f} to '
-              f'{max(runs):.1f})  '
-              f'{median(runs) / median(t["ours"] for t in rounds):5.2f} of '
-              'ours')
+    for name, times in runs.items():
+        print(f'{name:24} {median(times):7.1f} ({min(times):.1f} to '
+              f'{max(times):.1f})  '
+              f'{median(times) / median(runs["ours"]):5.2f} of ours')
 
 
 if __name__ == '__main__':

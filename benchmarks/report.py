@@ -76,8 +76,7 @@ def workload_table(workload: Workload, records: List[Record],
         times, part = ratio(record, records), share(record, peaks)
         rows.append([
             name, f'{record["seconds"]:.3f} ({spread})',
-            '' if times is None else f'{times:.2f}',
-            '' if part is None else f'{100 * part:.0f}%',
+            f'{times:.2f}' if times else '', f'{part:.0%}' if part else '',
             f'{record["peak_bytes"] / 2**30:.2f}'])
     text = f'### {workload.title}\n\n' + markdown_table(
         ['what', 'seconds: median (min to max)',

@@ -36,23 +36,23 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     """Measure, and print and write what was measured."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument('--quick', action='store_true', help='a view and a '
-                        'training step of ours against the plain one alone')
-    parser.add_argument('--only', nargs='+', metavar='WORKLOAD',
-                        help='some workloads alone; --list shows them')
-    parser.add_argument('--list', action='store_true', help='list the '
-                        'workloads (--quick has others) and stop')
-    parser.add_argument('--arch', default='ViT-B-16-quickgelu',
-                        help='architecture of OpenCLIP, or a .json like its')
-    parser.add_argument('--device', choices=['cpu', 'cuda'], default='cpu')
-    parser.add_argument('--repeats', type=positive_int, default=3,
-                        help='timed runs of each (default: %(default)s)')
-    parser.add_argument('--threads', type=positive_int, help="torch's threads "
-                        '(default: the usable cores)')
-    parser.add_argument('--video', help='read this file, not a synthetic one')
-    parser.add_argument('--out', type=Path, default='work_dirs/benchmark',
-                        help='folder for performance.json, .md and .png, '
-                        'written anew after each workload')
+    add = parser.add_argument
+    add('--quick', action='store_true', help='a view and a training step of '
+        'ours against the plain one alone')
+    add('--only', nargs='+', metavar='WORKLOAD', help='some workloads alone; '
+        '--list shows them')
+    add('--list', action='store_true', help='list the workloads (--quick has '
+        'others) and stop')
+    add('--arch', default='ViT-B-16-quickgelu', help='architecture of '
+        'OpenCLIP, or a .json like its')
+    add('--device', choices=['cpu', 'cuda'], default='cpu')
+    add('--repeats', type=positive_int, default=3,
+        help='timed runs of each (default: %(default)s)')
+    add('--threads', type=positive_int,
+        help="torch's threads (default: the usable cores)")
+    add('--video', help='read this file, not a synthetic one')
+    add('--out', type=Path, default='work_dirs/benchmark', help='folder for '
+        'performance.json, .md and .png, written anew after each workload')
     args = parser.parse_args(argv)
     environment.prepare()  # the same allocator for all, before any child
     from benchmarks import report
@@ -65,8 +65,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     if args.list:
         print('\n'.join(f'{w.key:14s} {w.title}' for w in workloads))
         return
-    unknown = set(args.only or ()) - set(keys)
-    if unknown:
+    if unknown := set(args.only or ()) - set(keys):
         parser.error(f'--only {min(unknown)}: choose among {keys}')
     if args.video and not os.path.isfile(args.video):
         parser.error(f'--video {args.video}: no such file')

@@ -54,15 +54,11 @@ def run(device: str) -> Dict[str, Any]:
 
 
 def build(case: Case, device: str, video: Optional[str] = None) -> Call:
-    """Build what to call for a case; it returns scores or a loss.
-
-    Raises:
-        KeyError: A subject that cannot do this work.
-    """
-    builder = _BUILDERS[case.work, case.subject]
+    """Build what to call for a case; it returns scores or a loss. KeyError
+    for a subject that cannot do this work."""
     if case.work == 'step':
-        return builder(case, device)
-    call = builder(case, device, _reader(case, video))
+        return _STEPS[case.subject](case, device)
+    call = _TESTS[case.subject](case, device, _reader(case, video))
 
     def computed() -> Tensor:
         with torch.no_grad(), measure.precision(case.precision, device):
@@ -236,9 +232,6 @@ def _plain_step(case: Case, device: str) -> Call:
     return call
 
 
-_BUILDERS: Dict[tuple, Callable[..., Call]] = {
-    ('view', 'vifi'): _vifi, ('view', 'encoder'): _encoder,
-    ('view', 'plain'): _plain, ('view', 'mmaction2'): _mmaction2,
-    ('view', 'xclip'): _xclip, ('file', 'vifi'): _vifi,
-    ('file', 'plain'): _plain, ('step', 'vifi'): _vifi_step,
-    ('step', 'plain'): _plain_step}
+_TESTS = dict(vifi=_vifi, encoder=_encoder, plain=_plain,
+              mmaction2=_mmaction2, xclip=_xclip)
+_STEPS = dict(vifi=_vifi_step, plain=_plain_step)

@@ -11,14 +11,9 @@ BASELINE = 'plain'
 
 @dataclass(frozen=True)
 class Case:
-    """One subject at one piece of work.
-
-    Subjects are ``vifi`` (ours), ``plain`` (see ``plain.py``), ``mmaction2``
-    (its recognizer and head over OpenCLIP's tower: no text at all), ``xclip``
-    (transformers' XCLIPModel of ViT-B/16) and ``encoder`` (the image tower
-    alone). Work is a ``view`` in memory to scores, a video ``file`` to scores
-    of 4x3 views, or a whole optimizer ``step``.
-    """
+    """One subject (see ``report.py``) at one piece of work: a ``view`` in
+    memory to scores, a video ``file`` to scores of 4x3 views, or a whole
+    optimizer ``step``."""
     subject: str
     work: str = 'view'
     batch: int = 1  # B of a forward pass
@@ -130,8 +125,7 @@ def class_names(num: int) -> List[str]:
 def flop_of(case: Case) -> Optional[int]:
     """Count the FLOP that a case's mathematics asks for: of whole towers,
     each sentence to its own end (plain: all 77 tokens), and three times the
-    forward pass where a tower trains. None for towers that are not ours.
-    """
+    forward pass where a tower trains. None for towers that are not ours."""
     import open_clip
     import torch
 

@@ -44,12 +44,6 @@ def sick_data(tmp_path_factory) -> Path:
     return root
 
 
-@pytest.fixture
-def data(sick_data, tmp_path) -> Path:
-    """The same, to be changed."""
-    return Path(shutil.copytree(sick_data, tmp_path / 'data'))
-
-
 def arguments(root, *more):
     return [str(each) for each in (root / 'lists', '--videos', root / 'videos',
                                    '--workers', 2, *more)]
@@ -113,36 +107,30 @@ def test_cleaned_lists_have_no_problems_with_any_workers(sick_data, tmp_path):
                                ('too_short', 'short.mp4')}
 
 
-def test_healthy_data_and_a_second_run(data, tmp_path, capsys):
+def test_healthy_data_and_later_runs(sick_data, tmp_path, capsys):
+    data = Path(shutil.copytree(sick_data, tmp_path / 'data'))
     write_clip(data / 'videos/narrow.mp4', 12, size=(48, 64))
     write_files(data / 'lists', train='a.mp4 0; b.mp4 1; narrow.mp4 0',
                 val='e.mp4 0; f.mp4 1', classes='run; jump')
     out = tmp_path / 'out'
-    assert main(arguments(data, '--out', out)) == 0
+    args = arguments(data, '--out', out)
+    assert main(args) == 0
     assert 'No problem found.' in capsys.readouterr().out
     assert not findings(out)
     assert 'narrow.mp4 0' in (out / 'clean/train.txt').read_text()
     assert 'train.txt,0,run,2,2' in (out / 'classes.csv').read_text()
-    stamp = (out / 'report.json').stat().st_mtime_ns
-    assert main(arguments(data, '--out', out)) == 0
+    before, stamp = files_in(out), (out / 'report.json').stat().st_mtime_ns
+    assert main(args) == 0
     assert (out / 'report.json').stat().st_mtime_ns == stamp
-
-
-def test_an_earlier_report_is_kept(data, tmp_path, capsys):
-    out = tmp_path / 'out'
-    main(arguments(data, '--out', out))
-    before = files_in(out)
     # Other options: refused at once.
-    refused(capsys, 'check-data', *arguments(data, '--out', out,
-                                             '--min-frames', 3),
-            names='--force')
+    refused(capsys, 'check-data', *args, '--min-frames', 3, names='--force')
     # The same question with another answer: what took long is not lost.
-    (data / 'videos' / 'e.mp4').unlink()
-    assert main(arguments(data, '--out', out)) == 1
+    (data / 'videos/e.mp4').unlink()
+    assert main(args) == 1
     assert files_in(out) == before
     assert ('missing', 'e.mp4') in findings(tmp_path / 'out_2')
     assert 'kept' in capsys.readouterr().out
-    assert main(arguments(data, '--out', out, '--force')) == 1
+    assert main([*args, '--force']) == 1
     assert ('missing', 'e.mp4') in findings(out)
     assert sorted(os.listdir(tmp_path)) == ['data', 'out', 'out_2']
 
@@ -161,52 +149,49 @@ def test_foreign_files_are_spared(sick_data, tmp_path, capsys, name, content):
     assert content is None or path.read_text() == content
 
 
-@pytest.mark.parametrize('out', ['lists', 'videos/report', 'lists/x', '.'])
-def test_originals_are_no_place_for_the_report(sick_data, out, capsys):
-    before = files_in(sick_data)
-    refused(capsys, 'check-data', *arguments(
-        sick_data, '--out', sick_data / out, '--force'), names='--out')
-    assert files_in(sick_data) == before
-
-
 def test_lists_in_the_working_directory(sick_data, tmp_path, monkeypatch):
     lists = shutil.copytree(sick_data / 'lists', tmp_path / 'here')
     monkeypatch.chdir(lists)
-    args = ['.', '--videos', str(sick_data / 'videos')]
+    args = ['.', '--videos', sick_data / 'videos']
     assert main(args) == 1
     assert ('missing', 'gone.mp4') in findings(lists / 'work_dirs/check/here')
-    assert main(args + ['--out', '.']) == 2
+    assert main([*args, '--out', '.']) == 2
 
 
-def test_lists_given_one_by_one(data, tmp_path):
-    write_files(data, mine='a.mp4 0; d.mp4 1; x\0.mp4 0; x\0/a.mp4 0',
-                other='d.mp4 1; e.mp4 0', names='run; jump')
-    out, args = tmp_path / 'out', ['--videos', data / 'videos', '--out']
-    assert main([*args, out, '--train', data / 'mine.txt', '--val',
-                 data / 'other.txt', '--classes', data / 'names.txt']) == 1
+def test_lists_given_one_by_one(sick_data, tmp_path):
+    lists = write_files(
+        tmp_path / 'lists', mine='a.mp4 0; d.mp4 1; x\0.mp4 0; x\0/a.mp4 0',
+        other='d.mp4 1; e.mp4 0', names='run; jump')
+    out, args = tmp_path / 'out', ['--videos', sick_data / 'videos', '--out']
+    assert main([*args, out, '--train', lists / 'mine.txt', '--val',
+                 lists / 'other.txt', '--classes', lists / 'names.txt']) == 1
     # a name that no file can have is one finding
     assert findings(out) == {
         ('train_test', 'd.mp4'), ('unreadable', 'x\0.mp4'),
         ('unreadable', 'x\0/a.mp4')}
     # Without roles there is no leak to be seen, and that is said.
-    assert main([data / 'other.txt', *args, tmp_path / 'out2']) == 0
+    assert main([lists / 'other.txt', *args, tmp_path / 'out2']) == 0
     assert findings(tmp_path / 'out2') == {('not_checked', 'other.txt')}
 
 
-def test_captions_and_counts(data, tmp_path):
-    folder = tmp_path / 'msrvtt'
+def test_captions_and_counts(sick_data, tmp_path):
+    folder, out = tmp_path / 'msrvtt', tmp_path / 'out'
     folder.mkdir()
-    (folder / 'train_9k.json').write_text('{"a.mp4": ["x"], "b.mp4": []}')
+    (folder / 'train_9k.json').write_text(
+        '{"a.mp4": ["x"], "f.mp4": ["Hühnchen", "two"], "gone.mp4": ["one"],'
+        '"b.mp4": []}')
     (folder / 'test_JSFUSION.json').write_text('{"a.mp4": ["y"]}')
-    out = tmp_path / 'out'
-    args = [str(folder), '--videos', str(data / 'videos'), '--out', str(out)]
+    args = [folder, '--videos', sick_data / 'videos', '--out', out]
     assert main(args) == 1
     assert findings(out) == {
-        ('train_test', 'a.mp4'), ('captions', 'b.mp4'),
-        ('counts', 'train_9k.json'), ('counts', 'test_JSFUSION.json')}
-    clean = json.loads((out / 'clean/train_9k.json').read_text())
-    assert clean == {'b.mp4': []}
-    main(args + ['--dataset', 'none', '--force'])
+        ('train_test', 'a.mp4'), ('missing', 'gone.mp4'),
+        ('captions', 'b.mp4'), ('counts', 'train_9k.json'),
+        ('counts', 'test_JSFUSION.json')}
+    # in the list's order, not escaped
+    assert (out / 'clean/train_9k.json').read_text().split() == [
+        '{', '"f.mp4":', '[', '"Hühnchen",', '"two"', '],', '"b.mp4":', '[]',
+        '}']
+    main([*args, '--dataset', 'none', '--force'])
     assert not any(check == 'counts' for check, _ in findings(out))
 
 
@@ -222,15 +207,19 @@ def test_captions_and_counts(data, tmp_path):
     (['--min-frames', '-1'], '--min-frames'),
     (['--dataset', 'mine'], '--dataset'),
     (['{root}/none.txt'], 'none.txt'),
-    (['{root}/bad_val.txt'], 'bad_val.txt:3')])
+    (['{root}/bad_val.txt'], 'bad_val.txt:3'),
+    # originals are no place for the report
+    *((['--out', '{root}/' + out, '--force'], '--out')
+      for out in ('lists', 'videos/report', 'lists/x', '.'))])
 def test_wrong_usage(sick_data, tmp_path, capsys, change, name):
     change = [each.format(lists=sick_data / 'lists', root=sick_data)
               for each in change]
     args = arguments(sick_data, '--out', tmp_path / 'out')
+    before = files_in(sick_data)
     args = change + args if '.txt' in change[0] else args + change
     refused(capsys, 'check-data', *args, names=name)
     refused(capsys, 'check-data', names='list')  # none given
-    assert not os.listdir(tmp_path)
+    assert not os.listdir(tmp_path) and files_in(sick_data) == before
 
 
 SLOW = '''
@@ -247,10 +236,9 @@ sys.exit(main(['check-data', *sys.argv[1:]]))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('sign, to_group', [(signal.SIGINT, True),
-                                            (signal.SIGTERM, False),
-                                            (signal.SIGKILL, False)])
-def test_interrupt_leaves_nothing(sick_data, tmp_path, sign, to_group):
+@pytest.mark.parametrize('sign, code', [
+    (signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -9)])
+def test_interrupt_leaves_nothing(sick_data, tmp_path, sign, code):
     process = subprocess.Popen(
         [sys.executable, '-c', SLOW,
          *arguments(sick_data, '--out', tmp_path / 'out')], cwd=ROOT,
@@ -259,13 +247,12 @@ def test_interrupt_leaves_nothing(sick_data, tmp_path, sign, to_group):
     with process:
         try:
             wait_for(lambda: count_processes(process.pid) == 3)
-            # to the group, as a terminal does
-            (os.killpg if to_group else os.kill)(process.pid, sign)
-            process.wait(timeout=30)
+            # Ctrl-C goes to the whole group
+            kill = os.killpg if sign == signal.SIGINT else os.kill
+            kill(process.pid, sign)
+            assert process.wait(timeout=30) == code
             wait_for(lambda: not count_processes(process.pid))
-            if sign != signal.SIGKILL:
-                assert process.returncode == 130
-                assert 'Traceback' not in process.stderr.read()
+            assert 'Traceback' not in process.stderr.read()
         finally:
             if count_processes(process.pid):
                 os.killpg(process.pid, signal.SIGKILL)

@@ -8,7 +8,7 @@ from doctor_world import facts, facts_of, lists_of
 
 from projects.vifi_clip_tools.doctor.checks import (all_findings,
                                                     compare_counts)
-from projects.vifi_clip_tools.doctor.findings import UNUSABLE
+from projects.vifi_clip_tools.doctor.findings import CHECKS
 from projects.vifi_clip_tools.doctor.lists import load_lists
 from projects.vifi_clip_tools.doctor.published import PUBLISHED, dataset_name
 
@@ -23,10 +23,8 @@ def between(lists, videos=None):
 
 
 def of_list(item, videos=None):
-    states = (*UNUSABLE, *BETWEEN)
     return [(found.check, found.subject)
-            for found in all_findings([item], videos or facts_of([item]), 0)
-            if found.check not in states]
+            for found in all_findings([item], videos or facts_of([item]), 0)]
 
 
 def test_same_path_and_same_bytes_leak(tmp_path):
@@ -90,22 +88,14 @@ def test_look_alikes(tmp_path):
         ('look_alike', 'a.mp4', ('train.txt:1', 'train.txt:2'))]
 
 
-def test_repeats_and_copies_within_a_list(tmp_path):
-    item, = lists_of(tmp_path, train='a.mp4 0; b.mp4 0; ./a.mp4 0; c.mp4 1')
-    videos = facts_of([item])
-    videos['c.mp4'] = videos['b.mp4']
-    assert of_list(item, videos) == [('repeated_line', 'a.mp4'),
-                                     ('same_bytes', 'b.mp4')]
-
-
 def test_coverage_and_labels(tmp_path):
     item, = lists_of(tmp_path, classes='run; swim; jump; dive',
                      train='a.mp4 0; b.mp4 1; c.mp4 4; d.mp4 3')
     videos = facts_of([item])
     videos['b.mp4'] = facts('b', status='crashed')
     assert of_list(item, videos) == [
-        ('label_range', 'c.mp4'), ('no_video', 'swim (label 1)'),
-        ('no_video', 'jump (label 2)')]
+        ('crashed', 'b.mp4'), ('label_range', 'c.mp4'),
+        ('no_video', 'swim (label 1)'), ('no_video', 'jump (label 2)')]
     item, = lists_of(
         tmp_path, classes='run; swim; jump',
         few_shot_train_2shot_seed1='a.mp4 0; b.mp4 0; c.mp4 1; d.mp4 2; '
@@ -128,7 +118,7 @@ def test_imbalance(tmp_path, name, most, checks):
 
 
 def test_states_of_videos(tmp_path):
-    names = *UNUSABLE, 'short', 'fine', 'spoilt'
+    names = *list(CHECKS)[:6], 'short', 'fine', 'spoilt'
     lists = lists_of(tmp_path, train='; '.join(f'{n}.mp4 0' for n in names))
     videos = {f'{n}.mp4': facts(n, status=n) for n in names}
     videos['short.mp4'] = facts('s', frames=15)
@@ -141,27 +131,23 @@ def test_states_of_videos(tmp_path):
         'short.mp4': 'too_short', 'spoilt.mp4': 'damaged'}
 
 
-@pytest.mark.parametrize('dataset, name, number, check', [
-    ('ucf101', 'train_split1', 9537, None), ('ucf101', 'mine_train', 5, None),
-    ('hmdb51', 'val_split2', 1529, 'counts'),
-    ('k400', 'val', 19000, 'shortfall'), ('k400', 'val', 20001, 'counts')])
-def test_published_counts(tmp_path, dataset, name, number, check):
+@pytest.mark.parametrize('dataset, name, videos, classes, checks', [
+    ('ucf101', 'train_split1', 9537, 101, ''),
+    ('ucf101', 'mine_train', 5, 101, ''),
+    ('hmdb51', 'val_split2', 1529, 51, 'counts val_split2.txt'),
+    ('k400', 'val', 19000, 400, 'shortfall val.txt'),
+    ('k400', 'val', 20001, 400, 'counts val.txt'),
+    ('k600', 'val', 27910, 600, ''),
+    ('k600', 'val', 27910, 400, 'counts classes.txt'),
+    ('k600', 'zero_shot_2_val', 1, 160, ''),
+    ('k600', 'zero_shot_2_val', 1, 161, 'counts zero_shot_2_classes.txt')])
+def test_published_counts(tmp_path, dataset, name, videos, classes, checks):
+    part = 'zero_shot_2_' if 'zero' in name else ''
     lists = lists_of(tmp_path, **{
-        name: '; '.join(f'{i}.mp4 0' for i in range(number))})
-    assert [item.check for item in compare_counts(dataset, lists)] == (
-        [check] if check else [])
-
-
-@pytest.mark.parametrize('part, number, wrong', [
-    ('', 600, False), ('', 400, True), ('zero_shot_2_', 160, False),
-    ('zero_shot_2_', 161, True)])
-def test_published_classes(tmp_path, part, number, wrong):
-    lists = lists_of(tmp_path, **{
-        f'{part}classes': '; '.join(f'class {i}' for i in range(number)),
-        f'{part}val': 'a.mp4 0'})
-    subjects = [item.subject for item in compare_counts('k600', lists)
-                if item.check == 'counts']
-    assert subjects == ([f'{part}classes.txt'] if wrong else [])
+        name: '; '.join(f'{i}.mp4 0' for i in range(videos)),
+        f'{part}classes': '; '.join(f'class {i}' for i in range(classes))})
+    assert ', '.join(f'{item.check} {item.subject}' for item in
+                     compare_counts(dataset, lists)) == checks
 
 
 def test_known_data_sets():

@@ -2,12 +2,13 @@
 import re
 from collections import Counter, defaultdict
 from itertools import chain
-from typing import Any, Callable, Dict, Iterator, List, Sequence, Set, Tuple
+from operator import attrgetter
+from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
 
 from projects.vifi_clip.datasets.class_list import is_sentences
 from projects.vifi_clip.datasets.video_list import TRAIN, UNKNOWN
 
-from .findings import UNUSABLE, Finding
+from .findings import Finding
 from .fingerprint import find_look_alikes
 from .lists import Entry, VideoList, may_not_share
 from .published import PUBLISHED
@@ -35,8 +36,11 @@ def all_findings(lists: Sequence[VideoList], videos: Videos,
             others = ', '.join(keys[1:])
             yield Finding(check, keys[0], f'same content as {others}'
                           if others else 'the same path', tuple(places))
+    for a, b in halves:
+        for name in set(a.classes or ()) & set(b.classes or ()):
+            yield Finding('shared_class', name, '',
+                          (a.class_file.name, b.class_file.name))
     yield from _groups(pairs)
-    yield from _shared_classes(halves)
     yield from _two_labels(lists)
     yield from _look_alikes(lists, videos, pairs)
 
@@ -54,7 +58,7 @@ def class_counts(item: VideoList, videos: Videos,
              if entry.label is not None]
     if usable:
         pairs = [(key, label) for key, label in dict.fromkeys(pairs)
-                 if videos[key].status not in UNUSABLE]
+                 if videos[key].status == 'ok']
     counts = Counter(label for _, label in pairs)
     labels = set(counts) | set(range(len(item.classes or ())))
     return {label: counts[label] for label in sorted(labels)}
@@ -63,43 +67,32 @@ def class_counts(item: VideoList, videos: Videos,
 def compare_counts(dataset: str, lists: List[VideoList]) -> Iterator[Finding]:
     """Compare numbers of lines and of classes with the published ones."""
     official = PUBLISHED[dataset]
-
-    def expected(table: Dict[str, int], name: str) -> int:
-        return next((number for pattern, number in table.items()
-                     if re.fullmatch(pattern, name)), 0)
-
-    for item in lists:
-        have = len(item.entries)
-        number = expected(official.videos, item.path.stem)
-        if number not in (0, have):
-            fewer = have < number and official.links_die
-            yield Finding('shortfall' if fewer else 'counts', item.name,
-                          f'{have} videos, published are {number} ({dataset})')
-    for item in {item.class_file: item for item in lists}.values():
-        number = expected(official.classes, item.part)
-        if item.classes is not None and number not in (0, len(item.classes)):
-            yield Finding(
-                'counts', item.class_file.name, f'{len(item.classes)} '
-                f'classes, published are {number} ({dataset})')
+    sizes = [(item.name, 'videos', len(item.entries), official.videos,
+              item.path.stem) for item in lists]
+    sizes += [(item.class_file.name, 'classes', len(item.classes),
+               official.classes, item.part) for item in lists if item.classes]
+    for subject, kind, have, table, name in sizes:
+        for pattern, number in table.items():
+            if re.fullmatch(pattern, name) and have != number:
+                fewer = (kind == 'videos' and have < number
+                         and official.links_die)
+                yield Finding(
+                    'shortfall' if fewer else 'counts', subject,
+                    f'{have} {kind}, published are {number} ({dataset})')
 
 
 def _check_videos(lists: Sequence[VideoList], videos: Videos,
                   min_frames: int) -> Iterator[Finding]:
-    places = defaultdict(list)
-    for item in lists:
-        for entry in item.entries:
-            places[entry.key].append(item.place(entry))
+    entries = _by(lists, attrgetter('key'))
     for key, facts in videos.items():
-        faults = {}
+        places = tuple(entry.place for entry in entries[key])
         if facts.status != 'ok':
-            faults[facts.status] = facts.detail
-        if facts.status not in UNUSABLE:
-            if facts.damage:
-                faults['damaged'] = facts.damage
-            if facts.frames < min_frames:
-                faults['too_short'] = f'{facts.frames} frames of {min_frames}'
-        for check, detail in faults.items():
-            yield Finding(check, key, detail, tuple(places[key]))
+            yield Finding(facts.status, key, facts.detail, places)
+        elif facts.frames < min_frames:
+            yield Finding('too_short', key,
+                          f'{facts.frames} frames of {min_frames}', places)
+        if facts.damage:
+            yield Finding('damaged', key, facts.damage, places)
 
 
 def _check_list(item: VideoList, videos: Videos) -> Iterator[Finding]:
@@ -107,20 +100,20 @@ def _check_list(item: VideoList, videos: Videos) -> Iterator[Finding]:
         yield Finding('not_checked', item.name, 'leakage: its name does not '
                       'say whether it is for training or testing; give it '
                       'with --train or --val')
-    for key, entries in _by(item, lambda entry: entry.key).items():
+    for key, entries in _by([item], attrgetter('key')).items():
         if len(entries) > 1:
             yield Finding('repeated_line', key, f'{len(entries)} times',
-                          tuple(map(item.place, entries)))
-    for entries in _by(item, lambda e: videos[e.key].sha256).values():
-        first = {entry.key: entry for entry in reversed(entries)}
+                          tuple(entry.place for entry in entries))
+    for entries in _by([item], lambda e: videos[e.key].sha256).values():
+        first: Dict[str, str] = {}
+        for entry in entries:
+            first.setdefault(entry.key, entry.place)
         if len(first) > 1:
-            names = sorted(first)
-            yield Finding(
-                'same_bytes', names[0], 'also ' + ', '.join(names[1:]),
-                tuple(item.place(entry) for entry in entries
-                      if first[entry.key] is entry))
+            name, *others = sorted(first)
+            yield Finding('same_bytes', name, 'also ' + ', '.join(others),
+                          tuple(first.values()))
     for entry in item.entries:
-        label, where = entry.label, (item.place(entry), )
+        label, where = entry.label, (entry.place, )
         if item.is_json and not is_sentences(entry.source):
             yield Finding('captions', entry.key, f'{entry.source!r:.60}',
                           where)
@@ -139,51 +132,47 @@ def _check_classes(item: VideoList, videos: Videos) -> Iterator[Finding]:
         yield Finding('not_checked', item.name, 'labels: it has none')
         return
     for label, name in enumerate(item.classes or ()):
-        subject = f'{name} (label {label})'
-        number, where = named[label], (item.name, )
+        subject, where = f'{name} (label {label})', (item.name, )
+        number = named[label]
         if not usable[label]:
             yield Finding('no_video', subject, f'{number} listed, none usable'
                           if number else 'not in the list', where)
         elif item.shots and training and number != item.shots:
             yield Finding('shots', subject, f'{number} videos of {item.shots}',
                           where)
-    counts = [number for number in usable.values() if number]
-    if training and not item.shots and counts:
-        low, high = min(counts), max(counts)
-        if high > _UNBALANCED * low:
-            yield Finding('imbalance', item.name, f'{low} to {high} videos a '
-                          f'class ({high / low:.0f} times)')
+    counts = [number for number in usable.values() if number] or [0]
+    low, high = min(counts), max(counts)
+    if training and not item.shots and high > _UNBALANCED * low:
+        yield Finding('imbalance', item.name, f'{low} to {high} videos a '
+                      f'class ({high / low:.0f} times)')
 
 
 # Between lists
 
 
-def _by(item: VideoList, identity: Callable[[Entry], Any]
+def _by(lists: Sequence[VideoList], identity: Callable[[Entry], Any]
         ) -> Dict[Any, List[Entry]]:
     """Group entries by an identity; those without one are left out."""
     index = defaultdict(list)
-    for entry in item.entries:
-        name = identity(entry)
-        if name is not None:
-            index[name].append(entry)
+    for entry in chain(*(item.entries for item in lists)):
+        index[identity(entry)].append(entry)
+    index.pop(None, None)
     return index
 
 
 def _shared(pairs: _Pairs, identity: Callable[[Entry], Any]
             ) -> List[Tuple[List[str], List[str]]]:
-    """What both lists of a pair hold: for each identity, keys and places."""
-    index = {
-        item.name: _by(item, identity) for pair in pairs for item in pair
-    }
-    shared: Dict[Any, Tuple[Set[str], Dict[str, None]]] = {}
+    """Return what both lists of a pair hold: keys and places of each identity.
+    """
+    index = {item.name: _by([item], identity) for item in chain(*pairs)}
+    shared: dict = defaultdict(dict)  # key by place
     for a, b in pairs:
-        for same in index[a.name].keys() & index[b.name].keys():
-            keys, places = shared.setdefault(same, (set(), {}))
-            for item in a, b:
-                for entry in index[item.name][same]:
-                    keys.add(entry.key)
-                    places[item.place(entry)] = None
-    return [(sorted(keys), list(places)) for keys, places in shared.values()]
+        left, right = index[a.name], index[b.name]
+        for same in left.keys() & right.keys():
+            shared[same].update((entry.place, entry.key)
+                                for entry in left[same] + right[same])
+    return [(sorted(set(keys.values())), list(keys))
+            for keys in shared.values()]
 
 
 def _groups(pairs: _Pairs) -> Iterator[Finding]:
@@ -192,20 +181,12 @@ def _groups(pairs: _Pairs) -> Iterator[Finding]:
         return match and match[1]
 
     for a, b in pairs:
-        left, right = _by(a, group), _by(b, group)
-        for name in sorted(left.keys() & right.keys()):
+        left, right = _by([a], group), _by([b], group)
+        for name in left.keys() & right.keys():
             yield Finding(
                 'group_leak', name, f'{len(left[name])} clips in {a.name}, '
                 f'{len(right[name])} in {b.name}',
-                (a.place(left[name][0]), b.place(right[name][0])))
-
-
-def _shared_classes(halves: _Pairs) -> Iterator[Finding]:
-    files = {(a.class_file, b.class_file): (a, b) for a, b in halves}
-    for a, b in files.values():
-        for name in sorted(set(a.classes or ()) & set(b.classes or ())):
-            yield Finding('shared_class', name, '',
-                          (a.class_file.name, b.class_file.name))
+                (left[name][0].place, right[name][0].place))
 
 
 def _two_labels(lists: Sequence[VideoList]) -> Iterator[Finding]:
@@ -218,8 +199,7 @@ def _two_labels(lists: Sequence[VideoList]) -> Iterator[Finding]:
             if label is None or (item.classes and label >= len(item.classes)):
                 continue
             scope = None if item.classes else item.part
-            seen[entry.key, scope][item.class_name(label)].append(
-                item.place(entry))
+            seen[entry.key, scope][item.class_name(label)].append(entry.place)
     for (key, _), names in seen.items():
         if len(names) > 1:
             yield Finding('two_labels', key, ' or '.join(sorted(names)),

@@ -95,6 +95,3 @@ CHECKS: Dict[str, Check] = {
                        'with your figures.'),
     'not_checked': Check(INFO, 'Not checked', ''),
 }
-# States in which training cannot use a video.
-UNUSABLE = ('missing', 'empty', 'cut_short', 'unreadable', 'crashed',
-            'timed_out')

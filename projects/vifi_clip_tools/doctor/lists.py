@@ -4,7 +4,7 @@ import posixpath
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Optional, Tuple
+from typing import Any, Collection, Dict, List, Optional, Tuple
 
 from projects.vifi_clip.datasets.class_list import read_class_list
 from projects.vifi_clip.datasets.video_list import (
@@ -13,7 +13,6 @@ from projects.vifi_clip.datasets.video_list import (
 from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.files import read_json, read_text
 
-
 _SPLIT = r'(?:split_?|(?:train|test)list)0*(\d+)'
 
 
@@ -21,6 +20,7 @@ _SPLIT = r'(?:split_?|(?:train|test)list)0*(\d+)'
 class Entry:
     """One video in a list."""
 
+    file: str  # name of the list
     number: int  # line of a text file, or position in a JSON file, from 1
     path: str  # as it stands there
     label: Optional[int]
@@ -31,6 +31,12 @@ class Entry:
         """The path in one spelling, as a reader opens it."""
         path = posixpath.normpath(self.path)
         return path if posixpath.splitext(path)[1] else f'{path}.mp4'
+
+    @property
+    def place(self) -> str:
+        """Where it stands, for messages."""
+        between = ', item ' if self.file.endswith('.json') else ':'
+        return f'{self.file}{between}{self.number}'
 
 
 @dataclass(frozen=True)
@@ -53,11 +59,6 @@ class VideoList:
     @property
     def is_json(self) -> bool:
         return self.path.suffix == '.json'
-
-    def place(self, entry: Entry) -> str:
-        """Say where an entry stands, for messages."""
-        between = ', item ' if self.is_json else ':'
-        return f'{self.name}{between}{entry.number}'
 
     def class_name(self, label: int) -> str:
         """Return the name of a label, where it has one."""
@@ -87,10 +88,8 @@ def find_lists(folder: Path) -> Tuple[List[Path], List[str]]:
                 and not is_class_list(path) and path.name != 'manifest.json'):
             (lists if role_of(path) else others).append(path)
     if not lists:
-        raise UserError(
-            f'{folder}: no list of videos in it; expected names such as '
-            'train.txt, val.txt or val_split1.txt (vifi-clip splits writes '
-            'them); files with other names go to --train or --val')
+        raise UserError(f'{folder}: no list of videos such as train.txt or '
+                        'val_split1.txt; give others with --train or --val')
     return lists, [path.name for path in others]
 
 
@@ -112,8 +111,7 @@ def load_lists(roles: Dict[Path, Optional[str]],
     for path in sorted(roles, key=lambda item: item.name):
         if path.name in lists:
             raise UserError(f'{lists[path.name].path} and {path}: two lists '
-                            'of one name; check them in two runs, or rename '
-                            'one')
+                            'of one name; rename one, or check them apart')
         role = roles[path] or role_of(path) or UNKNOWN
         lists[path.name] = _load(path, role, class_file, several)
     # The report and the cleaned lists know a class list by its name.
@@ -121,19 +119,17 @@ def load_lists(roles: Dict[Path, Optional[str]],
     for path in class_files_of(lists.values()):
         twin = first.setdefault(path.name, path)
         if twin.read_bytes() != path.read_bytes():
-            raise UserError(
-                f'{twin} and {path}: two class lists of one name that differ; '
-                'check their lists in two runs, or rename one')
+            raise UserError(f'{twin} and {path}: two class lists of one name '
+                            'that differ; rename one, or check them apart')
     return list(lists.values())
 
 
-def class_files_of(lists: Iterable[VideoList]) -> List[Path]:
+def class_files_of(lists: Collection[VideoList]) -> List[Path]:
     """Return the class lists in use, and all beside a list unless another
     one was given for it."""
-    files = set()
+    files = {item.class_file for item in lists}
     for item in lists:
         folder = item.path.parent
-        files.add(item.class_file)
         if item.class_file is None or item.class_file.parent == folder:
             files.update(class_lists_in(folder))
     return sorted(files - {None})
@@ -141,7 +137,7 @@ def class_files_of(lists: Iterable[VideoList]) -> List[Path]:
 
 def _number(pattern: str, stem: str) -> Optional[int]:
     match = re.search(pattern, stem)
-    return int(match[1]) if match else None
+    return match and int(match[1])
 
 
 def _part_of(prefix: str, class_file: Optional[Path]) -> str:
@@ -173,7 +169,7 @@ def _read_text_list(path: Path) -> List[Entry]:
              for number, line in enumerate(read_text(path).split('\n'), 1)
              if line.strip()]
     return [
-        Entry(number, video, label if label >= 0 else None, line)
+        Entry(path.name, number, video, label if label >= 0 else None, line)
         for (number, line), (video, label) in zip(lines, pairs, strict=True)
     ]
 
@@ -188,7 +184,5 @@ def _read_json_list(path: Path) -> List[Entry]:
         json.dumps(data, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         raise ValueError(f'{path} is not Unicode text: {error}') from error
-    return [
-        Entry(number, video, None, captions)
-        for number, (video, captions) in enumerate(data.items(), 1)
-    ]
+    return [Entry(path.name, number, video, None, captions)
+            for number, (video, captions) in enumerate(data.items(), 1)]

@@ -6,18 +6,17 @@ from collections import Counter
 from dataclasses import dataclass
 from itertools import groupby
 from statistics import median
-from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 
 from projects.vifi_clip.datasets.video_list import TRAIN
 from projects.vifi_clip.files import sha256_of
 
 from ..cli.tables import markdown_table
 from .checks import Videos, class_counts, content_of
-from .findings import CHECKS, INFO, LEVELS, PROBLEM, UNUSABLE, WARNING, Finding
+from .findings import CHECKS, INFO, LEVELS, PROBLEM, WARNING, Finding
 from .lists import Entry, VideoList, class_files_of, may_not_share
 
 REPORT = 'report.json'
-_FORMAT = 1  # of report.json
 _SHOWN = 50  # findings of a kind in the Markdown report
 _PLACES = 4  # of a finding there
 _ENDS = 5  # classes at either end of the table of classes
@@ -30,6 +29,8 @@ class Cleaned:
     source: VideoList
     kept: List[Entry]
     removed: List[Tuple[Entry, str]]  # with the reason, a check
+    listed: Dict[int, int]  # videos by label, see class_counts
+    usable: Dict[int, int]
 
     def content(self) -> bytes:
         """Return the file's content; the original's if it lost nothing."""
@@ -81,7 +82,7 @@ def _clean(item: VideoList, lists: Sequence[VideoList],
     contents, removed = set(), []
     for entry in item.entries:
         content, status = content_of(entry, videos), videos[entry.key].status
-        if status in UNUSABLE:
+        if status != 'ok':
             reason = status
         elif entry.key in kept:
             reason = 'repeated_line'
@@ -94,7 +95,9 @@ def _clean(item: VideoList, lists: Sequence[VideoList],
             contents.add(content)
             continue
         removed.append((entry, reason))
-    return Cleaned(item, list(kept.values()), removed)
+    return Cleaned(item, list(kept.values()), removed,
+                   class_counts(item, videos),
+                   class_counts(item, videos, usable=True))
 
 
 def inputs_of(lists: Sequence[VideoList], options: Dict) -> Dict:
@@ -118,8 +121,12 @@ def files_of(report: Report) -> Dict[str, bytes]:
             ([key, item.status, item.size, item.frames, item.width,
               item.height, item.fps, item.sha256]
              for key, item in sorted(report.videos.items()))),
-        'classes.csv': _csv('list label class listed usable',
-                            _class_rows(report))
+        'classes.csv': _csv(
+            'list label class listed usable',
+            ([item.source.name, label, item.source.class_name(label), number,
+              item.usable.get(label, 0)]
+             for item in report.cleaned
+             for label, number in item.listed.items()))
     }
     files.update((f'clean/{item.source.name}', item.content())
                  for item in report.cleaned if item.kept)
@@ -130,12 +137,12 @@ def files_of(report: Report) -> Dict[str, bytes]:
     # Without times and machine names, so the same for the same lists and
     # videos.
     files[REPORT] = _json(dict(
-        format=_FORMAT, files=sorted([*files, REPORT]),
+        format=1, files=sorted([*files, REPORT]),
         inputs=inputs_of(report.lists, report.options),
         dataset=report.dataset,
         counts={level: report.count(level) for level in LEVELS},
         videos=_summary(report.videos),
-        lists=[_list_entry(item, report.videos) for item in report.cleaned],
+        lists=[_list_entry(item) for item in report.cleaned],
         findings=[{'check': item.check, 'level': item.level,
                    **item._asdict()} for item in report.findings]))
     return files
@@ -151,23 +158,15 @@ def _csv(columns: str, rows: Iterable[list]) -> bytes:
     return out.getvalue().encode()
 
 
-def _class_rows(report: Report) -> Iterator[list]:
-    for item in report.lists:
-        usable = class_counts(item, report.videos, usable=True)
-        for label, number in class_counts(item, report.videos).items():
-            yield [item.name, label, item.class_name(label), number,
-                   usable.get(label, 0)]
-
-
-def _list_entry(item: Cleaned, videos: Videos) -> Dict:
+def _list_entry(item: Cleaned) -> Dict:
     source = item.source
     return dict(
         name=source.name, role=source.role, part=source.part,
         split=source.split, shots=source.shots,
         class_list=source.class_file.name if source.class_file else None,
         videos=len(source.entries), cleaned=len(item.kept),
-        videos_by_class=[*class_counts(source, videos).values()],
-        usable_by_class=[*class_counts(source, videos, True).values()],
+        videos_by_class=[*item.listed.values()],
+        usable_by_class=[*item.usable.values()],
         removed=[dict(number=entry.number, path=entry.path, reason=reason)
                  for entry, reason in item.removed])
 
@@ -205,14 +204,14 @@ def _head(report: Report) -> str:
     summary = _summary(report.videos)
     states = ', '.join(f'{number} {name}'
                        for name, number in summary['status'].items())
-    facts = {
+    options = {
         **report.options, 'data set': report.dataset or 'not a known one'}
     verdict = (f'{problems} problems, {warnings} warnings'
                if problems + warnings else 'Nothing wrong.')
     return '\n'.join([
         '# Data check', '', f'**{verdict}**', '',
         *(f'- {key.replace("_", " ")}: {value}'
-          for key, value in facts.items()),
+          for key, value in options.items()),
         f'- {summary["number"]} videos, {summary["bytes"]} bytes; {states}',
         *(f'- {name.replace("_", " ")}: {low} to {high}, median {middle:g}'
           for name, (low, middle, high) in _ranges(report.videos).items())])
@@ -222,7 +221,7 @@ def _list_table(report: Report) -> str:
     rows = []
     for item in report.cleaned:
         source = item.source
-        counts = class_counts(source, report.videos, usable=True).values()
+        counts = item.usable.values()
         spread = ([min(counts), f'{median(counts):g}', max(counts)]
                   if counts else [''] * 3)
         rows.append([source.name, source.role, source.split or '',
@@ -236,12 +235,12 @@ def _list_table(report: Report) -> str:
 def _class_table(report: Report) -> str:
     """The ends of the distribution over classes of each training list."""
     rows = []
-    for item in report.lists:
-        counts = class_counts(item, report.videos, usable=True)
-        if item.role == TRAIN and counts and not item.shots:
-            ranked = [f'{item.class_name(label)} {number}' for label, number
-                      in sorted(counts.items(), key=lambda pair: pair[::-1])]
-            rows.append([item.name, ', '.join(ranked[:_ENDS]),
+    for item in report.cleaned:
+        source = item.source
+        if source.role == TRAIN and item.usable and not source.shots:
+            ranked = [f'{source.class_name(label)} {number}' for label, number
+                      in sorted(item.usable.items(), key=lambda p: p[::-1])]
+            rows.append([source.name, ', '.join(ranked[:_ENDS]),
                          ', '.join(ranked[::-1][:_ENDS])])
     return rows and (
         '## Classes of training lists\n\nUsable videos; all classes of '

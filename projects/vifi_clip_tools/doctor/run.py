@@ -5,7 +5,7 @@ import sys
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from tqdm import tqdm
 
@@ -70,10 +70,8 @@ def _roles(options: Options) -> Tuple[Dict[Path, Optional[str]],
     roles: Dict[Path, Optional[str]] = {}
     others = []
     for path in map(Path, options.lists):
-        lists = [path]
-        if path.is_dir():
-            lists, names = find_lists(path)
-            others += names
+        lists, names = find_lists(path) if path.is_dir() else ([path], [])
+        others += names
         roles.update(dict.fromkeys(lists))
     both = ({Path(path).resolve() for path in options.train}
             & {Path(path).resolve() for path in options.val})
@@ -105,7 +103,7 @@ def video_paths(lists: Sequence[VideoList], root: str) -> Dict[str, str]:
 def look_at_videos(paths: Dict[str, str], full: bool, workers: int,
                    timeout: float, work: Work = check_video) -> Videos:
     """Look at each video (file by key) in processes, with a progress bar."""
-    videos: Dict[str, Any] = dict.fromkeys(paths)
+    videos: Videos = {}
     bad = 0
     with _Bar(total=len(paths), desc='videos', unit='', ncols=79,
               mininterval=0.2 if sys.stderr.isatty() else 30) as bar, \
@@ -115,7 +113,7 @@ def look_at_videos(paths: Dict[str, str], full: bool, workers: int,
             bad += facts.status != 'ok'
             bar.set_postfix(bad=bad, refresh=False)
             bar.update()
-    return videos
+    return {key: videos[key] for key in paths}
 
 
 class _Bar(tqdm):

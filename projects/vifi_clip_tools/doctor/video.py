@@ -103,14 +103,11 @@ def supervise(work: Callable[[str, bool], Facts], paths: Dict[str, str],
               full: bool, workers: int,
               timeout: float) -> Iterator[Tuple[str, Facts]]:
     """Look at videos (file by key) in processes that are replaced when they
-    die or hang.
+    die or hang; yield the key and facts of each, in the order in which they
+    end, also where ``work`` fails.
 
     ``multiprocessing.Pool`` waits for ever for a process that crashed, and
     ``ProcessPoolExecutor`` gives up all jobs with it; decoders do crash.
-
-    Yields the key and facts of each video, in the order in which they end,
-    also where ``work`` fails, so that one video cannot end the check of a
-    hundred thousand.
     """
     from pebble import ProcessExpired, ProcessPool
 
