@@ -4,7 +4,6 @@ Written from the description of the layout and of the method, independently of
 ``projects.vifi_clip`` and of OpenCLIP, to compare results with.
 """
 import sys
-from collections import OrderedDict
 from types import ModuleType
 from unittest import mock
 
@@ -13,19 +12,12 @@ from open_clip.tokenizer import SimpleTokenizer
 from torch import nn
 
 ARCH = dict(
-    embed_dim=32,
-    quick_gelu=True,
+    embed_dim=32, quick_gelu=True,
     vision_cfg=dict(
         image_size=32, layers=3, width=128, head_width=64, patch_size=8),
     text_cfg=dict(
         context_length=24, vocab_size=49408, width=64, heads=1, layers=3))
 NAMES = ['archery', 'arm wrestling', 'playing_cards']
-
-
-class _QuickGELU(nn.Module):
-
-    def forward(self, x):
-        return x / (1 + torch.exp(-1.702 * x))
 
 
 class _Block(nn.Module):
@@ -35,9 +27,8 @@ class _Block(nn.Module):
         super().__init__()
         self.attn = nn.MultiheadAttention(width, width // 64)
         self.ln_1, self.ln_2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.mlp = nn.Sequential(OrderedDict(
-            c_fc=nn.Linear(width, 4 * width), gelu=_QuickGELU(),
-            c_proj=nn.Linear(4 * width, width)))
+        self.mlp = nn.ModuleDict(dict(c_fc=nn.Linear(width, 4 * width),
+                                      c_proj=nn.Linear(4 * width, width)))
         self.at_end = at_end
         if num_prompts:
             self.VPT_shallow = nn.Parameter(torch.empty(num_prompts, width))
@@ -50,7 +41,8 @@ class _Block(nn.Module):
             x[rows] = self.VPT_shallow[:, None]
         y = self.ln_1(x)
         x = x + self.attn(y, y, y, attn_mask=mask, need_weights=False)[0]
-        return x + self.mlp(self.ln_2(x))
+        y = self.mlp['c_fc'](self.ln_2(x))
+        return x + self.mlp['c_proj'](y / (1 + torch.exp(-1.702 * y)))
 
 
 def _transformer(cfg, length, depth, at_end) -> nn.ModuleDict:

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmaction.registry import MODELS
-from tiny import NAMES, build_model, model_cfg, tiny_arch
+from tiny import NAMES, model_cfg, tiny_arch
 from torch import nn
 
 from projects.vifi_clip.errors import UserError
@@ -98,7 +98,7 @@ def test_last_layer_and_rollout(prompts):
     expected = weights[-1].mean(1)[:, 0, 1:17].reshape(3, 4, 4)
     np.testing.assert_allclose(maps, expected, atol=1e-5)
     assert maps.std() > 0.01  # far from even
-    depth = prompts['depth'] if prompts else 0
+    depth = (prompts or {}).get('depth', 0)
     for frame, rollout in enumerate(attention_maps(model, frames, 'rollout')):
         matrices = []
         for layer in weights:
@@ -181,7 +181,7 @@ def test_bad_input(change):
 
 
 def test_gradient_needs_texts():
-    model = build_model().eval()
+    model = _model()
     model.cls_head = nn.Linear(32, 4)
     assert attention_maps(model, _frames(), 'last').shape == (3, 4, 4)
     with pytest.raises(UserError, match='Linear'):
@@ -189,8 +189,6 @@ def test_gradient_needs_texts():
 
 
 def test_rectangular_frames():
-    cfg = model_cfg(num_frames=1, data_preprocessor=dict(
-        mean=[0.], std=[255.]))
-    cfg['backbone']['arch'] = tiny_arch(vision_cfg=dict(image_size=(32, 48)))
+    model = _model(arch=tiny_arch(vision_cfg=dict(image_size=(32, 48))))
     frames = np.zeros((2, 32, 48, 3), dtype=np.uint8)
-    assert attention_maps(MODELS.build(cfg).eval(), frames).shape == (2, 4, 6)
+    assert attention_maps(model, frames).shape == (2, 4, 6)

@@ -27,7 +27,7 @@ def _block(tokens, width, read=None):
     times the width; each token with each. ``read`` tokens go on from it."""
     read = tokens if read is None else read
     keys_values = 2 * tokens * width**2
-    return (keys_values + read * 10 * width**2 + 2 * read * tokens * width)
+    return keys_values + read * 10 * width**2 + 2 * read * tokens * width
 
 
 def _frame(prompts=0, cut=False):

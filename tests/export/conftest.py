@@ -1,15 +1,31 @@
-"""Tiny models, exported once."""
-from typing import NamedTuple
+"""Tiny models with weights of no special value, exported once."""
+import functools
+from typing import Callable, NamedTuple
 
 import cv2
 import numpy as np
 import pytest
-from export_world import build
+import torch
 from helpers import write_mp4
+from mmengine.config import Config
+from tiny import model_cfg
 
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
+from projects.vifi_clip_tools.export.formats import open_file
 from projects.vifi_clip_tools.export.options import ExportOptions
 from projects.vifi_clip_tools.export.run import Exported, export_model
+
+_open = functools.cache(open_file)
+FRAMES = 3
+PIPELINE = [
+    dict(type='VideoReader'),
+    dict(type='SparseSampleViews', num_frames=FRAMES, num_views=1),
+    dict(type='DecordDecodeOnce'),
+    dict(type='Resize', scale=(-1, 40)),
+    dict(type='CenterCrop', crop_size=32),
+    dict(type='RepeatFrames'),
+    dict(type='FormatShape', input_format='NCHW'),
+    dict(type='PackActionInputs')]
 
 
 class World(NamedTuple):
@@ -21,8 +37,26 @@ class World(NamedTuple):
     def path(self, part: str, int8: bool = False) -> str:
         return f'{self.options.out}/{self.options.file_name(part, int8)}'
 
+    def file(self, part: str, int8: bool = False) -> Callable:
+        """A function that runs a part's file."""
+        return _open(self.path(part, int8))
 
-def _world(infer, folder, **kwargs) -> World:
+
+def _world(folder, fusion='embedding', prompts=None, templates=None,
+           **kwargs) -> World:
+    """Export a model in which no bias is 0 and no scale 1."""
+    torch.manual_seed(0)
+    model = model_cfg(
+        prompts=prompts, num_frames=FRAMES, head=dict(fusion=fusion),
+        data_preprocessor=dict(
+            type='ActionDataPreprocessor', format_shape='NCHW',
+            mean=[120., 110., 100.], std=[60., 50., 55.]))
+    model['cls_head']['text_classifier']['templates'] = templates
+    infer = ViFiCLIPInferencer(
+        Config(dict(model=model, val_pipeline=PIPELINE)), device='cpu')
+    with torch.no_grad():
+        for value in infer.model.parameters():
+            value.add_(0.05 * torch.randn_like(value))
     options = ExportOptions(out=str(folder), frames=(2, ), batches=(1, ),
                             **kwargs)
     return World(infer, options, export_model(infer, options))
@@ -31,16 +65,16 @@ def _world(infer, folder, **kwargs) -> World:
 @pytest.fixture(scope='session')
 def onnx_files(tmp_path_factory):
     """Deep prompts in both towers, as ONNX with int8 copies."""
-    return _world(build(prompts=dict(length=3, depth=2)),
-                  tmp_path_factory.mktemp('onnx'), int8=True)
+    return _world(tmp_path_factory.mktemp('onnx'), int8=True,
+                  prompts=dict(length=3, depth=2))
 
 
 @pytest.fixture(scope='session')
 def pt2_files(tmp_path_factory):
     """Decision fusion and two templates, as torch.export programs."""
     templates = ['a photo of a {}.', 'a video of {} by night.']
-    return _world(build(fusion='decision', templates=templates),
-                  tmp_path_factory.mktemp('pt2'), form='torch-export')
+    return _world(tmp_path_factory.mktemp('pt2'), form='torch-export',
+                  fusion='decision', templates=templates)
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commands import refused, vifi
-from export_world import open_once
 from helpers import read_index, write_mp4
 
 from projects.vifi_clip.errors import UserError
@@ -99,7 +98,7 @@ def test_the_command(tmp_path, videos, capsys):
     assert 'classifier.pt2' in printed and '3 videos' in printed
     assert sorted(os.listdir(out)) == ['README.md', 'classes.json',
                                        'classifier.pt2']
-    scores = open_once(str(out / 'classifier.pt2'))(
+    scores = run.open_file(str(out / 'classifier.pt2'))(
         np.zeros((2, 5, 3, 60, 60), np.float32))
     assert scores.shape == (2, 3)
     np.testing.assert_allclose(scores.sum(1), 1, atol=1e-5)
@@ -119,18 +118,14 @@ def test_the_command(tmp_path, videos, capsys):
     (['--precision', 'bf16'], '--precision'),
     (['--evaluate', 'absent'], 'absent'),
     (['--evaluate', 'config', '--parts', 'text'], '--parts'),
-    (['--evaluate', 'config', '--root', '.'], '--root')])
-def test_bad_options(tmp_path, options, names, capsys):
+    (['--evaluate', 'config', '--root', '.'], '--root'),
+    (['--out', __file__], '--out'), ([], 'vifi_clip[export]')])
+def test_refusals(tmp_path, options, names, monkeypatch, capsys):
     out = tmp_path / 'out'
+    if not options:  # but a library is absent
+        monkeypatch.setitem(sys.modules, 'onnxscript', None)
     refused(capsys, 'export', '--out', out, *options, names=names)
     assert not out.exists() or not os.listdir(out)
-
-
-def test_no_folder_and_no_library(tmp_path, monkeypatch, capsys):
-    (tmp_path / 'file').touch()
-    refused(capsys, 'export', '--out', tmp_path / 'file', names='--out')
-    monkeypatch.setitem(sys.modules, 'onnxscript', None)
-    refused(capsys, 'export', '--out', tmp_path, names='vifi_clip[export]')
 
 
 @pytest.mark.slow
@@ -163,8 +158,7 @@ def test_videos_of_a_list_and_of_a_config(pt2_files, videos, monkeypatch):
     listed = checking.find_videos(paths, str(videos), infer)
     assert listed[2] == (str(videos / '2.mp4'), 2)
     scores, = checking.evaluate_files(
-        {'a': open_once(pt2_files.path('classifier'))}, listed, 'uint8', infer
-    ).values()
+        {'a': pt2_files.file('classifier')}, listed, 'uint8', infer).values()
     np.testing.assert_allclose(scores, [
         infer.video_scores(infer.sample(path).images) for path, _ in listed],
         atol=1e-4)

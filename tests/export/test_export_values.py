@@ -1,4 +1,5 @@
 """What exported files compute, against the model."""
+import json
 import os.path as osp
 
 import numpy as np
@@ -6,22 +7,30 @@ import onnx
 import pytest
 import torch
 import torch.nn.functional as F
-from export_world import open_once, read_metadata
 from tiny import build_model, classifier_cfg, tiny_arch
 
 from projects.vifi_clip.errors import UserError
 from projects.vifi_clip_tools.export.checking import check_file
-from projects.vifi_clip_tools.export.formats import write_part
+from projects.vifi_clip_tools.export.formats import (METADATA_FILE, open_file,
+                                                     write_part)
 from projects.vifi_clip_tools.export.int8 import quantize_file
 from projects.vifi_clip_tools.export.modules import (Classifier, TextEncoder,
                                                      VideoEncoder, build_parts)
 
+MEAN, STD = np.array([120, 110, 100]), np.array([60, 50, 55])
 WORLDS = pytest.mark.parametrize('world', [
     pytest.param('onnx', marks=pytest.mark.slow), 'torch-export'],
     indirect=True)
 
 
-MEAN, STD = np.array([120, 110, 100]), np.array([60, 50, 55])
+def read_metadata(path):
+    """What an exported file says about itself."""
+    if path.endswith('.pt2'):
+        extra = {METADATA_FILE: ''}
+        torch.export.load(path, extra_files=extra)
+        return json.loads(extra[METADATA_FILE])
+    return {entry.key: json.loads(entry.value)
+            for entry in onnx.load(path).metadata_props}
 
 
 def clips(batch, frames):
@@ -36,10 +45,9 @@ def embed(infer, x):
         pixels = torch.from_numpy((clip - MEAN) / STD).float()
         with torch.no_grad():
             frames = infer.model.backbone(pixels.permute(0, 3, 1, 2))
-        if infer.model.cls_head.fusion == 'decision':
-            rows.append(F.normalize(frames, dim=-1).mean(0))
-        else:
-            rows.append(F.normalize(frames.mean(0), dim=-1))
+        rows.append(F.normalize(frames, dim=-1).mean(0)
+                    if infer.model.cls_head.fusion == 'decision' else
+                    F.normalize(frames.mean(0), dim=-1))
     return torch.stack(rows).numpy()
 
 
@@ -47,7 +55,7 @@ def embed(infer, x):
 @pytest.mark.parametrize('batch, frames', [(1, 8), (2, 3), (5, 1)])
 def test_clips_of_any_number_and_length(world, batch, frames):
     head, x = world.infer.model.cls_head, clips(batch, frames)
-    embeddings = open_once(world.path('video'))(x)
+    embeddings = world.file('video')(x)
     expected = embed(world.infer, x)
     np.testing.assert_allclose(embeddings, expected, atol=1e-4)
     lengths = np.linalg.norm(embeddings, axis=1)
@@ -56,7 +64,7 @@ def test_clips_of_any_number_and_length(world, batch, frames):
     elif frames > 1:  # not normalised again
         assert (lengths < 0.9999).all()
 
-    scores = open_once(world.path('classifier'))(x)
+    scores = world.file('classifier')(x)
     with torch.no_grad():
         classes = head.text_classifier().numpy()
         scale = head.logit_scale.exp().item()
@@ -69,7 +77,7 @@ def test_clips_of_any_number_and_length(world, batch, frames):
 
 @WORLDS
 def test_sentences_of_classes(world):
-    run = open_once(world.path('text'))
+    run = world.file('text')
     classifier = world.infer.classifier
     tokens = classifier.tokens.numpy()
     with torch.no_grad():
@@ -148,7 +156,8 @@ def test_int8_copies(onnx_files):
     assert osp.getsize(small) < 0.5 * osp.getsize(plain)
     assert read_metadata(small) == read_metadata(plain)
     onnx.checker.check_model(plain, full_check=True)
-    lengths = np.linalg.norm(open_once(small)(clips(2, 3)), axis=1)
+    lengths = np.linalg.norm(
+        onnx_files.file('video', True)(clips(2, 3)), axis=1)
     np.testing.assert_allclose(lengths, 1, atol=1e-5)
 
 
@@ -173,7 +182,7 @@ def test_int8_is_off_by_no_more_than_its_steps(tmp_path):
     write_part(module, plain, 'onnx', {})
     assert quantize_file(plain, small) == dict(quantised=1, left=1)
     x = np.random.default_rng(0).standard_normal((4, 8)).astype(np.float32)
-    difference = abs(open_once(small)(x) - open_once(plain)(x))
+    difference = abs(open_file(small)(x) - open_file(plain)(x))
     first, last = (layer.weight.detach().numpy() for layer in module)
     # A weight is rounded to the next of 127 steps of its row; an input to the
     # next of 255 steps from the smallest to the largest, whose zero point is
