@@ -19,9 +19,8 @@ LAYERS = 2
 
 def _model(prompts=None, **backbone):
     """Two layers, 4 x 4 patches, and attention that is far from even."""
-    cfg = model_cfg(
-        prompts=prompts,
-        data_preprocessor=dict(mean=[120., 110., 100.], std=[60., 70., 80.]))
+    cfg = model_cfg(prompts=prompts, data_preprocessor=dict(
+        mean=[120., 110., 100.], std=[60., 70., 80.]))
     cfg['backbone'].update(backbone)
     model = MODELS.build(cfg).eval()
     with torch.no_grad():

@@ -34,7 +34,7 @@ def test_path_with_a_colon(tmp_path):
     assert load_spec(parse_spec(str(path))).model.backbone.type == 'ResNet'
 
 
-@pytest.mark.parametrize('spec, names', [
+@pytest.mark.parametrize('words, names', [
     ('nothing', 'nothing'),
     ('vifi_k400:TNUE=image', ('TNUE', 'TUNE')),
     ('vifi_k400:SHOTS=2', ('SHOTS', 'ARCH')),
@@ -43,24 +43,19 @@ def test_path_with_a_colon(tmp_path):
     ('vifi_k400:model.bone.depth=3', 'model.bone.depth'),
     ('vifi_k400:model.backbone.dept=3', 'dept'),
     ('vifi_k400:ARCH=ViT-Z', 'ViT-Z'),
-    ('{tmp}/none.py', 'none.py'),
-    ('{tmp}/sizeless.py', 'sizeless.py')])
-def test_bad_specs(spec, names, tmp_path, capsys):
+    ('none.py', 'none.py'), ('sizeless.py', 'sizeless.py'),
+    # before the config is looked for
+    ('no_such --json a.txt', '--json'),
+    ('no_such --markdown /proc/x/a.md', '--markdown'),
+    ('no_such --measure --repeats 0', '--repeats')])
+def test_refusals(words, names, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / 'none.py').write_text('a = 1')
     (tmp_path / 'sizeless.py').write_text(
         "model = dict(type='Recognizer2D', backbone=dict(type='ResNet', "
         "depth=18), cls_head=dict(type='TSNHead', num_classes=3, "
         "in_channels=512))")
-    refused(capsys, 'complexity', spec.format(tmp=tmp_path), names=names)
-
-
-@pytest.mark.parametrize('options, names', [
-    (['--json', 'a.txt'], '--json'),
-    (['--markdown', '/proc/x/a.md'], '--markdown'),
-    (['--measure', '--repeats', '0'], '--repeats')])
-def test_bad_options(options, names, capsys):
-    # before the config is looked for
-    refused(capsys, 'complexity', 'no_such', *options, names=names)
+    refused(capsys, 'complexity', *words.split(), names=names)
 
 
 def _figures(num):

@@ -43,12 +43,6 @@ def test_release_there_and_back(clip, clip_file, tmp_path, video, kind,
     converted, settings = ours(dst)
     torch.testing.assert_close(logits(converted, video), expected,
                                **TOLERANCE)
-    for name, param in converted.named_parameters():
-        if 'prompts' in name and len(param) > 1:  # the layers' order matters
-            right = param.detach().clone()
-            param.data = right.flip(0)
-            assert (logits(converted, video) - expected).abs().max() > 1e-3
-            param.data = right
     # the account is complete
     used, dropped = report['used'], report['dropped']
     assert set(used) | set(dropped) == set(model.state_dict())
@@ -245,7 +239,7 @@ def test_named_architectures_are_told_from_the_shapes(name):
     assert infer_arch(expected_weights(name), 'quickgelu' in name, {}) == name
 
 
-def test_json_files_that_are_none(clip_file, tmp_path, refused):
+def test_json_files_that_are_none(files, tmp_path, refused):
     """Of an architecture, and of the parts of a CLIPModel."""
     arch = tmp_path / 'arch.json'
     for content in (
@@ -255,7 +249,8 @@ def test_json_files_that_are_none(clip_file, tmp_path, refused):
             json.dumps(dict(ARCH, vision_cfg=dict(ARCH['vision_cfg'],
                                                   head_width=0)))):
         arch.write_text(content)
-        refused(clip_file, 'openai', 'vifi', '--arch', arch, names='arch')
+        refused(files / 'clip.pt', 'openai', 'vifi', '--arch', arch,
+                names='arch')
     torch.save([torch.zeros(1)], tmp_path / 'part.bin')
     for content in ('[]', '{', '{}', '{"weight_map": {"a": 3}}',
                     '{"weight_map": {"a": "part.bin"}}'):

@@ -65,11 +65,8 @@ class _Recorder(TorchFunctionMode):
 
 
 def token_layout(backbone: nn.Module) -> Tokens:
-    """Find the patches among the tokens of a model's image side.
-
-    Raises:
-        UserError: It has no class token that attends to patches.
-    """
+    """Find the patches among the tokens of a model's image side; UserError if
+    it has no class token that attends to patches."""
     tower = getattr(backbone, 'visual', None)
     prompts = getattr(backbone, 'prompts', None)
     if isinstance(tower, VisionTransformer):
@@ -82,8 +79,7 @@ def token_layout(backbone: nn.Module) -> Tokens:
                       prompts)
     if isinstance(tower, TimmModel) and _is_timm_vit(tower.trunk):
         patches = tower.trunk.patch_embed
-        return Tokens(tuple(patches.grid_size),
-                      tower.trunk.num_prefix_tokens,
+        return Tokens(tuple(patches.grid_size), tower.trunk.num_prefix_tokens,
                       tuple(patches.img_size), prompts)
     name = type(getattr(tower, 'trunk', tower)).__name__
     raise UserError(f'{_SUPPORTED}; this model has {type(backbone).__name__}'
@@ -100,22 +96,16 @@ def _is_timm_vit(trunk: nn.Module) -> bool:
 
 
 @contextlib.contextmanager
-def recorded_attention(
-        backbone: nn.Module,
-        keep: Callable[[Tensor], Tensor] = lambda weights: weights
-) -> Iterator[List[Tensor]]:
-    """Record the attention weights of each layer.
+def recorded_attention(backbone: nn.Module,
+                       keep: Callable[[Tensor], Tensor] = lambda a: a
+                       ) -> Iterator[List[Tensor]]:
+    """Record the attention weights of each layer: the list is filled by each
+    forward pass, with a tensor for each layer.
 
     All is as it was afterwards, also after an error. Nobody else may use the
-    model at the same time.
-
-    Args:
-        backbone (nn.Module): As for :func:`token_layout`, which may refuse.
-        keep (callable): Weights [N, h, L, L] to what is to be kept of them.
-            Defaults to everything, with its graph if gradients are on.
-
-    Yields:
-        list[Tensor]: Filled by each forward pass, a tensor for each layer.
+    model at the same time. :func:`token_layout` may refuse the backbone.
+    ``keep`` turns weights [N, h, L, L] into what is to be kept of them; by
+    default everything, with its graph if gradients are on.
     """
     token_layout(backbone)
     tower, recorder = backbone.visual, _Recorder(keep)

@@ -78,7 +78,7 @@ def _measure_here(spec: Spec, conditions: Conditions) -> tuple:
     import warnings
 
     import torch
-    from tqdm import tqdm
+    from tqdm import trange
     logging.disable(logging.WARNING)
     warnings.simplefilter('ignore')
     from .count import build, clip_shape, view_shape
@@ -92,30 +92,27 @@ def _measure_here(spec: Spec, conditions: Conditions) -> tuple:
     views = torch.randint(
         0, 256, (conditions.batch, *shape), dtype=torch.uint8)
     reset_peak(device)
-    calls = _WARM_UP + conditions.repeats
-    with tqdm(total=calls, unit='call', desc=' '.join(spec.title)) as bar:
 
-        def call() -> None:
-            """A test step, from uint8 pixels to scores."""
-            with torch.no_grad(), precision(conditions.precision, device):
-                if hasattr(model, 'embed_video'):  # retrieval: no captions
-                    model.embed_video(
-                        model.data_preprocessor.preprocessors['imgs'](
-                            batch(views))['inputs'])
-                else:
-                    model.test_step(batch(views))
-            bar.update()
+    def call() -> None:
+        """A test step, from uint8 pixels to scores."""
+        with torch.no_grad(), precision(conditions.precision, device):
+            if hasattr(model, 'embed_video'):  # retrieval: no captions
+                model.embed_video(model.data_preprocessor.preprocessors[
+                    'imgs'](batch(views))['inputs'])
+            else:
+                model.test_step(batch(views))
 
-        seconds = [timed(call, device)[0] for _ in range(calls)]
+    seconds = [timed(call, device)[0] for _ in trange(
+        _WARM_UP + conditions.repeats, unit='call', desc=' '.join(spec.title))]
     return seconds[_WARM_UP:], peak_bytes(device)
 
 
 def batch(frames: Any, labels: Any = None) -> dict:
     """Pack frames, uint8 [B, ...], as a data loader hands them over."""
     from mmaction.structures import ActionDataSample
-    labels = [0] * len(frames) if labels is None else labels
     return dict(inputs=list(frames), data_samples=[
-        ActionDataSample().set_gt_label(int(label)) for label in labels])
+        ActionDataSample().set_gt_label(int(label))
+        for label in labels or [0] * len(frames)])
 
 
 def precision(name: str, device: str) -> contextlib.AbstractContextManager:

@@ -104,8 +104,7 @@ def table(checks: Sequence[Check]) -> str:
 def find_videos(evaluate: str, root: Optional[str],
                 infer: ViFiCLIPInferencer) -> Videos:
     """Return the videos to run, with their labels: those of a list of ``path
-    label`` lines below a root, or with 'config' the test set of the config.
-    """
+    label`` lines below a root, or with 'config' the config's test set."""
     if evaluate == 'config':
         evaluate, root = _test_set(infer)
     check_video_root(root)

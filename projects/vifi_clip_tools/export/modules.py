@@ -106,8 +106,7 @@ class TextEncoder(nn.Module):
                        self.vocab_size - 1)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Embed sentences, int64 [M, L] with begin and end of text, as [M, D].
-        """
+        """Embed sentences [M, L], int64 with begin and end, as [M, D]."""
         ends = end_positions(self.text, tokens)
         x = encode_chunk(self.text, tokens, ends, self.prompts, False)
         return F.normalize(x.float(), dim=-1)
