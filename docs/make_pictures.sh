@@ -3,8 +3,7 @@
 #   bash tools/quickstart.sh && bash docs/make_pictures.sh [CHECKPOINT]
 # quickstart.png, mini.png and performance.png come from tools/quickstart.sh,
 # `vifi-clip report --mini` and `python benchmarks/speed.py`.
-# The screenshots of the web page need chromium, chromium-driver and the extra
-# test.
+# Those of the web page need chromium, chromium-driver and the extra test.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 here=tools

@@ -17,31 +17,21 @@ PAGES = sorted([REPO / 'README.md', *(REPO / 'docs').glob('*.md'),
                 *(REPO / 'data_splits').rglob('README.md')])
 
 
-def _command_lines(text: str):
-    """Lines of shell blocks, continuations joined, comments cut."""
-    for block in re.findall(r'```bash\n(.*?)```', text, re.S):
+def _uses(page):
+    """Yield our commands in shell blocks, each with the words after it."""
+    for block in re.findall(r'```bash\n(.*?)```', page.read_text(), re.S):
         joined = re.sub(r'\\\n\s*', '', block)
-        for line in joined.splitlines():
-            for part in re.split(r'&&|\|', line):
-                yield shlex.split(part, comments=True)
+        for line in re.split(r'\n|&&|\|', joined):
+            words = shlex.split(line, comments=True)
+            for i, word in enumerate(words):
+                if word in ('tools/train.py', 'tools/test.py'):
+                    yield word[6:-3], words[i + 1:]
+                elif word in ('vifi-clip', 'projects.vifi_clip_tools'):
+                    yield words[i + 1], words[i + 2:]
 
 
-def _uses(words):
-    """Command of ours and its options; None for others."""
-    while words and re.fullmatch(r'[A-Z_]+=\S*', words[0]):
-        words = words[1:]  # knobs
-    for i, word in enumerate(words):
-        if word in ('vifi-clip', 'projects.vifi_clip_tools') and words[i + 1:]:
-            return words[i + 1], words[i + 2:]
-        if word in ('tools/train.py', 'tools/test.py'):
-            return word[6:-3], words[i + 1:]
-    return None
-
-
-USES = [(page, *use) for page in PAGES
-        for words in _command_lines(page.read_text())
-        if (use := _uses(words)) and not use[0].startswith('-')
-        and use[0] != 'COMMAND']
+USES = [(page, *use) for page in PAGES for use in _uses(page)
+        if not use[0].startswith('-') and use[0] != 'COMMAND']
 
 
 @pytest.mark.parametrize('name', sorted({name for _, name, _ in USES}))

@@ -8,12 +8,12 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from commands import vifi
+from tools_world import start
 
 REPO = Path(__file__).parents[2]
 PICTURES = os.environ.get('VIFI_PICTURES')
@@ -34,18 +34,14 @@ def server(examples, tmp_path_factory):
     folder = tmp_path_factory.mktemp('server')
     work, temp = folder / 'work', folder / 'temp'
     work.mkdir(), temp.mkdir()
-    env = dict(os.environ, TMPDIR=str(temp), OMP_NUM_THREADS='1',
-               PYTHONPATH=str(REPO))
-    vifi = [sys.executable, '-m', 'projects.vifi_clip_tools']
     options = []
     if not PICTURES:
         options = ['--max-upload-mb', '2', '--index', folder / 'index']
-        subprocess.run([*vifi, 'index', examples['Blue star'],
-                        examples['Purple moon'], *options[2:],
-                        '--config', 'small_world'], env=env, check=True)
-    process = subprocess.Popen(
-        [*vifi, 'demo', '--port', '0', *options], env=env, cwd=work,
-        text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        assert vifi('index', examples['Blue star'], examples['Purple moon'],
+                    *options[2:], '--config', 'small_world') == 0
+    process = start('env', f'TMPDIR={temp}', f'PYTHONPATH={REPO}', 'python',
+                    '-m', 'projects.vifi_clip_tools', 'demo', '--port', '0',
+                    *options, cwd=work)
     said = ''
     try:
         while 'The page is at ' not in said:
@@ -96,12 +92,10 @@ class Page:
     def press(self, name):
         def pressed():
             # Gradio measures its tabs on copies that nobody sees.
-            for button in self.find('button'):
-                if button.is_displayed() and name in (
-                        button.text.strip(),
-                        button.get_attribute('aria-label')) and (
-                        button.get_attribute('tabindex') != '-1'
-                        or button.get_attribute('role') == 'tab'):
+            for button in self.driver.find_elements('xpath', (
+                    f'//button[normalize-space()="{name}" or @aria-label='
+                    f'"{name}"][not(@tabindex="-1") or @role="tab"]')):
+                if button.is_displayed():
                     button.click()
                     return True
         self.until(pressed)

@@ -21,6 +21,12 @@ WORDS = '\n'.join(LABELS)
 
 
 @pytest.fixture
+def recogniser(inferencer):
+    with closing(Recogniser(inferencer)) as recogniser:
+        yield recogniser
+
+
+@pytest.fixture
 def handlers(recogniser):
     return Handlers(recogniser)
 
@@ -38,8 +44,7 @@ def test_scores_are_those_of_the_inferencer(
         (label, pytest.approx(score, abs=1e-5)) for label, score in
         zip(expected['labels'], expected['scores'])]
     frames = result.frames
-    assert len(frames.images) == len(frames.times) == (
-        inferencer.num_frames)
+    assert len(frames.images) == len(frames.times) == inferencer.num_frames
     # Each frame as a video of its own, through the whole model.
     for image, (label, score) in zip(frames.images, frames.captions):
         alone = inferencer.video_scores(np.repeat(image[None], 8, 0))

@@ -2,6 +2,7 @@
 import os
 import signal
 import socket
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,7 +11,6 @@ from commands import refused
 
 from projects.vifi_clip_tools.demo import server
 from projects.vifi_clip_tools.demo.page import Handlers
-from projects.vifi_clip_tools.demo.options import Limits
 from projects.vifi_clip_tools.demo.service import Recogniser
 
 requests = pytest.importorskip('requests')
@@ -64,7 +64,8 @@ def test_password_out_of_the_environment(monkeypatch):
     assert server.read_auth() is None
 
 
-@pytest.mark.parametrize('end', [None, KeyboardInterrupt, signal.SIGTERM])
+@pytest.mark.parametrize('end', [
+    ZeroDivisionError, KeyboardInterrupt, signal.SIGTERM])
 def test_the_folder_goes_however_it_ends(end, environment):
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises((KeyboardInterrupt, SystemExit, ZeroDivisionError)):
@@ -75,7 +76,7 @@ def test_the_folder_goes_however_it_ends(end, environment):
             (uploads / 'left.mp4').touch()
             if end is signal.SIGTERM:
                 signal.raise_signal(end)
-            raise end() if end is KeyboardInterrupt else ZeroDivisionError
+            raise end
     assert not os.path.exists(folder)
     assert signal.getsignal(signal.SIGTERM) == before
 
@@ -87,14 +88,12 @@ def page(inferencer):
         pytest.skip('no gradio')
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, 'environ', os.environ.copy())
-        recogniser = Recogniser(inferencer, Limits(upload_mb=0.5))
-        with server.workplace() as folder:
-            built = server.build_page(Handlers(recogniser), 'About',
-                                      ['a', 'b'])
-            port = server.check_address('127.0.0.1', 0)
+        port = server.check_address('127.0.0.1', 0)
+        with closing(Recogniser(inferencer)) as recogniser, \
+                server.workplace() as folder:
+            built = server.build_page(Handlers(recogniser), 'About', ['a'])
             with server.served(built, '127.0.0.1', port, 0.5) as url:
                 yield url, Path(folder)
-        recogniser.close()
         assert not os.path.exists(folder)
 
 

@@ -2,6 +2,7 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -77,10 +78,8 @@ def test_the_model_is_the_indexs(clips, capsys):
     identity = VideoIndex('vifi_index').identity
     for name in 'config', 'checkpoint':
         moved = os.path.abspath(f'moved.{name}')
-        VideoIndex.create(name, type(identity)(
-            **{**identity.to_dict(), name: moved}))
-        vectors = np.eye(identity.embed_dim, dtype=np.float32)[:1]
-        VideoIndex(name).add(entries(vectors))
+        VideoIndex.create(name, replace(identity, **{name: moved})).add(
+            entries(np.eye(identity.embed_dim)[:1]))
         refused(capsys, 'search', 'red', '--index', name,
                 names=[moved, f'--{name}'])
 

@@ -103,10 +103,10 @@ class Handlers:
             return HTML.note(FIRST)
         automatic = auto_window(shown.request.seconds)
         window = window or automatic[0]
+        stride = stride or min(automatic[1], window / 2)
         try:
             return HTML.chart(self.recogniser.timeline(
-                shown.request, window, stride or min(automatic[1],
-                                                     window / 2)))
+                shown.request, window, stride))
         except _EXPECTED as error:
             return _alert(error, shown.request.path)
 

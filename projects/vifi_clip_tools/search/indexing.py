@@ -44,11 +44,10 @@ def index(options: IndexOptions) -> Optional[int]:
         else:  # needs no model
             videos, outcome = VideoIndex(options.index), Outcome()
             if options.prune:
-                known = videos.videos()
-                outcome.vanished = find_vanished(known)
-                outcome.unchanged = len(known) - len(outcome.vanished)
+                outcome.vanished = find_vanished(videos.videos())
                 videos.remove(outcome.vanished)
                 videos.compact()
+                outcome.unchanged = len(videos.videos())
         _report(options, outcome)
         if options.ann and len(videos) < MIN_ROWS:
             print(f'--ann: {len(videos)} embeddings are searched exactly in '
