@@ -43,13 +43,15 @@ def test_cores_of_a_container(tmp_path, monkeypatch, files, expected):
     assert usable_cores(str(tmp_path)) == expected
 
 
-def test_processes():
-    assert processes_here({}) == 1
-    assert processes_here({'LOCAL_WORLD_SIZE': '8',
-                           'SLURM_NTASKS_PER_NODE': '1'}) == 8
-    assert processes_here({'SLURM_NTASKS_PER_NODE': '4'}) == 4
+def test_processes(monkeypatch):
+    assert processes_here() == 1
+    monkeypatch.setenv('SLURM_NTASKS_PER_NODE', '4')
+    assert processes_here() == 4
+    monkeypatch.setenv('LOCAL_WORLD_SIZE', '8')
+    assert processes_here() == 8
+    monkeypatch.setenv('LOCAL_WORLD_SIZE', '0')
     with pytest.raises(ValueError, match='LOCAL_WORLD_SIZE=0'):
-        processes_here({'LOCAL_WORLD_SIZE': '0'})
+        processes_here()
 
 
 def counts(cfg) -> set:
@@ -63,21 +65,20 @@ def test_auto_is_resolved(monkeypatch, entry):
     cfg = Config.fromfile(CONFIGS / f'{entry}.py')
     assert cfg.workers == 'auto' and counts(cfg) == {(4, True)}
     monkeypatch.setattr(loader_settings, 'usable_cores', lambda: 24)
-    monkeypatch.setenv('LOCAL_WORLD_SIZE', '2')
-    said = resolve_workers(cfg, accelerator=True)
-    assert counts(cfg) == {(11, True)} and '24 cores' in said
-    monkeypatch.setenv('LOCAL_WORLD_SIZE', '16')
-    resolve_workers(cfg, accelerator=False)
     # one core reads in the main process
-    assert counts(cfg) == {(0, False)}
+    for processes, accelerator, expected in (('2', True, (11, True)),
+                                             ('16', False, (0, False))):
+        monkeypatch.setenv('LOCAL_WORLD_SIZE', processes)
+        monkeypatch.setattr('torch.cuda.is_available', lambda: accelerator)
+        assert '24 cores' in resolve_workers(cfg)
+        assert counts(cfg) == {expected}
 
 
 @pytest.mark.parametrize('workers', [0, 3])
 def test_a_number_stays(monkeypatch, workers):
     monkeypatch.setenv('WORKERS', str(workers))
     cfg = Config.fromfile(CONFIGS / 'vifi_k400.py')
-    assert resolve_workers(cfg, accelerator=True) == ''
-    assert counts(cfg) == {(workers, workers > 0)}
     plain = Config(dict(train_dataloader=dict(num_workers=2)))
-    assert resolve_workers(plain, accelerator=True) == ''
+    assert resolve_workers(cfg) == resolve_workers(plain) == ''
+    assert counts(cfg) == {(workers, workers > 0)}
     assert plain.train_dataloader.num_workers == 2

@@ -297,7 +297,8 @@ def test_entry_config(monkeypatch, entry):
             'ann_file']
         assert cfg[f'{part}_dataloader'].num_workers == 0
     before = cfg.to_dict()
-    resolve_workers(cfg, accelerator=True)
+    monkeypatch.setattr('torch.cuda.is_available', lambda: True)
+    resolve_workers(cfg)
     assert cfg.to_dict() == before
     monkeypatch.setenv('ENTRY', 'vifi_retrieval')
     with pytest.raises(ValueError, match='ENTRY=vifi_retrieval'):

@@ -46,17 +46,11 @@ def load_config(config: str,
                 work_dir: Optional[str] = None,
                 launcher: str = 'none',
                 trust: bool = False) -> Config:
-    """Read a config for a run: its folder, launcher and data workers set.
+    """Read a config for a run, as :func:`read_config` does, with settings to
+    override, MMEngine's launcher and data workers set.
 
-    Args:
-        config (str): Path, or the name of an entry such as 'vifi_k400'.
-        cfg_options (dict, optional): Settings to override.
-        work_dir (str, optional): Defaults to ``work_dirs/<name>``, with the
-            knobs that are turned.
-        launcher (str): As MMEngine's. Defaults to 'none'.
-        trust (bool): Let checkpoint files run code. Defaults to False.
-
-    Raises: what :func:`read_config` raises.
+    ``work_dir`` is by default ``work_dirs/<name>``, with the knobs that are
+    turned.
     """
     cfg = read_config(config, trust)
     cfg.launcher = launcher
@@ -74,12 +68,10 @@ def load_config(config: str,
 
 
 def read_config(config: str, trust: bool = False) -> Config:
-    """Read a config file; its knobs are checked, and noted in ``cfg.knobs``.
+    """Read a config: a path, or the name of an entry such as 'vifi_k400'.
 
-    Args:
-        config (str): Path, or the name of an entry such as 'vifi_k400'.
-        trust (bool): Let checkpoint files run code while they load, in this
-            process from now on. Defaults to False.
+    Its knobs are checked, and noted in ``cfg.knobs``. ``trust`` lets
+    checkpoint files run code while they load, in this process from now on.
 
     Raises:
         FileNotFoundError: No such config.

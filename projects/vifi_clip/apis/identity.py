@@ -1,7 +1,7 @@
 """Which model made a file, and whether another one would make it otherwise.
 
-Two formats are on disk, and stay as they are. An index holds
-:meth:`Identity.to_dict`. Files of embeddings and of predictions hold the flat
+Two formats are on disk, and stay as they are. An index holds the fields of
+:class:`Identity`. Files of embeddings and of predictions hold the flat
 :func:`record`, whose fingerprint is over parameters and the backbone's
 buffers, since a model changed for inference has no state dict. Frame caches
 are of an image tower alone and are compared below this package, see
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import os.path as osp
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional
 
 from torch import Tensor, nn
@@ -76,15 +76,6 @@ class Identity:
             inference=dict(inference or {}),
             settings=_plain({name: value for name, value in settings.items()
                              if name not in _NOT_THE_MODEL}))
-
-    def to_dict(self) -> Dict[str, Any]:
-        """Return plain values, for JSON, and for ``from_dict``."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping) -> Identity:
-        """Invert :meth:`to_dict`."""
-        return cls(**values)
 
     def __str__(self) -> str:
         weights = self.checkpoint or "the config's weights"

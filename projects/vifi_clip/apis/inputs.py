@@ -291,12 +291,8 @@ def _quoted(address: str) -> str:
 
 def read_labels(labels: Union[str, Sequence[str]],
                 source: str = '--labels') -> List[str]:
-    """Read class names from a list, a file, or a text with commas.
-
-    Args:
-        labels (str | Sequence[str]): Names; or the path of a .txt, .csv,
-            .json or .yaml file of them; or names with commas between.
-        source (str): Named in errors. Defaults to '--labels'.
+    """Read class names from a list, a .txt, .csv, .json or .yaml file, or a
+    text with commas; ``source`` is named in errors.
 
     Raises:
         FileNotFoundError: There is no such file.

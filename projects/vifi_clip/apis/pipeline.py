@@ -75,10 +75,9 @@ def pipeline_cfg(cfg: Config, views: Views = 1,
     """Return a copy of the transforms for a number of views; a UserError if
     the config has no such pipeline, or samples otherwise.
 
-    Args:
-        cfg (Config): With ``val_pipeline`` (one view) or a test set.
-        views: ``num_views`` of :meth:`ViFiCLIPInferencer.predict`.
-        num_frames (int, optional): T in place of the config's.
+    The config has ``val_pipeline`` (one view) or a test set. ``views`` are
+    ``num_views`` of :meth:`ViFiCLIPInferencer.predict`; ``num_frames`` is T in
+    place of the config's.
     """
     temporal, crops = views if isinstance(views, tuple) else (views, 1)
     dataset = (cfg.get('test_dataloader') or {}).get('dataset') or {}
@@ -113,14 +112,11 @@ def build_steps(steps: Sequence[dict],
                 array: bool = False,
                 given: bool = False,
                 pixels: bool = False) -> list:
-    """Build transforms from their settings.
+    """Build transforms from the settings that :func:`pipeline_cfg` returns.
 
-    Args:
-        steps (Sequence[dict]): From :func:`pipeline_cfg`.
-        array (bool): Frames are given, not read from a file: no reader.
-        given (bool): Frames are named by ``wanted``, not sampled.
-        pixels (bool): Up to the frames as the model sees them, ``imgs``, and
-            not further (FormatShape).
+    With ``array``, frames are given and there is no reader; if they are
+    ``given``, they are named by ``wanted`` and not sampled; with ``pixels``
+    the last step makes ``imgs`` as the model sees them (before FormatShape).
     """
     built, size = [], _final_size(steps)
     for step in steps:

@@ -22,9 +22,3 @@ def join_processes() -> Tuple[int, int]:
             torch.cuda.set_device(int(os.environ.get('LOCAL_RANK', 0))
                                   % torch.cuda.device_count())
     return get_dist_info()
-
-
-def wait_for_all() -> None:
-    """Wait until all processes are here."""
-    if get_dist_info()[1] > 1:
-        distributed.barrier()

@@ -37,21 +37,11 @@ def train(config: str,
           diff_rank_seed: bool = False,
           deterministic: bool = False,
           **options: Any) -> None:
-    """Train a config.
+    """Train a config, with the arguments of ``vifi-clip train``.
 
-    Args:
-        config (str): Path, or the name of an entry.
-        amp (bool): bfloat16 autocast. Defaults to False.
-        resume (str, optional): Checkpoint to go on from, or 'auto' for the
-            latest of the work directory.
-        validate (bool): Evaluate during training. Defaults to True.
-        auto_scale_lr (bool): Scale the learning rate by the batch size.
-        auto_accumulate (int, optional): See :func:`accumulate`.
-        seed (int, optional): Random seed.
-        diff_rank_seed (bool): Another seed on every process.
-        deterministic (bool): Deterministic cuDNN.
-        options: ``cfg_options``, ``work_dir``, ``launcher`` and ``trust`` of
-            :func:`load_config`.
+    ``amp`` is bfloat16 autocast, ``resume`` a checkpoint or 'auto' for the
+    latest of the work directory, ``auto_accumulate`` the samples of a step
+    (:func:`accumulate`), ``options`` are those of :func:`load_config`.
 
     Raises:
         FileNotFoundError: A config, list or checkpoint is absent.
@@ -185,7 +175,7 @@ def accumulate(cfg: Config, total: int) -> None:
         chosen = largest(sizes, MemoryTrial(cfg).fits)
         _give_back_memory()
         tried = 'tried with a step of the model'
-    if chosen != given and _has_in_batch_loss(cfg.model):
+    if chosen != given and "'type': 'CLIPContrastiveLoss'" in str(cfg.model):
         raise UserError(
             f'a batch of {given} does not fit in memory, and with an in-batch '
             f'loss {chosen} is another training: set train_dataloader.'
@@ -204,8 +194,6 @@ def largest(sizes: List[int], fits: Callable[[int], bool]) -> int:
     """Return the first size that fits on all processes."""
     for size in sizes:
         everywhere = torch.tensor(int(fits(size)))
-        if is_distributed() and torch.cuda.is_available():
-            everywhere = everywhere.cuda()
         all_reduce(everywhere, op='min')
         if everywhere.item():
             return size
@@ -213,16 +201,6 @@ def largest(sizes: List[int], fits: Callable[[int], bool]) -> int:
         'not even a batch of 1 fits in memory: use grad_checkpointing=True '
         'in the backbone and the text_classifier, fewer frames, TUNE=prompts '
         'or TUNE=image, or STRATEGY=fsdp')
-
-
-def _has_in_batch_loss(node: Any) -> bool:
-    """Look for an in-batch loss in a model's config."""
-    if isinstance(node, dict):
-        if node.get('type') == 'CLIPContrastiveLoss':
-            return True
-        node = list(node.values())
-    return isinstance(node, (list, tuple)) and any(
-        map(_has_in_batch_loss, node))
 
 
 class MemoryTrial:

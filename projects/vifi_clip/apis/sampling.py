@@ -125,16 +125,13 @@ class VideoSampler:
 
 
 def _apply(steps: list, video: VideoInput, **info) -> dict:
-    """Apply transforms to a local video, with what is known of it already;
-    errors carry the user's name for it."""
+    """Apply transforms to a local video, with what is known of it already."""
     start = dict(label=-1, start_index=0, modality='RGB', filename=video.path)
     if video.frames is not None:
         start.update(filename=video.name, array=video.frames,
                      total_frames=len(video.frames))
     try:
         results = run_pipeline(steps, {**start, **info})
-    except UnreadableVideo as error:
-        raise UnreadableVideo(video.name, error.reason) from error
     except OSError as error:
         raise UnreadableVideo(video.name, str(error)) from error
     if results is None:

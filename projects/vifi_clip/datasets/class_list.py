@@ -9,21 +9,15 @@ _TREES = {'.json': read_json, '.yaml': read_yaml, '.yml': read_yaml}
 
 
 def read_class_list(path: PathLike) -> List[str]:
-    """Read the class names of a data set; the index of a name is its label.
+    """Read the K class names of a data set, without surrounding spaces; the
+    index of a name is its label.
 
-    Args:
-        path (str | Path): One of
+    - ``.txt``: one name per line, the first line is label 0;
+    - ``.csv``: header ``id,name``, ids 0..K-1 in any order;
+    - ``.json``, ``.yaml``, ``.yml``: a list of names.
 
-            - ``.txt``: one name per line, the first line is label 0;
-            - ``.csv``: header ``id,name``, ids 0..K-1 in any order;
-            - ``.json``, ``.yaml``, ``.yml``: a list of names.
-
-    Returns:
-        list[str]: The K names, without surrounding spaces.
-
-    Raises:
-        ValueError: If the file is malformed or of another kind, lists no
-            class, or holds an empty or repeated name.
+    ValueError if the file is malformed or of another kind, lists no class,
+    or holds an empty or repeated name.
     """
     path, places = Path(path), None
     suffix = _suffix(path, ('.txt', '.csv', *_TREES))
@@ -42,19 +36,12 @@ def read_class_list(path: PathLike) -> List[str]:
 
 
 def read_class_descriptions(path: PathLike) -> Dict[str, List[str]]:
-    """Read the sentences that describe each class.
+    """Read the sentences that describe each class, in the file's order and
+    without surrounding spaces, from a ``.json``, ``.yaml`` or ``.yml`` file
+    that maps each class name to a list of them.
 
-    Args:
-        path (str | Path): ``.json``, ``.yaml`` or ``.yml`` file that maps
-            each class name to a list of sentences.
-
-    Returns:
-        dict[str, list[str]]: Sentences by class name, in the file's order,
-        without surrounding spaces.
-
-    Raises:
-        ValueError: If the file is malformed, a class is repeated or empty,
-            or a class has no sentence or an empty one.
+    ValueError if the file is malformed, a class is repeated or empty, or a
+    class has no sentence or an empty one.
     """
     data = _TREES[_suffix(Path(path), _TREES)](Path(path))
     if not isinstance(data, dict):
@@ -78,20 +65,13 @@ def is_sentences(value: Any) -> bool:
 
 def check_class_names(names: Sequence[str], source: str,
                       places: Optional[Sequence[str]] = None) -> List[str]:
-    """Check that class names can serve as a label set.
+    """Check that names, in label order, can serve as a label set; return them
+    without surrounding spaces.
 
-    Args:
-        names (Sequence[str]): Names in label order.
-        source (str): Where they come from, for messages.
-        places (Sequence[str], optional): Where each name stands in the
-            source. Defaults to "item 0", "item 1", ...
-
-    Returns:
-        list[str]: The names without surrounding spaces.
-
-    Raises:
-        ValueError: If there is no name, or one is not a string, is empty,
-            holds a line break or control character, or equals an earlier one.
+    Messages name the ``source``, and where in it a name stands (``places``,
+    by default "item 0", ...). ValueError if there is no name, or one is not a
+    string, is empty, holds a line break or control character, or equals an
+    earlier one.
     """
     if isinstance(names, str) or not isinstance(names, Sequence):
         raise ValueError(f'{source}: expected a list of class names, got '

@@ -20,14 +20,11 @@ worker decode one clip sooner but fewer clips a second.
 import math
 import os
 from pathlib import Path
-from typing import Mapping, Optional
 
 import torch
 from mmengine.config import Config
 
-AUTO = 'auto'
 MOST_WORKERS, MOST_CPU_WORKERS = 16, 4
-_LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
 def usable_cores(root: str = '/sys/fs/cgroup') -> int:
@@ -52,17 +49,16 @@ def usable_cores(root: str = '/sys/fs/cgroup') -> int:
     return cores
 
 
-def processes_here(environ: Optional[Mapping[str, str]] = None) -> int:
+def processes_here() -> int:
     """Return the processes of this job on this machine, as its launcher says
     in the environment."""
-    environ = os.environ if environ is None else environ
     for name in ('LOCAL_WORLD_SIZE', 'SLURM_NTASKS_PER_NODE',
                  'OMPI_COMM_WORLD_LOCAL_SIZE'):
-        value = environ.get(name, '1')
+        value = os.environ.get(name, '1')
         if not value.isdecimal() or int(value) < 1:
             raise ValueError(f'{name}={value}: the number of processes on '
                              'this machine must be a whole number from 1')
-        if name in environ:
+        if name in os.environ:
             return int(value)
     return 1
 
@@ -75,30 +71,23 @@ def choose_workers(cores: int, processes: int, accelerator: bool) -> int:
     return 0 if share == 1 else min(max(share // 4, 1), MOST_CPU_WORKERS)
 
 
-def resolve_workers(cfg: Config, accelerator: Optional[bool] = None) -> str:
-    """Put numbers where a config leaves them to the machine.
+def resolve_workers(cfg: Config) -> str:
+    """Put numbers into the loaders where a config leaves them to the machine;
+    return the arithmetic, for the log, or '' where nothing was to choose.
 
     A config does so by ``workers = 'auto'`` (the WORKERS knob); its loaders
     hold a number all the same, for tools that know nothing of this. Call it
     before ``--cfg-options`` are merged, so that those win.
-
-    Args:
-        cfg (Config): Changed in place: ``num_workers`` and
-            ``persistent_workers`` of the loaders.
-        accelerator (bool, optional): Defaults to whether CUDA is there.
-
-    Returns:
-        str: The arithmetic, for the log; empty where nothing was to choose.
     """
-    if cfg.get('workers') != AUTO:
+    if cfg.get('workers') != 'auto':
         return ''
-    if accelerator is None:
-        accelerator = torch.cuda.is_available()
     cores, processes = usable_cores(), processes_here()
+    accelerator = torch.cuda.is_available()
     workers = choose_workers(cores, processes, accelerator)
-    for loader in filter(None, map(cfg.get, _LOADERS)):
-        loader.num_workers = workers
-        loader.persistent_workers = workers > 0
+    for part in 'train', 'val', 'test':
+        if loader := cfg.get(f'{part}_dataloader'):
+            loader.num_workers = workers
+            loader.persistent_workers = workers > 0
     where = 'beside an accelerator' if accelerator else 'on the CPU alone'
     return (f'WORKERS=auto: {workers} data workers a process ({cores} cores / '
             f'{processes} processes here, {where}), 1 decoding thread(s) '

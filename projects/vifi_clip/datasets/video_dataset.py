@@ -94,10 +94,6 @@ class CheckedVideoDataset(VideoDataset):
 
     def load_data_list(self) -> List[dict]:
         """Read ``filename`` and ``label`` of each video, checked."""
-        root = self.data_prefix.get('video')
-        check_ann_file(self.ann_file)
-        if self._on_local_disk():
-            check_video_root(root)
         if self.class_names:
             check_protocol(self.ann_file, self.class_names, self.class_file)
         if self.multi_class:
@@ -106,13 +102,17 @@ class CheckedVideoDataset(VideoDataset):
             self.ann_file, self.delimiter,
             len(self.class_names or ()) or self.num_classes,
             allow_unlabelled=self.test_mode)
-        return [dict(filename=osp.join(root or '', path), label=label)
+        root = self.data_prefix.get('video') or ''
+        return [dict(filename=osp.join(root, path), label=label)
                 for path, label in lines]
 
     def full_init(self) -> None:
-        """Load the list, then look for its videos on disk."""
+        """Load the list, and look for its videos on disk."""
         if self._fully_initialized:
             return
+        check_ann_file(self.ann_file)
+        if self._on_local_disk():
+            check_video_root(self.data_prefix.get('video'))
         super().full_init()
         # In shared memory, so that all workers and the main process count
         # the same bad videos, whether they were forked or spawned.
@@ -205,32 +205,27 @@ class CheckedVideoDataset(VideoDataset):
                             source)
 
     def _prepare_test(self, idx: int) -> Any:
-        run = (self._run if self.on_bad_video == 'error'
-               else self._run_or_stand_in)
-        try:
-            data = run(idx)
-        except UnreadableVideo as error:
-            raise UserError(
-                f'cannot read {self._filename(idx)}: {error.reason}; replace '
-                f'the file, delete its line from {self.ann_file}, or set '
-                "on_bad_video='count_as_wrong'") from error
-        if isinstance(data, dict) and 'data_samples' in data:
-            # for messages and files that tell videos apart
-            data['data_samples'].set_metainfo(
-                dict(filename=self._filename(idx)))
-        return data
-
-    def _run_or_stand_in(self, idx: int) -> Any:
+        counted = self.on_bad_video == 'count_as_wrong'
         for donor in chain(range(idx, len(self)), range(idx)):
-            if self._bad[donor]:
+            if counted and self._bad[donor]:
                 continue
             try:
                 data = self._run(idx, source=self._filename(donor))
             except UnreadableVideo as error:
-                self._add_bad([donor], error.reason)
-                continue
-            if donor != idx and data is not None:
-                data['data_samples'].set_metainfo(dict(bad_video=True))
+                if counted:
+                    self._add_bad([donor], error.reason)
+                    continue
+                raise UserError(
+                    f'cannot read {self._filename(idx)}: {error.reason}; '
+                    'replace the file, delete its line from '
+                    f"{self.ann_file}, or set on_bad_video='count_as_wrong'"
+                ) from error
+            if isinstance(data, dict) and 'data_samples' in data:
+                # for messages and files that tell videos apart
+                info = dict(filename=self._filename(idx))
+                if donor != idx:
+                    info['bad_video'] = True
+                data['data_samples'].set_metainfo(info)
             return data
         raise UserError(f'none of the {len(self)} videos of '
                         f'{self.ann_file} can be read: '

@@ -26,20 +26,12 @@ def read_video_list(ann_file: str,
                     delimiter: str = ' ',
                     num_classes: Optional[int] = None,
                     allow_unlabelled: bool = False) -> List[Tuple[str, int]]:
-    """Read ``path label`` lines; a path may hold spaces.
+    """Read ``path label`` lines, in any storage that MMEngine reads.
 
-    Args:
-        ann_file (str): List to read, in any storage MMEngine reads.
-        delimiter (str): What stands between path and label. Lines are split
-            at its last occurrence. Defaults to ' '.
-        num_classes (int, optional): K; labels must be below it. Not checked
-            by default.
-        allow_unlabelled (bool): Accept a list of paths without any label;
-            labels are then -1. Defaults to False.
-
-    Returns:
-        list[tuple[str, int]]: Path and label of each line. Blank lines are
-        passed over.
+    A path may hold spaces: lines are split at the last ``delimiter``. Blank
+    lines are passed over. Labels must be below ``num_classes`` (K), if it is
+    given. ``allow_unlabelled`` accepts a list of paths without any label;
+    labels are then -1.
 
     Raises:
         FileNotFoundError: If a local ``ann_file`` is absent.

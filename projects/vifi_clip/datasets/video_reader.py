@@ -102,21 +102,12 @@ def reads_local_files(transforms: Sequence[Callable]) -> bool:
 def run_pipeline(transforms: Sequence[Callable],
                  results: dict,
                  source: Optional[str] = None) -> Optional[dict]:
-    """Apply transforms in sequence.
+    """Apply transforms in sequence; None as soon as a step that does not read
+    the video returns None.
 
-    Args:
-        transforms (Sequence[Callable]): Transforms of the pipeline.
-        results (dict): Sample information with ``filename``.
-        source (str, optional): Read the pixels of this video instead of
-            ``filename``'s; all else stays the sample's own.
-
-    Returns:
-        dict, optional: None as soon as a step that does not read the video
-        returns None.
-
-    Raises:
-        UnreadableVideo: The video cannot be opened or decoded, or has no
-            frames.
+    ``results`` have a ``filename``; the pixels are those of ``source``, if it
+    is given, and all else is the sample's own. UnreadableVideo if the video
+    cannot be opened or decoded, or has no frames.
     """
     given = dict(results)
     try:
@@ -131,8 +122,7 @@ def _run_once(transforms: Sequence[Callable], results: dict,
     for step in transforms:
         if isinstance(step, READERS):
             name = results['filename']
-            results['filename'] = source or name
-            results = _read(step, results)
+            results = _read(step, dict(results, filename=source or name))
             results['filename'] = name
         else:
             results = step(results)

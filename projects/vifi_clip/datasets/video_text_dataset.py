@@ -9,7 +9,6 @@ from mmaction.registry import DATASETS
 from ..files import read_json
 from .class_list import is_sentences
 from .video_dataset import CheckedVideoDataset
-from .video_list import check_ann_file, check_video_root
 
 
 @DATASETS.register_module()
@@ -48,9 +47,6 @@ class CheckedVideoTextDataset(CheckedVideoDataset, VideoTextDataset):
 
     def load_data_list(self) -> List[dict]:
         """Read ``filename``, ``text`` and ``label`` of each pair."""
-        check_ann_file(self.ann_file)
-        if self._on_local_disk():
-            check_video_root(self.data_prefix.get('video'))
         check_captions(read_json(Path(self.ann_file)), self.ann_file,
                        one_each=self.test_mode)
         pairs = VideoTextDataset.load_data_list(self)

@@ -11,7 +11,7 @@ from typing import (Any, Dict, Iterator, List, Mapping, Optional, Sequence,
                     Tuple)
 
 import numpy as np
-from mmengine.dist import all_gather_object
+from mmengine.dist import all_gather_object, barrier
 from tqdm import tqdm
 
 from projects.vifi_clip.apis.identity import NOTES, differences, record
@@ -19,7 +19,7 @@ from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
 from projects.vifi_clip.apis.inputs import (VideoInput, expand_inputs,
                                             read_labels)
 from projects.vifi_clip.apis.pipeline import Views, parse_views
-from projects.vifi_clip.apis.processes import join_processes, wait_for_all
+from projects.vifi_clip.apis.processes import join_processes
 from projects.vifi_clip.datasets.video_list import (find_missing,
                                                     read_video_list)
 from projects.vifi_clip.errors import UnreadableVideo, need
@@ -163,10 +163,10 @@ def embed_videos(inferencer: ViFiCLIPInferencer, videos: VideoSet, out: str,
         results = dict(zip(good, before.embeddings))
     if rank == 0:
         _finished(folder, made, overwrite)
-    wait_for_all()
+    barrier()
     done = _finished(folder, made, overwrite)
     left = [i for i in todo if i not in done]
-    wait_for_all()  # all have read before one writes
+    barrier()  # all have read before one writes
     errors: Dict[int, str] = {}
     with tqdm(total=len(todo), initial=len(todo) - len(left), unit='video',
               desc='embed', disable=rank > 0) as bar:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import (Any, Dict, Iterable, Iterator, List, Optional, Sequence,
                     Tuple)
 
+from mmengine.dist import barrier
 from tqdm import tqdm
 
 from projects.vifi_clip.apis.batches import NONE
@@ -15,7 +16,7 @@ from projects.vifi_clip.apis.inputs import (VideoInput, expand_inputs,
                                             file_of, is_camera, read_labels)
 from projects.vifi_clip.apis.pipeline import (Views, count_views, parse_views,
                                               pipeline_cfg)
-from projects.vifi_clip.apis.processes import join_processes, wait_for_all
+from projects.vifi_clip.apis.processes import join_processes
 from projects.vifi_clip.errors import UnreadableVideo, UserError
 from .options import Options
 from .pictures import Pictures
@@ -113,25 +114,25 @@ class _Job:
         with ResultsFile(options.out, topk) as file:
             made_with = dict(self._record(), **pictures.settings())
             resumed = first and file.prepare(made_with, options.overwrite)
-            wait_for_all()
+            barrier()
             stems, done = file.stems(), file.done()
             pictures.go_on(stems)
             left = [video for video in videos
                     if video.name not in done or not pictures.complete(video)]
             before = len(videos) - len(left)
-            wait_for_all()  # all have read before one writes
+            barrier()  # all have read before one writes
             if first:
                 pictures.check(left, ours=stems)
                 file.keep_stems(pictures.stems)
                 if resumed:
                     print(f'{options.out}: {before} of {len(videos)} were '
                           'done before', file=sys.stderr)
-            wait_for_all()
+            barrier()
             with file.writer(self.rank, self.world) as write:
                 for result in self._results(left[self.rank::self.world],
                                             before):
                     write(result)
-            wait_for_all()
+            barrier()
             bad = file.merge([v.name for v in videos]) if first else []
         if first:
             print(f'{options.out}: {len(videos) - len(bad)} of {len(videos)} '

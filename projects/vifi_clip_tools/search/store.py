@@ -17,7 +17,7 @@ import hashlib
 import os
 import os.path as osp
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import (Any, Callable, Dict, Iterator, List, NamedTuple,
@@ -88,7 +88,7 @@ class VideoIndex:
         if osp.isdir(path) and os.listdir(path):
             raise FileExistsError(f'{path} exists and is not empty')
         write_json(osp.join(path, 'index.json'), dict(
-            kind=_KIND, format=_FORMAT, identity=identity.to_dict()))
+            kind=_KIND, format=_FORMAT, identity=asdict(identity)))
         return cls(path)
 
     def __len__(self) -> int:
@@ -295,7 +295,7 @@ def _read_identity(path: str) -> Identity:
         if (record['kind'], record['format']) != (_KIND, _FORMAT):
             raise ValueError(f'its index.json is of {record["kind"]!r}, '
                              f'format {record["format"]}')
-        return Identity.from_dict(record['identity'])
+        return Identity(**record['identity'])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f'{path} is no search index of this version ({error}), and stays '
