@@ -1,6 +1,6 @@
 """Which model made a file, and whether another would make it otherwise."""
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from projects.vifi_clip.apis.identity import (NOTES, Identity, differences,
 
 def test_the_same_model_is_the_same_wherever_it_lies(small):
     identity = Identity.of(small, '4x3')
-    again = Identity.from_dict(json.loads(json.dumps(identity.to_dict())))
+    again = Identity(**json.loads(json.dumps(asdict(identity))))
     assert again == identity and identity.num_views == '4x3'
     assert (identity.embed_dim, identity.num_frames) == (
         small.embed_dim, small.num_frames)

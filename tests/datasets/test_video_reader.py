@@ -7,6 +7,7 @@ import decord
 import numpy as np
 import pytest
 from helpers import read_index, write_mp4
+from numbered import make_bad
 from numpy.testing import assert_array_equal
 
 from projects.vifi_clip.datasets.transforms import (RepeatFrames,
@@ -59,35 +60,9 @@ def test_names(name, tmp_path):
     assert numbers(path, [4, 1]) == [4, 1]
 
 
-def make_bad(kind, folder) -> str:
-    path = folder / f'{kind}.mp4'
-    if kind == 'text':
-        path.write_text('no video\n' * 500)
-    elif kind == 'empty':
-        path.touch()
-    elif kind == 'folder':
-        path.mkdir()
-    elif kind == 'pipe':
-        os.mkfifo(path)
-    elif kind == 'sound':
-        with av.open(str(path), 'w') as container:
-            stream = container.add_stream('aac', rate=8000)
-            frame = av.AudioFrame.from_ndarray(
-                np.zeros((1, 8000), np.float32), 'fltp', 'mono')
-            frame.rate = 8000
-            container.mux(stream.encode(frame))
-            container.mux(stream.encode())
-    elif kind != 'absent':
-        whole = folder / f'whole.{"avi" if kind == "cut avi" else "mp4"}'
-        write_mp4(whole, 60, faststart=kind == 'cut')
-        content = whole.read_bytes()
-        path.write_bytes(content[:len(content) * 6 // 10])
-    return str(path)
-
-
 @pytest.mark.parametrize('kind', [
-    'text', 'empty', 'absent', 'folder', 'pipe', 'sound', 'cut', 'end lost',
-    'cut avi'])
+    'text', 'empty', 'absent', 'folder', 'pipe', 'sound', 'end_lost.mp4',
+    'cut.mp4', 'cut.avi', 'cut.mkv', 'cut.flv'])
 def test_bad_files(kind, tmp_path, capfd):
     path = make_bad(kind, tmp_path)
     with pytest.raises(UnreadableVideo) as error:
