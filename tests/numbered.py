@@ -2,6 +2,7 @@
 which carry their own number."""
 import os
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -71,3 +72,14 @@ def make_bad(kind, folder) -> str:
         content = path.read_bytes()
         path.write_bytes(content[:len(content) * 6 // 10])
     return str(path)
+
+
+def spoil(source, target, number) -> str:
+    """Copy a video, and overwrite the content of a packet."""
+    with av.open(source) as file:
+        packet = [p for p in file.demux(video=0) if p.size][number]
+        start, end = packet.pos + 8, packet.pos + packet.size  # NAL's head
+    content = Path(source).read_bytes()
+    target.write_bytes(content[:start] + b'\x55' * (end - start)
+                       + content[end:])
+    return str(target)

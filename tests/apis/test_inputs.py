@@ -47,9 +47,7 @@ EVERY = ['[odd].mp4', 'a.MP4', 'b.mp4', 'sub/c.webm', 'sub/deep/d.avi',
     (['b.mp4', './b.mp4', 'x.mp4', '*.mp4'], ['b.mp4', 'x.mp4/e.mkv',
                                               '[odd].mp4'])])
 def test_folders_and_patterns(folder, given, expected):
-    videos = expand_inputs(given)
-    assert [video.path for video in videos] == expected
-    assert [video.name for video in videos] == expected
+    assert expand_inputs(given) == [VideoInput(p, p) for p in expected]
 
 
 def test_links_in_folders(folder):
@@ -60,14 +58,9 @@ def test_links_in_folders(folder):
 
 
 def test_folder_that_cannot_be_looked_into(folder, monkeypatch):
-    scan = os.scandir
-
-    def refuse(path):
-        if str(path).endswith('deep'):
-            raise PermissionError(13, 'Permission denied', path)
-        return scan(path)
-
-    monkeypatch.setattr(os, 'scandir', refuse)
+    refused = PermissionError(13, 'Permission denied', 'sub/deep')
+    monkeypatch.setattr(os, 'scandir', Mock(
+        side_effect=[os.scandir('sub'), refused]))
     with pytest.warns(UserWarning, match='deep is left out: Permission'):
         video, = expand_inputs('sub')
     assert video.path == 'sub/c.webm'
@@ -76,6 +69,7 @@ def test_folder_that_cannot_be_looked_into(folder, monkeypatch):
 @pytest.mark.parametrize('given, message', [
     ('none', 'none has no videos'), ('gone.mp4', 'No such video: gone.mp4'),
     ('*.mov', r'No such video: \*.mov'), ([], 'No videos were given'),
+    ('file:///gone.mp4', 'No such video'), ('file://[bad', 'No such video'),
     (['b.mp4', 'gone.mp4'], 'gone.mp4'),
     (np.zeros((2, 3, 3), np.uint8), r'got uint8 \[2, 3, 3\]'),
     (np.zeros((2, 3, 3, 3)), 'got float64'),
@@ -94,9 +88,6 @@ def test_file_addresses(folder):
     video, = expand_inputs([address])
     assert video == VideoInput(address, str(folder / 'ein Film.mp4'))
     assert expand_inputs(folder.as_uri()) == expand_inputs(folder)
-    for gone in 'file:///gone.mp4', 'file://[bad':
-        with pytest.raises(UserError, match='No such video'):
-            expand_inputs(gone)
 
 
 def test_a_playlist_does_not_open_other_files(tmp_path, small):
@@ -184,7 +175,7 @@ def test_fetched_and_removed(server, tmp_path, small):
     ('silent.mp4', 'fetched: .*timed out'),
     ('endless.mp4', 'larger than the 1 MB'),
     ('large.mp4', 'larger than the 1 MB'),
-    ('short.mp4', '100 of 5000 bytes'),
+    ('short.mp4', '100 of 5000 bytes'), ('http://[bad', 'fetched: Invalid'),
     ('http://127.0.0.1:9/a.mp4', 'fetched: .*refused')])
 def test_bad_downloads(server, name, message, tmp_path):
     (tmp_path / 'served' / 'large.mp4').write_bytes(b'x' * (2**20 + 1))
@@ -197,47 +188,41 @@ def test_bad_downloads(server, name, message, tmp_path):
 
 @pytest.fixture
 def camera(monkeypatch):
-    """Function of frames that a camera of 20 a second has left: plug it in.
-    Returns those that were opened."""
-    clock, opened = [0.], []
+    """A mock of cv2.VideoCapture, of a camera 0 that gives a blue picture 20
+    times a second."""
+    clock, opened = [0.], Mock()
+
+    def read():
+        clock[0] += 1 / 20
+        return True, np.full((6, 8, 3), (200, 0, 0), np.uint8)  # BGR
+
+    opened.return_value.read = read
+    opened.return_value.isOpened = lambda: opened.call_args.args == (0, )
     monkeypatch.setattr(inputs.time, 'monotonic', lambda: clock[0])
-
-    def plug(left) -> list:
-        def read():
-            clock[0] += 1 / 20
-            if clock[0] > left / 20:
-                return False, None
-            # blue, as cv2 counts
-            return True, np.full((6, 8, 3), (200, 0, 0), np.uint8)
-
-        monkeypatch.setattr('cv2.VideoCapture', lambda number: opened.append(
-            Mock(isOpened=lambda: number == 0, read=read)) or opened[-1])
-        return opened
-
-    return plug
+    monkeypatch.setattr('cv2.VideoCapture', opened)
+    return opened
 
 
 def test_camera(camera):
-    opened = camera(1000)
     video, = expand_inputs('camera:0:2')
-    assert not opened  # not before it is needed
+    camera.assert_not_called()  # not before it is needed
     with video.opened() as here:
         assert here.name == 'camera:0:2' and here.path is None
         # the first comes at 0 s, the last at 2 s
         assert here.frames.shape == (41, 6, 8, 3)
         assert here.fps == pytest.approx(20)
         assert (here.frames == [0, 0, 200]).all()  # RGB
-    opened[0].release.assert_called()
+    camera.return_value.release.assert_called()
     assert inputs.parse_camera('camera:3') == (3, 4.)
 
 
 @pytest.mark.parametrize('name, message', [
     ('camera:1', 'no camera 1'), ('camera:0', 'camera 0 gives no pictures')])
 def test_no_camera(camera, small, name, message):
-    opened = camera(0)
+    camera.return_value.read = lambda: (False, None)
     result, = small.predict(name, on_error='report')
     assert result['error'] == message
-    opened[0].release.assert_called()
+    camera.return_value.release.assert_called()
 
 
 @pytest.mark.parametrize('name', ['', 'x', '-1', '100', '9' * 20, '0:0',
@@ -254,12 +239,6 @@ def test_names_of_no_camera(name):
     ('https://u:p@h.org:80/a%20b/c;d=(1),~e*.mp4?x=%2F+1', None)])
 def test_addresses_with_any_letters(address, quoted):
     assert inputs._quoted(address) == (quoted or address)
-
-
-def test_a_broken_address():
-    with pytest.raises(UnreadableVideo, match='it cannot be fetched: Invalid'):
-        with VideoInput('x', 'http://[bad').opened():
-            pass
 
 
 @pytest.mark.parametrize('given, expected', [

@@ -8,6 +8,7 @@ from projects.vifi_clip.datasets.class_list import (check_class_names,
                                                     read_class_list)
 
 NAMES = ['abseiling', 'air drumming', 'tai chi, slow']
+SENTENCES = {'a': ['one.', 'two'], 'b b': ['three']}
 
 
 def write(tmp_path, name, text):
@@ -24,10 +25,14 @@ def write(tmp_path, name, text):
     ('c.json', json.dumps(NAMES)),
     ('c.yaml', '- abseiling\n- air drumming\n- tai chi, slow\n'),
     ('c.YML', '[abseiling, air drumming, "tai chi, slow"]'),
+    ('d.json', '{"a": ["one.", " two "], "b b": ["three"]}'),
+    ('d.yaml', 'a:\n- one.\n- two\nb b: [three]\n'),
 ])
-def test_every_format_gives_names_in_label_order(tmp_path, name, text):
+def test_every_format(tmp_path, name, text):
     path = write(tmp_path, name, text)
-    assert read_class_list(path) == read_class_list(str(path)) == NAMES
+    read = read_class_descriptions if name[0] == 'd' else read_class_list
+    assert read(path) == read(str(path)) == (
+        SENTENCES if name[0] == 'd' else NAMES)
 
 
 @pytest.mark.parametrize('name, text, place', [
@@ -98,12 +103,3 @@ def test_check_class_names():
             check_class_names(names, 'config')
     with pytest.raises(FileNotFoundError, match='absent.txt'):
         read_class_list('absent.txt')
-
-
-@pytest.mark.parametrize('name, text', [
-    ('d.json', '{"a": ["one.", " two "], "b b": ["three"]}'),
-    ('d.yaml', 'a:\n- one.\n- two\nb b: [three]\n'),
-])
-def test_descriptions(tmp_path, name, text):
-    assert read_class_descriptions(write(tmp_path, name, text)) == {
-        'a': ['one.', 'two'], 'b b': ['three']}

@@ -1,6 +1,7 @@
 """Decoding once: fewer calls of the decoder, the same pixels."""
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Callable
+from unittest.mock import Mock, create_autospec
 
 import mmcv
 import numpy as np
@@ -62,22 +63,18 @@ def run(pipeline, path, seed=3) -> torch.Tensor:
 
 
 @pytest.fixture
-def work(monkeypatch) -> SimpleNamespace:
-    """Indices that the reader is ``asked`` for, one list for each call, and
-    sizes of the pictures that are ``resized``."""
-    counts = SimpleNamespace(asked=[], resized=[])
-    frames, imresize = VideoFile.frames, mmcv.imresize
+def work(monkeypatch) -> Callable:
+    """Returns the indices that the reader was asked for, in one call, and how
+    many pictures were resized."""
+    frames = create_autospec(VideoFile.frames, side_effect=VideoFile.frames)
+    resize = Mock(side_effect=mmcv.imresize)
+    monkeypatch.setattr(VideoFile, 'frames', frames)
+    monkeypatch.setattr(mmcv, 'imresize', resize)
 
-    def counting_frames(self, indices):
-        counts.asked.append(np.asarray(indices).tolist())
-        return frames(self, indices)
+    def counts() -> tuple:
+        frames.assert_called_once()
+        return frames.call_args.args[1].tolist(), resize.call_count
 
-    def counting_resize(img, size, **kwargs):
-        counts.resized.append(size)
-        return imresize(img, size, **kwargs)
-
-    monkeypatch.setattr(VideoFile, 'frames', counting_frames)
-    monkeypatch.setattr(mmcv, 'imresize', counting_resize)
     return counts
 
 
@@ -113,9 +110,8 @@ def test_four_views_run_through_the_video_once(clips, work):
     steps = steps_of('pipelines/frames16.py', 'views')
     inputs = run(build(steps), clips['long'])
     assert inputs.shape == (3 * 4 * 16, 3, 224, 224)
-    asked, = work.asked
-    assert len(asked) == 64 and asked == sorted(set(asked))
-    assert len(work.resized) == 64
+    asked, resized = work()
+    assert len(asked) == 64 == resized and asked == sorted(set(asked))
     # view by view, each in order of time, over the whole video
     index = np.array([read_index(frame) for frame in
                       inputs.permute(0, 2, 3, 1).numpy()]).reshape(3, 4, 16)
@@ -127,9 +123,9 @@ def test_four_views_run_through_the_video_once(clips, work):
     ('train', 2), ('val', 1), ('views', 1)])
 def test_short_videos_decode_each_frame_once(clips, work, part, resizes):
     run(build(steps_of('pipelines/frames16.py', part)), clips['short'])
-    asked, = work.asked
+    asked, resized = work()
     assert asked == sorted(set(asked)) and len(asked) <= 5
-    assert len(work.resized) == resizes * len(asked)
+    assert resized == resizes * len(asked)
 
 
 @pytest.mark.parametrize('init, reader', [

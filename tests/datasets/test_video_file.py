@@ -235,27 +235,16 @@ def test_covers_and_other_streams(tmp_path):
 # Damaged files
 
 
-def spoil(source, target, number):
-    """Copy a file, and overwrite the content of a packet."""
-    with av.open(source) as file:
-        packet = [p for p in file.demux(video=0) if p.size][number]
-        position, size = packet.pos + 8, packet.size - 8  # NAL length, head
-    content = Path(source).read_bytes()
-    target.write_bytes(content[:position] + b'\x55' * size
-                       + content[position + size:])
-    return str(target)
-
-
 def test_a_lost_key_frame(mp4, tmp_path):
     """Grey pictures up to the next one."""
-    path = spoil(mp4, tmp_path / 'b.mp4', 0)
+    path = numbered.spoil(mp4, tmp_path / 'b.mp4', 0)
     for in_order in (False, True):
         with pytest.raises(UnreadableVideo, match=r'b.mp4 .*2\d of 90'):
             VideoFile(path, in_order).frames([5, 50])
 
 
 def test_little_damage_changes_no_other_frame(mp4, tmp_path):
-    path = spoil(mp4, tmp_path / 'b.mp4', 85)
+    path = numbered.spoil(mp4, tmp_path / 'b.mp4', 85)
     video = VideoFile(path)
     frames = video.frames(range(COUNT))
     assert video.num_damaged

@@ -1,13 +1,12 @@
 """The first step of a pipeline: names, bad files, decord, another count."""
 import os
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
-import av
 import decord
 import numpy as np
 import pytest
 from helpers import read_index, write_mp4
-from numbered import make_bad
+from numbered import make_bad, spoil
 from numpy.testing import assert_array_equal
 
 from projects.vifi_clip.datasets.transforms import (RepeatFrames,
@@ -73,13 +72,7 @@ def test_bad_files(kind, tmp_path, capfd):
 
 
 def test_damage_is_said_and_lets_the_rest_be_read(tmp_path):
-    path = write_mp4(tmp_path / 'a.mp4', 60)
-    with av.open(path) as file:
-        last = [packet for packet in file.demux(video=0) if packet.size][-1]
-        start, size = last.pos + 8, last.size - 8
-    with open(path, 'r+b') as file:
-        file.seek(start)
-        file.write(bytes(size))
+    path = spoil(write_mp4(tmp_path / 'b.mp4', 60), tmp_path / 'a.mp4', -1)
     with pytest.warns(UserWarning, match=r'a.mp4: \d of 60 frames'):
         assert numbers(path, [0, 30, 58])[:2] == [0, 30]
 
@@ -111,11 +104,6 @@ def test_sampling_again_when_packets_were_no_frames(tmp_path, monkeypatch):
 def test_readers_of_threads(tmp_path):
     """Each has its own."""
     paths = [write_mp4(tmp_path / f'{i}.mp4', 10, (48, 64)) for i in range(4)]
-    frames = {}
-    threads = [threading.Thread(target=lambda p=p: frames.update(
-        {p: numbers(p, range(10))})) for p in paths]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    assert frames == {p: list(range(10)) for p in paths}
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda path: numbers(path, range(10)), paths))
+    assert found == 4 * [list(range(10))]
