@@ -50,15 +50,13 @@ def test_count_is_what_the_model_gets(views, count, tmp_path):
         assert len(set(numbers)) == 16
 
 
-@pytest.mark.parametrize('name, own', [
-    ('vifi_k400', (12, 16)), ('vifi_zero_shot', (1, 32)),
-    ('small_world', (12, 8))])
-def test_entry_configs(name, own):
+@pytest.mark.parametrize('name, views, frames', [
+    ('vifi_k400', 12, 16), ('vifi_zero_shot', 1, 32), ('small_world', 12, 8)])
+def test_entry_configs(name, views, frames):
     cfg = read_config(name)
-    frames = cfg.model.cls_head.num_frames
-    assert count_views(pipeline_cfg(cfg, None), frames) == own
-    assert count_views(pipeline_cfg(cfg, 1), frames) == (1, own[1])
-    assert count_views(pipeline_cfg(cfg, (4, 3)), frames) == (12, own[1])
+    for given, count in (None, views), (1, 1), ((4, 3), 12):
+        assert count_views(pipeline_cfg(cfg, given), frames) == (count, frames)
+    assert cfg.model.cls_head.num_frames == frames
 
 
 @pytest.mark.parametrize('crop, clip_len, num_clips, num_frames, counts', [
