@@ -6,7 +6,7 @@ import importlib.util
 import os
 import select
 import sys
-from typing import Dict, List, Optional, Sequence, TextIO
+from typing import Dict, List, Optional, Sequence
 
 from . import environment
 from .commands import COMMANDS
@@ -142,20 +142,13 @@ def _message(error: Exception) -> str:
 
 def _close_broken() -> bool:
     """Send output that nobody reads any more to nowhere; was there any?"""
-    broken = list(filter(_is_broken, (sys.stdout, sys.stderr)))
-    for stream in broken:
+    poll = select.poll()
+    for stream in sys.stdout, sys.stderr:
+        poll.register(stream, 0)
+    broken = [descriptor for descriptor, event in poll.poll(0)
+              if event & (select.POLLERR | select.POLLHUP)]
+    for descriptor in broken:
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())
+        os.dup2(nowhere, descriptor)
         os.close(nowhere)
     return bool(broken)
-
-
-def _is_broken(stream: TextIO) -> bool:
-    try:
-        stream.flush()  # what could not be written is still there,
-    except BrokenPipeError:
-        return True
-    # unless PYTHONUNBUFFERED is set
-    poll = select.poll()
-    poll.register(stream.fileno(), 0)
-    return any(event & select.POLLERR for _, event in poll.poll(0))

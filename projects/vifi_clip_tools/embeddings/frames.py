@@ -72,10 +72,8 @@ def _datasets(cfg: Config, part: str,
             'CheckedVideoDataset: give the config of the videos')
     for own in (cfg.get(f'{part}_cfg') or {}).get('sets') or [{}]:
         own = {k: v for k, v in own.items() if k not in ('name', 'group')}
-        yield DATASETS.build(dict(
-            copy.deepcopy(settings), **{
-                **own, 'pipeline': copy.deepcopy(pipeline),
-                'test_mode': True}))
+        yield DATASETS.build(copy.deepcopy(
+            {**settings, **own, 'pipeline': pipeline, 'test_mode': True}))
 
 
 def _embed(model: torch.nn.Module, dataset: CheckedVideoDataset,

@@ -41,27 +41,6 @@ class VideoSet:
     labels: Optional[List[int]] = None  # 0..K-1, if they are known
     class_names: Optional[List[str]] = None  # K
 
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def gather(self, results: Mapping[int, np.ndarray],
-               errors: Mapping[int, str], made: Dict[str, Any]) -> Embeddings:
-        """Put together embeddings [D] and errors of videos, by index."""
-        good = sorted(results)
-        return Embeddings(
-            [self.names[i] for i in good],
-            np.array([results[i] for i in good], np.float32),
-            self.labels and np.array([self.labels[i] for i in good],
-                                     np.int64),
-            self.class_names,
-            [dict(index=i, video=self.names[i], error=errors[i])
-             for i in sorted(errors)], made)
-
-    def digest(self) -> str:
-        """Return a digest of names and labels, which tells lists apart."""
-        text = json.dumps([self.names, self.labels])
-        return hashlib.sha256(text.encode()).hexdigest()
-
 
 def embed(options: EmbedOptions) -> Optional[int]:
     """Run ``vifi-clip embed``; 1 if a video could not be read."""
@@ -148,8 +127,10 @@ def embed_videos(inferencer: ViFiCLIPInferencer, videos: VideoSet, out: str,
     notes = {} if model is None else dict(
         config=model.config, checkpoint=model.checkpoint,
         inference=model.inference)
-    made = dict(record(inferencer, num_views, **notes), list=videos.digest())
-    todo, results, folder = range(len(videos)), {}, Path(f'{out}.parts')
+    names, labels = videos.names, videos.labels
+    digest = hashlib.sha256(json.dumps([names, labels]).encode()).hexdigest()
+    made = dict(record(inferencer, num_views, **notes), list=digest)
+    todo, results, folder = range(len(names)), {}, Path(f'{out}.parts')
     if osp.exists(out) and not overwrite:
         before = read_embeddings(out)
         _check_same(out, before.record, made)
@@ -159,7 +140,7 @@ def embed_videos(inferencer: ViFiCLIPInferencer, videos: VideoSet, out: str,
         if rank == 0:
             print(f'{out}: {len(before)} embedded before; trying again what '
                   f'could not be read ({len(todo)})', file=sys.stderr)
-        good = (i for i in range(len(videos)) if i not in todo)
+        good = (i for i in range(len(names)) if i not in todo)
         results = dict(zip(good, before.embeddings))
     if rank == 0:
         _finished(folder, made, overwrite)
@@ -183,13 +164,19 @@ def embed_videos(inferencer: ViFiCLIPInferencer, videos: VideoSet, out: str,
     if rank != 0:
         return None
     results.update(_finished(folder, made, overwrite))
-    merged = videos.gather(results, errors, made) if results else None
-    if merged:
+    good = sorted(results)
+    merged = Embeddings(
+        [names[i] for i in good],
+        np.array([results[i] for i in good], np.float32),
+        labels and np.array([labels[i] for i in good], np.int64),
+        videos.class_names, [dict(index=i, video=names[i], error=errors[i])
+                             for i in sorted(errors)], made)
+    if good:
         write_embeddings(out, merged)
     shutil.rmtree(folder, ignore_errors=True)  # _finished knows its files
-    if not merged:
-        raise ValueError(f'none of the {len(videos)} videos could be read; '
-                         f'{videos.names[0]}: {errors[0]}')
+    if not good:
+        raise ValueError(f'none of the {len(names)} videos could be read; '
+                         f'{names[0]}: {errors[0]}')
     return merged
 
 

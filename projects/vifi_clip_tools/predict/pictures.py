@@ -27,7 +27,6 @@ class Pictures:
         self.options, self._videos = options, videos
         timeline, folder = options.timeline, options.save_video
         self.wanted = bool(folder or timeline)
-        self.stems: Dict[str, str] = {}
         self.go_on({})
         self._one_file = bool(timeline) and timeline.lower().endswith(_KINDS)
         self._sources = {osp.realpath(video.path) for video in videos
@@ -55,8 +54,8 @@ class Pictures:
     def go_on(self, before: Mapping[str, str]) -> None:
         """Keep the names that pictures of stopped work have (stems by names
         of videos), and find others for the rest."""
-        if self.wanted:
-            self.stems = target_stems(self._videos, before)
+        self.stems = (target_stems(self._videos, before) if self.wanted
+                      else {})
 
     def complete(self, video: VideoInput) -> bool:
         """Tell whether all pictures of a video are there."""
@@ -65,8 +64,7 @@ class Pictures:
     def check(self, videos: Sequence[VideoInput],
               ours: Container[str] = ()) -> None:
         """Refuse to write over files, but for pictures of the videos ``ours``,
-        which are from the same work, stopped.
-        """
+        which are from the same work, stopped."""
         for video in videos:
             for option, path in self._targets(video).items():
                 if osp.realpath(path) in self._sources:
@@ -122,7 +120,7 @@ def target_stems(videos: Sequence[VideoInput],
     """Name the files of each video, without folders, no two alike; by the
     video's name, after those that are given away already (``before``)."""
     videos = [video for video in videos if video.name not in before]
-    plain = [_stem(video) for video in videos]
+    plain = [_stem(video.name) for video in videos]
     taken = {stem.lower() for stem in plain}
     stems = dict(before)
     used = {stem.lower() for stem in before.values()}
@@ -135,8 +133,7 @@ def target_stems(videos: Sequence[VideoInput],
     return stems
 
 
-def _stem(video: VideoInput) -> str:
-    name = video.name
+def _stem(name: str) -> str:
     if is_url(name):
         name = unquote(url_path(name))
     stem = osp.splitext(osp.basename(name.rstrip('/')))[0]

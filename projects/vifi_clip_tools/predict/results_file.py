@@ -246,7 +246,8 @@ class ResultsFile:
             size = os.path.getsize(path)
             lines = self._rows(file) if self.table else _objects(file)
             for number, line in enumerate(lines, 1):
-                if line is not None:
+                file.seek(-1, os.SEEK_CUR)  # without its end, it was cut
+                if file.read(1) == b'\n' and line is not None:
                     yield line
                 elif file.tell() < size:
                     raise ValueError(
@@ -254,20 +255,13 @@ class ResultsFile:
                         'command; take it out, or add --overwrite')
 
     def _rows(self, file: BinaryIO) -> Iterator[Optional[Line]]:
-        end, last = 0, b'\n'  # of what csv has read
-
-        def read() -> Iterator[str]:
-            nonlocal end, last
-            for last in iter(file.readline, b''):
-                end += len(last)
-                yield last.decode(errors='surrogateescape')
-
         start = 0  # of a row; a name may hold line ends
-        for row in csv.reader(read()):
+        for row in csv.reader(line.decode(errors='surrogateescape')
+                              for line in iter(file.readline, b'')):
+            end = file.tell()
             if row != self.columns or start:
                 try:
                     whole = (len(row) == len(self.columns)
-                             and last.endswith(b'\n')
                              and bool(row[3] or 0 <= float(row[2]) <= 1))
                 except ValueError:  # no score
                     whole = False
@@ -282,13 +276,12 @@ def _row(values: List[Any]) -> bytes:
 
 
 def _objects(file: BinaryIO) -> Iterator[Optional[Line]]:
-    end = 0
     for line in iter(file.readline, b''):
-        start, end = end, end + len(line)
+        end = file.tell()
         try:
             content = json.loads(line)
             error, scores = content.get('error', ''), content.get('scores')
-            whole = (line.endswith(b'\n') and isinstance(error, str)
+            whole = (isinstance(error, str)
                      and isinstance(content['video'], str)
                      and bool(error or scores)
                      and ('error' not in content or error)
@@ -296,4 +289,5 @@ def _objects(file: BinaryIO) -> Iterator[Optional[Line]]:
                              for s in scores or ()))
         except (ValueError, KeyError, TypeError, AttributeError):
             whole = False
-        yield Line(content['video'], error, start, end) if whole else None
+        yield (Line(content['video'], error, end - len(line), end) if whole
+               else None)

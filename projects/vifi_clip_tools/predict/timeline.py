@@ -50,11 +50,15 @@ def draw_timeline(timeline: Timeline, name: str, sampled: Sampled,
     upper.set_title(_label(osp.basename(name), 90), fontsize=11)
     half = timeline.window / 2
     lower.set(
-        xlim=(float(timeline.times[0] - half),
-              float(timeline.times[-1] + half)),
+        xlim=(timeline.times[0] - half, timeline.times[-1] + half),
         xlabel=f'seconds (points: centres of windows of {timeline.window:g} '
-        's)')
-    _frames(lower, sampled)
+        's)', ylim=(0, 1), yticks=[])
+    zoom = _FRAME * 72 / max(sampled.images.shape[1:3])
+    for image, time in zip(sampled.images, sampled.times):
+        lower.add_artist(AnnotationBbox(
+            OffsetImage(image, zoom=zoom), (time, 0.5), frameon=False,
+            pad=0, annotation_clip=False))
+    lower.spines[['top', 'right', 'left']].set_visible(False)
     out = io.BytesIO()
     with warnings.catch_warnings():
         # letters that the font has not are boxes, and no worse
@@ -81,18 +85,6 @@ def _lines(axis: Any, timeline: Timeline,
     axis.legend(loc='upper left', bbox_to_anchor=(1.01, 1), frameon=False,
                 fontsize=9, title=f'{len(shown)} of {total} labels'
                 if len(shown) < total else None, title_fontsize=9)
-
-
-def _frames(axis: Any, sampled: Sampled) -> None:
-    """Frames at their times."""
-    height, width = sampled.images.shape[1:3]
-    zoom = min(_FRAME * 72 / height, _FRAME * 72 / width)
-    for image, time in zip(sampled.images, sampled.times):
-        axis.add_artist(AnnotationBbox(
-            OffsetImage(image, zoom=zoom), (time, 0.5), frameon=False,
-            pad=0, annotation_clip=False))
-    axis.set(ylim=(0, 1), yticks=[])
-    axis.spines[['top', 'right', 'left']].set_visible(False)
 
 
 def _label(text: str, most: int) -> str:
