@@ -28,8 +28,7 @@ from commands import vifi  # noqa: E402
 from mmengine.logging import MessageHub, MMLogger  # noqa: E402
 from mmengine.visualization import Visualizer  # noqa: E402
 from tiny import tiny_arch  # noqa: E402
-from tools_world import (settings_of, start, stop_workers,  # noqa: E402
-                         write_world)
+from tools_world import settings_of, stop_workers, write_world  # noqa: E402
 
 import projects.vifi_clip  # noqa: E402,F401
 from projects.vifi_clip_tools.run import test, train  # noqa: E402
@@ -120,8 +119,8 @@ def write_config(tmp_path, shared_world):
 
 @pytest.fixture
 def tools(monkeypatch):
-    """The tools: ``train`` and ``test`` in this process, ``code_of_test`` for
-    its exit code, ``start`` in another."""
+    """The tools in this process: ``train``, ``test``, and ``code_of_test`` for
+    its exit code."""
     monkeypatch.setenv('LOCAL_RANK', '0')  # and put back afterwards
 
     def fresh(main):
@@ -138,5 +137,4 @@ def tools(monkeypatch):
     return SimpleNamespace(
         train=fresh(lambda *argv: train.run(train.parse_args(argv))),
         test=fresh(lambda *argv: test.test(test.parse_args(argv))),
-        code_of_test=fresh(lambda *argv: vifi('test', *argv)),
-        start=start)
+        code_of_test=fresh(lambda *argv: vifi('test', *argv)))

@@ -13,22 +13,14 @@ from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 REPO = Path(__file__).parents[1]
 NUM_FRAMES = 4
 PREPROCESSOR = dict(
-    type='ActionDataPreprocessor',
-    mean=[123.675, 116.28, 103.53],
-    std=[58.395, 57.12, 57.375],
-    format_shape='NCHW')
-BLENDING = dict(
-    type='RandomBatchAugment',
-    augments=[
-        dict(type='MixupBlending', alpha=0.8, num_classes=len(NAMES)),
-        dict(type='CutmixBlending', alpha=1.0, num_classes=len(NAMES))
-    ],
-    probs=[0.5, 0.5])
+    type='ActionDataPreprocessor', mean=[123.675, 116.28, 103.53],
+    std=[58.395, 57.12, 57.375], format_shape='NCHW')
+BLENDING = dict(type='RandomBatchAugment', probs=[0.5, 0.5], augments=[
+    dict(type='MixupBlending', alpha=0.8, num_classes=len(NAMES)),
+    dict(type='CutmixBlending', alpha=1.0, num_classes=len(NAMES))])
 
-_PACK = [
-    dict(type='FormatShape', input_format='NCHW'),
-    dict(type='PackActionInputs')
-]
+_PACK = [dict(type='FormatShape', input_format='NCHW'),
+         dict(type='PackActionInputs')]
 PIPELINES = dict(
     train=[
         dict(type='VideoReader'),
@@ -39,22 +31,19 @@ PIPELINES = dict(
         dict(type='MultiScaleCrop', input_size=32, scales=(1, 0.75),
              random_crop=True, max_wh_scale_gap=1),
         dict(type='Resize', scale=(32, 32), keep_ratio=False),
-        dict(type='Flip', flip_ratio=0.5), *_PACK
-    ],
+        dict(type='Flip', flip_ratio=0.5), *_PACK],
     val=[
         dict(type='VideoReader'),
         dict(type='SparseSampleViews', num_frames=NUM_FRAMES),
         dict(type='DecordDecode'),
         dict(type='Resize', scale=(-1, 36)),
-        dict(type='CenterCrop', crop_size=32), *_PACK
-    ],
+        dict(type='CenterCrop', crop_size=32), *_PACK],
     test=[
         dict(type='VideoReader'),
         dict(type='SparseSampleViews', num_frames=NUM_FRAMES, num_views=4),
         dict(type='DecordDecode'),
         dict(type='Resize', scale=(-1, 32)),
-        dict(type='ThreeCrop', crop_size=32), *_PACK
-    ])
+        dict(type='ThreeCrop', crop_size=32), *_PACK])
 
 
 def write_world(root: Path) -> Path:
@@ -76,20 +65,14 @@ def write_world(root: Path) -> Path:
 
 def settings_of(root: Path) -> dict:
     """All settings of a small config, over the repository's runtime."""
-    root = str(root)
-
     def loader(split, list_file, batch_size):
         return dict(
-            batch_size=batch_size,
-            num_workers=0,
+            batch_size=batch_size, num_workers=0,
             sampler=dict(type='DefaultSampler', shuffle=split == 'train'),
             dataset=dict(
-                type='CheckedVideoDataset',
-                ann_file=list_file,
-                data_root=root,
-                data_prefix=dict(video='videos'),
-                class_file=f'{root}/classes.txt',
-                pipeline=PIPELINES[split],
+                type='CheckedVideoDataset', ann_file=list_file,
+                data_root=str(root), data_prefix=dict(video='videos'),
+                class_file=f'{root}/classes.txt', pipeline=PIPELINES[split],
                 test_mode=split != 'train'))
 
     return dict(
@@ -103,12 +86,9 @@ def settings_of(root: Path) -> dict:
         val_evaluator=dict(type='VideoAccMetric'),
         test_evaluator=dict(type='VideoAccMetric'),
         train_cfg=dict(type='EpochBasedTrainLoop', max_epochs=1),
-        val_cfg=dict(type='ValLoop'),
-        test_cfg=dict(type='TestLoop'),
-        optim_wrapper=dict(
-            type='AutocastOptimWrapper',
-            dtype='float32',
-            optimizer=dict(type='AdamW', lr=1e-3)))
+        val_cfg=dict(type='ValLoop'), test_cfg=dict(type='TestLoop'),
+        optim_wrapper=dict(type='AutocastOptimWrapper', dtype='float32',
+                           optimizer=dict(type='AdamW', lr=1e-3)))
 
 
 def stop_workers() -> None:
@@ -119,13 +99,16 @@ def stop_workers() -> None:
             item._shutdown_workers()
 
 
-def start(*command, cwd) -> subprocess.Popen:
-    """Run a command with this Python's environment, one thread."""
+def ended(*command, cwd, code=0) -> str:
+    """Run a command with this Python's environment, one thread, until it ends
+    with an exit code; return what it printed."""
     here = os.path.dirname(sys.executable)
     env = dict(os.environ, OMP_NUM_THREADS='1',
                PATH=here + os.pathsep + os.environ['PATH'])
     for name in 'LOCAL_RANK', 'RANK', 'WORLD_SIZE', 'VIFI_TRACEBACK':
         env.pop(name, None)
-    return subprocess.Popen([str(part) for part in command], cwd=cwd, env=env,
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                            text=True)
+    done = subprocess.run(
+        [str(part) for part in command], cwd=cwd, env=env, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=500)
+    assert done.returncode == code, done.stdout[-5000:]
+    return done.stdout

@@ -97,10 +97,13 @@ def test_progress(tmp_path):
     assert step.progress() == 'val [3][9/9]'
 
 
-@pytest.fixture
-def long(tmp_path):
-    """A step with a data worker and a launcher, which would go on for a
-    minute; and a function that waits for their numbers."""
+@pytest.mark.parametrize('number, code', [
+    (None, 0), (signal.SIGINT, 1), (signal.SIGTERM, 143),
+    (signal.SIGHUP, 129)])
+def test_nothing_is_left_behind(tmp_path, number, code):
+    """Of a step with a data worker and a launcher, which would go on for a
+    minute, if its tool stops it (None) or is itself ended by a signal."""
+    pids, log = tmp_path / 'pids', str(tmp_path / 'log')
 
     def main(argv):
         worker = os.fork()
@@ -108,48 +111,32 @@ def long(tmp_path):
             time.sleep(60)
             os._exit(0)
         shell = subprocess.Popen(['bash', '-c', 'sleep 60; true'])
-        write_text(tmp_path / 'pids',
-                   f'{os.getpid()} {worker} {shell.pid}')
+        write_text(pids, f'{os.getpid()} {worker} {shell.pid}')
         time.sleep(60)
-
-    pids = tmp_path / 'pids'
-    return main, lambda: _wait_for(
-        lambda: pids.exists() and pids.read_text().split())
-
-
-def test_stop_ends_all_its_processes(tmp_path, long):
-    main, pids = long
-    step = Step('s', main, [], str(tmp_path / 'log'))
-    numbers = pids()
-    assert step.running(0)
-    step.stop()
-    assert len(numbers) == 3
-    for number in numbers:
-        _wait_for(lambda: _gone(number))
-    step.stop()  # twice does no harm
-    assert not step.running(0)
-    early = Step('s', lambda argv: time.sleep(60), [], str(tmp_path / 'log'))
-    early.stop()  # before it has begun
-    assert _gone(str(early.process.pid))
-
-
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM,
-                                    signal.SIGHUP])
-def test_an_interrupted_tool_leaves_nothing_behind(tmp_path, long, number):
-    main, pids = long
 
     def tool():
         signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever started pytest
-        run_step('long', main, [], str(tmp_path / 'log'))
+        if number:
+            run_step('long', main, [], log)
+        step = Step('long', main, [], log)
+        _wait_for(pids.exists)
+        assert step.running(0)
+        step.stop()
+        step.stop()  # twice does no harm
+        assert not step.running(0)
+        early = Step('long', main, [], log)
+        early.stop()  # before it has begun
+        assert _gone(str(early.process.pid))
 
     process = multiprocessing.get_context('fork').Process(target=tool)
     process.start()
     try:
-        numbers = pids()
-        os.kill(process.pid, number)
+        numbers = _wait_for(lambda: pids.exists() and pids.read_text().split())
+        assert len(numbers) == 3
+        if number:
+            os.kill(process.pid, number)
         process.join(20)
-        assert process.exitcode == (1 if number == signal.SIGINT else
-                                    128 + number)
+        assert process.exitcode == code
         for pid in numbers:
             _wait_for(lambda: _gone(pid))
     finally:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from commands import refused, vifi
 from helpers import write_mp4
-from tools_world import REPO, start
+from tools_world import REPO, ended
 
 from projects.vifi_clip_tools.embeddings.file import read_embeddings
 from projects.vifi_clip_tools.embeddings.gathering import gathered
@@ -158,13 +158,9 @@ def test_bad_video_is_named_and_tried_again(clips, tmp_path, capsys):
 @pytest.mark.slow
 def test_processes_share_a_list(small_inferencer, clips, tmp_path):
     out = tmp_path / 'e.npz'
-    process = start(
-        sys.executable, '-m', 'torch.distributed.run', '--standalone',
-        '--nproc_per_node', 2, '-m', 'projects.vifi_clip_tools', 'embed',
-        clips / 'list.txt', '--root', clips, '--out', out, *MODEL,
-        cwd=REPO)
-    said = process.communicate(timeout=300)[0]
-    assert process.returncode == 0, said
+    ended(sys.executable, '-m', 'torch.distributed.run', '--standalone',
+          '--nproc_per_node', 2, '-m', 'projects.vifi_clip_tools', 'embed',
+          clips / 'list.txt', '--root', clips, '--out', out, *MODEL, cwd=REPO)
     check_values(read_embeddings(str(out)), clips, small_inferencer)
     assert [p.name for p in tmp_path.iterdir()] == ['e.npz']
 

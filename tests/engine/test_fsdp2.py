@@ -5,7 +5,7 @@ import pytest
 import torch
 from commands import vifi
 from mmengine.registry import STRATEGIES
-from tools_world import REPO, start, stop_workers
+from tools_world import REPO, ended, stop_workers
 from torch import nn
 
 from projects.vifi_clip.engine.fsdp2 import UntilModeChange
@@ -47,12 +47,9 @@ def test_two_shards_train_as_one_process(config, tmp_path):
     """Each goes on from a checkpoint of the other."""
     one, two, again = (tmp_path / name for name in ('one', 'two', 'again'))
     assert vifi('train', config, '--work-dir', one) == 0
-    process = start('bash', REPO / 'tools/dist_train.sh', config, 2,
-                    '--resume', one / 'epoch_1.pth', '--work-dir', two, *FSDP,
-                    cwd=tmp_path)
-    output, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, output
-    assert 'FSDP2Strategy' in next(two.glob('*.py')).read_text(), output
+    ended('bash', REPO / 'tools/dist_train.sh', config, 2, '--resume',
+          one / 'epoch_1.pth', '--work-dir', two, *FSDP, cwd=tmp_path)
+    assert 'FSDP2Strategy' in next(two.glob('*.py')).read_text()
     assert vifi('train', config, '--resume', two / 'epoch_2.pth',
                 '--work-dir', again) == 0
     stop_workers()

@@ -93,8 +93,8 @@ def test_labels_views_precision_and_threshold(folder, capsys):
     (['absent.mp4'], 'absent.mp4'), (['empty.mp4'], 'empty.mp4'),
     (['camera:x'], 'camera:0'), (['none'], 'no videos'), ([], 'no videos'),
     (['a', '--labels', 'a,,b'], '--labels'),
-    (['a', '--labels', 'a,b,a'], "'a'"), (['a', '--labels', 'no.txt'],
-                                          'no.txt'),
+    (['a', '--labels', 'a,b,a'], "'a'"),
+    (['a', '--labels', 'no.txt'], 'no.txt'),
     (['a', '--labels', 'a'], 'no list of classes'),
     (['a', '--template', 'no place'], '{}'),
     (['a', '--labels', 'z', '--threshold', '.5'], 'one label'),
@@ -235,38 +235,34 @@ def test_a_timeline_as_picture_and_numbers(folder):
     assert Path('tl/x.png').read_bytes()[:4] == b'\x89PNG'
 
 
-@pytest.mark.parametrize('option', ['--list', '--labels'])
-def test_inputs_are_not_written_over(folder, option, capsys):
-    Path('r.csv').write_text('b/x.mp4\nb/y.mp4\n')
-    os.link('r.csv', 'same.csv')
-    for more in [], ['--overwrite']:
-        refused(capsys, 'predict', *MODEL, 'b/x.mp4', option, 'r.csv',
-                '--out', 'same.csv', *more, names=[option, 'same.csv'])
-    assert Path('r.csv').read_text() == 'b/x.mp4\nb/y.mp4\n'
-
-
-@pytest.mark.parametrize('name, content', [
-    ('r.jsonl', 'my notes\n'), ('r.jsonl.meta.json', '{"my": "notes"}'),
-    ('r.jsonl.part0', 'my notes'),
-    ('r.jsonl.part7', '{"video": "mine"}\n')])
-def test_foreign_files(folder, name, content, capsys):
+@pytest.mark.parametrize('name, content, option', [
+    ('r.csv', 'my notes\n', None), ('r.csv.meta.json', '{"my": "no"}', None),
+    ('r.csv.part0', 'my notes', None),
+    ('r.csv.part7', '{"video": "mine"}\n', None),
+    # what is read, by another name
+    ('same.csv', 'b/x.mp4\nb/y.mp4\n', '--list'),
+    ('same.csv', 'b/x.mp4\nb/y.mp4\n', '--labels')])
+def test_foreign_files_and_inputs_stay(folder, name, content, option, capsys):
     Path(name).write_text(content)
-    for more in [], ['--overwrite']:
-        if name != 'r.jsonl' or not more:
-            refused(capsys, 'predict', *MODEL, 'b/x.mp4', '--out', 'r.jsonl',
-                    *more, names=name)
+    given = ['predict', *MODEL, 'b/x.mp4', '--out', 'r.csv']
+    if option:
+        os.link(name, 'r.csv')
+        given += [option, name]
+    refused(capsys, *given, names=[name, option or '--out'])
+    if name != 'r.csv':
+        refused(capsys, *given, '--overwrite', names=name)
     assert Path(name).read_text() == content
 
 
 def test_links_and_temporary_files_of_others(folder):
     Path('real').mkdir()
     os.symlink('real/r.jsonl', 'r.jsonl')
-    for name in 'r.jsonl.tmp', 'real/r.jsonl.tmp':
-        Path(name).write_text('mine')
+    others = Path('r.jsonl.tmp'), Path('real/r.jsonl.tmp')
+    for path in others:
+        path.write_text('mine')
     for _ in range(2):
         assert predict('b/x.mp4', '--out', 'r.jsonl') == 0
     assert os.path.islink('r.jsonl') and names('real/r.jsonl') == ['b/x.mp4']
-    for name in 'r.jsonl.tmp', 'real/r.jsonl.tmp':
-        assert Path(name).read_text() == 'mine'
+    assert [path.read_text() for path in others] == ['mine'] * 2
     assert sorted(os.listdir('real')) == [
         'r.jsonl', 'r.jsonl.meta.json', 'r.jsonl.tmp']

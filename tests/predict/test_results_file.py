@@ -29,12 +29,15 @@ def out(request, tmp_path) -> str:
 
 
 def fill(out, *results, record=RECORD, overwrite=False) -> ResultsFile:
-    """Write in one run, stopped before the end."""
+    """Write in one run, stopped before the end; a line is there at once."""
     with ResultsFile(out, 2) as file:
-        file.prepare(record, overwrite)
+        there = os.path.exists(out) and not overwrite
+        assert file.prepare(record, overwrite) is there
         with file.writer(0, 1) as add:
             for line in results:
                 add(line)
+                assert rows(out)[-1][:2] == (line['video'],
+                                             line.get('error', ''))
     return file
 
 
@@ -50,29 +53,16 @@ def rows(out) -> list:
                 for row in map(json.loads, file)]
 
 
-def test_lines_are_on_disk_at_once(out):
-    with ResultsFile(out, 2) as file:
-        assert file.prepare(RECORD, False) is False
-        with file.writer(0, 1) as add:
-            for i, name in enumerate(NAMES):
-                add(result(name, .5 + i / 100))
-                assert rows(out)[-1] == (name, '', f'{.5 + i / 100:.6f}')
-        assert file.done() == set(NAMES)
-    assert json.loads(Path(f'{out}.meta.json').read_text()) == RECORD
-
-
 def test_failed_videos_are_tried_again_in_their_places(out):
-    fill(out, result(NAMES[0]), bad(NAMES[1]), result(NAMES[2]))
-    with ResultsFile(out, 2) as file:
-        assert file.prepare(RECORD, False) is True
-        assert file.done() == {NAMES[0], NAMES[2]}
-        with file.writer(0, 1) as add:
-            add(result(NAMES[1]))
-            add(bad(NAMES[3]))
-        assert file.merge(NAMES[:4]) == [(NAMES[3], 'no frames')]
-    assert [row[:2] for row in rows(out)] == [
-        (NAMES[0], ''), (NAMES[1], ''), (NAMES[2], ''),
-        (NAMES[3], 'no frames')]
+    good = dict(zip(NAMES, [.5, .51, .52, .53, .54]))
+    file = fill(out, result(NAMES[0], .5), bad(NAMES[1]),
+                *(result(name, good[name]) for name in NAMES[2:]))
+    assert file.done() == {*NAMES} - {NAMES[1]}
+    file = fill(out, result(NAMES[1], .51), bad('new'))
+    assert file.merge([*NAMES, 'new']) == [('new', 'no frames')]
+    assert rows(out) == [*((name, '', f'{score:.6f}') for name, score in
+                           good.items()), ('new', 'no frames', '')]
+    assert json.loads(Path(f'{out}.meta.json').read_text()) == RECORD
 
 
 def test_any_cut_loses_one_line_at_most(out):
@@ -105,13 +95,9 @@ def test_parts_of_processes(out):
     assert rows(out) == [('b', '', '0.750000'), ('a', '', '0.600000')]
     assert {str(path) for path in Path(out).parent.iterdir()} == {
         out, f'{out}.meta.json'}
-
-
-def test_other_videos_stay(out):
-    """Videos may be added to a file; those that were there come first."""
-    fill(out, result('z'), result('y'))
-    fill(out, result('a')).merge(['a', 'y'])
-    assert [row[0] for row in rows(out)] == ['z', 'a', 'y']
+    # videos may be added; others that were there come first
+    fill(out, result('c')).merge(['c', 'a'])
+    assert [row[0] for row in rows(out)] == ['b', 'c', 'a']
 
 
 @pytest.mark.parametrize('name, value', [

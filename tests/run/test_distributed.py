@@ -13,7 +13,7 @@ import pytest
 import torch
 from commands import vifi
 from tiny import NAMES
-from tools_world import REPO, settings_of, start
+from tools_world import REPO, ended, settings_of
 
 TOOLS = REPO / 'tools'
 _SCRIPT = '''
@@ -98,12 +98,10 @@ def test_two_processes_equal_one(world, write_config, tmp_path, monkeypatch,
         Path(f'{one}.meta.json').read_bytes())
     script = tmp_path / 'script.py'
     script.write_text(_SCRIPT)
-    process = start(
+    output = ended(
         sys.executable, TOOLS / '_torchrun.py', '--standalone',
         '--nproc_per_node=2', script,
-        json.dumps(commands('two', 2, '--launcher', 'pytorch')),
-        cwd=tmp_path)
-    output, _ = process.communicate(timeout=500)
+        json.dumps(commands('two', 2, '--launcher', 'pytorch')), cwd=tmp_path)
     # the first process says how many videos could not be read
     codes = sorted(re.findall('CODE of .*', output))
     assert codes == sorted(2 * (2 * ['CODE of train: 0', 'CODE of test: 0'])
@@ -136,9 +134,8 @@ def test_two_processes_equal_one(world, write_config, tmp_path, monkeypatch,
 @pytest.mark.slow
 def test_an_error_is_said_once(write_config, tmp_path):
     config = write_config(load_from='nowhere.pth')
-    process = start('bash', TOOLS / 'dist_train.sh', config, 2, cwd=tmp_path)
-    output, _ = process.communicate(timeout=200)
-    assert process.returncode == 2
+    output = ended('bash', TOOLS / 'dist_train.sh', config, 2, cwd=tmp_path,
+                   code=2)
     assert output.count('error: ') == 1 and 'nowhere.pth' in output
     assert 'Traceback' not in output and 'ChildFailedError' not in output
 
@@ -147,10 +144,8 @@ def test_an_error_is_said_once(write_config, tmp_path):
 def test_a_process_that_says_nothing(tmp_path):
     script = tmp_path / 'script.py'
     script.write_text('import os, signal; os.kill(os.getpid(), 9)')
-    process = start(sys.executable, TOOLS / '_torchrun.py', '--standalone',
-                    '--nproc_per_node=1', script, cwd=tmp_path)
-    output, _ = process.communicate(timeout=100)
-    assert process.returncode == 128 + 9
+    output = ended(sys.executable, TOOLS / '_torchrun.py', '--standalone',
+                   '--nproc_per_node=1', script, cwd=tmp_path, code=128 + 9)
     assert 'SIGKILL' in output and 'Traceback' not in output
 
 

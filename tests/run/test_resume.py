@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 from commands import refused
-from tools_world import BLENDING, PREPROCESSOR, REPO, settings_of
+from tools_world import BLENDING, PREPROCESSOR, REPO, ended, settings_of
 
 EPOCHS = 3
 
@@ -56,10 +56,8 @@ def test_killed_and_resumed_equals_unbroken(tools, write_long, tmp_path):
     unbroken, broken = tmp_path / 'unbroken', tmp_path / 'broken'
     tools.train(write_long('alone', 0), '--work-dir', unbroken)
     config = write_long('workers', 2)
-    process = tools.start(sys.executable, '-c', _KILLED, config,
-                          '--work-dir', broken, cwd=REPO)
-    output, _ = process.communicate(timeout=200)
-    assert process.returncode == -signal.SIGKILL, output
+    ended(sys.executable, '-c', _KILLED, config, '--work-dir', broken,
+          cwd=REPO, code=-signal.SIGKILL)
     assert (broken / 'epoch_1.pth').exists()
     assert not (broken / f'epoch_{EPOCHS}.pth').exists()
     assert not list(broken.glob('*.tmp'))

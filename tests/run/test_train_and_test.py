@@ -35,6 +35,7 @@ def test_train_then_test_with_views_and_dump(tools, trained, tmp_path):
         # metric and table are those of the dumped scores
         assert metrics['acc/top1'] == pytest.approx(
             float((classes == labels).float().mean()))
+        assert 'acc/num_bad' not in metrics
         assert read_predictions(table)[2].tolist() == classes.tolist()
         rows = list(csv.DictReader(table.read_text().splitlines()))
         assert [(row['video'].rpartition('/')[2], row['class'],
@@ -104,36 +105,23 @@ def test_options_that_do_not_go(write_config, tmp_path, capsys, command,
             names=named)
 
 
-def test_bad_video_in_training(tools, write_config, world, tmp_path, capsys):
-    video = world / 'videos' / 'train_3.mp4'
-    video.write_bytes(video.read_bytes()[:200])
-    config = write_config(root=world)
-    refused(capsys, 'train', config, '--work-dir', tmp_path / 'strict',
-            names=['1 of the 8 ', 'train_3.mp4'])
-    tools.train(config, '--work-dir', tmp_path / 'lenient', '--cfg-options',
-                'train_dataloader.dataset.max_bad_ratio=0.2')
-    assert ('1 of 8 videos could not be read and were skipped in training: '
-            f'{video}') in _log(tmp_path / 'lenient')
-    assert (tmp_path / 'lenient' / 'epoch_1.pth').exists()
-
-
-def test_bad_video_in_test(tools, write_config, world, tmp_path, capsys):
-    config, dump = write_config(root=world), tmp_path / 'whole.pkl'
-    tools.test(config, 'none', '--dump', dump, '--work-dir', tmp_path / 'a')
-    # labels as the model sees them, so that one less must show
-    labels = _scores(dump).argmax(1).tolist()
-    (world / 'val.txt').write_text(''.join(
-        f'val_{i}.mp4 {label}\n' for i, label in enumerate(labels)))
-    metrics = tools.test(config, 'none', '--work-dir', tmp_path / 'b')
-    assert metrics['acc/top1'] == 1 and 'acc/num_bad' not in metrics
-
-    video = world / 'videos' / 'val_3.mp4'
-    video.write_bytes(b'')
-    refused(capsys, 'test', config, 'none', '--work-dir', tmp_path / 'strict',
-            names=video.name)
-    metrics = tools.test(config, 'none', '--work-dir', tmp_path / 'wrong',
-                         '--bad-videos', 'count_as_wrong')
-    assert metrics['acc/num_bad'] == 1
-    assert metrics['acc/top1'] == pytest.approx(0.8)
-    assert ('1 of 5 videos could not be read and were counted as wrong: '
-            f'{video}') in _log(tmp_path / 'wrong')
+def test_bad_videos(tools, write_config, world, tmp_path, capsys):
+    train, val = videos = [world / 'videos' / name
+                           for name in ('train_3.mp4', 'val_3.mp4')]
+    train.write_bytes(train.read_bytes()[:200])
+    val.write_bytes(b'')
+    config, folder = write_config(root=world), ('--work-dir', tmp_path / 'run')
+    refused(capsys, 'train', config, *folder, names=['1 of the 8 ', train])
+    refused(capsys, 'test', config, 'none', *folder, names=str(val))
+    tools.train(config, *folder, '--cfg-options',
+                'train_dataloader.dataset.max_bad_ratio=0.2',
+                'val_dataloader.dataset.on_bad_video=count_as_wrong')
+    assert (tmp_path / 'run/epoch_1.pth').exists()
+    metrics = tools.test(config, 'none', *folder, '--bad-videos',
+                         'count_as_wrong')
+    # of four classes, all others are among the best five
+    assert metrics['acc/num_bad'] == 1 and metrics['acc/top5'] == 0.8
+    for video, words in zip(videos, ('8 videos could not be read and were '
+                                     'skipped in training', '5 videos could '
+                                     'not be read and were counted as wrong')):
+        assert f'1 of {words}: {video}' in _log(tmp_path / 'run')
