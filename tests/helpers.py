@@ -40,13 +40,9 @@ def read_crop(frame: np.ndarray) -> int:
     return int(np.digitize(blue, (113, 142)))
 
 
-def write_mp4(path,
-              num_frames: int = 16,
-              size: Tuple[int, int] = (96, 64),
-              *,
+def write_mp4(path, num_frames: int = 16, size: Tuple[int, int] = (96, 64), *,
               frames: Optional[Sequence[np.ndarray]] = None,
-              index_coded: bool = True,
-              fps: int = 25,
+              index_coded: bool = True, fps: int = 25,
               faststart: bool = False) -> str:
     """Encode a short H.264 clip; returns ``path`` as a string.
 
@@ -62,11 +58,9 @@ def write_mp4(path,
     """
     if frames is None:
         rng = np.random.default_rng(0)
-        frames = [
-            coded_frame(i, size) if index_coded else rng.integers(
-                0, 256, (size[1], size[0], 3), dtype=np.uint8)
-            for i in range(num_frames)
-        ]
+        frames = [coded_frame(i, size) if index_coded else rng.integers(
+            0, 256, (size[1], size[0], 3), dtype=np.uint8)
+            for i in range(num_frames)]
     elif len(frames):
         size = frames[0].shape[1::-1]
     options = dict(movflags='faststart') if faststart else {}

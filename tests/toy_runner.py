@@ -44,11 +44,11 @@ class ToyMetric(BaseMetric):
 
 class ToyData(torch.utils.data.Dataset):
     """Six fixed samples."""
+    metainfo = {}
 
     def __init__(self) -> None:
         draw = torch.Generator().manual_seed(0)
         self.inputs = torch.randn(6, 3, generator=draw)
-        self.metainfo = {}
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -62,11 +62,10 @@ def toy_runner(work_dir, dataset=None, epochs=2, val=False, batch_size=2,
     """A runner with the hooks of configs/_base_/runtime.py. ``loader``
     changes both data loaders; with ``test_evaluator`` it can test."""
     runtime = Config.fromfile(RUNTIME)
-    loader = dict(dict(
-        batch_size=batch_size,
+    loader = {**dict(
+        batch_size=batch_size, dataset=dataset or ToyData(),
         sampler=dict(type='DefaultSampler', shuffle=False),
-        collate_fn=dict(type='default_collate'),
-        dataset=dataset or ToyData()), **dict(loader))
+        collate_fn=dict(type='default_collate')), **dict(loader)}
     hooks = runtime.default_hooks
     hooks.checkpoint.save_best = 'score' if val else None
     hooks.checkpoint.rule = 'greater'
@@ -85,5 +84,4 @@ def toy_runner(work_dir, dataset=None, epochs=2, val=False, batch_size=2,
                         val_evaluator=dict(type='ToyMetric'))
     if 'test_evaluator' in kwargs:
         settings.update(test_dataloader=dict(loader), test_cfg=dict())
-    settings.update(kwargs)
-    return Runner(**settings)
+    return Runner(**{**settings, **kwargs})

@@ -36,7 +36,7 @@ def test_overview(capsys):
 
 @pytest.mark.parametrize('word, near', [
     ('trian', "'train'"), ('mini_world', "'mini-world'"), ('--hepl', ''),
-    ('zzz', ''), ('', '')])
+    ('', '')])
 def test_unknown_command(capsys, word, near):
     said = refused(capsys, word, names=[repr(word), near])
     assert said.count('\n') == 1 and bool(near) == ('did you mean' in said)
@@ -81,13 +81,11 @@ def test_exit_codes(command, capsys, run, code, said):
     assert command(run) == code and capsys.readouterr().err == said
 
 
-def test_a_fault_of_ours_keeps_its_traceback(command):
+def test_tracebacks_and_processes(command, monkeypatch, capsys):
+    """An error is said by the first process; a fault of ours keeps its
+    traceback, others show it on demand."""
     with pytest.raises(RuntimeError):
         command(Mock(side_effect=RuntimeError('UserError: bad')))
-
-
-def test_tracebacks_and_processes(command, monkeypatch, capsys):
-    """An error is said by the first process; its traceback on demand."""
     monkeypatch.setenv('RANK', '1')
     assert command(lambda options: open('/not/there')) == 2
     assert not capsys.readouterr().err

@@ -23,13 +23,19 @@ def _some(labels=True) -> Embeddings:
 @pytest.mark.parametrize('labels', [True, False])
 def test_round_trip(tmp_path, suffix, labels):
     if suffix == 'parquet':
-        pytest.importorskip('pyarrow')
+        parquet = pytest.importorskip('pyarrow.parquet')
     path, put = str(tmp_path / f'e.{suffix}'), _some(labels)
     write_embeddings(path, put)
     if suffix == 'npz':  # numpy alone reads it, too
         with np.load(path, allow_pickle=False) as file:
             assert file['names'].tolist() == put.names
             assert ('labels' in file.files) == labels
+    else:
+        table = parquet.read_table(path)
+        assert table.column_names == ['name', *['label'] * labels, 'embedding']
+        assert table['name'].to_pylist() == put.names
+        np.testing.assert_array_equal(table['embedding'].to_pylist(),
+                                      put.embeddings)
     got = read_embeddings(path)
     for field in 'names', 'class_names', 'failed', 'record':
         assert getattr(got, field) == getattr(put, field)
@@ -38,24 +44,17 @@ def test_round_trip(tmp_path, suffix, labels):
     np.testing.assert_array_equal(got.labels, put.labels)
 
 
-def test_parquet_is_a_table_of_ours_or_of_another_tool(tmp_path):
+def test_parquet_of_another_tool(tmp_path):
     pa = pytest.importorskip('pyarrow')
     parquet = pytest.importorskip('pyarrow.parquet')
-    path = str(tmp_path / 'e.parquet')
-    write_embeddings(path, _some())
-    table = parquet.read_table(path)
-    assert table.column_names == ['name', 'label', 'embedding']
-    assert table['name'].to_pylist() == _some().names
-    np.testing.assert_allclose(table['embedding'].to_pylist(),
-                               _some().embeddings)
+    path, names = tmp_path / 'e.parquet', dict(name=['a', 'b'])
     parquet.write_table(
-        pa.table(dict(name=['a', 'b'], embedding=[[1., 2.], [3., 4.]])), path)
-    assert read_embeddings(path).embeddings.tolist() == [[1, 2], [3, 4]]
-    for columns in (dict(name=['a', 'b'], embedding=[[1., 2.], [3.]]),
-                    dict(name=['a', 'b'])):
+        pa.table(dict(names, embedding=[[1., 2.], [3., 4.]])), path)
+    assert read_embeddings(str(path)).embeddings.tolist() == [[1, 2], [3, 4]]
+    for columns in dict(names, embedding=[[1., 2.], [3.]]), names:
         parquet.write_table(pa.table(columns), path)
-        with pytest.raises(ValueError, match=path):
-            read_embeddings(path)
+        with pytest.raises(ValueError, match=str(path)):
+            read_embeddings(str(path))
 
 
 def _npz(**arrays):

@@ -191,7 +191,7 @@ def test_nothing_is_written_over(tmp_path):
     # a video that is to be read, even through a link
     (tmp_path / 'link').symlink_to(tmp_path)
     for folder in tmp_path, tmp_path / 'link':
-        with pytest.raises(ValueError, match='to be read'):
+        with pytest.raises(ValueError, match='over the input'):
             pictures(folder, '--overwrite').check(videos)
 
 

@@ -9,11 +9,8 @@ from projects.vifi_clip.errors import UserError
 _TICK = Fraction(1, 90000)  # seconds; as in broadcast
 
 
-def write_h264(target: Union[str, BinaryIO],
-               frames: Iterable[np.ndarray],
-               rate: Fraction,
-               crf: int = 18,
-               preset: str = 'medium',
+def write_h264(target: Union[str, BinaryIO], frames: Iterable[np.ndarray],
+               rate: Fraction, crf: int = 18, preset: str = 'medium',
                times: Optional[Iterable[Fraction]] = None) -> None:
     """Encode an .mp4 file as the frames come.
 

@@ -40,9 +40,8 @@ def cache_frames(options: FramesOptions) -> Dict[str, int]:
     backbone = model.backbone
     if not isinstance(backbone, CLIPVisionBackbone) or backbone.prompts:
         raise ValueError(
-            f'{cfg.filename}: only CLIP\'s image tower without prompts can be '
-            f'cached, and the backbone is a {type(backbone).__name__}; set '
-            'TUNE=text')
+            f"{cfg.filename}: only CLIP's image tower without prompts can be "
+            f'cached, not a {type(backbone).__name__}; set TUNE=text')
     settings = dict(
         version=VERSION, dtype=options.dtype,
         num_frames=model.cls_head.num_frames, embed_dim=backbone.embed_dim,
@@ -84,9 +83,8 @@ def _embed(model: torch.nn.Module, dataset: CheckedVideoDataset,
     files = [dataset.get_data_info(i)['filename'] for i in range(len(dataset))]
     inputs, num_frames = dataset[0]['inputs'], settings['num_frames']
     if not inputs.equal(dataset[0]['inputs']):
-        raise ValueError('the validation pipeline is random: it read '
-                         f'{files[0]} twice with different results; take '
-                         'random transforms out')
+        raise ValueError('the validation pipeline is random: readings of '
+                         f'{files[0]} differ; take random transforms out')
     if len(inputs) != num_frames:
         raise ValueError(
             f'the validation pipeline gives {len(inputs)} frames and the '

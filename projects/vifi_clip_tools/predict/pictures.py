@@ -68,9 +68,8 @@ class Pictures:
         for video in videos:
             for option, path in self._targets(video).items():
                 if osp.realpath(path) in self._sources:
-                    raise ValueError(f'{option} would write over {path}, '
-                                     'which is to be read: choose another '
-                                     'folder')
+                    raise ValueError(f'{option} would write over the input '
+                                     f'{path}: choose another folder')
                 if osp.isdir(path):
                     raise ValueError(f'{option} cannot write {path}, which '
                                      'is a folder')

@@ -55,9 +55,8 @@ def check_out(out: str, overwrite: bool,
             ours = osp.exists(meta) and start.startswith(
                 file.read(len(start)))
         if not ours:
-            raise ValueError(f'{part} is not of this command, which would '
-                             'write there; move it away, or choose another '
-                             '--out')
+            raise ValueError(f'{part} is not of this command; move it away, '
+                             'or choose another --out')
 
 
 def _part_paths(out: str) -> List[str]:
@@ -250,9 +249,8 @@ class ResultsFile:
                 if file.read(1) == b'\n' and line is not None:
                     yield line
                 elif file.tell() < size:
-                    raise ValueError(
-                        f'{path}, line {number}, is no prediction of this '
-                        'command; take it out, or add --overwrite')
+                    raise ValueError(f'{path}, line {number}: no prediction; '
+                                     'take it out, or add --overwrite')
 
     def _rows(self, file: BinaryIO) -> Iterator[Optional[Line]]:
         start = 0  # of a row; a name may hold line ends

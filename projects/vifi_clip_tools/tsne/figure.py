@@ -38,16 +38,14 @@ def layout(embeddings: np.ndarray, source: str, method: str = 'tsne',
     """
     number = len(embeddings)
     if number < 5:
-        raise ValueError(f'{source}: {number} videos; a picture of '
-                         'neighbours takes 5 or more')
+        raise ValueError(f'{source}: {number} videos; 5 or more are needed')
     usual = (min(30., (number - 1) / 3) if method == 'tsne' else
              min(15, number - 1))
     value = usual if neighbours is None else neighbours
     if value >= number:
         option = '--perplexity' if method == 'tsne' else '--neighbors'
-        raise ValueError(
-            f'{option} {value:g} with the {number} videos of {source}: it '
-            f'must be below their number; {max(2, int(usual))} works well')
+        raise ValueError(f'{option} {value:g} is not below the {number} videos '
+                         f'of {source}; {max(2, int(usual))} works well')
     vectors = unit_length(embeddings).astype(np.float32)
     if method == 'umap':
         # n_jobs=1: what UMAP sets itself, with a warning, for a seed

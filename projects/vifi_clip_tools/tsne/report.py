@@ -68,9 +68,8 @@ def _read(path: str, classes: Optional[str]) -> Embeddings:
     if classes is not None and file.labels is not None:
         file.class_names = read_labels(classes, '--classes')
         if file.labels.max(initial=-1) >= len(file.class_names):
-            raise ValueError(
-                f'{path} has labels up to {file.labels.max()} and --classes '
-                f'{len(file.class_names)} names')
+            raise ValueError(f'{path}: labels up to {file.labels.max()}, and '
+                             f'--classes has {len(file.class_names)} names')
     return file
 
 
@@ -119,21 +118,18 @@ def align(files: Sequence[Embeddings], sources: Sequence[str],
     differ, to those that all have if they are to be ``common``."""
     for file, source in zip(files, sources):
         if file.labels is None:
-            raise ValueError(
-                f'{source} has no labels; embed a list of "name label" lines '
-                '(vifi-clip embed LIST.txt --root FOLDER)')
+            raise ValueError(f'{source} has no labels; vifi-clip embed a list '
+                             'of "name label" lines')
     first, *others = files = _same_videos(files, sources, common)
     classes = len(np.unique(first.labels))
     if not 1 < classes < len(first):
-        raise ValueError(
-            f'{sources[0]}: {len(first)} videos of {classes} classes; scores '
-            'of clusters take two classes or more, with several videos')
+        raise ValueError(f'{sources[0]}: {len(first)} videos of {classes} '
+                         'classes; two or more of several videos are needed')
     for file, source in zip(others, sources[1:]):
         for i in np.flatnonzero(file.labels != first.labels)[:1]:
             raise ValueError(
-                f'{first.names[i]} has label {first.labels[i]} in '
-                f'{sources[0]} and {file.labels[i]} in {source}: the files '
-                'come from lists of different classes')
+                f'{first.names[i]}: label {first.labels[i]} in {sources[0]}, '
+                f'{file.labels[i]} in {source}; embed one list')
     names = None
     for file, source in zip(files, sources):
         names = names or file.class_names
@@ -158,9 +154,8 @@ def _same_videos(files: Sequence[Embeddings], sources: Sequence[str],
         sizes = ', '.join(f'{len(file)} in {source}'
                           for file, source in zip(files, sources))
         raise ValueError(
-            f'the files hold different videos: {sizes}; {len(shared)} are in '
-            'all of them: add --common to use those, or embed one list with '
-            'one --root')
+            f'the videos differ: {sizes}; {len(shared)} are in all files: add '
+            '--common to use those, or embed one list with one --root')
     rows = [{name: i for i, name in enumerate(file.names)} for file in files]
     return [file.take([row[name] for name in names if name in shared])
             for file, row in zip(files, rows)]
