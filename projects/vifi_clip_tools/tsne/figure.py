@@ -44,8 +44,8 @@ def layout(embeddings: np.ndarray, source: str, method: str = 'tsne',
     value = usual if neighbours is None else neighbours
     if value >= number:
         option = '--perplexity' if method == 'tsne' else '--neighbors'
-        raise ValueError(f'{option} {value:g} must be below {number}, '
-                         f'the videos of {source}; {max(2, int(usual))} works well')
+        raise ValueError(f'{option} {value:g} must be below {number}, as many '
+                         f'as in {source}; {max(2, int(usual))} works well')
     vectors = unit_length(embeddings).astype(np.float32)
     if method == 'umap':
         # n_jobs=1: what UMAP sets itself, with a warning, for a seed
