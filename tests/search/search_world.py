@@ -1,4 +1,5 @@
 """Videos of one colour, and a model that embeds them by their colour."""
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -21,7 +22,7 @@ def unit(vectors) -> np.ndarray:
 
 def colour_clip(path, *colours, frames: int = 10) -> str:
     """Write a clip that shows each colour for ``frames`` frames of 1/25 s."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
     return write_mp4(path, frames=[
         np.full((64, 64, 3), COLOURS[colour], np.uint8)
         for colour in colours for _ in range(frames)])

@@ -1,8 +1,9 @@
 """What is embedded anew, and what stays; windows as videos of their own."""
 import os
+from pathlib import Path
 
 import pytest
-from search_world import ColourModel, colour_clip
+from search_world import COLOURS, ColourModel, colour_clip
 
 from projects.vifi_clip.apis.identity import Identity
 from projects.vifi_clip.errors import UserError
@@ -11,15 +12,16 @@ from projects.vifi_clip_tools.search.querying import (search_texts,
                                                       search_videos)
 from projects.vifi_clip_tools.search.store import VideoIndex
 
+RED, GREEN, BLUE = CLIPS = [f"clips/{c}/{c}'s é.mp4" for c in COLOURS]
+
 
 @pytest.fixture
-def world(tmp_path):
-    """Three clips, a model, and an empty index."""
-    for colour in 'red', 'green', 'blue':
-        colour_clip(tmp_path / 'clips' / colour / f"{colour}'s é.mp4", colour)
-    model = ColourModel()
-    index = VideoIndex.create(str(tmp_path / 'i'), Identity.of(model))
-    return tmp_path / 'clips', model, index
+def index(tmp_path, monkeypatch):
+    """An empty index, and three clips in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    for colour, path in zip(COLOURS, CLIPS):
+        colour_clip(path, colour)
+    return VideoIndex.create('i', Identity.of(ColourModel()))
 
 
 def counts(outcome):
@@ -27,85 +29,78 @@ def counts(outcome):
             len(outcome.vanished), len(outcome.failed))
 
 
-def clip(clips, colour):
-    return str(clips / colour / f"{colour}'s é.mp4")
+def relative(paths):
+    return sorted(map(os.path.relpath, paths))
 
 
-def test_only_what_changed_is_embedded_again(world):
-    clips, model, index = world
-    assert counts(index_videos(index, model, str(clips))) == (3, 0, 0, 0, 0)
+def test_only_what_changed_is_embedded_again(index):
+    model = ColourModel()
+    assert counts(index_videos(index, model, 'clips')) == (3, 0, 0, 0, 0)
     model.seen.clear()
-    assert counts(index_videos(index, model, str(clips))) == (0, 0, 3, 0, 0)
+    assert counts(index_videos(index, model, 'clips')) == (0, 0, 3, 0, 0)
     assert not model.seen
-    colour_clip(clips / 'red' / "red's é.mp4", 'green', 'green')
-    os.utime(clip(clips, 'blue'), ns=(1, 1))
-    colour_clip(clips / 'more.mp4', 'red')
+    colour_clip(RED, 'green', 'green')
+    os.utime(BLUE, ns=(1, 1))
+    more = colour_clip('clips/more.mp4', 'red')
     # the same file under two names is one file
-    videos = [str(clips), os.path.relpath(clips / 'more.mp4'),
-              str(clips / '*' / '*.mp4')]
+    videos = ['clips', os.path.abspath(more), 'clips/*/*.mp4']
     assert counts(index_videos(index, model, videos)) == (1, 2, 1, 0, 0)
-    assert sorted(model.seen) == [
-        clip(clips, 'blue'), str(clips / 'more.mp4'), clip(clips, 'red')]
+    assert relative(model.seen) == [BLUE, more, RED]
     found = search_texts(index, model, ['blue', 'red', 'blue'], topk=2)
-    assert [hits[0].path for hits in found] == [
-        clip(clips, 'blue'), str(clips / 'more.mp4'), clip(clips, 'blue')]
+    assert [os.path.relpath(hits[0].path) for hits in found] == [
+        BLUE, more, BLUE]
     assert all(hits[0].similarity > 0.99 > 0.2 > hits[1].similarity
                for hits in found)
     assert len(index) == 4
 
 
-def test_vanished_videos_are_reported_and_pruned_where_one_looks(
-        world, tmp_path):
-    clips, model, index = world
+def test_vanished_videos_are_reported_and_pruned_where_one_looks(index):
+    model = ColourModel()
     # a folder with a longer name is another folder
-    colour_clip(tmp_path / 'clips2' / 'a.mp4', 'red')
-    index_videos(index, model, [str(clips), str(tmp_path / 'clips2')])
-    for path in (clip(clips, 'red'), clip(clips, 'blue'),
-                 tmp_path / 'clips2' / 'a.mp4'):
+    far = colour_clip('clips2/a.mp4', 'red')
+    index_videos(index, model, ['clips', 'clips2'])
+    for path in RED, BLUE, far:
         os.remove(path)
-    colour_clip(clips / 'red' / 'other.mp4', 'red')
-    outcome = index_videos(index, model, [str(clips / 'red')])
-    assert outcome.vanished == [clip(clips, 'red')] and len(index) == 5
-    index_videos(index, model, str(clips / 'red' / '*.mp4'), prune=True)
-    kept = {clip(clips, 'blue'), clip(clips, 'green'),
-            str(clips / 'red' / 'other.mp4'), str(tmp_path / 'clips2/a.mp4')}
-    assert set(index.videos()) == kept
-    index_videos(index, model, str(clips), prune=True)
-    assert set(index.videos()) == kept - {clip(clips, 'blue')}
+    other = colour_clip('clips/red/other.mp4', 'red')
+    outcome = index_videos(index, model, ['clips/red'])
+    assert relative(outcome.vanished) == [RED] and len(index) == 5
+    index_videos(index, model, 'clips/red/*.mp4', prune=True)
+    assert relative(index.videos()) == [BLUE, GREEN, other, far]
+    index_videos(index, model, 'clips', prune=True)
+    assert relative(index.videos()) == [GREEN, other, far]
 
 
-def test_bad_videos_are_reported_and_the_rest_is_indexed(world):
-    clips, model, index = world
-    index_videos(index, model, clip(clips, 'red'))
-    for name in clip(clips, 'red'), str(clips / 'new.mp4'):
-        with open(name, 'wb') as file:
-            file.write(b'no video')
-    os.rename(clip(clips, 'blue'), os.fsencode(str(clips)) + b'/\xff.mp4')
-    outcome = index_videos(index, model, str(clips))
+def test_bad_videos_are_reported_and_the_rest_is_indexed(index):
+    model = ColourModel()
+    index_videos(index, model, RED)
+    new = Path('clips/new.mp4')
+    for path in Path(RED), new:
+        path.write_bytes(b'no video')
+    os.rename(BLUE, b'clips/\xff.mp4')
+    outcome = index_videos(index, model, 'clips')
     assert counts(outcome) == (1, 0, 0, 0, 3)
-    assert {path for path, _ in outcome.failed} == {
-        str(clips / 'new.mp4'), clip(clips, 'red'), str(clips / '?.mp4')}
+    assert relative(path for path, _ in outcome.failed) == [
+        'clips/?.mp4', str(new), RED]
     # what it showed before is no longer there
-    assert set(index.videos()) == {clip(clips, 'green')}
-    colour_clip(clips / 'new.mp4', 'red')
-    assert counts(index_videos(index, model, str(clips)))[:3] == (1, 0, 1)
+    assert relative(index.videos()) == [GREEN]
+    colour_clip(new, 'red')
+    assert counts(index_videos(index, model, 'clips'))[:3] == (1, 0, 1)
 
 
-def test_ctrl_c_keeps_what_is_done_and_another_model_is_refused(world):
-    clips, model, index = world
-    stopped = ColourModel(stop_after=2)
+def test_ctrl_c_keeps_what_is_done_and_another_model_is_refused(index):
+    stopped, model = ColourModel(stop_after=2), ColourModel()
     with pytest.raises(KeyboardInterrupt):
-        index_videos(index, stopped, str(clips))
+        index_videos(index, stopped, 'clips')
     assert set(index.videos()) == set(stopped.seen) and len(index) == 2
     with pytest.raises(UserError, match='colours_0(.|\n)*colours_1'):
-        index_videos(index, ColourModel(seed=1), str(clips))
+        index_videos(index, ColourModel(seed=1), 'clips')
     assert len(index) == 2
     # the same weights from elsewhere are the same model
     model.cfg.filename = 'moved'
-    assert counts(index_videos(index, model, str(clips))) == (1, 0, 2, 0, 0)
+    assert counts(index_videos(index, model, 'clips')) == (1, 0, 2, 0, 0)
     model.num_frames = 8
     with pytest.raises(UserError, match='num_frames'):
-        index_videos(index, model, str(clips))
+        index_videos(index, model, 'clips')
 
 
 def test_a_moment_in_a_long_video_is_found(small_inferencer, tmp_path):
