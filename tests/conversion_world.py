@@ -95,26 +95,14 @@ def release_model(clip, kind) -> ReleaseModel:
     return ReleaseModel(tokens, **PROMPTS[kind]).eval()
 
 
-class OpenAIModel(torch.nn.Module):
-    """As OpenAI's archives are: constants beside the weights."""
-
-    def __init__(self, model) -> None:
-        super().__init__()
-        for name, child in model.named_children():
-            setattr(self, name, child)
-        for name in ('positional_embedding', 'text_projection', 'logit_scale'):
-            setattr(self, name, getattr(model, name))
-        self.register_buffer('attn_mask', model.attn_mask)
-        for name, value in dict(input_resolution=32, context_length=24,
-                                vocab_size=49408).items():
-            self.register_buffer(name, torch.tensor(value))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.visual(x)
-
-
 def save_openai(model, path) -> None:
-    """Save a CLIP as a TorchScript archive in half precision."""
-    traced = torch.jit.trace(OpenAIModel(copy.deepcopy(model)),
-                             torch.zeros(1, 3, 32, 32), check_trace=False)
-    torch.jit.save(traced.half(), path)
+    """Save a CLIP as OpenAI's are: a TorchScript archive in half precision,
+    with constants beside the weights."""
+    model = copy.deepcopy(model)
+    for name, value in dict(input_resolution=32, context_length=24,
+                            vocab_size=49408).items():
+        vars(model).pop(name, None)
+        model.register_buffer(name, torch.tensor(value))
+    inputs = torch.zeros(1, 3, 32, 32), class_tokens(NAMES[:1])
+    torch.jit.save(torch.jit.trace(model, inputs, check_trace=False).half(),
+                   path)

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from open_clip.timm_model import TimmModel
 from open_clip.transformer import VisionTransformer
+from timm.models.eva import Eva
+from timm.models.vision_transformer import VisionTransformer as TimmViT
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -77,22 +79,17 @@ def token_layout(backbone: nn.Module) -> Tokens:
                             'another way')
         return Tokens(tuple(tower.grid_size), 1, tuple(tower.image_size),
                       prompts)
-    if isinstance(tower, TimmModel) and _is_timm_vit(tower.trunk):
-        patches = tower.trunk.patch_embed
-        return Tokens(tuple(patches.grid_size), tower.trunk.num_prefix_tokens,
-                      tuple(patches.img_size), prompts)
-    name = type(getattr(tower, 'trunk', tower)).__name__
-    raise UserError(f'{_SUPPORTED}; this model has {type(backbone).__name__}'
-                    + (f' with {name}' if tower is not None else ''))
-
-
-def _is_timm_vit(trunk: nn.Module) -> bool:
-    from timm.models.eva import Eva
-    from timm.models.vision_transformer import VisionTransformer as ViT
-    return (type(trunk) in (ViT, Eva) and trunk.cls_token is not None
-            and trunk.global_pool == 'token'
+    trunk = getattr(tower, 'trunk', tower)
+    if (isinstance(tower, TimmModel) and type(trunk) in (TimmViT, Eva)
+            and trunk.cls_token is not None and trunk.global_pool == 'token'
             and all(hasattr(getattr(block, 'attn', None), 'fused_attn')
-                    for block in trunk.blocks))
+                    for block in trunk.blocks)):
+        patches = trunk.patch_embed
+        return Tokens(tuple(patches.grid_size), trunk.num_prefix_tokens,
+                      tuple(patches.img_size), prompts)
+    name = '' if trunk is None else f' with {type(trunk).__name__}'
+    raise UserError(f'{_SUPPORTED}; this model has {type(backbone).__name__}'
+                    f'{name}')
 
 
 @contextlib.contextmanager

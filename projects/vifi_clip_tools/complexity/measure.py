@@ -20,7 +20,7 @@ from statistics import median
 from time import perf_counter
 from typing import Any, Callable, Dict, Optional, Tuple
 
-from .specs import Spec
+from .specs import Spec, load_spec
 
 _WARM_UP = 2  # calls; the first encodes the classes
 
@@ -82,7 +82,6 @@ def _measure_here(spec: Spec, conditions: Conditions) -> tuple:
     logging.disable(logging.WARNING)
     warnings.simplefilter('ignore')
     from .count import build, clip_shape, view_shape
-    from .specs import load_spec
     device = conditions.device
     torch.set_num_threads(conditions.threads)
     torch.manual_seed(0)
