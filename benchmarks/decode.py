@@ -91,8 +91,7 @@ def main(argv: Optional[Sequence[str]] = None) -> Dict[str, Any]:
             videos[0], allow_unlabelled=True)]
         count = min(args.max_videos, len(listed))
         videos = [listed[i * len(listed) // count] for i in range(count)]
-    missing = find_missing(videos)
-    if missing:
+    if missing := find_missing(videos):
         parser.error(f'no such video: {videos[missing[0]]}')
     figures = measure(videos, args.num_frames, args.repeats)
     print(f'{"reader":<12}{"ms a clip":>12}{"of CPU":>9}')

@@ -33,23 +33,20 @@ class PlainViFiCLIP(nn.Module):
         self.text = openclips_own(classifier.text)
         self.logit_scale = copy.deepcopy(model.cls_head.logit_scale)
         stats = model.data_preprocessor
-        self.register_buffer('mean', stats.mean.detach().clone().flatten())
-        self.register_buffer('std', stats.std.detach().clone().flatten())
+        self.register_buffer('mean', stats.mean.detach().clone())  # [3, 1, 1]
+        self.register_buffer('std', stats.std.detach().clone())
         template = classifier.templates[0]
-        sentences = [
+        self.register_buffer('tokens', classifier.tokenizer([
             template.replace('{}', name.replace('_', ' '))
-            for name in classifier.class_names
-        ]
-        self.register_buffer('tokens', classifier.tokenizer(sentences))
+            for name in classifier.class_names]))
         # [C, 77]
 
     def forward(self, frames: Tensor, labels: Optional[Tensor] = None):
         """Return class probabilities [B, C] of frames, uint8 [B, T, 3, H, W],
         or the loss where labels [B] are given."""
-        shape = (1, 3, 1, 1)
         x = frames.flatten(0, 1)
         # [B, T, 3, H, W] -> [B*T, 3, H, W]
-        x = (x.float() - self.mean.view(shape)) / self.std.view(shape)
+        x = (x.float() - self.mean) / self.std
         video = self.visual(x).unflatten(0, (-1, self.num_frames)).mean(1)
         # [B*T, D] -> [B, D]
         classes = self.text(self.tokens)

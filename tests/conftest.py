@@ -2,13 +2,11 @@
 with the tools that run on it."""
 import gc
 import os
-import random
 import shutil
 import signal
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
 # A shell's background job ignores SIGINT, and one under nohup SIGHUP; so
@@ -26,6 +24,7 @@ torch.set_num_threads(1)  # tiny models run faster without a thread pool
 import mmengine.config.config  # noqa: E402
 from commands import vifi  # noqa: E402
 from mmengine.logging import MessageHub, MMLogger  # noqa: E402
+from mmengine.runner import set_random_seed  # noqa: E402
 from mmengine.visualization import Visualizer  # noqa: E402
 from tiny import tiny_arch  # noqa: E402
 from tools_world import settings_of, stop_workers, write_world  # noqa: E402
@@ -60,9 +59,7 @@ def pytest_collection_modifyitems(config, items) -> None:
 
 @pytest.fixture(autouse=True)
 def _seed():
-    random.seed(0)
-    np.random.seed(0)
-    torch.manual_seed(0)
+    set_random_seed(0)
 
 
 @pytest.fixture

@@ -9,8 +9,7 @@ from open_clip.tokenizer import SimpleTokenizer
 NAMES = ['archery', 'arm wrestling', 'playing_cards', 'zumba']
 
 _VIT = dict(
-    embed_dim=32,
-    quick_gelu=True,
+    embed_dim=32, quick_gelu=True,
     vision_cfg=dict(
         image_size=32, layers=2, width=64, head_width=32, patch_size=8),
     text_cfg=dict(
@@ -22,10 +21,8 @@ def tiny_arch(**changes) -> dict:
     settings, and some of ``vision_cfg=dict(...)`` or ``text_cfg``."""
     arch = copy.deepcopy(_VIT)
     for key, value in changes.items():
-        if isinstance(value, dict):
-            arch[key].update(value)
-        else:
-            arch[key] = value
+        arch[key] = {**arch[key], **value} if isinstance(
+            value, dict) else value
     return arch
 
 

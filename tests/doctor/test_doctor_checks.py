@@ -97,9 +97,8 @@ def test_coverage_and_labels(tmp_path):
         ('crashed', 'b.mp4'), ('label_range', 'c.mp4'),
         ('no_video', 'swim (label 1)'), ('no_video', 'jump (label 2)')]
     item, = lists_of(
-        tmp_path, classes='run; swim; jump',
-        few_shot_train_2shot_seed1='a.mp4 0; b.mp4 0; c.mp4 1; d.mp4 2; '
-        'e.mp4 2; f.mp4 2')
+        tmp_path, classes='run; swim; jump', few_shot_train_2shot_seed1='a.mp4'
+        ' 0; b.mp4 0; c.mp4 1; d.mp4 2; e.mp4 2; f.mp4 2')
     assert of_list(item) == [('shots', 'swim (label 1)'),
                              ('shots', 'jump (label 2)')]
     file = tmp_path / 'train_9k.json'
@@ -151,9 +150,8 @@ def test_published_counts(tmp_path, dataset, name, videos, classes, checks):
 
 
 def test_known_data_sets():
-    assert dataset_name('UCF101') == 'ucf101'
-    assert dataset_name('kinetics400') == 'k400'
-    assert dataset_name('mine') is None
+    assert [dataset_name(name) for name in ('UCF101', 'kinetics400', 'mine')
+            ] == ['ucf101', 'k400', None]
     # UCF-101 has 13320 clips, and every split holds them all.
     videos = PUBLISHED['ucf101'].videos
     for n in '123':

@@ -15,6 +15,8 @@ from projects.vifi_clip_tools.doctor.run import look_at_videos
 from projects.vifi_clip_tools.doctor.video import (Facts, check_video,
                                                    supervise)
 
+CHECK_VIDEO = 'projects.vifi_clip_tools.doctor.video.check_video'
+
 
 def look(path, full=False):
     return check_video(str(path), full)
@@ -87,15 +89,12 @@ def misbehave(path, full):
     return Facts('ok', path.upper())
 
 
-def named(*paths) -> dict:
-    return dict(zip(paths, paths))
-
-
 @pytest.mark.parametrize('workers', [1, 3])
-def test_pool_survives_crashes_and_hangs(workers):
-    paths = named('a', 'crash', 'b', 'hang', 'exit', 'fail', 'c', 'd')
-    seen = look_at_videos(paths, False, workers, timeout=1, work=misbehave)
-    assert list(seen) == list(paths)  # not in the order in which they end
+def test_pool_survives_crashes_and_hangs(workers, monkeypatch):
+    monkeypatch.setattr(CHECK_VIDEO, misbehave)
+    names = ['a', 'crash', 'b', 'hang', 'exit', 'fail', 'c', 'd']
+    seen = look_at_videos(dict(zip(names, names)), False, workers, timeout=1)
+    assert list(seen) == names  # not in the order in which they end
     assert seen.pop('hang').status == 'timed_out'
     assert seen == {
         **{name: Facts('ok', name.upper()) for name in 'abcd'},
@@ -104,9 +103,9 @@ def test_pool_survives_crashes_and_hangs(workers):
         'fail': Facts('crashed', 'MemoryError: 4 GiB')}
 
 
-def test_no_process_is_left():
-    generator = supervise(misbehave, {0: 'a', 1: 'hang', 2: 'hang'}, False, 2,
-                          timeout=30)
+def test_no_process_is_left(monkeypatch):
+    monkeypatch.setattr(CHECK_VIDEO, misbehave)
+    generator = supervise({0: 'a', 1: 'hang', 2: 'hang'}, False, 2, timeout=30)
     assert next(generator) == (0, Facts('ok', 'A'))
     generator.close()  # as an interrupt does
     assert not multiprocessing.active_children()

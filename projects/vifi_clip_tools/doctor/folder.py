@@ -19,12 +19,11 @@ def check_out(out: Path, originals: Iterable[Path], inputs: Dict,
     for folder in originals:
         original = folder.resolve()
         # Lists in the working directory do not forbid all that is below it.
-        wide = original == cwd or original in cwd.parents
-        if (target == original or target in original.parents
-                or (original in target.parents and not wide)):
-            raise UserError(f'--out {out} is, holds or lies in {folder}, '
-                            'which holds the originals; choose a folder '
-                            'outside it')
+        wide = cwd.is_relative_to(original)
+        if original.is_relative_to(target) or (
+                target.is_relative_to(original) and not wide):
+            raise UserError(f'--out {out} is, holds or lies in {folder}, where'
+                            ' the originals are; choose a folder outside it')
     if out.exists() and not out.is_dir():
         raise UserError(f'--out {out} is a file; choose another folder')
     if not out.is_dir() or not os.listdir(out):
@@ -37,13 +36,11 @@ def check_out(out: Path, originals: Iterable[Path], inputs: Dict,
     foreign = [name for name in sorted(_files_in(out))
                if REPORT not in files or name not in files]
     if foreign:
-        raise UserError(f'--out {out} holds files that are no part of a '
-                        f'report ({foreign[0]}); nothing was touched: move '
-                        'them away or choose another folder')
+        raise UserError(f'--out {out} holds {foreign[0]}, no part of a report;'
+                        ' move it away, or choose another folder')
     if earlier != inputs and not force:
-        raise UserError(
-            f'{out} holds a report on other lists or options; nothing was '
-            'touched: use --force to replace it, or choose another --out')
+        raise UserError(f'{out} holds a report on other lists or options; use '
+                        '--force to replace it, or choose another --out')
 
 
 def write_out(out: Path, files: Dict[str, bytes], force: bool) -> Path:

@@ -5,7 +5,7 @@ import sys
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from tqdm import tqdm
 
@@ -20,21 +20,19 @@ from .lists import VideoList, find_lists, load_lists
 from .options import Options
 from .published import dataset_name
 from .report import Report, files_of, inputs_of, make_report
-from .video import Facts, check_video, supervise
-
-Work = Callable[[str, bool], Facts]
+from .video import supervise
 
 
-def check(options: Options, work: Work = check_video) -> int:
+def check(options: Options) -> int:
     """Check, write, and say what was found; 1 if there are problems."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        return _check(options, work)
+        return _check(options)
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
-def _check(options: Options, work: Work) -> int:
+def _check(options: Options) -> int:
     start = time.monotonic()
     roles, findings = _roles(options)
     name = min(roles).resolve().parent.name  # of the lists' folder
@@ -49,7 +47,7 @@ def _check(options: Options, work: Work) -> int:
               inputs_of(lists, settings), options.force)
     videos = look_at_videos(files, options.decode == 'full',
                             options.workers or usable_cores(),
-                            options.timeout, work)
+                            options.timeout)
     findings += all_findings(lists, videos, options.min_frames)
     dataset = options.dataset or dataset_name(name)
     dataset = None if dataset == 'none' else dataset
@@ -101,13 +99,13 @@ def video_paths(lists: Sequence[VideoList], root: str) -> Dict[str, str]:
 
 
 def look_at_videos(paths: Dict[str, str], full: bool, workers: int,
-                   timeout: float, work: Work = check_video) -> Videos:
+                   timeout: float) -> Videos:
     """Look at each video (file by key) in processes, with a progress bar."""
     videos: Videos = {}
     bad = 0
     with _Bar(total=len(paths), desc='videos', unit='', ncols=79,
               mininterval=0.2 if sys.stderr.isatty() else 30) as bar, \
-            closing(supervise(work, paths, full, workers, timeout)) as ended:
+            closing(supervise(paths, full, workers, timeout)) as ended:
         for key, facts in ended:
             videos[key] = facts
             bad += facts.status != 'ok'

@@ -11,7 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, TimeoutError, wait
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, Optional, Tuple
+from typing import Any, Dict, Iterator, Optional, Tuple
 
 import cv2
 import numpy as np
@@ -99,12 +99,11 @@ def _damage(data: bytes, video: VideoFile) -> str:
 # Processes that may crash or hang without taking the run along
 
 
-def supervise(work: Callable[[str, bool], Facts], paths: Dict[str, str],
-              full: bool, workers: int,
+def supervise(paths: Dict[str, str], full: bool, workers: int,
               timeout: float) -> Iterator[Tuple[str, Facts]]:
     """Look at videos (file by key) in processes that are replaced when they
     die or hang; yield the key and facts of each, in the order in which they
-    end, also where ``work`` fails.
+    end, also where :func:`check_video` fails.
 
     ``multiprocessing.Pool`` waits for ever for a process that crashed, and
     ``ProcessPoolExecutor`` gives up all jobs with it; decoders do crash.
@@ -124,7 +123,7 @@ def supervise(work: Callable[[str, bool], Facts], paths: Dict[str, str],
         while True:
             # Not all at once, which would take much memory for nothing.
             for key, path in islice(pending, 2 * workers - len(running)):
-                running[pool.schedule(work, (path, full),
+                running[pool.schedule(check_video, (path, full),
                                       timeout=timeout)] = key
             if not running:
                 return
@@ -136,7 +135,7 @@ def supervise(work: Callable[[str, bool], Facts], paths: Dict[str, str],
                                   f'no answer within {timeout:g} s')
                 except ProcessExpired as error:
                     facts = Facts('crashed', _death(error.exitcode))
-                except Exception as error:  # of the work
+                except Exception as error:  # out of memory, say
                     facts = Facts('crashed',
                                   f'{type(error).__name__}: {error}')
                 yield running.pop(future), facts
