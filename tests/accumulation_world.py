@@ -90,8 +90,7 @@ def wrapper_of(model, counts, max_counts=-1, **kwargs):
 def train_steps(model, wrapper, batches, hook=True):
     """MMEngine's own loop, but for the data loader."""
     runner = SimpleNamespace(model=model, optim_wrapper=wrapper)
-    hook = HOOKS.build(dict(
-        type='TextAccumulationHook')) if hook else Hook()
+    hook = HOOKS.build(dict(type='TextAccumulationHook')) if hook else Hook()
     for i, batch in enumerate(batches):
         hook.before_train_iter(runner, i, batch)
         model.train_step(copy.deepcopy(batch), wrapper)

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmaction.registry import DATASETS, MODELS
+from mmaction.registry import DATASETS
 from mmengine.config import Config
-from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 from tiny import tiny_arch
 from tools_world import REPO
@@ -80,23 +79,20 @@ def test_frozen_clip_needs_no_checkpoint(tools, tmp_path):
     assert metrics['retrieval/R5'] == 100  # of four
 
 
-def test_entry_takes_a_step():
+def test_what_the_entry_samples():
     init_default_scope('mmaction')
     cfg = Config.fromfile(ENTRY)
     assert (8 * cfg.train_dataloader.batch_size
             == cfg.auto_scale_lr.base_batch_size == 128)
-    model, test = MODELS.build(cfg.model).train(), cfg.test_dataloader
-    train_set, test_set = (DATASETS.build(loader.dataset)
-                           for loader in (cfg.train_dataloader, test))
+    assert cfg.model.cls_head.num_frames == 16
+    train_set, test_set = (DATASETS.build(loader.dataset) for loader in (
+        cfg.train_dataloader, cfg.test_dataloader))
     assert (len(train_set), len(test_set)) == (16, 4)
-    data = pseudo_collate([train_set[i] for i in (0, 1, 2)])
-    data = model.data_preprocessor(data, training=True)
-    assert data['inputs']['imgs'].shape == (3, 16, 3, 224, 224)
-    assert data['inputs']['text'].shape == (3, 77)
-    loss = model(**data, mode='loss')['loss_contrastive']
-    assert torch.isfinite(loss) and loss.requires_grad
-    assert test.dataset.test_mode and not test.sampler.shuffle
-    assert test_set[3]['inputs']['imgs'].shape == (16, 3, 224, 224)
+    for inputs in train_set[2]['inputs'], test_set[3]['inputs']:
+        assert inputs['imgs'].shape == (16, 3, 224, 224)
+        assert inputs['text'].shape[-1] == 77
+    assert cfg.test_dataloader.dataset.test_mode
+    assert not cfg.test_dataloader.sampler.shuffle
 
 
 def test_entry_default_places(monkeypatch):

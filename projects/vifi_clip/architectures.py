@@ -52,10 +52,9 @@ def build_tokenizer(arch: Arch, tokenizer: Optional[str] = None) -> Callable:
     if not name:
         return SimpleTokenizer(context_length=length)
     try:
-        return HFTokenizer(
-            name, context_length=length,
-            tokenizer_mode=text.get('tokenizer_mode'),
-            **(text.get('tokenizer_kwargs') or {}))
+        return HFTokenizer(name, context_length=length,
+                           tokenizer_mode=text.get('tokenizer_mode'),
+                           **(text.get('tokenizer_kwargs') or {}))
     except Exception as error:  # transformers raises many kinds
         raise ValueError(f'Cannot load the tokenizer {name!r} of {arch!r}: '
                          f'{error}; give tokenizer=<its folder>.') from error

@@ -106,10 +106,8 @@ def _let_hue_go_down() -> None:
     def adjust_hue(img: np.ndarray, factor: float) -> np.ndarray:
         """[H, W, 3] RGB of 0..255, and a share of 255, as there."""
         pixels = np.clip(img, 0, 255).astype(np.uint8)
-        hue, saturation, value = cv2.split(
-            cv2.cvtColor(pixels, cv2.COLOR_RGB2HSV))
-        hue = (hue.astype(np.int16) + int(factor * 255)) % 180
-        hsv = cv2.merge([hue.astype(np.uint8), saturation, value])
+        hsv = cv2.cvtColor(pixels, cv2.COLOR_RGB2HSV)
+        hsv[..., 0] = (hsv[..., 0].astype(np.int16) + int(factor * 255)) % 180
         return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB).astype(np.float32)
 
     ColorJitter.adjust_hue = staticmethod(adjust_hue)

@@ -169,8 +169,7 @@ def test_our_checkpoints_need_no_trust(tmp_path):
 
 @pytest.mark.parametrize('broken', ['fsync', 'replace'])
 def test_failing_midway_keeps_the_old_file(tmp_path, monkeypatch, broken):
-    backend = get_file_backend(
-        backend_args=dict(backend='AtomicLocalBackend'))
+    backend = get_file_backend(backend_args=dict(backend='AtomicLocalBackend'))
     path = tmp_path / 'epoch_1.pth'
     backend.put(b'old', path)
 

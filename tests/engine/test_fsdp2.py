@@ -33,15 +33,6 @@ def _accuracies(folder) -> list:
                       path.read_text())
 
 
-def _assert_alike(path, other) -> None:
-    """Compare weights and momentum."""
-    ends = [torch.load(p) for p in (other, path)]
-    torch.testing.assert_close(*(end['state_dict'] for end in ends),
-                               rtol=1e-4, atol=1e-6)
-    torch.testing.assert_close(*(end['optimizer']['state'] for end in ends),
-                               rtol=1e-3, atol=1e-5)
-
-
 @pytest.mark.slow
 def test_two_shards_train_as_one_process(config, tmp_path):
     """Each goes on from a checkpoint of the other."""
@@ -53,11 +44,17 @@ def test_two_shards_train_as_one_process(config, tmp_path):
     assert vifi('train', config, '--resume', two / 'epoch_2.pth',
                 '--work-dir', again) == 0
     stop_workers()
-    begun, end = (torch.load(one / f'epoch_{i}.pth')['state_dict']
-                  for i in (1, 3))
-    assert sum(not torch.allclose(begun[n], v) for n, v in end.items()) > 20
-    for folder in two, again:
-        _assert_alike(one / 'epoch_3.pth', folder / 'epoch_3.pth')
+    begun = torch.load(one / 'epoch_1.pth')['state_dict']
+    end, *others = (torch.load(folder / 'epoch_3.pth')
+                    for folder in (one, two, again))
+    assert sum(not torch.allclose(begun[name], value)
+               for name, value in end['state_dict'].items()) > 20
+    for other in others:  # weights and momentum
+        torch.testing.assert_close(other['state_dict'], end['state_dict'],
+                                   rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(
+            other['optimizer']['state'], end['optimizer']['state'],
+            rtol=1e-3, atol=1e-5)
     assert len(_accuracies(one)) == 2 and _accuracies(one) == _accuracies(two)
 
 

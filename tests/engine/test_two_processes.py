@@ -92,8 +92,7 @@ def ranks(tmp_path_factory):
 @pytest.mark.parametrize('case', CLASSES)
 @pytest.mark.parametrize('setting', [1, 2], ids=['None', 'True'])
 def test_shared_classes_equal_each_on_its_own(ranks, case, setting):
-    runs = [(classes[case][0], classes[case][setting])
-            for classes, _ in ranks]
+    runs = [(classes[case][0], classes[case][setting]) for classes, _ in ranks]
     for plain, shared in runs:
         for i in (0, 3):
             torch.testing.assert_close(shared[i], plain[0], atol=1e-5, rtol=0)

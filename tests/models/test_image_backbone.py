@@ -88,5 +88,4 @@ def test_tracing_and_export():
     x = torch.zeros_like(y)  # equal frames, when traced
     for other in (torch.jit.trace(backbone, x, check_trace=False),
                   torch.export.export(backbone, (x, )).module()):
-        torch.testing.assert_close(
-            other(y), backbone(y), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(other(y), backbone(y), atol=1e-5, rtol=1e-5)

@@ -79,16 +79,11 @@ def test_save_trainable_only():
 def test_checkpoint_of_another_model_is_refused():
     cfg = model_cfg()
     cfg['backbone']['arch'] = tiny_arch(vision_cfg=dict(layers=3))
-    deeper = MODELS.build(cfg).state_dict()
-    plain, prompted = build_model(), build_model(prompts=PROMPTS)
-    for model, state, name in (
-            (plain, deeper, r'resblocks\.2'),
-            (plain, prompted.state_dict(), 'prompts'),
-            (prompted, plain.state_dict(), 'prompts')):
-        with pytest.raises(ValueError, match=name):
-            _load_checkpoint_to_model(model, state)
+    deeper, model = MODELS.build(cfg).state_dict(), build_model()
+    with pytest.raises(ValueError, match=r'resblocks\.2'):
+        _load_checkpoint_to_model(model, deeper)
     # asked for leniency, given
-    assert plain.load_state_dict(deeper, strict=False).unexpected_keys
+    assert model.load_state_dict(deeper, strict=False).unexpected_keys
 
 
 def test_embed_frames_gives_every_frame_of_every_view():

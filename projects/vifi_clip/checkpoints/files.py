@@ -265,7 +265,6 @@ class AtomicLocalBackend(LocalBackend):
     ``CheckpointHook(backend_args=dict(backend='AtomicLocalBackend'))``."""
 
     def put(self, obj: Union[bytes, memoryview], filepath: str) -> None:
-        """Write bytes."""
         write_bytes(filepath, obj)
 
 

@@ -181,7 +181,6 @@ class CheckpointSettingsHook(Hook):
         self._saved: Optional[Dict[str, Any]] = None
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Add the settings."""
         model = _bare(runner.model)
         settings = collect_settings(model, runner.cfg.get('model'))
         if not settings:
@@ -208,7 +207,6 @@ class CheckpointSettingsHook(Hook):
                 self.on_mismatch)
 
     def before_train(self, runner: Runner) -> None:
-        """Training may start from anything."""
         self._saved = None
 
     def before_test(self, runner: Runner) -> None:

@@ -141,8 +141,7 @@ class FSDP2Strategy(DDPStrategy):
         if save_param_scheduler and hasattr(self, 'param_schedulers'):
             content['param_schedulers'] = self.scheduler_state_dict()
         content.setdefault('meta', {}).update(
-            seed=self.seed,
-            time=time.strftime('%Y%m%d_%H%M%S'),
+            seed=self.seed, time=time.strftime('%Y%m%d_%H%M%S'),
             mmengine=mmengine.__version__)
         if callback is not None:
             callback(content)
@@ -198,11 +197,9 @@ class UntilModeChange(EmbeddingCache):
     suspect = EmbeddingCache.clear
 
     def get(self, params: Sequence[nn.Parameter]) -> Optional[Tensor]:
-        """The tensor that is kept, if any."""
         return self._value
 
     def put(self, params: Sequence[nn.Parameter], value: Tensor) -> None:
-        """Keep a tensor."""
         self._value = value
 
 

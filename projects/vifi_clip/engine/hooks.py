@@ -139,7 +139,6 @@ class TextAccumulationHook(Hook):
     """
 
     def before_train_iter(self, runner: Runner, *args, **kwargs) -> None:
-        """Announce the micro-batch."""
         wrapper, model = runner.optim_wrapper, runner.model
         classifier = text_classifier_of(model)
         if classifier is not None:
@@ -222,7 +221,6 @@ class BadVideoHook(Hook):
             self._report(runner, loader.dataset, 'counted as wrong')
 
     def after_val_epoch(self, runner: Runner, metrics=None) -> None:
-        """Log what the validation counted as wrong."""
         self.after_test_epoch(runner, loop=runner.val_loop)
 
     @staticmethod
@@ -287,7 +285,6 @@ class ClassListHook(Hook):
     priority = 'VERY_HIGH'
 
     def before_train(self, runner: Runner) -> None:
-        """Check the data of training and of validation."""
         _check_classes(runner, runner.train_dataloader)
         # A loop over several sets gives the model each set's own classes.
         if runner.val_loop is not None and not hasattr(
@@ -295,11 +292,9 @@ class ClassListHook(Hook):
             self.before_val(runner)
 
     def before_val(self, runner: Runner) -> None:
-        """Check the data of validation."""
         _check_classes(runner, runner.val_dataloader)
 
     def before_test(self, runner: Runner) -> None:
-        """Check the data of the test."""
         _check_classes(runner, runner.test_dataloader)
 
 
@@ -334,7 +329,6 @@ class FiniteLossHook(Hook):
     def after_train_iter(self, runner: Runner, batch_idx: int,
                          data_batch=None,
                          outputs: Optional[dict] = None) -> None:
-        """Look at the loss."""
         last = self.is_last_train_iter(runner) or self.end_of_epoch(
             runner.train_dataloader, batch_idx)
         if not (last or self.every_n_train_iters(runner, self.interval)):

@@ -178,7 +178,6 @@ class InferenceHook(Hook):
         self.settings = settings
 
     def before_train(self, runner: Runner) -> None:
-        """Refuse training."""
         raise UserError('InferenceHook changes weights for testing: take it '
                         'out of custom_hooks to train')
 

@@ -81,7 +81,6 @@ class VideoAccMetric(AccMetric):
         return values
 
     def compute_metrics(self, results: List[dict]) -> Dict[str, float]:
-        """Compute the metrics over all samples, by name."""
         values = super().compute_metrics(results)
         num_bad = sum(result['bad'] for result in results)
         if num_bad:

@@ -91,8 +91,7 @@ class FusedBlock(ResidualAttentionBlock):
         # [N, h, L, W/h] -> [N, L, W]
         return F.linear(y, attn.out_proj.weight, attn.out_proj.bias)
 
-    def _attend_from(self, x: Tensor, only: Tensor,
-                     is_causal: bool) -> Tensor:
+    def _attend_from(self, x: Tensor, only: Tensor, is_causal: bool) -> Tensor:
         """What one token of each sequence takes from all, [N, W]."""
         attn, mask = self.attn, None
         num, length, width = x.shape
@@ -145,8 +144,9 @@ def run_blocks(blocks: Sequence[nn.Module], x: Tensor,
                prompts: Optional[nn.Module] = None,
                grad_checkpointing: bool = False, causal: bool = False,
                only: Optional[Tensor] = None) -> Tensor:
-    """Run a tower's layers one by one, with prompts in between; without any
-    this equals OpenCLIP's own loop, in whose place it checkpoints, too.
+    """Run a tower's layers one by one, with prompts in between, for which
+    OpenCLIP has no hook. Without any this equals OpenCLIP's own loop, in whose
+    place it checkpoints, too.
 
     Takes [N, L, W], and gives the same, or [N, W] with ``only``, the position
     [N] of the one token of each sequence that is read of the last layer.

@@ -55,7 +55,6 @@ class EmbeddingCache:
         self.clear()
 
     def clear(self) -> None:
-        """Forget the tensor."""
         self._value: Optional[Tensor] = None
         self._state = self._norms = None
         self._suspected = False
@@ -138,7 +137,6 @@ class ClassAccumulation:
         self._mode = 'last' if last else 'wait'
 
     def end(self) -> None:
-        """The micro-batch is over."""
         self._mode = None
 
     def flush(self) -> None:
@@ -147,12 +145,10 @@ class ClassAccumulation:
             unchanged = self._snapshot == _snapshot(self._params)
             if unchanged:
                 torch.autograd.backward([self._classes], [self._leaf.grad])
-            print_log(
-                'An optimizer step was interrupted (by other classes, or '
-                'begun anew). The text side\'s gradients so far ' +
-                ('stay, as all others do.' if unchanged else
-                 'are dropped, since its weights have changed.'),
-                'current', logging.WARNING)
+            print_log('An optimizer step was interrupted (other classes, or '
+                      'begun anew); the text side\'s gradients so far ' +
+                      ('stay' if unchanged else 'are dropped, as it changed'),
+                      'current', logging.WARNING)
         self.drop()
 
     def kept(self, params: List[nn.Parameter]) -> Optional[Tensor]:

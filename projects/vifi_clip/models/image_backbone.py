@@ -85,9 +85,7 @@ class CLIPVisionBackbone(BaseModule):
         not normalised."""
         if not self._may_regroup(x):
             return self.embed_chunk(x)
-        index = None
-        if self.reuse_frames:
-            x, index = unique_frames(x)
+        x, index = unique_frames(x) if self.reuse_frames else (x, None)
         if torch.is_grad_enabled() or x.device.type != 'cpu':
             x = self.embed_chunk(x)
         else:

@@ -23,9 +23,10 @@ class ViFiCLIPRetriever(ViFiCLIP):
     """ViFi-CLIP trained on captioned videos, as on MSR-VTT.
 
     Modules, ``tune`` and checkpoints are ViFiCLIP's: a checkpoint of either
-    loads into the other. But each video brings its own text: inputs are
-    ``dict(imgs=[B, T, 3, H, W], text=[B, L])``, normalised frames and token
-    ids (:class:`OpenCLIPTokenize`), one view of each video.
+    loads into the other, and serves as ``pretrained``. But each video brings
+    its own text: inputs are ``dict(imgs=[B, T, 3, H, W], text=[B, L])``,
+    normalised frames and token ids (:class:`OpenCLIPTokenize`), one view of
+    each video.
 
     Args:
         backbone (dict): As for :class:`ViFiCLIP`.
