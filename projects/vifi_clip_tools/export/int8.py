@@ -34,11 +34,19 @@ def quantize_file(source: str, target: str) -> Dict[str, int]:
                 folded, target, op_types_to_quantize=['MatMul', 'Gemm'],
                 nodes_to_exclude=_last_products(folded), per_channel=True,
                 weight_type=QuantType.QInt8)
-    counts = _finish(source, target)
-    if not counts['quantised']:
+    model = onnx.load(target)
+    del model.metadata_props[:]
+    model.metadata_props.extend(onnx.load(source).metadata_props)
+    onnx.save(model, target)
+    constants = {value.name for value in model.graph.initializer}
+    kinds = [node.op_type for node in model.graph.node
+             if node.op_type.startswith(('MatMul', 'Gemm'))
+             and constants.intersection(node.input[1:2])]
+    done = kinds.count('MatMulInteger')
+    if not done:
         raise UserError(f'{osp.basename(source)} has no matrix product with '
                         'constant weights: nothing to quantise')
-    return counts
+    return dict(quantised=done, left=len(kinds) - done)
 
 
 def _fold_constants(source: str, target: str) -> None:
@@ -65,18 +73,3 @@ def _last_products(path: str) -> List[str]:
                 for i, node in enumerate(nodes) if node.op_type in endings]
     after = [name for i, name in products if norms and i > norms[-1]]
     return after or [name for _, name in products[-1:]]
-
-
-def _finish(source: str, target: str) -> Dict[str, int]:
-    """Carry the metadata over, and count the products."""
-    model = onnx.load(target)
-    given = onnx.load(source, load_external_data=False)
-    del model.metadata_props[:]
-    model.metadata_props.extend(given.metadata_props)
-    onnx.save(model, target)
-    constants = {value.name for value in model.graph.initializer}
-    kinds = [node.op_type for node in model.graph.node
-             if node.op_type.startswith(('MatMul', 'Gemm'))
-             and constants.intersection(node.input[1:2])]
-    done = kinds.count('MatMulInteger')
-    return dict(quantised=done, left=len(kinds) - done)

@@ -3,7 +3,7 @@ import json
 import os.path as osp
 import shutil
 from pathlib import Path
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, Sequence, Tuple
 
 import jinja2
 import torch
@@ -28,10 +28,15 @@ def describe(infer: ViFiCLIPInferencer, pixels: str) -> Dict[str, Any]:
     hub = getattr(classifier.tokenizer, 'tokenizer', None)  # HFTokenizer's
     height, width = to_2tuple(model.backbone.visual.image_size)
     channels = 'BGR' if settings.get('to_rgb') else 'RGB'
+    scales = [step.get('scale') for step in pipeline_cfg(cfg, 1)
+              if step['type'] == 'Resize']
     return dict(
         format_version=1,
         image_size=[height, width],
-        resize_short_side=_short_side(cfg),
+        # None where the pipeline of one view does not scale to a shorter side
+        resize_short_side=next(
+            (max(scale) for scale in scales
+             if isinstance(scale, (tuple, list)) and -1 in scale), None),
         num_frames=head.num_frames,
         frames=f'{channels} ' + (
             f'uint8 [batch, frames, {height}, {width}, 3]'
@@ -58,16 +63,6 @@ def describe(infer: ViFiCLIPInferencer, pixels: str) -> Dict[str, Any]:
         checkpoint=infer.checkpoint and osp.basename(infer.checkpoint),
         weights_sha256=fingerprint(model.state_dict().items()),
         versions=dict(vifi_clip=__version__, torch=torch.__version__))
-
-
-def _short_side(cfg) -> Optional[int]:
-    """Return the pixels that the pipeline of one view scales the shorter
-    side to; None where it does not."""
-    for step in pipeline_cfg(cfg, 1):
-        scale = step.get('scale') if step['type'] == 'Resize' else None
-        if isinstance(scale, (tuple, list)) and -1 in scale:
-            return max(scale)
-    return None
 
 
 def write_companions(folder: str, options: ExportOptions,
