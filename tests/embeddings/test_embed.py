@@ -1,11 +1,9 @@
-"""Embedding a list: labels, order, bad videos, stops and several processes."""
-import sys
-
+"""Embedding a list: labels, order, bad videos and stops; tests/run has several
+processes."""
 import numpy as np
 import pytest
 from commands import refused, vifi
 from helpers import write_mp4
-from tools_world import REPO, ended
 
 from projects.vifi_clip_tools.embeddings.file import read_embeddings
 from projects.vifi_clip_tools.embeddings.gathering import gathered
@@ -47,19 +45,15 @@ class Counting:
             yield result
 
 
-def check_values(embeddings, clips, inferencer):
-    assert embeddings.names == [f'{i}.mp4' for i in range(NUMBER)]
-    for name, embedding in zip(embeddings.names, embeddings.embeddings):
-        alone = next(inferencer.embed(str(clips / name)))['embedding']
-        np.testing.assert_allclose(embedding, alone, atol=1e-5)
-
-
 def test_names_labels_order_and_record(small_inferencer, clips, tmp_path):
     out = tmp_path / 'e.npz'
     assert vifi('embed', clips / 'list.txt', '--root', clips, '--classes',
                 'even, odd', '--out', out, '--batch-size', 3, *MODEL) == 0
     made = read_embeddings(str(out))
-    check_values(made, clips, small_inferencer)
+    assert made.names == [f'{i}.mp4' for i in range(NUMBER)]
+    for name, embedding in zip(made.names, made.embeddings):
+        alone = next(small_inferencer.embed(str(clips / name)))['embedding']
+        np.testing.assert_allclose(embedding, alone, atol=1e-5)
     assert made.labels.tolist() == [i % 2 for i in range(NUMBER)]
     assert made.class_names == ['even', 'odd']
     assert len(np.unique(made.embeddings.round(4), axis=0)) == NUMBER
@@ -153,16 +147,6 @@ def test_bad_video_is_named_and_tried_again(clips, tmp_path, capsys):
     assert vifi(*argv) == 0
     made = read_embeddings(str(out))
     assert made.failed == [] and made.labels.tolist() == [0, 1, 1, 1]
-
-
-@pytest.mark.slow
-def test_processes_share_a_list(small_inferencer, clips, tmp_path):
-    out = tmp_path / 'e.npz'
-    ended(sys.executable, '-m', 'torch.distributed.run', '--standalone',
-          '--nproc_per_node', 2, '-m', 'projects.vifi_clip_tools', 'embed',
-          clips / 'list.txt', '--root', clips, '--out', out, *MODEL, cwd=REPO)
-    check_values(read_embeddings(str(out)), clips, small_inferencer)
-    assert [p.name for p in tmp_path.iterdir()] == ['e.npz']
 
 
 @pytest.mark.parametrize('argv, names', [

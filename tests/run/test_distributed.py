@@ -1,5 +1,5 @@
-"""Two processes equal one: train, test, several sets, predict and resume, on
-CPU with gloo, in one start; and what the launchers start."""
+"""Two processes equal one: train, test, several sets, predict, embed and
+resume, on CPU with gloo, in one start; and what the launchers start."""
 import json
 import os
 import pickle
@@ -9,11 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from commands import vifi
 from tiny import NAMES
 from tools_world import REPO, ended, settings_of
+
+from projects.vifi_clip_tools.embeddings.file import read_embeddings
 
 TOOLS = REPO / 'tools'
 _SCRIPT = '''
@@ -83,10 +86,13 @@ def test_two_processes_equal_one(world, write_config, tmp_path, monkeypatch,
              '--metrics', f'{run}.json', *launcher],
             ['test', joined, f'{tmp_path}/one/epoch_3.pth', '--work-dir', run,
              '--metrics', f'{run}_sets.json', *launcher],
-            ['predict', str(world / 'videos'), '--config', 'small_world',
-             '--device', 'cpu', '--topk', '2', '--out', f'{run}.jsonl']]
+            ['embed', f'{world}/train.txt', '--root', f'{world}/videos',
+             *small, '--out', f'{run}.npz'],
+            ['predict', f'{world}/videos', *small, '--topk', '2', '--out',
+             f'{run}.jsonl']]
 
-    assert [vifi(*argv) for argv in commands('one', 4)] == [0, 0, 0, 0, 1]
+    small = '--config', 'small_world', '--device', 'cpu'
+    assert [vifi(*argv) for argv in commands('one', 4)] == [0] * 5 + [1]
     one, two = tmp_path / 'one.jsonl', tmp_path / 'two.jsonl'
     # stopped: a whole line, a failed one, a half one; another's part
     kept = [json.dumps(line) for line in _lines(one)]
@@ -103,10 +109,9 @@ def test_two_processes_equal_one(world, write_config, tmp_path, monkeypatch,
         '--nproc_per_node=2', script,
         json.dumps(commands('two', 2, '--launcher', 'pytorch')), cwd=tmp_path)
     # the first process says how many videos could not be read
-    codes = sorted(re.findall('CODE of .*', output))
-    assert codes == sorted(2 * (2 * ['CODE of train: 0', 'CODE of test: 0'])
-                           + ['CODE of predict: 0', 'CODE of predict: 1']), (
-                               output[-5000:])
+    assert sorted(re.findall('CODE of (.*)', output)) == [
+        *['embed: 0'] * 2, 'predict: 0', 'predict: 1', *['test: 0'] * 4,
+        *['train: 0'] * 4], output[-5000:]
     assert '2 processes x batch 2 x accumulation 2 = 8' in output
     assert f'{two}: 2 of 13 were done before' in output
     assert output.count('could not be read:') == 1
@@ -123,6 +128,10 @@ def test_two_processes_equal_one(world, write_config, tmp_path, monkeypatch,
             json.loads((tmp_path / f'{n}{name}.json').read_text())['metrics']
             for n in ('one', 'two'))
         assert second == pytest.approx(first) and first
+    made = [read_embeddings(f'{tmp_path}/{name}.npz')
+            for name in ('one', 'two')]
+    assert made[0].names == made[1].names and len(made[0]) == 8
+    np.testing.assert_allclose(*(file.embeddings for file in made), atol=1e-5)
     assert not list(tmp_path.glob('*.part*'))
     assert len(_lines(one)) == len(_lines(two)) == 13
     for i, (ours, theirs) in enumerate(zip(_lines(two), _lines(one))):

@@ -86,9 +86,8 @@ def _embed(model: torch.nn.Module, dataset: CheckedVideoDataset,
         raise ValueError('the validation pipeline is random: readings of '
                          f'{files[0]} differ; take random transforms out')
     if len(inputs) != num_frames:
-        raise ValueError(
-            f'the validation pipeline gives {len(inputs)} frames and the '
-            f'model takes num_frames={num_frames}; cache one view')
+        raise ValueError(f'the validation pipeline gives {len(inputs)} frames '
+                         f'for num_frames={num_frames}; cache one view')
     writer = FrameCacheWriter(
         options.out, settings, dataset.ann_file,
         [cache_key(file, root) for file in files],

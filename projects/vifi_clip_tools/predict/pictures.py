@@ -75,9 +75,8 @@ class Pictures:
                                      'is a folder')
                 if (osp.lexists(path) and not self.options.overwrite
                         and video.name not in ours):
-                    raise ValueError(f'{path} exists; choose another place '
-                                     f'for {option.split()[0]}, or add '
-                                     '--overwrite')
+                    raise ValueError(f'{option}: {path} exists; choose another '
+                                     'place, or add --overwrite')
 
     def _targets(self, video: VideoInput) -> Dict[str, str]:
         """Path by option."""

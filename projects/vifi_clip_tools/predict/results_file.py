@@ -45,9 +45,8 @@ def check_out(out: str, overwrite: bool,
     if osp.lexists(meta):
         read_record(meta)
     elif osp.exists(out) and not overwrite:
-        raise ValueError(f'--out {out} exists and is no unfinished work of '
-                         f'this command (there is no {meta}); '
-                         'choose another name, or add --overwrite')
+        raise ValueError(f'--out {out} exists and is not of this command (no '
+                         f'{meta}); choose another name, or add --overwrite')
     start = (b'video,label,score,error' if out.lower().endswith('.csv') else
              b'{"video": ')
     for part in _part_paths(out):
