@@ -13,17 +13,8 @@ def vifi(*argv: Any) -> int:
 
 
 def refused(capsys, *argv: Any, names: Any = ()) -> str:
-    """Check that a command line is refused before any work.
-
-    Args:
-        capsys: pytest's.
-        argv: The command line.
-        names (str | Sequence[str]): Option, file or value that the message
-            must name.
-
-    Returns:
-        str: The message.
-    """
+    """Check that a command line is refused before any work; return the
+    message. ``names`` are options, files or values that it must name."""
     capsys.readouterr()
     code = vifi(*argv)
     said = capsys.readouterr().err

@@ -46,15 +46,10 @@ def write_mp4(path, num_frames: int = 16, size: Tuple[int, int] = (96, 64), *,
               faststart: bool = False) -> str:
     """Encode a short H.264 clip; returns ``path`` as a string.
 
-    Args:
-        num_frames (int): Number of frames, when ``frames`` is not given.
-        size (tuple[int]): Width and height in pixels, both even, when
-            ``frames`` is not given.
-        frames (Sequence[np.ndarray], optional): uint8 RGB [H, W, 3] each.
-        index_coded (bool): Draw frames with :func:`coded_frame`; otherwise
-            seeded noise.
-        faststart (bool): Put the index (moov) before the pictures, so that a
-            file cut short still opens.
+    It has ``frames``, uint8 RGB [H, W, 3] each, or so many of a ``size``
+    (width and height, both even) by :func:`coded_frame`, or of seeded noise.
+    ``faststart`` puts the index (moov) before the pictures, so that a file
+    cut short still opens.
     """
     if frames is None:
         rng = np.random.default_rng(0)

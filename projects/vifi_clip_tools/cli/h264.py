@@ -12,17 +12,13 @@ _TICK = Fraction(1, 90000)  # seconds; as in broadcast
 def write_h264(target: Union[str, BinaryIO], frames: Iterable[np.ndarray],
                rate: Fraction, crf: int = 18, preset: str = 'medium',
                times: Optional[Iterable[Fraction]] = None) -> None:
-    """Encode an .mp4 file as the frames come.
+    """Encode frames, uint8 RGB [H, W, 3] of one even size, as .mp4 while they
+    come.
 
-    Args:
-        target (str | BinaryIO): File to write.
-        frames (Iterable[np.ndarray]): uint8 RGB [H, W, 3], of one even size.
-        rate (Fraction): Frames per second.
-        crf (int): x264's quality, lower is better.
-        preset (str): x264's speed.
-        times (Iterable[Fraction], optional): Seconds at which each frame is
-            shown, ascending; asked for one after the frame. Defaults to
-            None: ``rate`` says it.
+    ``rate`` is in frames per second; ``crf`` is x264's quality, lower is
+    better, and ``preset`` its speed. ``times`` are the seconds at which each
+    frame is shown, ascending, and are asked for one after the frame; without
+    them, ``rate`` says it.
     """
     import av
     # what FFmpeg takes; at 0 it would choose a rate of its own

@@ -15,12 +15,8 @@ _LONGEST = 100  # letters of a name; a file system takes 255 bytes
 
 
 class Pictures:
-    """What ``--save-video`` and ``--timeline`` ask for.
-
-    Args:
-        options (Options): What is to be drawn.
-        videos (Sequence[VideoInput]): All videos, so that names differ.
-    """
+    """What ``--save-video`` and ``--timeline`` ask for, of all ``videos``, so
+    that names differ."""
 
     def __init__(self, options: Options,
                  videos: Sequence[VideoInput]) -> None:

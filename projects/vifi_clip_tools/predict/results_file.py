@@ -89,12 +89,9 @@ class Line(NamedTuple):
 class ResultsFile:
     """Predictions on disk: CSV with a header, or a JSON object a line.
 
-    One process calls :meth:`prepare` and, when all have finished writing,
+    ``out`` is a .jsonl or .csv file, ``topk`` the labels of each video. One
+    process calls :meth:`prepare` and, when all have finished writing,
     :meth:`merge`.
-
-    Args:
-        out (str): ``.jsonl`` or ``.csv`` file.
-        topk (int): Labels of each video.
     """
 
     def __init__(self, out: str, topk: int) -> None:
