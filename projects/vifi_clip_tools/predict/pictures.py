@@ -71,7 +71,7 @@ class Pictures:
                                      'is a folder')
                 if (osp.lexists(path) and not self.options.overwrite
                         and video.name not in ours):
-                    raise ValueError(f'{option}: {path} exists; choose another '
+                    raise ValueError(f'{option}: {path} exists; choose a new '
                                      'place, or add --overwrite')
 
     def _targets(self, video: VideoInput) -> Dict[str, str]:
