@@ -56,8 +56,9 @@ def convert(src, dst, source, target, *args) -> dict:
     return json.loads(Path(f'{dst}.report.json').read_text())
 
 
-def ours(path):
-    """Our recognizer with a converted file in it, and the file's settings."""
+def ours(path, video, expected):
+    """Our recognizer with a converted file in it, and the file's settings;
+    checks that it has the logits that are expected."""
     checkpoint = load_checkpoint(str(path))
     settings = checkpoint['meta']['vifi_clip']
     cfg = model_cfg()
@@ -71,6 +72,7 @@ def ours(path):
         part.update(arch=settings['arch'], prompts=prompts or None)
     model = MODELS.build(cfg).eval()
     model.load_state_dict(checkpoint['state_dict'])
+    torch.testing.assert_close(logits(model, video), expected, **TOLERANCE)
     return model, settings
 
 

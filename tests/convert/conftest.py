@@ -49,14 +49,18 @@ def add_model(monkeypatch):
 
 
 @pytest.fixture
-def refused(capsys, tmp_path):
+def refused(capsys, files, tmp_path):
     """Check that a conversion is refused and writes nothing."""
 
-    def check(src, source, target='vifi', *more, names=()):
-        before = sorted(tmp_path.rglob('*'))
-        refused_command(capsys, 'convert', src, tmp_path / 'refused.pth',
-                        f'--source={source}', f'--target={target}', *more,
-                        names=names)
-        assert sorted(tmp_path.rglob('*')) == before
+    def state():
+        return {path: path.lstat().st_mtime_ns for folder in (files, tmp_path)
+                for path in folder.rglob('*')}
+
+    def check(src, source, target='vifi', *more,
+              dst=tmp_path / 'refused.pth', names=()):
+        before = state()
+        refused_command(capsys, 'convert', src, dst, f'--source={source}',
+                        f'--target={target}', *more, names=names)
+        assert state() == before
 
     return check
