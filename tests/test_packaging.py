@@ -146,16 +146,15 @@ def test_config_that_does_not_exist(name, near):
 def test_extras():
     """Each is in `all`, every direct dependency is pinned, and those that
     ``need(module, extra)`` tells users to install are there."""
-    from configparser import ConfigParser
-    parser = ConfigParser()
-    parser.read(REPO / 'setup.cfg')
-    extras = dict(parser['options.extras_require'])
-    names = re.search(r'vifi_clip\[(.*)\]', extras['all'])[1].split(',')
+    from setuptools.config.setupcfg import read_configuration
+    extras = read_configuration(REPO / 'setup.cfg')['options'][
+        'extras_require']
+    names = re.search(r'vifi_clip\[(.*)\]', *extras['all'])[1].split(',')
     assert set(names) == set(extras) - {'all', 'test', 'video'}
     pins = re.findall('^([^=#\n]+)==', (REPO / 'constraints.txt').read_text(),
                       re.M)
-    for name in names:
-        assert set(re.findall(r'^[\w-]+', extras[name], re.M)) <= set(pins)
+    assert {re.match(r'[\w-]+', line)[0] for name in names
+            for line in extras[name]} <= set(pins)
     assert set(extras) >= {
         extra for path in (REPO / 'projects').rglob('*.py')
         for extra in re.findall(r"need\(\s*'[\w.]+',\s*'(\w+)'",

@@ -8,12 +8,13 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 from commands import vifi
-from tools_world import start
 
 REPO = Path(__file__).parents[2]
 PICTURES = os.environ.get('VIFI_PICTURES')
@@ -39,9 +40,12 @@ def server(examples, tmp_path_factory):
         options = ['--max-upload-mb', '2', '--index', folder / 'index']
         assert vifi('index', examples['Blue star'], examples['Purple moon'],
                     *options[2:], '--config', 'small_world') == 0
-    process = start('env', f'TMPDIR={temp}', f'PYTHONPATH={REPO}', 'python',
-                    '-m', 'projects.vifi_clip_tools', 'demo', '--port', '0',
-                    *options, cwd=work)
+    process = subprocess.Popen(
+        [sys.executable, '-m', 'projects.vifi_clip_tools', 'demo', '--port',
+         '0', *options], cwd=work, text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, env=dict(
+            os.environ, TMPDIR=str(temp), OMP_NUM_THREADS='1',
+            PYTHONPATH=str(REPO)))
     said = ''
     try:
         while 'The page is at ' not in said:

@@ -6,8 +6,7 @@ Gradio reads its settings when it is imported, so it is not before
 import os.path as osp
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import (Any, FrozenSet, List, Mapping, Optional, Sequence,
-                    Tuple)
+from typing import Any, Dict, FrozenSet, List, Optional, Sequence, Tuple
 
 from projects.vifi_clip.errors import UserError
 from .limits import check_video
@@ -133,7 +132,7 @@ class Handlers:
 
 
 def build_page(handlers: Handlers, about: str, labels: Sequence[str],
-               examples: Mapping[str, str] = {}) -> Any:
+               examples: Dict[str, str] = {}) -> Any:
     """Put the page together, Gradio's Blocks: ``about`` is Markdown that says
     which model this is, ``labels`` stand in the text box at first, and
     ``examples`` are videos by their names."""
@@ -155,7 +154,7 @@ def build_page(handlers: Handlers, about: str, labels: Sequence[str],
 
 
 def _recognise_part(gr: Any, handlers: Handlers, labels: Sequence[str],
-                    examples: Mapping[str, str]) -> None:
+                    examples: Dict[str, str]) -> None:
     limits = handlers.recogniser.limits
     shown, tab = gr.State(None), gr.State(None)
     with gr.Row():
