@@ -1,6 +1,7 @@
 """What a user gives wrongly stops before training, in one message."""
 import pickle
 import re
+from functools import partial
 
 import pytest
 import torch
@@ -28,21 +29,16 @@ def file(world, settings, value):
     image(world, settings, pretrained=str(world / 'start.pt'))
 
 
-def model(world, settings, **changes):
-    settings['model'].update(changes)
+def change(part, world, settings, **changes):
+    model = settings['model']
+    image, text = model['backbone'], model['cls_head']['text_classifier']
+    for config in dict(model=[model], image=[image], text=[text],
+                       towers=[image, text])[part]:
+        config.update(changes)
 
 
-def image(world, settings, **changes):
-    settings['model']['backbone'].update(changes)
-
-
-def text(world, settings, **changes):
-    settings['model']['cls_head']['text_classifier'].update(changes)
-
-
-def towers(world, settings, **changes):
-    image(world, settings, **changes)
-    text(world, settings, **changes)
+model, image, text, towers = (partial(change, part) for part in (
+    'model', 'image', 'text', 'towers'))
 
 
 def long_class(world, settings):
