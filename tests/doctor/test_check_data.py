@@ -28,7 +28,7 @@ def sick_data(tmp_path_factory) -> Path:
     for seed, name in enumerate(('a', 'b', 'c', 'd', 'e', 'f')):
         write_clip(videos / f'{name}.mp4', seed)
     write_clip(videos / 'short.mp4', 10, num=9)
-    write_clip(videos / 'of c.mp4', 2, size=(64, 48))
+    write_clip(videos / 'of c.avi', 2, size=(64, 48))
     shutil.copy(videos / 'a.mp4', videos / 'of a.mp4')
     (videos / 'empty.mp4').write_bytes(b'')
     (videos / 'noise.mp4').write_bytes(np.random.default_rng(0).bytes(3000))
@@ -39,7 +39,7 @@ def sick_data(tmp_path_factory) -> Path:
         classes='run; jump; swim',
         train='a.mp4 0; b.mp4 0; of a.mp4 0; c.mp4 1; short.mp4 1; '
         'empty.mp4 1; noise.mp4 0; cut.avi 0; b.mp4 0; gone.mp4 1; d.mp4 1',
-        val='d.mp4 1; of c.mp4 1; e.mp4 0; f.mp4 2')
+        val='d.mp4 1; of c.avi 1; e.mp4 0; f.mp4 2')
     write_files(root, bad_val='a.mp4 0; ; g.mp4 one')
     return root
 

@@ -33,9 +33,8 @@ CHECKS: Dict[str, Check] = {
                      'Named by a list, but not on disk. ' + _GET_ANEW),
     'empty': Check(PROBLEM, 'Empty files', _GET_ANEW),
     'cut_short': Check(PROBLEM, 'Files cut short', _GET_ANEW),
-    'unreadable': Check(
-        PROBLEM, 'Unreadable videos',
-        'FFmpeg cannot read them to the end. ' + _GET_ANEW),
+    'unreadable': Check(PROBLEM, 'Unreadable videos',
+                        'FFmpeg cannot read them to the end. ' + _GET_ANEW),
     'crashed': Check(PROBLEM, 'Videos that crash the decoder',
                      'They would end a training run. ' + _GET_ANEW),
     'timed_out': Check(PROBLEM, 'Videos that take too long',
