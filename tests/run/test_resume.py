@@ -11,29 +11,6 @@ from tools_world import BLENDING, PREPROCESSOR, REPO, ended, settings_of
 EPOCHS = 3
 
 
-@pytest.fixture
-def write_long(write_config, shared_world):
-    """A run with all that could differ: augmentation, mixup, a schedule, an
-    epoch whose last step is not a full one."""
-
-    def write(name, num_workers) -> str:
-        settings = settings_of(shared_world)
-        settings['train_dataloader'].update(
-            batch_size=2, num_workers=num_workers,
-            persistent_workers=num_workers > 0)
-        settings['optim_wrapper']['accumulative_counts'] = 3
-        settings['model']['data_preprocessor'] = dict(
-            PREPROCESSOR, blending=BLENDING)
-        schedule = dict(
-            type='CosineAnnealingLR', T_max=EPOCHS, by_epoch=True, begin=0,
-            end=EPOCHS, eta_min_ratio=0.01, convert_to_iter_based=True)
-        return write_config(name, **dict(
-            settings, param_scheduler=[schedule],
-            train_cfg=dict(type='EpochBasedTrainLoop', max_epochs=EPOCHS)))
-
-    return write
-
-
 _KILLED = '''
 import os, signal, sys
 from mmengine.runner import EpochBasedTrainLoop
@@ -51,11 +28,30 @@ main(['train', *sys.argv[1:]])
 
 
 @pytest.mark.slow
-def test_killed_and_resumed_equals_unbroken(tools, write_long, tmp_path):
-    """With any number of workers, bit by bit."""
+def test_killed_and_resumed_equals_unbroken(tools, write_config, shared_world,
+                                            tmp_path):
+    """With any number of workers, bit by bit, and all that could differ:
+    augmentation, mixup, a schedule, an epoch whose last step is not a full
+    one."""
+
+    def write(name, num_workers) -> str:
+        settings = settings_of(shared_world)
+        settings['train_dataloader'].update(
+            batch_size=2, num_workers=num_workers,
+            persistent_workers=num_workers > 0)
+        settings['optim_wrapper']['accumulative_counts'] = 3
+        settings['model']['data_preprocessor'] = dict(
+            PREPROCESSOR, blending=BLENDING)
+        schedule = dict(
+            type='CosineAnnealingLR', T_max=EPOCHS, by_epoch=True, begin=0,
+            end=EPOCHS, eta_min_ratio=0.01, convert_to_iter_based=True)
+        return write_config(name, **dict(
+            settings, param_scheduler=[schedule],
+            train_cfg=dict(type='EpochBasedTrainLoop', max_epochs=EPOCHS)))
+
     unbroken, broken = tmp_path / 'unbroken', tmp_path / 'broken'
-    tools.train(write_long('alone', 0), '--work-dir', unbroken)
-    config = write_long('workers', 2)
+    tools.train(write('alone', 0), '--work-dir', unbroken)
+    config = write('workers', 2)
     ended(sys.executable, '-c', _KILLED, config, '--work-dir', broken,
           cwd=REPO, code=-signal.SIGKILL)
     assert (broken / 'epoch_1.pth').exists()

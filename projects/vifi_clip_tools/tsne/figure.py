@@ -70,6 +70,7 @@ def draw(panels: Sequence[Panel], class_names: Optional[List[str]] = None,
     import matplotlib
     # No pyplot: nothing global, and no display is looked for.
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
     classes = np.unique(np.concatenate([panel.labels for panel in panels]))
     styles = _styles(len(classes))
     names = []
@@ -101,7 +102,14 @@ def draw(panels: Sequence[Panel], class_names: Optional[List[str]] = None,
         for axis in axes[len(panels):]:
             axis.set_axis_off()
         if names:
-            _legend(figure, names, styles, per_line, beside)
+            marks = [Line2D([], [], color=colour, marker=mark, lw=0, ms=5)
+                     for colour, mark in styles]
+            legend = figure.legend(
+                marks, names, ncols=per_line, fontsize=8, frameon=False,
+                loc='outside right center' if beside else
+                'outside lower center', handletextpad=0.1, columnspacing=1.)
+            for text in legend.get_texts():
+                text.set_parse_math(False)
         out = io.BytesIO()
         dated = dict(pdf='CreationDate', svg='Date').get(suffix[1:])
         figure.savefig(out, format=suffix[1:], dpi=dpi, bbox_inches='tight',
@@ -157,16 +165,3 @@ def _panel(axes, panel: Panel, classes: np.ndarray, styles,
             f'homogeneity {panel.scores.homogeneity:.2f}{gap}'
             f'completeness {panel.scores.completeness:.2f}\n'
             f'V-measure {panel.scores.v_measure:.2f}', fontsize=8)
-
-
-def _legend(figure, names: List[str], styles, columns: int,
-            beside: bool) -> None:
-    from matplotlib.lines import Line2D
-    marks = [Line2D([], [], color=colour, marker=mark, lw=0, ms=5)
-             for colour, mark in styles]
-    legend = figure.legend(
-        marks, names, ncols=columns, fontsize=8, frameon=False,
-        loc='outside right center' if beside else 'outside lower center',
-        handletextpad=0.1, columnspacing=1.)
-    for text in legend.get_texts():
-        text.set_parse_math(False)
