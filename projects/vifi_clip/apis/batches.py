@@ -18,8 +18,7 @@ _LARGEST = 1_000_000  # of a batch, and of labels
 _THREADS = 2
 
 
-def check_arguments(batch_size: int,
-                    topk: Optional[int] = None,
+def check_arguments(batch_size: int, topk: Optional[int] = None,
                     threshold: Optional[float] = None,
                     on_error: str = 'raise') -> None:
     """Refuse bad arguments of a prediction by a ValueError."""
@@ -39,11 +38,8 @@ def check_arguments(batch_size: int,
 
 
 def run_in_batches(run: Callable[[List[dict]], Iterable[dict]],
-                   sampler: VideoSampler,
-                   videos: Any,
-                   num_views: Views,
-                   batch_size: int,
-                   on_error: str,
+                   sampler: VideoSampler, videos: Any, num_views: Views,
+                   batch_size: int, on_error: str,
                    show_progress: bool = False) -> Iterator[dict]:
     """Read videos, and put those that can be read through a model.
 

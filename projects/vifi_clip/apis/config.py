@@ -41,10 +41,8 @@ _VALUES = {
 _NEAR = 0.82
 
 
-def load_config(config: str,
-                cfg_options: Optional[dict] = None,
-                work_dir: Optional[str] = None,
-                launcher: str = 'none',
+def load_config(config: str, cfg_options: Optional[dict] = None,
+                work_dir: Optional[str] = None, launcher: str = 'none',
                 trust: bool = False) -> Config:
     """Read a config for a run, as :func:`read_config` does, with settings to
     override, MMEngine's launcher and data workers set.

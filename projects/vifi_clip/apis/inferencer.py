@@ -76,14 +76,10 @@ class ViFiCLIPInferencer:
         FileNotFoundError, ValueError, UserError: See :func:`load_model`.
     """
 
-    def __init__(self,
-                 config: Any = 'vifi_zero_shot',
-                 checkpoint: Optional[str] = None,
-                 device: str = 'auto',
-                 trust: bool = False,
-                 cfg_options: Optional[dict] = None,
-                 labels: Labels = None,
-                 **inference) -> None:
+    def __init__(self, config: Any = 'vifi_zero_shot',
+                 checkpoint: Optional[str] = None, device: str = 'auto',
+                 trust: bool = False, cfg_options: Optional[dict] = None,
+                 labels: Labels = None, **inference) -> None:
         if labels is not None:
             labels = read_labels(labels, 'labels')
         self.model, self.cfg = load_model(config, checkpoint, device, trust,
@@ -230,14 +226,9 @@ class ViFiCLIPInferencer:
         """Return what :meth:`predict` yields, as list 'predictions'."""
         return dict(predictions=list(self.predict(videos, **kwargs)))
 
-    def predict(self,
-                videos: Any,
-                labels: Labels = None,
-                templates=None,
-                num_views: Views = 1,
-                batch_size: int = 1,
-                topk: Optional[int] = None,
-                threshold: Optional[float] = None,
+    def predict(self, videos: Any, labels: Labels = None, templates=None,
+                num_views: Views = 1, batch_size: int = 1,
+                topk: Optional[int] = None, threshold: Optional[float] = None,
                 on_error: str = 'raise',
                 show_progress: bool = False) -> Iterator[dict]:
         """Recognise videos one after the other.
@@ -293,10 +284,7 @@ class ViFiCLIPInferencer:
         return run_in_batches(run, self.sampler, videos, num_views,
                               batch_size, on_error, show_progress)
 
-    def embed(self,
-              videos: Any,
-              num_views: Views = 1,
-              batch_size: int = 1,
+    def embed(self, videos: Any, num_views: Views = 1, batch_size: int = 1,
               on_error: str = 'raise') -> Iterator[dict]:
         """Video embeddings, the mean over views where there are several.
 

@@ -17,10 +17,8 @@ from .config import check_model, leave_out_pretrained, read_config
 
 
 def load_model(config: Union[str, Config],
-               checkpoint: Optional[str] = None,
-               device: str = 'auto',
-               trust: bool = False,
-               cfg_options: Optional[dict] = None,
+               checkpoint: Optional[str] = None, device: str = 'auto',
+               trust: bool = False, cfg_options: Optional[dict] = None,
                class_names: Optional[Sequence[str]] = None
                ) -> Tuple[nn.Module, Config]:
     """Build a recognizer, fill it, and see that the two belong together.

@@ -108,10 +108,8 @@ def pipeline_cfg(cfg: Config, views: Views = 1,
     return steps
 
 
-def build_steps(steps: Sequence[dict],
-                array: bool = False,
-                given: bool = False,
-                pixels: bool = False) -> list:
+def build_steps(steps: Sequence[dict], array: bool = False,
+                given: bool = False, pixels: bool = False) -> list:
     """Build transforms from the settings that :func:`pipeline_cfg` returns.
 
     With ``array``, frames are given and there is no reader; if they are

@@ -27,15 +27,10 @@ from .config import check_lists, load_config, without_pretrained
 _RESERVE = 0.9  # of the free memory: a step does not always peak alike
 
 
-def train(config: str,
-          amp: bool = False,
-          resume: Optional[str] = None,
-          validate: bool = True,
-          auto_scale_lr: bool = False,
-          auto_accumulate: Optional[int] = None,
-          seed: Optional[int] = None,
-          diff_rank_seed: bool = False,
-          deterministic: bool = False,
+def train(config: str, amp: bool = False, resume: Optional[str] = None,
+          validate: bool = True, auto_scale_lr: bool = False,
+          auto_accumulate: Optional[int] = None, seed: Optional[int] = None,
+          diff_rank_seed: bool = False, deterministic: bool = False,
           **options: Any) -> None:
     """Train a config, with the arguments of ``vifi-clip train``.
 

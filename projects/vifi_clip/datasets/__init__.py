@@ -1,3 +1,4 @@
+"""Videos and their lists, read and checked; transforms."""
 from .class_list import (check_class_names, read_class_descriptions,
                          read_class_list)
 from .frame_cache import CachedVideoDataset
@@ -7,11 +8,3 @@ from .transforms import (DecordDecodeOnce, FrameColorJitter, OpenCLIPTokenize,
 from .video_dataset import CheckedVideoDataset
 from .video_reader import VideoReader
 from .video_text_dataset import CheckedVideoTextDataset
-
-__all__ = [
-    'CachedVideoDataset', 'CheckedVideoDataset', 'CheckedVideoTextDataset',
-    'DecordDecodeOnce', 'FrameColorJitter', 'OpenCLIPTokenize',
-    'OpenCVDecodeOnce', 'PyAVDecodeOnce', 'RepeatFrames', 'SparseSampleViews',
-    'VideoDecode', 'VideoReader', 'check_class_names',
-    'read_class_descriptions', 'read_class_list'
-]

@@ -148,15 +148,11 @@ def _read(path: Path, *names: str) -> Dict[str, Any]:
 class FrameCacheWriter:
     """Writes the embeddings of one list, and goes on where it was stopped.
 
-    Args:
-        folder (str): Made if it is not there; UserError if its embeddings
-            were made with other settings.
-        settings (dict): What the embeddings are made with; ``num_frames``
-            (T), ``embed_dim`` (D) and ``dtype`` among them.
-        ann_file (str): The list, after which the files are named.
-        keys (Sequence[str]): From :func:`cache_key`, in order.
-        sizes (Sequence[int]): Bytes of the videos' files, which tell videos
-            of one name from two folders apart.
+    The folder is made if it is not there; UserError if its embeddings were
+    made with other settings, which hold ``num_frames`` (T), ``embed_dim`` (D)
+    and ``dtype``. Files are named after the list (``ann_file``). ``keys`` are
+    from :func:`cache_key`, in order; ``sizes``, the bytes of the videos'
+    files, tell videos of one name from two folders apart.
     """
 
     EVERY = 256  # rows between two notes of how far it is
@@ -234,13 +230,12 @@ class CachedVideoDataset(CheckedVideoDataset):
     any classes; the videos need not be there.
 
     Args:
-        ann_file (str): As CheckedVideoDataset.
+        ann_file (str), **kwargs: As CheckedVideoDataset.
         pipeline (list): Behind the embeddings, which it finds as ``imgs``.
             Defaults to PackActionInputs alone.
         cache (str): Folder that ``vifi-clip cache-frames`` wrote.
         source_pipeline (list[dict], optional): What the frames must have
             been read by. Not checked by default.
-        kwargs: As CheckedVideoDataset.
 
     Raises:
         UserError: There is no cache, it was made by another pipeline, or it

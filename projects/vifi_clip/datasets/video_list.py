@@ -22,8 +22,7 @@ def is_local(path: str) -> bool:
     return '://' not in path
 
 
-def read_video_list(ann_file: str,
-                    delimiter: str = ' ',
+def read_video_list(ann_file: str, delimiter: str = ' ',
                     num_classes: Optional[int] = None,
                     allow_unlabelled: bool = False) -> List[Tuple[str, int]]:
     """Read ``path label`` lines, in any storage that MMEngine reads.

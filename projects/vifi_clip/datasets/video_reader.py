@@ -99,8 +99,7 @@ def reads_local_files(transforms: Sequence[Callable]) -> bool:
                for step in transforms if isinstance(step, OPENERS))
 
 
-def run_pipeline(transforms: Sequence[Callable],
-                 results: dict,
+def run_pipeline(transforms: Sequence[Callable], results: dict,
                  source: Optional[str] = None) -> Optional[dict]:
     """Apply transforms in sequence; None as soon as a step that does not read
     the video returns None.
