@@ -116,17 +116,15 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     """Serves a folder, and some misbehaviour."""
 
     def do_GET(self) -> None:
+        bodies = {'/short.mp4': 100, '/endless.mp4': 3 * 2**20}
         if self.path == '/silent.mp4':
             time.sleep(1)
-        elif self.path == '/short.mp4':
+        elif self.path in bodies:
             self.send_response(200)
-            self.send_header('Content-Length', '5000')
+            if self.path == '/short.mp4':
+                self.send_header('Content-Length', '5000')
             self.end_headers()
-            self.wfile.write(b'x' * 100)
-        elif self.path == '/endless.mp4':
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b'x' * 3 * 2**20)
+            self.wfile.write(b'x' * bodies[self.path])
         else:
             super().do_GET()
 

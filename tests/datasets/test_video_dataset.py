@@ -15,6 +15,8 @@ from projects.vifi_clip.datasets import CheckedVideoDataset
 
 
 def pipeline(reader=None):
+    """VideoReader with DecordDecode, as in configs before VideoDecode; or a
+    reader of MMAction2."""
     return [
         dict(type=f'{reader}Init' if reader else 'VideoReader'),
         dict(type='SampleFrames', clip_len=1, num_clips=2),

@@ -41,15 +41,6 @@ def test_both_backends(tmp_path):
         VideoReader('opencv')
 
 
-def test_decord_decode_takes_what_the_reader_opens(tmp_path):
-    """As in configs that were written before VideoDecode."""
-    from mmaction.datasets.transforms import DecordDecode
-    path = write_mp4(tmp_path / 'a.mp4', 20)
-    imgs = run_pipeline([VideoReader(), DecordDecode()], dict(
-        filename=path, frame_inds=np.array([5, 2])))['imgs']
-    assert [read_index(img) for img in imgs] == [5, 2]
-
-
 @pytest.mark.parametrize('name', ['no ending', 'höhe 視頻.mp4', b'\xff\xfe.mp4',
                                   "it's 100% [odd].mp4"])
 def test_names(name, tmp_path):

@@ -238,8 +238,7 @@ def check_lists(cfg: Config, parts: Sequence[str]) -> None:
 
 def list_origins(cfg: Config) -> List[Dict[str, str]]:
     """Return :func:`list_origin` of each list that a config reads, and its
-    ``part``, 'train' (not of frozen CLIP) or 'test'.
-    """
+    ``part``, 'train' (not of frozen CLIP) or 'test'."""
     frozen = cfg.model.get('tune') == 'none'
     return [
         dict(part=part, **list_origin(_ann_file(dataset)))

@@ -60,8 +60,7 @@ class Identity:
            config: Optional[str] = None, cfg_options: Optional[Mapping] = None,
            inference: Optional[Mapping] = None) -> Identity:
         """Describe a loaded model; reads every weight once, about a second
-        for ViT-B. Without ``config``, it is the config's file.
-        """
+        for ViT-B. Without ``config``, it is the config's file."""
         model, cfg = inferencer.model, inferencer.cfg
         settings = collect_settings(model, cfg.get('model'))
         return cls(

@@ -135,8 +135,7 @@ def latest_checkpoint(work_dir: str) -> Optional[str]:
 
 def micro_batches(total: int, processes: int, batch_size: int) -> List[int]:
     """List the micro-batches that make up the ``total`` samples of an
-    optimizer step, the largest first: ``batch_size`` and its divisors.
-    """
+    optimizer step, the largest first: ``batch_size`` and its divisors."""
     step = processes * batch_size
     if total < 1 or total % step:
         below = max(total, 0) // step * step
@@ -233,8 +232,7 @@ class MemoryTrial:
                 self.peaks.append(most - start)
 
     def fits(self, size: int) -> bool:
-        """Tell whether a step on ``size`` samples fits beside what is there.
-        """
+        """Tell whether a step on ``size`` samples fits in memory."""
         if self.device == 'cpu':
             first, second = self.peaks
             needed = first + (size - 1) * max(second - first, 0)
@@ -260,8 +258,7 @@ def _give_back_memory() -> None:
 
 
 def free_memory() -> int:
-    """Return the bytes that can be had on this machine or in its container.
-    """
+    """Return the bytes that this machine or its container can give."""
     free = _bytes('/proc/meminfo', 'MemAvailable:')
     try:
         limit, used = (

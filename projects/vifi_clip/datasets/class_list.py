@@ -57,8 +57,7 @@ def read_class_descriptions(path: PathLike) -> Dict[str, List[str]]:
 
 
 def is_sentences(value: Any) -> bool:
-    """Return whether a value is a list of texts, at least one and none blank.
-    """
+    """Return whether a value is a list of texts, not empty and none blank."""
     return isinstance(value, list) and bool(value) and all(
         isinstance(text, str) and text.strip() for text in value)
 

@@ -51,10 +51,8 @@ class VideoReader(BaseTransform):
         if backend not in ('pyav', 'decord'):
             raise ValueError("VideoReader: backend (READER) must be 'pyav' or "
                              f"'decord', got {backend!r}")
-        self.backend = backend
-        self.num_threads = num_threads
-        self.timeout = timeout
-        self.io_backend = io_backend
+        self.backend, self.num_threads = backend, num_threads
+        self.timeout, self.io_backend = timeout, io_backend
         self.kwargs = kwargs
 
     def transform(self, results: dict) -> dict:
