@@ -120,9 +120,9 @@ def _expand_one(item: Any, name: str) -> List[VideoInput]:
         return [item]
     if isinstance(item, (str, os.PathLike)):
         text = os.fspath(item)
-        local = file_of(text)
+        local = file_of(text) or text
         return [VideoInput(text if path == local else path, path)
-                for path in _paths(text if local is None else local)]
+                for path in _paths(local)]
     if isinstance(item, (list, tuple)) and not _is_frames(item):
         return expand_inputs(item)
     return [VideoInput(name, frames=_frames(item))]

@@ -106,12 +106,11 @@ def run_pipeline(transforms: Sequence[Callable], results: dict,
     is given, and all else is the sample's own. UnreadableVideo if the video
     cannot be opened or decoded, or has no frames.
     """
-    given = dict(results)
     try:
-        return _run_once(transforms, results, source)
+        return _run_once(transforms, dict(results), source)
     except FrameCountChanged:
         # The frames were sampled by a wrong number of them.
-        return _run_once(transforms, dict(given, in_order=True), source)
+        return _run_once(transforms, dict(results, in_order=True), source)
 
 
 def _run_once(transforms: Sequence[Callable], results: dict,
