@@ -4,8 +4,7 @@
 #   python tools/train.py configs/mini_clip.py
 _base_ = [
     './_base_/runtime.py', './_base_/schedule_mini.py',
-    './_base_/models/mini.py', './_base_/datasets/mini.py'
-]
+    './_base_/models/mini.py', './_base_/datasets/mini.py']
 
 epochs = 10
 captions = _base_.data_root + '/annotations/captions.txt'
@@ -24,8 +23,7 @@ still_pipeline = [
     dict(type='ImageDecode'),
     dict(type='RandomCrop', size=60),
     dict(type='FormatShape', input_format='NCHW'),
-    dict(type='PackActionInputs')
-]
+    dict(type='PackActionInputs')]
 train_dataloader = dict(
     batch_size=64,
     # Small pictures: handing 128 tensors a batch from a worker to this

@@ -8,8 +8,7 @@
 # Knobs (environment): SEED, and those of its _base_ files; docs/settings.md.
 _base_ = [
     './_base_/runtime.py', './_base_/schedule_mini.py',
-    './_base_/models/mini.py', './_base_/datasets/mini.py'
-]
+    './_base_/models/mini.py', './_base_/datasets/mini.py']
 
 if _base_.tune == 'prompts':
     raise ValueError('TUNE=prompts: retrieval learns no prompts; choose '
@@ -22,8 +21,7 @@ model = dict(
         num_frames=8,
         text_classifier=dict(
             _delete_=True,  # captions have no classes and no template
-            type='CLIPTextClassifier',
-            arch=_base_.arch,
+            type='CLIPTextClassifier', arch=_base_.arch,
             pretrained=_base_.pretrained),
         loss_cls=dict(type='CLIPContrastiveLoss')),
     data_preprocessor=dict(
@@ -39,23 +37,20 @@ _pack = [
     dict(type='RepeatFrames'),
     dict(type='FormatShape', input_format='NCHW'),
     dict(type='OpenCLIPTokenize', arch=_base_.arch),
-    dict(type='PackActionInputs', collect_keys=('imgs', 'text'))
-]
+    dict(type='PackActionInputs', collect_keys=('imgs', 'text'))]
 train_pipeline = [
     dict(type='VideoReader', backend='{{$READER:pyav}}'),
     # One random frame in each of 8 equal segments.
     dict(type='SampleFrames', clip_len=1, frame_interval=1, num_clips=8),
     dict(type='VideoDecode'),
     dict(type='RandomCrop', size=60),
-    *_pack
-]
+    *_pack]
 val_pipeline = [
     dict(type='VideoReader', backend='{{$READER:pyav}}'),
     dict(type='SparseSampleViews', num_frames=8, num_views=1),
     dict(type='VideoDecode'),
     dict(type='CenterCrop', crop_size=60),
-    *_pack
-]
+    *_pack]
 _dataset = dict(_delete_=True, type='CheckedVideoTextDataset',
                 data_root=_base_.data_root, data_prefix=dict(video=''))
 train_dataloader = dict(

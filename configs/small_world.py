@@ -7,8 +7,7 @@
 #   vifi-clip predict my.mp4 --config small_world --labels "a red ring, a star"
 _base_ = [
     './_base_/runtime.py', './_base_/models/mini.py',
-    './_base_/pipelines/mini.py'
-]
+    './_base_/pipelines/mini.py']
 
 load_from = 'vifi-clip://small_world'
 model = dict(
@@ -17,8 +16,7 @@ model = dict(
         num_frames=8,
         text_classifier=dict(
             pretrained=None,
-            class_names=[
-                f'{_thing} {_motion}' for _thing, _motions in (
+            class_names=[f'{_thing} {_motion}' for _thing, _motions in (
                     ('a red ring', ('bouncing', 'sliding', 'spinning')),
                     ('a blue star', ('pulsing', 'blinking', 'orbiting')),
                     ('a green heart', ('bouncing', 'spinning', 'blinking')),
@@ -27,5 +25,4 @@ model = dict(
                     ('an orange cross', ('spinning', 'pulsing', 'orbiting')),
                     ('a red star', ('bouncing', 'pulsing', 'orbiting')),
                     ('a blue ring', ('sliding', 'spinning', 'blinking')))
-                for _motion in _motions
-            ])))
+                for _motion in _motions])))

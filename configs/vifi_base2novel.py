@@ -11,18 +11,14 @@
 _base_ = [
     './_base_/runtime.py', './_base_/schedule.py',
     './_base_/models/vifi_clip.py', './_base_/datasets/few_videos.py',
-    './_base_/pipelines/frames32.py'
-]
+    './_base_/pipelines/frames32.py']
 
 prompting = _base_.tune == 'prompts'
 base_classes = f'{_base_.list_dir}/base_{_base_.classes}'
-_text = dict(class_file=base_classes)
-model = dict(
-    backbone=dict(),
-    cls_head=dict(num_frames=_base_.num_frames, text_classifier=_text))
-if prompting:
-    model['backbone'].update(prompts=dict(length=16, depth=9))
-    _text.update(prompts=dict(length=16, depth=9))
+_prompts = dict(prompts=dict(length=16, depth=9)) if prompting else dict()
+model = dict(backbone=_prompts, cls_head=dict(
+    num_frames=_base_.num_frames,
+    text_classifier=dict(class_file=base_classes, **_prompts)))
 
 _drawn = f'base_train_{_base_.shots}shot_seed{_base_.seed}.txt'
 train_dataloader = dict(dataset=dict(
@@ -37,7 +33,7 @@ _halves = dict(harmonic_mean=('base', 'novel'), sets=[
     for _half in ('base', 'novel')])
 val_cfg = dict(_delete_=True, type='MultiSetValLoop', **_halves)
 test_cfg = dict(_delete_=True, type='MultiSetTestLoop', **_halves)
-del _text, _halves, _drawn
+del _prompts, _halves, _drawn
 
 # what MMAction2's inference_recognizer samples
 test_pipeline = _base_.val_pipeline

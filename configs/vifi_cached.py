@@ -19,8 +19,7 @@ if entry not in _entries:
 del _entries
 
 custom_imports = dict(imports=[
-    'projects.vifi_clip', 'projects.vifi_clip.models.frame_embeddings'
-])
+    'projects.vifi_clip', 'projects.vifi_clip.models.frame_embeddings'])
 cache = '{{$CACHE:data/frame_cache}}'
 
 model = dict(

@@ -11,16 +11,13 @@
 _base_ = [
     './_base_/runtime.py', './_base_/schedule.py',
     './_base_/models/vifi_clip.py', './_base_/datasets/few_videos.py',
-    './_base_/pipelines/frames32.py'
-]
+    './_base_/pipelines/frames32.py']
 
-_own = dict(
-    class_file=f'{_base_.list_dir}/{_base_.classes}',
-    data_prefix=_base_.data_prefix)
-model = dict(
-    cls_head=dict(
-        num_frames=_base_.num_frames,
-        text_classifier=dict(class_file=_own['class_file'])))
+_own = dict(class_file=f'{_base_.list_dir}/{_base_.classes}',
+            data_prefix=_base_.data_prefix)
+model = dict(cls_head=dict(
+    num_frames=_base_.num_frames,
+    text_classifier=dict(class_file=_own['class_file'])))
 _drawn = f'few_shot_train_{_base_.shots}shot_seed{_base_.seed}.txt'
 train_dataloader = dict(
     dataset=dict(**_own, ann_file=f'{_base_.list_dir}/{_drawn}',

@@ -10,13 +10,11 @@
 _base_ = [
     './_base_/runtime.py', './_base_/schedule.py',
     './_base_/models/vifi_clip.py', './_base_/datasets/k400.py',
-    './_base_/pipelines/frames16.py'
-]
+    './_base_/pipelines/frames16.py']
 
-model = dict(
-    cls_head=dict(
-        num_frames=_base_.num_frames,
-        text_classifier=dict(class_file=_base_.label_file)))
+model = dict(cls_head=dict(
+    num_frames=_base_.num_frames,
+    text_classifier=dict(class_file=_base_.label_file)))
 train_dataloader = dict(dataset=dict(pipeline=_base_.train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=_base_.val_pipeline))
 test_dataloader = dict(

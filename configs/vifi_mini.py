@@ -17,8 +17,7 @@
 # learn prompts, let PRETRAINED be a checkpoint of `full`; docs/settings.md.
 _base_ = [
     './_base_/runtime.py', './_base_/schedule_mini.py',
-    './_base_/models/mini.py', './_base_/datasets/mini.py'
-]
+    './_base_/models/mini.py', './_base_/datasets/mini.py']
 
 protocol = '{{$PROTOCOL:full}}'
 shots, seed = '{{$SHOTS:16}}', '{{$SEED:0}}'
@@ -42,9 +41,8 @@ if _base_.tune == 'prompts':
 _lists = _base_.data_root + '/annotations/'
 label_file = f'{_lists}{_classes}.txt'
 
-model = dict(
-    cls_head=dict(
-        num_frames=8, text_classifier=dict(class_file=label_file)))
+model = dict(cls_head=dict(
+    num_frames=8, text_classifier=dict(class_file=label_file)))
 train_dataloader = dict(dataset=dict(
     ann_file=f'annotations/{_train_list}.txt', class_file=label_file))
 val_dataloader = dict(dataset=dict(class_file=label_file))
@@ -54,10 +52,9 @@ if protocol != 'full':  # which alone is tested with 4x3 views, as in the paper
     test_dataloader.update(batch_size=16)
 
 if protocol == 'few_shot':
-    _test_set = dict(ann_file='annotations/target_val.txt')
-    val_dataloader['dataset'].update(_test_set)
-    test_dataloader['dataset'].update(_test_set)
-    del _test_set
+    for _part in val_dataloader, test_dataloader:
+        _part['dataset'].update(ann_file='annotations/target_val.txt')
+    del _part
 elif protocol != 'full':
     _names = ('base', 'novel') if protocol == 'base2novel' else (
         'target', 'zero_shot')

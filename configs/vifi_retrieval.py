@@ -15,8 +15,7 @@
 # included), SEED, and those of its _base_ files; docs/settings.md.
 _base_ = [
     './_base_/runtime.py', './_base_/schedule.py',
-    './_base_/datasets/msrvtt.py'
-]
+    './_base_/datasets/msrvtt.py']
 
 arch = '{{$ARCH:ViT-B-16-quickgelu}}'  # OpenCLIP name, or a .json like its own
 pretrained = '{{$PRETRAINED:openai}}'  # OpenCLIP tag or file; 'none': random

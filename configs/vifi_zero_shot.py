@@ -14,27 +14,24 @@
 _base_ = [
     './_base_/runtime.py', './_base_/schedule.py',
     './_base_/models/vifi_clip.py', './_base_/datasets/k400.py',
-    './_base_/pipelines/frames32.py'
-]
+    './_base_/pipelines/frames32.py']
 
-model = dict(
-    cls_head=dict(
-        num_frames=_base_.num_frames,
-        text_classifier=dict(class_file=_base_.label_file)))
+model = dict(cls_head=dict(
+    num_frames=_base_.num_frames,
+    text_classifier=dict(class_file=_base_.label_file)))
 train_dataloader = dict(dataset=dict(pipeline=_base_.train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=_base_.val_pipeline))
 test_dataloader = val_dataloader
 
 evaluated, split = '{{$EVAL:all}}', '{{$SPLIT:all}}'
 class_text = '{{$CLASS_TEXT:release}}'
-_choices = (
-    ('EVAL', evaluated, ('all', 'hmdb51', 'ucf101', 'k600')),
-    ('SPLIT', split, ('all', '1', '2', '3')),
-    ('CLASS_TEXT', class_text, ('release', 'words')))
-for _name, _value, _allowed in _choices:
+for _name, _value, _allowed in (
+        ('EVAL', evaluated, ('all', 'hmdb51', 'ucf101', 'k600')),
+        ('SPLIT', split, ('all', '1', '2', '3')),
+        ('CLASS_TEXT', class_text, ('release', 'words'))):
     if _value not in _allowed:
         raise ValueError(f'{_name}={_value}: choose one of {_allowed}')
-del _choices, _name, _value, _allowed
+del _name, _value, _allowed
 _files = dict(  # lists of split or class set n
     hmdb51=('val_split{}.txt', 'classes.txt'),
     ucf101=('val_split{}.txt', 'classes_words.txt'
@@ -43,17 +40,13 @@ _files = dict(  # lists of split or class set n
 test_cfg = dict(
     _delete_=True,
     type='MultiSetTestLoop',
-    sets=[
-        dict(
-            name=f'{_set}_{_n}',
-            group=_set,
-            ann_file=f'{_base_.list_root}/{_set}/{_files[_set][0].format(_n)}',
-            class_file=(
-                f'{_base_.list_root}/{_set}/{_files[_set][1].format(_n)}'),
-            data_prefix=dict(video=f'{_base_.data_root}/{_set}/videos'))
+    sets=[dict(
+        name=f'{_set}_{_n}', group=_set,
+        ann_file=f'{_base_.list_root}/{_set}/{_files[_set][0].format(_n)}',
+        class_file=f'{_base_.list_root}/{_set}/{_files[_set][1].format(_n)}',
+        data_prefix=dict(video=f'{_base_.data_root}/{_set}/videos'))
         for _set in _files for _n in (1, 2, 3)
-        if evaluated in ('all', _set) and split in ('all', str(_n))
-    ])
+        if evaluated in ('all', _set) and split in ('all', str(_n))])
 del _files
 
 # what MMAction2's inference_recognizer samples

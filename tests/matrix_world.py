@@ -24,7 +24,7 @@ def write_record(layout: Layout, run: Run, metrics: dict,
         knobs=wanted_knobs(run), templates='a photo of a {}.',
         mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375],
         single_view=False, metrics=metrics)
-    path = Path(layout.metrics_file(run.name))
+    path = Path(layout.path(run.name, 'metrics.json'))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({**record, **changes}))
     return path
@@ -32,10 +32,10 @@ def write_record(layout: Layout, run: Run, metrics: dict,
 
 def write_training(layout: Layout, name: str) -> str:
     """What a finished training leaves; returns its checkpoint."""
-    folder = Path(layout.folder(name))
+    folder = Path(layout.path(name))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / 'last_checkpoint').write_text(str(folder / 'epoch_9.pth'))
-    Path(layout.trained_file(name)).touch()
+    Path(layout.path(name, 'trained')).touch()
     return str(folder / 'epoch_9.pth')
 
 
@@ -46,8 +46,7 @@ def fill_folder(layout: Layout, tables: Iterable[Table],
     metrics: dict = {}
     for table in tables:
         for cell in table.cells:
-            paper = cell.paper or 40.
-            mean, std = paper if isinstance(paper, tuple) else (paper, 0.5)
+            mean, std = cell.paper or 40., cell.paper_std or 0.5
             for i, name in enumerate(cell.runs):
                 value = (mean + i - 0.7) / cell.scale
                 metrics.setdefault(name, {})[cell.metric] = value

@@ -8,12 +8,10 @@ default_hooks = dict(
     logger=dict(type='LoggerHook', interval=50, ignore_last=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(
-        type='CheckpointHook',
-        interval=1,
+        type='CheckpointHook', interval=1,
         # Two, since MMEngine removes the old file before it writes the new.
         max_keep_ckpts=2,
-        save_best='auto',
-        backend_args=dict(backend='AtomicLocalBackend')),
+        save_best='auto', backend_args=dict(backend='AtomicLocalBackend')),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     sync_buffers=dict(type='SyncBuffersHook'))
 custom_hooks = [dict(type=_hook) for _hook in (

@@ -8,17 +8,11 @@ optim_wrapper = dict(
     type='AutocastOptimWrapper',
     dtype='bfloat16',
     optimizer=dict(
-        type='AdamW',
-        betas=(0.9, 0.98),
-        eps=1e-8,
-        weight_decay=0.001,
+        type='AdamW', betas=(0.9, 0.98), eps=1e-8, weight_decay=0.001,
         # one pass over all parameters, on CPU and GPU; the same numbers
         fused=True))
 warmup_cosine = dict(
-    type='WarmupCosineLR',
-    warmup=5,
-    eta_min_ratio=0.01,
-    by_epoch=True,
+    type='WarmupCosineLR', warmup=5, eta_min_ratio=0.01, by_epoch=True,
     convert_to_iter_based=True)
 
 train_cfg = dict(type='EpochBasedTrainLoop')

@@ -10,9 +10,8 @@
 #
 # Knob (environment): PRETRAINED (OpenCLIP tag or file of the image weights: by
 # default those of OpenAI's CLIP ViT-B/16; 'none': random).
-_base_ = (
-    'mmaction::recognition/tsn/'
-    'tsn_imagenet-pretrained-r50_8xb32-1x1x8-100e_kinetics400-rgb.py')
+_base_ = ('mmaction::recognition/tsn/'
+          'tsn_imagenet-pretrained-r50_8xb32-1x1x8-100e_kinetics400-rgb.py')
 custom_imports = dict(imports=['projects.vifi_clip'])
 
 pretrained = '{{$PRETRAINED:openai}}'

@@ -6,17 +6,13 @@
 _base_ = [
     'mmaction::recognition/slowonly/slowonly_imagenet-pretrained-r50_'
     '8xb16-8x8x1-steplr-150e_kinetics400-rgb.py',
-    '../_base_/models/vifi_head.py'
-]
+    '../_base_/models/vifi_head.py']
 
 model = dict(
     cls_head=dict(
-        _delete_=True,
-        **_base_.pop('vifi_head'),
-        in_channels=2048,
+        _delete_=True, **_base_.pop('vifi_head'), in_channels=2048,
         num_frames=8))  # for the record: 3D features bring their own
 
 # See tsn_r50_vifi_head_k400.py.
-optim_wrapper = dict(
-    paramwise_cfg=dict(
-        custom_keys=dict(logit_scale=dict(lr_mult=0.1, decay_mult=0.))))
+optim_wrapper = dict(paramwise_cfg=dict(
+    custom_keys=dict(logit_scale=dict(lr_mult=0.1, decay_mult=0.))))

@@ -6,21 +6,17 @@
 _base_ = [
     'mmaction::recognition/tsn/'
     'tsn_imagenet-pretrained-r50_8xb32-1x1x8-100e_kinetics400-rgb.py',
-    '../_base_/models/vifi_head.py'
-]
+    '../_base_/models/vifi_head.py']
 
 model = dict(
     cls_head=dict(
-        _delete_=True,
-        **_base_.pop('vifi_head'),
-        in_channels=2048,
+        _delete_=True, **_base_.pop('vifi_head'), in_channels=2048,
         num_frames=8))  # num_clips of the base's training and validation
 
 # The rate is meant for weights: at its full size, the logarithm of the scale
 # falls from 4.6 to about 1 in the first steps, and takes hundreds to return.
-optim_wrapper = dict(
-    paramwise_cfg=dict(
-        custom_keys=dict(logit_scale=dict(lr_mult=0.1, decay_mult=0.))))
+optim_wrapper = dict(paramwise_cfg=dict(
+    custom_keys=dict(logit_scale=dict(lr_mult=0.1, decay_mult=0.))))
 
 # The base's 25 frames in 10 crops are no views of 8 frames; 3 such views in
 # 10 crops are as many frames.
@@ -32,6 +28,5 @@ test_pipeline = [
     dict(type='TenCrop', crop_size=224),
     dict(type='RepeatFrames'),
     dict(type='FormatShape', input_format='NCHW'),
-    dict(type='PackActionInputs')
-]
+    dict(type='PackActionInputs')]
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))

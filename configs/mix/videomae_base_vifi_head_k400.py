@@ -9,8 +9,7 @@
 _base_ = [
     'mmaction::recognition/videomae/'
     'vit-base-p16_videomae-k400-pre_16x4x1_kinetics-400.py',
-    '../_base_/models/vifi_head.py'
-]
+    '../_base_/models/vifi_head.py']
 
 videomae = '{{$VIDEOMAE:mmaction2}}'
 videomae = videomae if videomae != 'mmaction2' else (
@@ -23,9 +22,7 @@ model = dict(
         init_cfg=dict(
             type='Pretrained', checkpoint=videomae, prefix='backbone.')),
     cls_head=dict(
-        _delete_=True,
-        **_base_.pop('vifi_head'),
-        in_channels=768,
+        _delete_=True, **_base_.pop('vifi_head'), in_channels=768,
         num_frames=1))  # the backbone has pooled time already: [N, C]
 
 # From here on, what the base, which is for testing only, leaves out.
@@ -40,8 +37,7 @@ train_pipeline = [
     dict(type='Flip', flip_ratio=0.5),
     dict(type='RepeatFrames'),
     dict(type='FormatShape', input_format='NCTHW'),
-    dict(type='PackActionInputs')
-]
+    dict(type='PackActionInputs')]
 val_pipeline = [
     dict(type='VideoReader', backend='{{$READER:pyav}}'),
     dict(type='SampleFrames', clip_len=16, frame_interval=4, num_clips=1,
@@ -51,8 +47,7 @@ val_pipeline = [
     dict(type='CenterCrop', crop_size=224),
     dict(type='RepeatFrames'),
     dict(type='FormatShape', input_format='NCTHW'),
-    dict(type='PackActionInputs')
-]
+    dict(type='PackActionInputs')]
 train_dataloader, val_dataloader = (
     dict(
         batch_size=8, num_workers=8, persistent_workers=True,
@@ -81,8 +76,7 @@ _by_iteration = dict(by_epoch=True, convert_to_iter_based=True)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, begin=0, end=1, **_by_iteration),
     dict(type='CosineAnnealingLR', T_max=epochs - 1, eta_min_ratio=0.01,
-         begin=1, end=epochs, **_by_iteration)
-]
+         begin=1, end=epochs, **_by_iteration)]
 del _by_iteration
 # 8 GPUs x batch 8 (train_dataloader)
 auto_scale_lr = dict(enable=False, base_batch_size=64)

@@ -1,20 +1,25 @@
-"""The small world's clips: what is named is what can be measured.
+"""The small world's clips: what is named is what can be measured, and captions
+tell what can be seen.
 
 Results that were published for the training set stay comparable only if later
 versions add clips and never change one. So some are pinned: grey levels of
 4 x 4 tiles, means over all frames, taken from version 1. A file's hash would
 tell encoders apart as well, and these compare whatever the machine.
 """
+import re
+from collections import Counter
+
 import cv2
 import decord
 import numpy as np
 import pytest
 
-from projects.vifi_clip_tools.mini_world.clips import (Job, render_clip,
-                                                       render_still,
-                                                       write_video)
+from projects.vifi_clip_tools.mini_world.clips import (
+    Job, caption_clip, list_jobs, render_clip, render_still, stage_clip,
+    write_video)
 from projects.vifi_clip_tools.mini_world.motions import moving_poses
-from projects.vifi_clip_tools.mini_world.world import MOTIONS, VideoClass
+from projects.vifi_clip_tools.mini_world.world import (CLASSES, MOTIONS,
+                                                       VideoClass, WorldParams)
 
 
 def tiles(frames):
@@ -47,13 +52,12 @@ def test_stills_stay():
 @pytest.mark.parametrize('size', [32, 64])
 def test_encoding_repeats_to_the_byte(tmp_path, size):
     """With x264's defaults it does not, even in one thread."""
+    path, cls = tmp_path / 'clip.mp4', VideoClass('red', 'star', 'bouncing')
     for index in range(6):
-        cls = VideoClass('red', 'star', 'bouncing')
-        frames, fps = render_clip(Job(f'clip/{index}', 0, size, cls))
+        clip = render_clip(Job(f'clip/{index}', 0, size, cls))
         written = set()
-        for attempt in range(3):
-            path = tmp_path / f'{attempt}.mp4'
-            write_video(str(path), frames, fps)
+        for _ in range(3):
+            write_video(str(path), *clip)
             written.add(path.read_bytes())
         assert len(written) == 1
 
@@ -84,28 +88,17 @@ def measure(motion, index, tmp_path):
     # An axis has no head: twice its angle, read as a direction.
     spread = 1 - np.hypot(np.nanmean(np.cos(axis)), np.nanmean(np.sin(axis)))
     return dict(
-        x=np.ptp(x[~np.isnan(x)]),
-        y=np.ptp(y[~np.isnan(y)]),
+        x=np.ptp(x[~np.isnan(x)]), y=np.ptp(y[~np.isnan(y)]), turn=spread,
         area=np.nanpercentile(area, 95) / np.nanpercentile(area, 5),
-        turn=spread,
         strength=strength.min() / strength.max())
 
 
-@pytest.fixture(scope='module')
-def measured(tmp_path_factory):
-    """Median over 7 clips of each measure, by motion."""
-    folder = tmp_path_factory.mktemp('clips')
-    table = {}
+def test_motions_are_what_their_names_say(tmp_path):
+    measured = {}  # by motion, the median over 7 clips of each measure
     for motion in MOTIONS:
-        clips = [measure(motion, i, folder) for i in range(7)]
-        table[motion] = {
-            key: float(np.median([clip[key] for clip in clips]))
-            for key in clips[0]
-        }
-    return table
-
-
-def test_motions_are_what_their_names_say(measured):
+        clips = [measure(motion, i, tmp_path) for i in range(7)]
+        measured[motion] = {key: np.median([clip[key] for clip in clips])
+                            for key in clips[0]}
     bouncing, sliding = measured['bouncing'], measured['sliding']
     assert bouncing['y'] > 25 and bouncing['x'] < bouncing['y'] / 5
     assert sliding['x'] > 25 and sliding['y'] < sliding['x'] / 5
@@ -138,3 +131,90 @@ def test_one_frame_seldom_tells_the_motion_by_the_place(motion):
 
     overlap = np.minimum(places('bouncing'), places(motion)).sum()
     assert overlap > 1 / 3
+
+
+PATTERN = re.compile(
+    r'(a video of )?an? ((?P<size>small|medium-sized|large) )?'
+    r'(?P<colour>\w+) (?P<shape>\w+) (?P<motion>\w+)(?P<rest> .+)')
+# What may follow, in any order.
+PARTS = (
+    ' (on a |on |in front of )(?P<background>plain|shaded|stripes|checks'
+    '|clouds)( background)?',
+    ' (tilted to the )?(?P<tilt>upright|(?<=tilted to the )(left|right))',
+    ' (?P<place>in the middle|at the (top|bottom)|on the (left|right)|in the '
+    '(top|bottom) (left|right) corner)')
+
+
+def parse(caption):
+    """Caption to its words; whatever is left over is an error."""
+    match = PATTERN.fullmatch(caption)
+    assert match, caption
+    said, rest = match.groupdict(), match['rest']
+    for pattern in PARTS:
+        part = re.search(pattern, rest)
+        said.update(part.groupdict() if part else {})
+        rest = rest.replace(part[0], '') if part else rest
+    assert not rest, caption
+    place = said.get('place', '').split()
+    said['middle'] = 'middle' in place
+    said['row'] = next((w for w in ('top', 'bottom') if w in place), None)
+    said['side'] = next((w for w in ('left', 'right') if w in place), None)
+    return said
+
+
+@pytest.fixture(scope='module')
+def told():
+    """Clips' jobs and what their captions say, 240 test videos."""
+    params = WorldParams(train_per_class=0, test_per_class=10, num_stills=0)
+    jobs = [job for job in list_jobs(params) if job.cls in CLASSES['train']]
+    assert len(jobs) == 240
+    return [(job, parse(caption_clip(job))) for job in jobs]
+
+
+def test_what_is_told(told):
+    """All but what the motion changes."""
+    for job, said in told:
+        scene = stage_clip(job)[0]
+        motion = said['motion']
+        background = said['background'].replace('shaded', 'gradient')
+        assert (said['colour'], said['shape'], motion,
+                background) == (*job.cls, scene.background_kind)
+        assert (said['size'] is None) == (motion == 'pulsing')
+        assert ('tilt' in said) == (motion != 'spinning')
+        if motion in ('spinning', 'pulsing', 'blinking'):
+            assert said['middle'] or said['row'] or said['side']
+        else:
+            assert not said['middle']
+        assert not (said['row'] and motion in ('bouncing', 'orbiting'))
+        assert not (said['side'] and motion in ('sliding', 'orbiting'))
+
+
+def test_words_are_true_of_all_frames(told):
+    size = {'small': (0.08, 0.13), 'medium-sized': (0.09, 0.24),
+            'large': (0.2, 0.26)}
+    tilt = dict(left=(-0.3, -0.03), upright=(-0.09, 0.09), right=(0.03, 0.3))
+    side = dict(left=(0, 0.45), right=(0.55, 1))
+    row = dict(top=(0, 0.45), bottom=(0.55, 1))
+    counts = Counter()
+    for job, said in told:
+        poses = stage_clip(job)[1]
+        facts = [('size', size, poses.radius), ('tilt', tilt, poses.tilt),
+                 ('side', side, poses.x), ('row', row, poses.y)]
+        if said['middle']:
+            said = dict(said, x='middle', y='middle')
+            facts += [(key, dict(middle=(0.3, 0.7)), getattr(poses, key))
+                      for key in 'xy']
+        for kind, bounds, values in facts:
+            if said.get(kind):
+                low, high = bounds[said[kind]]
+                assert low < values.min() and values.max() < high, job.path
+                counts[kind, said[kind]] += 1
+    assert len(counts) == 12 and min(counts.values()) >= 5
+
+
+def test_captions_tell_videos_apart_and_fit_the_text_tower(told):
+    content = {tuple(sorted(said.items(), key=str)) for _, said in told}
+    assert len(content) > 0.85 * len(told)  # 24 class names are 10 %
+    # 32 tokens with start and end; 'medium-sized' is three.
+    for job, _ in told:
+        assert len(re.findall(r'\w+|-', caption_clip(job))) <= 30

@@ -1,12 +1,12 @@
-"""The small world: files and labels; what is made, refused and spared."""
-import hashlib
+"""The small world: classes, splits and files; what is made, refused and
+spared."""
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import cv2
@@ -15,9 +15,11 @@ import pytest
 from commands import refused, vifi
 from mmaction.registry import DATASETS
 
+from projects.vifi_clip.files import sha256_of
 from projects.vifi_clip_tools.mini_world.build import build
 from projects.vifi_clip_tools.mini_world.clips import (Job, caption_clip,
                                                        render_still)
+from projects.vifi_clip_tools.mini_world.splits import video_annotations
 from projects.vifi_clip_tools.mini_world.world import VideoClass, WorldParams
 
 ROOT = Path(__file__).parents[2]
@@ -35,11 +37,8 @@ def call(out, *flags, **changes):
 
 
 def digests(folder):
-    return {
-        path.relative_to(folder).as_posix():
-        hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in folder.rglob('*') if path.is_file()
-    }
+    return {path.relative_to(folder).as_posix(): sha256_of(path)
+            for path in folder.rglob('*') if path.is_file()}
 
 
 @pytest.fixture(scope='module')
@@ -50,24 +49,78 @@ def world(tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def shared_least(tmp_path_factory):
+def least(tmp_path_factory):
+    """A least world, which each test leaves as it was."""
     folder = tmp_path_factory.mktemp('least') / 'mini'
     build(folder, WorldParams(**LEAST), workers=1)
     return folder
 
 
-@pytest.fixture
-def least(shared_least, tmp_path):
-    """A least world of the test's own."""
-    return shutil.copytree(shared_least, tmp_path / 'mini')
-
-
 def lines(folder, name):
-    return (folder / 'annotations' / name).read_text().splitlines()
+    return (folder / f'annotations/{name}.txt').read_text().splitlines()
 
 
-def pairs(rows):
-    return [(row.split(' ')[0], int(row.split(' ')[1])) for row in rows]
+def pairs(folder, name):
+    rows = (line.split(' ') for line in lines(folder, name))
+    return [(path, int(label)) for path, label in rows]
+
+
+LISTS = video_annotations(20, 10, target_train_per_class=24)
+
+
+def objects(*groups):
+    return {(colour, shape) for rows in groups for colour, shape, _ in rows}
+
+
+def test_classes_of_the_sets():
+    known, target, base, novel, zero_shot = (
+        # colour, shape and motion of each class
+        [tuple(name.split()[1:]) for name in LISTS[f'{group}classes.txt']]
+        for group in ('', 'target_', 'base_', 'novel_', 'zero_shot_'))
+    assert (len(known), len(target), len(zero_shot)) == (24, 24, 8)
+    assert len({*known, *target, *zero_shot}) == 56  # none is in two
+    assert base + novel == target and len(base) == len(novel) == 12
+    assert not objects(base) & objects(novel)
+    # The target set's objects are in no other clip; unseen are their
+    # combinations, not the words.
+    assert len(objects(target)) == 8
+    assert not objects(target) & objects(known, zero_shot)
+    for seen, asked in zip(zip(*known), zip(*target)):
+        assert set(asked) <= set(seen)
+    # In each half, knowing the object is right one time in three.
+    for half in known[:12], known[12:], base, novel:
+        assert set(Counter(row[:2] for row in half).values()) == {3}
+        motions = Counter(row[2] for row in half)
+        assert len(motions) == 6 and set(motions.values()) == {2}
+
+
+def test_few_shot_draws():
+    """As tests/splits has them: of the training clips, as many of each class,
+    others for each seed."""
+    draws = set()
+    for name, classes, shots in (('few_shot_train', 24, 2),
+                                 ('few_shot_train', 24, 16),
+                                 ('base_train', 12, 16)):
+        for seed in 1, 2, 3:
+            rows = LISTS[f'{name}_{shots}shot_seed{seed}.txt']
+            # The base half comes first: its labels are those of all.
+            assert set(rows) <= set(LISTS['target_train.txt'])
+            assert len(set(rows)) == len(rows)
+            counts = Counter(int(row.split(' ')[1]) for row in rows)
+            assert counts == {label: shots for label in range(classes)}
+            draws.add(tuple(rows))
+    assert len(draws) == 9
+    # none of more than there is
+    names = video_annotations(20, 1, target_train_per_class=5)
+    assert {name.split('_')[-2] for name in names if 'shot_seed' in name} == {
+        '2shot', '4shot'}
+
+
+def test_target_set_can_be_left_out():
+    names = video_annotations(20, 10, target_train_per_class=0)
+    assert names.keys() == {'classes.txt', 'train.txt', 'val.txt',
+                            'zero_shot_classes.txt', 'zero_shot_val.txt'}
+    assert names.items() <= LISTS.items()
 
 
 def test_files_decode_at_the_promised_size_and_length(world):
@@ -90,8 +143,7 @@ def test_files_decode_at_the_promised_size_and_length(world):
     ('zero_shot_val', 'zero_shot_classes', 8),
     ('few_shot_train_2shot_seed1', 'target_classes', 48)])
 def test_labels_name_the_folder_of_their_file(world, rows, classes, count):
-    names = lines(world, f'{classes}.txt')
-    listed = pairs(lines(world, f'{rows}.txt'))
+    names, listed = lines(world, classes), pairs(world, rows)
     assert len(listed) == count
     for path, label in listed:
         # 'a red ring bouncing' is in 'red-ring-bouncing'
@@ -100,15 +152,14 @@ def test_labels_name_the_folder_of_their_file(world, rows, classes, count):
 
 
 def test_captions_of_stills(world):
-    captions = lines(world, 'captions.txt')
-    rows = pairs(lines(world, 'stills.txt'))
+    captions, rows = lines(world, 'captions'), pairs(world, 'stills')
     assert len(rows) == 40 and len(set(captions)) == len(captions)
     for path, index in rows[::8]:
         assert captions[index] == render_still(Job(path, 0, 32))[1]
     texts = ' '.join(render_still(Job(f'stills/{i:04d}.jpg', 0, 32))[1]
                      for i in range(500))
     for group in '', 'target_', 'zero_shot_':  # every object, no motion
-        for name in lines(world, f'{group}classes.txt'):
+        for name in lines(world, f'{group}classes'):
             _, colour, shape, motion = name.split(' ')
             assert f'{colour} {shape}' in texts and motion not in texts
 
@@ -122,8 +173,7 @@ def test_captioned_clips_are_read_by_mmaction(world):
         rows = [dataset.get_data_info(i) for i in range(len(dataset))]
         assert len(rows) == count
         assert [Path(row['filename']).relative_to(world).as_posix()
-                for row in rows] == [
-                    path for path, _ in pairs(lines(world, f'{split}.txt'))]
+                for row in rows] == [path for path, _ in pairs(world, split)]
     texts = json.loads((world / 'annotations/retrieval_test.json').read_text())
     job = Job('videos/red-ring-sliding/val_000.mp4', 0, 32,
               VideoClass('red', 'ring', 'sliding'))
@@ -143,23 +193,18 @@ def test_manifest_tells_what_was_made(world):
     manifest = json.loads((world / 'manifest.json').read_text())
     assert manifest['params'] == dict(
         TINY, seed=0, target_train_per_class=2)
-    assert manifest['counts']['train'] == 48
-    assert manifest['counts']['target_train'] == 48
-    assert manifest['counts']['retrieval_test'] == 24
-    written = {f'annotations/{name}': digest
-               for name, digest in manifest['annotations'].items()}
-    assert written == {path: digest for path, digest in digests(world).items()
-                       if path.startswith('annotations/')}
+    assert manifest['counts'].items() >= dict(
+        train=48, target_train=48, retrieval_test=24).items()
+    assert manifest['annotations'] == digests(world / 'annotations')
 
 
 def test_command_makes_once_and_replaces_only_by_force(tmp_path, capsys):
-    out = tmp_path / 'deep' / 'mini'
+    out = tmp_path / 'deep/mini'
     assert vifi(*call(out)) == 0
     before, times = digests(out), out.stat().st_mtime_ns
-    capsys.readouterr()
     assert vifi(*call(out)) == 0
-    assert 'rendering' not in capsys.readouterr().out
     refused(capsys, *call(out, seed=3), names='--force')
+    # as it was: the folder of a new world would be another
     assert digests(out) == before and out.stat().st_mtime_ns == times
     assert vifi(*call(out, '--force', seed=3)) == 0
     after = digests(out)
@@ -178,7 +223,7 @@ def test_foreign_files_are_never_removed(tmp_path, capsys, name):
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-def test_force_spares_what_was_added_to_a_data_set(least, capsys):
+def test_what_was_added_is_spared_and_damage_found(least, capsys):
     for added in least / 'mine.txt', least / 'annotations/mine.txt':
         added.write_text('x')
         refused(capsys, *call(least, '--force', seed=1), names='mine.txt')
@@ -186,9 +231,6 @@ def test_force_spares_what_was_added_to_a_data_set(least, capsys):
         # It is no reason to doubt what is there, though.
         assert vifi(*call(least)) == 0
         added.unlink()
-
-
-def test_damage_is_found(least, capsys):
     listing = least / 'annotations' / 'train.txt'
     kept = listing.read_text()
     listing.write_text(kept.replace(' 3', ' 4'))
@@ -211,7 +253,7 @@ def test_wrong_options(tmp_path, capsys, name, value):
 
 def test_folders_that_cannot_be_made(tmp_path, capsys):
     (tmp_path / 'file').write_text('')
-    for out in (tmp_path / 'file', tmp_path / 'file' / 'mini'):
+    for out in tmp_path / 'file', tmp_path / 'file/mini':
         refused(capsys, *call(out), names=str(tmp_path / 'file'))
 
 

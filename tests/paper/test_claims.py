@@ -38,21 +38,18 @@ def test_error_of_videos_is_the_binomial_one():
     """One seed a side: what is left is McNemar's, paired, error."""
     rng = np.random.default_rng(0)
     one, other = _world(rng, 1, 1000, 0.), _world(rng, 1, 1000, 0.)
-    verdict = compare([one], [other])
-    difference = (one - other)[0]
+    verdict, difference = compare([one], [other]), (one - other)[0]
     assert verdict.gain == pytest.approx(100 * difference.mean())
     error = 100 * difference.std(ddof=1) / math.sqrt(1000)
-    reach = (verdict.high - verdict.low) / 2
-    assert reach == pytest.approx(1.96 * error, rel=0.05)
+    assert (verdict.high - verdict.low) / 2 == pytest.approx(1.96 * error,
+                                                             rel=0.05)
 
 
 def test_error_of_seeds_is_welchs():
     """Each seed right on a share of its own: Welch's interval."""
-    def side(shares):
-        # so many videos that their part of the error nearly vanishes
-        return np.repeat(np.array(shares)[:, None], 2000, 1)
-
-    verdict = compare([side((.5, .6, .7))], [side((.2, .3, .4))])
+    # so many videos that their part of the error nearly vanishes
+    verdict = compare(*([np.repeat(np.array(shares)[:, None], 2000, 1)]
+                        for shares in ((.5, .6, .7), (.2, .3, .4))))
     # standard error sqrt(2 * 0.01 / 3) = 0.0816, t of 4 degrees: 2.776
     assert verdict.gain == pytest.approx(30.)
     reach = (verdict.high - verdict.low) / 2
@@ -87,12 +84,13 @@ def test_a_difference_of_three_points_is_found():
     assert verdict.chance < 0.05 and verdict.low > 0
 
 
-def test_harmonic_mean_of_two_sets():
-    def halves(base, novel):
-        return [np.repeat([[1.] * base + [0.] * (100 - base)], 2, 0),
-                np.repeat([[1.] * novel + [0.] * (100 - novel)], 2, 0)]
+def right(count, seeds):
+    """Of 100 videos, the first are right."""
+    return np.repeat([[1.] * count + [0.] * (100 - count)], seeds, 0)
 
-    verdict = compare(halves(60, 40), halves(50, 50))
+
+def test_harmonic_mean_of_two_sets():
+    verdict = compare([right(60, 2), right(40, 2)], [right(50, 2)] * 2)
     assert verdict.gain == pytest.approx(48. - 50.)  # 2 * 60 * 40 / 100
     assert 'cannot be told' in verdict.text()
 
@@ -103,10 +101,9 @@ def _hits(cell):
         raise ValueError('p.csv is cut')
     if cell.row == 'not run':
         return None
-    share = int(cell.row)
-    # another cell's videos are others
+    # another column's videos are others
     videos = [cell.column + str(i) for i in range(100)]
-    return [videos], [np.repeat([[1.] * share + [0.] * (100 - share)], 3, 0)]
+    return [videos], [right(int(cell.row), 3)]
 
 
 @pytest.mark.parametrize('better, worse, verdict', [
@@ -146,17 +143,13 @@ def test_hits_of_runs(layout):
 
 
 def test_predictions_of_another_test(layout):
-    run = RUNS['full/seed1']
-    write_record(layout, run, {'acc/top1': 1.})
+    """Two seeds have to be of the same videos, line by line."""
+    write_record(layout, RUNS['full/seed1'], {'acc/top1': 1.})
     for predictions in None, ([0, 1], [0, 0]), ([], []):
         if predictions:
-            write_predictions(layout, run, *predictions)
+            write_predictions(layout, RUNS['full/seed1'], *predictions)
         with pytest.raises((ValueError, OSError), match='predictions.csv'):
             hits_of(layout)
-
-
-def test_videos_in_another_order(layout):
-    """Two seeds have to be of the same videos, line by line."""
     for run in RUNS.values():
         write_record(layout, run, {'acc/top1': .5})
         path = write_predictions(layout, run, [0, 1], [0, 0])

@@ -49,27 +49,28 @@ class Cluster:
         self.folder = folder
         self.path = folder / 'bin'
         self.path.mkdir(parents=True)
-        self._program('python', PYTHON.format(
-            python=sys.executable, calls=str(folder / 'calls'), names=NAMES))
-        self._program('sbatch', SBATCH.format(jobs=folder / 'jobs'))
+        for name, text in dict(
+                python=PYTHON.format(python=sys.executable, names=NAMES,
+                                     calls=str(folder / 'calls')),
+                sbatch=SBATCH.format(jobs=folder / 'jobs')).items():
+            (self.path / name).write_text(text)
+            (self.path / name).chmod(0o755)
 
-    def _program(self, name, text):
-        (self.path / name).write_text(text)
-        (self.path / name).chmod(0o755)
-
-    def bash(self, script, cwd, check=True, **environ):
+    def bash(self, script, check=True, **environ):
         path = f'{self.path}{os.pathsep}{os.environ["PATH"]}'
         env = dict(os.environ, PATH=path, VIRTUAL_ENV='/x', **environ)
         subprocess.run(['bash', '-n'], input=script, text=True, check=True)
-        return subprocess.run(['bash'], input=script, text=True, cwd=cwd,
+        return subprocess.run(['bash'], input=script, text=True, cwd=ROOT,
                               check=check, env=env, capture_output=True)
 
-    def calls(self):
-        return [json.loads(line) for line in
-                (self.folder / 'calls').read_text().splitlines()]
-
-    def jobs(self):
-        return (self.folder / 'jobs').read_text().splitlines()
+    def calls(self, work):
+        """Calls, each with the name of its run in a folder of runs."""
+        calls = [json.loads(line) for line in
+                 (self.folder / 'calls').read_text().splitlines()]
+        for call in calls:
+            folder = call['argv'][call['argv'].index('--work-dir') + 1]
+            call['name'] = Path(folder).relative_to(work).as_posix()
+        return calls
 
 
 @pytest.fixture
@@ -77,81 +78,73 @@ def cluster(tmp_path):
     return Cluster(tmp_path / 'cluster')
 
 
-@pytest.fixture
-def printed(capsys):
-
-    def call(*argv):
-        capsys.readouterr()
-        assert vifi('matrix', *argv) == 0
-        return capsys.readouterr().out
-
-    return call
+def printed(capsys, *argv):
+    capsys.readouterr()
+    assert vifi('matrix', *argv) == 0
+    return capsys.readouterr().out
 
 
-CHOICE = ('--table', '1', '8', '--dataset', 'hmdb51')
+CHOICE = ('--table', '1', '8', '--dataset', 'hmdb51', '--commands')
 
 
-def _check_calls(calls, work, tool='tools/{}.py'):
+def _check_calls(calls, work, tool='tools/{}.py', **environ):
     """Of CHOICE: 3 trainings on K400, 4 tests on HMDB-51; of Table 8, 3 runs
-    of prompts and frozen CLIP."""
-    trained = [call for call in calls if 'train.py' in ' '.join(call['argv'])]
-    tested = [call for call in calls if call not in trained]
-    assert (len(trained), len(tested)) == (3 + 3, 4 + 4)
-    order = [call['argv'][call['argv'].index('--work-dir') + 1][
-        len(str(work)) + 1:] for call in calls]
-    for name in order:
-        uses = RUNS[name].uses
-        assert not uses or order.index(uses) < order.index(name)
-    bridge = f'{work}/zero_shot/train/both/epoch_10.pth'
-    for call, name in zip(calls, order):
-        expected = dict(RUNS[name].knobs)
+    of prompts and frozen CLIP. The user's environment stays."""
+    kinds, seen = [], []
+    for call in calls:
+        name, argv = call['name'], call['argv']
+        run, expected = RUNS[name], dict(RUNS[name].knobs, **environ)
+        assert not run.uses or run.uses in seen
+        seen.append(name)
         if expected['TUNE'] == 'prompts':
-            expected['PRETRAINED'] = bridge
+            expected['PRETRAINED'] = (
+                f'{work}/zero_shot/train/both/epoch_10.pth')
         assert call['environ'] == expected, name
-        words = call['argv'][call['argv'].index(
-            next(w for w in call['argv']
-                 if w.endswith(('train.py', 'test.py')))):]
-        kind = 'train' if call in trained else 'test'
-        assert words[0].endswith(tool.format(kind))
-        assert words[1].endswith(f'configs/{RUNS[name].config}.py')
-        if kind == 'test':
-            source = name if RUNS[name].train else RUNS[name].uses
-            assert words[2] == (f'{work}/{source}/epoch_10.pth' if source
+        start = next(i for i, word in enumerate(argv)
+                     if word.endswith(('train.py', 'test.py')))
+        program, config, *words = argv[start:]
+        kinds.append('test' if program.endswith('test.py') else 'train')
+        assert program.endswith(tool.format(kinds[-1]))
+        assert config.endswith(f'configs/{run.config}.py')
+        if kinds[-1] == 'test':
+            source = name if run.train else run.uses
+            assert words[0] == (f'{work}/{source}/epoch_10.pth' if source
                                 else 'none')
             assert words[words.index('--metrics') + 1] == (
                 f'{work}/{name}/metrics.json')
         else:
             assert '--resume' in words
-        for path in words[:2]:
+        for path in program, config:
             assert Path(call['cwd'], path).is_file()
+    assert (kinds.count('train'), kinds.count('test')) == (3 + 3, 4 + 4)
 
 
 @pytest.mark.parametrize('gpus', [1, 8])
-def test_shell_commands_run(cluster, printed, tmp_path, gpus):
+def test_shell_commands_run(cluster, capsys, tmp_path, gpus):
     work = tmp_path / "my runs' $HOME `x` \"y\" $(z)"
-    script = printed(*CHOICE, '--commands', 'shell', '--work-dir', work,
-                     '--gpus', gpus)
+    script = printed(capsys, *CHOICE, 'shell', '--work-dir', work, '--gpus',
+                     gpus)
     assert ('bash tools/dist_train.sh configs/vifi_zero_shot.py 8' if gpus > 1
             else 'python tools/train.py configs/vifi_zero_shot.py') in script
-    cluster.bash(script, ROOT)
-    calls = cluster.calls()
+    cluster.bash(script, DATA_ROOT='/my data')
+    calls = cluster.calls(work)
     for call in calls if gpus > 1 else ():
         assert call['argv'][0] == str(ROOT / 'tools/_torchrun.py')
         assert '--nproc_per_node=8' in call['argv']
-    _check_calls(calls, work, '{}.py' if gpus > 1 else 'tools/{}.py')
+    _check_calls(calls, work, '{}.py' if gpus > 1 else 'tools/{}.py',
+                 DATA_ROOT='/my data')
     assert {path.parent.relative_to(work).as_posix()
             for path in work.rglob('trained')} == {
         name for name in RUNS if RUNS[name].train
         and Path(work, name).is_dir()}
 
 
-def test_slurm_jobs(cluster, printed, tmp_path):
+def test_slurm_jobs(cluster, capsys, tmp_path):
     work = tmp_path / "my runs' $HOME"
-    script = printed(*CHOICE, '--commands', 'slurm', '--work-dir', work)
-    done = cluster.bash(script, ROOT)
-    assert done.stderr == ''
-    _check_calls(cluster.calls(), work)
-    jobs = cluster.jobs()
+    script = printed(capsys, *CHOICE, 'slurm', '--work-dir', work)
+    assert cluster.bash(script).stderr == ''
+    _check_calls(cluster.calls(work), work)
+    jobs = (cluster.folder / 'jobs').read_text().splitlines()
     assert len(jobs) == 3 + 4 + 4
     numbers = {}
     for i, words in enumerate(jobs):
@@ -170,9 +163,9 @@ def test_slurm_jobs(cluster, printed, tmp_path):
                     '#SBATCH --cpus-per-gpu=8']
 
 
-def test_commands_of_what_is_left(cluster, printed, tmp_path):
+def test_commands_of_what_is_left(capsys, tmp_path):
     layout = Layout(str(tmp_path / 'm'))
-    argv = (*CHOICE, '--commands', 'slurm', '--work-dir', layout.root)
+    argv = (capsys, *CHOICE, 'slurm', '--work-dir', layout.root)
     source = write_training(layout, 'zero_shot/train/both')
     write_record(layout, RUNS['zero_shot/hmdb51/none'], {})
     script = printed(*argv)
@@ -181,40 +174,31 @@ def test_commands_of_what_is_left(cluster, printed, tmp_path):
     assert 'job_zero_shot_train_both' not in script
     # a training that was interrupted is waited for, though it has a
     # checkpoint
-    Path(layout.trained_file('zero_shot/train/both')).unlink()
+    Path(layout.path('zero_shot/train/both', 'trained')).unlink()
     script = printed(*argv)
     assert source not in script
     assert '--dependency=afterok:"${job_zero_shot_train_both%%;*}"' in script
 
 
-def test_nothing_runs_on_a_failed_training(cluster, printed, tmp_path):
+def test_nothing_runs_on_a_failed_training(cluster, capsys, tmp_path):
     """Nor is frozen CLIP tested in its place."""
-    script = printed(*CHOICE, '--commands', 'shell', '--work-dir', tmp_path)
+    script = printed(capsys, *CHOICE, 'shell', '--work-dir', tmp_path)
     flag = tmp_path / 'zero_shot/train/both/fail'
     flag.parent.mkdir(parents=True)
     flag.touch()
-    done = cluster.bash(script, ROOT, check=False)
+    done = cluster.bash(script, check=False)
     assert str(tmp_path / 'zero_shot/train/both/trained') in done.stderr
-    ran = {call['argv'][call['argv'].index('--work-dir') + 1][
-        len(str(tmp_path)) + 1:] for call in cluster.calls()}
+    ran = {call['name'] for call in cluster.calls(tmp_path)}
     assert 'zero_shot/train/both' in ran
     assert not any(RUNS[name].uses == 'zero_shot/train/both' for name in ran)
     assert 'zero_shot/hmdb51/image' in ran  # the others go on
-
-
-def test_commands_keep_knobs_of_the_environment(cluster, printed, tmp_path):
-    script = printed('--table', '4', '--commands', 'shell', '--only', 'image',
-                     '--work-dir', tmp_path)
-    cluster.bash(script, ROOT, DATA_ROOT='/my data')
-    assert [call['environ'] for call in cluster.calls()] == [
-        dict(TUNE='image', DATA_ROOT='/my data')] * 2
 
 
 FEW = Run('few/both', 'vifi_few_shot', dict(TUNE='both', SHOTS='4'))
 
 
 def test_steps_of_a_run(layout):
-    folder = layout.folder('few/both')
+    folder = layout.path('few/both')
     checkpoint = write_training(layout, 'few/both')
     (_, _, tested, *options), = layout.steps(FEW)
     assert tested == checkpoint and not layout.finished(FEW)
@@ -233,32 +217,32 @@ def test_steps_of_a_run(layout):
     assert '--predictions' not in captions  # which are no classes
 
 
-def test_list(printed, tmp_path):
+def test_list(capsys, tmp_path):
     layout = Layout(str(tmp_path))
     write_training(layout, 'zero_shot/train/text')
     write_record(layout, RUNS['zero_shot/k600/none'], {})
-    lines = printed('--table', '1', '--work-dir', tmp_path).splitlines()
-    assert lines[-1] == '15 runs, 13 to do.'
-    assert lines[0] == 'vifi_zero_shot'  # the config of the next 15
-    state = {line[15:].split()[0]: line[2:] for line in lines[1:16]}
+    text = printed(capsys, '--table', '1', '--work-dir', tmp_path)
+    assert text.endswith('\n15 runs, 13 to do.\n')
+    head, *lines = text.split('\n')[:16]
+    assert head == 'vifi_zero_shot'  # the config of the next 15
+    words = [line.split() for line in lines]
+    state = {name: what for what, name, *_ in words}
     assert set(state) == {run.name for run in paper_tables()['1'].runs}
-    for name, start in (('zero_shot/train/text', 'finished '),
-                        ('zero_shot/train/both', 'train  '),
-                        ('zero_shot/k600/none', 'finished '),
-                        ('zero_shot/k600/both', 'test  ')):
-        assert state[name].startswith(start)
-    assert state['zero_shot/k600/both'].split()[1:] == [
-        'zero_shot/k600/both', '<-', 'zero_shot/train/both']
+    assert [state[f'zero_shot/{name}'] for name in (
+        'train/text', 'train/both', 'k600/none')] == [
+            'finished', 'train', 'finished']
+    assert ['test', 'zero_shot/k600/both', '<-',
+            'zero_shot/train/both'] in words
 
 
 @pytest.mark.parametrize('argv, count', [
     ([], 130), (['--mini', '--dry-run'], 68), (['--table', '2', '3'], 79),
     (['--dataset', 'ssv2'], 33), (['--only', 'seed2'], 16),
     (['--mini', '--dry-run', '--dataset', 'retrieval'], 4)])
-def test_numbers_of_runs(printed, argv, count):
+def test_numbers_of_runs(capsys, argv, count):
     """SSv2: 10 of Table 2, 13 of 3, 2 of 5, 4 of 7, 3 of 8 and the bridge;
     seed 2: 12 of Table 2, 3 of 8 and the bridge."""
-    lines = printed(*argv, '--work-dir', '/does/not/exist').splitlines()
+    lines = printed(capsys, *argv, '--work-dir', '/not/there').splitlines()
     assert lines[-1] == f'{count} runs, {count} to do.'
     assert max(map(len, lines)) <= 80
 

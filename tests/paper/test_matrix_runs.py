@@ -10,9 +10,8 @@ import pytest
 from commands import refused, vifi
 from matrix_world import write_record
 
-from projects.vifi_clip.errors import UserError
 from projects.vifi_clip_tools.paper import execute, quickstart
-from projects.vifi_clip_tools.paper.layout import wanted_knobs
+from projects.vifi_clip_tools.paper.layout import Layout
 from projects.vifi_clip_tools.paper.paper_tables import paper_tables
 from projects.vifi_clip_tools.paper.runs import Run, by_name
 
@@ -33,45 +32,46 @@ class Tools:
     A file in a run's folder says what happens there.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root, self.file = root, root / 'calls'
+    def __init__(self, layout: Layout) -> None:
+        self.layout, self.file = layout, Path(layout.root, 'calls')
 
     def calls(self, *keys):
         lines = [json.loads(x) for x in self.file.read_text().splitlines()]
         return [tuple(line.get(key) for key in keys) for line in lines]
 
-    def note(self, tool, folder, **more):
+    def note(self, tool, argv, **more):
+        folder = Path(argv[argv.index('--work-dir') + 1])
+        name = str(folder.relative_to(self.layout.root))
         with open(self.file, 'a') as file:
-            file.write(json.dumps(dict(
-                tool=tool, name=str(folder.relative_to(self.root)),
-                pid=os.getpid(), **more)) + '\n')
-        (folder / 'slow').exists() and time.sleep(60)
+            file.write(json.dumps(dict(tool=tool, name=name, pid=os.getpid(),
+                                       **more)) + '\n')
+        if (folder / 'slow').exists():
+            time.sleep(60)
         if (folder / f'kill_{tool}').exists():
             os.kill(os.getpid(), signal.SIGKILL)
         if (folder / f'fail_{tool}').exists():
-            raise UserError(f'{tool} of {folder.name} fails')
+            raise ValueError(f'{tool} of {folder.name} fails')
+        return name
 
     def train(self, argv):
-        folder = Path(argv[argv.index('--work-dir') + 1])
-        (folder / 'last_checkpoint').write_text(str(folder / 'epoch_1.pth'))
-        self.note('train', folder, environ={k: os.environ.get(k)
-                                            for k in SHOWN})
+        marker = Path(argv[argv.index('--work-dir') + 1], 'last_checkpoint')
+        marker.write_text(str(marker.with_name('epoch_1.pth')))
+        self.note('train', argv, environ={k: os.environ.get(k)
+                                          for k in SHOWN})
         time.sleep(0.2)
-        (folder / 'last_checkpoint').write_text(str(folder / 'epoch_2.pth'))
-        self.note('trained', folder)
+        marker.write_text(str(marker.with_name('epoch_2.pth')))
+        self.note('trained', argv)
 
     def test(self, argv):
-        folder = Path(argv[argv.index('--work-dir') + 1])
-        self.note('test', folder, checkpoint=argv[1])
-        Path(argv[argv.index('--metrics') + 1]).write_text(json.dumps(dict(
-            config=Path(argv[0]).name, metrics={},
-            knobs=wanted_knobs(run_of('x', train=argv[1] != 'none')))))
+        name = self.note('test', argv, checkpoint=argv[1])
+        write_record(self.layout, RUNS.get(name) or run_of(
+            name, train=argv[1] != 'none'), {})
 
 
 @pytest.fixture
 def tools(layout, monkeypatch):
     Path(layout.root).mkdir()
-    tools = Tools(Path(layout.root))
+    tools = Tools(layout)
     monkeypatch.setitem(execute.TOOLS, 'train', tools.train)
     monkeypatch.setitem(execute.TOOLS, 'test', tools.test)
     return tools
@@ -83,7 +83,7 @@ def execute_runs(layout, runs, jobs=1, environ=None):
 
 
 def flag(layout, name, what):
-    path = Path(layout.folder(name), what)
+    path = Path(layout.path(name, what))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
     return path
@@ -107,9 +107,8 @@ def test_each_after_what_it_uses(layout, tools, capsys):
     assert 'TUNE' not in os.environ and all(map(layout.finished, runs))
     shown = capsys.readouterr().out
     assert '[  4/4]' in shown and shown.count('done in') == 4
-    before = tools.file.read_text()
-    assert execute_runs(layout, runs) == {}
-    assert tools.file.read_text() == before
+    before = tools.calls('tool')
+    assert execute_runs(layout, runs) == {} and tools.calls('tool') == before
 
 
 def test_two_at_a_time(layout, tools):
@@ -138,9 +137,8 @@ def test_failure_goes_on(layout, tools, capsys):
     bad.unlink(), big.unlink()
     assert execute_runs(layout, runs) == {}
     calls = tools.calls('tool', 'name', 'checkpoint')
-    for name in 'good', 'big':
-        assert [call[1] for call in calls if call[0] == 'train'].count(
-            name) == 1
+    assert all(calls.count(('train', name, None)) == 1
+               for name in ('good', 'big'))
     # the test takes the checkpoint of the training's end
     assert ('test', 'bad', f'{layout.root}/bad/epoch_2.pth') in calls
 
@@ -192,22 +190,11 @@ def test_several_gpus_run_the_shell_commands(layout, monkeypatch):
     assert Path(layout.root, 'good/run.log').read_text() == 'both 8\n'
 
 
-def test_failed_runs_are_listed(capsys, layout, monkeypatch):
-    def train(argv):
-        folder = Path(argv[argv.index('--work-dir') + 1])
-        (folder / 'last_checkpoint').write_text('epoch_1.pth')
-
-    def test(argv):
-        name = argv[argv.index('--work-dir') + 1][len(layout.root) + 1:]
-        if name == 'supervised/image':
-            raise ValueError('a bad video')
-        write_record(layout, RUNS[name], {'acc/top1': .5})
-
-    monkeypatch.setitem(execute.TOOLS, 'train', train)
-    monkeypatch.setitem(execute.TOOLS, 'test', test)
+def test_failed_runs_are_listed(capsys, layout, tools):
     argv = ['matrix', '--table', '4', '--run', '--work-dir', layout.root]
+    flag(layout, 'supervised/image', 'fail_test')
     refused(capsys, *argv, names=['1 of 3', 'supervised/image: ValueError: '
-                                  'a bad video'])
+                                  'test of image fails'])
     assert vifi(*argv, '--only', 'text') == 0
     assert f'vifi-clip report --work-dir {layout.root}\n' in \
         capsys.readouterr().out

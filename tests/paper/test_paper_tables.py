@@ -1,17 +1,85 @@
-"""The tables: every cell has its runs, and every run its settings."""
+"""The tables: every cell has its figure and its runs, every run its settings,
+and each model of the paper's matrix builds, with towers 64 wide."""
+import hashlib
+import json
 from pathlib import Path
 
 import pytest
+import torch
+from mmaction.registry import MODELS
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 
 from projects.vifi_clip.apis.config import read_knobs
+from projects.vifi_clip_tools.paper import paper
+from projects.vifi_clip_tools.paper.layout import ROOT, config_file
 from projects.vifi_clip_tools.paper.mini_tables import mini_tables
 from projects.vifi_clip_tools.paper.paper_tables import paper_tables
 from projects.vifi_clip_tools.paper.runs import (Run, Table, by_name,
                                                  with_needed)
 
-CONFIGS = Path(__file__).parents[2] / 'configs'
 TABLES = dict(paper=paper_tables(), mini=mini_tables())
+CELLS = {(key, cell.group, cell.row, cell.column): cell
+         for key, table in TABLES['paper'].items() for cell in table.cells}
+OURS = {*paper.TUNE, 'decision', 'image', 'embedding'}
+# Figures of the paper in each table, and how many of them are of methods
+# that it compares with.
+COUNTS = {'1': (48, 32), '2': (84, 36), '3': (84, 36), '4': (34, 22),
+          '5': (16, 0), '6': (9, 6), '7': (60, 36), '8': (45, 27),
+          '9': (8, 6), '10': (6, 2), '11': (9, 3)}
+
+
+def test_figures_stay():
+    """figures.txt was typed twice and compared; here it is pinned, and some
+    of each table are read again from the paper."""
+    file = Path(paper.__file__).with_name('figures.txt')
+    assert hashlib.sha256(file.read_bytes()).hexdigest() == (
+        '0971c4af54c6d3a53922ea3e27b9521c02a7b42c4f41408bec0adb505641204e')
+
+
+@pytest.mark.parametrize('key, group, row, figures', [
+    ('1', '', 'ViFi-CLIP', {
+        'HMDB-51': (51.3, .6), 'UCF-101': (76.8, .7),
+        'K600 top-1': (71.2, 1.), 'K600 top-5': (92.2, .3)}),
+    ('2', 'k400', 'ViFi-CLIP', dict(base=76.4, novel=61.1, HM=67.9)),
+    ('2', 'ssv2', 'CLIP text-FT', dict(base=12.4, novel=9.5, HM=10.8)),
+    ('3', 'ucf101', 'ViFi-CLIP', {'K=2': 80.7, 'K=4': 85.1, 'K=8': 90.,
+                                  'K=16': 92.7}),
+    ('4', '', 'ViFi-CLIP', {'top-1': 83.9, 'top-5': 96.3, 'GFLOPs': 281,
+                            'views/s (A100)': 71.1}),
+    ('5', '', 'image', {'k400 tiny': 74., 'ssv2 K=16': 11.2,
+                        'hmdb51 K=16': 64.4, 'ucf101 K=16': 91.7}),
+    ('6', '', 'ViFi-CLIP', {'GFLOPs': 281, 'views/s (A100)': 71.1,
+                            'parameters (M)': 124.7}),
+    ('7', 'hmdb51', 'VL prompting', {'K=2': 63., 'K=4': 65.1, 'K=8': 69.6,
+                                     'K=16': 72.}),
+    ('8', 'ucf101', 'VL prompting', dict(base=95.9, novel=74.1, HM=83.6)),
+    ('9', '', 'VL prompting', {'GFLOPs': 287, 'views/s (A100)': 71.6}),
+    ('10', '', 'ViFi-CLIP', {'R@1': 44.8, 'R@5': 72.4}),
+    ('11', '', 'vanilla CLIP', {'homogeneity': .84, 'completeness': .86,
+                                'V-measure': .85})])
+def test_figures_beside_ours(key, group, row, figures):
+    assert {cell.column: (cell.paper, cell.paper_std)
+            for (*where, _), cell in CELLS.items()
+            if where == [key, group, row]} == {
+        column: figure if isinstance(figure, tuple) else (figure, None)
+        for column, figure in figures.items()}
+
+
+def test_every_row_of_the_paper_is_there():
+    counts = {key: [0, 0] for key in COUNTS}
+    for (key, *_), cell in CELLS.items():
+        counts[key][0] += 1
+        counts[key][1] += cell.row not in OURS
+        # ours are those of methods that are implemented
+        assert bool(cell.runs or cell.source) == (cell.row in OURS), cell
+        # three seeds where the paper averages
+        seeds = [name.rpartition('/seed')[2] for name in cell.runs]
+        if key in '28' and cell.runs and cell.row != 'vanilla CLIP':
+            assert seeds == ['1', '2', '3'], cell
+        else:
+            assert len(seeds) < 2, cell
+    assert {key: tuple(pair) for key, pair in counts.items()} == COUNTS
 
 
 @pytest.fixture(params=['paper', 'mini'])
@@ -52,24 +120,15 @@ def test_runs_that_are_used_train_and_come_first(tables):
                 assert bridge.knobs['SEED'] == run.knobs['SEED']
 
 
-def test_seeds_are_three_where_the_paper_averages():
-    for key, table in TABLES['paper'].items():
-        for cell in table.cells:
-            seeds = [name.rpartition('/seed')[2] for name in cell.runs]
-            if key in '28' and cell.runs and cell.row != 'vanilla CLIP':
-                assert seeds == ['1', '2', '3'], cell
-            else:
-                assert len(cell.runs) < 2, cell
-
-
-def test_folders_do_not_hold_each_other(tables):
-    """Nor differ in case or in what Slurm's variables are called by."""
-    names = [run.name for run in by_name(tables.values()).values()]
-    assert len({name.lower().replace('/', '_') for name in names}) == len(
-        names)
-    for name in names:
-        assert not any(other.startswith(name + '/') for other in names)
+def test_folders_and_knobs(tables):
+    """No folder holds another, nor do two differ in case alone, or in what
+    Slurm's variables are called by; the knobs are the config's own."""
+    runs = by_name(tables.values())
+    assert len({name.lower().replace('/', '_') for name in runs}) == len(runs)
+    for name, run in runs.items():
+        assert not any(other.startswith(name + '/') for other in runs)
         assert name.replace('/', '_').isidentifier(), name
+        assert set(run.knobs) <= set(read_knobs(config_file(run.config)))
 
 
 def test_two_runs_of_one_name():
@@ -79,30 +138,24 @@ def test_two_runs_of_one_name():
         by_name(tables)
 
 
-def test_knobs_are_the_configs_own(tables):
-    for run in by_name(tables.values()).values():
-        known = read_knobs(str(CONFIGS / f'{run.config}.py'))
-        assert set(run.knobs) <= set(known), run.name
+def distinct(kinds, *ignored):
+    """Runs by what of them a config sees, but for some knobs."""
+    runs = {}
+    for kind in kinds:
+        for run in by_name(TABLES[kind].values()).values():
+            knobs = {k: v for k, v in run.knobs.items() if k not in ignored}
+            runs[(run.config, *sorted(knobs.items()))] = run
+    return [pytest.param(run, id=run.name) for run in runs.values()]
 
 
-def _distinct():
-    """Runs by what of them a config sees, but for the seed."""
-    found = {}
-    for kind, tables in TABLES.items():
-        for run in by_name(tables.values()).values():
-            knobs = {k: v for k, v in run.knobs.items() if k != 'SEED'}
-            found[(run.config, run.train, *sorted(knobs.items()))] = run
-    return list(found.values())
-
-
-@pytest.mark.parametrize('run', _distinct(), ids=lambda run: run.name)
+@pytest.mark.parametrize('run', distinct(TABLES, 'SEED'))
 def test_settings(monkeypatch, run):
     knobs = dict(run.knobs)
     if knobs['TUNE'] == 'prompts':
         knobs['PRETRAINED'] = '/there/k400.pth'
     for name, value in knobs.items():
         monkeypatch.setenv(name, value)
-    cfg = Config.fromfile(CONFIGS / f'{run.config}.py')
+    cfg = Config.fromfile(config_file(run.config))
     assert cfg.model.tune == knobs['TUNE']
     assert cfg.randomness.seed == int(
         knobs.get('SEED', read_knobs(cfg.filename)['SEED']))
@@ -124,3 +177,54 @@ def test_settings(monkeypatch, run):
     assert tested['SparseSampleViews'].get('num_views', 1) == (
         4 if many else 1)
     assert ('ThreeCrop' in tested) == many
+
+
+WIDTH, LAYERS = 64, 12  # as many layers as the deepest prompts of the paper
+ARCH = dict(
+    embed_dim=32, quick_gelu=True,
+    vision_cfg=dict(image_size=224, layers=LAYERS, width=WIDTH, head_width=32,
+                    patch_size=32),
+    text_cfg=dict(context_length=77, vocab_size=49408, width=WIDTH, heads=2,
+                  layers=LAYERS))
+# of the published data sets
+NUM_CLASSES = dict(k400=400, hmdb51=51, ucf101=101, ssv2=174)
+
+
+# Which lists and which weights are trained does not change a model.
+@pytest.mark.parametrize('run', distinct(['paper'], 'SEED', 'SHOTS', 'EVAL',
+                                         'TRAIN_LIST'))
+def test_model_builds(monkeypatch, tmp_path, run):
+    tune = run.knobs['TUNE']
+    dataset = run.knobs.get('DATASET', 'k400')
+    arch = tmp_path / 'narrow.json'
+    arch.write_text(json.dumps(ARCH))
+    for key, value in dict(run.knobs, ARCH=str(arch),
+                           PRETRAINED='none').items():
+        monkeypatch.setenv(key, value)
+    init_default_scope('mmaction')
+    model = MODELS.build(Config.fromfile(config_file(run.config)).model)
+    trained = {key for key, value in model.named_parameters()
+               if value.requires_grad}
+    both = {'backbone', 'cls_head'}
+    assert {key.split('.')[0] for key in trained} == dict(
+        none=set(), image={'backbone'}, text={'cls_head'}, both=both,
+        prompts=both)[tune]
+    if run.config != 'vifi_retrieval':
+        base = ROOT / 'data_splits' / dataset / 'base_classes.txt'
+        count = (len(base.read_text().splitlines()) if run.config
+                 == 'vifi_base2novel' else NUM_CLASSES[dataset])
+        assert model.cls_head.num_classes == count
+        # A config needs no number of classes: the class list has it.
+        assert {augment.num_classes for augment in
+                model.data_preprocessor.blending.augments if augment} == {
+            count}
+    if tune == 'prompts':
+        assert all('prompts' in key for key in trained)
+        length, depth = dict(vifi_base2novel=(16, 9),
+                             vifi_few_shot=(10, 12))[run.config]
+        for part in model.backbone, model.cls_head.text_classifier:
+            tokens = part.prompts.tokens
+            assert tokens.shape == (depth, length, WIDTH)
+            # N(0, 0.02): six deviations of the deviation's own error
+            error = 6 * 0.02 / (2 * tokens.numel())**0.5
+            assert torch.std(tokens).item() == pytest.approx(0.02, abs=error)

@@ -1,19 +1,24 @@
-"""Cells and reports from records of runs that nobody ran."""
+"""Cells and reports from records of runs that nobody ran; the table and the
+picture of the quick start."""
 import csv
 import io
 import json
+import re
 from contextlib import redirect_stdout
 from pathlib import Path
 
 import cv2
-import numpy as np
 import pytest
 from commands import refused, vifi
 from matrix_world import clear_knobs, fill_folder, write_record
 
+from projects.vifi_clip_tools.mini_world.build import build
+from projects.vifi_clip_tools.mini_world.world import WorldParams
 from projects.vifi_clip_tools.paper.layout import Layout
 from projects.vifi_clip_tools.paper.mini_tables import mini_tables
 from projects.vifi_clip_tools.paper.paper_tables import paper_tables
+from projects.vifi_clip_tools.paper.quickstart import (draw_picture,
+                                                       write_table)
 from projects.vifi_clip_tools.paper.results import Records, fill
 from projects.vifi_clip_tools.paper.runs import Cell, Run, Table, by_name
 
@@ -47,28 +52,21 @@ def rows_of(text):
     # deviations -3, 1, 2: (9 + 1 + 4) / 2 = 7, whose root is 2.6
     ([.41, .45, .46], dict(paper=43.),
      '44.0 ± 2.6 (paper 43.0, +1.0; lists not recorded)'),
-    ([.40, .44], dict(paper=(45., 0.3)), '42.0 ± 2.8 (2 of 3 runs, paper '
-     '45.0 ± 0.3, -3.0; lists not recorded)'),
+    ([.40, .44], dict(paper=45., paper_std=0.3), '42.0 ± 2.8 (2 of 3 runs, '
+     'paper 45.0 ± 0.3, -3.0; lists not recorded)'),
     ([.4], {}, '40.0 (1 of 3 runs)'),
-    ([], dict(paper=(45., 0.3)), 'not run (paper 45.0 ± 0.3)'),
+    ([], dict(paper=45., paper_std=0.3), 'not run (paper 45.0 ± 0.3)'),
     ([], {}, 'not run'),
     ([0.], dict(runs=NAMES[:1], paper=2.7),
      '0.0 (paper 2.7, -2.7; lists not recorded)'),
-    ([44.8], dict(runs=NAMES[:1], scale=1.), '44.8')])
+    ([44.8], dict(runs=NAMES[:1], scale=1.), '44.8'),
+    # the spread within one run, over the official splits
+    ([.768], dict(runs=NAMES[:1], std='spread', paper=76.8, paper_std=0.7),
+     '76.8 ± 0.7 (paper 76.8 ± 0.7, +0.0; lists not recorded)')])
 def test_text_of_a_cell(layout, values, cell, text):
     for run, value in zip(RUNS, values):
-        write_record(layout, run, {'acc/top1': value})
+        write_record(layout, run, {'acc/top1': value, 'spread': .007})
     assert result_of(layout, **cell).text() == text
-
-
-def test_spread_within_one_run(layout):
-    """Over the official splits, in Table 1."""
-    write_record(layout, RUNS[0],
-                 {'ucf/top1_mean': .768, 'ucf/top1_std': .007})
-    result = result_of(layout, runs=NAMES[:1], metric='ucf/top1_mean',
-                       std='ucf/top1_std', paper=(76.8, 0.7))
-    assert result.text() == (
-        '76.8 ± 0.7 (paper 76.8 ± 0.7, +0.0; lists not recorded)')
 
 
 def test_harmonic_mean_is_of_the_means(layout):
@@ -89,19 +87,17 @@ def test_missing_metric(layout):
         result_of(layout)
 
 
-@pytest.mark.parametrize('change', [
-    *(dict(knobs={knob: value}) for knob, value in dict(
-        SHOTS='8', DATASET='hmdb51', TUNE='image', NUM_FRAMES='16',
-        PIXELS='clip', FUSION='decision').items()),
-    dict(single_view=True), dict(config='vifi_k400.py')])
-def test_records_of_other_settings_do_not_count(layout, change):
+@pytest.mark.parametrize('key, value', dict(
+    SHOTS='8', DATASET='hmdb51', TUNE='image', NUM_FRAMES='16', PIXELS='clip',
+    FUSION='decision', single_view=True, config='vifi_k400.py').items())
+def test_records_of_other_settings_do_not_count(layout, key, value):
     path = write_record(layout, RUNS[0], {'acc/top1': .4})
     assert result_of(layout).values == (40., )
     record = json.loads(path.read_text())
-    change = {key: {**record[key], **value} if key == 'knobs' else value
-              for key, value in change.items()}
-    assert {**record, **change} != record
-    path.write_text(json.dumps({**record, **change}))
+    changed = record['knobs'] if key.isupper() else record
+    assert changed[key] != value
+    changed[key] = value
+    path.write_text(json.dumps(record))
     assert result_of(layout).values == ()
 
 
@@ -132,23 +128,22 @@ def entry(part, name, origin, dataset='ucf101'):
 
 
 @pytest.mark.parametrize('entries, said', [
-    ([entry('train', 'few_shot_train_4shot_seed1.txt', 'release'),
-      entry('test', 'val_split1.txt', 'release')], "the paper's lists"),
+    ([entry('train', 'few.txt', 'release'), entry('test', 'v.txt', 'release')],
+     "the paper's lists"),
     # the release has no list of all training videos
     ([entry('train', 'train.txt', 'annotations', 'k400'),
       entry('test', 'val.txt', 'release', 'k400')], "the paper's lists"),
     ([entry('test', 'val_split1.txt', 'release, labels fixed', 'hmdb51')],
      "not the paper's lists: test lists with labels fixed"),
-    ([entry('train', 'few_shot_train_4shot_seed1.txt', 'annotations'),
-      entry('test', 'val_split1.txt', 'changed')],
+    ([entry('train', 'x', 'annotations'), entry('test', 'x', 'changed')],
      "not the paper's lists: train lists from the official annotations, test "
      'lists changed after they were made'),
     ([entry('test', 'mine.txt', 'unknown', None)],
      "not the paper's lists: test lists of unknown origin"),
     ([entry('test', 'val.txt', 'annotations', 'kitchen')],
      "not the paper's lists: test lists from the official annotations"),
-    ([], 'lists not recorded'), ('val.txt', 'lists not recorded'),
-    ([dict(part='test')], 'lists not recorded')])
+    *((wrong, 'lists not recorded') for wrong in (
+        [], 'val.txt', [dict(part='test')]))])
 def test_lists_beside_the_figure(layout, entries, said):
     write_record(layout, RUNS[0], {'acc/top1': .4}, lists=entries)
     result = result_of(layout, runs=NAMES[:1], paper=40.)
@@ -187,15 +182,15 @@ def test_figures_of_other_commands(layout):
     path.write_text(json.dumps(dict(record, convention='flops')))
     with pytest.raises(ValueError, match='complexity.json'):
         said(*speed)
-    path = Path(layout.root, 'tsne.json')
-    for score in float('nan'), .84:
-        path.write_text(json.dumps(dict(models=[
-            dict(name=name, homogeneity=score, completeness=score,
-                 v_measure=score) for name in ('vanilla CLIP', 'ViFi-CLIP')])))
-        if score != score:
-            with pytest.raises(ValueError, match='tsne.json'):
-                said('11', 'ViFi-CLIP', 'V-measure')
-    assert said('11', 'ViFi-CLIP', 'V-measure') == '0.84 (paper 0.95, -0.11)'
+    path, score = Path(layout.root, 'tsne.json'), ('11', 'ViFi-CLIP',
+                                                   'V-measure')
+    models = [dict.fromkeys(('homogeneity', 'completeness', 'v_measure'), .84)
+              | dict(name=name) for name in ('vanilla CLIP', 'ViFi-CLIP')]
+    path.write_text(json.dumps(dict(models=models)))
+    assert said(*score) == '0.84 (paper 0.95, -0.11)'
+    path.write_text(path.read_text().replace('0.84', 'NaN'))
+    with pytest.raises(ValueError, match='tsne.json'):
+        said(*score)
 
 
 @pytest.fixture(scope='module')
@@ -239,30 +234,26 @@ def test_all_tables_of_the_paper(whole):
 def test_csv(whole):
     rows = list(csv.DictReader(io.StringIO(whole[0]['.csv'].read_text())))
     cells = {(r['table'], r['group'], r['row'], r['column']): r for r in rows}
-    assert len(rows) == len(cells) == 403  # see test_paper_figures.py
-    novel = cells['2', 'ssv2', 'ViFi-CLIP', 'novel']
-    # seeds 1 and 3: 12.1 - 0.7 and 12.1 + 1.3
-    assert float(novel['ours']) == pytest.approx(12.4, abs=0.01)
-    assert float(novel['std']) == pytest.approx(2**0.5, abs=0.001)
-    assert (novel['runs'], novel['runs_wanted']) == ('2', '3')
-    assert float(novel['paper']) == 12.1 and novel['paper_std'] == ''
-    assert float(novel['difference']) == pytest.approx(0.3, abs=0.01)
-    top1 = cells['1', '', 'CLIP text-FT', 'K600 top-1']
-    assert (top1['paper'], top1['paper_std']) == ('68.5', '1.2')
-    missing = cells['4', '', 'CLIP text-FT', 'top-1']
-    assert (missing['ours'], missing['std'], missing['runs'],
-            missing['difference']) == ('', '', '0', '')
+    assert len(rows) == len(cells) == 403  # see test_paper_tables.py
+    for key, expected in {
+            # seeds 1 and 3: 12.1 - 0.7 and 12.1 + 1.3
+            ('2', 'ssv2', 'ViFi-CLIP', 'novel'): dict(
+                ours='12.4', std='1.414', runs='2', runs_wanted='3',
+                paper='12.1', paper_std='', difference='0.3'),
+            ('1', '', 'CLIP text-FT', 'K600 top-1'): dict(
+                paper='68.5', paper_std='1.2'),
+            ('4', '', 'CLIP text-FT', 'top-1'): dict(
+                ours='', std='', runs='0', difference='')}.items():
+        assert cells[key].items() >= expected.items()
 
 
 def test_what_results_rest_on(layout, monkeypatch):
-    none = dict(templates=None)
-    for name, metrics, more in (
-            ('few_shot/ssv2/none', ['acc/top1'], dict(templates='{}')),
-            ('few_shot/ssv2/2shot/prompts/seed1', ['acc/top1'], none),
-            ('retrieval/none', ['retrieval/R1', 'retrieval/R5'],
-             dict(none, mean=None))):
-        write_record(layout, PAPER_RUNS[name], dict.fromkeys(metrics, .3),
-                     **more)
+    metrics = dict.fromkeys(('acc/top1', 'retrieval/R1', 'retrieval/R5'), .3)
+    for name, more in (
+            ('few_shot/ssv2/none', dict(templates='{}')),
+            ('few_shot/ssv2/2shot/prompts/seed1', dict(templates=None)),
+            ('retrieval/none', dict(templates=None, mean=None))):
+        write_record(layout, PAPER_RUNS[name], metrics, **more)
     monkeypatch.setenv('NUM_FRAMES', '8')
     write_record(layout, PAPER_RUNS['supervised/both'], {'acc/top1': .8})
     monkeypatch.delenv('NUM_FRAMES')
@@ -281,8 +272,7 @@ def test_pictures(whole, layout):
     assert 'cannot be told' in files['.md'].read_text()
     for path, tables in ((whole[0]['.png'], PAPER),
                          (files['.png'], mini_tables())):
-        shown = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8),
-                             cv2.IMREAD_COLOR)
+        shown = cv2.imread(str(path))
         panels = sum(len({c.group for c in t.cells if c.runs})
                      for t in tables.values())
         rows = -(-panels // 3)
@@ -306,3 +296,30 @@ def test_folders_and_tables(layout, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path / 'new')
     refused(capsys, 'report', '--mini', names=['work_dirs/matrix_mini',
                                                'vifi-clip matrix'])
+
+
+def test_quickstart(tmp_path, capsys):
+    """Its table and picture, of one clip of each class and split."""
+    refused(capsys, 'quickstart', 'mine.mp4', names='mine.mp4')
+    world, out = tmp_path / 'mini', str(tmp_path)
+    build(world, WorldParams(train_per_class=1, test_per_class=1, num_stills=3,
+                             target_train_per_class=0, size=32), workers=1)
+    truth = [int(line.split()[-1]) for line in
+             (world / 'annotations/val.txt').read_text().splitlines()]
+    frozen = dict(single=20., multi=25., single_labels=[0] * len(truth))
+    tuned = [dict(single=40. + 2 * i, multi=50. + 4 * i, single_labels=truth)
+             for i in range(3)]
+    results = {'frozen CLIP': [frozen], 'ViFi-CLIP (fine-tuned)': tuned}
+    table = write_table(results, str(world), out)
+    assert table in capsys.readouterr().out
+    assert re.search(r'chance +\| 4\.2 +\| 4\.2', table)
+    assert re.search(r'frozen CLIP +\| 20\.0 +\| 25\.0', table)
+    # means of 40, 42, 44 and 50, 54, 58; sample standard deviations
+    assert re.search(r'fine-tuned\) \| 42\.0 ± 2\.0 \| 54\.0 ± 4\.0 \| 3',
+                     table)
+    assert (tmp_path / 'results.md').read_text().strip() == table
+    assert json.loads((tmp_path / 'results.json').read_text()) == results
+    picture = cv2.imread(draw_picture(results, str(world), out))
+    assert picture.shape[1] > 1000 and picture.std() > 10
+    single = dict(results, **{'ViFi-CLIP (fine-tuned)': tuned[:1]})
+    assert '±' not in write_table(single, str(world), out)

@@ -2,6 +2,7 @@
 import hashlib
 import json
 import os
+import re
 
 import pytest
 from commands import refused, vifi
@@ -60,6 +61,11 @@ def test_different_lists_are_spared(tmp_path, capsys):
     assert 'mine' not in mine.read_text()
     assert sorted(os.listdir(out)) == ['manifest.json', 'test_JSFUSION.json',
                                        'train_9k.json']
+    # Captions are checked as well.
+    check = ['splits', 'msrvtt', '--check', '--out', out, '--videos', tmp_path]
+    refused(capsys, *check, names='video10.mp4')
+    write(mine, '5')
+    refused(capsys, *check, names='train_9k.json')
     # A failed write leaves nothing.
     (tmp_path / 'other/train_9k.json').mkdir(parents=True)
     refused(capsys, *official_call('msrvtt', source, tmp_path / 'other',
@@ -74,9 +80,8 @@ def test_force_deletes_the_lists_of_other_annotations(tmp_path, capsys):
     mine = write(out / 'few_shot_train_9shot_seed9.txt', 'mine.mp4 0\n')
     before = contents(out)
     # What was trained on is tested on now.
-    rows = [OWN_ROWS[0]] + [
-        row.replace('/0.mp4', '/x.mp4').replace('/1.mp4', '/0.mp4').replace(
-            '/x.mp4', '/1.mp4') for row in OWN_ROWS[1:]]
+    rows = [re.sub('/([01]).mp4', lambda m: f'/{1 - int(m[1])}.mp4', row)
+            for row in OWN_ROWS]
     refused(capsys, *own_call(tmp_path, rows=rows), names=[old.name,
                                                            '--force'])
     assert contents(out) == before
@@ -99,7 +104,6 @@ def test_force_deletes_the_lists_of_other_annotations(tmp_path, capsys):
 
 
 def test_force_deletes_nothing_outside(tmp_path, capsys):
-    """And a manifest that is not ours is none."""
     assert make_own(tmp_path) == 0
     other = write(tmp_path / 'precious.txt', 'x')
     path = tmp_path / 'lists/manifest.json'
@@ -111,10 +115,6 @@ def test_force_deletes_nothing_outside(tmp_path, capsys):
     refused(capsys, *own_call(tmp_path, rows=rows), names=[path, '--force'])
     assert make_own(tmp_path, '--force', rows=rows) == 0
     assert other.read_text() == 'x'
-    for text in '{', '[]', '{"tool": "mini_world"}':
-        write(path, text)
-        refused(capsys, *own_call(tmp_path), names=[path, '--force'])
-        assert path.read_text() == text
 
 
 def test_force_spares_the_sources(tmp_path, capsys):
@@ -147,21 +147,13 @@ def test_check(tmp_path, capsys):
         refused(capsys, *check, names='train.txt')
     (out / 'train.txt').unlink()
     refused(capsys, *check, names='train.txt is missing')
+    # A manifest that is not ours, or damaged, is none.
     manifest = out / 'manifest.json'
-    for lists in ({'train.txt': 'abc'}, {'train.txt': {'sha256': 5}},
-                  {'../x.txt': {'sha256': 'x'}}, {}, 5):
-        write(manifest, json.dumps(dict(
-            tool='make_splits', dataset='kitchen', lists=lists)))
+    for text in '{', '[]', '{"tool": "mini_world"}', *(
+            json.dumps(dict(tool='make_splits', dataset='kitchen', lists=x))
+            for x in ({'train.txt': 'abc'}, {'train.txt': {'sha256': 5}},
+                      {'../x.txt': {'sha256': 'x'}}, {}, 5)):
+        write(manifest, text)
         refused(capsys, *check, names=[manifest])
-    write(manifest, '{')
-    refused(capsys, *check, names=[manifest])
-
-
-def test_check_of_captions(tmp_path, capsys):
-    source = WRITERS['msrvtt'](tmp_path / 'official')
-    out = tmp_path / 'lists'
-    assert vifi(*official_call('msrvtt', source, out)) == 0
-    check = ['splits', 'msrvtt', '--check', '--out', out, '--videos', tmp_path]
-    refused(capsys, *check, names='video10.mp4')
-    write(out / 'train_9k.json', '5')
-    refused(capsys, *check, names='train_9k.json')
+        refused(capsys, *own_call(tmp_path), names=[manifest, '--force'])
+        assert manifest.read_text() == text

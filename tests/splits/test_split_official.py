@@ -6,8 +6,8 @@ import random
 import pytest
 from commands import vifi
 from mmaction.datasets import VideoTextDataset
-from split_files import (PUBLISHED, WRITERS, names_of, rows_of, write,
-                         write_hmdb51, write_kinetics)
+from split_files import (KINDS, PUBLISHED, WRITERS, lists_in, names_of,
+                         rows_of, write, write_kinetics)
 
 from projects.vifi_clip.files import sha256_of
 
@@ -32,18 +32,16 @@ def made(request, tmp_path_factory):
 
 
 def test_all_lists_are_there(made):
-    dataset, _, out, end = made
+    dataset, source, out, end = made
     ends = [f'_split{n}' for n in (1, 2, 3)] if end else ['']
-    expected = {f'{part}{end}.txt' for part in ('train', 'val')
-                for end in ends}
-    expected |= {f'few_shot_train_{k}shot_seed{s}.txt'
-                 for k in (1, 2) for s in (1, 2, 3)}
-    expected |= {f'base_train_2shot_seed{s}.txt' for s in (1, 2, 3)}
-    expected |= {'base_val.txt', 'novel_val.txt', 'classes.txt',
-                 'base_classes.txt', 'novel_classes.txt', 'manifest.json'}
+    expected = {'base_val.txt', 'novel_val.txt', 'manifest.json', *(
+        f'{name}.txt' for name in KINDS), *(
+        f'{part}{end}.txt' for part in ('train', 'val') for end in ends), *(
+        f'{name}_seed{s}.txt' for s in (1, 2, 3) for name in (
+            'few_shot_train_1shot', 'few_shot_train_2shot',
+            'base_train_2shot'))}
     if dataset == 'ucf101':
-        expected |= {f'{half}classes_words.txt'
-                     for half in ('', 'base_', 'novel_')}
+        expected |= {f'{name}_words.txt' for name in KINDS}
     if dataset == 'k400':
         expected.add('train_tiny.txt')
         tiny = rows_of(out / 'train_tiny.txt')
@@ -51,28 +49,33 @@ def test_all_lists_are_there(made):
             k // 2 for k in range(800)]
         assert set(tiny) < set(rows_of(out / 'train.txt'))
     assert {path.name for path in out.iterdir()} == expected
-    for kind in 'classes', 'base_classes', 'novel_classes':
-        text = (PUBLISHED / dataset / f'{kind}.txt').read_text()
-        assert (out / f'{kind}.txt').read_text() == text
+    for kind in KINDS:
+        assert (out / f'{kind}.txt').read_text() == (
+            PUBLISHED / dataset / f'{kind}.txt').read_text()
+    # The manifest tells what is there.
+    text = (out / 'manifest.json').read_text()
+    manifest = json.loads(text)
+    assert manifest['dataset'] == dataset and str(source) not in text
+    assert {*manifest['lists'], 'manifest.json'} == expected
+    for name, entry in manifest['lists'].items():
+        rows = (out / name).read_text().splitlines()
+        counts = dict(classes=len(rows)) if 'classes' in name else dict(
+            videos=len(rows), classes=len({r.split()[-1] for r in rows}))
+        assert entry == dict(sha256=sha256_of(out / name), **counts)
+    assert manifest['sources'] == {path.name: sha256_of(path)
+                                   for path in source.rglob('*.*')}
 
 
 def test_rows_of_the_lists(made):
     dataset, _, out, end = made
-    classes, base, novel = (len(names_of(dataset, kind)) for kind in
-                            ('classes', 'base_classes', 'novel_classes'))
-
-    def labels(name):
-        return sorted(label for _, label in rows_of(out / name))
-
-    def each(count, times):
-        return [k for k in range(count) for _ in range(times)]
-
-    assert labels(f'train{end}.txt') == each(classes, 3)
-    assert labels(f'val{end}.txt') == each(classes, 2)
-    assert labels('base_val.txt') == each(base, 2)
-    assert labels('novel_val.txt') == each(novel, 2)
-    assert labels('base_train_2shot_seed3.txt') == each(base, 2)
-    assert labels('few_shot_train_1shot_seed1.txt') == each(classes, 1)
+    classes, base, novel = (len(names_of(dataset, kind)) for kind in KINDS)
+    for name, count, times in (
+            (f'train{end}', classes, 3), (f'val{end}', classes, 2),
+            ('base_val', base, 2), ('novel_val', novel, 2),
+            ('base_train_2shot_seed3', base, 2),
+            ('few_shot_train_1shot_seed1', classes, 1)):
+        assert sorted(label for _, label in rows_of(out / f'{name}.txt')) == [
+            k for k in range(count) for _ in range(times)], name
     # Draws are of the training part, and nested.
     few, more, other, train = (set(rows_of(out / f'{name}.txt')) for name in (
         'few_shot_train_1shot_seed1', 'few_shot_train_2shot_seed1',
@@ -84,8 +87,6 @@ def test_rows_of_the_lists(made):
         'ucf101': 'ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c00.avi',
         'ssv2': '523.webm',
     }[dataset], 0)
-
-
     # Labels of a half count within it.
     classes = names_of(dataset)
     name_of = {path: classes[label] for part in ('train', 'val')
@@ -96,24 +97,6 @@ def test_rows_of_the_lists(made):
         rows = rows_of(out / f'{name}.txt')
         assert [name_of[path] for path, _ in rows] == [
             names[label] for _, label in rows]
-
-
-def test_manifest_tells_what_is_there(made):
-    dataset, source, out, _ = made
-    manifest = json.loads((out / 'manifest.json').read_text())
-    assert manifest['dataset'] == dataset
-    assert str(source) not in (out / 'manifest.json').read_text()
-    assert set(manifest['lists']) == {path.name for path in out.glob('*.txt')}
-    for name, entry in manifest['lists'].items():
-        assert entry['sha256'] == sha256_of(out / name)
-        rows = (out / name).read_text().splitlines()
-        if 'classes' in name:
-            assert entry['classes'] == len(rows)
-        else:
-            assert entry['videos'] == len(rows)
-            assert entry['classes'] == len({r.split()[-1] for r in rows})
-    assert manifest['sources'] == {path.name: sha256_of(path)
-                                   for path in source.rglob('*.*')}
 
 
 def test_neither_a_second_run_nor_the_order_of_lines_matters(
@@ -137,9 +120,7 @@ def test_neither_a_second_run_nor_the_order_of_lines_matters(
             text = '\n'.join(head + shuffler.sample(rest, len(rest))) + '\n'
         write(tmp_path / 'official' / path.name, text)
     assert make(dataset, tmp_path / 'official', tmp_path / 'lists') == 0
-    for path in out.glob('*.txt'):
-        assert (tmp_path / 'lists' / path.name).read_bytes() == (
-            path.read_bytes())
+    assert lists_in(tmp_path / 'lists') == lists_in(out)
 
 
 def test_pattern_moves_paths_and_keeps_the_draw(tmp_path):
@@ -154,27 +135,24 @@ def test_pattern_moves_paths_and_keeps_the_draw(tmp_path):
 
 
 def test_hmdb51_splits_follow_the_numbers(tmp_path):
-    source = write_hmdb51(tmp_path / 'official')
+    source = WRITERS['hmdb51'](tmp_path / 'official')
     assert make('hmdb51', source, tmp_path / 'lists') == 0
-    used = {}
-    for split in 1, 2, 3:
-        for part in 'train', 'val':
-            rows = rows_of(tmp_path / 'lists' / f'{part}_split{split}.txt')
-            used[part, split] = [int(path[-5]) for path, label in rows
-                                 if label == 50]
     # 1 1 1 2 2 0, rotated to the right by one place each split
-    assert used == {('train', 1): [0, 1, 2], ('val', 1): [3, 4],
-                    ('train', 2): [1, 2, 3], ('val', 2): [4, 5],
-                    ('train', 3): [2, 3, 4], ('val', 3): [0, 5]}
+    for name, numbers in (
+            ('train_split1', [0, 1, 2]), ('val_split1', [3, 4]),
+            ('train_split2', [1, 2, 3]), ('val_split2', [4, 5]),
+            ('train_split3', [2, 3, 4]), ('val_split3', [0, 5])):
+        rows = rows_of(tmp_path / 'lists' / f'{name}.txt')
+        assert [int(path[-5]) for path, label in rows
+                if label == 50] == numbers, name
 
 
 @pytest.mark.parametrize('part,per_class', [('val', 2), ('test', 4)])
 def test_k600_zero_shot_sets(tmp_path, part, per_class):
     source = write_kinetics(tmp_path / 'official', 'k600', test=4)
-    out = tmp_path / 'lists'
+    out, classes = tmp_path / 'lists', names_of('k600')
     assert make('k600', source, out, '--zero-shot-from', part) == 0
     assert len(rows_of(out / 'train.txt')) == 1800
-    classes = names_of('k600')
     for number in 1, 2, 3:
         names = names_of('k600', f'zero_shot_{number}_classes')
         rows = rows_of(out / f'zero_shot_{number}_val.txt')
@@ -219,22 +197,6 @@ def test_msrvtt_is_read_by_mmaction2(tmp_path):
     assert manifest['lists']['train_9k.json']['captions'] == 3
 
 
-@pytest.mark.parametrize('dataset', RECOGNITION)
-def test_halves_part_the_published_classes(dataset):
-    classes, base, novel = (names_of(dataset, kind) for kind in
-                            ('classes', 'base_classes', 'novel_classes'))
-    assert len(base) == (len(classes) + 1) // 2
-    assert sorted(base + novel) == sorted(classes)
-
-
-def test_k600_zero_shot_sets_hold_no_k400_class():
-    k600, k400 = set(names_of('k600')), set(names_of('k400'))
-    for number in 1, 2, 3:
-        names = names_of('k600', f'zero_shot_{number}_classes')
-        assert len(names) == len(set(names)) == 160
-        assert set(names) <= k600 - k400
-
-
 def test_published_lists_stay():
     """What checkpoints were trained with: names and their order."""
     digest = hashlib.sha256()
@@ -242,3 +204,12 @@ def test_published_lists_stay():
         digest.update(path.parent.name.encode() + path.read_bytes())
     assert digest.hexdigest() == (
         'b3037572da1b7c152ac4d74c7126c911ccff85cc3a60164eb74885515bce581b')
+    # Halves part the classes; no K600 set holds a class of K400.
+    for dataset in RECOGNITION:
+        classes, base, novel = (names_of(dataset, kind) for kind in KINDS)
+        assert len(base) == (len(classes) + 1) // 2
+        assert sorted(base + novel) == sorted(classes)
+    for number in 1, 2, 3:
+        names = set(names_of('k600', f'zero_shot_{number}_classes'))
+        assert len(names) == 160
+        assert names <= set(names_of('k600')) - set(names_of('k400'))

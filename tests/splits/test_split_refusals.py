@@ -1,21 +1,10 @@
 """Wrong files and options are refused: exit code 2, the place, no lists."""
 import json
-import shutil
 
 import pytest
 from commands import refused, vifi
-from split_files import (SMALL, WRITERS, make_own, official_call, own_call,
-                         write, write_kinetics)
-
-
-def edit(name, old, new, count=1):
-    """A change of a file's text."""
-    def change(folder):
-        data = (folder / name).read_bytes()
-        assert old.encode() in data
-        (folder / name).write_bytes(
-            data.replace(old.encode(), new.encode(), count))
-    return change
+from split_files import (SMALL, WRITERS, copy, edit, make_own, official_call,
+                         own_call, write, write_kinetics)
 
 
 def edit_json(name, change):
@@ -24,10 +13,6 @@ def edit_json(name, change):
         change(data)
         write(folder / name, json.dumps(data))
     return edit
-
-
-def copy(name, other):
-    return lambda folder: shutil.copy(folder / name, folder / other)
 
 
 OFFICIAL = [
@@ -77,13 +62,11 @@ OFFICIAL = [
     ('msrvtt', edit('MSRVTT_train.9k.csv', 'video9', 'clip9'),
      ['MSRVTT_train.9k.csv, line 3', "'clip9'"]),
     ('msrvtt', edit('MSRVTT_data.json', '"first"', '" "'),
-     ['MSRVTT_data.json', 'sentence 2', "'video9'"]),
-]
+     ['MSRVTT_data.json', 'sentence 2', "'video9'"])]
 
 
-@pytest.mark.parametrize('case', range(len(OFFICIAL)))
-def test_wrong_annotations(tmp_path, capsys, case):
-    dataset, spoil, names = OFFICIAL[case]
+@pytest.mark.parametrize('dataset, spoil, names', OFFICIAL)
+def test_wrong_annotations(tmp_path, capsys, dataset, spoil, names):
     source = WRITERS[dataset](tmp_path / 'official')
     spoil(source)
     refused(capsys, *official_call(dataset, source, tmp_path / 'lists'),
@@ -100,8 +83,7 @@ OWN = [  # a header of two columns stands before those without
     (['path,label,split', 'a.mp4,chop,dev'], ['line 2', "'dev'"]),
     (['../a.mp4,chop'], ['line 2', '../a.mp4']),
     (['"a', 'b.mp4",chop'], ['line 3', 'a\\nb.mp4']),
-    (['a.mp4,chop', 'b.mp4,"stir\nb"'],
-     ['line 4', "'stir\\nb'"]),
+    (['a.mp4,chop', 'b.mp4,"stir\nb"'], ['line 4', "'stir\\nb'"]),
     (['a.mp4,chop\u2028it'], ['line 2']),
     (['a.mp4,chop', 'b.mp4,"stir', 'c.mp4,chop'], ['line 3']),
     (['a.mp4,chop', 'b.mp4,stir', 'c.mp4,Chop'], ["'chop'", "'Chop'"]),
@@ -114,13 +96,11 @@ OWN = [  # a header of two columns stands before those without
       'd.mp4,stir,train', 'e.mp4,stir,train', 'f.mp4,boil,val'],
      ["'boil'", '--shots 1']),
     (['a.mp4,chop', 'b.mp4,chop'], ["'chop'"]),
-    (['path,label,split', 'a.mp4,chop,train'], ['no val video']),
-]
+    (['path,label,split', 'a.mp4,chop,train'], ['no val video'])]
 
 
-@pytest.mark.parametrize('case', range(len(OWN)))
-def test_wrong_rows(tmp_path, capsys, case):
-    rows, names = OWN[case]
+@pytest.mark.parametrize('rows, names', OWN)
+def test_wrong_rows(tmp_path, capsys, rows, names):
     if not rows or not rows[0].startswith(('path,', 'file,')):
         rows = ['path,label', *rows]
     refused(capsys, *own_call(tmp_path, rows=rows), names=['own.csv', *names])
@@ -196,8 +176,7 @@ def test_one_path_of_two_videos(tmp_path, capsys):
     (['ucf101', '--check'], 'no manifest'),
     (['msrvtt', '--import', '.'], '--import'),
     (['k400', '--import', '.'], 'datasets_splits/'),
-    (['ucf101', '--anotations', '.'], '--annotations'),
-])
+    (['ucf101', '--anotations', '.'], '--annotations')])
 def test_wrong_options(tmp_path, capsys, monkeypatch, argv, name):
     monkeypatch.chdir(tmp_path)
     refused(capsys, 'splits', *argv, '--out', 'lists', names=name)

@@ -1,5 +1,4 @@
-# The small world of vifi-clip mini-world: 8 frames, 60 x 60
-# pixels of 64 x 64.
+# The small world of vifi-clip mini-world.
 # Knobs: DATA_ROOT, WORKERS.
 _base_ = ['../pipelines/mini.py']
 
@@ -11,21 +10,17 @@ _dataset = dict(type='CheckedVideoDataset', data_root=data_root,
                 data_prefix=dict(video=''), class_file=label_file)
 _loader = dict(num_workers=workers, persistent_workers=workers > 0)
 train_dataloader = dict(
-    **_loader,
-    batch_size=16,
-    drop_last=True,
+    **_loader, batch_size=16, drop_last=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(**_dataset, ann_file='annotations/train.txt',
                  pipeline=_base_.train_pipeline))
 _test_set = dict(**_dataset, ann_file='annotations/val.txt', test_mode=True)
 val_dataloader = dict(
-    **_loader,
-    batch_size=16,
+    **_loader, batch_size=16,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(**_test_set, pipeline=_base_.val_pipeline))
 test_dataloader = dict(
-    **_loader,
-    batch_size=4,
+    **_loader, batch_size=4,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(**_test_set, pipeline=_base_.test_pipeline))
 del _dataset, _loader, _test_set

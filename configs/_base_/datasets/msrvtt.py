@@ -20,19 +20,16 @@ _rest = [
     dict(type='RepeatFrames'),
     dict(type='FormatShape', input_format='NCHW'),
     dict(type='OpenCLIPTokenize', arch='{{$ARCH:ViT-B-16-quickgelu}}'),
-    dict(type='PackActionInputs', collect_keys=('imgs', 'text'))
-]
+    dict(type='PackActionInputs', collect_keys=('imgs', 'text'))]
 train_pipeline = [
     dict(type='VideoReader', backend='{{$READER:pyav}}'),
     # One random frame in each of 16 equal segments.
     dict(type='SampleFrames', clip_len=1, frame_interval=1, num_clips=16),
-    *_rest
-]
+    *_rest]
 val_pipeline = [
     dict(type='VideoReader', backend='{{$READER:pyav}}'),
     dict(type='SparseSampleViews', num_frames=16, num_views=1),
-    *_rest
-]
+    *_rest]
 
 _dataset = dict(
     type='CheckedVideoTextDataset', data_prefix=dict(video=video_dir))

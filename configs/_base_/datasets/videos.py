@@ -14,14 +14,12 @@ _count = 4 if workers == 'auto' else int(workers)
 
 _loader = dict(num_workers=_count, persistent_workers=_count > 0)
 train_dataloader = dict(
-    **_loader,
-    batch_size=4,
+    **_loader, batch_size=4,
     drop_last=True,  # as the release; see EpochAccumulationHook
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(type='CheckedVideoDataset'))
 val_dataloader = dict(
-    **_loader,
-    batch_size=4,
+    **_loader, batch_size=4,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(type='CheckedVideoDataset', test_mode=True))
 test_dataloader = val_dataloader

@@ -11,15 +11,14 @@ tune = '{{$TUNE:both}}'
 fusion = '{{$FUSION:embedding}}'
 template = '{{$TEMPLATE:default}}'
 pixels = '{{$PIXELS:imagenet}}'
-_choices = (
-    ('TUNE', tune, ('both', 'image', 'text', 'prompts', 'prompt', 'none')),
-    ('FUSION', fusion, ('embedding', 'decision', 'image')),
-    ('TEMPLATE', template, ('default', 'photo', 'name')),
-    ('PIXELS', pixels, ('imagenet', 'clip')))
-for _name, _value, _allowed in _choices:
+for _name, _value, _allowed in (
+        ('TUNE', tune, ('both', 'image', 'text', 'prompts', 'prompt', 'none')),
+        ('FUSION', fusion, ('embedding', 'decision', 'image')),
+        ('TEMPLATE', template, ('default', 'photo', 'name')),
+        ('PIXELS', pixels, ('imagenet', 'clip'))):
     if _value not in _allowed:
         raise ValueError(f'{_name}={_value}: choose one of {_allowed}')
-del _choices, _name, _value, _allowed
+del _name, _value, _allowed
 
 tune = 'prompts' if tune == 'prompt' else tune
 if pretrained == 'default':
@@ -36,10 +35,8 @@ _templates = dict(photo='a photo of a {}.', name='{}')
 # CLIP's own statistics, and ImageNet's, with which the paper's release
 # normalises: its checkpoints must be tested that way.
 _pixels = dict(
-    imagenet=dict(
-        mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]),
-    clip=dict(
-        mean=[122.771, 116.746, 104.094], std=[68.501, 66.632, 70.323]))
+    imagenet=dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]),
+    clip=dict(mean=[122.771, 116.746, 104.094], std=[68.501, 66.632, 70.323]))
 
 _tower = dict(arch=arch, pretrained=pretrained)
 _backbone = dict(type='CLIPVisionBackbone', **_tower)
@@ -63,9 +60,7 @@ model = dict(
         label_smooth_eps=0.1,
         average_clips='prob'),
     data_preprocessor=dict(
-        type='ActionDataPreprocessor',
-        **_pixels[pixels],
-        format_shape='NCHW',
+        type='ActionDataPreprocessor', **_pixels[pixels], format_shape='NCHW',
         # The model fills in the number of classes.
         blending=dict(
             type='RandomBatchAugment', probs=[0.5, 0.5],

@@ -3,10 +3,8 @@
 # Knob: NUM_FRAMES.
 num_frames = int('{{$NUM_FRAMES:32}}')
 
-_pack = [
-    dict(type='FormatShape', input_format='NCHW'),
-    dict(type='PackActionInputs')
-]
+_pack = [dict(type='FormatShape', input_format='NCHW'),
+         dict(type='PackActionInputs')]
 train_pipeline = [
     dict(type='VideoReader', backend='{{$READER:pyav}}'),
     # One random frame in each of num_frames equal segments.
@@ -26,8 +24,7 @@ train_pipeline = [
         dict(type='FrameColorJitter', brightness=0.4, contrast=0.4,
              saturation=0.2, hue=0.1)]),
     dict(type='TorchVisionWrapper', op='RandomGrayscale', p=0.2),
-    *_pack
-]
+    *_pack]
 # One view: segment midpoints, centre crop. Used in training and by
 # `tools/test.py --single-view`.
 val_pipeline = [
@@ -37,8 +34,7 @@ val_pipeline = [
     dict(type='Resize', scale=(-1, 256)),
     dict(type='CenterCrop', crop_size=224),
     dict(type='RepeatFrames'),
-    *_pack
-]
+    *_pack]
 # 4 temporal x 3 spatial views. mode='random' draws the temporal views as the
 # paper's release does; its frames differ from run to run, ours do not.
 views_pipeline = [
@@ -49,6 +45,5 @@ views_pipeline = [
     dict(type='Resize', scale=(-1, 224)),
     dict(type='ThreeCrop', crop_size=224),
     dict(type='RepeatFrames'),
-    *_pack
-]
+    *_pack]
 del _pack

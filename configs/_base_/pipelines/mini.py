@@ -2,8 +2,7 @@
 _pack = [
     dict(type='RepeatFrames'),
     dict(type='FormatShape', input_format='NCHW'),
-    dict(type='PackActionInputs')
-]
+    dict(type='PackActionInputs')]
 train_pipeline = [
     dict(type='VideoReader', backend='{{$READER:pyav}}'),
     # One random frame in each of 8 equal segments.
@@ -11,8 +10,7 @@ train_pipeline = [
     dict(type='VideoDecode'),
     # No colour change and no flip: class names tell colours, captions sides.
     dict(type='RandomCrop', size=60),
-    *_pack
-]
+    *_pack]
 # Clips of the small world have 64 pixels; other videos are made so.
 val_pipeline = [
     dict(type='VideoReader', backend='{{$READER:pyav}}'),
@@ -20,8 +18,7 @@ val_pipeline = [
     dict(type='VideoDecode'),
     dict(type='Resize', scale=(-1, 64)),
     dict(type='CenterCrop', crop_size=60),
-    *_pack
-]
+    *_pack]
 # 4 temporal x 3 spatial views. The clips are square, so they are cut to a
 # height of 60 first: ThreeCrop takes left, middle and right of what is wide.
 test_pipeline = [
@@ -31,6 +28,5 @@ test_pipeline = [
     dict(type='Resize', scale=(-1, 64)),
     dict(type='CenterCrop', crop_size=(64, 60)),
     dict(type='ThreeCrop', crop_size=60),
-    *_pack
-]
+    *_pack]
 del _pack

@@ -1,4 +1,2 @@
-"""A small world of moving objects, rendered and encoded to real video.
-
-It stands in for the data sets that cannot be shipped.
-"""
+"""A small world of moving objects, rendered and encoded to real video: it
+stands in for the data sets that cannot be shipped."""

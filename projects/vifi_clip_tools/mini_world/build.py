@@ -8,7 +8,7 @@ from multiprocessing import Pool
 from pathlib import Path
 from typing import Dict, List, Optional, Union
 
-from mmengine.utils.progressbar import ProgressBar
+from mmengine.utils.progressbar import track_iter_progress
 
 from projects.vifi_clip.datasets.loader_settings import usable_cores
 from projects.vifi_clip.errors import UserError
@@ -56,8 +56,7 @@ def build(out: Union[str, Path], params: WorldParams,
             **still_annotations(captions),
             **retrieval_annotations({
                 job.path: caption_clip(job) for job in jobs
-                if job.cls in CLASSES['train']}),
-        }
+                if job.cls in CLASSES['train']})}
         (folder / 'annotations').mkdir()
         manifest = dict(mini_world=VERSION, params=asdict(params), counts={},
                         annotations={})
@@ -80,26 +79,19 @@ def _render(jobs: List[Job], root: Path, workers: int) -> List[str]:
     batches = [jobs[i:i + _BATCH] for i in range(0, len(jobs), _BATCH)]
     print(f'rendering {len(jobs)} files in {len(batches)} batches, '
           f'{workers} at a time')
-    bar = ProgressBar(len(batches), file=sys.stdout)
-    captions = []
     # Unlike mmengine's track_parallel_progress, this ends the workers when
     # interrupted, before their folder is removed. Where they are not forked
     # they import clips.py alone, and so no torch.
     with Pool(workers, start_worker) as pool:
-        for batch in pool.imap(partial(make_files, root=str(root)), batches):
-            captions += batch
-            bar.update()
-    print()
-    return captions
+        captions = pool.imap(partial(make_files, root=str(root)), batches)
+        return sum(track_iter_progress((captions, len(batches)),
+                                       file=sys.stdout), [])
 
 
 def _is_there(out: Path, params: WorldParams, jobs: List[Job],
               force: bool) -> bool:
-    """Whether the folder holds this very data set already.
-
-    Raises:
-        UserError: If it holds something else that must not go.
-    """
+    """Whether the folder holds this very data set already; a UserError if it
+    holds something else that must not go."""
     if not out.exists() or not os.listdir(out):
         return False
     manifest = read_manifest(out)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterator, List
 
+from projects.vifi_clip.datasets.video_list import find_missing
 from projects.vifi_clip.files import sha256_of
 
 MANIFEST = 'manifest.json'
@@ -14,8 +15,7 @@ _ENTRIES = {'annotations', 'stills', 'videos', MANIFEST}
 
 
 def read_manifest(folder: Path) -> dict:
-    """The manifest of a data set; empty if there is none or it is not ours.
-    """
+    """Return the manifest of a data set; empty if it has none of ours."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
     except (OSError, ValueError):
@@ -31,12 +31,8 @@ def damages(folder: Path, manifest: dict, paths: List[str]) -> List[str]:
     Its videos and stills (``paths``, relative to the folder) are only looked
     for; annotations are read.
     """
-    present = {
-        f'{Path(root).relative_to(folder).as_posix()}/{name}'
-        for top in ('videos', 'stills')
-        for root, _, names in os.walk(folder / top) for name in names
-    }
-    faults = [f'{path} is missing' for path in paths if path not in present]
+    missing = find_missing([str(folder / path) for path in paths])
+    faults = [f'{paths[i]} is missing' for i in missing]
     for name, digest in manifest['annotations'].items():
         path = folder / 'annotations' / name
         if not path.is_file():

@@ -22,48 +22,6 @@ class Poses:
     opacity: np.ndarray  # from 0 (invisible) to 1
 
 
-def _swing(phase):
-    """From 0 to 1 and back, once per unit of phase."""
-    return 0.5 - 0.5 * np.cos(2 * np.pi * phase)
-
-
-def _bouncing(poses, phase, rng):
-    u = phase % 1
-    floor = 0.96 - poses.radius
-    height = rng.uniform(0.75, 1.0) * (floor - poses.radius - 0.04)
-    poses.y = floor - height * 4 * u * (1 - u)
-
-
-def _sliding(poses, phase, rng):
-    reach = rng.uniform(0.8, 1.0) * (0.48 - poses.radius)
-    poses.x = 0.5 + reach * (2 * _swing(phase) - 1)
-
-
-def _spinning(poses, phase, rng):
-    poses.tilt = poses.tilt + phase * rng.choice([-1, 1])
-
-
-def _pulsing(poses, phase, rng):
-    small, large = rng.uniform(0.06, 0.08), rng.uniform(0.30, 0.36)
-    # Even steps of scale, not of radius: else it looks large most of the time.
-    poses.radius = small * (large / small)**_swing(phase)
-
-
-def _blinking(poses, phase, rng):
-    poses.opacity = poses.opacity * np.clip(1.15 * _swing(phase) - 0.1, 0, 1)
-
-
-def _orbiting(poses, phase, rng):
-    reach = rng.uniform(0.85, 1.0) * (0.48 - poses.radius)
-    angle = 2 * np.pi * phase * rng.choice([-1, 1])
-    poses.x = 0.5 + reach * np.cos(angle)
-    poses.y = 0.5 + reach * np.sin(angle)
-
-
-_MOTIONS = dict(bouncing=_bouncing, sliding=_sliding, spinning=_spinning,
-                pulsing=_pulsing, blinking=_blinking, orbiting=_orbiting)
-
-
 def _resting(num_frames, rng):
     """A start pose with the small unrest that every clip has."""
     time = np.linspace(0, 1, num_frames)
@@ -74,10 +32,8 @@ def _resting(num_frames, rng):
         return start + amount * np.sin(2 * np.pi * (speed * time + phase))
 
     return Poses(
-        x=channel(0.30, 0.70, 0.03),
-        y=channel(0.30, 0.70, 0.03),
-        radius=channel(0.10, 0.24, 0.01),
-        tilt=channel(-0.22, 0.22, 0.02),
+        x=channel(0.30, 0.70, 0.03), y=channel(0.30, 0.70, 0.03),
+        radius=channel(0.10, 0.24, 0.01), tilt=channel(-0.22, 0.22, 0.02),
         opacity=channel(0.6, 0.95, 0.05))
 
 
@@ -87,7 +43,31 @@ def moving_poses(motion: str, num_frames: int,
     poses = _resting(num_frames, rng)
     rounds = rng.uniform(1.0, 2.5)
     phase = rng.uniform() + rounds * np.arange(num_frames) / num_frames
-    _MOTIONS[motion](poses, phase, rng)
+    # from 0 to 1 and back, once per round
+    swing = 0.5 - 0.5 * np.cos(2 * np.pi * phase)
+    if motion == 'bouncing':
+        u = phase % 1
+        floor = 0.96 - poses.radius
+        height = rng.uniform(0.75, 1.0) * (floor - poses.radius - 0.04)
+        poses.y = floor - height * 4 * u * (1 - u)
+    elif motion == 'sliding':
+        reach = rng.uniform(0.8, 1.0) * (0.48 - poses.radius)
+        poses.x = 0.5 + reach * (2 * swing - 1)
+    elif motion == 'spinning':
+        poses.tilt = poses.tilt + phase * rng.choice([-1, 1])
+    elif motion == 'pulsing':
+        small, large = rng.uniform(0.06, 0.08), rng.uniform(0.30, 0.36)
+        # Even steps of scale, not of radius: else it looks large too long.
+        poses.radius = small * (large / small)**swing
+    elif motion == 'blinking':
+        poses.opacity = poses.opacity * np.clip(1.15 * swing - 0.1, 0, 1)
+    elif motion == 'orbiting':
+        reach = rng.uniform(0.85, 1.0) * (0.48 - poses.radius)
+        angle = 2 * np.pi * phase * rng.choice([-1, 1])
+        poses.x = 0.5 + reach * np.cos(angle)
+        poses.y = 0.5 + reach * np.sin(angle)
+    else:
+        raise KeyError(motion)
     return poses
 
 
@@ -96,8 +76,7 @@ def still_pose(rng: np.random.Generator) -> Poses:
     faint."""
     faint = rng.uniform() < 0.2
     draws = dict(
-        x=rng.uniform(0.16, 0.84),
-        y=rng.uniform(0.16, 0.84),
+        x=rng.uniform(0.16, 0.84), y=rng.uniform(0.16, 0.84),
         radius=np.exp(rng.uniform(np.log(0.07), np.log(0.34))),
         tilt=rng.uniform(-0.5, 0.5),
         opacity=rng.uniform(0.25, 0.5) if faint else rng.uniform(0.8, 1.0))

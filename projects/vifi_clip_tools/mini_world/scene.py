@@ -68,11 +68,9 @@ def _pattern(kind: str, size: int, rng) -> np.ndarray:
 def _background(kind: str, size: int, rng) -> np.ndarray:
     """Two dull tones mixed by a texture, [size, size, 3]."""
     value = rng.uniform(0.12, 0.7)
-    tones = [
-        np.array(
-            colorsys.hsv_to_rgb(rng.uniform(), rng.uniform(0, 0.25), level))
-        for level in (value, value + rng.uniform(0.08, 0.25))
-    ]
+    tones = [np.array(colorsys.hsv_to_rgb(
+        rng.uniform(), rng.uniform(0, 0.25), level))
+             for level in (value, value + rng.uniform(0.08, 0.25))]
     weight = _pattern(kind, size, rng)[..., None]
     return tones[0] * (1 - weight) + tones[1] * weight
 
@@ -94,10 +92,8 @@ def _paint(image: np.ndarray, sprite: Sprite, x, y, radius, tilt, opacity):
 
 def draw_scene(colour: str, shape: str, size: int,
                rng: np.random.Generator) -> Scene:
-    """Draw everything about a clip but the object's movement.
-
-    In one scene of three a small, faint other object stands about.
-    """
+    """Draw everything about a clip but the object's movement; in one scene of
+    three a small, faint other object stands about."""
     sprite = Sprite(_tone(colour, rng), outline(shape))
     background = str(rng.choice(BACKGROUNDS))
     backdrop = _background(background, size, rng)

@@ -45,19 +45,16 @@ def video_annotations(train_per_class: int, test_per_class: int,
             for label, cls in enumerate(classes):
                 paths = [clip_path(cls, 'train', i)
                          for i in range(target_train_per_class)]
-                lines += [f'{path} {label}' for path in draw(
-                    [(path, path) for path in paths], shots, seed)]
+                drawn = draw(list(zip(paths, paths)), shots, seed)
+                lines += [f'{path} {label}' for path in drawn]
     return files
 
 
 def retrieval_annotations(
         captions: Dict[str, str]) -> Dict[str, Dict[str, List[str]]]:
     """The captioned clips, for MMAction2's VideoTextDataset: by file name,
-    the captions of each clip, one of each.
-
-    ``captions`` has that of each clip of the training set by the clip's path,
-    in order.
-    """
+    the captions of each clip, one of each. ``captions`` has that of each clip
+    of the training set by the clip's path, in order."""
     parts = dict(train={}, test={})
     for path, caption in captions.items():
         kind, index = Path(path).stem.split('_')

@@ -20,8 +20,7 @@ _TRAIN = (
     ('purple', 'moon', ('bouncing', 'sliding', 'blinking')),
     ('orange', 'cross', ('spinning', 'pulsing', 'orbiting')),
     ('red', 'star', ('bouncing', 'pulsing', 'orbiting')),
-    ('blue', 'ring', ('sliding', 'spinning', 'blinking')),
-)
+    ('blue', 'ring', ('sliding', 'spinning', 'blinking')))
 # The target set stands for HMDB-51: its objects are in no clip of another
 # set. Within each half every motion occurs twice, so that what is learnt about
 # motions on the base half can carry over to the novel half. The objects there
@@ -32,22 +31,19 @@ _BASE = (
     ('red', 'moon', ('bouncing', 'sliding', 'pulsing')),
     ('purple', 'heart', ('spinning', 'blinking', 'orbiting')),
     ('green', 'ring', ('bouncing', 'spinning', 'orbiting')),
-    ('orange', 'arrow', ('sliding', 'pulsing', 'blinking')),
-)
+    ('orange', 'arrow', ('sliding', 'pulsing', 'blinking')))
 _NOVEL = (
     ('yellow', 'star', ('bouncing', 'blinking', 'orbiting')),
     ('blue', 'cross', ('sliding', 'spinning', 'pulsing')),
     ('purple', 'ring', ('bouncing', 'spinning', 'pulsing')),
-    ('red', 'arrow', ('sliding', 'blinking', 'orbiting')),
-)
+    ('red', 'arrow', ('sliding', 'blinking', 'orbiting')))
 # Two objects of the training clips with motions new to them, then two
 # objects that no other clip shows (the stills do).
 _ZERO_SHOT = (
     ('red', 'ring', ('pulsing', 'orbiting')),
     ('orange', 'cross', ('bouncing', 'blinking')),
     ('green', 'moon', ('sliding', 'spinning')),
-    ('purple', 'arrow', ('spinning', 'orbiting')),
-)
+    ('purple', 'arrow', ('spinning', 'orbiting')))
 
 
 @dataclass(frozen=True, kw_only=True)

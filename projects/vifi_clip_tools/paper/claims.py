@@ -18,7 +18,7 @@ In simulated worlds without a difference this finds one in 3 to 7 of 100 cases,
 the more the more seeds matter; percentiles of the draws do so in up to 11.
 """
 import math
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 from scipy import stats  # comes with MMAction2
@@ -44,19 +44,12 @@ class Claim(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What the runs say of a claim.
+    """What the runs say of a claim."""
 
-    Attributes:
-        gain (float): Better minus worse, percentage points.
-        low, high (float): Its 95% confidence interval.
-        chance (float): Probability of a gain as far from 0 if there were
-            none, two-sided.
-    """
-
-    gain: float
-    low: float
+    gain: float  # better minus worse, percentage points
+    low: float  # its 95% confidence interval
     high: float
-    chance: float
+    chance: float  # of a gain as far from 0 if there were none, two-sided
 
     def text(self) -> str:
         """Say the verdict in words."""
@@ -87,8 +80,7 @@ def mini_claims() -> List[Claim]:
         *(over('4', BOTH, row, 'top-1') for row in others),
         over('4', IMAGE, TEXT, 'top-1'),
         *(over('5', 'embedding', kind, 'top-1')
-          for kind in ('decision', 'image')),
-    ]
+          for kind in ('decision', 'image'))]
 
 
 def judge(claims: Sequence[Claim], tables: Sequence[Table],
@@ -96,10 +88,8 @@ def judge(claims: Sequence[Claim], tables: Sequence[Table],
           ) -> List[Tuple[Claim, str]]:
     """Judge the claims about some tables, and leave out claims about others:
     a verdict each, or why not. ``hits`` is as :func:`read_hits`."""
-    cells: Dict[Tuple[str, str, str], Cell] = {
-        (table.key, cell.row, cell.column): cell
-        for table in tables for cell in table.cells
-    }
+    cells = {(table.key, cell.row, cell.column): cell
+             for table in tables for cell in table.cells}
     judged = []
     for claim in claims:
         pair = [cells.get((claim.table, *name))
@@ -123,18 +113,15 @@ def read_hits(cell: Cell, records: Records) -> Optional[Tuple[Videos, Hits]]:
     """Read which test videos a cell's finished runs got right.
 
     The cell is of top-1 accuracy, or of HM of two sets. Returns the videos of
-    each test set, and [S, N] of each; None if no run is finished.
-
-    Raises:
-        ValueError, OSError: Predictions are absent or of another test.
+    each test set, and [S, N] of each; None if no run is finished. ValueError
+    or OSError if predictions are absent or of another test.
     """
     names = list(records.of(cell.runs))
     if not names:
         return None
     videos, hits = [], []
     for metric in parts(cell.metric):
-        part = metric.rpartition('acc/')[0].rstrip('/')
-        of_seeds = [records.right(name, part) for name in names]
+        of_seeds = [records.right(name, metric) for name in names]
         videos.append(of_seeds[0][0])
         for name, (listed, _) in zip(names, of_seeds):
             if listed != videos[-1]:
@@ -147,11 +134,8 @@ def read_hits(cell: Cell, records: Records) -> Optional[Tuple[Videos, Hits]]:
 def compare(better: Hits, worse: Hits, seed: int = 0) -> Verdict:
     """Judge a difference by drawing seeds and videos again; see the module.
 
-    Args:
-        better (list[np.ndarray]): [S, N] of each test set, 1 where a run got
-            a video right. Of two sets, the harmonic mean is compared.
-        worse (list[np.ndarray]): Likewise, of the same N videos.
-        seed (int): Of the draws.
+    Both are of the same videos. Of two test sets, the harmonic means are
+    compared. ``seed`` is that of the draws.
     """
     rng = np.random.default_rng(seed)
     videos = [_shares(rng, hits.shape[1], hits.shape[1]) for hits in better]

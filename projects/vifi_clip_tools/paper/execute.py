@@ -1,5 +1,4 @@
 """Runs on this machine, several at a time, and goes on after a failure."""
-import os.path as osp
 import subprocess
 import time
 from pathlib import Path
@@ -34,7 +33,7 @@ def run_alone(layout: Layout, run: Run) -> None:
                         'remove the file "trained" beside it to train again')
             TOOLS[kind](argv)
         if kind == 'train' and run.train:
-            Path(layout.trained_file(run.name)).touch()
+            Path(layout.path(run.name, 'trained')).touch()
 
 
 class Executor:
@@ -45,9 +44,8 @@ class Executor:
                  environ: Dict[str, str]) -> None:
         self.layout, self.gpus, self.jobs = layout, gpus, jobs
         self.environ = environ
-        self.threads = None
-        if not torch.cuda.is_available():
-            self.threads = max(1, usable_cores() // jobs)
+        self.threads = None if torch.cuda.is_available() else max(
+            1, usable_cores() // jobs)
         self.failed: Dict[str, str] = {}
         self.done = 0
 
@@ -96,7 +94,7 @@ class Executor:
 
         active[run.name] = Step(
             run.name, main, [],
-            osp.join(self.layout.folder(run.name), 'run.log'),
+            self.layout.path(run.name, 'run.log'),
             {**self.environ, **self.layout.environ(run)}, self.threads)
 
     def _end(self, step: Step) -> None:

@@ -25,34 +25,26 @@ class Layout:
     def __init__(self, root: str) -> None:
         self.root = root
 
-    def folder(self, name: str) -> str:
-        """Return the work directory of a run."""
-        return osp.join(self.root, name)
-
-    def metrics_file(self, name: str) -> str:
-        """Return the file that a run's test writes at its very end."""
-        return osp.join(self.root, name, 'metrics.json')
+    def path(self, name: str, *file: str) -> str:
+        """Return the work directory of a run, or a file of it: 'metrics.json'
+        is written at a test's very end, 'trained' marks that a training
+        reached its own."""
+        return osp.join(self.root, name, *file)
 
     def predictions_file(self, name: str, part: str = '') -> str:
-        """Return the predictions of a run's test, or of its test on one of
-        several sets."""
-        file = f'predictions_{part}.csv' if part else 'predictions.csv'
-        return osp.join(self.root, name, file)
-
-    def trained_file(self, name: str) -> str:
-        """Return what marks that a run's training reached its end."""
-        return osp.join(self.root, name, 'trained')
+        """Return the predictions of a run's test, or of one of its sets."""
+        return self.path(name, f'predictions_{part}.csv' if part else
+                         'predictions.csv')
 
     def checkpoint(self, name: str) -> str:
         """Return the last checkpoint of a run; shell text until it is
         trained."""
-        marker = Path(self.folder(name), 'last_checkpoint')
-        if not (osp.isfile(self.trained_file(name)) and marker.is_file()):
+        marker = Path(self.path(name), 'last_checkpoint')
+        if not (osp.isfile(self.path(name, 'trained')) and marker.is_file()):
             # A checkpoint of an unfinished training is not the last.
             return ShellText(f'$(cat {shlex.quote(str(marker))})')
         # The folder may have moved since; the file's name has not.
-        return osp.join(self.folder(name),
-                        osp.basename(marker.read_text().strip()))
+        return self.path(name, osp.basename(marker.read_text().strip()))
 
     def record(self, run: Run) -> Optional[dict]:
         """Read what the run's test wrote, if it is this very run's.
@@ -60,7 +52,7 @@ class Layout:
         A record whose knobs differ is of other settings and counts as none,
         and so does a damaged one, which is told.
         """
-        path = Path(self.metrics_file(run.name))
+        path = Path(self.path(run.name, 'metrics.json'))
         if not path.is_file():
             return None
         knobs = wanted_knobs(run)
@@ -83,22 +75,21 @@ class Layout:
         """Whether there is nothing left to do."""
         if run.test:
             return self.record(run) is not None
-        return osp.isfile(self.trained_file(run.name))
+        return osp.isfile(self.path(run.name, 'trained'))
 
     def steps(self, run: Run) -> List[List[str]]:
-        """Command lines of training and test: ``'train'`` or ``'test'``, and
-        the arguments."""
+        """Command lines, each after its ``'train'`` or ``'test'``."""
         config = config_file(run.config)
-        work = ['--work-dir', self.folder(run.name)]
+        work = ['--work-dir', self.path(run.name)]
         steps = []
-        if run.train and not osp.isfile(self.trained_file(run.name)):
+        if run.train and not osp.isfile(self.path(run.name, 'trained')):
             steps.append(['train', config, *work, '--resume',
                           *run.train_options])
         if run.test:
             tested = run.name if run.train else run.uses
             checkpoint = self.checkpoint(tested) if tested else 'none'
             steps.append(['test', config, checkpoint, *work, '--metrics',
-                          self.metrics_file(run.name)])
+                          self.path(run.name, 'metrics.json')])
             if not run.config.endswith('retrieval'):  # which has no classes
                 steps[-1] += ['--predictions',
                               self.predictions_file(run.name)]
@@ -149,7 +140,7 @@ def shell_script(run: Run, layout: Layout, gpus: int) -> str:
     environ = ' '.join(f'{name}={_quote(value)}'
                        for name, value in layout.environ(run).items())
     lines = []
-    needed = layout.trained_file(run.uses) if run.uses else ''
+    needed = layout.path(run.uses, 'trained') if run.uses else ''
     if needed and not osp.isfile(needed):
         # Without its checkpoint the run would go on from nothing.
         lines.append(f'ls {shlex.quote(needed)}')
@@ -165,7 +156,7 @@ def shell_script(run: Run, layout: Layout, gpus: int) -> str:
             _from_here(config), *words])))
         if kind == 'train':
             lines.append('touch ' + shlex.quote(
-                layout.trained_file(run.name)))
+                layout.path(run.name, 'trained')))
     return ' && \\\n  '.join(lines)
 
 

@@ -110,7 +110,7 @@ def _print_commands(options: MatrixOptions, runs: Sequence[Run],
         if options.commands == 'shell':
             print(f'# {run.name}\n{script}\n')
             continue
-        folder = shlex.quote(layout.folder(run.name))
+        folder = shlex.quote(layout.path(run.name))
         head = _SLURM.format(job=run.name.replace('/', '-'), gpus=options.gpus)
         words = f'--parsable --output={folder}/slurm-%j.out'
         if run.uses in pending:

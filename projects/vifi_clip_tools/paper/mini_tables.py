@@ -11,13 +11,10 @@ from .paper import (BOTH, FROZEN, HALVES, PROMPTS, SEEDS, SHOTS, TOP1, TUNE,
 from .runs import Run, Table
 
 
-def _mini(name: str, protocol: str, row: str, uses: str = '',
-          config: str = 'vifi_mini', **knobs) -> List[Run]:
+def _mini(name: str, protocol: str, row: str, config: str = 'vifi_mini',
+          **knobs) -> List[Run]:
     """A row's runs over seeds; one without training for frozen CLIP.
-
-    ``--dataset`` selects by the protocol, too. ``uses`` is the folder of
-    runs, seed by seed, to start from.
-    """
+    ``--dataset`` selects by the protocol, too."""
     if config == 'vifi_mini':
         knobs = dict(knobs, PROTOCOL=protocol)
     if row == FROZEN:
@@ -26,12 +23,10 @@ def _mini(name: str, protocol: str, row: str, uses: str = '',
             knobs['TEMPLATE'] = 'photo'
         return [Run(f'{name}/none', config, knobs, protocol, train=False)]
     # Not validated while it trains: the test that follows says the same.
-    return [
-        Run(f'{name}/{TUNE[row]}/seed{seed}', config,
-            dict(knobs, SEED=str(seed), TUNE=TUNE[row]), protocol,
-            uses=f'{uses}/seed{seed}' if uses else None,
-            train_options=('--no-validate', )) for seed in SEEDS
-    ]
+    return [Run(f'{name}/{TUNE[row]}/seed{seed}', config,
+                dict(knobs, SEED=str(seed), TUNE=TUNE[row]), protocol,
+                uses=f'full/both/seed{seed}' if row == PROMPTS else None,
+                train_options=('--no-validate', )) for seed in SEEDS]
 
 
 def _full(row: str) -> List[Run]:
@@ -78,8 +73,7 @@ def _base_to_novel() -> Table:
     table = Table('2', 'Base-to-novel, 16 shots (VL prompting: Table 8)',
                   _full(BOTH))
     for row in (FROZEN, *TUNED, PROMPTS):
-        runs = _mini('base2novel', 'base2novel', row, SHOTS='16',
-                     uses='full/both' if row == PROMPTS else '')
+        runs = _mini('base2novel', 'base2novel', row, SHOTS='16')
         table.add(row, runs, {half: f'{half}/{TOP1}' for half in HALVES})
     return table
 
@@ -92,7 +86,6 @@ def _few_shot() -> Table:
             name, knobs = 'few_shot', {}
             if row != FROZEN:
                 name, knobs = f'few_shot/{shots}shot', dict(SHOTS=str(shots))
-            runs = _mini(name, 'few_shot', row,
-                         uses='full/both' if row == PROMPTS else '', **knobs)
-            table.add(row, runs, {f'K={shots}': TOP1})
+            table.add(row, _mini(name, 'few_shot', row, **knobs),
+                      {f'K={shots}': TOP1})
     return table

@@ -1,10 +1,10 @@
 """What the paper calls its methods, and the figures that it prints."""
 import re
 from pathlib import Path
-from typing import Dict, Tuple, Union
+from typing import Dict, Optional, Tuple
 
-Figure = Union[float, Tuple[float, float]]  # or mean and spread
-Figures = Dict[Tuple[str, str], Figure]  # by (row, column)
+# Mean and, if given, spread, by (row, column).
+Figures = Dict[Tuple[str, str], Tuple[float, Optional[float]]]
 
 FROZEN, IMAGE, TEXT = 'vanilla CLIP', 'CLIP image-FT', 'CLIP text-FT'
 BOTH, PROMPTS = 'ViFi-CLIP', 'VL prompting'
@@ -30,6 +30,7 @@ def read_figures() -> Dict[str, Figures]:
         for row, *cells in rows:
             for column, cell in zip(columns, cells, strict=True):
                 if cell != '-':
-                    mean, *spread = map(float, cell.split('±'))
-                    figures[row, column] = (mean, *spread) if spread else mean
+                    mean, _, std = cell.partition('±')
+                    figures[row, column] = (float(mean),
+                                            float(std) if std else None)
     return tables

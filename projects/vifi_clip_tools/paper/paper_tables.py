@@ -13,15 +13,13 @@ _COMPLEXITY = (
     'FOLDER/complexity.json`, with `--measure` on an A100, in the folder of '
     'the runs; docs/complexity.md says what is counted.')
 _SPEED = 'views/s (A100)'
-_GROUPED = ('2', '3', '7', '8')  # have a part for each data set
 # Columns of compute, from a config's part of that file.
 _COMPUTE = {
     'GFLOPs': lambda config: config['asked']['image'] / 1e9,
     _SPEED: lambda config: config['measured']['views_per_second']['median'],
     # Without the token embeddings, as the paper's figure nearly is.
     'parameters (M)': lambda config: (
-        config['parameters'] - config['token_parameters']) / 1e6,
-}
+        config['parameters'] - config['token_parameters']) / 1e6}
 
 
 def paper_tables() -> Dict[str, Table]:
@@ -44,9 +42,7 @@ def paper_tables() -> Dict[str, Table]:
         _retrieval(),
         _clusters())
     figures = read_figures()
-    return {table.key: table.beside(figures[table.key],
-                                    grouped=table.key in _GROUPED)
-            for table in tables}
+    return {table.key: table.beside(figures[table.key]) for table in tables}
 
 
 def _zero_shot() -> Table:

@@ -41,7 +41,7 @@ def draw(filled: List[Tuple[Table, List[Result]]]) -> Optional[bytes]:
         draw_bars(panel, title, part, colours)
     marks = [Patch(color=colour, label=row)
              for row, colour in colours.items()]
-    if any(r.paper is not None for r in shown):
+    if any(r.cell.paper is not None for r in shown):
         marks.append(Line2D([], [], color='black', lw=1.5, label='the paper'))
     if any(r.std is not None for r in shown):
         marks.append(Line2D([], [], color='black', lw=0, marker='|', ms=10,
@@ -73,9 +73,9 @@ def draw_bars(axes, title: str, results: List[Result],
                   f' {result.mean:.1f}', rotation=90, ha='center',
                   va='bottom', fontsize=7,
                   color='white' if inside else 'black')
-        if result.paper is not None:
+        if result.cell.paper is not None:
             axes.plot([place - width / 2, place + width / 2],
-                      [result.paper] * 2, color='black', lw=1.5)
+                      [result.cell.paper] * 2, color='black', lw=1.5)
     # 'hmdb51 K=16' beside 'ucf101 K=16' needs two lines
     labels = columns if len(columns) < 4 else [
         column.replace(' ', '\n') for column in columns]

@@ -9,7 +9,9 @@ from typing import Dict, List, Tuple
 import numpy as np
 from matplotlib.figure import Figure
 
+from projects.vifi_clip.datasets.class_list import read_class_list
 from projects.vifi_clip.datasets.video_file import VideoFile
+from projects.vifi_clip.datasets.video_list import read_video_list
 from projects.vifi_clip.evaluation.predictions_file import read_predictions
 from projects.vifi_clip.files import sha256_of, write_bytes, write_text
 from projects.vifi_clip.resources import root
@@ -117,26 +119,24 @@ def _predict(options: QuickstartOptions, checkpoint: str) -> None:
     """The user's own videos, or those that no training video is like."""
     videos, more = options.videos, []
     if not videos:
-        labels = Path(options.data_root, 'annotations/zero_shot_classes.txt')
+        labels, listed = (
+            osp.join(options.data_root, 'annotations', f'zero_shot_{name}.txt')
+            for name in ('classes', 'val'))
         # One of each class.
-        rows = {label: path for path, label in
-                _rows(options.data_root, 'zero_shot_val.txt')}
+        rows = {label: path for path, label in read_video_list(listed)}
         videos = [osp.join(options.data_root, path) for path in rows.values()]
         print('Classes that no training video shows; folders tell the truth:')
-        more = ['--topk', '2', '--labels', str(labels)]
+        more = ['--topk', '2', '--labels', labels]
     predict.run(predict.parse_args([
         *videos, '--config', str(CONFIGS / 'vifi_mini.py'), '--checkpoint',
         checkpoint, *more]))
 
 
-def _read(data_root: str, name: str) -> List[str]:
-    return Path(data_root, 'annotations', name).read_text().splitlines()
-
-
-def _rows(data_root: str, name: str) -> List[Tuple[str, int]]:
-    """Path and label of each video of a list."""
-    rows = (line.rsplit(' ', 1) for line in _read(data_root, name))
-    return [(path, int(label)) for path, label in rows]
+def _test_set(data_root: str) -> Tuple[List[str], List[Tuple[str, int]]]:
+    """Names of the classes; path and label of each test video."""
+    lists = osp.join(data_root, 'annotations')
+    return (read_class_list(osp.join(lists, 'classes.txt')),
+            read_video_list(osp.join(lists, 'val.txt')))
 
 
 def _filled(results: Results) -> List[Result]:
@@ -151,15 +151,14 @@ def write_table(results: Results, data_root: str, out_dir: str) -> str:
     """Print the results, and save them as results.md and results.json in
     ``out_dir``; return the table in Markdown. ``results`` has by model its
     runs, one for each seed, with top-1 in percent under each view."""
-    num_classes = len(_read(data_root, 'classes.txt'))
-    chance = f'{100 / num_classes:.1f}'
+    classes, videos = _test_set(data_root)
+    chance = f'{100 / len(classes):.1f}'
     rows = [['chance', chance, chance, '']]
     for name, runs in results.items():
         cells = [result.text() for result in _filled({name: runs})]
         rows.append([name, *cells, str(len(runs)) if len(runs) > 1 else ''])
     table = markdown_table(['top-1 (%)', *_HEADS.values(), 'seeds'], rows)
-    print(f'\n{table}\n({len(_read(data_root, "val.txt"))} test videos, '
-          f'{num_classes} classes)\n')
+    print(f'\n{table}\n({len(videos)} test videos, {len(classes)} classes)\n')
     write_text(osp.join(out_dir, 'results.md'), table + '\n')
     write_text(osp.join(out_dir, 'results.json'),
                json.dumps(results, indent=1))
@@ -169,37 +168,32 @@ def write_table(results: Results, data_root: str, out_dir: str) -> str:
 def draw_picture(results: Results, data_root: str, out_dir: str) -> str:
     """Draw accuracy bars beside frames of test videos with their predictions;
     returns the path of the PNG."""
+    classes, videos = _test_set(data_root)
     figure = Figure((12, 4.2), layout='constrained')
     left, right = figure.subfigures(1, 2, width_ratios=[1, 2])
     axes = left.subplots()
     draw_bars(axes, 'Small world, test videos, top-1', _filled(results),
               {name: f'C{i}' for i, name in enumerate(results)})
-    axes.axhline(100 / len(_read(data_root, 'classes.txt')), color='grey',
-                 ls='--', lw=1, label='chance')
+    axes.axhline(100 / len(classes), color='grey', ls='--', lw=1,
+                 label='chance')
     axes.legend(frameon=False)
     axes.margins(y=0.35)
-    _film_strips(right, results, data_root)
-    path = osp.join(out_dir, 'results.png')
-    figure.savefig(path, dpi=110)
-    return path
-
-
-def _film_strips(figure, results: Results, data_root: str) -> None:
-    """Four test videos that fine-tuning got right and frozen CLIP did not,
-    spread over the list; any, if there are none."""
-    names = _read(data_root, 'classes.txt')
-    rows = _rows(data_root, 'val.txt')
+    # Four test videos that fine-tuning got right and frozen CLIP did not,
+    # spread over the list; any, if there are none.
     frozen, tuned = (runs[0]['single_labels'] for runs in results.values())
-    gained = [i for i, (_, label) in enumerate(rows)
-              if tuned[i] == label != frozen[i]] or list(range(len(rows)))
+    gained = [i for i, (_, label) in enumerate(videos)
+              if tuned[i] == label != frozen[i]] or list(range(len(videos)))
     spread = np.linspace(0, len(gained) - 1, 4).round().astype(int)
-    for axes, k in zip(figure.subplots(len(spread), 1), spread):
+    for axes, k in zip(right.subplots(len(spread), 1), spread):
         i = gained[k]
-        path, label = rows[i]
+        path, label = videos[i]
         video = VideoFile(osp.join(data_root, path))
         inds = np.linspace(0, len(video) - 1, 8).astype(int)
         axes.imshow(np.concatenate(video.frames(inds), 1))
         axes.set_axis_off()
         axes.set_title(
-            f'{names[label]}   |   frozen: {names[frozen[i]]}   |   '
-            f'fine-tuned: {names[tuned[i]]}', fontsize=8)
+            f'{classes[label]}   |   frozen: {classes[frozen[i]]}   |   '
+            f'fine-tuned: {classes[tuned[i]]}', fontsize=8)
+    path = osp.join(out_dir, 'results.png')
+    figure.savefig(path, dpi=110)
+    return path

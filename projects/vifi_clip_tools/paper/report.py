@@ -53,8 +53,7 @@ def markdown(filled: Filled, records: Records) -> str:
         for group in dict.fromkeys(r.cell.group for r in results):
             text = {(r.cell.row, r.cell.column): r.text() for r in results
                     if r.cell.group == group}
-            rows = dict.fromkeys(row for row, _ in text)
-            columns = dict.fromkeys(column for _, column in text)
+            rows, columns = map(dict.fromkeys, zip(*text))
             parts.append(markdown_table([group, *columns], (
                 [row, *(text.get((row, column), '') for column in columns)]
                 for row in rows)) + '\n')
@@ -86,7 +85,7 @@ def _footnote(table: Table, records: Records) -> str:
         said.append(f'{len(finished)} of {len(names)} runs finished.')
     said += [table.note] if table.note else []
     others = [name for name in names if name not in finished and osp.isfile(
-        records.layout.metrics_file(name))]
+        records.layout.path(name, 'metrics.json'))]
     if others:
         said.append(f'Left out for other knobs: {", ".join(others)}.')
     if finished:
@@ -117,9 +116,9 @@ def csv_text(filled: Filled) -> str:
             cell = result.cell
             ours, std, paper, difference = (
                 '' if value is None else f'{value:.4g}' for value in (
-                    result.mean, result.std, result.paper, result.difference))
+                    result.mean, result.std, cell.paper, result.difference))
             writer.writerow([
                 table.key, cell.group, cell.row, cell.column, ours, std,
-                len(result.values), len(cell.runs), paper,
-                result.paper_std, difference, '; '.join(result.lists)])
+                len(result.values), len(cell.runs), paper, cell.paper_std,
+                difference, '; '.join(result.lists)])
     return out.getvalue()

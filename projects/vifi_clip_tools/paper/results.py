@@ -2,10 +2,10 @@
 import json
 import math
 import statistics
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
+from typing import (Any, Dict, Iterable, List, Mapping, NamedTuple, Optional,
+                    Tuple)
 
 import numpy as np
 
@@ -18,11 +18,8 @@ from .layout import Layout
 from .runs import Cell, Run, Table
 
 _HM = 'HM/'
-_WORDS = {
-    OFFICIAL: 'from the official annotations',
-    FIXED: 'with labels fixed',
-    CHANGED: 'changed after they were made',
-}
+_WORDS = {OFFICIAL: 'from the official annotations',
+          FIXED: 'with labels fixed', CHANGED: 'changed after they were made'}
 _NOT_RELEASED = (('k400', 'train.txt'), ('msrvtt', 'train_9k.json'),
                  ('msrvtt', 'test_JSFUSION.json'))
 AGAIN = 'remove metrics.json there and run the matrix again'
@@ -42,17 +39,15 @@ class Records:
         records = {name: self._record(name) for name in names}
         return {name: record for name, record in records.items() if record}
 
-    def _right(self, name: str, part: str) -> Tuple[List[str], np.ndarray]:
-        """Read the test videos of a run, and which of them it got right, [N].
-
-        Raises:
-            ValueError, OSError: There are no predictions, or others than
-                those of the metrics.
-        """
+    def _right(self, name: str, metric: str) -> Tuple[List[str], np.ndarray]:
+        """Read the test videos of a run, and which of them it got right, [N];
+        ``metric`` is ``acc/top1`` or that of one of its sets. ValueError or
+        OSError if there are no predictions, or others than those of the
+        metrics."""
+        part = metric.removesuffix('acc/top1').rstrip('/')
         path = self.layout.predictions_file(name, part)
         names, labels, predicted = read_predictions(path)
         right = ((labels == predicted) & (labels >= 0)).astype(float)
-        metric = f'{part}/acc/top1' if part else 'acc/top1'
         told = self._record(name)['metrics'][metric]
         if not right.size or not math.isclose(right.mean(), told,
                                               abs_tol=1e-6):
@@ -61,24 +56,16 @@ class Records:
         return names, right
 
 
-@dataclass(frozen=True)
-class Result:
-    """What there is for one cell, in its unit.
-
-    Attributes:
-        values (tuple[float, ...]): One of each finished run.
-        spread (float, optional): Of the only run (over official splits).
-        joint (float, optional): In place of the mean of ``values``, where
-            that is not the mean of anything: the harmonic mean of the mean
-            base and the mean novel accuracy.
-        lists (tuple[str, ...]): Which lists the runs used, each said once.
-    """
+class Result(NamedTuple):
+    """What there is for one cell, in its unit."""
 
     cell: Cell
-    values: tuple = ()
-    spread: Optional[float] = None
+    values: tuple = ()  # one of each finished run
+    spread: Optional[float] = None  # of the only run (over official splits)
+    # In place of the mean of `values`, where that is not the mean of anything:
+    # the harmonic mean of the mean base and the mean novel accuracy.
     joint: Optional[float] = None
-    lists: Tuple[str, ...] = ()
+    lists: Tuple[str, ...] = ()  # which lists the runs used, each said once
 
     @property
     def mean(self) -> Optional[float]:
@@ -95,27 +82,15 @@ class Result:
         return self.spread
 
     @property
-    def paper(self) -> Optional[float]:
-        """The paper's figure."""
-        figure = self.cell.paper
-        return figure[0] if isinstance(figure, tuple) else figure
-
-    @property
-    def paper_std(self) -> Optional[float]:
-        """The spread that the paper gives."""
-        figure = self.cell.paper
-        return figure[1] if isinstance(figure, tuple) else None
-
-    @property
     def difference(self) -> Optional[float]:
         """Ours minus the paper's."""
-        if self.mean is None or self.paper is None:
+        if self.mean is None or self.cell.paper is None:
             return None
-        return self.mean - self.paper
+        return self.mean - self.cell.paper
 
     def text(self) -> str:
         """The cell as people read it."""
-        cell, std, paper = self.cell, self.std, self.paper
+        cell, std, paper = self.cell, self.std, self.cell.paper
         # Shares from 0 to 1 need two digits.
         digits = 2 if paper is not None and paper < 1 else 1
         if self.mean is None:
@@ -131,9 +106,9 @@ class Result:
         if 0 < len(self.values) < len(cell.runs):
             said.append(f'{len(self.values)} of {len(cell.runs)} runs')
         if paper is not None:
-            spread = '' if self.paper_std is None else \
-                f' ± {self.paper_std:.1f}'
-            said.append(f'paper {paper:.{digits}f}{spread}')
+            said.append(f'paper {paper:.{digits}f}')
+            if cell.paper_std is not None:
+                said[-1] += f' ± {cell.paper_std:.1f}'
         if self.difference is not None:
             said.append(f'{self.difference:+.{digits}f}')
             said = ['; '.join([', '.join(said), *self.lists])]
@@ -141,12 +116,9 @@ class Result:
 
 
 def fill(table: Table, records: Records) -> List[Result]:
-    """Return the results of a table's cells.
-
-    Raises:
-        ValueError: A run's results lack a metric of the table, or a file of
-            another command is not what it writes.
-    """
+    """Return the results of a table's cells; a ValueError if a run's results
+    lack a metric of the table, or a file of another command is not what it
+    writes."""
     return [_from_source(cell, records.layout) if cell.source else
             _from_runs(cell, records.of(cell.runs)) for cell in table.cells]
 
@@ -183,7 +155,7 @@ def parts(metric: str) -> List[str]:
 
 
 def _from_source(cell: Cell, layout: Layout) -> Result:
-    path = Path(layout.folder(cell.source.file))
+    path = Path(layout.path(cell.source.file))
     if not path.is_file():
         return Result(cell)
     try:

@@ -3,7 +3,7 @@ from dataclasses import dataclass, field
 from typing import (Callable, Dict, Iterable, List, Mapping, NamedTuple,
                     Optional, Sequence, Tuple)
 
-from .paper import Figure, Figures
+from .paper import Figures
 
 
 @dataclass(frozen=True)
@@ -34,30 +34,21 @@ class Source(NamedTuple):
 
 class Cell(NamedTuple):
     """One figure of a table. Without runs and source, we have no such method.
-
-    Attributes:
-        row (str): The method.
-        column (str): The metric, half or number of shots.
-        runs (tuple[str, ...]): Names of the runs it averages (seeds).
-        metric (str): Key in the runs' metrics. ``HM/...`` is the harmonic
-            mean of ``base/...`` and ``novel/...``.
-        std (str, optional): Key of the spread, where a single run has one of
-            its own (over official splits).
-        scale (float): Factor to percent. Defaults to 100.
-        paper (float | tuple[float, float], optional): The paper's figure.
-        group (str): Data set, where a table has a part for each.
-        source (Source, optional): In place of runs.
     """
 
-    row: str
-    column: str
-    runs: Tuple[str, ...] = ()
+    row: str  # the method
+    column: str  # the metric, half or number of shots
+    runs: Tuple[str, ...] = ()  # names of the runs it averages (seeds)
+    # Key in their metrics; 'HM/...' is the harmonic mean of 'base/...' and
+    # 'novel/...'.
     metric: str = ''
+    # key of the spread that a single run has (over official splits)
     std: Optional[str] = None
-    scale: float = 100.
-    paper: Optional[Figure] = None
-    group: str = ''
-    source: Optional[Source] = None
+    scale: float = 100.  # factor to percent
+    paper: Optional[float] = None  # the paper's figure
+    paper_std: Optional[float] = None
+    group: str = ''  # data set, where a table has a part for each
+    source: Optional[Source] = None  # in place of runs
 
 
 @dataclass
@@ -80,19 +71,19 @@ class Table:
         self.cells += [Cell(row, column, names, metric, group=group, **cell)
                        for column, metric in metrics.items()]
 
-    def beside(self, figures: Figures, grouped: bool = False) -> 'Table':
+    def beside(self, figures: Figures) -> 'Table':
         """Take the paper's figures: they say which cells there are, filled or
-        not. ``grouped``: their columns begin with a data set, which has a
-        part of the table to itself."""
+        not. Where cells are of a data set, their columns begin with it."""
         filled = {(cell.row, cell.group, cell.column): cell
                   for cell in self.cells}
+        grouped = any(cell.group for cell in self.cells)
         self.cells = []
-        for (row, name), figure in figures.items():
+        for (row, name), (paper, std) in figures.items():
             group, _, column = name.rpartition(' ') if grouped else (
                 '', '', name)
             cell = filled.get((row, group, column),
                               Cell(row, column, group=group))
-            self.cells.append(cell._replace(paper=figure))
+            self.cells.append(cell._replace(paper=paper, paper_std=std))
         return self
 
 
@@ -106,11 +97,8 @@ def check_choice(option: str, given: Optional[Iterable[str]],
 
 
 def by_name(tables: Iterable[Table]) -> Dict[str, Run]:
-    """Return all runs of some tables, each once, in order.
-
-    Raises:
-        ValueError: Two different runs have one name.
-    """
+    """Return all runs of some tables, each once, in order; a ValueError if
+    two different ones have one name."""
     runs: Dict[str, Run] = {}
     for table in tables:
         for run in table.runs:
@@ -122,12 +110,9 @@ def by_name(tables: Iterable[Table]) -> Dict[str, Run]:
 def with_needed(chosen: Iterable[Run], runs: Mapping[str, Run]) -> List[Run]:
     """Return the chosen runs, each after those whose checkpoints it uses."""
     ordered: Dict[str, Run] = {}
-
-    def add(run: Run) -> None:
-        if run.uses and run.uses not in ordered:
-            add(runs[run.uses])
-        ordered.setdefault(run.name, run)
-
     for run in chosen:
-        add(run)
+        chain = [run]
+        while chain[-1].uses:
+            chain.append(runs[chain[-1].uses])
+        ordered.update((needed.name, needed) for needed in reversed(chain))
     return list(ordered.values())

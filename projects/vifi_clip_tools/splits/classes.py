@@ -12,11 +12,9 @@ from .records import Video
 # The committed class lists, and which of them a data set must have.
 PUBLISHED = root() / 'data_splits'
 _HALVES = ['classes.txt', 'base_classes.txt', 'novel_classes.txt']
-_NEEDED = {
-    **dict.fromkeys(('k400', 'hmdb51', 'ucf101', 'ssv2'), _HALVES),
-    'k600': ['classes.txt',
-             *(f'zero_shot_{n}_classes.txt' for n in (1, 2, 3))],
-}
+_NEEDED = dict.fromkeys(('k400', 'hmdb51', 'ucf101', 'ssv2'), _HALVES)
+_NEEDED['k600'] = ['classes.txt', *(
+    f'zero_shot_{n}_classes.txt' for n in (1, 2, 3))]
 # File names of videos; a group says which class a video is named after.
 _YOUTUBE = r'[\w-]{11}_\d{6}_\d{6}\.\w+'
 VIDEO_NAMES = {
@@ -24,18 +22,14 @@ VIDEO_NAMES = {
     'k600': _YOUTUBE,
     'hmdb51': r'(?P<end>.+)_[a-z]_[a-z]+_np\d+_[a-z]+_[a-z]+_\d+\.avi',
     'ucf101': r'v_(?P<whole>\w+)_g\d+_c\d+\.avi',
-    'ssv2': r'\d+\.(webm|mp4)',
-}
+    'ssv2': r'\d+\.(webm|mp4)'}
 # Beyond this share, another list was given; the release's own slips are 8%.
 _MAX_MISNAMED = 0.2
 
 
 class ClassIndex:
-    """Labels of class names; case and ``_`` for a space make no difference.
-
-    Args:
-        names (Sequence[str]): Class names in label order.
-        source (str): Where they come from, for messages.
+    """Labels of class names, which are given in label order; case and ``_``
+    for a space make no difference. ``source`` is where the names come from.
     """
 
     def __init__(self, names: Sequence[str], source: str) -> None:

@@ -63,11 +63,9 @@ def _retrieval(options: Options) -> Job:
     pattern = options.pattern or DATASETS['msrvtt']
     lists, sources = read_msrvtt(options.annotations, pattern)
     # In ASCII: MMAction2's VideoTextDataset opens it without an encoding.
-    files = {
-        name: ListFile(json.dumps(captions, indent=1) + '\n', dict(
-            videos=len(captions), captions=sum(map(len, captions.values()))))
-        for name, captions in lists.items()
-    }
+    files = {name: ListFile(json.dumps(captions, indent=1) + '\n', dict(
+        videos=len(captions), captions=sum(map(len, captions.values()))))
+             for name, captions in lists.items()}
     return Job('msrvtt', files, dict(made_from='annotations',
                                      pattern=pattern), sources)
 

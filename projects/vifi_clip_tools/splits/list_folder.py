@@ -115,11 +115,9 @@ def write_lists(folder: Path, job: Job, force: bool
     texts = {name: file.text for name, file in job.files.items()}
     # Last, since it vouches for the others.
     texts[MANIFEST] = json.dumps(manifest, indent=1, ensure_ascii=False) + '\n'
-    new = {}
-    for name, text in texts.items():
-        path = folder / name
-        if not path.exists() or path.read_bytes() != text.encode():
-            new[name] = text.encode()
+    new = {name: text.encode() for name, text in texts.items()
+           if not (folder / name).exists()
+           or (folder / name).read_bytes() != text.encode()}
     for path in (folder / name for name in [*new, *stale]):
         if not path.exists():
             continue

@@ -17,13 +17,9 @@ _KINETICS_COLUMNS = ('label', 'youtube_id', 'time_start', 'time_end', 'split')
 _KINETICS_FILES = {
     'train': ('train.csv', '*train.csv'),
     'val': ('val*.csv', '*val.csv', '*validate.csv', '*validation.csv'),
-    'test': ('test.csv', '*test.csv'),
-}
-_SSV2_FILES = {
-    'labels': ('labels.json', '*-labels.json'),
-    'train': ('train.json', '*-train.json'),
-    'val': ('validation.json', '*-validation.json'),
-}
+    'test': ('test.csv', '*test.csv')}
+_SSV2_FILES = {part: (f'{name}.json', f'*-{name}.json') for part, name in (
+    ('labels', 'labels'), ('train', 'train'), ('val', 'validation'))}
 
 
 def read_kinetics(folder: Path, index: ClassIndex,

@@ -14,16 +14,10 @@ from .records import (Annotations, Video, check_path, check_unique,
 
 def read_own(path: Path, classes: Optional[Path],
              val_ratio: float) -> Annotations:
-    """Read a CSV file of videos and class names.
-
-    Args:
-        path (Path): CSV file with the columns path, label (class name) and,
-            if wanted, split (train or val).
-        classes (Path, optional): Class list that fixes the label order.
-            Defaults to the names of the file, sorted.
-        val_ratio (float): Without a column split: the share of each class
-            that goes to val, at least one video.
-    """
+    """Read a CSV file with the columns path, label (class name) and, if
+    wanted, split (train or val); without it ``val_ratio`` is the share of
+    each class that goes to val, at least one video. The label order is that
+    of the class list ``classes``, or of the names, sorted."""
     rows = list(read_table(path, ('path', 'label'), ('split', )))
     if classes:
         index = ClassIndex(read_class_list(classes), str(classes))

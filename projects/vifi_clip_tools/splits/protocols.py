@@ -27,7 +27,6 @@ def draw(items: Sequence[Tuple[str, Item]], count: int,
         count (int): How many to draw; all, if there are fewer.
         seed (int): Draws of different seeds are independent.
     """
-
     def order(item):
         return hashlib.sha256(f'{seed} {item[0]}'.encode()).digest()
 

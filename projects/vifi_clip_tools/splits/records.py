@@ -8,12 +8,10 @@ from projects.vifi_clip.files import csv_table, holds_control, read_text
 
 
 class Video(NamedTuple):
-    """One video of a data set.
+    """One video of a data set."""
 
-    What is drawn and compared goes by its key, a name that does not depend on
-    how the user lays out the files.
-    """
-
+    # What is drawn and compared goes by its key, a name that does not depend
+    # on how the user lays out the files.
     key: str
     path: str  # relative to the folder of videos
     label: int
@@ -31,13 +29,11 @@ def some(names: Sequence[str], count: int = 5) -> str:
 
 
 class Annotations(NamedTuple):
-    """The videos of a data set.
-
-    ``folds`` has, by the ending of the list's name ('' or '_split1', ...),
-    the videos by part ('train', 'val', 'test').
-    """
+    """The videos of a data set."""
 
     classes: List[str]  # names in label order
+    # by the ending of the list's name ('' or '_split1', ...), then by part
+    # ('train', 'val', 'test')
     folds: Dict[str, Dict[str, List[Video]]]
     sources: List[Path]  # files that were read
 
@@ -90,10 +86,8 @@ def video_path(pattern: str, name: str, split: str, label: str) -> str:
 
 
 def check_paths(videos: Iterable[Video]) -> None:
-    """Check the paths of one list, or of lists that must not overlap.
-
-    Every path that is written passes through here.
-    """
+    """Check the paths of one list, or of lists that must not overlap; every
+    path that is written passes through here."""
     first: Dict[str, Video] = {}
     for video in videos:
         check_path(video.path, video.place)

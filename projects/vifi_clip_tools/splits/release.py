@@ -15,66 +15,48 @@ from .records import (Video, check_paths, check_unique, read_lines,
 _LISTS, _LABELS = 'datasets_splits', 'labels'
 
 
-class ReleasedList(NamedTuple):
-    """One released list."""
-
-    source: str  # path below datasets_splits/
-    name: str  # that we give it
-    classes: str = 'classes.txt'  # that its labels count in
-    part: str = 'val'
-    shots: int = 0  # videos of each class; 0 where that differs
-
-
 class Release(NamedTuple):
     """What was released for a data set."""
 
-    lists: List[ReleasedList]
+    lists: Dict[str, str]  # our list to the path below datasets_splits/
     labels: Dict[str, str]  # our class list to the file in labels/
 
 
 def _release(short: str, stem: str, full: str, few_shot: bool,
-             others: Dict[str, Tuple[str, str]]) -> Release:
+             others: Dict[str, str]) -> Release:
     """Name a release with base-to-novel lists: the data set in names of
     folders and of class lists, the list of all classes, and further lists,
-    our name to theirs and the part."""
+    our name to theirs."""
     folder, own = f'base2novel_splits/{short}_splits', f'{short}_splits'
-    lists = [ReleasedList(f'{folder}/fs_base_s{seed}_train.txt',
-                          f'base_train_16shot_seed{seed}.txt',
-                          'base_classes.txt', 'train', 16)
-             for seed in (1, 2, 3)]
-    lists += [ReleasedList(f'{folder}/{half}_val.txt', f'{half}_val.txt',
-                           f'{half}_classes.txt')
-              for half in ('base', 'novel')]
-    if few_shot:  # one draw was released, without a seed
-        lists += [ReleasedList(f'{own}/train1_few_shot_{shots}.txt',
-                               f'few_shot_train_{shots}shot_seed1.txt',
-                               part='train', shots=shots)
-                  for shots in (2, 4, 8, 16)]
-    lists += [ReleasedList(f'{own}/{theirs}', ours, part=part)
-              for ours, (theirs, part) in others.items()]
+    lists = {f'base_train_16shot_seed{seed}.txt':
+             f'{folder}/fs_base_s{seed}_train.txt' for seed in (1, 2, 3)}
+    for half in 'base', 'novel':
+        lists[f'{half}_val.txt'] = f'{folder}/{half}_val.txt'
+    for shots in (2, 4, 8, 16) if few_shot else ():
+        # one draw was released, without a seed
+        lists[f'few_shot_train_{shots}shot_seed1.txt'] = (
+            f'{own}/train1_few_shot_{shots}.txt')
+    lists.update((ours, f'{own}/{theirs}') for ours, theirs in others.items())
     labels = {f'{half}_classes.txt': f'{stem}_{half}_labels.csv'
               for half in ('base', 'novel')}
     return Release(lists, {**labels, 'classes.txt': full})
 
 
-_SPLITS = {f'val_split{n}.txt': (f'val{n}.txt', 'val') for n in (1, 2, 3)}
-_K600 = [f'zero_shot_{n}' for n in (1, 2, 3)]
+_SPLITS = {f'val_split{n}.txt': f'val{n}.txt' for n in (1, 2, 3)}
 RELEASES = {
     'k400': _release('k400', 'kinetics_400', 'kinetics_400_labels.csv', False,
-                     {'train_tiny.txt': ('train_tiny.txt', 'train'),
-                      'val.txt': ('val.txt', 'val')}),
+                     {'train_tiny.txt': 'train_tiny.txt',
+                      'val.txt': 'val.txt'}),
     'k600': Release(
-        [ReleasedList(f'k600_splits/ZS_split{n}_K600_eval.txt',
-                      f'{name}_val.txt', f'{name}_classes.txt')
-         for n, name in enumerate(_K600, start=1)],
-        {f'{name}_classes.txt': f'ZS_split{n}_K600.csv'
-         for n, name in enumerate(_K600, start=1)}),
+        {f'zero_shot_{n}_val.txt': f'k600_splits/ZS_split{n}_K600_eval.txt'
+         for n in (1, 2, 3)},
+        {f'zero_shot_{n}_classes.txt': f'ZS_split{n}_K600.csv'
+         for n in (1, 2, 3)}),
     'hmdb51': _release('hmdb', 'hmdb_51', 'hmdb_51_labels.csv', True,
                        _SPLITS),
     'ucf101': _release('ucf', 'ucf_101', 'ucf_101_labels.csv', True, _SPLITS),
     'ssv2': _release('ssv2', 'ssv2_174', 'ssv2_labels.csv', True,
-                     {'val.txt': ('validation.txt', 'val')}),
-}
+                     {'val.txt': 'validation.txt'})}
 
 
 def import_release(root: Path, dataset: str, pattern: Optional[str],
@@ -98,7 +80,7 @@ def import_release(root: Path, dataset: str, pattern: Optional[str],
         if not (root / name).is_dir():
             raise UserError(f'--import {root}: no folder {name}/ there; give '
                             f'the folder that holds {_LISTS}/ and {_LABELS}/')
-    items, labels = RELEASES[dataset]
+    names, labels = RELEASES[dataset]
     classes = published_lists(dataset)
     sources = [root / _LABELS / name for name in labels.values()]
     warnings = [f'{path} is missing; its names were not compared'
@@ -109,17 +91,20 @@ def import_release(root: Path, dataset: str, pattern: Optional[str],
         _check_names(path, ours[path.name])
     videos: Dict[str, List[Video]] = {}
     lists: Dict[str, Rows] = {}
-    for item in items:
-        path = root / _LISTS / item.source
+    for name, theirs in names.items():
+        path = root / _LISTS / theirs
         sources.append(path)
-        index = ClassIndex(classes[item.classes], item.classes)
-        read = videos[item.name] = _read_list(path, dataset, index)
+        # The name tells the classes that labels count in, and K.
+        part = re.match('base_|novel_|zero_shot_[123]_|', name)[0]
+        shots = re.search(r'_(\d+)shot_|$', name)[1]
+        index = ClassIndex(classes[f'{part}classes.txt'], f'{part}classes.txt')
+        read = videos[name] = _read_list(path, dataset, index)
         odd = misnamed(read, dataset, index)
         warnings += [f'{path}: {phrase}' for phrase in (
-            _too_few(path, read, item, index),
+            _too_few(path, read, int(shots or 0), index),
             _mislabelled(odd, index, fix_labels)) if phrase]
-        lists[item.name] = _rows(read, odd, index.names, pattern, fix_labels)
-    _check_leaks(items, videos)
+        lists[name] = _rows(read, odd, index.names, pattern, fix_labels)
+    _check_leaks(videos)
     return lists, sources, warnings
 
 
@@ -152,15 +137,16 @@ def _read_list(path: Path, dataset: str, index: ClassIndex) -> List[Video]:
     return videos
 
 
-def _too_few(path: Path, videos: List[Video], item: ReleasedList,
+def _too_few(path: Path, videos: List[Video], shots: int,
              index: ClassIndex) -> str:
-    """Say which classes lack videos; an error if it is another list."""
+    """Say which classes lack videos, of ``shots`` each (0 where that
+    differs); an error if it is another list."""
     counts = Counter(video.label for video in videos)
-    if item.shots and max(counts.values()) != item.shots:
+    if shots and max(counts.values()) != shots:
         raise UserError(f'{path}: up to {max(counts.values())} videos of a '
-                        f'class, expected {item.shots}; is this the list of '
+                        f'class, expected {shots}; is this the list of '
                         'another protocol?')
-    least = item.shots or 1
+    least = shots or 1
     fewer = [k for k in range(len(index.names)) if counts[k] < least]
     if not fewer:
         return ''
@@ -182,13 +168,12 @@ def _mislabelled(odd: Dict[Video, int], index: ClassIndex,
             f'({", ".join(pairs[:5])}); {done}')
 
 
-def _check_leaks(items: List[ReleasedList],
-                 videos: Dict[str, List[Video]]) -> None:
+def _check_leaks(videos: Dict[str, List[Video]]) -> None:
     """No training video may be in a list that its model is tested on."""
     # Few-shot lists are drawn from split 1, whose videos splits 2 and 3 test.
-    pairs = [(train.name, val.name) for train in items for val in items
-             if (train.part, val.part) == ('train', 'val')
-             and val.name not in ('val_split2.txt', 'val_split3.txt')]
+    pairs = [(train, val) for train in videos for val in videos
+             if 'train' in train and 'train' not in val
+             and val not in ('val_split2.txt', 'val_split3.txt')]
     if 'novel_val.txt' in videos:
         pairs.append(('base_val.txt', 'novel_val.txt'))
     for pair in pairs:
