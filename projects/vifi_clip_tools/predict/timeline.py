@@ -6,7 +6,7 @@ import io
 import json
 import os.path as osp
 import warnings
-from typing import Any, List, Optional
+from typing import List, Optional
 
 import numpy as np
 from matplotlib import colormaps
@@ -46,11 +46,25 @@ def draw_timeline(timeline: Timeline, name: str, sampled: Sampled,
     with frames below the axis, and the threshold as a line."""
     figure = Figure(_INCHES, _DPI, layout='constrained')
     upper, lower = figure.subplots(2, 1, height_ratios=[5, 1.3], sharex=True)
-    _lines(upper, timeline, threshold)
+    times, labels = timeline.times, timeline.labels
+    shown = shown_labels(timeline)
+    for colour, index in zip(colormaps['tab10'].colors, shown):
+        upper.plot(times, timeline.scores[:, index], color=colour, lw=1.8,
+                   marker='o' if len(times) <= 60 else None, ms=3.5,
+                   label=_label(labels[index], 40))
+    if threshold is not None:
+        upper.axhline(threshold, color='0.5', ls='--', lw=1,
+                      label=f'threshold {threshold:g}')
+    upper.set(ylim=(0, 1.02), ylabel='probability')
+    upper.grid(alpha=.25)
+    upper.spines[['top', 'right']].set_visible(False)
+    upper.legend(loc='upper left', bbox_to_anchor=(1.01, 1), frameon=False,
+                 fontsize=9, title=f'{len(shown)} of {len(labels)} labels'
+                 if len(shown) < len(labels) else None, title_fontsize=9)
     upper.set_title(_label(osp.basename(name), 90), fontsize=11)
     half = timeline.window / 2
     lower.set(
-        xlim=(timeline.times[0] - half, timeline.times[-1] + half),
+        xlim=(times[0] - half, times[-1] + half),
         xlabel=f'seconds (points: centres of windows of {timeline.window:g} '
         's)', ylim=(0, 1), yticks=[])
     zoom = _FRAME * 72 / max(sampled.images.shape[1:3])
@@ -65,26 +79,6 @@ def draw_timeline(timeline: Timeline, name: str, sampled: Sampled,
         warnings.filterwarnings('ignore', 'Glyph .* missing from')
         figure.savefig(out, format='png')
     return out.getvalue()
-
-
-def _lines(axis: Any, timeline: Timeline,
-           threshold: Optional[float]) -> None:
-    few, shown = len(timeline.times) <= 60, shown_labels(timeline)
-    for colour, index in zip(colormaps['tab10'].colors, shown):
-        axis.plot(timeline.times, timeline.scores[:, index],
-                  color=colour, lw=1.8,
-                  marker='o' if few else None, ms=3.5,
-                  label=_label(timeline.labels[index], 40))
-    if threshold is not None:
-        axis.axhline(threshold, color='0.5', ls='--', lw=1,
-                     label=f'threshold {threshold:g}')
-    axis.set(ylim=(0, 1.02), ylabel='probability')
-    axis.grid(alpha=.25)
-    axis.spines[['top', 'right']].set_visible(False)
-    total = len(timeline.labels)
-    axis.legend(loc='upper left', bbox_to_anchor=(1.01, 1), frameon=False,
-                fontsize=9, title=f'{len(shown)} of {total} labels'
-                if len(shown) < total else None, title_fontsize=9)
 
 
 def _label(text: str, most: int) -> str:
