@@ -168,10 +168,9 @@ def test_zero_shot_sets(read):
     assert [test_set.name for test_set in sets] == [
         f'{name}_{n}' for name in ('hmdb51', 'ucf101', 'k600')
         for n in (1, 2, 3)]
-    for test_set in sets:
-        assert test_set.group == test_set.name[:-2]
-        assert Path(test_set.class_file).is_file()
-        assert test_set.data_prefix.video == f'data/{test_set.group}/videos'
+    for one in sets:
+        assert one.group == one.name[:-2] and Path(one.class_file).is_file()
+        assert one.data_prefix.video == f'data/{one.group}/videos'
     only, = read('vifi_zero_shot', EVAL='ucf101', SPLIT='2').test_cfg.sets
     assert only.ann_file.endswith('data_splits/ucf101/val_split2.txt')
 

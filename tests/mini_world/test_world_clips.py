@@ -63,12 +63,9 @@ def test_encoding_repeats_to_the_byte(tmp_path, size):
 
 
 def measure(motion, index, tmp_path):
-    """Measure a decoded clip of a red moon by its colour alone.
-
-    Returns:
-        dict: Range over the frames of the centre's x and y, of the area (as
-        ratio), of the strength of the colour, and of the outline's turn.
-    """
+    """Measure a decoded clip of a red moon by its colour alone: the range of
+    the centre's x and y, of the area and of the strength of the colour (both
+    as ratio), and of the outline's turn."""
     path = str(tmp_path / 'clip.mp4')
     cls = VideoClass('red', 'moon', motion)
     frames, fps = render_clip(Job(f'{motion}/{index}', 7, 64, cls))

@@ -107,24 +107,17 @@ def test_wrong_rows(tmp_path, capsys, rows, names):
     assert not (tmp_path / 'lists').exists()
 
 
-@pytest.mark.parametrize('base, novel, name', [
-    ('stir\nchop\n', 'chop\n', "'chop'"), ('stir\n', 'pour\n', "'pour'"),
-    ('stir\n', 'stir\n', "'stir'"), ('stir\n', '', 'novel.txt')])
-def test_wrong_halves(tmp_path, capsys, base, novel, name):
-    halves = [write(tmp_path / 'base.txt', base),
-              write(tmp_path / 'novel.txt', novel)]
-    refused(capsys, *own_call(tmp_path, *SMALL, '--halves', *halves),
-            names=name)
+@pytest.mark.parametrize('lists, names', [
+    (('stir\nchop\n', 'chop\n'), "'chop'"), (('stir\n', 'pour\n'), "'pour'"),
+    (('stir\n', 'stir\n'), "'stir'"), (('stir\n', ''), '1.txt'),
+    (('stir\nchop it\n', ), ['own.csv, line 2', "'chop'", '0.txt']),
+    (('chop\nstir\nboil\n', ), ["'boil' has 0", '0.txt'])])
+def test_wrong_halves_or_classes(tmp_path, capsys, lists, names):
+    files = [write(tmp_path / f'{i}.txt', text)
+             for i, text in enumerate(lists)]
+    option = '--halves' if len(files) == 2 else '--classes'
+    refused(capsys, *own_call(tmp_path, *SMALL, option, *files), names=names)
     assert not (tmp_path / 'lists').exists()
-
-
-def test_wrong_class_list(tmp_path, capsys):
-    classes = write(tmp_path / 'c.txt', 'stir\nchop it\n')
-    refused(capsys, *own_call(tmp_path, *SMALL, '--classes', classes),
-            names=['own.csv, line 2', "'chop'", 'c.txt'])
-    write(classes, 'chop\nstir\nboil\n')
-    refused(capsys, *own_call(tmp_path, *SMALL, '--classes', classes),
-            names=["'boil' has 0", 'c.txt'])
 
 
 @pytest.mark.parametrize('options, name', [
