@@ -2,6 +2,7 @@
 
 Letters: B videos, V views, T frames, C classes.
 """
+import copy
 import logging
 import tempfile
 from fractions import Fraction
@@ -11,21 +12,23 @@ from typing import Any, Callable, Dict, Optional
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 import projects.vifi_clip  # noqa: F401  before mmaction.models, see compat
 from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.optim import build_optim_wrapper
+from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 
 from projects.vifi_clip.architectures import get_arch_cfg
 from projects.vifi_clip.engine.hooks import TextAccumulationHook
 from projects.vifi_clip.engine.precision import apply_inference
+from projects.vifi_clip.models.blocks import FusedBlock
 from projects.vifi_clip_tools.cli.h264 import write_h264
 from projects.vifi_clip_tools.complexity import count, measure
 from projects.vifi_clip_tools.complexity.specs import Spec, load_spec
-from .plain import PlainViFiCLIP, openclips_own
 from .workloads import Case, class_names
 
 # The paper's; the rate does not matter to time.
@@ -125,6 +128,63 @@ def _encoder(case: Case, device: str, read: Read) -> Call:
     # [B, T, 3, H, W] -> [B*T, 3, H, W]
     x = ((x.float() - 127.5) / 64).to(dtype)
     return lambda: backbone(x)
+
+
+class PlainViFiCLIP(nn.Module):
+    """ViFi-CLIP written down straight from section 4 of the paper.
+
+    Every frame through the image encoder, the mean of the frames' embeddings,
+    and at each step every prompted class name through the text encoder at the
+    context's full 77 tokens; cosine similarity over the temperature. No
+    cache, no truncation, and OpenCLIP's own blocks. It is what others are
+    measured against, so nothing of this package's computing is used.
+
+    Args:
+        model (nn.Module): A :class:`ViFiCLIP` whose weights and classes to
+            copy, and which of them train.
+        num_frames (int): T.
+    """
+
+    def __init__(self, model: nn.Module, num_frames: int) -> None:
+        super().__init__()
+        classifier = model.cls_head.text_classifier
+        self.num_frames = num_frames
+        self.visual = openclips_own(model.backbone.visual)
+        self.text = openclips_own(classifier.text)
+        self.logit_scale = copy.deepcopy(model.cls_head.logit_scale)
+        stats = model.data_preprocessor
+        self.register_buffer('mean', stats.mean.detach().clone())  # [3, 1, 1]
+        self.register_buffer('std', stats.std.detach().clone())
+        template = classifier.templates[0]
+        self.register_buffer('tokens', classifier.tokenizer([
+            template.replace('{}', name.replace('_', ' '))
+            for name in classifier.class_names]))
+        # [C, 77]
+
+    def forward(self, frames: Tensor, labels: Optional[Tensor] = None):
+        """Return class probabilities [B, C] of frames, uint8 [B, T, 3, H, W],
+        or the loss where labels [B] are given."""
+        x = frames.flatten(0, 1)
+        # [B, T, 3, H, W] -> [B*T, 3, H, W]
+        x = (x.float() - self.mean) / self.std
+        video = self.visual(x).unflatten(0, (-1, self.num_frames)).mean(1)
+        # [B*T, D] -> [B, D]
+        classes = self.text(self.tokens)
+        video = F.normalize(video, dim=-1)
+        classes = F.normalize(classes, dim=-1)
+        logits = self.logit_scale.exp() * video @ classes.T
+        if labels is None:
+            return logits.softmax(-1)
+        return F.cross_entropy(logits, labels)
+
+
+def openclips_own(tower: nn.Module) -> nn.Module:
+    """Copy an image or text tower so that no block is ours."""
+    tower = copy.deepcopy(tower)
+    for module in tower.modules():
+        if type(module) is FusedBlock:
+            module.__class__ = ResidualAttentionBlock
+    return tower
 
 
 def _plain_model(case: Case, device: str) -> PlainViFiCLIP:

@@ -27,7 +27,7 @@ vifi tsne "$world/annotations/target_val.txt" --root "$world" \
 vifi index "$world/videos/*/val_*.mp4" --config small_world --index "$work/index"
 vifi search "a red ring spinning" --index "$work/index" --template model \
     --topk 8 --sheet "$work/search.jpg"
-"$python" -c "from projects.vifi_clip_tools.demo.examples import write_examples
+"$python" -c "from projects.vifi_clip_tools.demo.server import write_examples
 write_examples('$work')"
 vifi predict "$work/three_scenes.mp4" --config small_world \
     --labels "a red ring spinning, a green heart blinking, an orange cross pulsing" \

@@ -2,7 +2,7 @@
 import pytest
 
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
-from projects.vifi_clip_tools.demo.examples import write_examples
+from projects.vifi_clip_tools.demo.server import write_examples
 
 
 @pytest.fixture(scope='package')

@@ -1,14 +1,9 @@
-"""Clips that differ from each other, and facts without files."""
-import hashlib
+"""Clips that differ from each other, and lists."""
 from pathlib import Path
-from typing import Optional
 
 import cv2
 import numpy as np
 from helpers import write_mp4
-
-from projects.vifi_clip_tools.doctor.lists import load_lists
-from projects.vifi_clip_tools.doctor.video import Facts
 
 
 def pictures(seed: int, num: int = 24) -> list:
@@ -36,25 +31,3 @@ def write_files(folder: Path, **texts: str) -> Path:
     for name, text in texts.items():
         (folder / f'{name}.txt').write_text(text.replace('; ', '\n') + '\n')
     return folder
-
-
-def lists_of(folder: Path, **texts: str) -> list:
-    """Write lists, and class lists, and load the lists."""
-    write_files(folder, **texts)
-    return load_lists({folder / f'{name}.txt': None for name in texts
-                       if not name.endswith('classes')})
-
-
-def facts(content: str, status: str = 'ok', frames: int = 24,
-          prints: Optional[bytes] = None) -> Facts:
-    """What would be known of a video with this content."""
-    return Facts(
-        status, sha256=hashlib.sha256(content.encode()).hexdigest(),
-        size=len(content), frames=frames, width=96, height=64, fps=24.0,
-        prints=prints)
-
-
-def facts_of(lists, **changes) -> dict:
-    """Facts on all videos of lists, each with a content of its own."""
-    keys = {entry.key for item in lists for entry in item.entries}
-    return {**{key: facts(key) for key in sorted(keys)}, **changes}

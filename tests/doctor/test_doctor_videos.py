@@ -9,11 +9,9 @@ import numpy as np
 import pytest
 from doctor_world import pictures, write_clip
 
-from projects.vifi_clip_tools.doctor.fingerprint import (find_look_alikes,
-                                                         fingerprint)
 from projects.vifi_clip_tools.doctor.run import look_at_videos
-from projects.vifi_clip_tools.doctor.video import (Facts, check_video,
-                                                   supervise)
+from projects.vifi_clip_tools.doctor.video import (
+    Facts, check_video, find_look_alikes, fingerprint, supervise)
 
 CHECK_VIDEO = 'projects.vifi_clip_tools.doctor.video.check_video'
 

@@ -10,14 +10,17 @@ import webbrowser
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+
+import numpy as np
 
 from projects.vifi_clip.apis.inputs import read_labels
 from projects.vifi_clip.errors import UserError, need
 from ..cli.options import CONFIG, ModelOptions
 from ..cli.processes import ended_by_signals
+from ..mini_world.clips import Job, render_clip, write_video
+from ..mini_world.world import VideoClass
 from ..search.store import VideoIndex
-from .examples import LABELS, write_examples
 from .options import DemoOptions
 from .page import Handlers, build_page, theme
 from .service import Recogniser
@@ -28,6 +31,17 @@ _MOST_LABELS = 30  # that the text box starts with: no wall of text
 _SMALL = ('This small model knows **coloured shapes** and how they move, and '
           'nothing of real videos. For those, start the page with CLIP: '
           f'`vifi-clip demo --config {CONFIG}`')
+# Clips of the small world to try the page with.
+_SCENES = {
+    'Blue star': ('blue star blinking', ),
+    'Purple moon': ('purple moon sliding', ),
+    'Three scenes': ('red ring spinning', 'green heart blinking',
+                     'orange cross pulsing'),
+}
+LABELS = ('a red ring spinning', 'a blue star blinking',
+          'a green heart blinking', 'a yellow arrow orbiting',
+          'a purple moon sliding', 'a purple moon blinking',
+          'an orange cross pulsing')
 
 
 def serve(options: DemoOptions) -> None:
@@ -85,6 +99,21 @@ def _build(model: ModelOptions, recogniser: Recogniser,
     if labels is None:
         labels = names if len(names) <= _MOST_LABELS else []
     return build_page(Handlers(recogniser), about, labels, examples)
+
+
+def write_examples(folder: str) -> Dict[str, str]:
+    """Render the clips into a folder: name of each example to its file."""
+    paths = {}
+    for name, scenes in _SCENES.items():
+        paths[name] = osp.join(folder,
+                               f'{name}.mp4'.replace(' ', '_').lower())
+        # 64 pixels, which the small world's model was trained on; one rate
+        # for all, since motions have no natural speed.
+        clips = [render_clip(Job(f'demo/{scene}/0', 0, 64,
+                                 VideoClass(*scene.split())))[0]
+                 for scene in scenes]
+        write_video(paths[name], np.concatenate(clips), 12)
+    return paths
 
 
 def check_address(host: str, port: int) -> int:

@@ -9,10 +9,9 @@ from projects.vifi_clip.datasets.class_list import is_sentences
 from projects.vifi_clip.datasets.video_list import TRAIN, UNKNOWN
 
 from .findings import Finding
-from .fingerprint import find_look_alikes
 from .lists import Entry, VideoList, may_not_share
 from .published import PUBLISHED
-from .video import Facts
+from .video import Facts, find_look_alikes
 
 Videos = Dict[str, Facts]  # by Entry.key
 _Pairs = Sequence[Tuple[VideoList, VideoList]]

@@ -18,7 +18,7 @@ from ..cli.options import CONFIG, ModelOptions
 from ..cli.outputs import check_target
 from ..embeddings.gathering import gathered
 from .options import IndexOptions
-from .sheet import shorten
+from .querying import shorten
 from .store import MIN_ROWS, WHOLE, Entry, State, VideoIndex, identity_of
 
 
