@@ -74,8 +74,12 @@ def command(monkeypatch):
     (lambda options: {}['no key'], 2, 'error: no key\n'),
     (Mock(side_effect=UserError('mend it')), 2, 'error: mend it\n'),
     # of a data worker
-    (Mock(side_effect=UserError('Traceback ...\nx.UserError: mend it')), 2,
+    (Mock(side_effect=UserError('Caught UserError in DataLoader worker 0.\n'
+                                'Original ...\nx.UserError: mend it')), 2,
      'error: mend it\n'),
+    # of a step whose log ends in another's
+    (Mock(side_effect=UserError('x.UserError: a\n\n1 run failed')), 2,
+     'error: x.UserError: a\n\n1 run failed\n'),
     (Mock(side_effect=KeyboardInterrupt), 130, '\ninterrupted\n')])
 def test_exit_codes(command, capsys, run, code, said):
     assert command(run) == code and capsys.readouterr().err == said

@@ -136,8 +136,10 @@ def _is_users(error: Exception) -> bool:
 def _message(error: Exception) -> str:
     if isinstance(error, KeyError) and error.args:
         error = error.args[0]  # str(KeyError) would put it in quotes
-    # A data worker's error comes with its traceback in the text.
-    return str(error).rpartition('UserError: ')[2].strip()
+    text = str(error)
+    if text.startswith('Caught '):  # by a data worker, with its traceback
+        text = text.rpartition('UserError: ')[2]
+    return text.strip()
 
 
 def _close_broken() -> bool:

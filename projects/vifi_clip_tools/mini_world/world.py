@@ -54,15 +54,15 @@ class WorldParams:
     train_per_class: int = option(
         type=positive_int, default=32, help='training clips of each class of '
         'the training set (default: %(default)s)')
+    test_per_class: int = option(
+        type=positive_int, default=42, help='validation clips of each class; '
+        '42 x 24 classes can tell a difference of 3 points (default: '
+        '%(default)s)')
     # By default more than the 16 of the largest draw, so that draws differ.
     target_train_per_class: Optional[int] = option(
         type=natural_int, help='training clips of each class of the target '
         'set; K-shot lists need K of them, 0 leaves the target set out '
         '(default: 24, or --train-per-class if that is less)')
-    test_per_class: int = option(
-        type=positive_int, default=42, help='validation clips of each class; '
-        '42 x 24 classes can tell a difference of 3 points (default: '
-        '%(default)s)')
     num_stills: int = option(type=positive_int, default=3000,
                              help='captioned still frames (default: '
                              '%(default)s)')
