@@ -1,9 +1,8 @@
-"""Heat maps over frames, and the rows that pictures are made of.
+"""Heat maps over frames.
 
 Letters: T frames, H x W pixels, h x w cells of a map.
 """
-from dataclasses import dataclass
-from typing import List, Optional, Sequence, Tuple
+from typing import Optional, Tuple
 
 import cv2
 import numpy as np
@@ -81,51 +80,3 @@ def enlarge(images: np.ndarray, size: int) -> np.ndarray:
     new = round(width * factor), round(height * factor)
     return np.stack(
         [cv2.resize(i, new, interpolation=cv2.INTER_CUBIC) for i in images])
-
-
-@dataclass
-class Row:
-    """Maps of one model by one method."""
-    model: str  # its name
-    method: str  # one of maps.METHODS
-    text: Optional[str]  # of 'gradient'
-    images: np.ndarray  # as the model sees them, uint8 [T, H, W, 3]
-    maps: np.ndarray  # float32 [T, h, w]
-    per_frame: bool = False  # each frame has a scale of its own
-
-    @property
-    def title(self) -> str:
-        """The method, with its text."""
-        return self.method + (f' of “{self.text}”' if self.text else '')
-
-    @property
-    def scale(self) -> str:
-        """The values of the lowest and the highest colour, in words."""
-        if self.per_frame:
-            return 'own scale in each frame'
-        low, high = value_range(self.maps)
-        if low < high / 100:
-            low = 0
-        if self.method == 'gradient':  # has no unit
-            return f'{low:.2g} to {high:.2g}'
-        return f'{100 * low:.2g}% to {100 * high:.2g}%'
-
-    def pictures(self, size: int, chosen: Sequence[int]) -> np.ndarray:
-        """Overlay some frames, of at least ``size`` pixels; the scale is that
-        of all frames."""
-        return overlay(
-            enlarge(self.images[chosen], size), self.maps[chosen],
-            value_range(self.maps), self.per_frame)
-
-
-@dataclass
-class Scores:
-    """What one model takes the video for, best first."""
-    model: str  # its name
-    labels: List[str]
-    values: List[float]  # their probabilities
-
-    def line(self, count: int = 3) -> str:
-        """The best labels in one line."""
-        return '   '.join(f'{label} {100 * value:.0f}%' for label, value in
-                          list(zip(self.labels, self.values))[:count])

@@ -1,9 +1,10 @@
-"""Writing and running exported files: ONNX and torch.export."""
+"""Exported files, ONNX and torch.export: written, run, quantised to int8."""
 import io
 import json
 import os.path as osp
+import tempfile
 from contextlib import redirect_stdout
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 import numpy as np
 import torch
@@ -84,3 +85,70 @@ def open_session(path: str, **settings):
         reason = ' '.join(str(error).split())
         raise UserError('onnxruntime does not take the file (another '
                         f'--opset?): {reason[:300]}') from error
+
+
+def quantize_file(source: str, target: str) -> Dict[str, int]:
+    """Write an int8 copy of an ONNX file; return how many matrix products
+    with constant weights are ``quantised`` and ``left``.
+
+    Weights of matrix products become int8 with a scale for each output
+    channel; activations become uint8 with a scale that is found when the
+    file runs. All else stays float32, and so do the products behind the last
+    norm, which make the embedding and compare it with the classes: they are
+    small, and what they lose is not averaged out any more. onnxruntime runs
+    it on CPU; with VNNI or AMX fast, elsewhere seldom faster than float32.
+    """
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+    if osp.exists(f'{source}.data'):
+        raise UserError(f'{osp.basename(source)} is near 2 GB, beyond what '
+                        'int8 quantisation takes; leave out --int8')
+    with tempfile.TemporaryDirectory(dir=osp.dirname(target)) as folder:
+        folded = osp.join(folder, 'folded.onnx')
+        last = _last_products(_fold_constants(source, folded).graph.node)
+        with quiet():  # it warns of shapes that it did not infer
+            quantize_dynamic(
+                folded, target, op_types_to_quantize=['MatMul', 'Gemm'],
+                nodes_to_exclude=last, per_channel=True,
+                weight_type=QuantType.QInt8)
+    model = onnx.load(target)
+    del model.metadata_props[:]
+    model.metadata_props.extend(onnx.load(source).metadata_props)
+    onnx.save(model, target)
+    constants = {value.name for value in model.graph.initializer}
+    kinds = [node.op_type for node in model.graph.node
+             if node.op_type.startswith(('MatMul', 'Gemm'))
+             and constants.intersection(node.input[1:2])]
+    done = kinds.count('MatMulInteger')
+    if not done:
+        raise UserError(f'{osp.basename(source)} has no matrix product with '
+                        'constant weights: nothing to quantise')
+    return dict(quantised=done, left=len(kinds) - done)
+
+
+def _fold_constants(source: str, target: str) -> Any:
+    """Make plain weights, which the quantiser takes, of those that are
+    transposed or cut as the file runs; return the ``onnx.ModelProto``."""
+    import onnx
+    from onnxruntime import GraphOptimizationLevel
+    open_session(
+        source, optimized_model_filepath=target,
+        graph_optimization_level=GraphOptimizationLevel.ORT_ENABLE_BASIC)
+    model = onnx.load(target)
+    # Shapes that it noted of weights, which the quantiser will transpose.
+    del model.graph.value_info[:]
+    onnx.save(model, target)
+    return model
+
+
+def _last_products(nodes: Sequence[Any]) -> List[str]:
+    """Return the names of the products behind the last norm, or of the last
+    one where there is no norm, as the quantiser will see them."""
+    norms = [i for i, node in enumerate(nodes)
+             if node.op_type == 'LayerNormalization']
+    # It makes a MatMul and an Add of each Gemm first.
+    endings = dict(MatMul='', Gemm='_MatMul')
+    products = [(i, node.name + endings[node.op_type])
+                for i, node in enumerate(nodes) if node.op_type in endings]
+    after = [name for i, name in products if norms and i > norms[-1]]
+    return after or [name for _, name in products[-1:]]
