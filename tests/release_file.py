@@ -1,15 +1,20 @@
-"""Files as the paper's release wrote them, from a model written here.
+"""CLIPs and files of every layout, to compare results with.
 
-Written from the description of the layout and of the method, independently of
-``projects.vifi_clip`` and of OpenCLIP, to compare results with.
+:class:`ReleaseModel` and its file are written from the description of the
+release's layout and of the method, independently of ``projects.vifi_clip``
+and of OpenCLIP.
 """
+import copy
+import os
 import sys
 from types import ModuleType
 from unittest import mock
 
 import torch
 from open_clip.tokenizer import SimpleTokenizer
+from tiny import class_tokens
 from torch import nn
+from transformers import CLIPConfig, CLIPModel
 
 ARCH = dict(
     embed_dim=32, quick_gelu=True,
@@ -18,6 +23,10 @@ ARCH = dict(
     text_cfg=dict(
         context_length=24, vocab_size=49408, width=64, heads=1, layers=3))
 NAMES = ['archery', 'arm wrestling', 'playing_cards']
+# What is learnt, by kind of model.
+PROMPTS = dict(plain={}, deep=dict(length=4, vision_depth=3, text_depth=2),
+               few=dict(length=2, vision_depth=1, text_depth=1),
+               text_only=dict(length=5, text_depth=3))
 
 
 class _Block(nn.Module):
@@ -145,6 +154,12 @@ class ReleaseModel(nn.Module):
         return self.logit_scale.exp() * cosine
 
 
+def release_model(clip, kind) -> ReleaseModel:
+    torch.manual_seed(2)
+    tokens = clip.token_embedding.weight.detach()
+    return ReleaseModel(tokens, **PROMPTS[kind]).eval()
+
+
 class _Node(dict):
     """Behaves under pickle as a yacs CfgNode does."""
 
@@ -154,7 +169,7 @@ class _Node(dict):
         self.__dict__['__deprecated_keys__'] = {'OLD'}
 
 
-def write_release_file(model, path, extra=None, **save) -> str:
+def write_release_file(model, path, extra=None, **save) -> None:
     """As the release saves a model, its optimizer and its config, which is of
     a class whose package is gone when the file is read."""
     optimizer = torch.optim.AdamW(model.parameters())
@@ -162,18 +177,57 @@ def write_release_file(model, path, extra=None, **save) -> str:
     module.CfgNode = _Node
     _Node.__module__, _Node.__qualname__ = module.__name__, 'CfgNode'
     config = _Node(
-        DATA=_Node(NUM_FRAMES=2, ROOT='/PATH'),
+        EXTRA=extra, DATA=_Node(NUM_FRAMES=2, ROOT='/PATH'),
         MODEL=_Node(ARCH='tiny', RESUME=None),
         TRAINER=_Node(ViFi_CLIP=_Node(
             CTX_INIT='a photo of a', USE='both', ZS_EVAL=False)))
-    if extra is not None:
-        config['EXTRA'] = extra
     content = dict(
         model={f'module.{k}': v for k, v in model.state_dict().items()},
-        optimizer=optimizer.state_dict(),
-        lr_scheduler=dict(last_epoch=3),
+        optimizer=optimizer.state_dict(), lr_scheduler=dict(last_epoch=3),
         max_accuracy=torch.tensor(71.2), epoch=9, config=config)
     with mock.patch.dict(sys.modules, {
             'yacs_like': ModuleType('yacs_like'), module.__name__: module}):
         torch.save(content, path, **save)
-    return str(path)
+
+
+class Intruder:
+    """Unpickling it makes a folder."""
+
+    def __init__(self, folder) -> None:
+        self.folder = str(folder)
+
+    def __reduce__(self):
+        return os.mkdir, (self.folder, )
+
+
+def randomise(model, std=0.3):
+    torch.manual_seed(1)
+    for param in model.parameters():
+        nn.init.normal_(param, std=std)
+    return model.eval()
+
+
+def transformers_clip(act='quick_gelu', heads=1) -> CLIPModel:
+    """A CLIPModel of the size of :data:`ARCH`."""
+    shared = dict(num_hidden_layers=3, hidden_act=act, attention_dropout=0.)
+    return randomise(CLIPModel(CLIPConfig(
+        projection_dim=32,
+        vision_config=dict(shared, hidden_size=128, intermediate_size=512,
+                           image_size=32, patch_size=8,
+                           num_attention_heads=2 * heads),
+        text_config=dict(shared, hidden_size=64, intermediate_size=256,
+                         max_position_embeddings=24, vocab_size=49408,
+                         num_attention_heads=heads, eos_token_id=49407))))
+
+
+def save_openai(model, path) -> None:
+    """Save a CLIP as OpenAI's are: a TorchScript archive in half precision,
+    with constants beside the weights."""
+    model = copy.deepcopy(model)
+    for name, value in dict(input_resolution=32, context_length=24,
+                            vocab_size=49408).items():
+        vars(model).pop(name, None)
+        model.register_buffer(name, torch.tensor(value))
+    inputs = torch.zeros(1, 3, 32, 32), class_tokens(NAMES[:1])
+    torch.jit.save(torch.jit.trace(model, inputs, check_trace=False).half(),
+                   path)

@@ -12,10 +12,10 @@ from http.server import HTTPServer, SimpleHTTPRequestHandler
 import numpy as np
 import pytest
 import torch
-from conversion_world import Intruder
 from mmengine.fileio import get_file_backend
 from mmengine.runner import CheckpointLoader
 from open_clip.tokenizer import SimpleTokenizer
+from release_file import Intruder
 from safetensors.torch import save_file
 from toy_runner import ToyMetric, toy_runner
 

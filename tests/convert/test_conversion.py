@@ -4,25 +4,123 @@ import copy
 import json
 import os
 import sys
+from pathlib import Path
 
+import commands
 import open_clip
 import pytest
 import torch
-from commands import vifi
-from conversion_world import (PROMPTS, TOLERANCE, Intruder, clip_logits,
-                              convert, logits, ours, randomise, release_model,
-                              save_openai, transformers_clip)
+import torch.nn.functional as F
 from mmaction.registry import MODELS
 from open_clip.model import CLIP, CustomTextCLIP
-from release_file import ARCH, NAMES, write_release_file
+from release_file import (ARCH, NAMES, PROMPTS, Intruder, randomise,
+                          release_model, save_openai, transformers_clip,
+                          write_release_file)
 from tiny import class_tokens, model_cfg
 
+from projects.vifi_clip.checkpoints.files import load_checkpoint
 from projects.vifi_clip.checkpoints.settings import (collect_settings,
                                                      fingerprint)
 from projects.vifi_clip.models.pretrained import read_clip_state_dict
 from projects.vifi_clip_tools.convert.arch import expected_weights, infer_arch
 
+TOLERANCE = dict(atol=1e-5, rtol=0)
 _KEY = 'visual.transformer.resblocks.1.mlp.c_fc.weight'
+
+
+def convert(src, dst, source, target, *args) -> dict:
+    """Run ``vifi-clip convert``; return its report."""
+    assert commands.vifi('convert', src, dst, f'--source={source}',
+                         f'--target={target}', *args) == 0
+    return json.loads(Path(f'{dst}.report.json').read_text())
+
+
+def ours(path, video, expected):
+    """Our recognizer with a converted file in it, and the file's settings;
+    checks that it has the logits that are expected."""
+    checkpoint = load_checkpoint(str(path))
+    settings = checkpoint['meta']['vifi_clip']
+    cfg = model_cfg()
+    backbone, text = cfg['backbone'], cfg['cls_head']['text_classifier']
+    text.update(class_names=NAMES, templates=settings.get('templates'))
+    backbone['type'] = 'VLDeepPromptBackbone'
+    for part, name in (backbone, 'visual'), (text, 'text'):
+        prompts = dict(settings.get(f'{name}_prompts') or {})
+        if prompts.pop('words', None):
+            prompts['init'] = 'a photo of a'
+        part.update(arch=settings['arch'], prompts=prompts or None)
+    model = MODELS.build(cfg).eval()
+    model.load_state_dict(checkpoint['state_dict'])
+    torch.testing.assert_close(logits(model, video), expected, **TOLERANCE)
+    return model, settings
+
+
+@torch.no_grad()
+def logits(model, video):
+    return model.cls_head(model.backbone(video.flatten(0, 1)))
+
+
+@torch.no_grad()
+def clip_logits(model, video):
+    """Of an OpenCLIP model, for the classes' usual sentences."""
+    text = model.encode_text(class_tokens(NAMES), normalize=True)
+    frames = model.encode_image(video.flatten(0, 1))
+    frames = F.normalize(frames.unflatten(0, video.shape[:2]).mean(1), dim=-1)
+    return model.logit_scale.exp() * frames @ text.T
+
+
+@pytest.fixture(scope='session')
+def clip() -> CLIP:
+    return randomise(CLIP(**ARCH))
+
+
+@pytest.fixture(scope='session')
+def files(clip, tmp_path_factory):
+    """A folder with the CLIP and what the release would have made of it."""
+    folder = tmp_path_factory.mktemp('files')
+    torch.save(clip.state_dict(), folder / 'clip.pt')
+    for kind in 'plain', 'deep':
+        write_release_file(release_model(clip, kind), folder / f'{kind}.pth')
+    for name, more in dict(arch={}, gelu=dict(quick_gelu=False)).items():
+        (folder / f'{name}.json').write_text(json.dumps(dict(ARCH, **more)))
+    return folder
+
+
+@pytest.fixture(scope='session')
+def clip_file(files) -> str:
+    return str(files / 'clip.pt')
+
+
+@pytest.fixture
+def video():
+    return torch.randn(2, 2, 3, 32, 32)
+
+
+@pytest.fixture
+def add_model(monkeypatch):
+    """OpenCLIP's ``add_model_config``, for one test."""
+    factory = open_clip.factory
+    for name in '_MODEL_CONFIG_PATHS', '_MODEL_CONFIGS':
+        monkeypatch.setattr(factory, name, getattr(factory, name).copy())
+    return open_clip.add_model_config
+
+
+@pytest.fixture
+def refused(capsys, files, tmp_path):
+    """Check that a conversion is refused and writes nothing."""
+
+    def state():
+        return {path: path.lstat().st_mtime_ns for folder in (files, tmp_path)
+                for path in folder.rglob('*')}
+
+    def check(src, source, target='vifi', *more,
+              dst=tmp_path / 'refused.pth', names=()):
+        before = state()
+        commands.refused(capsys, 'convert', src, dst, f'--source={source}',
+                         f'--target={target}', *more, names=names)
+        assert state() == before
+
+    return check
 
 
 @pytest.mark.parametrize('kind, legacy', [
@@ -183,7 +281,7 @@ def test_output_and_force(files, tmp_path):
     args = ('convert', files / 'deep.pth', out, '--source=release',
             '--target=vifi', '--clip', files / 'clip.pt', '--report', report)
     for more in [], ['--force']:
-        assert vifi(*args, *more) == 0
+        assert commands.vifi(*args, *more) == 0
         assert json.loads(report.read_text())['arch'] == ARCH
         assert os.listdir(out.parent) == ['out.pth']
 

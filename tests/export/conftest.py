@@ -77,11 +77,11 @@ def pt2_files(tmp_path_factory):
                   fusion='decision', templates=templates)
 
 
-@pytest.fixture
+@pytest.fixture(params=[
+    pytest.param('onnx_files', marks=pytest.mark.slow), 'pt2_files'])
 def world(request):
-    """One of the two, by its format."""
-    return request.getfixturevalue(
-        'onnx_files' if request.param == 'onnx' else 'pt2_files')
+    """Each of the two."""
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture(scope='session')

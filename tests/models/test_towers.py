@@ -8,11 +8,10 @@ import pytest
 import release_file
 import torch
 import torch.nn.functional as F
-from conversion_world import randomise, transformers_clip
 from mmaction.registry import MODELS
 from open_clip.model import CLIP
 from open_clip.tokenizer import SimpleTokenizer
-from release_file import ARCH
+from release_file import ARCH, randomise, transformers_clip
 from tiny import (build_classifier, build_model, class_tokens, classifier_cfg,
                   model_cfg, timm_arch, tiny_arch)
 

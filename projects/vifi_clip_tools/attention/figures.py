@@ -103,7 +103,11 @@ def write_figures(options: AttentionOptions) -> None:
                 raise ValueError(f'--{option} {path} is the video itself; '
                                  'choose another name')
     labels = None if options.labels is None else read_labels(options.labels)
-    clip = _local(options)
+    video, model = one_video(options.clip), options.models[0]
+    cfg = read_config(model.config, model.trust)
+    cfg.merge_from_dict(model.cfg_options or {})
+    VideoSampler(cfg).sample(video, 1)  # before weights are loaded or fetched
+    clip = video.path
     inferencers = [model.load(labels=labels) for model in options.models]
     for inferencer in inferencers:
         token_layout(inferencer.model.backbone)
@@ -126,16 +130,6 @@ def write_figures(options: AttentionOptions) -> None:
                      [sample.images[first] for sample in samples])
         _write(options.video, lambda: draw_video(
             rows, scores, samples[0].times[first]))
-
-
-def _local(options: AttentionOptions) -> str:
-    """Return the video's file, which is read once before weights are loaded
-    or downloaded."""
-    video, model = one_video(options.clip), options.models[0]
-    cfg = read_config(model.config, model.trust)
-    cfg.merge_from_dict(model.cfg_options or {})
-    VideoSampler(cfg).sample(video, 1)
-    return video.path
 
 
 def _recognise(name: str, inferencer: Any, sample: Sampled) -> Scores:
