@@ -80,19 +80,19 @@ def test_clips_of_any_number_and_length(world, batch, frames):
 
 
 def test_sentences_of_classes(world):
-    encode = world.file('text')
+    text = world.file('text')
     classifier = world.infer.classifier
     tokens = classifier.tokens.numpy()
     with torch.no_grad():
         expected = classifier().numpy()
-    classes = encode(tokens).reshape(-1, len(classifier.templates), 32).mean(1)
+    classes = text(tokens).reshape(-1, len(classifier.templates), 32).mean(1)
     classes /= np.linalg.norm(classes, axis=1, keepdims=True)
     np.testing.assert_allclose(classes, expected, atol=1e-4)
     assert abs(expected[0] - expected[1]).max() > 0.01
     # padded to the context, and alone
     padded = np.pad(tokens, ((0, 0), (0, 24 - tokens.shape[1])))
-    np.testing.assert_allclose(encode(padded), encode(tokens), atol=1e-5)
-    np.testing.assert_allclose(encode(tokens[:1]), encode(tokens)[:1], atol=1e-5)
+    np.testing.assert_allclose(text(padded), text(tokens), atol=1e-5)
+    np.testing.assert_allclose(text(tokens[:1]), text(tokens)[:1], atol=1e-5)
 
 
 def test_a_text_tower_that_reads_the_padding():
