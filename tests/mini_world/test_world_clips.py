@@ -17,7 +17,7 @@ import pytest
 from projects.vifi_clip_tools.mini_world.clips import (
     Job, caption_clip, list_jobs, render_clip, render_still, stage_clip,
     write_video)
-from projects.vifi_clip_tools.mini_world.motions import moving_poses
+from projects.vifi_clip_tools.mini_world.scene import moving_poses
 from projects.vifi_clip_tools.mini_world.world import (CLASSES, MOTIONS,
                                                        VideoClass, WorldParams)
 

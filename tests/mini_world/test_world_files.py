@@ -16,10 +16,10 @@ from commands import refused, vifi
 from mmaction.registry import DATASETS
 
 from projects.vifi_clip.files import sha256_of
-from projects.vifi_clip_tools.mini_world.build import build
+from projects.vifi_clip_tools.mini_world.build import (build,
+                                                       video_annotations)
 from projects.vifi_clip_tools.mini_world.clips import (Job, caption_clip,
                                                        render_still)
-from projects.vifi_clip_tools.mini_world.splits import video_annotations
 from projects.vifi_clip_tools.mini_world.world import VideoClass, WorldParams
 
 ROOT = Path(__file__).parents[2]

@@ -12,8 +12,8 @@ from matrix_world import write_record, write_training
 
 from projects.vifi_clip_tools.paper.layout import (ROOT, Layout, ShellText,
                                                    default_folder)
-from projects.vifi_clip_tools.paper.paper_tables import paper_tables
 from projects.vifi_clip_tools.paper.runs import Run, by_name
+from projects.vifi_clip_tools.paper.tables import paper_tables
 
 RUNS = by_name(paper_tables().values())
 NAMES = ('TUNE', 'SEED', 'DATASET', 'EVAL', 'PRETRAINED', 'DATA_ROOT')

@@ -10,10 +10,10 @@ import pytest
 from commands import refused, vifi
 from matrix_world import write_record
 
-from projects.vifi_clip_tools.paper import execute, quickstart
+from projects.vifi_clip_tools.paper import matrix, quickstart
 from projects.vifi_clip_tools.paper.layout import Layout
-from projects.vifi_clip_tools.paper.paper_tables import paper_tables
 from projects.vifi_clip_tools.paper.runs import Run, by_name
+from projects.vifi_clip_tools.paper.tables import paper_tables
 
 RUNS = by_name(paper_tables().values())
 SHOWN = ('TUNE', 'SHOTS', 'PRETRAINED', 'DATA_ROOT')
@@ -72,13 +72,13 @@ class Tools:
 def tools(layout, monkeypatch):
     Path(layout.root).mkdir()
     tools = Tools(layout)
-    monkeypatch.setitem(execute.TOOLS, 'train', tools.train)
-    monkeypatch.setitem(execute.TOOLS, 'test', tools.test)
+    monkeypatch.setitem(matrix.TOOLS, 'train', tools.train)
+    monkeypatch.setitem(matrix.TOOLS, 'test', tools.test)
     return tools
 
 
 def execute_runs(layout, runs, jobs=1, environ=None):
-    return execute.Executor(layout, 1, jobs, environ or {}).run(
+    return matrix.Executor(layout, 1, jobs, environ or {}).run(
         [run for run in runs if not layout.finished(run)])
 
 
@@ -157,20 +157,20 @@ def test_lost_checkpoint_is_an_error(layout, tools):
 def test_interruption_ends_the_runs(layout, tools, number):
     runs = [run_of(name) for name in 'abc']
     flags = [flag(layout, name, 'slow') for name in 'ab']
-    matrix = multiprocessing.get_context('fork').Process(
+    process = multiprocessing.get_context('fork').Process(
         target=execute_runs, args=(layout, runs, 2))
-    matrix.start()
+    process.start()
     try:
         deadline = time.monotonic() + 60
         while not tools.file.exists() or len(tools.calls('pid')) < 2:
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        os.kill(matrix.pid, number)
-        matrix.join(60)
-        assert matrix.exitcode not in (None, 0)
+        os.kill(process.pid, number)
+        process.join(60)
+        assert process.exitcode not in (None, 0)
     finally:
-        matrix.kill()
-        matrix.join()
+        process.kill()
+        process.join()
     for pid, in tools.calls('pid'):
         state = Path(f'/proc/{pid}/stat')
         assert not state.exists() or ') Z' in state.read_text()
@@ -182,9 +182,9 @@ def test_interruption_ends_the_runs(layout, tools, number):
 
 def test_several_gpus_run_the_shell_commands(layout, monkeypatch):
     monkeypatch.setattr(
-        execute, 'shell_script', lambda run, layout, gpus:
+        matrix, 'shell_script', lambda run, layout, gpus:
         f'echo "$TUNE {gpus}"; exit ' + '03'[run.name == 'bad'])
-    failed = execute.Executor(layout, 8, 1, {}).run(
+    failed = matrix.Executor(layout, 8, 1, {}).run(
         [run_of('good'), run_of('bad')])
     assert set(failed) == {'bad'} and 'exit code 3' in failed['bad']
     assert Path(layout.root, 'good/run.log').read_text() == 'both 8\n'
@@ -211,7 +211,7 @@ def test_mini_makes_its_world_first(monkeypatch, tmp_path, capsys, mode):
     monkeypatch.setattr(quickstart, 'pretrain',
                         lambda work, data: f'{work}/clip-{data}.pth')
     told = tmp_path / 'told'
-    monkeypatch.setitem(execute.TOOLS, 'train', lambda argv: told.write_text(
+    monkeypatch.setitem(matrix.TOOLS, 'train', lambda argv: told.write_text(
         json.dumps({name: os.environ[name] for name in (
             'DATA_ROOT', 'MINI_CLIP', 'WORKERS', 'FUSION', 'SEED')})))
     assert vifi('matrix', '--mini', *mode, '--table', '5', '--only',

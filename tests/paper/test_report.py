@@ -15,12 +15,11 @@ from matrix_world import clear_knobs, fill_folder, write_record
 from projects.vifi_clip_tools.mini_world.build import build
 from projects.vifi_clip_tools.mini_world.world import WorldParams
 from projects.vifi_clip_tools.paper.layout import Layout
-from projects.vifi_clip_tools.paper.mini_tables import mini_tables
-from projects.vifi_clip_tools.paper.paper_tables import paper_tables
 from projects.vifi_clip_tools.paper.quickstart import (draw_picture,
                                                        write_table)
 from projects.vifi_clip_tools.paper.results import Records, fill
 from projects.vifi_clip_tools.paper.runs import Cell, Run, Table, by_name
+from projects.vifi_clip_tools.paper.tables import mini_tables, paper_tables
 
 PAPER = paper_tables()
 PAPER_RUNS = by_name(PAPER.values())
@@ -234,7 +233,7 @@ def test_all_tables_of_the_paper(whole):
 def test_csv(whole):
     rows = list(csv.DictReader(io.StringIO(whole[0]['.csv'].read_text())))
     cells = {(r['table'], r['group'], r['row'], r['column']): r for r in rows}
-    assert len(rows) == len(cells) == 403  # see test_paper_tables.py
+    assert len(rows) == len(cells) == 403  # see test_tables.py
     for key, expected in {
             # seeds 1 and 3: 12.1 - 0.7 and 12.1 + 1.3
             ('2', 'ssv2', 'ViFi-CLIP', 'novel'): dict(

@@ -1,27 +1,36 @@
-"""Makes the data set's folder."""
+"""Makes the data set's folder: videos, stills and annotation files in the
+formats of MMAction2's data sets, all or none; what it holds is told first."""
 import json
 import os
+import shutil
 import sys
+import uuid
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from multiprocessing import Pool
 from pathlib import Path
-from typing import Dict, List, Optional, Union
+from typing import Dict, Iterator, List, Optional, Sequence, Union
 
 from mmengine.utils.progressbar import track_iter_progress
 
 from projects.vifi_clip.datasets.loader_settings import usable_cores
+from projects.vifi_clip.datasets.video_list import find_missing
 from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.files import sha256_of
+from ..splits.protocols import draw
 from .clips import Job, caption_clip, list_jobs, make_files, start_worker
-from .folder import (MANIFEST, damages, foreign_entries, read_manifest,
-                     replacing)
-from .splits import retrieval_annotations, still_annotations, video_annotations
-from .world import CLASSES, WorldParams
+from .world import CLASSES, WorldParams, clip_path, still_path
 
 # Raise it when the same parameters no longer give the same data set.
 VERSION = '3'
 _BATCH = 16
+MANIFEST = 'manifest.json'
+_ENTRIES = {'annotations', 'stills', 'videos', MANIFEST}
+SHOTS = (2, 4, 8, 16)
+SHOT_SEEDS = (1, 2, 3)
+# Of more clips, too many would share their caption with another.
+RETRIEVAL_TEST_PER_CLASS = 10
 
 
 def build(out: Union[str, Path], params: WorldParams,
@@ -113,3 +122,130 @@ def _is_there(out: Path, params: WorldParams, jobs: List[Job],
     if problem:
         raise UserError(f'{out} {problem} (nothing was touched)')
     return True
+
+
+def read_manifest(folder: Path) -> dict:
+    """Return the manifest of a data set; empty if it has none of ours."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+    except (OSError, ValueError):
+        return {}
+    ours = (isinstance(manifest, dict) and 'mini_world' in manifest
+            and isinstance(manifest.get('annotations'), dict))
+    return manifest if ours else {}
+
+
+def damages(folder: Path, manifest: dict, paths: List[str]) -> List[str]:
+    """List what of a data set is missing or was changed since, a phrase each.
+
+    Its videos and stills (``paths``, relative to the folder) are only looked
+    for; annotations are read.
+    """
+    missing = find_missing([str(folder / path) for path in paths])
+    faults = [f'{paths[i]} is missing' for i in missing]
+    for name, digest in manifest['annotations'].items():
+        path = folder / 'annotations' / name
+        if not path.is_file():
+            faults.append(f'annotations/{name} is missing')
+        elif sha256_of(path) != digest:
+            faults.append(f'annotations/{name} was changed')
+    return faults
+
+
+def foreign_entries(folder: Path, manifest: dict) -> List[str]:
+    """List what lies in a folder and was not put there by us; all of it if
+    the manifest is empty."""
+    if not manifest:
+        return sorted(os.listdir(folder))
+    foreign = set(os.listdir(folder)) - _ENTRIES
+    annotations = folder / 'annotations'
+    names = os.listdir(annotations) if annotations.is_dir() else []
+    return sorted(foreign | {f'annotations/{name}' for name in names
+                             if name not in manifest['annotations']})
+
+
+@contextmanager
+def replacing(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder to fill, beside ``folder``, whose place it takes
+    at the end. A run that fails leaves ``folder`` as it was."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    stem = f'.{folder.name}.{uuid.uuid4().hex[:8]}'
+    partial = folder.with_name(f'{stem}.partial')
+    retired = folder.with_name(f'{stem}.old')
+    partial.mkdir()
+    try:
+        yield partial
+        if folder.exists():
+            os.replace(folder, retired)
+        try:
+            os.replace(partial, folder)
+        except OSError:
+            if retired.exists():
+                os.replace(retired, folder)
+            raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    shutil.rmtree(retired, ignore_errors=True)
+
+
+def _all_clips(classes, split, count) -> List[str]:
+    return [f'{clip_path(cls, split, i)} {label}'
+            for label, cls in enumerate(classes) for i in range(count)]
+
+
+def video_annotations(train_per_class: int, test_per_class: int,
+                      target_train_per_class: int) -> Dict[str, List[str]]:
+    """The class lists and splits of every protocol.
+
+    ``classes``, ``train`` and ``val`` are the training set's. The base, novel
+    and few-shot files are the target set's; labels of the base and novel
+    files count within their half. A K-shot file is there only if a class has
+    K training clips. Returns lines by file name.
+    """
+    base, target = CLASSES['base'], CLASSES['target']
+    groups = {'': CLASSES['train'], 'zero_shot_': CLASSES['zero_shot']}
+    files = {'train.txt': _all_clips(groups[''], 'train', train_per_class)}
+    if target_train_per_class:
+        groups.update(target_=target, base_=base, novel_=CLASSES['novel'])
+        files['target_train.txt'] = _all_clips(target, 'train',
+                                               target_train_per_class)
+    for group, classes in groups.items():
+        files[f'{group}classes.txt'] = [cls.name for cls in classes]
+        files[f'{group}val.txt'] = _all_clips(classes, 'val', test_per_class)
+    draws = [('base_train', base, 16)]
+    draws += [('few_shot_train', target, shots) for shots in SHOTS]
+    for name, classes, shots in draws:
+        if target_train_per_class < shots:
+            continue
+        for seed in SHOT_SEEDS:
+            lines = files[f'{name}_{shots}shot_seed{seed}.txt'] = []
+            for label, cls in enumerate(classes):
+                paths = [clip_path(cls, 'train', i)
+                         for i in range(target_train_per_class)]
+                drawn = draw(list(zip(paths, paths)), shots, seed)
+                lines += [f'{path} {label}' for path in drawn]
+    return files
+
+
+def retrieval_annotations(
+        captions: Dict[str, str]) -> Dict[str, Dict[str, List[str]]]:
+    """The captioned clips, for MMAction2's VideoTextDataset: by file name,
+    the captions of each clip, one of each. ``captions`` has that of each clip
+    of the training set by the clip's path, in order."""
+    parts = dict(train={}, test={})
+    for path, caption in captions.items():
+        kind, index = Path(path).stem.split('_')
+        if kind == 'train':
+            parts['train'][path] = [caption]
+        elif int(index) < RETRIEVAL_TEST_PER_CLASS:
+            parts['test'][path] = [caption]
+    return {f'retrieval_{part}.json': clips for part, clips in parts.items()}
+
+
+def still_annotations(captions: Sequence[str]) -> Dict[str, List[str]]:
+    """The caption list and the still frames with their caption's index."""
+    distinct = sorted(set(captions))
+    index = {caption: i for i, caption in enumerate(distinct)}
+    return {'captions.txt': distinct,
+            'stills.txt': [f'{still_path(i)} {index[caption]}'
+                           for i, caption in enumerate(captions)]}

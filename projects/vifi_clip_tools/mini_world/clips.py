@@ -1,4 +1,5 @@
-"""One clip or still frame, from its seed to its file."""
+"""One clip or still frame, from its seed to its file, and what can be seen on
+it in natural words."""
 import hashlib
 import signal
 from pathlib import Path
@@ -8,16 +9,18 @@ import av
 import cv2
 import numpy as np
 
-from .captions import describe, describe_clip
-from .motions import Poses, moving_poses, still_pose
-from .scene import Scene, draw_scene, render
+from .scene import (Poses, Scene, draw_scene, moving_poses, render,
+                    still_pose)
 from .world import (CLASSES, COLOURS, SHAPES, VideoClass, WorldParams,
-                    clip_path, still_path)
+                    clip_path, still_path, with_article)
 
 _FRAME_RATES = (12, 15, 24, 25, 30)
 # x264's macroblock tree is not repeatable, not even in one thread: with it
 # about one clip in three differed between runs (PyAV 18), without it none.
 _X264 = {'crf': '18', 'preset': 'veryfast', 'x264-params': 'mbtree=0'}
+_ON_BACKGROUND = dict(
+    plain='on a plain background', gradient='on a shaded background',
+    stripes='on stripes', checks='on checks', clouds='in front of clouds')
 
 
 class Job(NamedTuple):
@@ -61,12 +64,81 @@ def stage_clip(job: Job) -> Tuple[Scene, Poses, np.random.Generator]:
     return scene, poses, rng
 
 
+def _size_word(radius):
+    return ('small' if radius < 0.11 else
+            'medium-sized' if radius < 0.22 else 'large')
+
+
+def _place_words(x, y):
+    row = 'top' if y < 0.37 else 'bottom' if y > 0.63 else ''
+    column = 'left' if x < 0.37 else 'right' if x > 0.63 else ''
+    if row and column:
+        return f'in the {row} {column} corner'
+    if row:
+        return f'at the {row}'
+    return f'on the {column}' if column else 'in the middle'
+
+
+def _tilt_words(tilt):
+    tilt = (tilt + 0.5) % 1 - 0.5
+    if abs(tilt) > 0.375:
+        return 'upside down'
+    if abs(tilt) < 0.06:
+        return 'upright'
+    return 'tilted to the ' + ('right' if tilt > 0 else 'left')
+
+
+def describe(colour: str, shape: str, poses: Poses, background: str,
+             rng: np.random.Generator) -> str:
+    """Caption one still frame, as 'a photo of a large red ring at the top'.
+
+    The caption is true of the frame (T = 1). It tells one or two of size,
+    faintness, place, tilt and background, or none.
+    """
+    sized = f'{_size_word(poses.radius[0])} {colour}'
+    faint = f'faint {colour}' if poses.opacity[0] <= 0.5 else sized
+    place = _place_words(poses.x[0], poses.y[0])
+    tilt = _tilt_words(poses.tilt[0])
+    forms = [(colour, ''), (sized, ''), (faint, ''), (colour, place),
+             (faint, place), (sized, place), (colour, tilt), (sized, tilt),
+             (colour, _ON_BACKGROUND[background])]
+    look, rest = forms[rng.integers(len(forms))]
+    opening = rng.choice(['', 'a photo of ', 'a picture of '])
+    return f'{opening}{with_article(look)} {shape} {rest}'.strip()
+
+
+def _steady(values: np.ndarray) -> Optional[float]:
+    """The mean, or None if the motion changes it.
+
+    Unrest moves nothing by more than 0.06, motions at least by 0.2.
+    """
+    return float(np.mean(values)) if np.ptp(values) < 0.1 else None
+
+
 def caption_clip(job: Job) -> str:
-    """Say in words what a clip shows."""
+    """Caption one clip, as 'a video of a small red ring bouncing upright on
+    stripes on the right'.
+
+    The caption is true of the clip. It tells the background, and the size,
+    tilt and place as far as the motion leaves them alone.
+    """
+    colour, shape, motion = job.cls
     scene, poses, _ = stage_clip(job)
     # A generator of its own, so that captions leave the clips as they are.
-    return describe_clip(*job.cls, poses, scene.background_kind,
-                         _rng(job, 'caption'))
+    rng = _rng(job, 'caption')
+    x, y, radius, tilt = map(
+        _steady, (poses.x, poses.y, poses.radius, poses.tilt))
+    look = colour if radius is None else f'{_size_word(radius)} {colour}'
+    words = [with_article(look), shape, motion]
+    if tilt is not None:
+        words.append(_tilt_words(tilt))
+    rest = [_ON_BACKGROUND[scene.background_kind]]
+    place = _place_words(0.5 if x is None else x, 0.5 if y is None else y)
+    # What goes up and down, or about, is not 'in the middle'.
+    if place != 'in the middle' or None not in (x, y):
+        rest.append(place)
+    opening = str(rng.choice(['', 'a video of ']))
+    return opening + ' '.join(words + list(rng.permutation(rest)))
 
 
 def render_clip(job: Job) -> Tuple[np.ndarray, int]:

@@ -1,4 +1,16 @@
-"""Draws a scene: background, a distractor now and then, and the object."""
+"""Draws a clip's frames: the object, its background, and a distractor now and
+then.
+
+Outlines are polygons of about unit radius, y downwards. None looks the same
+after any turn of less than a full one, so that spinning is visible on each:
+the ring has a gap, the star and the cross a long arm.
+
+The model averages the embeddings of a few frames, so it cannot see their
+order: motions differ in the set of poses that they visit, never in the order.
+All motions share the distributions of the pose that they start from, and
+each leaves that common range in its own way for a part of the time. A frame
+from the common range says nothing about the motion; a handful does.
+"""
 import colorsys
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -6,8 +18,6 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from .motions import Poses
-from .shapes import outline
 from .world import COLOURS, SHAPES
 
 # Hue in degrees and how far it may stray; neighbours never meet.
@@ -17,11 +27,139 @@ BACKGROUNDS = ('plain', 'gradient', 'stripes', 'checks', 'clouds')
 _SUBPIXEL_BITS = 8
 
 
+@dataclass
+class Poses:
+    """The object's pose in T frames, each an array [T]."""
+
+    x: np.ndarray  # centre, as a fraction of the frame
+    y: np.ndarray
+    radius: np.ndarray  # as a fraction of the frame
+    tilt: np.ndarray  # from upright, in full turns, clockwise
+    opacity: np.ndarray  # from 0 (invisible) to 1
+
+
+def _resting(num_frames, rng):
+    """A start pose with the small unrest that every clip has."""
+    time = np.linspace(0, 1, num_frames)
+
+    def channel(low, high, unrest):
+        start, amount = rng.uniform(low, high), rng.uniform(0, unrest)
+        speed, phase = rng.uniform(0.5, 2), rng.uniform()
+        return start + amount * np.sin(2 * np.pi * (speed * time + phase))
+
+    return Poses(
+        x=channel(0.30, 0.70, 0.03), y=channel(0.30, 0.70, 0.03),
+        radius=channel(0.10, 0.24, 0.01), tilt=channel(-0.22, 0.22, 0.02),
+        opacity=channel(0.6, 0.95, 0.05))
+
+
+def moving_poses(motion: str, num_frames: int,
+                 rng: np.random.Generator) -> Poses:
+    """Draw T poses: between one and two and a half rounds of a motion."""
+    poses = _resting(num_frames, rng)
+    rounds = rng.uniform(1.0, 2.5)
+    phase = rng.uniform() + rounds * np.arange(num_frames) / num_frames
+    # from 0 to 1 and back, once per round
+    swing = 0.5 - 0.5 * np.cos(2 * np.pi * phase)
+    if motion == 'bouncing':
+        u = phase % 1
+        floor = 0.96 - poses.radius
+        height = rng.uniform(0.75, 1.0) * (floor - poses.radius - 0.04)
+        poses.y = floor - height * 4 * u * (1 - u)
+    elif motion == 'sliding':
+        reach = rng.uniform(0.8, 1.0) * (0.48 - poses.radius)
+        poses.x = 0.5 + reach * (2 * swing - 1)
+    elif motion == 'spinning':
+        poses.tilt = poses.tilt + phase * rng.choice([-1, 1])
+    elif motion == 'pulsing':
+        small, large = rng.uniform(0.06, 0.08), rng.uniform(0.30, 0.36)
+        # Even steps of scale, not of radius: else it looks large too long.
+        poses.radius = small * (large / small)**swing
+    elif motion == 'blinking':
+        poses.opacity = poses.opacity * np.clip(1.15 * swing - 0.1, 0, 1)
+    elif motion == 'orbiting':
+        reach = rng.uniform(0.85, 1.0) * (0.48 - poses.radius)
+        angle = 2 * np.pi * phase * rng.choice([-1, 1])
+        poses.x = 0.5 + reach * np.cos(angle)
+        poses.y = 0.5 + reach * np.sin(angle)
+    else:
+        raise KeyError(motion)
+    return poses
+
+
+def still_pose(rng: np.random.Generator) -> Poses:
+    """Draw one pose (T = 1) from all that motions visit; one in five is
+    faint."""
+    faint = rng.uniform() < 0.2
+    draws = dict(
+        x=rng.uniform(0.16, 0.84), y=rng.uniform(0.16, 0.84),
+        radius=np.exp(rng.uniform(np.log(0.07), np.log(0.34))),
+        tilt=rng.uniform(-0.5, 0.5),
+        opacity=rng.uniform(0.25, 0.5) if faint else rng.uniform(0.8, 1.0))
+    return Poses(**{key: np.array([value]) for key, value in draws.items()})
+
+
+def _arc(radius, start, stop, centre=0.0, num=24):
+    angles = np.linspace(start, stop, num)
+    return np.stack(
+        [centre + radius * np.cos(angles), radius * np.sin(angles)], axis=1)
+
+
+def outline(shape: str) -> np.ndarray:
+    """The corners of a shape [N, 2] as (x, y), upright and around the origin,
+    in units of the object's radius."""
+    if shape == 'ring':
+        half_gap = 0.55  # radians
+        outer = _arc(1.0, half_gap, 2 * np.pi - half_gap, num=40)
+        inner = _arc(0.52, 2 * np.pi - half_gap, half_gap, num=40)
+        points = np.concatenate([outer, inner])
+    elif shape == 'star':
+        angles = np.arange(10) * np.pi / 5 - np.pi / 2
+        radii = np.where(np.arange(10) % 2, 0.42, 1.0)
+        radii[0] = 1.45
+        points = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+        points = points * radii[:, None]
+    elif shape == 'heart':
+        t = np.linspace(0, 2 * np.pi, 40, endpoint=False)
+        up = (13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t)
+              - np.cos(4 * t))
+        points = np.stack([16 * np.sin(t)**3, -up], axis=1) / 16
+    elif shape == 'arrow':
+        right = [(0, -1.1), (0.85, -0.15), (0.32, -0.15), (0.32, 1.1)]
+        left = [(-x, y) for x, y in reversed(right[1:])]
+        points = np.array(right + left)
+    elif shape == 'moon':
+        # A disc of radius 1 minus a smaller disc, met at (touch_x, touch_y).
+        shift, radius = 0.5, 0.75
+        touch_x = (1 - radius**2 + shift**2) / (2 * shift)
+        touch_y = np.sqrt(1 - touch_x**2)
+        outer = np.arctan2(touch_y, touch_x)
+        inner = np.arctan2(touch_y, touch_x - shift)
+        points = np.concatenate([
+            _arc(1.0, outer, 2 * np.pi - outer, num=36),
+            _arc(radius, 2 * np.pi - inner, inner, centre=shift)])
+    elif shape == 'cross':
+        arm = 0.27
+        right = [(arm, -0.9), (arm, -arm - 0.1), (0.8, -arm - 0.1),
+                 (0.8, arm - 0.1), (arm, arm - 0.1), (arm, 1.25)]
+        left = [(-x, y) for x, y in reversed(right)]
+        points = np.array(right + left)
+    else:
+        raise KeyError(shape)
+    # Around the middle of the area, so that spinning leaves the place alone.
+    x, y = points.T
+    nxt_x, nxt_y = np.roll(points, -1, axis=0).T
+    cross = x * nxt_y - nxt_x * y
+    centroid = np.array([((x + nxt_x) * cross).sum(),
+                         ((y + nxt_y) * cross).sum()]) / (3 * cross.sum())
+    return points - centroid
+
+
 class Sprite(NamedTuple):
     """Something to draw."""
 
     rgb: np.ndarray  # [3], from 0 to 1
-    points: np.ndarray  # [N, 2], see shapes.outline
+    points: np.ndarray  # [N, 2], see outline
 
 
 @dataclass

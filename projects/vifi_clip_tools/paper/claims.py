@@ -24,9 +24,9 @@ import numpy as np
 from scipy import stats  # comes with MMAction2
 
 from projects.vifi_clip.evaluation.set_summary import harmonic_mean_of
-from .paper import BOTH, FROZEN, HALVES, IMAGE, PROMPTS, SHOTS, TEXT
 from .results import AGAIN, Records, parts
-from .runs import Cell, Table
+from .runs import (BOTH, FROZEN, HALVES, IMAGE, PROMPTS, SHOTS, TEXT, Cell,
+                   Table)
 
 Hits = List[np.ndarray]  # of one or two test sets: [S seeds, N videos], 0 or 1
 Videos = List[List[str]]  # N of each test set

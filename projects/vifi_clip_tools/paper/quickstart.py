@@ -22,7 +22,7 @@ from ..mini_world.world import WorldParams
 from ..predict import command as predict
 from ..run import test, train
 from .options import QuickstartOptions
-from .picture import draw_bars
+from .report import draw_bars
 from .results import Result
 from .runs import Cell
 

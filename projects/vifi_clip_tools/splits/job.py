@@ -1,20 +1,56 @@
-"""The work of ``vifi-clip splits``."""
+"""The work of ``vifi-clip splits``: a folder of lists and its manifest,
+written all or none, and checked."""
+import hashlib
 import json
+import os
 import sys
-from typing import Any, Dict, List
+from pathlib import Path
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from projects.vifi_clip.datasets.class_list import read_class_list
+from projects.vifi_clip.datasets.video_list import find_missing
 from projects.vifi_clip.errors import UserError
-from .classes import PUBLISHED, ClassIndex, published_lists
-from .list_folder import Job, ListFile, check_lists, write_lists
-from .msrvtt import read_msrvtt
-from .official import READERS
+from projects.vifi_clip.files import read_json, sha256_of
+from projects.vifi_clip.version import __version__
+from .classes import PUBLISHED, ClassIndex, is_committed, published_lists
 from .options import DATASETS, Options
-from .own import read_own
 from .protocols import (Plan, absent_classes, build, by_frequency,
                         from_lists)
-from .records import Annotations
+from .readers import READERS, read_msrvtt, read_own
+from .records import Annotations, read_lines, some
 from .release import import_release
+
+MANIFEST = 'manifest.json'
+
+
+class ListFile(NamedTuple):
+    """A file to write: its text, and counts for the manifest."""
+
+    text: str
+    counts: Dict[str, int]
+
+
+class Job(NamedTuple):
+    """What to write: the files, and what the manifest tells of them."""
+
+    dataset: str
+    files: Dict[str, ListFile]  # by name
+    # that the lists follow from, other than those that their names tell
+    settings: Dict[str, Any]
+    sources: List[Path]  # files that were read; never overwritten
+    warnings: Sequence[str] = ()
+
+    def manifest(self) -> Dict[str, Any]:
+        """Say what made the lists, and what they are; without times and
+        folders, so that another machine makes the same."""
+        return dict(
+            tool='make_splits', version=__version__, dataset=self.dataset,
+            options=self.settings,
+            sources={path.name: sha256_of(path) for path in
+                     sorted(self.sources, key=lambda path: path.name)},
+            lists={name: dict(sha256=hashlib.sha256(
+                file.text.encode()).hexdigest(), **file.counts)
+                for name, file in sorted(self.files.items())})
 
 
 def make(options: Options) -> None:
@@ -145,3 +181,147 @@ def _files(classes: Dict[str, List[str]], lists: Dict[str, list]
         files[name] = ListFile(text, dict(
             videos=len(rows), classes=len({label for _, label in rows})))
     return files
+
+
+def read_manifest(folder: Path) -> Dict[str, Any]:
+    """Read the manifest of a list folder, if it is one of ours."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise FileNotFoundError(f'{path}: no manifest; make the lists with '
+                                'vifi-clip splits first')
+    manifest = read_json(path)
+    lists = manifest.get('lists') if isinstance(manifest, dict) else None
+    # A name may neither lead out of the folder nor be the manifest's.
+    if not (lists and isinstance(lists, dict)
+            and manifest.get('tool') == 'make_splits' and all(
+                Path(name).name == name != MANIFEST and '\0' not in name
+                and isinstance(entry, dict)
+                and isinstance(entry.get('sha256'), str)
+                for name, entry in lists.items())):
+        raise UserError(f'{path}: not a manifest of vifi-clip splits, or a '
+                        'damaged one; give another --out, or make the lists '
+                        'again')
+    return manifest
+
+
+def check_lists(folder: Path, dataset: str,
+                videos: Optional[Path]) -> List[str]:
+    """Compare the lists of a folder with its manifest, and look for the
+    videos below a folder of theirs: a phrase for each fault."""
+    if videos and not videos.is_dir():
+        raise UserError(f'--videos {videos}: no such folder; give the folder '
+                        'that the paths of the lists start from')
+    manifest = read_manifest(folder)
+    if manifest.get('dataset') != dataset:
+        raise UserError(f'{folder / MANIFEST}: made for '
+                        f'{manifest.get("dataset")!r}, not {dataset!r}; give '
+                        'the folder of that data set with --out')
+    faults = []
+    listed: Dict[str, None] = {}  # paths of videos, each once
+    for name, entry in manifest['lists'].items():
+        path = folder / name
+        if not path.is_file():
+            faults.append(f'{path} is missing')
+        elif sha256_of(path) != entry['sha256']:
+            faults.append(f'{path} was changed; make the lists again')
+        elif 'videos' in entry:
+            listed.update(dict.fromkeys(
+                read_json(path) if path.suffix == '.json' else
+                [line.rpartition(' ')[0] for _, line in read_lines(path)]))
+    names = list(listed)
+    missing = find_missing([str(videos / path) for path in names]
+                           ) if videos else []
+    if missing:
+        faults.append(f'{len(missing)} of {len(names)} videos are not below '
+                      f'{videos}: {some([names[i] for i in missing], 10)}')
+    return faults
+
+
+def write_lists(folder: Path, job: Job, force: bool
+                ) -> Tuple[List[str], List[str]]:
+    """Write the lists and the manifest, all or none.
+
+    ``force`` overwrites lists that differ, and deletes those that other
+    settings or annotations made. Returns the names of the files that were
+    written (the rest was there) and of those that were deleted.
+
+    Raises:
+        UserError: A different list is there and ``force`` is off, or it is a
+            source, a committed class list, or changed by hand.
+    """
+    manifest, stale = _with_earlier(folder, job, force)
+    texts = {name: file.text for name, file in job.files.items()}
+    # Last, since it vouches for the others.
+    texts[MANIFEST] = json.dumps(manifest, indent=1, ensure_ascii=False) + '\n'
+    new = {name: text.encode() for name, text in texts.items()
+           if not (folder / name).exists()
+           or (folder / name).read_bytes() != text.encode()}
+    for path in (folder / name for name in [*new, *stale]):
+        if not path.exists():
+            continue
+        if is_committed(path):
+            raise _spared(f'{path} is a committed class list, which is never '
+                          'overwritten')
+        if any(path.samefile(source) for source in job.sources):
+            raise _spared(f'{path} is one of the files that were read')
+    different = sorted(name for name in new
+                       if name != MANIFEST and (folder / name).exists())
+    if different and not force:
+        raise _spared(f'{folder}: {len(different)} lists there differ from '
+                      f'what would be written: {some(different)}',
+                      'or --force to overwrite them')
+    if new:
+        _replace_all(folder, new, stale)
+    return list(new), stale
+
+
+def _spared(problem: str, remedy: str = 'or move it away') -> UserError:
+    return UserError(f'{problem}; nothing was written. Give another --out, '
+                     + remedy)
+
+
+def _with_earlier(folder: Path, job: Job,
+                  force: bool) -> Tuple[Dict[str, Any], List[str]]:
+    """Keep what an earlier run with the same settings made, other K say: the
+    manifest with it, and lists to delete, which may hold videos of the new
+    test lists."""
+    manifest = job.manifest()
+    try:
+        earlier = read_manifest(folder)
+    except FileNotFoundError:
+        return manifest, []
+    except (UserError, ValueError) as error:
+        if force:
+            return manifest, []
+        raise UserError(f'{error}. --force replaces it') from error
+    kept = {name: entry for name, entry in sorted(earlier['lists'].items())
+            if name not in job.files and (folder / name).is_file()}
+    if all(earlier.get(key) == manifest[key]
+           for key in ('dataset', 'options', 'sources')):
+        lists = dict(sorted({**kept, **manifest['lists']}.items()))
+        return {**manifest, 'lists': lists}, []
+    if kept and not force:
+        raise _spared(
+            f'{folder}: holds lists of other settings or annotations: '
+            f'{some(list(kept))}', 'or --force to delete them')
+    for name, entry in kept.items():
+        if sha256_of(folder / name) != entry['sha256']:
+            raise _spared(f'{folder / name} is of other settings or '
+                          'annotations, and was changed since')
+    return manifest, list(kept)
+
+
+def _replace_all(folder: Path, new: Dict[str, bytes],
+                 stale: Sequence[str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = {name: folder / f'.{name}.{os.getpid()}.tmp' for name in new}
+    try:
+        for name, data in new.items():
+            temporary[name].write_bytes(data)
+        for name in stale:
+            (folder / name).unlink()
+        for name, path in temporary.items():
+            os.replace(path, folder / name)
+    finally:
+        for path in temporary.values():
+            path.unlink(missing_ok=True)

@@ -1,17 +1,23 @@
-"""Readers of the official annotations of the recognition data sets.
+"""Readers of annotations: the official ones, and those of a user's own videos.
 
-Each takes the folder of the files, the classes and, for Kinetics, the parts
-to read. A video's path is the name of its file until
+Each of a recognition data set takes the folder of the files, the classes and,
+for Kinetics, the parts to read. A video's path is the name of its file until
 :meth:`Annotations.fill_paths` fills a pattern.
 """
 import re
-from pathlib import Path
-from typing import Dict, List, Sequence
+from collections import defaultdict
+from pathlib import Path, PurePosixPath
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
+from projects.vifi_clip.datasets.class_list import (check_class_name,
+                                                    read_class_list)
+from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.files import read_json
 from .classes import ClassIndex, misnamed
-from .records import (Annotations, Video, find_file, read_lines, read_table,
-                      wrong)
+from .protocols import draw
+from .records import (Annotations, Video, check_path, check_paths,
+                      check_unique, find_file, read_lines, read_table,
+                      video_path, wrong)
 
 _KINETICS_COLUMNS = ('label', 'youtube_id', 'time_start', 'time_end', 'split')
 _KINETICS_FILES = {
@@ -20,6 +26,8 @@ _KINETICS_FILES = {
     'test': ('test.csv', '*test.csv')}
 _SSV2_FILES = {part: (f'{name}.json', f'*-{name}.json') for part, name in (
     ('labels', 'labels'), ('train', 'train'), ('val', 'validation'))}
+TRAIN, TEST = 'train_9k.json', 'test_JSFUSION.json'
+Captions = Dict[str, List[str]]
 
 
 def read_kinetics(folder: Path, index: ClassIndex,
@@ -178,3 +186,125 @@ def _below(folder: Path, name: str) -> Path:
 
 READERS = {'k400': read_kinetics, 'k600': read_kinetics,
            'hmdb51': read_hmdb51, 'ucf101': read_ucf101, 'ssv2': read_ssv2}
+
+
+def read_msrvtt(folder: Path,
+                pattern: str) -> Tuple[Dict[str, Captions], List[Path]]:
+    """Read the files of MSR-VTT's usual 9k split; ``pattern`` is the path of a
+    video, whose name is ``videoN.mp4``. Returns captions by video, by list;
+    and the files read."""
+    train_csv = find_file(folder, ['MSRVTT_train.9k.csv'], 'training list')
+    test_csv = find_file(folder, ['MSRVTT_JSFUSION_test.csv'], 'test list')
+    data = find_file(folder, ['MSRVTT_data.json'], 'caption file')
+    test: Captions = {}
+    for place, row in read_table(test_csv, ('key', 'vid_key', 'video_id',
+                                            'sentence')):
+        video = _checked(row['video_id'], place)
+        if video in test or not row['sentence']:
+            raise wrong(place, f'{video!r} has not one caption here')
+        test[video] = [row['sentence']]
+    train = _read_train(train_csv, test, data)
+    lists: Dict[str, Captions] = {}
+    videos = []
+    for name, split, captions in (TRAIN, 'train', train), (TEST, 'test', test):
+        lists[name] = {}
+        for video in sorted(captions, key=lambda video: int(video[5:])):
+            path = video_path(pattern, f'{video}.mp4', split, '')
+            videos.append(Video(video, path, 0, f'{folder} ({split})'))
+            lists[name][path] = captions[video]
+    check_paths(videos)
+    return lists, [train_csv, test_csv, data]
+
+
+def _checked(video: Any, place: str) -> str:
+    if not re.fullmatch('video[0-9]+', str(video)):
+        raise wrong(place, f'video_id is {video!r}, not "video" and a number')
+    return video
+
+
+def _read_train(path: Path, test: Captions, data: Path) -> Captions:
+    content = read_json(data)
+    sentences = (content.get('sentences') if isinstance(content, dict)
+                 else None)
+    if not isinstance(sentences, list) or not sentences:
+        raise wrong(data, 'no list "sentences"')
+    captions: Dict[str, List[Tuple[int, str]]] = {}
+    for i, item in enumerate(sentences):
+        place = f'{data}, sentence {i}'
+        fields = item if isinstance(item, dict) else {}
+        text, number = fields.get('caption'), fields.get('sen_id', i)
+        if not isinstance(text, str) or not isinstance(number, int):
+            raise wrong(place, f'{str(item)[:80]!r} needs "caption" (text) '
+                        'and "sen_id" (a number)')
+        video = _checked(fields.get('video_id'), place)
+        captions.setdefault(video, []).append((number, text.strip()))
+    train: Captions = {}
+    for place, row in read_table(path, ('video_id', )):
+        video = _checked(row['video_id'], place)
+        if video in train or video in test:
+            raise wrong(place, f'{video!r} is in the '
+                        f'{"test" if video in test else "training"} list '
+                        'already')
+        if video not in captions:
+            raise wrong(place, f'{video!r} has no caption in {data.name}')
+        for number, text in captions[video]:
+            if not text:
+                raise wrong(data, f'sentence {number} of {video!r} is empty')
+        train[video] = [text for _, text in sorted(captions[video])]
+    return train
+
+
+def read_own(path: Path, classes: Optional[Path],
+             val_ratio: float) -> Annotations:
+    """Read a CSV file with the columns path, label (class name) and, if
+    wanted, split (train or val); without it ``val_ratio`` is the share of
+    each class that goes to val, at least one video. The label order is that
+    of the class list ``classes``, or of the names, sorted."""
+    rows = list(read_table(path, ('path', 'label'), ('split', )))
+    if classes:
+        index = ClassIndex(read_class_list(classes), str(classes))
+    else:
+        for place, row in rows:
+            check_class_name(row['label'], place)
+        index = ClassIndex(sorted({row['label'] for _, row in rows}),
+                           str(path))
+    videos = []
+    for place, row in rows:
+        # './a.mp4' and 'a.mp4' are one video.
+        name = str(PurePosixPath(row['path']))
+        check_path(name, place)
+        videos.append(Video(name, name, index.label(row['label'], place),
+                            place))
+    if 'split' not in rows[0][1]:
+        parts = _split(videos, index, val_ratio, path)
+    else:
+        parts = {'train': [], 'val': []}
+        for video, (place, row) in zip(videos, rows):
+            if row['split'] not in parts:
+                raise UserError(f'{place}: split is {row["split"]!r}; write '
+                                'train or val, or leave the column out')
+            parts[row['split']].append(video)
+    sources = [path] + ([classes] if classes else [])
+    return Annotations(index.names, {'': parts}, sources)
+
+
+def _split(videos: List[Video], index: ClassIndex, val_ratio: float,
+           path: Path) -> Dict[str, List[Video]]:
+    check_unique(videos, 'the file', {})
+    by_label: Dict[int, List[Video]] = defaultdict(list)
+    for video in videos:
+        by_label[video.label].append(video)
+    parts: Dict[str, List[Video]] = {'train': [], 'val': []}
+    for label, members in sorted(by_label.items()):
+        if len(members) < 2:
+            raise UserError(
+                f'{members[0].place}: class {index.names[label]!r} has one '
+                f'video in {path.name}; a split into train and val needs '
+                'two, or a column "split" that says where it goes')
+        count = min(max(1, round(val_ratio * len(members))), len(members) - 1)
+        # Not a seed that K-shot draws use: which videos are held out should
+        # not tell which are drawn.
+        held_out = set(draw([(v.key, v) for v in members], count, seed=-1))
+        for video in members:
+            parts['val' if video in held_out else 'train'].append(video)
+    return parts

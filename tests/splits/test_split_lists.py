@@ -1,13 +1,17 @@
-"""Lists of every protocol, from files in the official formats."""
+"""Lists of every protocol, from files in the official formats, or from the
+paper's release (``--import``) in miniature; how they are checked."""
 import hashlib
 import json
 import random
+import shutil
 
 import pytest
-from commands import vifi
+from commands import refused, vifi
 from mmaction.datasets import VideoTextDataset
-from split_files import (KINDS, PUBLISHED, WRITERS, lists_in, names_of,
-                         rows_of, write, write_kinetics)
+from split_files import (KINDS, OWN_ROWS, PUBLISHED, WRITERS, copy, edit,
+                         hmdb_name, lists_in, make_own, names_of, own_call,
+                         rows_of, write, write_kinetics, write_labels,
+                         write_release)
 
 from projects.vifi_clip.files import sha256_of
 
@@ -213,3 +217,172 @@ def test_published_lists_stay():
         names = set(names_of('k600', f'zero_shot_{number}_classes'))
         assert len(names) == 160
         assert names <= set(names_of('k600')) - set(names_of('k400'))
+
+
+BASE = 'datasets_splits/base2novel_splits/hmdb_splits'
+LISTS = 'datasets_splits/hmdb_splits'
+
+
+@pytest.fixture(scope='module')
+def shared_release(tmp_path_factory):
+    return write_release(tmp_path_factory.mktemp('release'))
+
+
+@pytest.fixture
+def release(shared_release, tmp_path):
+    """A release of the test's own."""
+    return shutil.copytree(shared_release, tmp_path / 'release')
+
+
+def call(release, out, *options, dataset='hmdb51'):
+    return ['splits', dataset, '--import', release, '--out', out, *options]
+
+
+def take(release, out, *options, dataset='hmdb51'):
+    return vifi(*call(release, out, *options, dataset=dataset))
+
+
+def test_lists_under_our_names(shared_release, tmp_path, capsys):
+    out = tmp_path / 'lists'
+    assert take(shared_release, out) == 0
+    assert {path.name for path in out.iterdir()} == {
+        'base_val.txt', 'novel_val.txt', 'manifest.json',
+        *(f'{name}.txt' for name in KINDS),
+        *(f'few_shot_train_{k}shot_seed1.txt' for k in (2, 4, 8, 16)),
+        *(f'base_train_16shot_seed{s}.txt' for s in (1, 2, 3)),
+        *(f'val_split{n}.txt' for n in (1, 2, 3))}
+    # As released, Windows line ends apart; the oddity is told.
+    source = shared_release / 'datasets_splits/hmdb_splits'
+    text = (source / 'train1_few_shot_4.txt').read_text()
+    assert (out / 'few_shot_train_4shot_seed1.txt').read_bytes() == (
+        text.encode())
+    said = capsys.readouterr().err
+    assert "'kick' as 'kick ball'" in said and "'sword exercise' as" in said
+    manifest = json.loads((out / 'manifest.json').read_text())
+    assert manifest['options']['made_from'] == 'release'
+    assert 'train1_few_shot_4.txt' in manifest['sources']
+    assert take(shared_release, out) == 0
+    assert 'up to date' in capsys.readouterr().out
+    assert vifi('splits', 'hmdb51', '--check', '--out', out) == 0
+
+
+def test_class_folders_and_fixed_labels(shared_release, tmp_path):
+    options = '--pattern', '{label_}/{name}'
+    assert take(shared_release, tmp_path / 'kept', *options) == 0
+    rows = dict(rows_of(tmp_path / 'kept/val_split1.txt'))
+    kick = names_of('hmdb51').index('kick')
+    assert rows[f'kick_ball/{hmdb_name("kick ball", "val", 0)}'] == kick
+    out = tmp_path / 'fixed'
+    assert take(shared_release, out, '--fix-labels', *options) == 0
+    for kind, name in zip(KINDS, ('few_shot_train_2shot_seed1', 'base_val',
+                                  'novel_val')):
+        names = names_of('hmdb51', kind)
+        for path, label in rows_of(out / f'{name}.txt'):
+            slug = names[label].replace(' ', '_')
+            assert path.startswith(f'{slug}/') and f'_{slug}_u_' in path
+
+
+def test_few_videos_and_missing_labels_are_told(release, tmp_path, capsys):
+    (release / 'labels/hmdb_51_labels.csv').unlink()
+    path = release / LISTS / 'train1_few_shot_8.txt'
+    write(path, path.read_text().partition('\n')[2])
+    assert take(release, tmp_path / 'lists') == 0
+    said = capsys.readouterr().err
+    assert 'hmdb_51_labels.csv is missing' in said
+    assert "fewer than 8 videos, 'brush hair' (7)" in said
+
+
+def put(name, text):
+    return lambda folder: write(folder / name, text)
+
+
+CHEW = hmdb_name('chew', 'val', 0)
+CASES = {
+    'other shots': (copy(f'{LISTS}/train1_few_shot_4.txt',
+                         f'{LISTS}/train1_few_shot_2.txt'),
+                    ['train1_few_shot_2.txt']),
+    'test for training': (
+        copy(f'{LISTS}/val1.txt', f'{LISTS}/train1_few_shot_2.txt'),
+        ['train1_few_shot_2.txt, line', 'base_val.txt',
+         'few_shot_train_2shot_seed1.txt']),
+    'all classes for base': (
+        copy(f'{LISTS}/val1.txt', f'{BASE}/base_val.txt'),
+        ['base_val.txt, line 53', 'label 26']),
+    'novel for base': (copy(f'{BASE}/novel_val.txt', f'{BASE}/base_val.txt'),
+                       ['base_val.txt, line 1', "'pour'"]),
+    'label names': (edit('labels/hmdb_51_labels.csv', '"chew"', '"chewing"'),
+                    ['hmdb_51_labels.csv', 'id 3', "'chewing'"]),
+    'halves overlap': (edit('labels/hmdb_51_base_labels.csv', '"wave"',
+                            '"chew"'), ["'chew'"]),
+    'other data set': (put(f'{LISTS}/val2.txt', 'v_YoYo_g01_c01.avi 0\n'),
+                       ['val2.txt, line 1', 'v_YoYo_g01_c01.avi']),
+    'no label': (put(f'{LISTS}/val2.txt', 'a.avi\n'),
+                 ['val2.txt, line 1', "'a.avi'"]),
+    'two labels': (put(f'{LISTS}/val2.txt', f'{CHEW} 3\n{CHEW} 4\n'),
+                   ['val2.txt, line 2', 'val2.txt, line 1']),
+    'missing list': (lambda folder: (folder / LISTS / 'val3.txt').unlink(),
+                     ['val3.txt'])}
+
+
+@pytest.mark.parametrize('spoil, names', CASES.values(), ids=CASES)
+def test_wrong_release(release, tmp_path, capsys, spoil, names):
+    spoil(release)
+    refused(capsys, *call(release, tmp_path / 'lists'), names=names)
+    assert not (tmp_path / 'lists').exists()
+
+
+def test_import_of_another_data_set(shared_release, tmp_path, capsys):
+    refused(capsys, *call(shared_release, tmp_path / 'lists',
+                          dataset='ssv2'), names='ssv2')
+    assert not (tmp_path / 'lists').exists()
+
+
+def test_k600_paths_hold_folders(tmp_path):
+    root, text = tmp_path / 'release', ''.join(
+        f'{("train", "val", "test")[k % 3]}/ab-_{k:07d}_000001_000011.mp4 '
+        f'{k}\n' for k in range(160))
+    for number in 1, 2, 3:
+        write_labels(root / f'labels/ZS_split{number}_K600.csv',
+                     names_of('k600', f'zero_shot_{number}_classes'))
+        write(root / 'datasets_splits/k600_splits' /
+              f'ZS_split{number}_K600_eval.txt', text)
+    assert take(root, tmp_path / 'k600', dataset='k600') == 0
+    rows = rows_of(tmp_path / 'k600/zero_shot_2_val.txt')
+    assert rows[1] == ('val/ab-_0000001_000001_000011.mp4', 1)
+
+
+def test_ucf101_file_names_spell_a_class_otherwise(tmp_path):
+    root = write_release(tmp_path / 'release', 'ucf101', 'ucf', 'ucf_101')
+    assert take(root, tmp_path / 'ucf', '--pattern', '{label}/{name}',
+                dataset='ucf101') == 0
+    assert ('HandstandPushups/v_HandStandPushups_g03_c00.avi', 36) in rows_of(
+        tmp_path / 'ucf/val_split3.txt')
+
+
+def test_check(tmp_path, capsys):
+    out, videos = tmp_path / 'lists', tmp_path / 'videos'
+    assert make_own(tmp_path) == 0
+    for row in OWN_ROWS[1:]:
+        write(videos / row.split(',')[0], '')
+    check = ['splits', 'kitchen', '--check', '--out', out, '--videos', videos]
+    assert vifi(*check) == 0
+    refused(capsys, *check[:-1], tmp_path / 'x', names='--videos')
+    refused(capsys, 'splits', 'ucf101', *check[2:], names="'kitchen'")
+    (videos / 'stir/1.mp4').unlink()
+    refused(capsys, *check, names=['1 of 8', 'stir/1.mp4'])
+    before = (out / 'train.txt').read_text()
+    for text in before.replace('chop/2.mp4 0', 'chop/2.mp4 1'), before + 'x 0':
+        write(out / 'train.txt', text)
+        refused(capsys, *check, names='train.txt')
+    (out / 'train.txt').unlink()
+    refused(capsys, *check, names='train.txt is missing')
+    # A manifest that is not ours, or damaged, is none.
+    manifest = out / 'manifest.json'
+    for text in '{', '[]', '{"tool": "mini_world"}', *(
+            json.dumps(dict(tool='make_splits', dataset='kitchen', lists=x))
+            for x in ({'train.txt': 'abc'}, {'train.txt': {'sha256': 5}},
+                      {'../x.txt': {'sha256': 'x'}}, {}, 5)):
+        write(manifest, text)
+        refused(capsys, *check, names=[manifest])
+        refused(capsys, *own_call(tmp_path), names=[manifest, '--force'])
+        assert manifest.read_text() == text
