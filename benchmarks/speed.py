@@ -148,8 +148,9 @@ def run_workload(workload: Workload, repeats: int, device: str, threads: int,
         for turn in range(1 + max(r['repeats'] for r in records)):
             for record, pool in zip(records, pools):
                 if turn <= record['repeats'] and (turn or record['warmup']):
-                    _note(record, turn,
-                          _call(record, pool, subjects.run, device))
+                    answer = _call(record, pool, subjects.run, device)
+                    if answer:
+                        _note(record, turn, answer)
     return records
 
 
@@ -165,10 +166,8 @@ def _call(record: dict, pool: Executor, *call: Any) -> Any:
         return None
 
 
-def _note(record: dict, turn: int, answer: Optional[dict]) -> None:
+def _note(record: dict, turn: int, answer: dict) -> None:
     """Add a run to a record; that of turn 0 is not timed."""
-    if answer is None:
-        return
     seconds = answer['seconds']
     if turn:
         record['runs'].append(seconds)

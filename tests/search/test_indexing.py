@@ -1,19 +1,13 @@
 """What is embedded anew, and what stays; windows as videos of their own; what
-was found as a table and a contact sheet; the commands as they are typed."""
-import json
+was found as a table and a contact sheet."""
 import os
-import shutil
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from commands import refused, vifi
 from helpers import write_mp4
-from PIL import Image
-from search_world import entries, make_index, unit
 
 from projects.vifi_clip.apis.identity import Identity
 from projects.vifi_clip.apis.inputs import expand_inputs
@@ -27,7 +21,6 @@ from projects.vifi_clip_tools.search.store import Hit, VideoIndex
 
 COLOURS = dict(red=(255, 0, 0), green=(0, 255, 0), blue=(0, 0, 255))
 RED, GREEN, BLUE = CLIPS = [f"clips/{c}/{c}'s é.mp4" for c in COLOURS]
-MODEL = ('--config', 'small_world', '--device', 'cpu')
 
 
 def colour_clip(path, *colours, frames: int = 10) -> str:
@@ -62,11 +55,11 @@ class ColourModel:
             except UnreadableVideo as error:
                 yield dict(video=video.name, error=error.reason)
                 continue
-            yield dict(video=video.name,
-                       embedding=unit(np.mean(pixels, axis=(0, 1, 2))))
+            mean = np.mean(pixels, axis=(0, 1, 2))
+            yield dict(video=video.name, embedding=mean / np.linalg.norm(mean))
 
     def text_embeddings(self, texts, templates=None):
-        return unit([COLOURS[text] for text in texts])
+        return np.array([COLOURS[text] for text in texts])
 
 
 @pytest.fixture
@@ -252,108 +245,3 @@ def test_the_table_fits_a_terminal():
     assert lines[3].endswith('a?b?[31m.mp4')
     for line in lines:
         assert sum(2 if ord(c) > 0x2e80 else 1 for c in line) <= 80
-
-
-# Commands
-
-
-@pytest.fixture
-def clips(tmp_path, monkeypatch):
-    """Clips in the working directory."""
-    monkeypatch.chdir(tmp_path)
-    for colour in 'red', 'green', 'blue':
-        colour_clip(tmp_path / 'clips' / f"{colour}'s.mp4", colour)
-    return tmp_path / 'clips'
-
-
-def test_index_then_search(clips, small_inferencer, capsys):
-    (clips / 'bad.mp4').write_bytes(b'no video')
-    assert vifi('index', 'clips', *MODEL) == 1
-    said = capsys.readouterr()
-    assert '3 added, 0 changed, 0 unchanged, 1 failed' in said.out
-    assert 'bad.mp4\n  ' in said.err
-    os.remove(clips / 'bad.mp4')
-    search = ['search', 'a red ring spinning', 'a star', '--topk', 2,
-              '--json', 'a.json', '--sheet', 'out/a.png', '--device', 'cpu']
-    assert vifi(*search) == 0
-    out = capsys.readouterr().out
-    assert max(map(len, out.splitlines())) <= 80
-    with open('a.json') as file:
-        found = json.load(file)['queries']
-    assert [q['query'] for q in found] == ['a red ring spinning', 'a star']
-    text = small_inferencer.text_embeddings(
-        ['a red ring spinning'], ['{}'])[0]
-    for rank, hit in enumerate(found[0]['hits'], 1):
-        assert hit['rank'] == rank and hit['start'] is None
-        video = next(small_inferencer.embed(hit['path']))['embedding']
-        assert hit['similarity'] == pytest.approx(text @ video, abs=1e-5)
-    assert Image.open('out/a.png').height > 400
-    refused(capsys, *search, names='out/a.png')
-    assert vifi(*search, '--overwrite', '--exact') == 0
-    example = clips / "green's.mp4"
-    capsys.readouterr()
-    assert vifi('search', '--videos', example, '--topk', 1) == 0
-    assert "1   1.000  whole" in capsys.readouterr().out
-
-
-def test_pruning_needs_no_model(clips, capsys):
-    index = make_index('i', unit(np.eye(3)), [
-        *map(str, sorted(clips.iterdir()))])
-    os.remove(clips / "red's.mp4")
-    assert vifi('index', '--prune', '--index', 'i', '--ann') == 0
-    out = capsys.readouterr().out
-    assert '1 no longer on disk, forgotten' in out and '--ann: 2' in out
-    assert len(index) == 2
-    shutil.rmtree(clips)
-    assert vifi('index', '--prune', '--index', 'i') == 0
-    refused(capsys, 'search', 'red', '--index', 'i', names='empty')
-
-
-def test_the_model_is_the_indexs(clips, capsys):
-    assert vifi('index', 'clips', *MODEL, '--precision', 'bf16') == 0
-    assert vifi('index', 'clips', '--device', 'cpu') == 0
-    assert '3 unchanged' in capsys.readouterr().out
-    assert vifi('search', 'red', '--device', 'cpu') == 0
-    refused(capsys, 'search', 'red', '--precision', 'autocast',
-            names=['bf16', 'autocast'])
-    refused(capsys, 'index', 'clips', '--num-views', 2, names='--num-views')
-    identity = VideoIndex('vifi_index').identity
-    for name in 'config', 'checkpoint':
-        moved = os.path.abspath(f'moved.{name}')
-        VideoIndex.create(name, replace(identity, **{name: moved})).add(
-            entries(np.eye(identity.embed_dim)[:1]))
-        refused(capsys, 'search', 'red', '--index', name,
-                names=[moved, f'--{name}'])
-
-
-@pytest.mark.parametrize('command, argv, names', [
-    ('index', [], 'folders'),
-    ('index', ['nowhere'], 'nowhere'),
-    ('index', ['empty'], 'empty'),
-    ('index', ['clips', '--index', 'taken'], 'taken'),
-    ('index', ['clips', '--index', 'taken/precious.txt/i'], '--index'),
-    ('index', ['clips', '--index', '/proc/no/index'], '--index'),
-    ('index', ['clips', '--index', 'taken/precious.txt'], 'precious.txt'),
-    ('index', ['clips', '--window', '0'], '--window'),
-    ('index', ['http://localhost/a.mp4'], 'http://localhost/a.mp4'),
-    ('index', ['--prune', '--index', 'none'], 'none'),
-    ('search', ['red', '--index', 'none'], 'none'),
-    ('search', ['red', '--index', 'clips'], 'clips'),
-    ('search', [''], 'query'),
-    ('search', [], '--videos'),
-    ('search', ['red', '--videos', 'clips'], '--videos'),
-    ('search', ['--videos', 'nowhere'], 'nowhere'),
-    ('search', ['red', '--template', 'x'], '--template'),
-    ('search', ['red', '--sheet', 'a.gif'], '--sheet'),
-    ('search', ['red', '--sheet', "clips/red's.mp4/a.jpg"], '--sheet'),
-    ('search', ['red'], 'some_config')])
-def test_bad_input(clips, capsys, command, argv, names):
-    for name in 'empty', 'taken':
-        os.mkdir(name)
-    precious = clips.parent / 'taken/precious.txt'
-    precious.write_text('mine')
-    make_index('full', unit([[1, 0, 0]]))
-    more = dict(index=['--config', 'none_such'], search=['--index', 'full'])
-    refused(capsys, command, *more[command], *argv, names=names)
-    assert os.listdir('taken') == ['precious.txt']
-    assert precious.read_text() == 'mine'
