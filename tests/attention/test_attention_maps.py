@@ -200,10 +200,8 @@ def test_rectangular_frames():
 
 
 def _backbone(arch, prompts=None):
-    cfg = dict(type='CLIPVisionBackbone', arch=arch)
-    if prompts:
-        cfg.update(type='VLDeepPromptBackbone', prompts=prompts)
-    return MODELS.build(cfg).eval()
+    cfg = model_cfg(prompts=prompts)['backbone']
+    return MODELS.build(dict(cfg, arch=arch)).eval()
 
 
 def _vit(**vision):

@@ -10,7 +10,6 @@ from commands import refused, vifi
 from helpers import write_mp4
 from PIL import Image
 
-from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
 from projects.vifi_clip_tools.attention.command import parse_args
 from projects.vifi_clip_tools.attention.figures import (Row, Scores, choose,
                                                         draw_frames, draw_grid,
@@ -33,14 +32,13 @@ def clip(tmp_path_factory):
     return write_mp4(path, frames=frames, fps=fps)
 
 
-def test_the_small_world_looks_at_its_object(clip):
-    inferencer = ViFiCLIPInferencer('small_world', device='cpu')
-    sample = inferencer.sample(clip)
-    before = inferencer.video_scores(sample.images)
+def test_the_small_world_looks_at_its_object(clip, small_inferencer):
+    sample = small_inferencer.sample(clip)
+    before = small_inferencer.video_scores(sample.images)
     _, poses, _ = stage_clip(JOB)
     rows, columns = np.mgrid[:5, :5] * 12 + 8  # centres, of 64 x 64 pixels
     for method in METHODS:
-        maps = attention_maps(inferencer.model, sample.images, method,
+        maps = attention_maps(small_inferencer.model, sample.images, method,
                               text='a red ring spinning')
         inside = []
         for index, values in zip(sample.indices, maps):
@@ -49,8 +47,8 @@ def test_the_small_world_looks_at_its_object(clip):
             near = away <= poses.radius[index] + 0.1
             inside.append(values[near].mean() / values[~near].mean())
         assert np.mean(inside) > 2, method
-    np.testing.assert_array_equal(inferencer.video_scores(sample.images),
-                                  before)
+    np.testing.assert_array_equal(
+        small_inferencer.video_scores(sample.images), before)
 
 
 def test_all_three_files(clip, tmp_path, capsys):

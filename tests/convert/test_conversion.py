@@ -86,11 +86,6 @@ def files(clip, tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope='session')
-def clip_file(files) -> str:
-    return str(files / 'clip.pt')
-
-
 @pytest.fixture
 def video():
     return torch.randn(2, 2, 3, 32, 32)
@@ -125,9 +120,8 @@ def refused(capsys, files, tmp_path):
 
 @pytest.mark.parametrize('kind, legacy', [
     *((kind, False) for kind in PROMPTS), ('deep', True)])
-def test_release_there_and_back(clip, clip_file, tmp_path, video, kind,
-                                legacy):
-    model = release_model(clip, kind)
+def test_release_there_and_back(clip, files, tmp_path, video, kind, legacy):
+    model, clip_file = release_model(clip, kind), str(files / 'clip.pt')
     src, dst, back = (tmp_path / n for n in ('src.pth', 'a.pth', 'back.pth'))
     write_release_file(model, src, Intruder(tmp_path / 'ran'),
                        _use_new_zipfile_serialization=not legacy)
@@ -337,13 +331,13 @@ def test_json_files_that_are_none(files, tmp_path, refused):
         refused(tmp_path, 'transformers', names=[tmp_path])
 
 
-def test_a_file_of_what_was_trained(clip, clip_file, tmp_path, video, refused):
+def test_a_file_of_what_was_trained(clip, files, tmp_path, video, refused):
     """Learnt prompts alone, as save_trainable_only leaves them."""
     cfg = model_cfg(prompts=dict(length=3, depth=2), tune='prompts',
                     save_trainable_only=True)
-    text = cfg['cls_head']['text_classifier']
-    text.update(arch=ARCH, class_names=NAMES, pretrained=clip_file)
-    cfg['backbone'].update(arch=ARCH, pretrained=clip_file)
+    text, clip_file = cfg['cls_head']['text_classifier'], files / 'clip.pt'
+    text.update(arch=ARCH, class_names=NAMES, pretrained=str(clip_file))
+    cfg['backbone'].update(arch=ARCH, pretrained=str(clip_file))
     model = MODELS.build(cfg).eval()
     state = model.state_dict()
     assert len(state) == 2
