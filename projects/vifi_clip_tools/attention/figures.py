@@ -9,7 +9,7 @@ import io
 import os.path as osp
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Callable, Iterator, List, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -93,8 +93,7 @@ class Scores:
 
 
 def write_figures(options: AttentionOptions) -> None:
-    """Write pictures of where models look in a clip, and print what they take
-    it for."""
+    """Draw where models look in a clip, and print what they take it for."""
     for option, suffix in ('out', '.png'), ('video', '.mp4'), ('npz', '.npz'):
         if path := getattr(options, option):
             check_target(f'--{option}', path, (suffix, ), options.overwrite)
@@ -107,29 +106,31 @@ def write_figures(options: AttentionOptions) -> None:
     cfg = read_config(model.config, model.trust)
     cfg.merge_from_dict(model.cfg_options or {})
     VideoSampler(cfg).sample(video, 1)  # before weights are loaded or fetched
-    clip = video.path
     inferencers = [model.load(labels=labels) for model in options.models]
     for inferencer in inferencers:
         token_layout(inferencer.model.backbone)
-    samples = _samples(clip, inferencers, inferencers[0].num_frames)
+    samples = _samples(video.path, inferencers, inferencers[0].num_frames)
     times = samples[0].times
-    print(f'{clip}: {len(times)} frames, {times[0]:.2f} s to '
+    print(f'{video.path}: {len(times)} frames, {times[0]:.2f} s to '
           f'{times[-1]:.2f} s')
     scores = list(map(_recognise, options.names, inferencers, samples))
     if options.out or options.npz:
         rows = _rows(options, inferencers, scores,
                      [sample.images for sample in samples])
-        _write(options.out, lambda: draw_grid(
-            osp.basename(clip), rows, scores, times, options.columns))
-        _write(options.npz, lambda: _pack(rows, scores, samples[0]))
+        _write(options.out, lambda out: draw_grid(
+            osp.basename(video.path), rows, scores, times, options.columns
+        ).save(out, 'PNG'))
+        _write(options.npz, lambda out: np.savez_compressed(
+            out, **_arrays(rows, scores, samples[0])))
     if options.video:
-        samples = _samples(clip, inferencers, options.video_frames)
+        samples = _samples(video.path, inferencers, options.video_frames)
         # A shorter clip has frames that are sampled twice.
         _, first = np.unique(samples[0].indices, return_index=True)
         rows = _rows(options, inferencers, scores,
                      [sample.images[first] for sample in samples])
-        _write(options.video, lambda: draw_video(
-            rows, scores, samples[0].times[first]))
+        times = samples[0].times[first]
+        _write(options.video, lambda out: write_h264(
+            out, draw_frames(rows, scores, times), video_rate(times)))
 
 
 def _recognise(name: str, inferencer: Any, sample: Sampled) -> Scores:
@@ -171,9 +172,9 @@ def _samples(clip: str, inferencers: Sequence, count: int) -> List[Sampled]:
     return samples
 
 
-def _pack(rows: Sequence[Row], scores: Sequence[Scores],
-          sample: Sampled) -> bytes:
-    """Pack what the grid shows as an .npz file."""
+def _arrays(rows: Sequence[Row], scores: Sequence[Scores],
+            sample: Sampled) -> Dict[str, np.ndarray]:
+    """Return what the grid shows, as an .npz file has it."""
     arrays = dict(times=sample.times, indices=sample.indices)
     for row in rows:
         arrays[f'maps/{row.model}/{row.method}'] = row.maps  # [T, h, w]
@@ -183,21 +184,21 @@ def _pack(rows: Sequence[Row], scores: Sequence[Scores],
     for score in scores:
         arrays[f'labels/{score.model}'] = np.array(score.labels)
         arrays[f'scores/{score.model}'] = np.array(score.values)
-    out = io.BytesIO()
-    np.savez_compressed(out, **arrays)
-    return out.getvalue()
+    return arrays
 
 
-def _write(path: Optional[str], draw: Callable[[], bytes]) -> None:
+def _write(path: Optional[str], save: Callable[[io.BytesIO], None]) -> None:
     if path:
-        content = draw()
+        out = io.BytesIO()
+        save(out)
+        content = out.getvalue()
         write_bytes(path, content)
         print(f'{path}: {len(content) / 1e6:.2f} MB')
 
 
 def draw_grid(title: str, rows: Sequence[Row], scores: Sequence[Scores],
-              times: Sequence[float], columns: int) -> bytes:
-    """Draw the picture, a PNG: the video's ``title`` and each model's scores
+              times: Sequence[float], columns: int) -> Image.Image:
+    """Draw the picture: the video's ``title`` and each model's scores
     over at most so many ``columns``, chosen evenly from the frames at the T
     ``times`` (seconds); ``rows`` are the models for each method."""
     chosen = choose(len(times), columns)
@@ -231,9 +232,7 @@ def draw_grid(title: str, rows: Sequence[Row], scores: Sequence[Scores],
                                 'row)'):
         draw.text((_MARGIN + x, bottom + 20), text, _INK, dejavu(14),
                   anchor='lm')
-    out = io.BytesIO()
-    page.save(out, 'PNG')
-    return out.getvalue()
+    return page
 
 
 def choose(total: int, count: int) -> List[int]:
@@ -275,14 +274,6 @@ def _row_label(row: Row) -> List[tuple]:
         (row.model, _INK, dejavu(18, bold=True), 2),
         (row.title, _INK, dejavu(16), 4), (row.scale, _GREY, dejavu(13), 1))
         for line in wrap(text, font, _LABELS - _GAP, most)]
-
-
-def draw_video(rows: Sequence[Row], scores: Sequence[Scores],
-               times: Sequence[float]) -> bytes:
-    """Draw :func:`draw_frames` as an .mp4 file."""
-    out = io.BytesIO()
-    write_h264(out, draw_frames(rows, scores, times), video_rate(times))
-    return out.getvalue()
 
 
 def draw_frames(rows: Sequence[Row], scores: Sequence[Scores],
