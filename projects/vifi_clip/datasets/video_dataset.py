@@ -244,6 +244,12 @@ class CheckedVideoDataset(VideoDataset):
     def _filename(self, idx: int) -> str:
         return self.get_data_info(idx)['filename']
 
+    def _copy_without_annotation(self, memo: Optional[dict] = None
+                                 ) -> 'CheckedVideoDataset':
+        # MMEngine's default is one dict for ever: it takes an object for a
+        # dataset that was freed, whose address it has.
+        return super()._copy_without_annotation({} if memo is None else memo)
+
     def get_subset_(self, indices: Union[Sequence[int], int]) -> None:
         """See :meth:`mmengine.dataset.BaseDataset.get_subset_`."""
         self.full_init()
