@@ -9,9 +9,9 @@ from tools_world import PIPELINES
 
 from projects.vifi_clip.apis.config import read_config
 from projects.vifi_clip.apis.inputs import VideoInput
-from projects.vifi_clip.apis.pipeline import (build_steps, count_views,
-                                              parse_views, pipeline_cfg)
-from projects.vifi_clip.apis.sampling import VideoSampler
+from projects.vifi_clip.apis.pipeline import (VideoSampler, build_steps,
+                                              count_views, parse_views,
+                                              pipeline_cfg)
 from projects.vifi_clip.errors import UserError
 
 CONFIG = Config(dict(val_pipeline=PIPELINES['val'],

@@ -9,10 +9,9 @@ from unittest.mock import Mock
 import pytest
 from mmaction.registry import DATASETS
 
-from projects.vifi_clip.datasets.list_origin import list_origin
 from projects.vifi_clip.datasets.video_list import (check_protocol,
                                                     check_video_root,
-                                                    find_missing,
+                                                    find_missing, list_origin,
                                                     read_video_list)
 
 BASE, NOVEL = ['jump', 'run'], ['sit', 'stand', 'walk']

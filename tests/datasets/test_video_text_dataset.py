@@ -8,7 +8,7 @@ from mmaction.datasets import VideoTextDataset
 from mmaction.registry import DATASETS
 from tiny import tiny_arch
 
-from projects.vifi_clip.datasets.video_text_dataset import video_id
+from projects.vifi_clip.datasets.video_dataset import video_id
 
 CAPTIONS = {
     'a.mp4': ['a man cooks', 'someone in a kitchen'],

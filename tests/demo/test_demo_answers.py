@@ -16,7 +16,7 @@ import pytest
 from helpers import write_mp4
 from PIL import Image
 
-from projects.vifi_clip.apis.sampling import Timeline
+from projects.vifi_clip.apis.pipeline import Timeline
 from projects.vifi_clip.errors import UserError
 from projects.vifi_clip_tools.demo.options import Limits
 from projects.vifi_clip_tools.demo.page import (ATTENTION, FIRST, HTML,

@@ -12,7 +12,7 @@ from helpers import coded_frame, read_index, write_mp4
 from PIL import Image
 
 from projects.vifi_clip.apis.inputs import VideoInput
-from projects.vifi_clip.apis.sampling import Sampled, Timeline
+from projects.vifi_clip.apis.pipeline import Sampled, Timeline
 from projects.vifi_clip.errors import UserError
 from projects.vifi_clip_tools.predict.command import parse_args
 from projects.vifi_clip_tools.predict.pictures import Pictures, target_stems

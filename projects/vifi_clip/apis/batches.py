@@ -9,8 +9,7 @@ from tqdm import tqdm
 
 from ..errors import UnreadableVideo
 from .inputs import VideoInput, expand_inputs
-from .pipeline import Views
-from .sampling import VideoSampler
+from .pipeline import Views, VideoSampler
 
 NONE = 'none of these'
 _LARGEST = 1_000_000  # of a batch, and of labels

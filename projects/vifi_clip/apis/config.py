@@ -15,9 +15,9 @@ from typing import Dict, List, Mapping, Optional, Sequence
 from mmengine.config import Config
 
 from ..checkpoints.files import register_loader
-from ..datasets.list_origin import list_origin
 from ..datasets.loader_settings import resolve_workers
-from ..datasets.video_list import check_ann_file, check_video_root, is_local
+from ..datasets.video_list import (check_ann_file, check_video_root, is_local,
+                                   list_origin)
 from ..errors import UserError
 from ..resources import find_config
 

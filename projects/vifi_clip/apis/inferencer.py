@@ -21,8 +21,7 @@ from ..models.recognizer import embed_frames
 from .batches import check_arguments, ranked, run_in_batches
 from .inputs import one_video, read_labels
 from .loading import load_model
-from .pipeline import Views
-from .sampling import Sampled, Timeline, VideoSampler
+from .pipeline import Sampled, Timeline, Views, VideoSampler
 
 Labels = Union[None, str, Sequence[str]]
 _CHUNK = 64  # frames of a long video that are in memory at a time

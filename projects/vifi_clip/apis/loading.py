@@ -1,16 +1,18 @@
-"""A trained model from a config and a checkpoint."""
+"""A trained model from a config and a checkpoint; its device."""
 import copy
 import os
+from datetime import timedelta
 from typing import Optional, Sequence, Tuple, Union
 
 import torch
 from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.dist import get_dist_info
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
-from torch import nn
+from torch import distributed, nn
 
 from ..checkpoints.settings import check_file
 from .config import check_model, leave_out_pretrained, read_config
@@ -89,3 +91,19 @@ def find_device(device: str) -> str:
         raise ValueError(f'--device {device} cannot be used: {reason}; this '
                          f'machine has {get_device()}') from error
     return device
+
+
+def join_processes() -> Tuple[int, int]:
+    """Join the processes that torchrun started, each with a GPU of its own.
+
+    Call it before a model is loaded; alone, it does nothing. Returns the
+    rank and the number of processes.
+    """
+    if (int(os.environ.get('WORLD_SIZE', 1)) > 1
+            and not distributed.is_initialized()):
+        # a week: one may have much longer videos than another
+        distributed.init_process_group('gloo', timeout=timedelta(7))
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ.get('LOCAL_RANK', 0))
+                                  % torch.cuda.device_count())
+    return get_dist_info()

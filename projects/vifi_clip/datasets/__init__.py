@@ -5,6 +5,5 @@ from .frame_cache import CachedVideoDataset
 from .transforms import (DecordDecodeOnce, FrameColorJitter, OpenCLIPTokenize,
                          OpenCVDecodeOnce, PyAVDecodeOnce, RepeatFrames,
                          SparseSampleViews, VideoDecode)
-from .video_dataset import CheckedVideoDataset
+from .video_dataset import CheckedVideoDataset, CheckedVideoTextDataset
 from .video_reader import VideoReader
-from .video_text_dataset import CheckedVideoTextDataset

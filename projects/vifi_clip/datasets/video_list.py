@@ -1,5 +1,6 @@
-"""Lists of videos: parsed with line numbers, checked on disk, and what the
-names of files in a list folder say about them."""
+"""Lists of videos: parsed with line numbers, checked on disk, and what their
+names and the manifest beside them say about them."""
+import json
 import os
 import os.path as osp
 import re
@@ -9,9 +10,15 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 from mmengine.fileio import list_from_file
 
+from ..files import sha256_of
 from .class_list import read_class_list
 
 TRAIN, TEST, UNKNOWN = 'train', 'test', 'unknown'
+# Origins: the paper's released list; the same with labels that fit the file
+# names; made from a data set's official annotations, or from a CSV of one's
+# own.
+RELEASE, FIXED, OFFICIAL = 'release', 'release, labels fixed', 'annotations'
+CHANGED = 'changed'
 _TEST_WORDS = ('val', 'valid', 'validation', 'eval', 'test', 'testlist')
 _TRAIN_WORDS = ('train', 'training', 'trainlist')
 
@@ -191,3 +198,26 @@ def check_protocol(ann_file: str, class_names: Sequence[str],
             f'{ann_file} numbers the {len(numbered)} classes of {beside.name} '
             f'beside it, not the {len(given)} of {class_file}: give that '
             'class list, or the list that belongs to yours')
+
+
+def list_origin(path: str) -> Dict[str, str]:
+    """Say where a list comes from, by the manifest of ``vifi-clip splits``
+    beside it: ``file`` (name), ``sha256``, ``origin`` (one of this module's
+    constants) and, if known, ``dataset``."""
+    file = Path(path)
+    if not file.is_file():  # on another server
+        return dict(file=file.name, sha256='', origin=UNKNOWN)
+    digest = sha256_of(file)
+    entry = dict(file=file.name, sha256=digest, origin=UNKNOWN)
+    try:
+        manifest = json.loads(file.with_name('manifest.json').read_text())
+        options = manifest['options']
+        same = manifest['lists'][file.name]['sha256'] == digest
+        made_from = options['made_from']
+        dataset = str(manifest['dataset'])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return entry  # a list of the user's own
+    if made_from not in (RELEASE, OFFICIAL):
+        return entry
+    origin = FIXED if options.get('fix_labels') else made_from
+    return dict(entry, origin=origin if same else CHANGED, dataset=dataset)

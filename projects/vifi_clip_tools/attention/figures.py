@@ -18,7 +18,7 @@ from tqdm import tqdm
 from projects.vifi_clip.apis.batches import ranked
 from projects.vifi_clip.apis.config import read_config
 from projects.vifi_clip.apis.inputs import one_video, read_labels
-from projects.vifi_clip.apis.sampling import Sampled, VideoSampler
+from projects.vifi_clip.apis.pipeline import Sampled, VideoSampler
 from projects.vifi_clip.files import write_bytes
 from ..cli.font import dejavu, wrap
 from ..cli.h264 import write_h264

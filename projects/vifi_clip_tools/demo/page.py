@@ -16,7 +16,7 @@ import jinja2
 import numpy as np
 from PIL import Image
 
-from projects.vifi_clip.apis.sampling import Timeline
+from projects.vifi_clip.apis.pipeline import Timeline
 from projects.vifi_clip.errors import UserError
 from ..search.querying import format_span
 from .service import (MOST_VIEWS, Recogniser, Request, auto_window,

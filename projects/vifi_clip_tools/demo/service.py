@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from projects.vifi_clip.apis.batches import ranked
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
 from projects.vifi_clip.apis.inputs import VideoInput
-from projects.vifi_clip.apis.sampling import Timeline
+from projects.vifi_clip.apis.pipeline import Timeline
 from projects.vifi_clip.datasets.containers import (open_container,
                                                     picture_stream)
 from projects.vifi_clip.datasets.video_file import VideoFile

@@ -9,8 +9,8 @@ from typing import (Any, Dict, Iterable, List, Mapping, NamedTuple, Optional,
 
 import numpy as np
 
-from projects.vifi_clip.datasets.list_origin import (CHANGED, FIXED, OFFICIAL,
-                                                     RELEASE)
+from projects.vifi_clip.datasets.video_list import (CHANGED, FIXED, OFFICIAL,
+                                                    RELEASE)
 from projects.vifi_clip.evaluation.predictions_file import read_predictions
 from projects.vifi_clip.evaluation.set_summary import harmonic_mean_of
 from ..splits.release import RELEASES

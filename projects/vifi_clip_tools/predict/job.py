@@ -14,9 +14,9 @@ from projects.vifi_clip.apis.identity import record
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
 from projects.vifi_clip.apis.inputs import (VideoInput, expand_inputs,
                                             file_of, is_camera, read_labels)
+from projects.vifi_clip.apis.loading import join_processes
 from projects.vifi_clip.apis.pipeline import (Views, count_views, parse_views,
                                               pipeline_cfg)
-from projects.vifi_clip.apis.processes import join_processes
 from projects.vifi_clip.errors import UnreadableVideo, UserError
 from .options import Options
 from .pictures import Pictures

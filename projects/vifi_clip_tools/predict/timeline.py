@@ -13,7 +13,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
-from projects.vifi_clip.apis.sampling import Sampled, Timeline
+from projects.vifi_clip.apis.pipeline import Sampled, Timeline
 
 _MOST = 8  # labels whose lines can be told apart
 _SEEN = .02  # a lower line is not seen above the axis
