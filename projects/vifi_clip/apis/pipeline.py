@@ -1,5 +1,5 @@
-"""A config's test pipeline, for videos of any kind and any number of views; and
-the frames of a video that come of it.
+"""A config's test pipeline, for videos of any kind and any number of views,
+and the frames of a video that come of it.
 
 Letters: V temporal views, C crops, T frames of a view, W windows, U frames
 that differ.
