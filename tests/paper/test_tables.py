@@ -221,9 +221,13 @@ def test_model_builds(monkeypatch, tmp_path, run):
                  == 'vifi_base2novel' else NUM_CLASSES[dataset])
         assert model.cls_head.num_classes == count
         # A config needs no number of classes: the class list has it.
-        assert {augment.num_classes for augment in
-                model.data_preprocessor.blending.augments if augment} == {
-            count}
+        blending = model.data_preprocessor.blending
+        used = {type(part).__name__: float(share) for part, share
+                in zip(blending.augments, blending.probs) if share > 0}
+        if run.config == 'vifi_k400':
+            assert used == dict(MixupBlending=0.5, CutmixBlending=0.5)
+        assert {augment.num_classes for augment in blending.augments
+                if augment} == {count}
     if tune == 'prompts':
         assert all('prompts' in key for key in trained)
         length, depth = dict(vifi_base2novel=(16, 9),

@@ -331,12 +331,6 @@ def test_wrong_release(release, tmp_path, capsys, spoil, names):
     assert not (tmp_path / 'lists').exists()
 
 
-def test_import_of_another_data_set(shared_release, tmp_path, capsys):
-    refused(capsys, *call(shared_release, tmp_path / 'lists',
-                          dataset='ssv2'), names='ssv2')
-    assert not (tmp_path / 'lists').exists()
-
-
 def test_k600_paths_hold_folders(tmp_path):
     root, text = tmp_path / 'release', ''.join(
         f'{("train", "val", "test")[k % 3]}/ab-_{k:07d}_000001_000011.mp4 '
