@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.workloads import (  # noqa: E402
     Workload, all_workloads, flop_of)
-from projects.vifi_clip_tools.cli import environment  # noqa: E402
+from projects.vifi_clip_tools.cli.main import prepare  # noqa: E402
 from projects.vifi_clip_tools.cli.parsing import positive_int  # noqa: E402
 from projects.vifi_clip_tools.complexity import measure  # noqa: E402
 
@@ -54,7 +54,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     add('--out', type=Path, default='work_dirs/benchmark', help='folder for '
         'performance.json, .md and .png, written anew after each workload')
     args = parser.parse_args(argv)
-    environment.prepare()  # the same allocator for all, before any child
+    prepare()  # the same allocator for all, before any child
     from benchmarks import report
     from projects.vifi_clip.architectures import get_arch_cfg
     from projects.vifi_clip.datasets.loader_settings import usable_cores

@@ -15,11 +15,11 @@ from projects.vifi_clip.apis.inputs import VideoInput
 from projects.vifi_clip.apis.pipeline import Sampled, Timeline
 from projects.vifi_clip.errors import UserError
 from projects.vifi_clip_tools.predict.command import parse_args
+from projects.vifi_clip_tools.predict.drawing import (draw_panel,
+                                                      draw_timeline, labelled,
+                                                      save_video,
+                                                      shown_labels)
 from projects.vifi_clip_tools.predict.pictures import Pictures, target_stems
-from projects.vifi_clip_tools.predict.timeline import (draw_timeline,
-                                                       shown_labels)
-from projects.vifi_clip_tools.predict.video import (draw_panel, labelled,
-                                                    save_video)
 
 RESULT = dict(label='a cat', labels=['a cat', 'a dog'], scores=[.75, .25])
 

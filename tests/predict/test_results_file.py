@@ -119,12 +119,16 @@ def test_other_settings_are_refused(out, name, value):
     '{"video": "a", "scores": ["x"]}', '{"video": "a", "error": null}',
     '{"video": "a", "error": ""}'])
 def test_damaged_lines(out, line):
-    fill(out, result('b'))
-    content = f'{line}\n'.encode() + Path(out).read_bytes()
-    Path(out).write_bytes(content)
-    with pytest.raises(ValueError, match='line 1'):
-        fill(out)
-    assert Path(out).read_bytes() == content
+    """The message names the line of the file; a row may have several."""
+    fill(out, result(NAMES[1]))
+    whole, bad_line = Path(out).read_bytes(), f'{line}\n'.encode()
+    for before in b'', whole:
+        content = before + bad_line + whole
+        Path(out).write_bytes(content)
+        number = before.count(b'\n') + 1
+        with pytest.raises(ValueError, match=f'line {number}:'):
+            fill(out)
+        assert Path(out).read_bytes() == content
 
 
 def test_two_at_a_time_are_refused(out):

@@ -1,12 +1,11 @@
 """What a user gives wrongly stops before training, in one message."""
-import pickle
 import re
 from functools import partial
 
 import pytest
 import torch
 from commands import refused
-from tiny import NAMES, tiny_arch
+from tiny import NAMES
 from tools_world import BLENDING, PREPROCESSOR, settings_of
 
 
@@ -32,13 +31,11 @@ def file(world, settings, value):
 def change(part, world, settings, **changes):
     model = settings['model']
     image, text = model['backbone'], model['cls_head']['text_classifier']
-    for config in dict(model=[model], image=[image], text=[text],
-                       towers=[image, text])[part]:
-        config.update(changes)
+    dict(model=model, image=image, text=text)[part].update(changes)
 
 
-model, image, text, towers = (partial(change, part) for part in (
-    'model', 'image', 'text', 'towers'))
+model, image, text = (partial(change, part)
+                      for part in ('model', 'image', 'text'))
 
 
 def long_class(world, settings):
@@ -86,6 +83,7 @@ def test_training_does_not_start(world, write_config, tmp_path, capsys,
         p.read_text() for p in tmp_path.glob('run/*/*.log'))
 
 
+@pytest.mark.slow
 def test_settings_that_show_in_the_first_batch(world, write_config, tmp_path,
                                                capsys):
     """Blending for another number of classes; a test list without labels."""
@@ -101,66 +99,3 @@ def test_settings_that_show_in_the_first_batch(world, write_config, tmp_path,
     refused(capsys, 'test', write_config(
         root=world, test_dataloader=settings['test_dataloader']), 'none',
         *folder, names='val_0.mp4')
-
-
-def test_checkpoints_that_do_not_fit(trained, write_config, tmp_path, tools,
-                                     capsys):
-    """Of another architecture, absent, or with code in it."""
-    config, checkpoint = trained
-    folder = '--work-dir', tmp_path / 'test'
-    settings = settings_of(tmp_path)
-    towers(None, settings, arch=tiny_arch(vision_cfg=dict(width=96),
-                                          text_cfg=dict(layers=3)))
-    refused(capsys, 'test', write_config('wide', model=settings['model']),
-            checkpoint, *folder,
-            names=['class_embedding', '(96,)', '(64,)', 'resblocks.2'])
-    evil, absent = tmp_path / 'evil.pth', tmp_path / 'no.pth'
-    content = torch.load(checkpoint)
-    content['meta']['extra'] = pickle.PickleError
-    torch.save(content, evil)
-    assert tools.code_of_test(config, evil, *folder, '--trust') == 0
-    refused(capsys, 'test', config, absent, *folder, names=str(absent))
-    refused(capsys, 'test', config, evil, *folder,
-            names=[evil, 'PickleError', '--trust'])
-    for argv in ['train'], ['test', 'none']:
-        refused(capsys, argv[0], tmp_path / 'no.py', *argv[1:], names='no.py')
-
-
-def test_what_a_checkpoint_was_made_with(trained, tools, write_config,
-                                         shared_world, tmp_path, capsys):
-    """Other pixel statistics are refused, but for the two remedies that the
-    message names; start weights are not asked for."""
-    (config, checkpoint), run = trained, tmp_path / 'run'
-    settings = settings_of(shared_world)
-    towers(None, settings, pretrained='gone/clip.pt')
-    other = write_config('other', model=settings['model'])
-    assert tools.test(other, checkpoint, '--work-dir', run) == tools.test(
-        config, checkpoint, '--work-dir', run)
-    refused(capsys, 'test', other, 'none', '--work-dir', run,
-            names='gone/clip.pt')
-    settings['model']['data_preprocessor'] = dict(
-        settings['model']['data_preprocessor'], mean=[122.77, 116.75, 104.09])
-    args = write_config('pixels', model=settings['model']), checkpoint, (
-        '--work-dir'), run
-    said = refused(capsys, 'test', *args, names=[
-        checkpoint, '123.675', '122.77', 'model.data_preprocessor.mean=...'])
-    override = said.partition('--cfg-options custom_hooks')[2].split()[0]
-    for option in (f'custom_hooks{override}',
-                   'model.data_preprocessor.mean=[123.675,116.28,103.53]'):
-        assert tools.code_of_test(*args, '--cfg-options', option) == 0
-
-
-def test_weights_that_are_not_finite(trained, tmp_path, capsys):
-    """They become no figures, and training stops before it saves."""
-    config, checkpoint = trained
-    state = torch.load(checkpoint)['state_dict']
-    broken = tmp_path / 'nan.pth'
-    torch.save(dict(state_dict={name: torch.full_like(value, float('nan'))
-                                for name, value in state.items()}), broken)
-    metrics = tmp_path / 'metrics.json'
-    refused(capsys, 'test', config, broken, '--work-dir', tmp_path / 'test',
-            '--metrics', metrics, names='not finite')
-    assert not metrics.exists()
-    refused(capsys, 'train', config, '--work-dir', tmp_path / 'again',
-            '--cfg-options', f'load_from={broken}', names='nan in epoch 1')
-    assert not list((tmp_path / 'again').glob('*.pth'))

@@ -1,15 +1,38 @@
-"""tools/train.py and tools/test.py on real clips, with their options."""
+"""tools/train.py and tools/test.py on real clips: options, checkpoints,
+several sets at once, and runs that go on."""
 import csv
+import json
 import pickle
+import shutil
+import signal
+import sys
 
 import pytest
 import torch
-from commands import refused
+from commands import refused, vifi
 from mmengine.config import Config
-from tiny import NAMES
-from tools_world import PIPELINES, settings_of
+from tiny import NAMES, tiny_arch
+from tools_world import (BLENDING, PIPELINES, PREPROCESSOR, REPO, ended,
+                         settings_of)
 
 from projects.vifi_clip.evaluation.predictions_file import read_predictions
+
+HALVES = dict(base=NAMES[2:], novel=NAMES[:2])
+EPOCHS = 3
+
+
+@pytest.fixture(scope='module')
+def trained(shared_world, tmp_path_factory) -> tuple:
+    """A config, and its checkpoint after an epoch; no test may change them.
+    """
+    folder = tmp_path_factory.mktemp('trained')
+    config = folder / 'config.py'
+    config.write_text(''.join(
+        f'{k} = {v!r}\n' for k, v in settings_of(shared_world).items()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('LOCAL_RANK', '0')
+        assert vifi('train', config, '--work-dir', folder / 'run') == 0
+    return str(config), folder / 'run' / 'epoch_1.pth'
 
 
 def _log(folder) -> str:
@@ -121,3 +144,243 @@ def test_bad_videos(tools, write_config, world, tmp_path, capsys):
                                      'skipped in training', '5 videos could '
                                      'not be read and were counted as wrong')):
         assert f'1 of {words}: {video}' in _log(tmp_path / 'run')
+
+
+def _towers(settings, **changes) -> None:
+    """Change both towers."""
+    settings['model']['backbone'].update(changes)
+    settings['model']['cls_head']['text_classifier'].update(changes)
+
+
+@pytest.mark.slow
+def test_checkpoints_that_do_not_fit(trained, write_config, tmp_path, tools,
+                                     capsys):
+    """Of another architecture, absent, or with code in it."""
+    config, checkpoint = trained
+    folder = '--work-dir', tmp_path / 'test'
+    settings = settings_of(tmp_path)
+    _towers(settings, arch=tiny_arch(vision_cfg=dict(width=96),
+                                     text_cfg=dict(layers=3)))
+    refused(capsys, 'test', write_config('wide', model=settings['model']),
+            checkpoint, *folder,
+            names=['class_embedding', '(96,)', '(64,)', 'resblocks.2'])
+    evil, absent = tmp_path / 'evil.pth', tmp_path / 'no.pth'
+    content = torch.load(checkpoint)
+    content['meta']['extra'] = pickle.PickleError
+    torch.save(content, evil)
+    assert tools.code_of_test(config, evil, *folder, '--trust') == 0
+    refused(capsys, 'test', config, absent, *folder, names=str(absent))
+    refused(capsys, 'test', config, evil, *folder,
+            names=[evil, 'PickleError', '--trust'])
+    for argv in ['train'], ['test', 'none']:
+        refused(capsys, argv[0], tmp_path / 'no.py', *argv[1:], names='no.py')
+
+
+@pytest.mark.slow
+def test_what_a_checkpoint_was_made_with(trained, tools, write_config,
+                                         shared_world, tmp_path, capsys):
+    """Other pixel statistics are refused, but for the two remedies that the
+    message names; start weights are not asked for."""
+    (config, checkpoint), run = trained, tmp_path / 'run'
+    settings = settings_of(shared_world)
+    _towers(settings, pretrained='gone/clip.pt')
+    other = write_config('other', model=settings['model'])
+    assert tools.test(other, checkpoint, '--work-dir', run) == tools.test(
+        config, checkpoint, '--work-dir', run)
+    refused(capsys, 'test', other, 'none', '--work-dir', run,
+            names='gone/clip.pt')
+    settings['model']['data_preprocessor'] = dict(
+        settings['model']['data_preprocessor'], mean=[122.77, 116.75, 104.09])
+    args = write_config('pixels', model=settings['model']), checkpoint, (
+        '--work-dir'), run
+    said = refused(capsys, 'test', *args, names=[
+        checkpoint, '123.675', '122.77', 'model.data_preprocessor.mean=...'])
+    override = said.partition('--cfg-options custom_hooks')[2].split()[0]
+    for option in (f'custom_hooks{override}',
+                   'model.data_preprocessor.mean=[123.675,116.28,103.53]'):
+        assert tools.code_of_test(*args, '--cfg-options', option) == 0
+
+
+@pytest.mark.slow
+def test_weights_that_are_not_finite(trained, tmp_path, capsys):
+    """They become no figures, and training stops before it saves."""
+    config, checkpoint = trained
+    state = torch.load(checkpoint)['state_dict']
+    broken = tmp_path / 'nan.pth'
+    torch.save(dict(state_dict={name: torch.full_like(value, float('nan'))
+                                for name, value in state.items()}), broken)
+    metrics = tmp_path / 'metrics.json'
+    refused(capsys, 'test', config, broken, '--work-dir', tmp_path / 'test',
+            '--metrics', metrics, names='not finite')
+    assert not metrics.exists()
+    refused(capsys, 'train', config, '--work-dir', tmp_path / 'again',
+            '--cfg-options', f'load_from={broken}', names='nan in epoch 1')
+    assert not list((tmp_path / 'again').glob('*.pth'))
+
+
+@pytest.fixture(scope='module')
+def sets(tmp_path_factory, shared_world) -> list:
+    """Lists and class lists of two halves; label i counts within a half."""
+    folder, sets = tmp_path_factory.mktemp('halves'), []
+    rows = [line.rsplit(' ', 1)
+            for line in (shared_world / 'val.txt').read_text().splitlines()]
+    for half, names in HALVES.items():
+        lists = folder / f'{half}.txt', folder / f'{half}.classes.txt'
+        lists[0].write_text('\n'.join(
+            f'{path} {names.index(NAMES[int(label)])}'
+            for path, label in rows if NAMES[int(label)] in names))
+        lists[1].write_text('\n'.join(names))
+        sets.append(dict(name=half, ann_file=str(lists[0]),
+                         class_file=str(lists[1])))
+    return sets
+
+
+def _loop(**changes) -> dict:
+    return {**dict(type='MultiSetTestLoop', harmonic_mean=('base', 'novel')),
+            **changes}
+
+
+def test_each_set_as_if_tested_alone(shared_world, sets, write_config,
+                                     trained, tools, tmp_path):
+    config, (_, weights) = write_config('joined', test_cfg=_loop(sets=sets)), (
+        trained)
+    joined = tools.test(config, weights, '--work-dir', tmp_path / 'joined',
+                        '--dump', tmp_path / 'out.pkl', '--metrics',
+                        tmp_path / 'out.json')
+    for half in sets:
+        name, settings = half['name'], settings_of(shared_world)
+        settings['test_dataloader']['dataset'].update(
+            ann_file=half['ann_file'], class_file=half['class_file'])
+        settings['model']['cls_head']['text_classifier'][
+            'class_names'] = HALVES[name]
+        metrics = tools.test(
+            write_config(name, **settings), weights, '--work-dir',
+            tmp_path / name, '--dump', tmp_path / 'alone.pkl')
+        assert joined[f'{name}/acc/top1'] == metrics['acc/top1']
+        ours, theirs = (
+            torch.stack([sample['pred_score'] for sample in pickle.loads(
+                (tmp_path / file).read_bytes())])
+            for file in (f'out_{name}.pkl', 'alone.pkl'))
+        assert ours.shape[1] == 2
+        torch.testing.assert_close(ours, theirs)
+    record = json.loads((tmp_path / 'out.json').read_text())
+    assert record['metrics']['HM/acc/top1'] == pytest.approx(
+        joined['HM/acc/top1'])
+
+
+def test_during_training_the_models_own_classes_come_back(
+        sets, write_config, tools, tmp_path):
+    config = write_config(
+        'val', val_cfg=_loop(type='MultiSetValLoop', sets=sets),
+        train_cfg=dict(type='EpochBasedTrainLoop', max_epochs=2),
+        default_hooks=dict(checkpoint=dict(save_best='HM/acc/top1',
+                                           rule='greater')))
+    tools.train(config, '--work-dir', tmp_path / 'run')  # labels 0..3 fit
+    log, = (tmp_path / 'run').glob('*/vis_data/scalars.json')
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    tested = [row for row in rows if 'HM/acc/top1' in row]
+    assert len(tested) == 2
+    assert {'base/acc/top1', 'novel/acc/top5'} <= set(tested[0])
+    assert list((tmp_path / 'run').glob('best_HM_acc_top1*.pth'))
+
+
+@pytest.mark.parametrize('change, named', [
+    (dict(sets=[]), 'sets'), (dict(harmonic_mean=('base', 'old')), 'old'),
+    (dict(harmonic_mean=('base', 'base')), 'base'),
+    (dict(sets=[dict(name='HM')], harmonic_mean=None), "'HM'"),
+    (dict(sets=[dict(name='../x')], harmonic_mean=None), '/'),
+    (dict(sets=[dict(name='a', ann_file='absent.txt')], harmonic_mean=None),
+     'absent.txt'),
+    (dict(sets=[dict(name='a', class_file=None)], harmonic_mean=None),
+     "'a'")])
+def test_bad_sets(sets, write_config, capsys, change, named):
+    config = write_config(test_cfg=_loop(**{'sets': sets, **change}))
+    refused(capsys, 'test', config, 'none', names=named)
+
+
+_KILLED = '''
+import os, signal, sys
+from mmengine.runner import EpochBasedTrainLoop
+from projects.vifi_clip_tools.cli.main import main
+run_epoch = EpochBasedTrainLoop.run_epoch
+
+def until_the_second(self):
+    if self.epoch == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    run_epoch(self)
+
+EpochBasedTrainLoop.run_epoch = until_the_second
+main(['train', *sys.argv[1:]])
+'''
+
+
+@pytest.mark.slow
+def test_killed_and_resumed_equals_unbroken(tools, write_config, shared_world,
+                                            tmp_path):
+    """With any number of workers, bit by bit, and all that could differ:
+    augmentation, mixup, a schedule, an epoch whose last step is not a full
+    one."""
+
+    def write(name, num_workers) -> str:
+        settings = settings_of(shared_world)
+        settings['train_dataloader'].update(
+            batch_size=2, num_workers=num_workers,
+            persistent_workers=num_workers > 0)
+        settings['optim_wrapper']['accumulative_counts'] = 3
+        settings['model']['data_preprocessor'] = dict(
+            PREPROCESSOR, blending=BLENDING)
+        schedule = dict(
+            type='CosineAnnealingLR', T_max=EPOCHS, by_epoch=True, begin=0,
+            end=EPOCHS, eta_min_ratio=0.01, convert_to_iter_based=True)
+        return write_config(name, **dict(
+            settings, param_scheduler=[schedule],
+            train_cfg=dict(type='EpochBasedTrainLoop', max_epochs=EPOCHS)))
+
+    unbroken, broken = tmp_path / 'unbroken', tmp_path / 'broken'
+    tools.train(write('alone', 0), '--work-dir', unbroken)
+    config = write('workers', 2)
+    ended(sys.executable, '-c', _KILLED, config, '--work-dir', broken,
+          cwd=REPO, code=-signal.SIGKILL)
+    assert (broken / 'epoch_1.pth').exists()
+    assert not (broken / f'epoch_{EPOCHS}.pth').exists()
+    assert not list(broken.glob('*.tmp'))
+    tools.train(config, '--work-dir', broken, '--resume')
+    log = max(broken.glob('*/*.log')).read_text()
+    assert 'resumed epoch: ' in log and 'Epoch(train) [1]' not in log
+    ends = [torch.load(folder / f'epoch_{EPOCHS}.pth')
+            for folder in (unbroken, broken)]
+    for part in 'state_dict', 'optimizer':
+        torch.testing.assert_close(*(end[part] for end in ends), rtol=0,
+                                   atol=0)
+    assert ends[0]['param_schedulers'] == ends[1]['param_schedulers']
+    best = [end['message_hub']['runtime_info']['best_score'] for end in ends]
+    assert best[0] == best[1]
+
+
+@pytest.mark.slow
+def test_nothing_to_resume(trained, tools, write_config, tmp_path):
+    """The run starts afresh, from load_from, and says so."""
+    config = write_config(load_from=str(trained[1]))
+    tools.train(config, '--work-dir', tmp_path / 'a', '--resume')
+    log, = (path.read_text() for path in (tmp_path / 'a').glob('*/*.log'))
+    assert f'no checkpoint in {tmp_path / "a"}' in log
+    assert f'Load checkpoint from {trained[1]}' in log
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('last', ['', '/gone/epoch_1.pth', None])
+def test_a_moved_folder_resumes(trained, tools, tmp_path, last, capsys):
+    """So does one whose last_checkpoint was cut short by a kill, and a file
+    that is named."""
+    (config, checkpoint), run = trained, tmp_path / 'run'
+    if last is None:
+        refused(capsys, 'train', config, '--work-dir', run, '--resume',
+                'absent.pth', names='absent.pth')
+        assert not list(run.glob('*.pth'))
+    else:
+        shutil.copytree(checkpoint.parent, run)
+        (run / 'last_checkpoint').write_text(last)
+    tools.train(config, '--work-dir', run, '--resume',
+                *[checkpoint] * (last is None),
+                '--cfg-options', 'train_cfg.max_epochs=2')
+    assert torch.load(run / 'epoch_2.pth')['meta']['iter'] == 4

@@ -12,9 +12,8 @@ from PIL import Image
 
 from projects.vifi_clip_tools.embeddings.file import (Embeddings,
                                                       write_embeddings)
-from projects.vifi_clip_tools.tsne.cluster_scores import (cluster_scores,
-                                                          unit_length)
-from projects.vifi_clip_tools.tsne.figure import Panel, draw, layout
+from projects.vifi_clip_tools.tsne.figure import (Panel, cluster_scores, draw,
+                                                  layout, unit_length)
 from projects.vifi_clip_tools.tsne.report import align
 
 pytest.importorskip('sklearn')

@@ -5,10 +5,11 @@ import os.path as osp
 import re
 import shutil
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import (Any, Dict, Iterator, List, Mapping, Optional, Sequence,
-                    Tuple)
+from typing import (Any, Dict, Iterable, Iterator, List, Mapping, Optional,
+                    Sequence, Tuple, TypeVar)
 
 import numpy as np
 from mmengine.dist import all_gather_object, barrier
@@ -26,11 +27,11 @@ from projects.vifi_clip.errors import UnreadableVideo, need
 from ..cli.options import ModelOptions
 from ..cli.outputs import check_target
 from .file import Embeddings, read_embeddings, write_embeddings
-from .gathering import gathered
 from .options import SUFFIXES, EmbedOptions
 
 MOST_VIDEOS, MOST_SECONDS = 16, 20.  # what a crash can lose of a process
 _PART = re.compile(r'\.?(job\.json|[0-9]{8}\.npz)(\.tmp)?')
+T = TypeVar('T')
 
 
 @dataclass
@@ -214,6 +215,27 @@ def _embed(inferencer: ViFiCLIPInferencer, videos: VideoSet,
             for i in same:
                 yield i, result['embedding']
         bar.update(len(same))
+
+
+def gathered(results: Iterable[T], most: int,
+             seconds: float) -> Iterator[List[T]]:
+    """Yield up to ``most`` results at once, fewer after some seconds, so that
+    what writes them loses little in a crash; and the last ones, also where
+    Ctrl-C or an error ends the results."""
+    waiting: List[T] = []
+    since = time.monotonic()
+    try:
+        for result in results:
+            waiting.append(result)
+            if len(waiting) == most or time.monotonic() - since > seconds:
+                yield waiting
+                waiting, since = [], time.monotonic()
+    except (Exception, KeyboardInterrupt, SystemExit):
+        if waiting:
+            yield waiting
+        raise
+    if waiting:
+        yield waiting
 
 
 def _finished(folder: Path, made: Dict[str, Any],

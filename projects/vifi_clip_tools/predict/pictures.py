@@ -92,8 +92,7 @@ class Pictures:
         """Write them for one video."""
         if not self.wanted:
             return
-        from .timeline import draw_timeline, timeline_json
-        from .video import save_video
+        from .drawing import draw_timeline, save_video, timeline_json
         options, timeline = self.options, None
         with video.opened() as here:  # what is fetched, is fetched once
             for option, path in self._targets(video).items():

@@ -239,8 +239,8 @@ class ResultsFile:
         """
         with open(path, 'rb') as file:
             size = os.path.getsize(path)
-            lines = self._rows(file) if self.table else _objects(file)
-            for number, line in enumerate(lines, 1):
+            for number, line in (self._rows if self.table else
+                                 _objects)(file):
                 file.seek(-1, os.SEEK_CUR)  # without its end, it was cut
                 if file.read(1) == b'\n' and line is not None:
                     yield line
@@ -248,10 +248,11 @@ class ResultsFile:
                     raise ValueError(f'{path}, line {number}: no prediction; '
                                      'take it out, or add --overwrite')
 
-    def _rows(self, file: BinaryIO) -> Iterator[Optional[Line]]:
-        start = 0  # of a row; a name may hold line ends
-        for row in csv.reader(line.decode(errors='surrogateescape')
-                              for line in iter(file.readline, b'')):
+    def _rows(self, file: BinaryIO) -> Iterator[Tuple[int, Optional[Line]]]:
+        start, number = 0, 1  # of a row; a name may hold line ends
+        rows = csv.reader(line.decode(errors='surrogateescape')
+                          for line in iter(file.readline, b''))
+        for row in rows:
             end = file.tell()
             if row != self.columns or start:
                 try:
@@ -259,8 +260,9 @@ class ResultsFile:
                              and bool(row[3] or 0 <= float(row[2]) <= 1))
                 except ValueError:  # no score
                     whole = False
-                yield Line(row[0], row[3], start, end) if whole else None
-            start = end
+                yield number, (Line(row[0], row[3], start, end) if whole
+                               else None)
+            start, number = end, rows.line_num + 1
 
 
 def _row(values: List[Any]) -> bytes:
@@ -269,8 +271,8 @@ def _row(values: List[Any]) -> bytes:
     return text.getvalue().encode(errors='surrogateescape')
 
 
-def _objects(file: BinaryIO) -> Iterator[Optional[Line]]:
-    for line in iter(file.readline, b''):
+def _objects(file: BinaryIO) -> Iterator[Tuple[int, Optional[Line]]]:
+    for number, line in enumerate(iter(file.readline, b''), 1):
         end = file.tell()
         try:
             content = json.loads(line)
@@ -283,5 +285,5 @@ def _objects(file: BinaryIO) -> Iterator[Optional[Line]]:
                              for s in scores or ()))
         except (ValueError, KeyError, TypeError, AttributeError):
             whole = False
-        yield (Line(content['video'], error, end - len(line), end) if whole
-               else None)
+        yield number, (Line(content['video'], error, end - len(line), end)
+                       if whole else None)

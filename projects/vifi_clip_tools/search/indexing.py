@@ -16,7 +16,7 @@ from projects.vifi_clip.apis.pipeline import parse_views
 from projects.vifi_clip.errors import UserError, need
 from ..cli.options import CONFIG, ModelOptions
 from ..cli.outputs import check_target
-from ..embeddings.gathering import gathered
+from ..embeddings.job import gathered
 from .options import IndexOptions
 from .querying import shorten
 from .store import MIN_ROWS, WHOLE, Entry, State, VideoIndex, identity_of

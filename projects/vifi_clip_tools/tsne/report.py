@@ -15,8 +15,8 @@ from projects.vifi_clip.files import write_bytes, write_text
 from ..cli.outputs import check_target
 from ..embeddings.file import Embeddings, read_embeddings
 from ..embeddings.job import embed_videos, read_videos
-from .cluster_scores import NUM_INITS, cluster_scores
-from .figure import Panel, draw, layout, shorten_end
+from .figure import (NUM_INITS, Panel, cluster_scores, draw, layout,
+                     shorten_end)
 from .options import TsneOptions
 
 
