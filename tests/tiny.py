@@ -1,9 +1,13 @@
-"""Tiny architectures of each family, and models made of them."""
+"""Tiny architectures of each family, and models made of them; micro-batches,
+and counts of what the text side ran."""
 import copy
+from types import SimpleNamespace
 
 import torch
-from mmaction.registry import MODELS
+from mmaction.registry import HOOKS, MODELS, OPTIM_WRAPPERS
 from mmaction.structures import ActionDataSample
+from mmengine.dataset import pseudo_collate
+from mmengine.hooks import Hook
 from open_clip.tokenizer import SimpleTokenizer
 
 NAMES = ['archery', 'arm wrestling', 'playing_cards', 'zumba']
@@ -86,3 +90,93 @@ class Clips(torch.utils.data.Dataset):
             inputs=torch.randint(0, 256, (2, 3, 32, 32), generator=draw,
                                  dtype=torch.uint8),
             data_samples=samples([[idx % len(NAMES)]])[0])
+
+
+PROMPTS = dict(length=2, depth=2)
+VARIANTS = dict(
+    both=dict(),
+    image_fusion=dict(head=dict(fusion='image', label_smooth_eps=0.1)),
+    soft_labels=dict(head=dict(label_smooth_eps=0.1)),
+    prompts=dict(prompts=PROMPTS, tune='prompts'),
+    text=dict(tune='text', train_token_embedding=True),
+    chunks=dict(head=dict(text_classifier=classifier_cfg(
+        templates=['a photo of a {}.', '{}'], max_graph_tokens=40))))
+
+
+def batches_of(num, size=2):
+    clips = Clips()
+    return [pseudo_collate([clips[size * i + j] for j in range(size)])
+            for i in range(num)]
+
+
+def trained_model(**kwargs):
+    torch.manual_seed(0)
+    preprocessor = dict(mean=[127.] * 3, std=[60.] * 3, format_shape='NCHW')
+    return build_model(data_preprocessor=preprocessor, **kwargs).train()
+
+
+def count_text_runs(model):
+    """Text encodings (of the longest sentence) and backward passes."""
+    runs = SimpleNamespace(forward=0, backward=0)
+
+    def forward(module, args, output):
+        runs.forward += 1
+        if output.requires_grad:
+            output.register_hook(backward)
+
+    def backward(grad):
+        runs.backward += 1
+
+    model.cls_head.text_classifier.text.ln_final.register_forward_hook(forward)
+    return runs
+
+
+def assert_same(steps, expected, rtol=1e-5):
+    """Compare gradients by name of each step."""
+    assert len(steps) == len(expected) > 0
+    for ours, theirs in zip(steps, expected):
+        assert ours.keys() == theirs.keys()
+        assert any(g.any() for g in theirs.values())
+        for name, grad in ours.items():
+            scale = float(theirs[name].abs().max())
+            torch.testing.assert_close(
+                grad, theirs[name], rtol=rtol, atol=rtol * (scale + 1e-3),
+                msg=lambda m: f'{name}: {m}')
+
+
+def loss_of(model, batch):
+    data = model.data_preprocessor(copy.deepcopy(batch), True)
+    return model(**data, mode='loss')['loss_cls']
+
+
+def gradients(model):
+    return [{n: p.grad for n, p in model.named_parameters()
+             if p.grad is not None}]
+
+
+def wrapper_of(model, counts, max_counts=-1, **kwargs):
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+    wrapper = OPTIM_WRAPPERS.build(dict(
+        type=kwargs.pop('type', 'OptimWrapper'), optimizer=optimizer,
+        accumulative_counts=counts, **kwargs))
+    if max_counts > 0:
+        wrapper.initialize_count_status(model, 0, max_counts)
+    wrapper.gradients = []  # of each step
+
+    def step(**kwargs):
+        wrapper.gradients += copy.deepcopy(gradients(model))
+        optimizer.step()
+
+    wrapper.step = step
+    return wrapper
+
+
+def train_steps(model, wrapper, batches, hook=True):
+    """MMEngine's own loop, but for the data loader."""
+    runner = SimpleNamespace(model=model, optim_wrapper=wrapper)
+    hook = HOOKS.build(dict(type='TextAccumulationHook')) if hook else Hook()
+    for i, batch in enumerate(batches):
+        hook.before_train_iter(runner, i, batch)
+        model.train_step(copy.deepcopy(batch), wrapper)
+        hook.after_train_iter(runner, i, batch)
+    return wrapper.gradients

@@ -8,8 +8,8 @@ import copy
 import pytest
 import torch
 import torch.multiprocessing as mp
-from accumulation_world import assert_same, gradients
-from tiny import NAMES, build_classifier, build_model, samples
+from tiny import (NAMES, assert_same, build_classifier, build_model, gradients,
+                  samples)
 from torch import nn
 
 pytestmark = pytest.mark.slow

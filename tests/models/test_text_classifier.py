@@ -1,5 +1,6 @@
-"""Templates, descriptions, label sets, and a cache that is never stale; a
-tower that encodes sentences in chunks, which equal those padded together."""
+"""Templates, descriptions, label sets; a tower that encodes sentences in
+chunks, which equal those padded together; embeddings that are never stale,
+once per step, each by one process."""
 import copy
 import itertools
 import json
@@ -8,9 +9,12 @@ import open_clip
 import pytest
 import torch
 import torch.nn.functional as F
-from accumulation_world import assert_same, gradients
-from tiny import NAMES, build_classifier, class_tokens, tiny_arch
+from tiny import (NAMES, assert_same, batches_of, build_classifier,
+                  class_tokens, gradients, loss_of, tiny_arch, trained_model)
+from torch import nn
 
+from projects.vifi_clip.models.class_embeddings import (EmbeddingCache,
+                                                        share_classes)
 from projects.vifi_clip.models.text_tower import plan_buckets
 
 
@@ -190,3 +194,156 @@ def test_buckets_are_the_cheapest(seed):
 def test_buckets_that_save_little_are_not_made(short, times, device, num):
     lengths = torch.tensor([short] * times + [20] * times)
     assert len(plan_buckets(lengths, device)) == num
+
+
+@pytest.mark.parametrize('number, part', [
+    (0, slice(None)), (0, slice(7, 9)), (0, (slice(None), slice(3, 4))),
+    (1, 137), (2, ())], ids=['whole', 'rows', 'column', 'small', 'scalar'])
+def test_a_write_behind_autograds_back_is_seen(number, part):
+    params = [nn.Parameter(torch.randn(shape))
+              for shape in ((512, 768), (300, ), ())]
+    params[0].data[0, 0] = float('nan')  # a value like others
+    cache = EmbeddingCache()
+    cache.put(params, torch.ones(1))
+    assert cache.get(params) is not None
+    params[number].data[part] += 1e-3
+    assert cache.get(params) is None
+
+
+def test_one_value_is_seen_after_the_mode_changes():
+    """The trade-off: one value of many, written through ``.data``."""
+    params, cache = [nn.Parameter(torch.randn(512, 768))], EmbeddingCache()
+    cache.put(params, torch.ones(1))
+    params[0].data[0, 1] += 10.
+    assert cache.get(params) is not None  # not among those compared
+    cache.suspect()
+    assert cache.get(params) is None
+    cache.put(params, torch.ones(1))
+    with torch.no_grad():  # autograd sees any write
+        params[0][0, 1] -= 10.
+    assert cache.get(params) is None
+
+
+def _both(run):
+    """Gradients of a run with accumulation and without are the same."""
+    results = []
+    for on in (True, False):
+        model = trained_model()
+        store = model.cls_head.text_classifier.class_accumulation
+        run(model, store.begin if on else lambda first, last: None)
+        results.append(gradients(model))
+    assert_same(*results)
+
+
+# Micro-batches: whether it is the first and the last of a step, batches whose
+# loss is dropped, and batches whose losses are summed and run backward.
+STEPS = dict(
+    twice_or_dropped=[(True, False, 'a', []), (False, False, '', ['bc', 'd']),
+                      (False, True, '', ['a'])],
+    # the last twice, and announced again, since it was not counted
+    last_apart=[(True, False, '', ['a']), (False, True, 'b', []),
+                (False, True, '', ['cd', 'a'])],
+    broken_off=[(True, False, '', ['a']), (False, False, '', ['b']),
+                (True, False, '', ['c']), (False, True, '', ['d'])])
+
+
+@pytest.mark.parametrize('steps', STEPS.values(), ids=STEPS)
+def test_micro_batches_of_all_kinds(steps):
+    batches = dict(zip('abcd', batches_of(4)))
+
+    def run(model, begin):
+        for first, last, dropped, sums in steps:
+            begin(first, last)
+            for name in dropped:
+                loss_of(model, batches[name])
+            losses = [sum(loss_of(model, batches[name]) for name in names)
+                      for names in sums]
+            for loss in reversed(losses):
+                loss.backward()
+
+    _both(run)
+
+
+@torch.no_grad()
+def _swapped_weights(model):
+    """As EMA swaps them, and back."""
+    before = model.cls_head.text_classifier().clone()
+    for factor in 2., .5:
+        for p in model.parameters():
+            p.data.mul_(factor)
+        same = torch.allclose(model.cls_head.text_classifier(), before)
+        assert same == (factor == .5)
+
+
+@torch.no_grad()
+def _other_classes(model):
+    """As a validation of several sets has: gradients were lost."""
+    classifier = model.cls_head.text_classifier
+    names = classifier.class_names
+    classifier.class_accumulation.end()
+    classifier.set_classes(['x', 'y'])
+    assert len(classifier()) == 2
+    classifier.set_classes(names)
+
+
+@pytest.mark.parametrize('validate', [
+    copy.deepcopy, _swapped_weights, _other_classes])
+@pytest.mark.parametrize('after', [1, 3])
+def test_validation_in_the_middle_of_a_step(validate, after):
+    batches = batches_of(4)
+
+    def run(model, begin):
+        for i, batch in enumerate(batches):
+            begin(i == 0, i == 3)
+            loss_of(model, batch).backward()
+            if i + 1 == after:
+                validate(model.eval())
+                model.train()
+
+    _both(run)
+
+
+def test_weights_that_change_in_the_middle_of_a_step():
+    a, b = batches_of(2)
+    model = trained_model()
+    classifier = model.cls_head.text_classifier
+    store = classifier.class_accumulation
+    weight = classifier.text.text_projection
+    store.begin(True, False)
+    loss_of(model, a)  # nothing waits: encoded anew
+    weight.data.mul_(1.1)
+    plain = copy.deepcopy(model)
+    loss_of(model, b).backward()
+    store.begin(False, True)
+    loss_of(model, a).backward()
+    (loss_of(plain, b) + loss_of(plain, a)).backward()
+    assert_same(gradients(model), gradients(plain))
+
+    store.begin(True, False)
+    loss_of(model, a).backward()
+    weight.data.mul_(1.1)
+    for last in (False, True):
+        store.begin(False, last)
+        with pytest.raises(RuntimeError, match='TextAccumulationHook'):
+            loss_of(model, b)
+    store.begin(True, False)  # a fresh step goes on
+    loss_of(model, b).backward()
+    store.end()
+    loss_of(model, b).backward()  # in the plain way
+
+
+@pytest.mark.parametrize('num', [1, 3, 8, 100])
+@pytest.mark.parametrize('world_size', [1, 2, 3, 8])
+def test_every_class_has_one_owner_and_like_work(num, world_size):
+    costs = torch.randint(5, 30, (num, ))
+    slots, gathered, work = -(-num // world_size), [], []
+    for rank in range(world_size):
+        share, rows = share_classes(costs, rank, world_size)
+        assert torch.equal(share, share.sort().values)
+        gathered += share.tolist() + [-1] * (slots - len(share))
+        work.append(int(costs[share].sum()))
+    assert torch.tensor(gathered)[rows].tolist() == list(range(num))
+    # once; a process without a class encodes one in vain
+    assert len(gathered) - gathered.count(-1) == max(num, world_size)
+    # no two processes differ by more than one class
+    assert num < world_size or max(work) - min(work) <= int(costs.max())
