@@ -12,7 +12,7 @@ from tools_world import PREPROCESSOR
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
 from projects.vifi_clip.apis.loading import find_device, load_model
 from projects.vifi_clip.errors import UserError
-from projects.vifi_clip.models.pretrained import resolve_pretrained
+from projects.vifi_clip.models.towers import resolve_pretrained
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_a_checkpoint_of_a_part_needs_the_start_weights(tmp_path):
 
 def test_weights_that_cannot_be_fetched(monkeypatch):
     monkeypatch.setattr(
-        'projects.vifi_clip.models.pretrained.download_pretrained',
+        'projects.vifi_clip.models.towers.download_pretrained',
         Mock(side_effect=OSError('no route to host')))
     with pytest.raises(UserError, match='no route to host') as error:
         resolve_pretrained('ViT-B-16-quickgelu', 'openai')

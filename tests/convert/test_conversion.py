@@ -21,7 +21,7 @@ from tiny import class_tokens, model_cfg
 from projects.vifi_clip.checkpoints.files import load_checkpoint
 from projects.vifi_clip.checkpoints.settings import (collect_settings,
                                                      fingerprint)
-from projects.vifi_clip.models.pretrained import read_clip_state_dict
+from projects.vifi_clip.models.towers import read_clip_state_dict
 from projects.vifi_clip_tools.convert.arch import expected_weights, infer_arch
 
 TOLERANCE = dict(atol=1e-5, rtol=0)

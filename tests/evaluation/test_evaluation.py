@@ -9,10 +9,9 @@ from mmaction.structures import ActionDataSample
 from mmengine.evaluator import Evaluator
 
 from projects.vifi_clip.errors import UserError
-from projects.vifi_clip.evaluation import (PredictionsFile, VideoAccMetric,
+from projects.vifi_clip.evaluation import (COLUMNS, PredictionsFile,
+                                           VideoAccMetric, read_predictions,
                                            summarise_sets)
-from projects.vifi_clip.evaluation.predictions_file import (COLUMNS,
-                                                            read_predictions)
 
 # 4 samples, 3 classes; arg max: 0, 1, 2, 0
 SCORES = [[.7, .2, .1], [.1, .6, .3], [.1, .2, .7], [.5, .3, .2]]

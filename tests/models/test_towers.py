@@ -24,10 +24,10 @@ from projects.vifi_clip.checkpoints.layouts import (TOKENS, read_layout,
                                                     write_vifi)
 from projects.vifi_clip.models.blocks import (FusedBlock, fuse_blocks,
                                               run_blocks)
-from projects.vifi_clip.models.pretrained import (read_clip_state_dict,
-                                                  resolve_pretrained)
 from projects.vifi_clip.models.towers import (build_text_tower,
-                                              build_vision_tower)
+                                              build_vision_tower,
+                                              read_clip_state_dict,
+                                              resolve_pretrained)
 
 
 def _embeds(output):

@@ -15,7 +15,7 @@ from tiny import NAMES, tiny_arch
 from tools_world import (BLENDING, PIPELINES, PREPROCESSOR, REPO, ended,
                          settings_of)
 
-from projects.vifi_clip.evaluation.predictions_file import read_predictions
+from projects.vifi_clip.evaluation import read_predictions
 
 HALVES = dict(base=NAMES[2:], novel=NAMES[:2])
 EPOCHS = 3

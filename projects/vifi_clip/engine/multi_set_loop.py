@@ -6,7 +6,7 @@ from typing import Dict, List, Optional, Sequence
 from mmaction.registry import LOOPS
 from mmengine.runner import Runner, TestLoop, ValLoop
 
-from ..evaluation.set_summary import summarise_sets
+from ..evaluation import summarise_sets
 from .hooks import text_classifier_of
 
 

@@ -15,10 +15,8 @@ from timm.models.vision_transformer import \
 from torch import Tensor, nn
 
 from ..architectures import Arch, get_arch_cfg
-from .blocks import run_blocks
-from .pretrained import load_pretrained
-from .prompts import DeepPrompts, check_prompt_cfg
-from .towers import ImageSize, build_vision_tower
+from .blocks import DeepPrompts, check_prompt_cfg, run_blocks
+from .towers import ImageSize, build_vision_tower, load_pretrained
 
 _CPU_CHUNK = 16  # frames; 8 to 16 of 224 x 224 pixels were fastest
 

@@ -12,7 +12,7 @@ from mmaction.utils import ConfigType, OptConfigType
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from .pretrained import compare
+from .towers import compare
 
 # What trains by `tune`; the groups are those of parameter_groups.
 _TRAINED = dict(

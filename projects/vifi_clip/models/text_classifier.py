@@ -12,15 +12,15 @@ from mmengine.dist import get_rank, get_world_size
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor
+
 from ..architectures import Arch, build_tokenizer, get_arch_cfg
 from ..datasets.class_list import (check_class_names, read_class_descriptions,
                                    read_class_list)
+from .blocks import DeepPrompts, check_prompt_cfg
 from .class_embeddings import (ClassAccumulation, EmbeddingCache,
                                gather_classes, share_classes)
-from .pretrained import load_pretrained
-from .prompts import DeepPrompts, check_prompt_cfg
 from .text_tower import encode_tokens, is_causal, tokenize
-from .towers import build_text_tower
+from .towers import build_text_tower, load_pretrained
 
 Templates = Union[str, Sequence[str]]
 

@@ -16,8 +16,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from ..architectures import prompt_length
-from .blocks import run_blocks
-from .prompts import DeepPrompts
+from .blocks import DeepPrompts, run_blocks
 
 # Without gradient, pieces of this many tokens stay in the processor's caches.
 NO_GRAD_TOKENS = 4096

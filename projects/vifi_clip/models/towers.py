@@ -1,18 +1,29 @@
-"""The two CLIP towers, built by OpenCLIP and never copied.
+"""The two CLIP towers, built by OpenCLIP and never copied, and their weights,
+from a checkpoint in any common format.
 
 OpenCLIP's ``CLIP`` keeps the text modules at its top level and
 ``CustomTextCLIP`` under ``text``; here every architecture is a pair
 (``visual``, ``text``). An ``arch`` is what :func:`get_arch_cfg` takes.
 """
+import logging
+import os.path as osp
+from types import SimpleNamespace
 from typing import Any, Optional, Tuple, Union
 
+from mmengine.logging import print_log
 # OpenCLIP has no public way to build one tower without the other, and its own
 # CoCa builds its towers through these two.
 from open_clip.model import (CLIPTextCfg, CLIPVisionCfg, TextTransformer,
-                             _build_text_tower, _build_vision_tower)
+                             _build_text_tower, _build_vision_tower,
+                             resize_pos_embed)
+from open_clip.pretrained import (download_pretrained, get_pretrained_cfg,
+                                  list_pretrained_tags_by_model)
 from torch import nn
 
 from ..architectures import Arch, get_arch_cfg
+from ..checkpoints.files import ASSET, load_weights, tensors_of
+from ..checkpoints.layouts import StateDict, detect_layout, read_layout
+from ..errors import UserError
 from .blocks import fuse_blocks
 
 ImageSize = Optional[Union[int, Tuple[int, int]]]
@@ -52,3 +63,95 @@ def build_text_tower(arch: Arch) -> TextTransformer:
     text = tower_cfg(CLIPTextCfg, text, arch, 'text_cfg')
     return fuse_blocks(_build_text_tower(
         cfg['embed_dim'], text, cfg.get('quick_gelu', False)))
+
+
+def load_pretrained(tower: nn.Module, part: str, arch: Arch,
+                    pretrained: Optional[str]) -> Optional[float]:
+    """Fill the tower ``part``, 'visual' or 'text', strictly, from a tag or
+    file; return the ``logit_scale`` (natural logarithm) if that has it.
+
+    OpenCLIP interpolates a ViT's position embeddings to another input size.
+    Any other key or shape that differs is a ValueError.
+    """
+    if pretrained is None:
+        return None
+    path = resolve_pretrained(arch, pretrained)
+    state = read_clip_state_dict(path, prompts=True)
+    if f'prompts.{part}' in state:
+        # Right where new prompts are learnt on top of its towers.
+        print_log(f'{path} has learnt prompts ({part}), which pretrained= '
+                  'leaves out; to use them give it as checkpoint / load_from',
+                  'current', logging.WARNING)
+    if part == 'visual':
+        resize_pos_embed(state, SimpleNamespace(visual=tower))
+    weights = {k.removeprefix(f'{part}.'): v for k, v in state.items()
+               if k.startswith(f'{part}.')}
+    report = compare(tower.state_dict(), weights)
+    if report:
+        raise ValueError(
+            f'{path} does not fit the {part} tower of arch '
+            f'{arch if isinstance(arch, str) else "<dict>"!r}:\n{report}\n'
+            'Set arch to the architecture that this file was trained with.')
+    tower.load_state_dict(weights)
+    print_log(f'Loaded {len(weights)} tensors of the {part} tower from {path}',
+              'current')
+    scale = state.get('logit_scale')
+    return None if scale is None else float(scale.reshape(-1)[0])
+
+
+def resolve_pretrained(arch: Arch, pretrained: str) -> str:
+    """Return a file for ``pretrained``: itself, or the download of a tag."""
+    if not isinstance(pretrained, str):
+        raise ValueError('pretrained must be an OpenCLIP tag or a file name, '
+                         f'got {pretrained!r}')
+    if osp.isfile(pretrained) or pretrained.startswith(ASSET):
+        return pretrained
+    if osp.sep in pretrained or osp.splitext(pretrained)[1]:
+        raise FileNotFoundError(f'pretrained={pretrained!r}: no such file.')
+    tags = list_pretrained_tags_by_model(arch) if isinstance(arch, str) else []
+    cfg = get_pretrained_cfg(arch, pretrained) if tags else {}
+    if not cfg:
+        raise ValueError(f'pretrained={pretrained!r} is neither a file nor a '
+                         f'tag of arch {arch!r}: {tags or "none"}.')
+    gelu = get_arch_cfg(arch).get('quick_gelu', False)
+    if cfg.get('quick_gelu', gelu) != gelu:
+        raise ValueError(
+            f'Tag {pretrained!r} was trained with quick_gelu={not gelu} but '
+            f'arch {arch!r} has quick_gelu={gelu}: use arch '
+            f'{arch + "-quickgelu" if not gelu else arch[:-10]!r}.')
+    try:
+        return download_pretrained(cfg)
+    except Exception as error:  # of the hub, of requests, of the network
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f'The weights {pretrained!r} of {arch} cannot be fetched: '
+            f'{reason[:120]}; set PRETRAINED=FILE, or use '
+            '--config small_world') from error
+
+
+def read_clip_state_dict(path: str, prompts: bool = False) -> StateDict:
+    """Read a CLIP checkpoint of any layout of :mod:`..checkpoints.layouts`
+    into float32 tensors named ``visual.*``, ``text.*`` and ``logit_scale``,
+    without learnt prompts unless ``prompts``. ValueError if the file holds no
+    CLIP image tower, or weights that are not finite numbers."""
+    state = tensors_of(load_weights(path), path)
+    weights = read_layout(state, detect_layout(state, path), path).weights
+    if not any(k.startswith('visual.') for k in weights):
+        raise ValueError(f'{path} holds no CLIP image tower; {len(state)} '
+                         f'tensors, e.g. {list(state)[:3]}.')
+    return {k: v for k, v in weights.items()
+            if prompts or not k.startswith('prompts.')}
+
+
+def compare(expected: StateDict, given: StateDict) -> str:
+    """List what is missing, left over or of another shape ('' if nothing)."""
+    lists = {
+        'missing from the file': [k for k in expected if k not in given],
+        'unknown to the model': [k for k in given if k not in expected],
+        'of another shape': [
+            f'{k}: file {tuple(given[k].shape)}, model {tuple(v.shape)}'
+            for k, v in expected.items()
+            if k in given and given[k].shape != v.shape]}
+    return '\n'.join(f'  {len(keys)} {what}: {"; ".join(keys[:8])}' +
+                     (' ...' if len(keys) > 8 else '')
+                     for what, keys in lists.items() if keys)

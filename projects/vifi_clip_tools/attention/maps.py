@@ -21,9 +21,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from projects.vifi_clip.errors import UserError
-from projects.vifi_clip.models.blocks import FusedBlock
+from projects.vifi_clip.models.blocks import DeepPrompts, FusedBlock
 from projects.vifi_clip.models.image_backbone import reads_class_token
-from projects.vifi_clip.models.prompts import DeepPrompts
 from .options import METHODS
 
 _SUPPORTED = ('attention maps need CLIPVisionBackbone or VLDeepPromptBackbone '

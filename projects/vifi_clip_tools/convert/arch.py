@@ -13,9 +13,9 @@ from open_clip.model import CLIPTextCfg, CLIPVisionCfg
 
 from projects.vifi_clip.architectures import Arch, get_arch_cfg
 from projects.vifi_clip.checkpoints.layouts import TOKENS, StateDict
-from projects.vifi_clip.models.pretrained import compare
 from projects.vifi_clip.models.towers import (build_text_tower,
-                                              build_vision_tower, tower_cfg)
+                                              build_vision_tower, compare,
+                                              tower_cfg)
 
 _UNKNOWN = ('the architecture cannot be told from these weights: {}. Say it '
             'with --arch, an OpenCLIP model name or a .json file like its own')

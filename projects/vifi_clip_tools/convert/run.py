@@ -20,7 +20,7 @@ from projects.vifi_clip.checkpoints.settings import (KEY, VERSION, fingerprint,
                                                      saved_settings,
                                                      words_behind)
 from projects.vifi_clip.files import read_json, write_bytes, write_text
-from projects.vifi_clip.models.pretrained import read_clip_state_dict
+from projects.vifi_clip.models.towers import read_clip_state_dict
 from .arch import (contradictions, hidden_settings, infer_arch, misfit, shown,
                    tower_cfgs, with_image_size)
 from .options import SOURCES, ConvertOptions

@@ -23,7 +23,7 @@ from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 from scipy import stats  # comes with MMAction2
 
-from projects.vifi_clip.evaluation.set_summary import harmonic_mean_of
+from projects.vifi_clip.evaluation import harmonic_mean_of
 from .results import AGAIN, Records, parts
 from .runs import (BOTH, FROZEN, HALVES, IMAGE, PROMPTS, SHOTS, TEXT, Cell,
                    Table)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from projects.vifi_clip.datasets.class_list import read_class_list
 from projects.vifi_clip.datasets.video_file import VideoFile
 from projects.vifi_clip.datasets.video_list import read_video_list
-from projects.vifi_clip.evaluation.predictions_file import read_predictions
+from projects.vifi_clip.evaluation import read_predictions
 from projects.vifi_clip.files import sha256_of, write_bytes, write_text
 from projects.vifi_clip.resources import root
 from ..cli.processes import run_step

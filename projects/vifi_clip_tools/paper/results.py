@@ -11,8 +11,7 @@ import numpy as np
 
 from projects.vifi_clip.datasets.video_list import (CHANGED, FIXED, OFFICIAL,
                                                     RELEASE)
-from projects.vifi_clip.evaluation.predictions_file import read_predictions
-from projects.vifi_clip.evaluation.set_summary import harmonic_mean_of
+from projects.vifi_clip.evaluation import harmonic_mean_of, read_predictions
 from ..splits.release import RELEASES
 from .layout import Layout
 from .runs import Cell, Run, Table
