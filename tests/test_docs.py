@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from commands import vifi
 
-from projects.vifi_clip_tools.cli.commands import COMMANDS
+from projects.vifi_clip_tools.cli.main import COMMANDS
 
 REPO = Path(__file__).parents[1]
 PAGES = sorted([REPO / 'README.md', *(REPO / 'docs').glob('*.md'),

@@ -119,7 +119,7 @@ def test_no_file_imports_itself_through_others():
 
 
 def test_options_are_read_before_anything_heavy_is_imported():
-    from projects.vifi_clip_tools.cli.commands import COMMANDS
+    from projects.vifi_clip_tools.cli.main import COMMANDS
     pending = [f'{TOOLS}.{command.module}' for command in COMMANDS.values()]
     pending += [f'{TOOLS}.cli.main']
     seen = set()

@@ -19,8 +19,7 @@ from tools_world import REPO
 from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.files import write_text
 from projects.vifi_clip.version import __version__
-from projects.vifi_clip_tools.cli.commands import COMMANDS, Command
-from projects.vifi_clip_tools.cli.main import prepare
+from projects.vifi_clip_tools.cli.main import COMMANDS, Command, prepare
 from projects.vifi_clip_tools.cli.processes import (Step, ended_by_signals,
                                                     run_step)
 

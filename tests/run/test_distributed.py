@@ -23,7 +23,7 @@ _SCRIPT = '''
 import importlib, json, sys
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.visualization import Visualizer
-from projects.vifi_clip_tools.cli.commands import COMMANDS
+from projects.vifi_clip_tools.cli.main import COMMANDS
 for name, *argv in json.loads(sys.argv[1]):  # with one process group for all
     for kind in MessageHub, MMLogger, Visualizer:
         kind._instance_dict.clear()  # named by the second
