@@ -109,6 +109,27 @@ def test_no_process_is_left(monkeypatch):
     assert not multiprocessing.active_children()
 
 
+def interrupted_by_its_fork():
+    """End with 5 if a signal is heard that comes in a callback of a fork."""
+    pending = [signal.SIGTERM]
+    os.register_at_fork(
+        before=lambda: pending and os.kill(os.getpid(), pending.pop()))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        list(supervise({0: 'hang'}, False, 1, timeout=30))
+    except KeyboardInterrupt:
+        os._exit(5)
+
+
+def test_a_signal_within_a_fork_is_heard(monkeypatch):
+    monkeypatch.setattr(CHECK_VIDEO, misbehave)
+    process = multiprocessing.get_context('fork').Process(
+        target=interrupted_by_its_fork)
+    process.start()
+    process.join()
+    assert process.exitcode == 5
+
+
 def test_threads_of_the_parent_are_not_waited_for(tmp_path):
     """OpenCV's, which a fork does not have."""
     path, before = write_clip(tmp_path / 'a.mp4', seed=1), cv2.getNumThreads()

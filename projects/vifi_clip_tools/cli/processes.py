@@ -42,6 +42,19 @@ def ended_by_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """Let signals to end wait while a process is forked: what their handlers
+    raise in Python's own callbacks around a fork is printed and forgotten.
+    The child must unblock them."""
+    ends = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _heeded_ends() -> List[int]:
     """List signals to end but one that is ignored, as SIGHUP under nohup."""
     return [number for number in (signal.SIGTERM, signal.SIGHUP)
@@ -70,7 +83,8 @@ class Step:
         sys.stderr.flush()
         self.process = context.Process(target=_run, args=(
             main, list(argv), self.log_file, sender, environ, threads))
-        self.process.start()
+        with signals_held():
+            self.process.start()
         with suppress(OSError):  # as the child does, whichever comes first
             os.setpgid(self.process.pid, self.process.pid)
         sender.close()
@@ -153,6 +167,7 @@ def _run(main: Callable, argv: Sequence[str], log_file: Path, sender: Any,
     """Run in the child."""
     for number in _heeded_ends():
         signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.setpgid(0, 0)
     log = log_file.open('w', buffering=1)
     for descriptor in (1, 2):  # for libraries that are not Python

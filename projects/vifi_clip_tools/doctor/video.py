@@ -9,6 +9,7 @@ import signal
 import stat
 import sys
 from concurrent.futures import FIRST_COMPLETED, TimeoutError, wait
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,6 +21,7 @@ import numpy as np
 from projects.vifi_clip.datasets.containers import VideoCutShort
 from projects.vifi_clip.datasets.video_file import VideoFile
 from projects.vifi_clip.errors import UnreadableVideo
+from ..cli.processes import signals_held
 
 # Start, quarters and end. The fingerprint is of the quarters, as many videos
 # begin and end in black.
@@ -184,6 +186,8 @@ def supervise(paths: Dict[str, str], full: bool, workers: int,
     running: Dict[Any, str] = {}
     pending = iter(paths.items())
     try:
+        with signals_held() if kind == 'fork' else nullcontext():
+            pool.active  # which starts it
         while True:
             # Not all at once, which would take much memory for nothing.
             for key, path in islice(pending, 2 * workers - len(running)):
@@ -222,6 +226,8 @@ def _begin() -> None:
     # would wait for its threads, which a fork does not have.
     gc.freeze()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if hasattr(signal, 'pthread_sigmask'):
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
     faulthandler.disable()
     sink = os.open(os.devnull, os.O_WRONLY)
     for stream in 1, 2:
