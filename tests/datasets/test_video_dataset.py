@@ -139,7 +139,7 @@ def test_multi_class_and_unlabelled(folder):
 # Bad videos
 
 
-# VideoReader's own kinds are in test_video_reader.py; decord crashes the
+# VideoReader's own kinds are in test_video_file.py; decord crashes the
 # process on the cut AVI; PyAVDecode takes what is there of cut pictures.
 @pytest.mark.parametrize('reader, kind', [
     (None, 'cut.mp4'),
