@@ -169,9 +169,6 @@ def test_files_that_are_absent(tmp_path, change):
             check(dataset, test_cfg=cfg)
 
 
-# Models
-
-
 @pytest.fixture
 def frozen(tmp_path) -> tuple:
     """A config whose towers start from a file of OpenCLIP, and that CLIP."""

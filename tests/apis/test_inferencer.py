@@ -11,9 +11,8 @@ import open_clip
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import LABELS, coded_frame, write_mp4
+from helpers import LABELS, coded_frame, write_mp4, write_video
 from mmengine.config import Config
-from numbered import write
 from tiny import model_cfg
 from tools_world import PIPELINES, PREPROCESSOR
 
@@ -265,7 +264,7 @@ def test_ends_of_timelines(small, clips):
 
 def test_windows_follow_the_frames_own_times(tmp_path, small):
     """A second of 20 frames, then five frames of a second each."""
-    path = write(tmp_path / 'steps.mp4', count=25, times=[
+    path = write_video(tmp_path / 'steps.mp4', count=25, times=[
         *range(0, 1000, 50), *range(1000, 6000, 1000)])
     windows = small.sampler.windows(VideoInput(path, path), 0.5, 0.5, 4)
     starts = windows.times - windows.window / 2
@@ -332,9 +331,6 @@ def test_the_small_world_is_recognised(small_inferencer):
             result, = small_inferencer.predict(render_clip(job)[0], topk=1)
             right.append(result['label'] == name)
     assert len(right) == 24 and sum(right) >= 8  # by chance, 1
-
-
-# Which model made a file
 
 
 def test_the_same_model_is_the_same_wherever_it_lies(small):

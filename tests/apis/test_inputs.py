@@ -30,6 +30,7 @@ from projects.vifi_clip.errors import UnreadableVideo, UserError
 CONFIG = Config(dict(val_pipeline=PIPELINES['val'],
                      test_pipeline=PIPELINES['test']))
 
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -268,9 +269,6 @@ def test_labels(tmp_path, monkeypatch, given, expected):
 def test_wrong_labels(given, message):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         read_labels(given)
-
-
-# A config's pipeline
 
 
 def test_views_as_text():

@@ -83,9 +83,6 @@ def test_launchers_that_need_gpus(monkeypatch):
         prepare_distributed(Config(dict(launcher='slurm')))
 
 
-# Data workers
-
-
 @pytest.mark.parametrize('cores, processes, accelerator, workers', [
     (96, 8, True, 11),  # 12 each, one for the main process
     (128, 4, True, 16),  # 31, but no model is that fast

@@ -108,9 +108,6 @@ def test_bad_video(folder, absent):
     assert dataset.bad_videos == [str(bad)]
 
 
-# The frame cache
-
-
 SETTINGS = dict(version=VERSION, dtype='float32', num_frames=2, embed_dim=3,
                 weights='abc', made_with=dict(config='a.py'))
 

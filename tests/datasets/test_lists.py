@@ -160,9 +160,6 @@ def test_lists_of_unknown_origin(tmp_path, manifest):
     assert list_origin('s3://bucket/list.txt')['origin'] == 'unknown'
 
 
-# Class lists and descriptions
-
-
 NAMES = ['abseiling', 'air drumming', 'tai chi, slow']
 SENTENCES = {'a': ['one.', 'two'], 'b b': ['three']}
 

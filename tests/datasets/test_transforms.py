@@ -11,12 +11,11 @@ import numpy as np
 import open_clip
 import pytest
 import torch
-from helpers import read_index, write_mp4
+from helpers import read_index, write_mp4, write_video
 from mmaction.datasets.transforms import SampleFrames
 from mmaction.registry import TRANSFORMS
 from mmengine.config import Config
 from mmengine.dataset import Compose
-from numbered import write
 from tiny import tiny_arch
 from torchvision.transforms import ColorJitter
 from torchvision.transforms import functional as F
@@ -233,9 +232,6 @@ def test_captions_that_are_refused(text, settings, name):
         tokenize(text, **settings)
 
 
-# Decoding once
-
-
 CONFIGS = Path(__file__).parents[2] / 'configs/_base_'
 SIZE = (96, 64)
 PARTS = {'pipelines/frames16.py': ('train', 'val', 'views'),
@@ -251,9 +247,9 @@ def clips(tmp_path_factory) -> dict:
         short=write_mp4(folder / 'short.mp4', 5, SIZE),
         noise=write_mp4(folder / 'noise.mp4', 8, SIZE, index_coded=False),
         # key frames every 12, B frames, and uneven steps of time
-        vfr=write(folder / 'vfr.mp4', count=40, size=SIZE,
-                  times=[80 * i + 40 * (i % 5 == 0) for i in range(40)],
-                  **{'x264-params': 'keyint=12:bframes=3:b-adapt=0'}))
+        vfr=write_video(folder / 'vfr.mp4', count=40, size=SIZE,
+                        times=[80 * i + 40 * (i % 5 == 0) for i in range(40)],
+                        **{'x264-params': 'keyint=12:bframes=3:b-adapt=0'}))
 
 
 def steps_of(name, part) -> list:

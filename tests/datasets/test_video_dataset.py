@@ -5,10 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import read_index, write_mp4
+from helpers import make_bad, read_index, write_mp4
 from mmengine.dataset import BaseDataset, pseudo_collate, worker_init_fn
 from mmengine.logging import MMLogger
-from numbered import make_bad
 from torch.utils.data import DataLoader
 
 from projects.vifi_clip.datasets import CheckedVideoDataset

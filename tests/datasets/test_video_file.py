@@ -7,10 +7,10 @@ from pathlib import Path
 
 import av
 import decord
-import numbered
 import numpy as np
 import pytest
-from helpers import coded_frame, read_index, write_mp4
+from helpers import (FPS, coded_frame, is_upright, make_bad, read_index, spoil,
+                     write_mp4, write_video)
 from numpy.testing import assert_array_equal
 from PIL import Image
 
@@ -73,7 +73,7 @@ def clip(request, tmp_path_factory):
         frames[0].save(path, save_all=True, append_images=frames[1:],
                        duration=40)
     else:
-        numbered.write(path, codec, COUNT, **options)
+        write_video(path, codec, COUNT, **options)
     assert VideoFile(path).by_packets == (request.param not in IN_ORDER)
     return path
 
@@ -95,7 +95,7 @@ def assert_right(path, total, shift=0, counts=(16, )):
         assert len(video) == total
         frames = video.frames(indices)
         assert shifts(frames, indices) == {shift}
-        assert all(map(numbered.is_upright, frames))
+        assert all(map(is_upright, frames))
         assert_array_equal(
             frames, VideoFile(path, in_order=True).frames(indices))
 
@@ -104,7 +104,7 @@ def test_frames_have_their_numbers(clip):
     assert_right(clip, COUNT, counts=(8, 16, 32, 4 * 16))
     video = VideoFile(clip)
     times = video.frame_times()
-    assert times == pytest.approx(np.arange(COUNT + 1) / numbered.FPS,
+    assert times == pytest.approx(np.arange(COUNT + 1) / FPS,
                                   abs=1.1e-3)  # Matroska's milliseconds
     assert video.num_damaged == 0
 
@@ -136,8 +136,8 @@ def remux(source, target, change, **options):
 
 @pytest.fixture(scope='module')
 def mp4(tmp_path_factory):
-    return numbered.write(tmp_path_factory.mktemp('mp4') / 'a.mp4',
-                          count=COUNT, **X264)
+    return write_video(tmp_path_factory.mktemp('mp4') / 'a.mp4',
+                       count=COUNT, **X264)
 
 
 @pytest.mark.parametrize('start', [30, 37])
@@ -162,15 +162,15 @@ def test_edit_lists(mp4, tmp_path, start):
 
 def test_no_steady_rate(tmp_path):
     times = np.cumsum(np.random.default_rng(0).integers(8, 90, COUNT))
-    path = numbered.write(tmp_path / 'a.mkv', count=COUNT,
-                          times=times.tolist(), **X264)
+    path = write_video(tmp_path / 'a.mkv', count=COUNT,
+                       times=times.tolist(), **X264)
     assert_right(path, COUNT)
     assert VideoFile(path).frame_times()[:-1] == pytest.approx(
         (times - times[0]) / 1000, abs=1.1e-3)
 
 
 def test_a_stream_that_begins_within_a_group(tmp_path):
-    path = numbered.write(tmp_path / 'a.ts', count=COUNT, **OPEN)
+    path = write_video(tmp_path / 'a.ts', count=COUNT, **OPEN)
     with av.open(path) as file:
         packet = [p for p in file.demux(video=0) if p.size][10]
         start = packet.pos
@@ -188,13 +188,13 @@ def test_repeated_times(tmp_path):
         for packet in packets:
             packet.pts = packet.dts = packet.dts // 120 * 120
         return packets
-    steady = numbered.write(tmp_path / 'a.mkv', 'mpeg4', COUNT)
+    steady = write_video(tmp_path / 'a.mkv', 'mpeg4', COUNT)
     assert_right(remux(steady, tmp_path / 'b.mkv', change), COUNT)
 
 
 def test_pictures_that_change_size(tmp_path):
     for name, size in (('a.ts', (160, 96)), ('b.ts', (320, 192))):
-        numbered.write(tmp_path / name, count=45, size=size, **X264)
+        write_video(tmp_path / name, count=45, size=size, **X264)
     (tmp_path / 'c.ts').write_bytes((tmp_path / 'a.ts').read_bytes()
                                     + (tmp_path / 'b.ts').read_bytes())
     frames = VideoFile(str(tmp_path / 'c.ts')).frames(range(90))
@@ -210,7 +210,7 @@ def test_display_matrix(tmp_path, degrees, mirrored):
         frame = frame[:, ::-1] if mirrored else frame
         return np.rot90(frame, -degrees // 90)
     path = str(tmp_path / 'a.mp4')
-    numbered.write(path, count=20, turn=turn, rotation=(degrees, mirrored))
+    write_video(path, count=20, turn=turn, rotation=(degrees, mirrored))
     assert_right(path, 20)
     assert VideoFile(path).frames([0])[0].shape == (96, 160, 3)
 
@@ -237,14 +237,14 @@ def test_covers_and_other_streams(tmp_path):
 
 def test_a_lost_key_frame(mp4, tmp_path):
     """Grey pictures up to the next one."""
-    path = numbered.spoil(mp4, tmp_path / 'b.mp4', 0)
+    path = spoil(mp4, tmp_path / 'b.mp4', 0)
     for in_order in (False, True):
         with pytest.raises(UnreadableVideo, match=r'b.mp4 .*2\d of 90'):
             VideoFile(path, in_order).frames([5, 50])
 
 
 def test_little_damage_changes_no_other_frame(mp4, tmp_path):
-    path = numbered.spoil(mp4, tmp_path / 'b.mp4', 85)
+    path = spoil(mp4, tmp_path / 'b.mp4', 85)
     video = VideoFile(path)
     frames = video.frames(range(COUNT))
     assert video.num_damaged
@@ -270,9 +270,6 @@ def test_no_frame_of_that_number_and_no_time(mp4):
             VideoFile(mp4).frames([index])
     with pytest.raises(UnreadableVideo):
         VideoFile(mp4, timeout=0.)
-
-
-# A pipeline's first step
 
 
 def numbers(path, indices, *others, **kwargs):
@@ -310,7 +307,7 @@ def test_names(name, tmp_path):
     'text', 'empty', 'absent', 'folder', 'pipe', 'sound', 'end_lost.mp4',
     'cut.mp4', 'cut.avi', 'cut.mkv', 'cut.flv'])
 def test_bad_files(kind, tmp_path, capfd):
-    path = numbered.make_bad(kind, tmp_path)
+    path = make_bad(kind, tmp_path)
     with pytest.raises(UnreadableVideo) as error:
         numbers(path, range(0, 60, 7))
     assert error.value.name == path and error.value.reason
@@ -319,7 +316,7 @@ def test_bad_files(kind, tmp_path, capfd):
 
 
 def test_damage_is_said_and_lets_the_rest_be_read(tmp_path):
-    path = numbered.spoil(write_mp4(tmp_path / 'b.mp4', 60), tmp_path / 'a.mp4', -1)
+    path = spoil(write_mp4(tmp_path / 'b.mp4', 60), tmp_path / 'a.mp4', -1)
     with pytest.warns(UserWarning, match=r'a.mp4: \d of 60 frames'):
         assert numbers(path, [0, 30, 58])[:2] == [0, 30]
 
