@@ -178,7 +178,7 @@ SENTENCES = {'a': ['one.', 'two'], 'b b': ['three']}
 def test_every_format(tmp_path, name, text):
     path = write(tmp_path / name, text)
     read = read_class_descriptions if name[0] == 'd' else read_class_list
-    assert read(path) == read(str(path)) == (
+    assert read(Path(path)) == read(path) == (
         SENTENCES if name[0] == 'd' else NAMES)
 
 
