@@ -26,7 +26,7 @@ from projects.vifi_clip.architectures import get_arch_cfg
 from projects.vifi_clip.engine.hooks import TextAccumulationHook
 from projects.vifi_clip.engine.precision import apply_inference
 from projects.vifi_clip.models.blocks import FusedBlock
-from projects.vifi_clip_tools.cli.h264 import write_h264
+from projects.vifi_clip_tools.cli.media import write_h264
 from projects.vifi_clip_tools.complexity import count, measure
 from projects.vifi_clip_tools.complexity.specs import Spec, load_spec
 from .workloads import Case, class_names

@@ -107,7 +107,7 @@ def test_videos_are_read_in_one_place():
              for target, _, _ in imports(name, path)
              if target.partition('.')[0] in ('av', 'decord')}
     assert users == {'.datasets.containers', '.datasets.video_file',
-                     '.datasets.video_reader', '_tools.cli.h264',
+                     '.datasets.video_reader', '_tools.cli.media',
                      '_tools.mini_world.clips'}
 
 

@@ -20,8 +20,7 @@ from projects.vifi_clip.apis.config import read_config
 from projects.vifi_clip.apis.inputs import one_video, read_labels
 from projects.vifi_clip.apis.pipeline import Sampled, VideoSampler
 from projects.vifi_clip.files import write_bytes
-from ..cli.font import dejavu, wrap
-from ..cli.h264 import write_h264
+from ..cli.media import dejavu, wrap, write_h264
 from ..cli.outputs import check_target
 from .maps import attention_maps, token_layout
 from .options import AttentionOptions

@@ -21,8 +21,7 @@ from projects.vifi_clip.apis.inputs import VideoInput
 from projects.vifi_clip.apis.pipeline import Sampled, Timeline
 from projects.vifi_clip.datasets.video_file import VideoFile
 from projects.vifi_clip.errors import UnreadableVideo, UserError
-from ..cli.font import dejavu
-from ..cli.h264 import write_h264
+from ..cli.media import dejavu, write_h264
 from ..cli.outputs import replacing
 
 _SMALLEST = 240  # pixels of a shorter side that a text can stand on

@@ -15,7 +15,7 @@ from projects.vifi_clip.apis.pipeline import parse_views
 from projects.vifi_clip.datasets.video_file import VideoFile
 from projects.vifi_clip.errors import UnreadableVideo
 from projects.vifi_clip.files import write_bytes, write_json
-from ..cli.font import dejavu
+from ..cli.media import dejavu
 from ..cli.outputs import check_target
 from .options import SearchOptions
 from .store import Hit, VideoIndex
