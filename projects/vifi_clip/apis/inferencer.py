@@ -5,6 +5,7 @@ W windows.
 """
 import logging
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
@@ -18,12 +19,14 @@ from torch import Tensor
 from ..engine.precision import apply_inference
 from ..errors import UserError
 from ..models.recognizer import embed_frames
-from .batches import check_arguments, ranked, run_in_batches
 from .inputs import one_video, read_labels
 from .loading import load_model
-from .pipeline import Sampled, Timeline, Views, VideoSampler
+from .pipeline import (Sampled, Timeline, Views, VideoSampler,
+                       run_in_batches)
 
 Labels = Union[None, str, Sequence[str]]
+NONE = 'none of these'
+_LARGEST = 1_000_000  # of a batch, and of labels
 _CHUNK = 64  # frames of a long video that are in memory at a time
 
 
@@ -343,3 +346,32 @@ class ViFiCLIPInferencer:
         windows = self.window_embeddings(video, window, stride)
         return Timeline(windows.times, self._softmax(windows.embeddings),
                         self.class_names, windows.window)
+
+
+def check_arguments(batch_size: int, topk: Optional[int] = None,
+                    threshold: Optional[float] = None,
+                    on_error: str = 'raise') -> None:
+    """Refuse bad arguments of a prediction by a ValueError."""
+    for name, value in dict(batch_size=batch_size, topk=topk).items():
+        if value is not None and (isinstance(value, bool)
+                                  or not isinstance(value, Integral)
+                                  or not 1 <= value <= _LARGEST):
+            raise ValueError(f'{name} must be a whole number from 1 to '
+                             f'{_LARGEST}, got {value!r}')
+    if threshold is not None and not (isinstance(threshold, Real)
+                                      and 0 <= threshold <= 1):
+        raise ValueError('threshold is a probability from 0 to 1, got '
+                         f'{threshold!r}')
+    if on_error not in ('raise', 'report'):
+        raise ValueError("on_error must be 'raise' or 'report', got "
+                         f'{on_error!r}')
+
+
+def ranked(scores: np.ndarray, names: Optional[Sequence[str]],
+           topk: Optional[int], threshold: Optional[float]) -> dict:
+    """Turn scores [K] into ``label``, ``labels``, ``scores``, best first."""
+    order = np.argsort(-scores, kind='stable')[:topk]
+    labels = [names[i] if names else int(i) for i in order]
+    unsure = threshold is not None and scores[order[0]] < threshold
+    return dict(label=NONE if unsure else labels[0], labels=labels,
+                scores=scores[order].tolist())

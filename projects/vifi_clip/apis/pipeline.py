@@ -1,27 +1,33 @@
 """A config's test pipeline, for videos of any kind and any number of views,
-and the frames of a video that come of it.
+and the frames that come of it, read ahead of the model.
 
 Letters: V temporal views, C crops, T frames of a view, W windows, U frames
 that differ.
 """
 import copy
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Callable, List, Optional, Sequence, Tuple, Union
+from itertools import islice
+from typing import (Any, Callable, Iterable, Iterator, List, Optional,
+                    Sequence, Tuple, Union)
 
 import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmengine.config import Config
+from tqdm import tqdm
 
 from ..datasets.video_file import VideoFile
 from ..datasets.video_reader import OPENERS, VideoReader, run_pipeline
 from ..errors import UnreadableVideo, UserError
-from .inputs import VideoInput
+from .inputs import VideoInput, expand_inputs
 
 Views = Union[None, int, Tuple[int, int]]
 _MOST_VIEWS = 1000
 _MOST_WINDOWS = 100_000
+# Threads that decode while the model runs; decoders release the GIL.
+_THREADS = 2
 _SAMPLER = 'SparseSampleViews'
 _ALL_SAMPLERS = (_SAMPLER, 'SampleFrames', 'UniformSample',
                  'DenseSampleFrames')
@@ -305,3 +311,51 @@ def _times(results: dict, video: VideoInput) -> Tuple[np.ndarray, float]:
     if times is None:
         times = np.arange(results['total_frames'] + 1) / fps
     return times, fps
+
+
+def run_in_batches(run: Callable[[List[dict]], Iterable[dict]],
+                   sampler: VideoSampler, videos: Any, num_views: Views,
+                   batch_size: int, on_error: str,
+                   show_progress: bool = False) -> Iterator[dict]:
+    """Read videos, and put those that can be read through a model.
+
+    ``run`` makes the results of a batch of samples. Yields ``video`` (its
+    name) with the items of its result, or with ``error``, why it cannot be
+    read; the inputs are looked at before this returns.
+    """
+    read, inputs = sampler.reader(num_views), expand_inputs(videos)
+
+    def attempt(video: VideoInput) -> tuple:
+        try:
+            return dict(video=video.name), read(video)
+        except UnreadableVideo as error:
+            if on_error == 'raise':
+                raise
+            reason = ' '.join(error.reason.split())
+            return dict(video=video.name, error=reason), None
+
+    def results() -> Iterator[dict]:
+        items = iter(tqdm(
+            _ahead(attempt, inputs, batch_size + _THREADS), unit='video',
+            total=len(inputs), disable=not show_progress))
+        while batch := list(islice(items, batch_size)):
+            samples = [sample for _, sample in batch if sample is not None]
+            done = iter(run(samples) if samples else ())
+            for result, sample in batch:
+                yield result if sample is None else {**result, **next(done)}
+
+    return results()
+
+
+def _ahead(function: Callable, items: Sequence, ahead: int) -> Iterator:
+    """``map`` whose next results are made while the last one is used."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        waiting = [pool.submit(function, item) for item in items[:ahead]]
+        try:
+            for i in range(len(items)):
+                done = waiting.pop(0).result()
+                if i + ahead < len(items):
+                    waiting.append(pool.submit(function, items[i + ahead]))
+                yield done
+        finally:  # the caller has had enough, or there was an error
+            pool.shutdown(wait=False, cancel_futures=True)

@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 from tqdm import tqdm
 
-from projects.vifi_clip.apis.batches import ranked
 from projects.vifi_clip.apis.config import read_config
+from projects.vifi_clip.apis.inferencer import ranked
 from projects.vifi_clip.apis.inputs import one_video, read_labels
 from projects.vifi_clip.apis.pipeline import Sampled, VideoSampler
 from projects.vifi_clip.files import write_bytes

@@ -12,8 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from projects.vifi_clip.apis.batches import ranked
-from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
+from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer, ranked
 from projects.vifi_clip.apis.inputs import VideoInput
 from projects.vifi_clip.apis.pipeline import Timeline
 from projects.vifi_clip.datasets.containers import (open_container,

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from PIL import Image, ImageDraw  # OpenCV's threads would hang a later fork
 
-from projects.vifi_clip.apis.batches import NONE
+from projects.vifi_clip.apis.inferencer import NONE
 from projects.vifi_clip.apis.inputs import VideoInput
 from projects.vifi_clip.apis.pipeline import Sampled, Timeline
 from projects.vifi_clip.datasets.video_file import VideoFile

@@ -9,9 +9,8 @@ from typing import (Any, Dict, Iterable, Iterator, List, Optional, Sequence,
 from mmengine.dist import barrier
 from tqdm import tqdm
 
-from projects.vifi_clip.apis.batches import NONE
 from projects.vifi_clip.apis.identity import record
-from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
+from projects.vifi_clip.apis.inferencer import NONE, ViFiCLIPInferencer
 from projects.vifi_clip.apis.inputs import (VideoInput, expand_inputs,
                                             file_of, is_camera, read_labels)
 from projects.vifi_clip.apis.loading import join_processes
