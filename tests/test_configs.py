@@ -64,26 +64,25 @@ def test_every_config_parses(read, entry):
         assert sampler.get('mode', 'uniform') == 'uniform'
 
 
-# The table "Optimisation" of the paper's settings: T, epochs, batch, lr.
-@pytest.mark.parametrize('entry, knobs, frames, epochs, batch, lr', [
-    ('vifi_zero_shot', dict(), 32, 10, 256, 8e-6),
-    ('vifi_zero_shot', dict(TUNE='image'), 32, 10, 256, 8e-6),
-    ('vifi_k400', dict(), 16, 30, 512, 22e-6),
-    ('vifi_k400', dict(TUNE='image'), 16, 30, 256, 8e-6),
-    ('vifi_k400', dict(TUNE='text'), 16, 30, 256, 8e-6),
-    ('vifi_base2novel', dict(), 32, 11, 64, 2e-6),
-    ('vifi_base2novel', dict(TUNE='prompts'), 32, 11, 64, 4e-2),
-    ('vifi_few_shot', dict(), 32, 50, 64, 2e-6),
-    ('vifi_few_shot', dict(TUNE='prompts'), 32, 50, 64, 8e-3)])
-def test_settings_are_the_papers(read, entry, knobs, frames, epochs, batch,
-                                 lr):
+# The table "Optimisation" of the paper's settings: T, batch, lr. The epochs
+# and the course of the rate are in tests/protocol.
+@pytest.mark.parametrize('entry, knobs, frames, batch, lr', [
+    ('vifi_zero_shot', dict(), 32, 256, 8e-6),
+    ('vifi_zero_shot', dict(TUNE='image'), 32, 256, 8e-6),
+    ('vifi_k400', dict(), 16, 512, 22e-6),
+    ('vifi_k400', dict(TUNE='image'), 16, 256, 8e-6),
+    ('vifi_k400', dict(TUNE='text'), 16, 256, 8e-6),
+    ('vifi_base2novel', dict(), 32, 64, 2e-6),
+    ('vifi_base2novel', dict(TUNE='prompts'), 32, 64, 4e-2),
+    ('vifi_few_shot', dict(), 32, 64, 2e-6),
+    ('vifi_few_shot', dict(TUNE='prompts'), 32, 64, 8e-3)])
+def test_settings_are_the_papers(read, entry, knobs, frames, batch, lr):
     cfg = read(entry, PRETRAINED='clip.pt', **knobs)
     assert cfg.model.cls_head.num_frames == frames
     steps = {step.type: step for step in cfg.train_pipeline}
     assert steps['SampleFrames'].num_clips == frames
     steps = {step.type: step for step in cfg.test_pipeline}
     assert steps['SparseSampleViews'].num_frames == frames
-    assert cfg.train_cfg.max_epochs == epochs
     per_gpu = cfg.train_dataloader.batch_size
     assert 8 * per_gpu * cfg.optim_wrapper.accumulative_counts == batch
     assert cfg.auto_scale_lr.base_batch_size == 8 * per_gpu
@@ -93,8 +92,7 @@ def test_settings_are_the_papers(read, entry, knobs, frames, epochs, batch,
     assert cfg.optim_wrapper.dtype == 'bfloat16'
     assert cfg.model.data_preprocessor.mean == [123.675, 116.28, 103.53]
     assert cfg.model.cls_head.label_smooth_eps == 0.1
-    assert cfg.model.tune == knobs.get('TUNE', 'both')
-    assert cfg.train_dataloader.drop_last  # tests/protocol has the rates
+    assert cfg.train_dataloader.drop_last
 
 
 def test_k400_pipelines_run(read, tmp_path):
@@ -165,8 +163,7 @@ def test_zero_shot_sets(read):
     ('vifi_few_shot', 'DATASET', 'ucf'),
     ('vifi_few_shot', 'CLASS_TEXT', 'camel'),
     ('vifi_retrieval', 'TUNE', 'prompts'),
-    ('mini_retrieval', 'TUNE', 'prompts'),
-    ('vifi_mini', 'PROTOCOL', 'fewshot'), ('vifi_mini', 'SHOTS', 'K')])
+    ('vifi_mini', 'PROTOCOL', 'fewshot')])
 def test_bad_knobs(read, entry, knob, value):
     with pytest.raises(ValueError, match=f'{knob}={value}'):
         read(entry, PRETRAINED='none', **{knob: value})
@@ -213,14 +210,11 @@ def test_small_clip_takes_a_step(read, mini):
 def test_small_world_views(read, mini):
     cfg = read('vifi_mini', **mini)
     model = MODELS.build(cfg.model).eval()
-    for part, views in ('val', 1), ('test', 12):
-        batch = batch_of(model, cfg[f'{part}_dataloader'], 2)
-        assert batch['inputs'].shape == (2, views * 8, 3, 60, 60)
-        with torch.no_grad():
-            score = model(**batch, mode='predict')[0].pred_score
-        assert score.shape == (24, ) and abs(float(score.sum()) - 1) < 1e-5
-    crops = batch['inputs'][0].reshape(3, 32, 3, 60, 60)
-    assert not torch.equal(crops[0], crops[2])
+    batch = batch_of(model, cfg.test_dataloader, 2)
+    assert batch['inputs'].shape == (2, 12 * 8, 3, 60, 60)
+    with torch.no_grad():
+        score = model(**batch, mode='predict')[0].pred_score
+    assert score.shape == (24, ) and abs(float(score.sum()) - 1) < 1e-5
 
 
 def test_small_retrieval_takes_a_step(read, mini):

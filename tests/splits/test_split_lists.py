@@ -167,25 +167,6 @@ def test_k600_zero_shot_sets(tmp_path, part, per_class):
             assert classes[int(path[len(part) + 4:][:4])] == names[label]
 
 
-def test_frequency_makes_the_common_half_base(tmp_path):
-    source = WRITERS['ucf101'](tmp_path / 'official')
-    # The last 50 classes get one training video more.
-    path = source / 'trainlist01.txt'
-    names = names_of('ucf101')
-    more = ''.join(f'{name}/v_{name}_g25_c09.avi {k}\n'
-                   for k, name in enumerate(names, start=1) if k > 51)
-    write(path, path.read_text() + more)
-    out = tmp_path / 'lists'
-    assert make('ucf101', source, out, '--partition', 'frequency') == 0
-    base = (out / 'base_classes.txt').read_text().splitlines()
-    # 51 of 101: the fifty, and of the rest the one of lowest label.
-    assert base == [names[0], *names[51:]]
-    novel = (out / 'novel_classes_words.txt').read_text().splitlines()
-    assert [text.replace(' ', '') for text in novel] == names[1:51]
-    assert rows_of(out / 'base_val.txt')[0] == (
-        'ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c00.avi', 0)
-
-
 def test_msrvtt_is_read_by_mmaction2(tmp_path):
     source = WRITERS['msrvtt'](tmp_path / 'official')
     out = tmp_path / 'lists'
@@ -208,15 +189,6 @@ def test_published_lists_stay():
         digest.update(path.parent.name.encode() + path.read_bytes())
     assert digest.hexdigest() == (
         'b3037572da1b7c152ac4d74c7126c911ccff85cc3a60164eb74885515bce581b')
-    # Halves part the classes; no K600 set holds a class of K400.
-    for dataset in RECOGNITION:
-        classes, base, novel = (names_of(dataset, kind) for kind in KINDS)
-        assert len(base) == (len(classes) + 1) // 2
-        assert sorted(base + novel) == sorted(classes)
-    for number in 1, 2, 3:
-        names = set(names_of('k600', f'zero_shot_{number}_classes'))
-        assert len(names) == 160
-        assert names <= set(names_of('k600')) - set(names_of('k400'))
 
 
 BASE = 'datasets_splits/base2novel_splits/hmdb_splits'
@@ -312,8 +284,6 @@ CASES = {
                        ['base_val.txt, line 1', "'pour'"]),
     'label names': (edit('labels/hmdb_51_labels.csv', '"chew"', '"chewing"'),
                     ['hmdb_51_labels.csv', 'id 3', "'chewing'"]),
-    'halves overlap': (edit('labels/hmdb_51_base_labels.csv', '"wave"',
-                            '"chew"'), ["'chew'"]),
     'other data set': (put(f'{LISTS}/val2.txt', 'v_YoYo_g01_c01.avi 0\n'),
                        ['val2.txt, line 1', 'v_YoYo_g01_c01.avi']),
     'no label': (put(f'{LISTS}/val2.txt', 'a.avi\n'),

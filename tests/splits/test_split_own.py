@@ -237,7 +237,6 @@ OFFICIAL = [
      ['train.csv, line 2', "'validate'"]),
     ('k400', edit('train.csv', '0000_001,1,11', '0000_000,0,10'),
      ['train.csv, line 3', 'train.csv, line 2']),
-    ('k600', lambda d: write_kinetics(d, 'k400'), ['train.csv, line', '600']),
     ('k400', lambda d: (d / 'validate.csv').unlink(), ['val*.csv']),
     ('k400', copy('validate.csv', 'val.csv'), ['val.csv, validate.csv']),
     ('hmdb51', lambda d: (d / 'wave_test_split2.txt').unlink(),
@@ -252,8 +251,6 @@ OFFICIAL = [
      ['testlist01.txt, line 1']),
     ('ucf101', edit('trainlist01.txt', '.avi 2\r', '.avi 3\r'),
      ['trainlist01.txt, line 4', "'3'"]),
-    ('ucf101', edit('testlist03.txt', 'YoYo_g03_c00', 'YoYo_g13_c00'),
-     ['testlist03.txt, line 201', 'trainlist03.txt, line 301']),
     ('ucf101', edit('classInd.txt', '35 Hammering\n36 HammerThrow',
                     '35 HammerThrow\n36 Hammering'),
      ['classInd.txt, line 35', '35 HammerThrow']),
@@ -264,8 +261,6 @@ OFFICIAL = [
     ('ssv2', edit_json('something-something-v2-labels.json',
                        lambda c: c.update({'Closing something': '7'})),
      ['labels.json', "'Closing something'", "'7'"]),
-    ('ssv2', edit('train.json', 'Closing [something]', 'Closing [everything]'),
-     ['train.json, item', "'Closing everything'"]),
     ('msrvtt', edit('MSRVTT_train.9k.csv', 'video9', 'video7'),
      ['MSRVTT_train.9k.csv, line 3', "'video7'"]),
     ('msrvtt', edit('MSRVTT_train.9k.csv', 'video9', 'video3'),
@@ -295,7 +290,6 @@ OWN = [  # a header of two columns stands before those without
     (['../a.mp4,chop'], ['line 2', '../a.mp4']),
     (['"a', 'b.mp4",chop'], ['line 3', 'a\\nb.mp4']),
     (['a.mp4,chop', 'b.mp4,"stir\nb"'], ['line 4', "'stir\\nb'"]),
-    (['a.mp4,chop\u2028it'], ['line 2']),
     (['a.mp4,chop', 'b.mp4,"stir', 'c.mp4,chop'], ['line 3']),
     (['a.mp4,chop', 'b.mp4,stir', 'c.mp4,Chop'], ["'chop'", "'Chop'"]),
     (['a.mp4,pour tea', 'b.mp4,pour_tea'], ["'pour tea'", "'pour_tea'"]),
@@ -343,7 +337,7 @@ def test_too_few_for_a_draw(tmp_path, capsys, options, name):
 
 
 @pytest.mark.parametrize('pattern', [
-    '', ' ', '{name[x]}', '{name', '{name:40}', '{{name}}', '{id}', ' {name}',
+    '', '{name[x]}', '{name', '{name:40}', '{{name}}', '{id}', ' {name}',
     'a\n{name}', '/videos/{name}', '../{name}'])
 def test_patterns(tmp_path, capsys, pattern):
     source = WRITERS['msrvtt'](tmp_path / 'official')
@@ -379,8 +373,7 @@ def test_one_path_of_two_videos(tmp_path, capsys):
       '--halves', 'a', 'b'], '--halves'),
     (['ucf101', '--check'], 'no manifest'),
     (['msrvtt', '--import', '.'], '--import'),
-    (['k400', '--import', '.'], 'datasets_splits/'),
-    (['ucf101', '--anotations', '.'], '--annotations')])
+    (['k400', '--import', '.'], 'datasets_splits/')])
 def test_wrong_options(tmp_path, capsys, monkeypatch, argv, name):
     monkeypatch.chdir(tmp_path)
     refused(capsys, 'splits', *argv, '--out', 'lists', names=name)
