@@ -98,16 +98,13 @@ for name in config_names():
     head = read_config(name).model.get('cls_head', {})
     files[name] = (head.get('text_classifier') or {}).get('class_file')
 print(json.dumps([path, files]))
-from projects.vifi_clip_tools.cli.main import main
-print(main(['test', 'vifi_k40', 'none']))
 '''
 
 
 @pytest.mark.slow
 def test_every_config_is_read(site, tmp_path):
     done = _run('-c', _READ, cwd=tmp_path, PYTHONPATH=str(site))
-    *_, files, code = done.stdout.splitlines()
-    path, files = json.loads(files)
+    path, files = json.loads(done.stdout.splitlines()[-1])
     assert Path(path).is_relative_to(site.resolve())
     assert list(files) == resources.config_names()
     lists = {name: Path(file) for name, file in files.items()
@@ -115,8 +112,6 @@ def test_every_config_is_read(site, tmp_path):
     assert {'vifi_k400', 'mix/tsn_r50_vifi_head_k400'} <= set(lists)
     assert all(path.is_file() and '.mim' in path.parts
                for path in lists.values())
-    assert code == '2'
-    assert "Did you mean 'vifi_k400'?" in done.stderr.splitlines()[-1]
     assert not list(tmp_path.iterdir())
 
 

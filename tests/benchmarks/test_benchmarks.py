@@ -15,7 +15,7 @@ from open_clip.transformer import ResidualAttentionBlock
 from tiny import tiny_arch
 
 from benchmarks import decode, speed
-from benchmarks.report import difference, label, ratio, share, workload_table
+from benchmarks.report import difference, ratio, share
 from benchmarks.subjects import (PlainViFiCLIP, build, build_recognizer,
                                  frames_of)
 from benchmarks.workloads import (Case, Workload, all_workloads, class_names,
@@ -137,17 +137,10 @@ def test_figures_of_a_table():
     assert share(ours, dict(fp32=1e13)) == 0.25
     ours['precision'] = 'pure-bf16'
     assert share(ours, dict(fp32=1e13, bf16=5e12)) == 0.5
-    failed = _record('plain', None, runs=[], error='killed')
-    assert ratio(ours, [ours, failed]) is None
-    table = workload_table(
-        Workload('view', 'one view', []), [ours, failed], dict(bf16=5e12))
-    assert '50%' in table and 'not measured: killed' in table
-    other = _record('vifi', 1., classes=51)
-    assert label(other, [ours, other]) == 'vifi fp32, 51 classes'
 
 
 @pytest.mark.slow
-def test_command_line_writes_its_files(tmp_path, monkeypatch, capsys):
+def test_command_line_writes_its_files(tmp_path, monkeypatch):
     """A subject that fails stops nobody else."""
     step = Case('vifi', 'step', frames=2, classes=5, arch=ARCH)
     monkeypatch.setattr(speed, 'all_workloads', lambda arch, quick: [Workload(
@@ -167,14 +160,7 @@ def test_command_line_writes_its_files(tmp_path, monkeypatch, capsys):
     assert 'KeyError' in failed['error'] and not failed['runs']
     assert data['peaks'].keys() == {'fp32', 'bf16'}
     assert (out / 'performance.png').read_bytes()[:4] == b'\x89PNG'
-    text = (out / 'performance.md').read_text()
-    assert '5 classes' in text and 'Largest difference' in text
-    assert 'vifi fp32: run 1' in capsys.readouterr().out
-
-
-def test_list(capsys):
-    speed.main(['--list'])
-    assert 'accumulate' in capsys.readouterr().out
+    assert '5 classes' in (out / 'performance.md').read_text()
 
 
 # decode.py
@@ -202,8 +188,7 @@ def _raise(*_):
     raise OSError('broken\nin two lines')
 
 
-def test_figures_and_readers_that_are_wrong(clips, tmp_path, monkeypatch,
-                                            capsys):
+def test_figures_and_readers_that_are_wrong(clips, tmp_path, monkeypatch):
     for name, shape in dict(grey=(64, 96, 3), size=(96, 64, 3)).items():
         monkeypatch.setitem(decode.READERS, name, lambda _, indices, s=shape:
                             np.zeros((len(indices), *s), np.uint8))
@@ -219,17 +204,14 @@ def test_figures_and_readers_that_are_wrong(clips, tmp_path, monkeypatch,
     assert all(0 < row['seconds'] < 60e3
                for row in figures['readers'].values())
     assert {'grey', 'size', 'broken'} <= set(figures['left_out'])
-    assert 'left out' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize('main, args, names', [
     (speed.main, ['--only', 'nothing'], 'nothing'),
     (speed.main, ['--video', 'no.mp4'], 'no.mp4'),
     (speed.main, ['--repeats', '0'], '--repeats'),
-    (speed.main, ['--threads', '-1'], '--threads'),
     (decode.main, ['no.mp4'], 'no.mp4'),
-    (decode.main, ['list.txt', '--root', '/no/such'], '/no/such'),
-    (decode.main, ['clip 0.mp4', '--repeats', '0'], '--repeats')])
+    (decode.main, ['list.txt', '--root', '/no/such'], '/no/such')])
 def test_bad_input(clips, monkeypatch, capsys, main, args, names):
     monkeypatch.chdir(clips)
     with pytest.raises(SystemExit) as end:

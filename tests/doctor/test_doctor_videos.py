@@ -30,12 +30,7 @@ def test_good_video(tmp_path, full):
     assert seen.size == path.stat().st_size
 
 
-def test_files_that_are_none(tmp_path):
-    (tmp_path / 'empty.mp4').touch()
-    (tmp_path / 'unreadable.mp4').write_bytes(
-        np.random.default_rng(0).bytes(4000))
-    for name in 'missing', 'empty', 'unreadable':
-        assert look(tmp_path / f'{name}.mp4').status == name
+def test_names_of_no_file(tmp_path):
     (tmp_path / 'folder.mp4').mkdir()
     for name in 'folder.mp4', 'a\0b.mp4', 'a\0b/c.mp4', 'x' * 300:
         assert look(tmp_path / name).status == 'unreadable'
@@ -99,14 +94,6 @@ def test_pool_survives_crashes_and_hangs(workers, monkeypatch):
         'crash': Facts('crashed', 'killed by SIGSEGV'),
         'exit': Facts('crashed', 'ended the process with code 7'),
         'fail': Facts('crashed', 'MemoryError: 4 GiB')}
-
-
-def test_no_process_is_left(monkeypatch):
-    monkeypatch.setattr(CHECK_VIDEO, misbehave)
-    generator = supervise({0: 'a', 1: 'hang', 2: 'hang'}, False, 2, timeout=30)
-    assert next(generator) == (0, Facts('ok', 'A'))
-    generator.close()  # as an interrupt does
-    assert not multiprocessing.active_children()
 
 
 def interrupted_by_its_fork():

@@ -16,7 +16,7 @@ from projects.vifi_clip.errors import UnreadableVideo, UserError
 from projects.vifi_clip_tools.search.indexing import index_videos
 from projects.vifi_clip_tools.search.querying import (
     contact_sheet, encode, format_hits, read_frames, search_texts,
-    search_videos, stack)
+    search_videos)
 from projects.vifi_clip_tools.search.store import Hit, VideoIndex
 
 COLOURS = dict(red=(255, 0, 0), green=(0, 255, 0), blue=(0, 0, 255))
@@ -145,9 +145,6 @@ def test_ctrl_c_keeps_what_is_done_and_another_model_is_refused(index):
     # the same weights from elsewhere are the same model
     model.cfg.filename = 'moved'
     assert counts(index_videos(index, model, 'clips')) == (1, 0, 2, 0, 0)
-    model.num_frames = 8
-    with pytest.raises(UserError, match='num_frames'):
-        index_videos(index, model, 'clips')
 
 
 def test_a_moment_in_a_long_video_is_found(small_inferencer, tmp_path):
@@ -173,14 +170,6 @@ def test_a_moment_in_a_long_video_is_found(small_inferencer, tmp_path):
     # other windows are other embeddings, in place of the old ones
     assert run('long.mp4', 2.)[1] == 1 and len(index) == 3
     assert run('long.mp4')[1] == 1 and len(index) == 2
-    # a setting that leaves no trace in the weights
-    mean = small_inferencer.model.data_preprocessor.mean
-    mean += 1
-    try:
-        with pytest.raises(UserError, match='pixel_mean'):
-            run('long.mp4')
-    finally:
-        mean -= 1
 
 
 # Tables and contact sheets
@@ -202,25 +191,6 @@ def test_frames_are_of_the_window(tmp_path):
         assert [main_colour(f) for f in frames] == colours and not problem
 
 
-def test_a_sheet_shows_each_hit_in_its_place(tmp_path):
-    hits = [Hit(colour_clip(tmp_path / f'{c}.mp4', c), None, None, 0.5)
-            for c in ('red', 'green', 'blue')]
-    sheet = contact_sheet(hits, 'colours')
-    pixels = np.asarray(sheet).reshape(-1, 3).astype(int)
-    rows = {}
-    for colour, rgb in COLOURS.items():
-        near = np.abs(pixels - rgb).sum(1) < 60
-        assert near.sum() > 4 * 118 * 118  # four frames
-        rows[colour] = np.flatnonzero(near).mean() // sheet.width
-    assert rows['red'] < rows['green'] < rows['blue']
-    for name, start in ('a.png', b'\x89PNG'), ('a.JPG', b'\xff\xd8'):
-        assert encode(sheet, name).startswith(start)
-    two_columns = contact_sheet(2 * hits, 'colours')
-    assert two_columns.width > 1.9 * sheet.width
-    assert stack([sheet, two_columns]).size == (
-        two_columns.width, sheet.height + two_columns.height)
-
-
 def test_a_video_that_is_gone_or_broken_keeps_its_place(tmp_path):
     bad = tmp_path / 'bad.mp4'
     bad.write_bytes(b'no video')
@@ -230,7 +200,8 @@ def test_a_video_that_is_gone_or_broken_keeps_its_place(tmp_path):
     sheet = contact_sheet([Hit(str(bad), 1., 2., 0.1)], 'q' * 500)
     good = colour_clip(tmp_path / 'good.mp4', 'red')
     assert sheet.size == contact_sheet([Hit(good, 0., 0.2, 0.1)], 'q').size
-    assert contact_sheet([], 'nothing').height > 60
+    for name, start in ('a.png', b'\x89PNG'), ('a.JPG', b'\xff\xd8'):
+        assert encode(sheet, name).startswith(start)
 
 
 def test_the_table_fits_a_terminal():

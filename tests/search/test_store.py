@@ -188,8 +188,6 @@ def test_index_then_search(clips, small_inferencer, capsys):
     search = ['search', 'a red ring spinning', 'a star', '--topk', 2,
               '--json', 'a.json', '--sheet', 'out/a.png', '--device', 'cpu']
     assert vifi(*search) == 0
-    out = capsys.readouterr().out
-    assert max(map(len, out.splitlines())) <= 80
     with open('a.json') as file:
         found = json.load(file)['queries']
     assert [q['query'] for q in found] == ['a red ring spinning', 'a star']
@@ -244,17 +242,13 @@ def test_the_model_is_the_indexs(clips, capsys):
     ('index', ['empty'], 'empty'),
     ('index', ['clips', '--index', 'taken'], 'taken'),
     ('index', ['clips', '--index', 'taken/precious.txt/i'], '--index'),
-    ('index', ['clips', '--index', '/proc/no/index'], '--index'),
-    ('index', ['clips', '--index', 'taken/precious.txt'], 'precious.txt'),
     ('index', ['clips', '--window', '0'], '--window'),
     ('index', ['http://localhost/a.mp4'], 'http://localhost/a.mp4'),
-    ('index', ['--prune', '--index', 'none'], 'none'),
     ('search', ['red', '--index', 'none'], 'none'),
     ('search', ['red', '--index', 'clips'], 'clips'),
     ('search', [''], 'query'),
     ('search', [], '--videos'),
     ('search', ['red', '--videos', 'clips'], '--videos'),
-    ('search', ['--videos', 'nowhere'], 'nowhere'),
     ('search', ['red', '--template', 'x'], '--template'),
     ('search', ['red', '--sheet', 'a.gif'], '--sheet'),
     ('search', ['red', '--sheet', "clips/red's.mp4/a.jpg"], '--sheet'),
