@@ -9,12 +9,9 @@ import torch.nn.functional as F
 from mmaction.registry import DATASETS, MODELS
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
-from mmengine.hooks import Hook
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from tiny import NAMES, classifier_cfg, samples, tiny_arch
-
-from projects.vifi_clip.apis.runs import build_runner
 
 MIX = Path(__file__).parents[1] / 'configs' / 'mix'
 PIXELS = {256: 36, 224: 32}
@@ -35,10 +32,6 @@ CASES = dict(
     clip_b16_tsn_head_k400=(dict(
         backbone=dict(arch=dict(_delete_=True, **tiny_arch())),
         cls_head=dict(in_channels=32)), 1, 25 * 10))
-
-
-def test_every_mix_config_is_tested():
-    assert {path.stem for path in MIX.glob('*.py')} == set(CASES)
 
 
 @pytest.fixture(scope='module', autouse=True)
@@ -83,7 +76,8 @@ def batch_of(cfg: Config, part: str, indices) -> dict:
     return pseudo_collate([dataset[i] for i in indices])
 
 
-@pytest.mark.parametrize('name', CASES)
+@pytest.mark.parametrize(
+    'name', [path.stem for path in sorted(MIX.glob('*.py'))])
 def test_steps_and_tests_with_the_average_of_views(name, shared_world):
     init_default_scope('mmaction')
     cfg = small_config(name, shared_world)
@@ -108,23 +102,6 @@ def test_steps_and_tests_with_the_average_of_views(name, shared_world):
     views = views_of(data['inputs'][0], num_views, num_frames)
     score = torch.stack([view_score(model, v) for v in views]).mean(0)
     torch.testing.assert_close(result.pred_score, score, atol=1e-6, rtol=1e-4)
-
-
-@pytest.mark.slow
-def test_mmengines_runner_trains_and_validates(shared_world, tmp_path):
-    cfg, losses = small_config('tsn_r50_vifi_head_k400', shared_world), []
-    cfg.merge_from_dict(dict(
-        train_cfg=dict(max_epochs=4, val_begin=4),
-        default_hooks=dict(checkpoint=dict(save_best=None)),
-        randomness=dict(seed=0), work_dir=str(tmp_path)))
-    runner = build_runner(cfg)
-    hook = Hook()
-    hook.after_train_iter = lambda *args, outputs, **_: losses.append(
-        outputs['loss'].item())
-    runner.register_hook(hook)
-    runner.train()
-    assert sum(losses[-2:]) / 2 < sum(losses[:2]) / 2 - 0.5  # an epoch's
-    assert 0 <= runner.message_hub.get_scalar('val/acc/top1').current() <= 1
 
 
 def views_of(inputs, num_views, num_frames):
@@ -168,46 +145,17 @@ def test_videomae_starts_from_the_knob(knobs, tmp_path, shared_world):
         assert torch.equal(value, weights[key]), key
 
 
-# MMAction2's heads with features of 6 views (T = 4 frames, C = 8 channels), T
-# for ours (which a volume brings), and the mean over time and space, [6, C].
-HEADS = dict(
-    TSNHead=((6 * 4, 8, 5, 3), 4, lambda x: x.reshape(6, 4, 8, 15).mean(
-        (1, 3))),
-    I3DHead=((6, 8, 4, 5, 3), 99, lambda x: x.mean((2, 3, 4))),
-    TimeSformerHead=((6, 8), 1, lambda x: x))
-
-
-def head_pair(name, num_frames, **kwargs):
-    """Ours, and MMAction2's with our class embeddings for its weights."""
-    kwargs.update(in_channels=8, average_clips='prob')
-    ours = MODELS.build(dict(
-        type='TemporalMeanPoolHead', num_frames=num_frames,
-        text_classifier=classifier_cfg(), **kwargs)).eval()
-    ours.init_weights()
-    native = MODELS.build(
-        dict(type=name, num_classes=ours.num_classes, **kwargs)).eval()
-    weight = ours.logit_scale.exp() * ours.text_classifier()
-    native.fc_cls.weight.data.copy_(weight @ ours.projection.weight)
-    native.fc_cls.bias.data.zero_()
-    return native, ours
-
-
-@pytest.mark.parametrize('name', HEADS)
-def test_head_is_the_native_one_but_for_the_cosine(name):
-    shape, num_frames, pool = HEADS[name]
-    native, ours = head_pair(name, num_frames)
-    feats = torch.rand(shape)
-    length = ours.projection(pool(feats)).norm(dim=1, keepdim=True)
-    expected = native(feats, num_segs=4) / length
-    torch.testing.assert_close(ours(feats, num_segs=num_frames), expected)
-
-
 @pytest.mark.parametrize('eps', [0., 0.1])
 @pytest.mark.parametrize('labels', [
     [[1], [3], [0]], [[.7, .3, 0, 0], [0, 0, .5, .5], [0, 1., 0, 0]],
     [[0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1]]], ids=['index', 'soft', 'hot'])
 def test_losses_equal_the_native_ones(labels, eps):
-    native, ours = head_pair('TSNHead', 4, label_smooth_eps=eps)
+    settings = dict(in_channels=8, label_smooth_eps=eps)
+    ours = MODELS.build(dict(
+        type='TemporalMeanPoolHead', num_frames=4,
+        text_classifier=classifier_cfg(), **settings))
+    native = MODELS.build(
+        dict(type='TSNHead', num_classes=len(NAMES), **settings))
     logits = torch.randn(3, len(NAMES))
     expected = native.loss_by_feat(logits, samples(labels))
     losses = ours.loss_by_feat(logits, samples(labels))

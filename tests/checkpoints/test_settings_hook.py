@@ -118,8 +118,6 @@ def assert_said(message, *parts) -> None:
 
 
 @pytest.mark.parametrize('changes, said', [
-    (dict(data_preprocessor=dict(type='ActionDataPreprocessor')),
-     ['pixel_std', '58.395', 'None']),
     (dict(cls_head__text_classifier__templates='a video of {}.'),
      ['templates', 'a photo of a {}.', 'a video of {}.',
       'model.cls_head.text_classifier.templates']),

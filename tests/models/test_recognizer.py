@@ -8,7 +8,6 @@ from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from tiny import build_model, classifier_cfg, model_cfg, samples, tiny_arch
 
 from projects.vifi_clip.models.image_backbone import unique_frames
-from projects.vifi_clip.models.recognizer import embed_frames
 
 
 def _backbone(**kwargs):
@@ -72,11 +71,12 @@ def test_many_frames_are_embedded_in_parts_without_gradient():
         parts = backbone(x)
     torch.testing.assert_close(parts, backbone(x), atol=1e-5, rtol=1e-5)
     # A hook sees all at once: FSDP's count the calls in all processes.
-    backbone.visual.transformer.resblocks[0].register_forward_hook(
-        lambda *args: None)
+    backbone.visual.transformer.resblocks[-1].register_forward_hook(
+        lambda module, args, output: counts.append(output.shape[1]))
     with torch.no_grad():
         backbone(x)
-    assert counts == [16, 16, 5, 37, 37]
+    # And every token of the last block, of which one would be enough.
+    assert counts == [16, 16, 5, 37, 37, 17]
 
 
 def test_gradients_of_pixels_are_each_frames_own():
@@ -86,14 +86,6 @@ def test_gradients_of_pixels_are_each_frames_own():
     norms = x.grad.flatten(1).norm(dim=1)
     torch.testing.assert_close(norms, norms[:1].expand(4))
     assert norms[0] > 0
-
-
-def test_tracing_and_export():
-    backbone, y = _backbone().eval(), torch.randn(3, 3, 32, 32)
-    x = torch.zeros_like(y)  # equal frames, when traced
-    for other in (torch.jit.trace(backbone, x, check_trace=False),
-                  torch.export.export(backbone, (x, )).module()):
-        torch.testing.assert_close(other(y), backbone(y), atol=1e-5, rtol=1e-5)
 
 
 B, T, D = 3, 4, 32
@@ -239,8 +231,6 @@ def test_save_trainable_only():
     _load_checkpoint_to_model(other, dict(state_dict=full.state_dict()))
     torch.testing.assert_close(
         dict(other.named_parameters()), dict(full.named_parameters()))
-    with pytest.raises(ValueError, match='missing'):
-        _load_checkpoint_to_model(full, dict(state_dict=small.state_dict()))
 
 
 def test_checkpoint_of_another_model_is_refused():
@@ -251,14 +241,3 @@ def test_checkpoint_of_another_model_is_refused():
         _load_checkpoint_to_model(model, deeper)
     # asked for leniency, given
     assert model.load_state_dict(deeper, strict=False).unexpected_keys
-
-
-def test_embed_frames_gives_every_frame_of_every_view():
-    model = build_model().eval()
-    inputs = torch.randn(2, 6, 3, 32, 32)  # 3 views of 2 frames
-    with torch.no_grad():
-        expected = model.backbone(inputs.flatten(0, 1)).view(2, 3, 2, -1)
-        for frames, rows, num in ((inputs, expected, None),
-                                  (inputs[:1, :1], expected[:1, :1, :1], 1)):
-            torch.testing.assert_close(
-                embed_frames(model, frames, num), rows, atol=1e-5, rtol=1e-4)
