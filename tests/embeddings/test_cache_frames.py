@@ -263,14 +263,6 @@ def test_configs_that_cannot_be_cached(world, write_config, tmp_path, capsys,
             names=names)
 
 
-@pytest.mark.parametrize('argv, names', [
-    ('none --batch-size 0', '--batch-size'), ('none --amp', '--amp'),
-    ('no.pth', 'no.pth')])
-def test_bad_input(cached, tmp_path, capsys, argv, names):
-    refused(capsys, 'cache-frames', cached[0], *argv.split(), '--out',
-            tmp_path / 'out', names=names)
-
-
 @pytest.mark.parametrize('entry', ['vifi_k400', 'vifi_few_shot',
                                    'vifi_mini'])
 def test_entry_config(monkeypatch, entry):

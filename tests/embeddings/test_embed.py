@@ -154,14 +154,11 @@ def test_bad_video_is_named_and_tried_again(clips, tmp_path, capsys):
 
 @pytest.mark.parametrize('argv, names', [
     (['list.txt', '--root', 'nowhere'], ['--root', 'nowhere']),
-    (['list.txt', '--root', '/'], '--root'),
     (['list.txt', '--root', '.', '--classes', 'one'], 'list.txt'),
     (['.', '--root', '.'], '--root'),
     (['list.txt', '.'], 'list.txt'),
     (['none.txt'], 'none.txt'),
-    (['.', '--num-views', 'x'], '--num-views'),
-    (['.', '--out', 'e.csv'], '--out'),
-    (['.', '--out', '/proc/e.npz'], '--out')])
+    (['.', '--out', 'e.csv'], '--out')])
 def test_bad_input(clips, tmp_path, monkeypatch, capsys, argv, names):
     monkeypatch.chdir(clips)
     refused(capsys, 'embed', '--out', tmp_path / 'e.npz', *argv, '--config',
@@ -227,8 +224,6 @@ def _cut(path):
 
 @pytest.mark.parametrize('write', [
     lambda path: path.write_text('hello'),
-    lambda path: path.write_bytes(b''),
-    lambda path: np.save(path.open('wb'), np.ones(3)),
     _cut,
     _npz(a=np.ones(3)),
     _npz(names=np.array([{}]), embeddings=np.eye(1)),

@@ -17,8 +17,7 @@ from projects.vifi_clip.errors import UserError
 from projects.vifi_clip_tools.predict.command import parse_args
 from projects.vifi_clip_tools.predict.drawing import (draw_panel,
                                                       draw_timeline, labelled,
-                                                      save_video,
-                                                      shown_labels)
+                                                      save_video)
 from projects.vifi_clip_tools.predict.pictures import Pictures, target_stems
 
 RESULT = dict(label='a cat', labels=['a cat', 'a dog'], scores=[.75, .25])
@@ -50,16 +49,8 @@ def test_all_frames_with_labels(size, tmp_path):
         plain = np.asarray(Image.fromarray(coded_frame(i, size)).resize(
             (width, height), Image.Resampling.BILINEAR))
         top = height - down
-        assert np.abs(frames[i][:top].astype(int) - plain[:top]).mean() < 12
-        # below, it is dark but for bars and letters
-        corner = frames[i][top + 1:, :across].astype(int)
-        if height > 64:
-            assert corner.mean() < plain[top + 1:, :across].mean() * .8 + 60
-        assert (corner.min(-1) > 200).any()  # letters
-        if across < width - 20:
-            rest = slice(across + 4, None)
-            assert np.abs(frames[i][top:, rest].astype(int)
-                          - plain[top:, rest]).mean() < 12
+        change = np.abs(frames[i].astype(int) - plain)
+        assert change[:top].mean() < 12 and change[top:, :across].mean() > 24
 
 
 def test_the_panel_says_the_scores():
@@ -74,9 +65,6 @@ def test_the_panel_says_the_scores():
     assert ends[0].max() == width - 1
     assert ends[1].max() == pytest.approx(width / 2, abs=2)
     assert len(ends[2]) <= 1
-    # 'none of these' stands above in a line of its own
-    more = draw_panel(dict(RESULT, label='none of these'), 480, 640)
-    assert len(more) > len(draw_panel(RESULT, 480, 640))
     # five lines at most, and a long label is cut
     many = dict(label='l', labels=['l ' * 300] * 9, scores=[.1] * 9)
     five = dict(label='l', labels=['l'] * 5, scores=[.1] * 5)
@@ -198,14 +186,6 @@ def test_nothing_is_written_over(tmp_path):
 TIMES = np.arange(1, 20.)
 
 
-def test_labels_worth_a_line():
-    scores = np.array([[.5, .4, .09, .01], [.1, .8, .09, .01]])
-    given = Timeline(TIMES[:2], scores, list('abcd'), 1.)
-    assert shown_labels(given) == [1, 0, 2]
-    even = Timeline(TIMES[:1], np.full((1, 200), .005), ['x'] * 200, 1.)
-    assert shown_labels(even) == [0]
-
-
 def picture(given, *args) -> np.ndarray:
     """Its pixels, with eight green frames below."""
     images = np.zeros((8, 40, 60, 3), np.uint8)
@@ -231,15 +211,3 @@ def test_picture():
     for colour in (31, 119, 180), (127, 127, 127):
         assert (pixels == colour).all(-1).sum() > 100
     assert not (pixels == (188, 189, 34)).all(-1).any()
-
-
-def test_the_line_is_at_the_score():
-    scores = np.array([[.25], [.25], [.25]])
-    pixels = picture(Timeline(np.array([1., 2., 3.]), scores, ['a'], 2.))
-    span = np.flatnonzero(  # the rows of a flat line
-        (pixels == (31, 119, 180)).all(-1).sum(1) > 300)
-    axes = np.flatnonzero((pixels[:, 100:900] == 0).all(-1).sum(1) > 700)
-    bottom, top = axes[axes < 450].max(), 38  # y = 0; near y = 1
-    assert len(span) <= 4
-    share = (bottom - span.mean()) / (bottom - top)
-    assert share == pytest.approx(.25, abs=.02)

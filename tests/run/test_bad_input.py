@@ -3,7 +3,6 @@ import re
 from functools import partial
 
 import pytest
-import torch
 from commands import refused
 from tiny import NAMES
 from tools_world import BLENDING, PREPROCESSOR, settings_of
@@ -11,21 +10,6 @@ from tools_world import BLENDING, PREPROCESSOR, settings_of
 
 def lines(world, settings, file, text):
     (world / file).write_bytes(text.encode('latin-1'))
-
-
-def line_3(world, settings, text):
-    rows = (world / 'train.txt').read_text().splitlines()
-    lines(world, settings, 'train.txt', '\n'.join([*rows[:2], text]))
-
-
-def away(world, settings, name):
-    (world / name).rename(world / 'gone')
-
-
-def file(world, settings, value):
-    """Start weights of the image tower."""
-    torch.save(value, world / 'start.pt')
-    image(world, settings, pretrained=str(world / 'start.pt'))
 
 
 def change(part, world, settings, **changes):
@@ -38,25 +22,12 @@ model, image, text = (partial(change, part)
                       for part in ('model', 'image', 'text'))
 
 
-def long_class(world, settings):
-    lines(world, settings, 'classes.txt', f'a\nb\nc\n{"word " * 30}\n')
-    text(world, settings, class_names=None, class_file=f'{world}/classes.txt')
-
-
 @pytest.mark.parametrize('damage, change, named', [
-    (line_3, dict(text='train_2.mp4 4'), ['train.txt:3', 'label 4']),
     (lines, dict(file='train.txt', text='tr\xe4n.mp4 0\n'),
      ['train.txt: not UTF-8']),
-    (lines, dict(file='classes.txt', text='a\nb\nc\nb\n'),
-     ['classes.txt', "'b'", 'line 2', 'line 4']),
-    (away, dict(name='videos'), ['videos', 'data_prefix']),
-    (away, dict(name='train.txt'), ['train.txt', 'ann_file']),
     # labels of the list would be other classes to the model
     (text, dict(class_names=NAMES[::-1]), ['train.txt', 'label 0']),
     (text, dict(class_names=NAMES[:2]), ['train.txt', 'label 2']),
-    (text, dict(class_names=[*NAMES, 'one more']), ['train.txt', 'label 4']),
-    (text, dict(class_names='zumba'), ['class names']),
-    (long_class, {}, ['word word', '24']),
     (image, dict(arch='gone.json'), ['gone.json']),
     (text, dict(prompts=dict(length=True, depth=1)), ['length']),
     (text, dict(prompts=[1, 2]), ['prompts']),
@@ -66,8 +37,6 @@ def long_class(world, settings):
     (model, dict(tune='none'), ['TUNE=none']),
     (image, dict(pretrained='gone/clip.pt'), ['gone/clip.pt']),
     (image, dict(pretrained=3), ['3']),
-    (file, dict(value=torch.zeros(3)), ['start.pt']),
-    (file, dict(value={1: torch.zeros(3)}), ['start.pt']),
     (model, dict(type='ViFiCLP'), ['ViFiCLP'])])
 def test_training_does_not_start(world, write_config, tmp_path, capsys,
                                  damage, change, named):
@@ -83,7 +52,6 @@ def test_training_does_not_start(world, write_config, tmp_path, capsys,
         p.read_text() for p in tmp_path.glob('run/*/*.log'))
 
 
-@pytest.mark.slow
 def test_settings_that_show_in_the_first_batch(world, write_config, tmp_path,
                                                capsys):
     """Blending for another number of classes; a test list without labels."""

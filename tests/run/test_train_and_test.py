@@ -152,7 +152,6 @@ def _towers(settings, **changes) -> None:
     settings['model']['cls_head']['text_classifier'].update(changes)
 
 
-@pytest.mark.slow
 def test_checkpoints_that_do_not_fit(trained, write_config, tmp_path, tools,
                                      capsys):
     """Of another architecture, absent, or with code in it."""
@@ -176,7 +175,6 @@ def test_checkpoints_that_do_not_fit(trained, write_config, tmp_path, tools,
         refused(capsys, argv[0], tmp_path / 'no.py', *argv[1:], names='no.py')
 
 
-@pytest.mark.slow
 def test_what_a_checkpoint_was_made_with(trained, tools, write_config,
                                          shared_world, tmp_path, capsys):
     """Other pixel statistics are refused, but for the two remedies that the
@@ -201,7 +199,6 @@ def test_what_a_checkpoint_was_made_with(trained, tools, write_config,
         assert tools.code_of_test(*args, '--cfg-options', option) == 0
 
 
-@pytest.mark.slow
 def test_weights_that_are_not_finite(trained, tmp_path, capsys):
     """They become no figures, and training stops before it saves."""
     config, checkpoint = trained
@@ -289,8 +286,6 @@ def test_during_training_the_models_own_classes_come_back(
     (dict(harmonic_mean=('base', 'base')), 'base'),
     (dict(sets=[dict(name='HM')], harmonic_mean=None), "'HM'"),
     (dict(sets=[dict(name='../x')], harmonic_mean=None), '/'),
-    (dict(sets=[dict(name='a', ann_file='absent.txt')], harmonic_mean=None),
-     'absent.txt'),
     (dict(sets=[dict(name='a', class_file=None)], harmonic_mean=None),
      "'a'")])
 def test_bad_sets(sets, write_config, capsys, change, named):
@@ -357,7 +352,6 @@ def test_killed_and_resumed_equals_unbroken(tools, write_config, shared_world,
     assert best[0] == best[1]
 
 
-@pytest.mark.slow
 def test_nothing_to_resume(trained, tools, write_config, tmp_path):
     """The run starts afresh, from load_from, and says so."""
     config = write_config(load_from=str(trained[1]))
@@ -367,7 +361,6 @@ def test_nothing_to_resume(trained, tools, write_config, tmp_path):
     assert f'Load checkpoint from {trained[1]}' in log
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('last', ['', '/gone/epoch_1.pth', None])
 def test_a_moved_folder_resumes(trained, tools, tmp_path, last, capsys):
     """So does one whose last_checkpoint was cut short by a kill, and a file
