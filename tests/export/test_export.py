@@ -4,7 +4,6 @@ import json
 import os
 import os.path as osp
 import re
-import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +14,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from commands import refused, vifi
-from helpers import read_index, write_mp4
 from tiny import build_model, classifier_cfg, tiny_arch
 
 from projects.vifi_clip.errors import UserError
@@ -236,7 +234,6 @@ def test_models_that_cannot_be_exported(tmp_path):
         build_parts(model, ['video'], 'uint8')
 
 
-EXAMPLE = Path(run.__file__).with_name('example.py')
 # Neither torch nor this project can be imported.
 _ALONE = ("import sys, runpy; sys.modules['torch'] = None; "
           "sys.modules['projects'] = None; sys.argv = sys.argv[1:]; "
@@ -252,16 +249,6 @@ def run_example(folder, *args, code=0):
     return {name: float(score) / 100
             for score, name in re.findall(r'([\d.]+)%  (.+)', done.stdout)
             }, done.stdout + done.stderr
-
-
-@pytest.mark.parametrize('total', [5, 23, 40])
-def test_the_example_takes_the_midpoints(tmp_path, total):
-    example = runpy.run_path(str(EXAMPLE))
-    path = write_mp4(tmp_path / 'v.mp4', total, (64, 64))
-    frames = example['read_video'](path, dict(
-        num_frames=8, resize_short_side=None, image_size=(64, 64)))
-    assert [read_index(frame) for frame in frames] == [
-        int((i + .5) * total / 8) for i in range(8)]
 
 
 @pytest.mark.slow
