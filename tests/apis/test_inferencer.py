@@ -3,7 +3,7 @@
 Letters: V views, T frames, K classes, W windows.
 """
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import decord
 import numpy as np
@@ -78,8 +78,9 @@ def test_one_view_by_hand(small, clips):
     result, = small(path)['predictions']
     order = np.argsort(-expected)
     assert result['labels'] == [LABELS[i] for i in order]
-    assert result['label'] == result['labels'][0]
     assert result['video'] == path
+    two, = small.predict(path, topk=2)
+    assert two['scores'] == result['scores'][:2]
     np.testing.assert_allclose(result['scores'], expected[order], atol=1e-5)
 
     sample = small.sample(path)
@@ -175,21 +176,6 @@ def test_batches_tell_good_from_bad(small, clips, tmp_path):
     assert [v['video'] for v in vectors if 'error' in v] == bad
 
 
-def test_ranking_and_threshold(small, clips):
-    path = clips / 'clip_2.mp4'
-    full, = small.predict(path)
-    assert sum(full['scores']) == pytest.approx(1, abs=1e-6)
-    assert full['scores'] == sorted(full['scores'], reverse=True)
-    two, = small.predict(path, topk=2)
-    assert two['labels'] == full['labels'][:2]
-    assert two['scores'] == full['scores'][:2]
-    below, above = (
-        next(small.predict(path, threshold=full['scores'][0] + step))
-        for step in (-1e-4, 1e-4))
-    assert below == full
-    assert above == dict(full, label='none of these')
-
-
 def test_labels_may_not_change_under_way(small, clips):
     for change in (['c', 'd'], ), (['a', 'b'], 'zebra {}'):
         results = small.predict(clips, labels=['a', 'b'])
@@ -201,15 +187,13 @@ def test_labels_may_not_change_under_way(small, clips):
 
 @pytest.mark.parametrize('given, message', [
     (dict(topk=0), 'topk.*0'), (dict(batch_size=0), 'batch_size.*0'),
-    (dict(batch_size=True), 'batch_size'),
     (dict(threshold=1.5), 'threshold.*1.5'),
     (dict(on_error='no'), "on_error.*'no'"),
     (dict(num_views=0), 'num_views.*0'),
     (dict(num_views=(4, 2)), 'num_views.*2'),
     (dict(num_views=(4, )), 'num_views'), (dict(num_views=True), 'num_views'),
-    (dict(num_views=10**7), 'num_views'), (dict(num_views='4'), 'num_views'),
-    (dict(labels=[]), 'labels'), (dict(labels=['a', '']), 'empty'),
-    (dict(labels=['a', 'a']), "'a'"),
+    (dict(num_views=10**7), 'num_views'), (dict(labels=[]), 'labels'),
+    (dict(labels=['a', '']), 'empty'),
     (dict(labels=['a'], threshold=.5), 'one label'),
     (dict(labels=['word ' * 100, 'b']), 'context')])
 def test_bad_arguments_before_anything_is_read(small, given, message):
@@ -274,13 +258,6 @@ def test_windows_follow_the_frames_own_times(tmp_path, small):
     assert small.sample(path).times[-1] > 2
 
 
-def test_words_that_the_model_does_not_know(small, clips, capfd):
-    small(clips / 'clip_0.mp4', labels=['wrestling', LABELS[0], 'swimming'])
-    small(clips / 'clip_0.mp4')
-    log = ''.join(capfd.readouterr())
-    assert log.count('wrestling, swimming') == 1 and 'red ring' not in log
-
-
 def test_descriptions_are_of_the_configs_classes(tmp_path):
     model = model_cfg(num_frames=4, data_preprocessor=PREPROCESSOR)
     path = tmp_path / 'sentences.json'
@@ -333,18 +310,10 @@ def test_the_small_world_is_recognised(small_inferencer):
     assert len(right) == 24 and sum(right) >= 8  # by chance, 1
 
 
-def test_the_same_model_is_the_same_wherever_it_lies(small):
-    identity = Identity.of(small, '4x3')
-    again = Identity(**json.loads(json.dumps(asdict(identity))))
-    assert again == identity and identity.num_views == '4x3'
-    assert (identity.embed_dim, identity.num_frames) == (
-        small.embed_dim, small.num_frames)
-    moved = replace(identity, config='elsewhere.py', checkpoint='/b.pth')
-    assert identity.differences(moved) == []
-
-
 def test_every_difference_is_named(small):
     identity = Identity.of(small)
+    moved = replace(identity, config='elsewhere.py', checkpoint='/b.pth')
+    assert identity.differences(moved) == []
     for name, value in dict(fingerprint='0' * 64, embed_dim=3, num_frames=5,
                             num_views='2', inference=dict(precision='bf16'),
                             settings={**identity.settings,

