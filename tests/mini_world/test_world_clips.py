@@ -48,19 +48,6 @@ def test_stills_stay():
             109.4, 106.0, 127.1, 127.3, 124.1, 125.3, 127.3], atol=0.2)
 
 
-@pytest.mark.parametrize('size', [32, 64])
-def test_encoding_repeats_to_the_byte(tmp_path, size):
-    """With x264's defaults it does not, even in one thread."""
-    path, cls = tmp_path / 'clip.mp4', VideoClass('red', 'star', 'bouncing')
-    for index in range(6):
-        clip = render_clip(Job(f'clip/{index}', 0, size, cls))
-        written = set()
-        for _ in range(3):
-            write_video(str(path), *clip)
-            written.add(path.read_bytes())
-        assert len(written) == 1
-
-
 def measure(motion, index, tmp_path):
     """Measure a decoded clip of a red moon by its colour alone: the range of
     the centre's x and y, of the area and of the strength of the colour (both

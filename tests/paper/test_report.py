@@ -165,7 +165,6 @@ def test_figures_of_other_commands(layout):
     assert said('6', 'ViFi-CLIP', 'GFLOPs') == '281.0 (paper 281.0, +0.0)'
     assert said('6', 'ViFi-CLIP', 'parameters (M)') == (
         '124.3 (paper 124.7, -0.4)')
-    assert said('9', 'VL prompting', 'GFLOPs').startswith('not measured')
     # only an A100 stands beside the paper's
     speed = ('6', 'ViFi-CLIP', 'views/s (A100)')
     assert said(*speed).startswith('not measured')
@@ -217,8 +216,6 @@ def test_all_tables_of_the_paper(whole):
     row = next(r for r in rows_of(text) if r[0] == 'ViFi-CLIP')
     unknown = '; lists not recorded)'
     assert row[1] == f'50.6 ± 0.6 (paper 51.3 ± 0.6, -0.7{unknown}'
-    row = next(r for r in rows_of(text) if r[0] == 'X-CLIP')
-    assert row[1] == 'not implemented (paper 44.6 ± 5.2)'
     # three seeds: 73.8 - 0.7, + 0.3, + 1.3; the harmonic mean is that of
     # 74.1 and 53.6, beside the mean of three
     assert rows_of(text)[heads.index('hmdb51') + 7] == [
@@ -237,9 +234,7 @@ def test_csv(whole):
                 ours='12.4', std='1.414', runs='2', runs_wanted='3',
                 paper='12.1', paper_std='', difference='0.3'),
             ('1', '', 'CLIP text-FT', 'K600 top-1'): dict(
-                paper='68.5', paper_std='1.2'),
-            ('4', '', 'CLIP text-FT', 'top-1'): dict(
-                ours='', std='', runs='0', difference='')}.items():
+                paper='68.5', paper_std='1.2')}.items():
         assert cells[key].items() >= expected.items()
 
 
@@ -307,5 +302,3 @@ def test_quickstart(tmp_path, capsys):
     assert json.loads((tmp_path / 'results.json').read_text()) == results
     picture = cv2.imread(draw_picture(results, str(world), out))
     assert picture.shape[1] > 1000 and picture.std() > 10
-    single = dict(results, **{'ViFi-CLIP (fine-tuned)': tuned[:1]})
-    assert '±' not in write_table(single, str(world), out)
