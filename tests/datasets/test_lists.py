@@ -197,6 +197,7 @@ def test_every_format(tmp_path, name, text):
     ('c.txt', b'\xff\xfe\x00a', ''),
     ('d.json', '["a"]', ''),
     ('d.json', '{}', ''),
+    ('d.json', '{"a": "one"}', "'a'"),
     ('d.json', '{"a": ["x", " "]}', "'a'"),
     ('d.json', '{"a": ["x"], "a": ["y"]}', "'a'"),
     ('d.yaml', 'b: [x]\na: [x]\na: [y]\n', "'a'"),
