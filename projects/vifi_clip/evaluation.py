@@ -50,7 +50,7 @@ class VideoAccMetric(AccMetric):
             # The best of NaNs would be class 0, and the accuracy look normal.
             if not all(np.isfinite(scores).all() for scores in parts):
                 raise UserError(f'the scores of {name} are not finite: test '
-                                'an earlier checkpoint, or train slower')
+                                'an earlier checkpoint, or a lower rate')
             if np.ndim(label) == 0 and label < 0:
                 raise ValueError(f'{name} has no label: write "path label" '
                                  'lines, or use --dump without evaluator')

@@ -185,6 +185,13 @@ def test_labels_may_not_change_under_way(small, clips):
             list(results)
 
 
+def test_words_that_the_model_does_not_know(small, clips, capfd):
+    small(clips / 'clip_0.mp4', labels=['wrestling', LABELS[0], 'swimming'])
+    small(clips / 'clip_0.mp4')
+    log = ''.join(capfd.readouterr())
+    assert log.count('wrestling, swimming') == 1 and 'red ring' not in log
+
+
 @pytest.mark.parametrize('given, message', [
     (dict(topk=0), 'topk.*0'), (dict(batch_size=0), 'batch_size.*0'),
     (dict(threshold=1.5), 'threshold.*1.5'),

@@ -2,6 +2,7 @@
 by the first step of a pipeline: names, bad files, decord, another count."""
 import logging
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
@@ -24,34 +25,42 @@ COUNT = 90
 X264 = {'x264-params': 'keyint=24:min-keyint=24:scenecut=0'}
 OPEN = {'x264-params': 'keyint=24:min-keyint=24:scenecut=0:open-gop=1'}
 X265 = {'x265-params': 'keyint=24:min-keyint=24:log-level=none'}
+CLOSED = {'x265-params': 'keyint=24:open-gop=0:log-level=none'}
 GROUPS = {'g': '24'}
 B = {'g': '24', 'bf': '2'}
 HIDDEN = {'g': '24', 'auto-alt-ref': '1', 'lag-in-frames': '16'}
 CLIPS = {
     # name: extension, encoder, its options
     'mp4': ('mp4', 'libx264', X264),
+    'mp4-no-b': ('mp4', 'libx264', dict(X264, bf='0')),
     'mp4-open': ('mp4', 'libx264', OPEN),
     'mp4-hevc': ('mp4', 'libx265', X265),
+    'mp4-hevc-closed': ('mp4', 'libx265', CLOSED),
     'mp4-av1': ('mp4', 'libsvtav1', dict(GROUPS, preset='12')),
     'mp4-mpeg4': ('mp4', 'mpeg4', B),
     'mov-mjpeg': ('mov', 'mjpeg', {}),
+    '3gp': ('3gp', 'mpeg4', GROUPS),
     'mkv': ('mkv', 'libx264', OPEN),
     'mkv-hevc': ('mkv', 'libx265', X265),
     'webm-vp8': ('webm', 'libvpx', HIDDEN),
     'webm-vp9': ('webm', 'libvpx-vp9', {**HIDDEN, 'cpu-used': '8'}),
     'avi-h264': ('avi', 'libx264', X264),
     'avi-mpeg4': ('avi', 'mpeg4', B),
+    'avi-mjpeg': ('avi', 'mjpeg', {}),
     'ts': ('ts', 'libx264', X264),
     'ts-open': ('ts', 'libx264', OPEN),
     'ts-hevc': ('ts', 'libx265', X265),
     'ts-mpeg2': ('ts', 'mpeg2video', B),
+    'm2ts': ('m2ts', 'libx264', X264),
     'mpg': ('mpg', 'mpeg1video', B),
+    'vob': ('vob', 'mpeg2video', B),
     'wmv': ('wmv', 'wmv2', GROUPS),
+    'flv': ('flv', 'flv', GROUPS),
     'flv-h264': ('flv', 'libx264', X264),
     'gif': ('gif', 'gif', {}),
 }
-IN_ORDER = ('webm-vp8', 'ts-mpeg2', 'mpg', 'wmv', 'flv-h264', 'gif',
-            'avi-h264', 'avi-mpeg4')
+IN_ORDER = ('webm-vp8', 'ts-mpeg2', 'mpg', 'vob', 'wmv', 'flv', 'flv-h264',
+            'gif', 'avi-h264', 'avi-mpeg4', 'avi-mjpeg')
 
 
 @pytest.fixture(scope='module', params=CLIPS)
@@ -334,3 +343,12 @@ def test_sampling_again_when_packets_were_no_frames(tmp_path, monkeypatch):
         'projects.vifi_clip.datasets.video_reader.VideoFile', TooMany)
     assert numbers(path, (), SparseSampleViews(4)) == [2, 7, 12, 17]
     assert opened == [False, True]
+
+
+def test_readers_of_threads(tmp_path):
+    """Each has its own."""
+    paths = [write_video(tmp_path / f'{i}.mp4') for i in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda path: shifts(
+            VideoFile(path).frames(range(10)), range(10)), paths))
+    assert found == 4 * [{0}]
