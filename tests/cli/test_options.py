@@ -15,11 +15,12 @@ from projects.vifi_clip_tools.cli.options import (ModelOptions, RunOptions,
 from projects.vifi_clip_tools.cli.outputs import check_target
 from projects.vifi_clip_tools.cli.parsing import (
     Group, argument, natural_int, option, part, positive_int, probability,
-    reader, seconds)
+    process_count, reader, seconds)
 
 
 @pytest.mark.parametrize('kind, good, bad', [
     (positive_int, '1 12', '0 -1 1.5 x'), (natural_int, '0 3', '-1 nan'),
+    (process_count, '1 64', '0 257'),
     (probability, '0 1 0.5', '-.1 1.1 nan inf'),
     (seconds, '.1 1e9', '0 -1 nan inf')])
 def test_numbers(kind, good, bad):
@@ -118,6 +119,7 @@ def test_declared_options(capsys):
         sizes=[1, 3], model=replace(options.model, checkpoint='c'))
     for argv, names in (
             ([], '--output'), (['--output', 'o', '-b', '0'], '--batch-size'),
+            (['--output=--'], '--output'),
             (['--output', 'o', '--that'], '--that'),
             (['a', '--output', 'o', '--that', '--this'], '--that')):
         with pytest.raises(SystemExit) as end:

@@ -11,6 +11,7 @@
 Imports nothing heavy: a command's options are read before torch is imported.
 """
 import argparse
+import sys
 from copy import copy
 from dataclasses import MISSING, field, fields
 from typing import (Any, Callable, Dict, NamedTuple, Optional, Sequence, Type,
@@ -67,6 +68,7 @@ def number(kind: Callable, low: float, high: float = float('inf'),
 
 positive_int = number(int, 1)
 natural_int = number(int, 0)
+process_count = number(int, 1, 256)  # as many as are asked for are started
 probability = number(float, 0, 1)
 seconds = number(float, 0, open_low=True)
 
@@ -142,6 +144,10 @@ def reader(kind: Type[Options], description: str,
             formatter_class=HelpFormatter, **settings)
         _add(parser, kind, {}, {Group(): parser})
         args = parser.parse_args(argv)
+        for word in sys.argv[1:] if argv is None else argv:
+            if word.startswith('--') and word.endswith('=--'):
+                # argparse would take it for an empty list
+                parser.error(f'{word}: -- is no value')
         try:
             return _collect(kind, args)
         except ValueError as error:

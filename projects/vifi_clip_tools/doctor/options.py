@@ -2,7 +2,8 @@
 from dataclasses import dataclass
 from typing import List, Optional
 
-from ..cli.parsing import argument, natural_int, number, option, positive_int
+from ..cli.parsing import (argument, natural_int, number, option,
+                           process_count)
 from .published import PUBLISHED
 
 _DAY = 86400
@@ -46,7 +47,7 @@ class Options:
         type=number(float, 0.001, _DAY), default=120, metavar='SECONDS',
         help='give up on a video after so long (default: %(default)s)')
     workers: Optional[int] = option(
-        type=positive_int, metavar='N',
+        type=process_count, metavar='N',
         help='processes (default: one for each CPU)')
     force: bool = option(action='store_true', help='replace an earlier report')
 

@@ -2,7 +2,7 @@
 from dataclasses import dataclass
 from typing import Optional
 
-from ..cli.parsing import option, part, positive_int, reader
+from ..cli.parsing import option, part, process_count, reader
 from .world import WorldParams
 
 _EXAMPLES = """\
@@ -21,7 +21,7 @@ class Options:
 
     out: str = option(required=True, help='folder to make')
     workers: Optional[int] = option(
-        type=positive_int, help='processes to render with; they do not '
+        type=process_count, help='processes to render with; they do not '
         'change the result (default: one for each CPU)')
     params: WorldParams = part(WorldParams)
     force: bool = option(action='store_true',

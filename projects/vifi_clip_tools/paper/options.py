@@ -3,7 +3,8 @@ import os.path as osp
 from dataclasses import dataclass
 from typing import List, Optional
 
-from ..cli.parsing import Group, argument, option, positive_int
+from ..cli.parsing import (Group, argument, option, positive_int,
+                           process_count)
 
 _WHAT = Group(exclusive=True)
 
@@ -30,7 +31,7 @@ class MatrixOptions:
     gpus: int = option(type=positive_int, default=1, help='GPUs for each run '
                        '(default: 1); the paper\'s batches are for 8')
     jobs: Optional[int] = option(
-        type=positive_int, help='runs at a time on this machine (default: 1; '
+        type=process_count, help='runs at a time on this machine (default: 1; '
         '--mini: one for each core, 4 at most)')
     work_dir: Optional[str] = option(
         help='folder of the runs (default: work_dirs/matrix, '
