@@ -120,6 +120,8 @@ def test_declared_options(capsys):
     for argv, names in (
             ([], '--output'), (['--output', 'o', '-b', '0'], '--batch-size'),
             (['--output=--'], '--output'),
+            *((['--output', 'o', '--cfg-options', text], '--cfg-options')
+              for text in ('a', 'a=[1,')),
             (['--output', 'o', '--that'], '--that'),
             (['a', '--output', 'o', '--that', '--this'], '--that')):
         with pytest.raises(SystemExit) as end:

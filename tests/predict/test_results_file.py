@@ -131,6 +131,11 @@ def test_damaged_lines(out, line):
         assert Path(out).read_bytes() == content
 
 
+def test_a_name_with_a_carriage_return(out):
+    fill(out, result('a\rb.mp4'))
+    assert fill(out, result('c.mp4')).done() == {'a\rb.mp4', 'c.mp4'}
+
+
 def test_two_at_a_time_are_refused(out):
     stems = {NAMES[2]: 'x', 'größe': 'y'}
     with ResultsFile(out, 2) as file:

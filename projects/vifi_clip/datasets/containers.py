@@ -79,7 +79,7 @@ def turned(picture: np.ndarray, matrix: Optional[Any]) -> np.ndarray:
     """
     if matrix is None:
         return picture
-    a, b, _, c, d = np.frombuffer(bytes(matrix), '<i4')[:5]
+    a, b, _, c, d = np.frombuffer(bytes(matrix), '<i4')[:5].tolist()
     if abs(b) > abs(a):
         picture, right, down = picture.swapaxes(0, 1), c, b
     else:

@@ -38,7 +38,11 @@ class DictAction(argparse.Action):
     def __call__(self, parser, namespace, values, option_string=None) -> None:
         from mmengine.config import DictAction
         real = DictAction(self.option_strings, self.dest, nargs=self.nargs)
-        real(parser, namespace, values, option_string)
+        try:
+            real(parser, namespace, values, option_string)
+        except (ValueError, AssertionError) as error:
+            raise argparse.ArgumentError(
+                self, f'takes KEY=VALUE, got {values} ({error})') from error
 
 
 def number(kind: Callable, low: float, high: float = float('inf'),

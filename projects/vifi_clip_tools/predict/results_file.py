@@ -267,8 +267,10 @@ class ResultsFile:
 
 def _row(values: List[Any]) -> bytes:
     text = io.StringIO()
-    csv.writer(text, lineterminator='\n').writerow(values)
-    return text.getvalue().encode(errors='surrogateescape')
+    csv.writer(text).writerow(values)
+    # Asked for '\n' alone, it would not quote '\r', which no reader takes.
+    line = text.getvalue().removesuffix('\r\n') + '\n'
+    return line.encode(errors='surrogateescape')
 
 
 def _objects(file: BinaryIO) -> Iterator[Tuple[int, Optional[Line]]]:
