@@ -2,6 +2,7 @@
 import multiprocessing
 import os
 import signal
+import threading
 import time
 
 import cv2
@@ -102,6 +103,8 @@ def interrupted_by_its_fork():
     os.register_at_fork(
         before=lambda: pending and os.kill(os.getpid(), pending.pop()))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # another thread could be given the signal
+    threading.Thread(target=time.sleep, args=(60, ), daemon=True).start()
     try:
         list(supervise({0: 'hang'}, False, 1, timeout=30))
     except KeyboardInterrupt:
@@ -113,7 +116,8 @@ def test_a_signal_within_a_fork_is_heard(monkeypatch):
     process = multiprocessing.get_context('fork').Process(
         target=interrupted_by_its_fork)
     process.start()
-    process.join()
+    process.join(60)
+    process.kill()
     assert process.exitcode == 5
 
 

@@ -46,13 +46,21 @@ def ended_by_signals() -> Iterator[None]:
 def signals_held() -> Iterator[None]:
     """Let signals to end wait while a process is forked: what their handlers
     raise in Python's own callbacks around a fork is printed and forgotten.
-    The child must unblock them."""
-    ends = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+    The child has handlers that do nothing, and must set its own."""
+    held: List[int] = []
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        # A mask of this thread would leave them to others, of torch say.
+        before = {number: signal.signal(number, lambda n, _: held.append(n))
+                  for number in [signal.SIGINT, *_heeded_ends()]
+                  if callable(signal.getsignal(number))}
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in held:
+            signal.raise_signal(number)
 
 
 def _heeded_ends() -> List[int]:
@@ -167,7 +175,8 @@ def _run(main: Callable, argv: Sequence[str], log_file: Path, sender: Any,
     """Run in the child."""
     for number in _heeded_ends():
         signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    if callable(signal.getsignal(signal.SIGINT)):
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     os.setpgid(0, 0)
     log = log_file.open('w', buffering=1)
     for descriptor in (1, 2):  # for libraries that are not Python

@@ -226,8 +226,8 @@ def _begin() -> None:
     # would wait for its threads, which a fork does not have.
     gc.freeze()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    if hasattr(signal, 'pthread_sigmask'):
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    if callable(signal.getsignal(signal.SIGINT)):
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     faulthandler.disable()
     sink = os.open(os.devnull, os.O_WRONLY)
     for stream in 1, 2:
