@@ -69,6 +69,7 @@ def test_train_then_test_with_views_and_dump(tools, trained, tmp_path):
                                rtol=0.05)
 
 
+@pytest.mark.slow
 def test_training_learns_and_keeps_the_best(tools, write_config, tmp_path,
                                             shared_world):
     # training clips as they are in test: no crops, no flips
@@ -124,6 +125,7 @@ def test_options_that_do_not_go(write_config, tmp_path, capsys, command,
             names=named)
 
 
+@pytest.mark.slow
 def test_bad_videos(tools, write_config, world, tmp_path, capsys):
     train, val = videos = [world / 'videos' / name
                            for name in ('train_3.mp4', 'val_3.mp4')]
@@ -175,6 +177,7 @@ def test_checkpoints_that_do_not_fit(trained, write_config, tmp_path, tools,
         refused(capsys, argv[0], tmp_path / 'no.py', *argv[1:], names='no.py')
 
 
+@pytest.mark.slow
 def test_what_a_checkpoint_was_made_with(trained, tools, write_config,
                                          shared_world, tmp_path, capsys):
     """Other pixel statistics are refused, but for the two remedies that the
@@ -237,6 +240,7 @@ def _loop(**changes) -> dict:
             **changes}
 
 
+@pytest.mark.slow
 def test_each_set_as_if_tested_alone(shared_world, sets, write_config,
                                      trained, tools, tmp_path):
     config, (_, weights) = write_config('joined', test_cfg=_loop(sets=sets)), (
@@ -361,6 +365,7 @@ def test_nothing_to_resume(trained, tools, write_config, tmp_path):
     assert f'Load checkpoint from {trained[1]}' in log
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('last', ['', '/gone/epoch_1.pth', None])
 def test_a_moved_folder_resumes(trained, tools, tmp_path, last, capsys):
     """So does one whose last_checkpoint was cut short by a kill, and a file
