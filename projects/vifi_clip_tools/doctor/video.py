@@ -195,7 +195,8 @@ def supervise(paths: Dict[str, str], full: bool, workers: int,
                                       timeout=timeout)] = key
             if not running:
                 return
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
+            # A signal that comes just before a wait without end is not heard.
+            for future in wait(running, 1, FIRST_COMPLETED).done:
                 try:
                     facts = future.result()
                 except TimeoutError:
