@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
 
 CONFIG = 'vifi_zero_shot'
+_CONFIG_WORDS = (f"{CONFIG}, which without a checkpoint is OpenAI's CLIP "
+                 'ViT-B/16')
 _MODEL = Group('model')
 _FASTER = Group('faster for a tolerance',
                 'docs/performance.md has the cost of each')
@@ -84,9 +86,7 @@ class InferenceOptions:
 class ModelOptions:
     """The model that a command line names."""
 
-    config: Optional[str] = model_config(
-        "vifi_zero_shot, which without a checkpoint is OpenAI's CLIP "
-        'ViT-B/16', default=CONFIG)
+    config: Optional[str] = model_config(_CONFIG_WORDS, default=CONFIG)
     checkpoint: Optional[str] = _checkpoint()
     device: str = device(_MODEL)
     cfg_options: Optional[Dict[str, Any]] = cfg_options(_MODEL)
@@ -112,9 +112,8 @@ class ModelOptions:
 class SeveralModels(ModelOptions):
     """Models side by side: one for each checkpoint."""
 
-    config: List[str] = model_config(
-        "vifi_zero_shot, which without a checkpoint is OpenAI's CLIP "
-        'ViT-B/16', default=[CONFIG], nargs='+')
+    config: List[str] = model_config(_CONFIG_WORDS, default=[CONFIG],
+                                     nargs='+')
     checkpoint: List[Optional[str]] = _checkpoint(default=[None], nargs='+')
 
     def each(self) -> List[ModelOptions]:
