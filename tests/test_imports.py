@@ -16,7 +16,7 @@ ROWS = [['errors', 'files', 'resources', 'compat', 'version'],
 # Among the commands, by folder: who may use whom.
 USES = {
     'demo': {'search', 'attention', 'predict', 'mini_world'},
-    'doctor': {'mini_world', 'splits'},
+    'doctor': {'splits'},
     'mini_world': {'splits'},
     'paper': {'run', 'predict', 'mini_world', 'splits'},
     'search': {'embeddings'},

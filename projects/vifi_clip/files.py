@@ -1,15 +1,24 @@
 """JSON, YAML, CSV and plain text, with errors that name the line; writing."""
 import csv
+import glob
 import hashlib
 import io
 import json
 import os
+import shutil
+import tempfile
 import unicodedata
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import (Any, Dict, Iterator, List, Optional, Sequence, Tuple,
                     Union)
 
 import yaml
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 _NESTED = ': lists or mappings are nested too deeply; get an intact copy'
 
@@ -168,6 +177,71 @@ def write_json(path: Union[str, Path], value: Any) -> None:
     except UnicodeEncodeError:
         data = json.dumps(value, indent=1).encode()
     write_bytes(path, data + b'\n')
+
+
+@contextmanager
+def temporary_folder(parent: Union[str, Path],
+                     prefix: str = '.vifi_clip_') -> Iterator[Path]:
+    """Make a folder for unfinished work, with a random name, and remove it at
+    the end. What killed processes left beside it goes, too: the system holds
+    a lock on a folder for as long as a process lives that uses it."""
+    for path in glob.glob(f'{glob.escape(str(Path(parent, prefix)))}'
+                          + 8 * '[a-z0-9_]'):  # as mkdtemp draws names
+        with suppress(OSError):  # in use, no folder of ours, or no locks here
+            lock = _lock(path)
+            shutil.rmtree(path, ignore_errors=True)
+            os.close(lock)
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+        try:
+            lock = _lock(folder)
+        except (BlockingIOError, FileNotFoundError):
+            continue  # another process takes it for left
+        except OSError:  # without locks nobody removes what others use
+            lock = os.open(os.devnull, os.O_RDONLY)
+        if folder.exists():
+            break
+        os.close(lock)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def _lock(folder: Union[str, Path]) -> int:
+    """Lock a folder of this user's, and return the descriptor that holds the
+    lock, also in forks; an OSError if that cannot be."""
+    if fcntl is None:
+        raise OSError('this system has no flock')
+    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        if os.fstat(lock).st_uid != os.geteuid():
+            raise PermissionError(f'{folder} is of another user')
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise
+    return lock
+
+
+@contextmanager
+def replacing(path: Union[str, Path]) -> Iterator[Path]:
+    """Yield where to make a file or a folder, which takes the place of
+    ``path`` at the end; after an error ``path`` is as it was."""
+    path = Path(path).absolute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with temporary_folder(path.parent) as folder:
+        new, old = folder / path.name, folder / f'{path.name}.old'
+        yield new
+        if new.is_dir() and path.exists():
+            os.replace(path, old)
+        try:
+            os.replace(new, path)
+        except OSError:
+            if old.exists():
+                os.replace(old, path)
+            raise
 
 
 def sha256_of(path: Union[str, Path]) -> str:

@@ -14,7 +14,7 @@ import decord
 import pytest
 from commands import refused, vifi
 
-from projects.vifi_clip.files import sha256_of
+from projects.vifi_clip.files import sha256_of, temporary_folder
 from projects.vifi_clip_tools.mini_world.build import (build,
                                                        video_annotations)
 from projects.vifi_clip_tools.mini_world.clips import (Job, caption_clip,
@@ -244,17 +244,22 @@ def test_folders_that_cannot_be_made(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_interrupted_run_leaves_nothing_half_made(tmp_path):
+@pytest.mark.parametrize('end, code, left', [
+    (signal.SIGINT, 130, 0), (signal.SIGTERM, 143, 0),
+    (signal.SIGKILL, -9, 1)])
+def test_a_stopped_run_leaves_nothing_half_made(tmp_path, end, code, left):
     process = subprocess.Popen(
         [sys.executable, '-m', 'projects.vifi_clip_tools', 'mini-world',
-         '--out', tmp_path / 'mini', '--workers', '1'], cwd=ROOT, text=True,
+         '--out', tmp_path / 'mini', '--workers', '2'], cwd=ROOT, text=True,
         env={**os.environ, 'PYTHONPATH': str(ROOT)},
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 120
-    while not list(tmp_path.glob('.mini.*/videos/*/*.mp4')):
+    while not list(tmp_path.glob('.*/mini/videos/*/*.mp4')):
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130 and 'Traceback' not in stderr
-    assert not list(tmp_path.iterdir())
+    process.send_signal(end)
+    _, stderr = process.communicate(timeout=60)  # the workers have ended, too
+    assert process.returncode == code and 'Traceback' not in stderr
+    assert len(list(tmp_path.iterdir())) == left
+    with temporary_folder(tmp_path):  # as the next one's start
+        assert len(list(tmp_path.iterdir())) == 1

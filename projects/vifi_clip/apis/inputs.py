@@ -20,6 +20,7 @@ import numpy as np
 
 from ..datasets.class_list import check_class_names, read_class_list
 from ..errors import UnreadableVideo, UserError
+from ..files import temporary_folder
 
 # What the reader opens, and people keep.
 SUFFIXES = ('.mp4', '.mov', '.avi', '.mkv', '.webm', '.m4v', '.ts', '.mts',
@@ -52,8 +53,7 @@ class VideoInput:
         path = self.path or ''
         try:
             if is_url(path):
-                with tempfile.TemporaryDirectory(
-                        prefix='vifi_clip_') as folder:
+                with temporary_folder(tempfile.gettempdir()) as folder:
                     suffix = osp.splitext(url_path(path))[1]
                     file = osp.join(folder, f'video{suffix}')
                     fetch(path, file, self.max_mb, self.timeout)

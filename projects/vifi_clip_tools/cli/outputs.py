@@ -1,10 +1,8 @@
 """Files that tools write: refused before any long work if they cannot be."""
 import os
 import os.path as osp
-import secrets
 import tempfile
-from contextlib import contextmanager
-from typing import Iterator, Sequence
+from typing import Sequence
 
 
 def check_target(option: str, path: str, suffixes: Sequence[str],
@@ -33,17 +31,3 @@ def check_target(option: str, path: str, suffixes: Sequence[str],
         raise ValueError(f'{option} {path} exists; choose another name, or '
                          'add --overwrite')
     return path
-
-
-@contextmanager
-def replacing(path: str) -> Iterator[str]:
-    """Yield the name of a file to write, which takes the place of ``path``
-    at the end, and goes if an error comes before."""
-    part = osp.join(osp.dirname(osp.abspath(path)),
-                    f'.vifi_clip_{secrets.token_hex(8)}.tmp')
-    try:
-        yield part
-        os.replace(part, path)
-    finally:
-        if osp.exists(part):
-            os.remove(part)

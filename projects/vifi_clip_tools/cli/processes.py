@@ -1,5 +1,6 @@
 """Work in child processes: logs to files, progress to the terminal, and an
 orderly end by signals."""
+import ctypes
 import multiprocessing
 import os
 import re
@@ -61,6 +62,13 @@ def signals_held() -> Iterator[None]:
             signal.signal(number, handler)
         for number in held:
             signal.raise_signal(number)
+
+
+def end_with_parent() -> None:
+    """Let this process be killed when its parent is; Linux can do that."""
+    with suppress(OSError, AttributeError):
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
 def _heeded_ends() -> List[int]:

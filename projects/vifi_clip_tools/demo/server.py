@@ -16,6 +16,7 @@ import numpy as np
 
 from projects.vifi_clip.apis.inputs import read_labels
 from projects.vifi_clip.errors import UserError, need
+from projects.vifi_clip.files import temporary_folder
 from ..cli.options import CONFIG, ModelOptions
 from ..cli.processes import ended_by_signals
 from ..mini_world.clips import Job, render_clip, write_video
@@ -147,8 +148,10 @@ def read_auth() -> Optional[Tuple[str, str]]:
 def workplace() -> Iterator[str]:
     """Make a temporary folder for everything, gone at the end, whatever ends
     it, and the settings of Gradio, which reads them when it is imported."""
-    with ended_by_signals(), tempfile.TemporaryDirectory(
-            prefix='vifi_clip_demo_', ignore_cleanup_errors=True) as folder:
+    # Gradio serves nothing of a folder whose name begins with a dot.
+    with ended_by_signals(), temporary_folder(
+            tempfile.gettempdir(), 'vifi_clip_') as path:
+        folder = str(path)
         os.environ.update(
             GRADIO_TEMP_DIR=osp.join(folder, 'uploads'),
             GRADIO_ANALYTICS_ENABLED='False', HF_HUB_DISABLE_TELEMETRY='1')

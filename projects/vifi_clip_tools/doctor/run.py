@@ -14,8 +14,8 @@ from tqdm import tqdm
 from projects.vifi_clip.datasets.loader_settings import usable_cores
 from projects.vifi_clip.datasets.video_list import TEST, TRAIN
 from projects.vifi_clip.errors import UserError
+from projects.vifi_clip.files import replacing
 
-from ..mini_world.build import replacing
 from .checks import Videos, all_findings, compare_counts
 from .findings import CHECKS, INFO, PROBLEM, Finding
 from .lists import VideoList, find_lists, load_lists

@@ -9,7 +9,7 @@ import signal
 import stat
 import sys
 from concurrent.futures import FIRST_COMPLETED, TimeoutError, wait
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -21,7 +21,7 @@ import numpy as np
 from projects.vifi_clip.datasets.containers import VideoCutShort
 from projects.vifi_clip.datasets.video_file import VideoFile
 from projects.vifi_clip.errors import UnreadableVideo
-from ..cli.processes import signals_held
+from ..cli.processes import end_with_parent, signals_held
 
 # Start, quarters and end. The fingerprint is of the quarters, as many videos
 # begin and end in black.
@@ -234,11 +234,7 @@ def _begin() -> None:
     for stream in 1, 2:
         os.dup2(sink, stream)
     os.close(sink)
-    try:
-        import ctypes
+    with suppress(ImportError, ValueError, OSError):  # not on this system
         import resource
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-    except (ImportError, ValueError, OSError, AttributeError):
-        pass  # not on this system
+    end_with_parent()

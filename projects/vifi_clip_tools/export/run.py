@@ -5,7 +5,6 @@ import os
 import os.path as osp
 import shutil
 import sys
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
@@ -22,6 +21,7 @@ from projects.vifi_clip.apis.pipeline import pipeline_cfg
 from projects.vifi_clip.checkpoints.settings import (collect_settings,
                                                      fingerprint)
 from projects.vifi_clip.errors import need
+from projects.vifi_clip.files import temporary_folder
 from projects.vifi_clip.version import __version__
 from ..cli.outputs import check_target
 from ..cli.processes import ended_by_signals
@@ -84,8 +84,7 @@ def export_model(infer: ViFiCLIPInferencer, options: ExportOptions,
     meta = _describe(infer, options.pixels)
     os.makedirs(options.out, exist_ok=True)
     # Beside the files to be, since they may have hundreds of MB.
-    with ended_by_signals(), tempfile.TemporaryDirectory(
-            prefix='.export-', dir=options.out) as folder:
+    with ended_by_signals(), temporary_folder(options.out) as folder:
         for part, module in tqdm(modules.items(), desc='export', unit='part',
                                  leave=False):
             _export_part(infer, part, module, folder, meta, options, result)
@@ -93,7 +92,7 @@ def export_model(infer: ViFiCLIPInferencer, options: ExportOptions,
                 return result
         for name in options.models():  # with NAME.data of a large one
             result.sizes[name] = sum(
-                path.stat().st_size for path in Path(folder).glob(f'{name}*'))
+                path.stat().st_size for path in folder.glob(f'{name}*'))
         if videos:
             scores = checking.evaluate_files(
                 {name: open_file(osp.join(folder, name))
@@ -112,7 +111,7 @@ def export_model(infer: ViFiCLIPInferencer, options: ExportOptions,
 
 
 def _export_part(infer: ViFiCLIPInferencer, part: str, module: nn.Module,
-                 folder: str, meta: dict, options: ExportOptions,
+                 folder: Path, meta: dict, options: ExportOptions,
                  result: Exported) -> None:
     """Write and check a part, and its int8 copy."""
     sizes = checking.check_sizes(module, options.frames, options.batches)
@@ -179,7 +178,7 @@ def _describe(infer: ViFiCLIPInferencer, pixels: str) -> Dict[str, Any]:
         versions=dict(vifi_clip=__version__, torch=torch.__version__))
 
 
-def _write_companions(folder: str, options: ExportOptions,
+def _write_companions(folder: Path, options: ExportOptions,
                       meta: Dict[str, Any], classifier: nn.Module,
                       results: Sequence[Tuple[str, int, float]]) -> None:
     """Write README.md, classes.json and, for ONNX, example.py.
@@ -191,17 +190,17 @@ def _write_companions(folder: str, options: ExportOptions,
     classes = dict(class_names=list(classifier.class_names),
                    owners=classifier.owners.tolist(),
                    tokens=classifier.tokens.tolist())
-    Path(folder, 'classes.json').write_text(
+    folder.joinpath('classes.json').write_text(
         json.dumps(classes, ensure_ascii=False), encoding='utf-8')
     template = jinja2.Environment(
         trim_blocks=True, keep_trailing_newline=True).from_string(
             (_HERE / 'readme.md').read_text(encoding='utf-8'))
-    Path(folder, 'README.md').write_text(template.render(
+    folder.joinpath('README.md').write_text(template.render(
         meta, form=options.form, results=results,
         files={part: options.file_name(part) for part in options.parts}),
         encoding='utf-8')
     if options.form == 'onnx':
-        shutil.copyfile(_HERE / 'example.py', Path(folder, 'example.py'))
+        shutil.copyfile(_HERE / 'example.py', folder / 'example.py')
 
 
 def _report(result: Exported, folder: str) -> None:

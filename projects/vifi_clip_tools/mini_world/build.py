@@ -2,22 +2,20 @@
 formats of MMAction2's data sets, all or none; what it holds is told first."""
 import json
 import os
-import shutil
 import sys
-import uuid
-from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from multiprocessing import Pool
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Sequence, Union
+from typing import Dict, List, Optional, Sequence, Union
 
 from mmengine.utils.progressbar import track_iter_progress
 
 from projects.vifi_clip.datasets.loader_settings import usable_cores
 from projects.vifi_clip.datasets.video_list import find_missing
 from projects.vifi_clip.errors import UserError
-from projects.vifi_clip.files import sha256_of
+from projects.vifi_clip.files import replacing, sha256_of
+from ..cli.processes import ended_by_signals
 from ..splits.protocols import draw
 from .clips import Job, caption_clip, list_jobs, make_files, start_worker
 from .world import CLASSES, WorldParams, clip_path, still_path
@@ -57,7 +55,8 @@ def build(out: Union[str, Path], params: WorldParams,
     if _is_there(out, params, jobs, force):
         print(f'{out} is up to date')
         return False
-    with replacing(out) as folder:
+    with ended_by_signals(), replacing(out) as folder:
+        folder.mkdir()
         captions = _render(jobs, folder, workers or usable_cores())
         files: Dict[str, Union[list, dict]] = {
             **video_annotations(params.train_per_class, params.test_per_class,
@@ -162,30 +161,6 @@ def foreign_entries(folder: Path, manifest: dict) -> List[str]:
     names = os.listdir(annotations) if annotations.is_dir() else []
     return sorted(foreign | {f'annotations/{name}' for name in names
                              if name not in manifest['annotations']})
-
-
-@contextmanager
-def replacing(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder to fill, beside ``folder``, whose place it takes
-    at the end. A run that fails leaves ``folder`` as it was."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    stem = f'.{folder.name}.{uuid.uuid4().hex[:8]}'
-    partial = folder.with_name(f'{stem}.partial')
-    retired = folder.with_name(f'{stem}.old')
-    partial.mkdir()
-    try:
-        yield partial
-        if folder.exists():
-            os.replace(folder, retired)
-        try:
-            os.replace(partial, folder)
-        except OSError:
-            if retired.exists():
-                os.replace(retired, folder)
-            raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    shutil.rmtree(retired, ignore_errors=True)
 
 
 def _all_clips(classes, split, count) -> List[str]:

@@ -9,6 +9,7 @@ import av
 import cv2
 import numpy as np
 
+from ..cli.processes import end_with_parent
 from .scene import (Poses, Scene, draw_scene, moving_poses, render,
                     still_pose)
 from .world import (CLASSES, COLOURS, SHAPES, VideoClass, WorldParams,
@@ -177,6 +178,8 @@ def start_worker() -> None:
     cv2.setNumThreads(0)  # in a fork, 1 would wait for the parent's threads
     # Ctrl-C is for the parent, which cleans up; workers end with it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    end_with_parent()
 
 
 def make_files(jobs: Sequence[Job], root: str) -> List[str]:

@@ -21,8 +21,8 @@ from projects.vifi_clip.apis.inputs import VideoInput
 from projects.vifi_clip.apis.pipeline import Sampled, Timeline
 from projects.vifi_clip.datasets.video_file import VideoFile
 from projects.vifi_clip.errors import UnreadableVideo, UserError
+from projects.vifi_clip.files import replacing
 from ..cli.media import dejavu, write_h264
-from ..cli.outputs import replacing
 
 _SMALLEST = 240  # pixels of a shorter side that a text can stand on
 _SHARE = 20  # of the shorter side, the height of a letter

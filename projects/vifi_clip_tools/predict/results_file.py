@@ -17,8 +17,8 @@ from typing import (Any, BinaryIO, Callable, Dict, Iterator, List, Mapping,
 from filelock import FileLock, Timeout
 
 from projects.vifi_clip.apis.identity import NOTES, differences
-from projects.vifi_clip.files import write_json
-from ..cli.outputs import check_target, replacing
+from projects.vifi_clip.files import replacing, write_json
+from ..cli.outputs import check_target
 
 SUFFIXES = ('.jsonl', '.csv')
 _DIGITS = 6  # of a probability

@@ -10,7 +10,8 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 from projects.vifi_clip.datasets.class_list import read_class_list
 from projects.vifi_clip.datasets.video_list import find_missing
 from projects.vifi_clip.errors import UserError
-from projects.vifi_clip.files import read_json, sha256_of
+from projects.vifi_clip.files import (read_json, sha256_of,
+                                      temporary_folder)
 from projects.vifi_clip.version import __version__
 from .classes import PUBLISHED, ClassIndex, is_committed, published_lists
 from .options import DATASETS, Options
@@ -314,14 +315,10 @@ def _with_earlier(folder: Path, job: Job,
 def _replace_all(folder: Path, new: Dict[str, bytes],
                  stale: Sequence[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = {name: folder / f'.{name}.{os.getpid()}.tmp' for name in new}
-    try:
+    with temporary_folder(folder) as temporary:
         for name, data in new.items():
-            temporary[name].write_bytes(data)
+            (temporary / name).write_bytes(data)
         for name in stale:
             (folder / name).unlink()
-        for name, path in temporary.items():
-            os.replace(path, folder / name)
-    finally:
-        for path in temporary.values():
-            path.unlink(missing_ok=True)
+        for name in new:
+            os.replace(temporary / name, folder / name)
