@@ -126,8 +126,8 @@ def test_trained_parameters(tune, trained):
     figures = _complexity(model_cfg(tune=tune, prompts=prompts))
     assert figures.trained == trained
     assert figures.token_parameters == 49408 * 32
-    assert figures.parameters == (_IMAGE + _TEXT + 1 + 49408 * 32
-                                + (_PROMPTS if prompts else 0))
+    own = _PROMPTS if prompts else 0
+    assert figures.parameters == _IMAGE + _TEXT + 1 + 49408 * 32 + own
     assert torch.backends.mha.get_fastpath_enabled()  # as before
 
 
