@@ -20,6 +20,7 @@ from pebble import ProcessPool
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from projects.vifi_clip.datasets.containers import remedy  # noqa: E402
 from projects.vifi_clip.datasets.video_list import (  # noqa: E402
     find_missing, read_video_list)
 from projects.vifi_clip.datasets.video_file import VideoFile  # noqa: E402
@@ -92,7 +93,8 @@ def main(argv: Optional[Sequence[str]] = None) -> Dict[str, Any]:
         count = min(args.max_videos, len(listed))
         videos = [listed[i * len(listed) // count] for i in range(count)]
     if missing := find_missing(videos):
-        parser.error(f'no such video: {videos[missing[0]]}')
+        first = videos[missing[0]]
+        parser.error(f'no such video: {first}{remedy(first)}')
     figures = measure(videos, args.num_frames, args.repeats)
     print(f'{"reader":<12}{"ms a clip":>12}{"of CPU":>9}')
     for name, row in figures['readers'].items():

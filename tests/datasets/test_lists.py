@@ -3,6 +3,8 @@ lists and descriptions, in every format."""
 import hashlib
 import json
 import os
+import re
+import unicodedata
 from contextlib import nullcontext
 from pathlib import Path
 from unittest.mock import Mock
@@ -15,7 +17,8 @@ from projects.vifi_clip.datasets.class_list import (check_class_names,
                                                     read_class_list)
 from projects.vifi_clip.datasets.video_list import (check_protocol,
                                                     find_missing, list_origin,
-                                                    read_video_list)
+                                                    read_video_list,
+                                                    why_missing)
 
 BASE, NOVEL = ['jump', 'run'], ['sit', 'stand', 'walk']
 
@@ -27,7 +30,7 @@ def write(path, text):
 
 def test_lines(tmp_path):
     path = write(tmp_path / 'l.txt',
-                 'a.mp4 0\n\nmy  dir/b c.mp4  12\r\n d.mp4 -0 \n')
+                 'a.mp4 0\r\rmy  dir/b c.mp4  12\r\n d.mp4 -0 \n')
     assert read_video_list(path) == [('a.mp4', 0), ('my  dir/b c.mp4', 12),
                                      ('d.mp4', 0)]
     path = write(tmp_path / 'l.csv', 'a b,c.mp4, 3\n')
@@ -44,6 +47,64 @@ def test_malformed_lines(tmp_path, line):
             read_video_list(path, num_classes=5, allow_unlabelled=allow)
         assert f'{path}:3: ' in str(error.value)
         assert repr(line) in str(error.value)
+
+
+@pytest.mark.parametrize('text, problem', [
+    ('a.mp4 3 5\n', 'l.txt:1: .*several labels.*multi-label'),
+    ('a.mp4 0\nb.MKV 1 2 3\n', 'l.txt:2: .*multi-label'),
+    ('"a.mp4" 3 5', 'multi-label'), ('a.mp4, 3 5', 'multi-label'),
+    ('a.mp4 3,5', 'multi-label'), ('a.mp4 3;5', 'multi-label'),
+    ('a.mp4 0\nb.mp4\t1 2', 'multi-label'),
+    ('a\tb 1', 'tab or line break')])
+def test_several_labels_and_other_separators(tmp_path, text, problem):
+    path = write(tmp_path / 'l.txt', text)
+    for allow in False, True:
+        with pytest.raises(ValueError, match=problem):
+            read_video_list(path, allow_unlabelled=allow)
+
+
+@pytest.mark.parametrize('sign', [',', ';', '\t', ', '])
+def test_labels_behind_another_sign(tmp_path, sign):
+    path = write(tmp_path / 'l.txt', f'a.mp4{sign}0\nb.mp4{sign}1\n')
+    with pytest.raises(ValueError, match='l.txt:1: .*delimiter'):
+        read_video_list(path, allow_unlabelled=True)
+    sign = sign.strip(' ')
+    assert read_video_list(path, sign) == [('a.mp4', 0), ('b.mp4', 1)]
+
+
+def test_paths_with_numbers(tmp_path):
+    lines = ['season 1 2.mp4 0', 'v1.0 2 1', 'my clip 3 2', 'a.mp4 1/b 3']
+    path = write(tmp_path / 'l.txt', '\n'.join(lines))
+    assert read_video_list(path) == [
+        (line[:-2], i) for i, line in enumerate(lines)]
+
+
+def test_a_video_with_two_labels_is_said(tmp_path):
+    path = write(tmp_path / 'l.txt', 'a.mp4 0\nb.mp4 1\na.mp4 2\na.mp4 0\n')
+    with pytest.warns(UserWarning, match="1 lines .*'a.mp4'.*multi-label"):
+        assert read_video_list(path)[2] == ('a.mp4', 2)
+
+
+def test_why_a_file_is_missing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in 'frames/v1', 'png':
+        os.makedirs(folder)
+    for name in ('b.mp4', unicodedata.normalize('NFC', 'caf\u00e9.mp4'),
+                 unicodedata.normalize('NFD', 'n\u00e4he.mp4'),
+                 'frames/v1/img_1.JPG', 'png/1.png'):
+        Path(name).touch()
+    for path, hint in (
+            ('gone.mp4', 'no such file$'), ('x\0', 'no such file$'),
+            ('clips\\b.mp4', r'write / where the path has \\$'),
+            ('"b.mp4"', 'take the quotes off'), ("a/'b.mp4'", 'quotes'),
+            (' b.mp4', 'spaces around'), ('b.mp4 7', 'a number behind'),
+            (unicodedata.normalize('NFD', 'caf\u00e9.mp4'), r'form \(NFC\)'),
+            (unicodedata.normalize('NFC', 'n\u00e4he.mp4'), r'form \(NFD\)'),
+            ('frames/v1 120', 'RawframeDataset'),
+            ('frames/v1.mp4', r"ffmpeg .* -i 'frames/v1/\*.JPG' -c copy"),
+            ('png', r"-i 'png/\*.png' -c ffv1 video.mkv"),
+            ('frames', 'no such file$')):
+        assert re.search(hint, why_missing(path)), (path, why_missing(path))
 
 
 def test_unlabelled_and_empty_lists(tmp_path):
@@ -186,7 +247,7 @@ def test_every_format(tmp_path, name, text):
     ('c.csv', 'id,name\n0,chop\n1,"stir\n2,boil\n', 'line 3'),
     ('c.csv', 'id,name\n0,"chop"s\n', 'line 2'),
     ('c.json', '["a",\n"b" "c"]', 'line 2'),
-    ('c.json', '{"a": 0}', 'dict'),
+    ('c.json', '{"a": ["x"]}', "'a' has ['x']"),
     ('c.json', '["a", 3]', 'item 1'),
     ('c.json', '[' * 3000, ''),
     ('c.yaml', '[' * 3000, ''),

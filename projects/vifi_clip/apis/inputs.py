@@ -5,6 +5,7 @@ A video is a file, a folder, a pattern, a web address, a camera or an array.
 import glob
 import os
 import os.path as osp
+import re
 import tempfile
 import time
 import warnings
@@ -18,14 +19,12 @@ from urllib.request import Request, url2pathname, urlopen
 
 import numpy as np
 
-from ..datasets.class_list import check_class_names, read_class_list
+from ..datasets.class_list import (check_class_names, parse_class_names,
+                                   read_class_list)
+from ..datasets.containers import PICTURES, SUFFIXES, remedy_of_pictures
 from ..errors import UnreadableVideo, UserError
 from ..files import temporary_folder
 
-# What the reader opens, and people keep.
-SUFFIXES = ('.mp4', '.mov', '.avi', '.mkv', '.webm', '.m4v', '.ts', '.mts',
-            '.m2ts', '.mpg', '.mpeg', '.vob', '.wmv', '.asf', '.flv', '.f4v',
-            '.ogv', '.gif', '.3gp')
 _CAMERA = 'camera:'
 _BLOCK = 2**18
 _SECONDS, _MOST_SECONDS = 4., 60.  # of a camera
@@ -104,6 +103,10 @@ def expand_inputs(inputs: Any) -> List[VideoInput]:
             videos.setdefault(key, video)
     if not videos:
         raise UserError('No videos were given')
+    paths = [video.path or '' for video in videos.values()]
+    if all(path.lower().endswith(PICTURES) for path in paths):
+        raise UserError(f'{paths[0]} is a picture'
+                        + remedy_of_pictures(paths[0]))
     return list(videos.values())
 
 
@@ -136,7 +139,8 @@ def _paths(text: str) -> List[str]:
         return [text]
     if osp.isdir(text):
         paths = sorted(_videos_below(text))
-        problem = f'{text} has no videos ({", ".join(SUFFIXES)})'
+        problem = (f'{text} has no videos ({", ".join(SUFFIXES)})'
+                   + remedy_of_pictures(text))
     else:
         paths = sorted(filter(osp.isfile, glob.glob(text, recursive=True)))
         problem = f'No such video: {text}'
@@ -292,7 +296,7 @@ def _quoted(address: str) -> str:
 def read_labels(labels: Union[str, Sequence[str]],
                 source: str = '--labels') -> List[str]:
     """Read class names from a list, a .txt, .csv, .json or .yaml file, or a
-    text with commas; ``source`` is named in errors.
+    text with commas (not at those in "quotes"); ``source`` is named in errors.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -300,11 +304,12 @@ def read_labels(labels: Union[str, Sequence[str]],
     """
     if isinstance(labels, os.PathLike) or (
             isinstance(labels, str)
-            and osp.splitext(labels)[1] in _CLASS_FILES):
+            and osp.splitext(labels)[1].lower() in _CLASS_FILES):
         return read_class_list(labels)
     if isinstance(labels, str):
         if osp.exists(labels):
             raise ValueError(f'{source} {labels} is no list of classes; give '
                              'a .txt, .csv, .json or .yaml file, or names')
-        labels = [name.strip() for name in labels.split(',')]
+        return parse_class_names(
+            re.findall(r'(\s*"[^"]*"\s*|[^,]*),', f'{labels},'), source)
     return check_class_names(list(labels), source)

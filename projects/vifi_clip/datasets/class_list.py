@@ -1,38 +1,70 @@
 """Class lists and per-class descriptions, read and checked."""
+import re
+import unicodedata
+import warnings
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple, Union
+from typing import (Any, Dict, Iterable, List, NamedTuple, Optional, Sequence,
+                    Union)
 
 from ..files import csv_table, holds_control, read_json, read_text, read_yaml
 
 PathLike = Union[str, Path]
 _TREES = {'.json': read_json, '.yaml': read_yaml, '.yml': read_yaml}
+_QUOTED = re.compile(r'\s*(["\'])((?:(?!\1).)*)\1\s*')
+# A number before a name, as in '0 chop', '0,chop', '0: chop'; behind one.
+_NUMBERED = {
+    'before': re.compile(
+        r'(?P<id>[0-9]{1,9})(?:\s*[.:,;)=|]\s*|\s+(?:-\s+)?)(?P<name>\S.*)'),
+    'behind': re.compile(r'(?P<name>.*[^\s:,;=|])'
+                         r'(?:\s*[:,;=|]\s*|\s+(?:-\s+)?)(?P<id>[0-9]{1,9})')}
+_HEADERS = ('class', 'class name', 'classes', 'label', 'labels', 'name',
+            'names')
+# Characters without a picture: soft hyphen, marks of direction, zero width.
+# Not the joiners, which words of some scripts and emoji are spelt with.
+_INVISIBLE = re.compile('[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e'
+                        '\u2060-\u2069\ufeff]')
+_QUOTE_IT = 'put the name in "quotes" if it is meant so'
+
+
+class _Entry(NamedTuple):
+    """A class name as it stands in a file, and where."""
+
+    name: Any
+    place: str
 
 
 def read_class_list(path: PathLike) -> List[str]:
-    """Read the K class names of a data set, without surrounding spaces; the
-    index of a name is its label.
+    """Read the K class names of a data set, in the spelling of
+    :func:`clean_class_name`; the index of a name is its label.
 
-    - ``.txt``: one name per line, the first line is label 0;
-    - ``.csv``: header ``id,name``, ids 0..K-1 in any order;
-    - ``.json``, ``.yaml``, ``.yml``: a list of names.
+    - ``.txt``: one name per line, the first line is label 0; or a running
+      number before or behind every name, from 0 or 1, lines in any order;
+    - ``.csv``: header ``id,name``, ids 0..K-1 or 1..K in any order;
+    - ``.json``, ``.yaml``, ``.yml``: a list of names, or a mapping of ids to
+      names or names to ids.
 
     ValueError if the file is malformed or of another kind, lists no class,
-    or holds an empty or repeated name.
+    or holds an empty or repeated name, or several in one place.
     """
-    path, places = Path(path), None
+    path = Path(path)
     suffix = _suffix(path, ('.txt', '.csv', *_TREES))
     if suffix == '.csv':
-        names, places = _read_csv(path)
+        rows = [(row['id'], _Entry(row['name'], f'line {number}'))
+                for number, row in csv_table(path, ('id', 'name'))]
+        entries = _by_id(rows, str(path))
     elif suffix == '.txt':
-        # Blank lines at the end are an editor's habit; one in between would
-        # shift labels, so it stays and fails the check for empty names.
-        # Not splitlines(), which also splits inside names, at '\x85' say.
-        text = read_text(path, newline='').replace('\r\n', '\n').rstrip()
-        names = text.split('\n') if text else []
-        places = [f'line {i}' for i in range(1, len(names) + 1)]
+        entries = _read_lines(path)
     else:
-        names = _TREES[suffix](path)
-    return check_class_names(names, str(path), places)
+        entries = _read_tree(_TREES[suffix](path), str(path))
+    return _checked(entries, str(path))
+
+
+def parse_class_names(names: Sequence[str], source: str) -> List[str]:
+    """Check names that were separated by commas, as those of a ``.txt`` file
+    are; ``source`` is named in errors."""
+    return _checked(_without_ids([
+        _Entry(name, f'item {i}') for i, name in enumerate(names)], source),
+                    source)
 
 
 def read_class_descriptions(path: PathLike) -> Dict[str, List[str]]:
@@ -65,12 +97,12 @@ def is_sentences(value: Any) -> bool:
 def check_class_names(names: Sequence[str], source: str,
                       places: Optional[Sequence[str]] = None) -> List[str]:
     """Check that names, in label order, can serve as a label set; return them
-    without surrounding spaces.
+    in the spelling of :func:`clean_class_name`.
 
     Messages name the ``source``, and where in it a name stands (``places``,
     by default "item 0", ...). ValueError if there is no name, or one is not a
     string, is empty, holds a line break or control character, or equals an
-    earlier one.
+    earlier one. Warns of names that are numbers.
     """
     if isinstance(names, str) or not isinstance(names, Sequence):
         raise ValueError(f'{source}: expected a list of class names, got '
@@ -81,48 +113,194 @@ def check_class_names(names: Sequence[str], source: str,
     first_place: Dict[str, str] = {}
     for name, place in zip(names, places):
         if not isinstance(name, str):
-            raise ValueError(f'{source}, {place}: class name {name!r} is '
+            raise ValueError(f'{source}, {place}: class name {name!r:.80} is '
                              f'{_kind(name)}, not text; put it in quotes')
-        name = name.strip()
-        check_class_name(name, f'{source}, {place}')
+        name = clean_class_name(name, f'{source}, {place}')
         if name in first_place:
             raise ValueError(
-                f'{source}: class name {name!r} stands both at '
+                f'{source}: class name {name!r:.200} stands both at '
                 f'{first_place[name]} and at {place}; rename one or take it '
                 'out (labels after it move up)')
         first_place[name] = place
+    _warn_of_numbers(list(first_place))
     return list(first_place)
 
 
-def check_class_name(name: str, place: str) -> None:
-    """Raise ValueError if a class name, which stands at a place, is empty or
-    would end a line."""
+def clean_class_name(name: str, place: str) -> str:
+    """Return a class name in the one spelling in which names are compared:
+    Unicode's NFC, single spaces, without spaces or quotes around it and
+    without invisible characters. ValueError if nothing is left, or it would
+    end a line; ``place`` is where it stands."""
+    name = name.strip()
+    if holds_control(name):
+        raise ValueError(f'{place}: class name {name!r:.200} holds a line '
+                         'break or control character; is a quote missing?')
+    # The tokenizer does the same, but for the invisible characters.
+    name = unicodedata.normalize('NFC', _INVISIBLE.sub('', name))
+    quoted = _QUOTED.fullmatch(name)
+    name = ' '.join((quoted[2] if quoted else name).split())
     if not name:
         raise ValueError(f'{place}: empty class name; give the class a name '
                          'or take the entry out')
-    if holds_control(name):
-        raise ValueError(f'{place}: class name {name!r} holds a line break or '
-                         'control character; is a quote missing?')
+    return name
 
 
-def _read_csv(path: Path) -> Tuple[List[str], List[str]]:
-    classes: Dict[int, Tuple[str, str]] = {}  # name and place
-    for number, row in csv_table(path, ('id', 'name')):
-        label, place = row['id'], f'line {number}'
-        if not (label.isascii() and label.isdigit()):
-            raise ValueError(f'{path}, {place}: id {label!r} is not a whole '
-                             'number from 0')
-        other = classes.setdefault(int(label), (row['name'], place))[1]
+def check_one_class(name: str, place: str) -> None:
+    """Raise ValueError if a name out of a file is several, as in
+    'lecture;indoor'."""
+    sign = re.search('[;|]', name)
+    if sign and not _QUOTED.fullmatch(name):
+        raise ValueError(
+            f'{place}: class name {name!r:.200} holds {sign[0]!r}; several '
+            'labels of one video (multi-label lists) are not supported. '
+            f'Write one class name there, or {_QUOTE_IT}')
+
+
+def _checked(entries: Sequence[_Entry], source: str) -> List[str]:
+    for name, place in entries:
+        if isinstance(name, str):
+            check_one_class(name, f'{source}, {place}')
+    return check_class_names([entry.name for entry in entries], source,
+                             [entry.place for entry in entries])
+
+
+def _warn_of_numbers(names: Sequence[str]) -> None:
+    """Warn of numbers in place of names, or before all of them, where they
+    were not taken off."""
+    number = next((name for name in names
+                   if re.fullmatch(r'[+-]?\d+(\.\d+)?', name)), None)
+    if number:
+        warnings.warn(f'the class name {number!r} is a number: the model reads'
+                      f' "a photo of a {number}"; give words')
+    found = list(map(_NUMBERED['before'].fullmatch, names))
+    if all(found) and len(found) > 1 and _run([int(m['id']) for m in found]):
+        warnings.warn(
+            f'all class names begin with a running number, such as '
+            f'{names[0]!r}: the model reads it too; leave the numbers out')
+
+
+def _read_lines(path: Path) -> List[_Entry]:
+    # Blank lines at the end are an editor's habit; one in between would
+    # shift labels, so it stays and fails the check for empty names.
+    # Not splitlines(), which also splits inside names, at '\x85' say.
+    text = read_text(path, newline='').replace('\r\n', '\n').rstrip()
+    lines = text.split('\n') if text else []
+    entries = [_Entry(line, f'line {i}') for i, line in enumerate(lines, 1)]
+    for name, place in entries:
+        start = name.strip()
+        if start.startswith(('#', '//')) or place == 'line 1' and (
+                start.replace('_', ' ').casefold() in _HEADERS):
+            raise ValueError(
+                f'{path}, {place}: {name!r:.200} looks like a comment or a '
+                'heading, which would count as a class; take it out, or '
+                f'{_QUOTE_IT}')
+    if text.startswith(('[', '{', '-')):
+        try:
+            tree = read_yaml(path)
+        except ValueError:
+            tree = None
+        if isinstance(tree, (list, dict)):
+            raise ValueError(f'{path} looks like JSON or YAML; name it .json '
+                             'or .yaml, or write one name a line')
+    return _without_ids(entries, str(path))
+
+
+def _read_tree(tree: Any, source: str) -> List[_Entry]:
+    """Entries of a list of names, or of a mapping between ids and names."""
+    if isinstance(tree, list):
+        return [_Entry(name, f'item {i}') for i, name in enumerate(tree)]
+    if not isinstance(tree, dict):
+        raise ValueError(f'{source}: expected a list of class names, or a '
+                         f'mapping of ids and names, got {_kind(tree)}')
+    names_first = all(type(value) is int for value in tree.values())
+    if all(map(_is_id, tree)) and not names_first:
+        pairs = list(tree.items())
+    else:
+        pairs = [(number, name) for name, number in tree.items()]
+        odd = next((pair for pair in pairs if not _is_id(pair[0])), None)
+        if odd:
+            raise ValueError(
+                f'{source}: {odd[1]!r:.80} has {odd[0]!r:.80}, which is no id:'
+                ' class lists are lists of names, or dicts of ids and names: '
+                '{"0": "chop", "1": "stir"} or {"chop": 0, "stir": 1}')
+    return _by_id([(number, _Entry(name, f'item {i}'))
+                   for i, (number, name) in enumerate(pairs)], source)
+
+
+def _is_id(value: Any) -> bool:
+    return type(value) is int or isinstance(value, str) and value.isdecimal()
+
+
+def _by_id(rows: Sequence[tuple], source: str) -> List[_Entry]:
+    """Sort entries by their ids, which must be 0..K-1 or 1..K."""
+    places: Dict[int, str] = {}
+    for text, (_, place) in rows:
+        if not re.fullmatch('[0-9]{1,9}', str(text)):
+            raise ValueError(f'{source}, {place}: id {text!r:.80} is not a '
+                             'whole number from 0')
+        other = places.setdefault(int(text), place)
         if other != place:
-            raise ValueError(f'{path}: id {label} stands both at {other} and '
+            raise ValueError(f'{source}: id {text} stands both at {other} and '
                              f'at {place}; each class needs its own id')
-    missing = set(range(len(classes))) - set(classes)
-    if missing:
-        raise ValueError(f'{path}: {len(classes)} classes, so ids must be '
-                         f'0..{len(classes) - 1}, but id {min(missing)} is '
+    if not _run(list(places)):
+        count, first = len(places), int(0 not in places)
+        missing = min(set(range(first, first + count)) - set(places))
+        raise ValueError(f'{source}: {count} classes, so ids must be '
+                         f'{first}..{first + count - 1}, but id {missing} is '
                          'missing')
-    names, places = zip(*(classes[label] for label in range(len(classes))))
-    return list(names), list(places)
+    return [entry for _, entry in sorted(rows, key=lambda row: int(row[0]))]
+
+
+def _run(ids: Sequence[int]) -> bool:
+    """Return whether numbers are 0..K-1 or 1..K, in any order."""
+    return sorted(ids) in ([*range(len(ids))], [*range(1, len(ids) + 1)])
+
+
+def _without_ids(entries: List[_Entry], source: str) -> List[_Entry]:
+    """Take a running number before or behind each name for its label.
+
+    Names may hold numbers of their own ('1 on 1', 'level 2'). What looks like
+    a numbering and is none all the way is refused.
+    """
+    for side, pattern in _NUMBERED.items():
+        found = {i: match for i, (name, _) in enumerate(entries)
+                 if (match := pattern.fullmatch(name.strip()))}
+        ids = {i: int(match['id']) for i, match in found.items()}
+        names = {match['name'] for match in found.values()}
+        # how many have the number of their line, counted from 0 or 1, or
+        # from a heading
+        steps = [number - i for i, number in ids.items()]
+        counted = max(steps.count(step) for step in (-1, 0, 1))
+        alike = len(names) < len(ids)  # the numbers tell the names apart
+        whole = len(entries) == len(ids) > 1
+        running = whole and _run(list(ids.values()))
+        if not (running and (side == 'before' or len(names) > 1)
+                or whole and side == 'before'
+                or whole and 2 * counted > len(ids) and not alike
+                or 1 < len(ids) == counted and not alike):
+            continue
+        try:
+            if not whole:
+                other = next(i for i in range(len(entries)) if i not in ids)
+                raise ValueError(
+                    f'{source}, {entries[other].place}: '
+                    f'{entries[other].name!r:.80} has no number {side} it, '
+                    f'unlike {found[min(found)][0]!r:.80}')
+            rows = [(found[i]['id'], _Entry(found[i]['name'], entry.place))
+                    for i, entry in enumerate(entries)]
+            entries = _by_id(rows, source)
+            check_class_names([entry.name for entry in entries], source,
+                              [entry.place for entry in entries])
+        except ValueError as error:
+            raise ValueError(
+                f'{error}. Number all names or none, or put names in "quotes" '
+                'if numbers belong to them') from error
+        warnings.warn(
+            f'{source}: the numbers {side} the names are taken for labels, '
+            f'{rows[0][0]} for {rows[0][1].name!r:.80}; put the names in '
+            '"quotes" if the numbers belong to them')
+        break
+    return entries
 
 
 def _suffix(path: Path, known: Iterable[str]) -> str:

@@ -3,7 +3,11 @@ streams is the video, and which way up it is."""
 import io
 import logging
 import os
+import os.path as osp
+import re
+import shlex
 import stat
+import unicodedata
 from typing import Any, Optional, Sequence, Union
 
 import av
@@ -22,6 +26,12 @@ CONTAINERS = ','.join((
     'mpegvideo', 'flv', 'asf', 'ogg', 'gif', 'apng', 'mxf', 'nut', 'rm',
     'dv', 'ivf', 'h264', 'hevc', 'm4v', 'mjpeg', 'wtv', 'swf', 'amv',
     'wav', 'mp3', 'flac'))  # audio, so that the error can say 'only sound'
+
+# What of them people keep, and pictures, by the ends of their names.
+SUFFIXES = ('.mp4', '.mov', '.avi', '.mkv', '.webm', '.m4v', '.ts', '.mts',
+            '.m2ts', '.mpg', '.mpeg', '.vob', '.wmv', '.asf', '.flv', '.f4v',
+            '.ogv', '.gif', '.3gp')
+PICTURES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
 
 # FFmpeg's words are for VideoFile to hear; nobody reads them where they are
 # printed. The level is the process's: set in each call, one thread's end
@@ -109,5 +119,53 @@ def unreadable(source: Source,
     """Make an error with the short text of PyAV's or the system's."""
     reason = (getattr(error, 'strerror', None) or str(error)
               or type(error).__name__)
-    return UnreadableVideo(
-        source if isinstance(source, str) else 'the video', reason)
+    if isinstance(source, bytes):
+        return UnreadableVideo('the video', reason)
+    return UnreadableVideo(source, reason + remedy(source))
+
+
+def remedy(path: str) -> str:
+    """Return what to do about a path that is no video: '; write / for ...',
+    or '' where it shows nothing."""
+    # a reader adds the ending where there is none
+    stem, numbers = re.fullmatch(r'(?s)(.*?)((?: [0-9]+)*)(?:\.mp4)?',
+                                 path).groups()
+    if numbers and osp.isdir(stem):
+        return ('; lines of "folder frames label" are for RawframeDataset, '
+                'with RawFrameDecode in its pipeline')
+    if numbers and osp.exists(stem):
+        return '; a number behind the path is no part of it'
+    if path.lower().endswith(PICTURES) or osp.isdir(stem):
+        return remedy_of_pictures(path if osp.exists(path) else stem)
+    if osp.lexists(path):
+        return ''
+    if osp.exists(path.strip()):
+        return '; take the spaces around it off'
+    if re.fullmatch(r'(["\']).*\1', osp.basename(path)):
+        return '; take the quotes off'
+    if '\\' in path:
+        return '; write / where the path has \\'
+    for form in 'NFC', 'NFD':
+        if osp.exists(other := unicodedata.normalize(form, path)):
+            return (f'; {other!r} is there, which differs in its Unicode '
+                    f'form ({form}): write the path so')
+    return ''
+
+
+def remedy_of_pictures(path: str) -> str:
+    """Return how to make a video of the pictures in a folder, or of one and
+    those beside it; '' if there is none."""
+    folder, names = osp.split(path)[0], [path]
+    try:
+        if osp.isdir(path):
+            folder, names = path, sorted(os.listdir(path))
+    except OSError:
+        return ''
+    end = next((osp.splitext(name)[1] for name in names
+                if name.lower().endswith(PICTURES)), None)
+    if end is None:
+        return ''
+    pattern = shlex.quote(osp.join(folder, f'*{end}'))
+    codec = 'copy' if end.lower() in ('.jpg', '.jpeg') else 'ffv1'  # as it is
+    return ('; frames as pictures make a video: ffmpeg -framerate 25 '
+            f'-pattern_type glob -i {pattern} -c {codec} video.mkv')

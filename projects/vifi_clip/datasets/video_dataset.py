@@ -4,7 +4,7 @@ import hashlib
 import logging
 import os.path as osp
 from contextlib import nullcontext
-from itertools import chain
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import (Any, ContextManager, Dict, List, Optional, Sequence,
                     Union)
@@ -20,7 +20,7 @@ from ..files import read_json
 from .class_list import is_sentences, read_class_list
 from .transforms import sample_rng
 from .video_list import (check_ann_file, check_protocol, check_video_root,
-                         find_missing, read_video_list)
+                         find_missing, read_video_list, why_missing)
 from .video_reader import reads_local_files, run_pipeline
 
 _SHOWN = 5  # file names in a message
@@ -90,6 +90,10 @@ class CheckedVideoDataset(VideoDataset):
         if names and count not in (None, len(names)):
             raise ValueError(f'num_classes={count}, but class_file lists '
                              f'{len(names)} classes')
+        if kwargs.get('multi_class'):
+            raise ValueError(
+                'multi_class=True: multi-label lists are not supported, as '
+                'the loss is a softmax, of one class; leave it out')
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
         self._drawn = (0, 0)  # index asked for, replacements drawn
         super().__init__(ann_file, pipeline, **kwargs)
@@ -100,8 +104,6 @@ class CheckedVideoDataset(VideoDataset):
         """Read ``filename`` and ``label`` of each video, checked."""
         if self.class_names:
             check_protocol(self.ann_file, self.class_names, self.class_file)
-        if self.multi_class:
-            return super().load_data_list()
         lines = read_video_list(
             self.ann_file, self.delimiter,
             len(self.class_names or ()) or self.num_classes,
@@ -126,7 +128,8 @@ class CheckedVideoDataset(VideoDataset):
             [self._filename(i) for i in range(len(self))])
         if not missing:
             return
-        self._add_bad(missing, 'no such file')
+        shown = map(self._filename, missing[:_SHOWN])
+        self._add_bad(missing, *map(why_missing, shown))
         if not self.test_mode:
             self._check_bound()
         elif self.on_bad_video == 'error':
@@ -135,6 +138,10 @@ class CheckedVideoDataset(VideoDataset):
                 f'are absent: {self._describe(missing)}; correct '
                 'data_prefix=dict(video=...) or the list, or set '
                 "on_bad_video='count_as_wrong'")
+
+    def get_cat_ids(self, idx: int) -> List[int]:
+        """Return the class of a video, for MMEngine's ClassBalancedDataset."""
+        return [self.get_data_info(idx)['label']]
 
     def _on_local_disk(self) -> bool:
         return reads_local_files(self.pipeline.transforms)
@@ -152,9 +159,11 @@ class CheckedVideoDataset(VideoDataset):
     def _bad_indices(self) -> List[int]:
         return self._bad.nonzero()[:, 0].tolist()
 
-    def _add_bad(self, indices: List[int], reason: str) -> None:
+    def _add_bad(self, indices: List[int], *reasons: str) -> None:
+        """Mark videos as bad; ``reasons`` of the first, and of the rest."""
         self._bad[indices] = True
-        self._reasons.update((self._filename(i), reason) for i in indices)
+        self._reasons.update(zip_longest(
+            map(self._filename, indices), reasons, fillvalue='no such file'))
         print_log(
             f'bad video {self._describe(indices)} [{int(self._bad.sum())} of '
             f'{len(self)} are bad so far]', logger='current',

@@ -4,14 +4,16 @@ import json
 import os
 import os.path as osp
 import re
+import warnings
 from collections import defaultdict
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from mmengine.fileio import list_from_file
 
-from ..files import sha256_of
+from ..files import holds_control, sha256_of
 from .class_list import read_class_list
+from .containers import SUFFIXES, remedy
 
 TRAIN, TEST, UNKNOWN = 'train', 'test', 'unknown'
 # Origins: the paper's released list; the same with labels that fit the file
@@ -19,6 +21,11 @@ TRAIN, TEST, UNKNOWN = 'train', 'test', 'unknown'
 # own.
 RELEASE, FIXED, OFFICIAL = 'release', 'release, labels fixed', 'annotations'
 CHANGED = 'changed'
+# The end of a path that goes on behind the name of a video: 'a.mp4 3'.
+_LABELS = re.compile(
+    r'(?i).*(?:%s)["\']?([\s,;|:])([0-9\s,;|:]*)' % '|'.join(
+        map(re.escape, SUFFIXES)))
+_ONE_LABEL = 'a video has one label; multi-label lists are not supported'
 _TEST_WORDS = ('val', 'valid', 'validation', 'eval', 'test', 'testlist')
 _TRAIN_WORDS = ('train', 'training', 'trainlist')
 
@@ -43,41 +50,65 @@ def read_video_list(ann_file: str, delimiter: str = ' ',
         FileNotFoundError: If a local ``ann_file`` is absent.
         ValueError: If a line is malformed or the list is empty.
     """
+    lines = video_lines(ann_file)
+    if not lines:
+        raise ValueError(f'{ann_file}: the list holds no video; write one '
+                         f'"path{delimiter}label" line for each')
+    bare = allow_unlabelled and not any(delimiter in line for _, line in lines)
+    pairs = [_parse_line(line, f'{ann_file}:{number}', delimiter, num_classes,
+                         bare) for number, line in lines]
+    labels: Dict[str, int] = {}
+    several = [path for path, label in pairs
+               if labels.setdefault(path, label) != label]
+    if several:
+        warnings.warn(f'{ann_file}: {len(several)} lines give a video another '
+                      f'label than one before, such as {several[0]!r:.200}; '
+                      + _ONE_LABEL)
+    return pairs
+
+
+def video_lines(ann_file: str) -> List[Tuple[int, str]]:
+    """Read the lines of a list that are not blank, with their numbers."""
     check_ann_file(ann_file)
     try:  # utf-8-sig: editors on Windows put a mark in front
         text = list_from_file(ann_file, encoding='utf-8-sig')
     except UnicodeDecodeError as error:
         raise ValueError(f'{ann_file}: not UTF-8 text ({error}); save it as '
                          'UTF-8') from error
-    lines = [(number, line.rstrip())
-             for number, line in enumerate(text, start=1) if line.strip()]
-    if not lines:
-        raise ValueError(f'{ann_file}: the list holds no video; write one '
-                         f'"path{delimiter}label" line for each')
-    if allow_unlabelled and not any(delimiter in line for _, line in lines):
-        return [(line.strip(), -1) for _, line in lines]
-    return [_parse_line(line, f'{ann_file}:{number}', delimiter, num_classes)
-            for number, line in lines]
+    return [(number, line.rstrip())
+            for number, line in enumerate(text, start=1) if line.strip()]
 
 
 def _parse_line(line: str, place: str, delimiter: str,
-                num_classes: Optional[int]) -> Tuple[str, int]:
+                num_classes: Optional[int], bare: bool) -> Tuple[str, int]:
     path, _, label = map(str.strip, line.rpartition(delimiter))
+    if bare:
+        path, label = line.strip(), '-1'
+    after = _LABELS.fullmatch(path)
+    problem = ''
     if not path:
         problem = (f'no path or no label; write "path{delimiter}label" with a '
                    'class index as label, or set delimiter=... (now '
                    f'{delimiter!r})')
+    elif after and (bare or not after[2]):
+        problem = (f'a label behind {after[1]!r}? Set delimiter={after[1]!r} '
+                   f'(now {delimiter!r})')
+    elif after or re.fullmatch('[0-9]+([,;|:][0-9]+)+', label):
+        problem = f'several labels; {_ONE_LABEL}'
+    elif re.search(r'[^\S ]', path) and holds_control(path):
+        problem = ('the path holds a tab or line break; write '
+                   f'"path{delimiter}label"')
     # int() would also take '1_0', and digits of other scripts.
-    elif not re.fullmatch(r'\+?[0-9]{1,9}|-0', label):
+    elif not bare and not re.fullmatch(r'\+?[0-9]{1,9}|-0', label):
         problem = (f'label {label[:20]!r} is not a whole number of 1 to 9 '
                    'digits; labels are class indices from 0')
     elif num_classes is not None and int(label) >= num_classes:
         problem = (f'label {label} is out of range 0..{num_classes - 1}, as '
                    f'there are {num_classes} classes; correct the line or the '
                    'class list')
-    else:
-        return path, int(label)
-    raise ValueError(f'{place}: in {line[:200]!r}: {problem}')
+    if problem:
+        raise ValueError(f'{place}: in {line[:200]!r}: {problem}')
+    return path, int(label)
 
 
 def check_ann_file(ann_file: str) -> None:
@@ -88,6 +119,11 @@ def check_ann_file(ann_file: str) -> None:
             f'no annotation file {osp.normpath(ann_file)!r}; vifi-clip splits '
             'writes the lists of known data sets, or set ann_file=... to a '
             'list of yours (relative to data_root, when that is set)')
+
+
+def why_missing(path: str) -> str:
+    """Say that a local file is not there, and what the list may mean."""
+    return 'no such file' + remedy(path)
 
 
 def check_video_root(root: Optional[str]) -> None:

@@ -9,9 +9,9 @@ from typing import Any, Collection, Dict, List, Optional, Tuple
 from projects.vifi_clip.datasets.class_list import read_class_list
 from projects.vifi_clip.datasets.video_list import (
     TEST, TRAIN, UNKNOWN, class_file_of, class_lists_in, has_own_labels,
-    is_class_list, prefix_of, read_video_list, role_of)
+    is_class_list, prefix_of, read_video_list, role_of, video_lines)
 from projects.vifi_clip.errors import UserError
-from projects.vifi_clip.files import read_json, read_text
+from projects.vifi_clip.files import read_json
 
 _SPLIT = r'(?:split_?|(?:train|test)list)0*(\d+)'
 
@@ -162,15 +162,11 @@ def _load(path: Path, role: str, class_file: Optional[Path],
 
 
 def _read_text_list(path: Path) -> List[Entry]:
-    # It checks the lines, passing over blank ones; below is where they stand
-    # and what they say.
     pairs = read_video_list(str(path), allow_unlabelled=True)
-    lines = [(number, line.rstrip('\r'))
-             for number, line in enumerate(read_text(path).split('\n'), 1)
-             if line.strip()]
     return [
         Entry(path.name, number, video, label if label >= 0 else None, line)
-        for (number, line), (video, label) in zip(lines, pairs, strict=True)
+        for (number, line), (video, label) in zip(
+            video_lines(str(path)), pairs, strict=True)
     ]
 
 

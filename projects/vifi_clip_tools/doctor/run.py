@@ -11,6 +11,7 @@ from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 
 from tqdm import tqdm
 
+from projects.vifi_clip.datasets.containers import remedy
 from projects.vifi_clip.datasets.loader_settings import usable_cores
 from projects.vifi_clip.datasets.video_list import TEST, TRAIN
 from projects.vifi_clip.errors import UserError
@@ -88,15 +89,16 @@ def _roles(options: Options) -> Tuple[Dict[Path, Optional[str]],
 
 def video_paths(lists: Sequence[VideoList], root: str) -> Dict[str, str]:
     """Return the file of each video that a list names, ascending by key."""
-    remedy = ('set --videos to the folder that the paths in the lists start '
-              'from')
+    setting = ('set --videos to the folder that the paths in the lists start '
+               'from')
     if not osp.isdir(root):
-        raise UserError(f'no folder of videos {root!r}; {remedy}')
+        raise UserError(f'no folder of videos {root!r}; {setting}')
     keys = sorted({entry.key for item in lists for entry in item.entries})
     paths = {key: osp.join(root, key) for key in keys}
+    first = paths[keys[0]]
     if not any(map(osp.lexists, paths.values())):
         raise UserError(f'none of the {len(paths)} videos is in {root!r}; the '
-                        f'first should be {paths[keys[0]]!r}: {remedy}')
+                        f'first should be {first!r}{remedy(first)}: {setting}')
     return paths
 
 

@@ -18,7 +18,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 import cv2
 import numpy as np
 
-from projects.vifi_clip.datasets.containers import VideoCutShort
+from projects.vifi_clip.datasets.containers import VideoCutShort, remedy
 from projects.vifi_clip.datasets.video_file import VideoFile
 from projects.vifi_clip.errors import UnreadableVideo
 from ..cli.processes import end_with_parent, signals_held
@@ -71,10 +71,10 @@ def check_video(path: str, full: bool) -> Facts:
     try:
         # Reading a pipe or a device may never end.
         if not stat.S_ISREG(os.stat(path).st_mode):
-            return Facts('unreadable', 'not a regular file')
+            return Facts('unreadable', f'not a regular file{remedy(path)}')
         data = Path(path).read_bytes()
     except (FileNotFoundError, NotADirectoryError):
-        return Facts('missing', 'no such file')
+        return Facts('missing', f'no such file{remedy(path)}')
     except (OSError, ValueError) as error:  # a path that no file can have
         return Facts('unreadable', getattr(error, 'strerror', str(error)))
     if not data:
@@ -89,7 +89,7 @@ def check_video(path: str, full: bool) -> Facts:
     except VideoCutShort as error:
         return Facts('cut_short', error.reason, **known)
     except UnreadableVideo as error:
-        return Facts('unreadable', error.reason, **known)
+        return Facts('unreadable', error.reason + remedy(path), **known)
     height, width = frames[0].shape[:2]
     return Facts('ok', '', **known, frames=total, width=width, height=height,
                  fps=round(video.avg_fps, 3), prints=fingerprint(frames[1:-1]),

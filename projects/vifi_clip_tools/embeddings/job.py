@@ -21,6 +21,7 @@ from projects.vifi_clip.apis.inputs import (VideoInput, expand_inputs,
                                             read_labels)
 from projects.vifi_clip.apis.loading import join_processes
 from projects.vifi_clip.apis.pipeline import Views, parse_views
+from projects.vifi_clip.datasets.containers import remedy
 from projects.vifi_clip.datasets.video_list import (find_missing,
                                                     read_video_list)
 from projects.vifi_clip.errors import UnreadableVideo, need
@@ -102,7 +103,8 @@ def _read_list(path: str, root: Optional[str],
     if len(find_missing(paths)) == len(paths):
         raise FileNotFoundError(
             f'none of the {len(paths)} videos of {path} is there, such as '
-            f'{paths[0]}; --root FOLDER says where their names start from')
+            f'{paths[0]}{remedy(paths[0])}; --root FOLDER says where their '
+            'names start from')
     if labels[0] < 0:
         if classes is not None:
             raise ValueError(f'--classes: {path} has names and no labels')

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
 from projects.vifi_clip.datasets.class_list import read_class_list
+from projects.vifi_clip.datasets.containers import remedy
 from projects.vifi_clip.datasets.video_list import (check_video_root,
                                                     find_missing,
                                                     read_video_list)
@@ -112,9 +113,10 @@ def find_videos(evaluate: str, root: Optional[str],
               read_video_list(evaluate, num_classes=len(infer.class_names))]
     missing = find_missing([path for path, _ in videos])
     if missing:
+        first = videos[missing[0]][0]
         raise FileNotFoundError(
             f'{evaluate}: {len(missing)} of {len(videos)} videos are absent, '
-            f'such as {videos[missing[0]][0]}; give their folder as --root')
+            f'such as {first}{remedy(first)}; give their folder as --root')
     return videos
 
 

@@ -189,7 +189,11 @@ def _videos(options: Options, world: int) -> List[VideoInput]:
     if options.list:
         with open(options.list, encoding='utf-8-sig',
                   errors='surrogateescape') as file:
-            inputs += _names(file)
+            lines = list(file)
+        if any('\0' in line for line in lines):
+            raise ValueError(f'{options.list}: not UTF-8 text; save it as '
+                             'UTF-8')
+        inputs += _names(lines)
     videos = [replace(video, **vars(options.fetching))
               for video in expand_inputs(inputs)]
     for i, video in enumerate(videos):

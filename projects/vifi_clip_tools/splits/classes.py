@@ -3,7 +3,7 @@ import re
 from pathlib import Path
 from typing import Dict, List, Sequence
 
-from projects.vifi_clip.datasets.class_list import (check_class_name,
+from projects.vifi_clip.datasets.class_list import (clean_class_name,
                                                     read_class_list)
 from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.resources import root
@@ -45,7 +45,7 @@ class ClassIndex:
 
     def label(self, name: str, place: str) -> int:
         """The label of a class; ``place`` is where the name stands."""
-        check_class_name(name, place)
+        name = clean_class_name(name, place)
         label = self._labels.get(_plain(name))
         if label is None:
             raise UserError(f'{place}: {name!r} is not one of the '

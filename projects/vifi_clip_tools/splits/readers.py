@@ -9,7 +9,9 @@ from collections import defaultdict
 from pathlib import Path, PurePosixPath
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from projects.vifi_clip.datasets.class_list import (check_class_name,
+from projects.vifi_clip.datasets.class_list import (check_class_names,
+                                                    check_one_class,
+                                                    clean_class_name,
                                                     read_class_list)
 from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.files import read_json
@@ -261,13 +263,16 @@ def read_own(path: Path, classes: Optional[Path],
     each class that goes to val, at least one video. The label order is that
     of the class list ``classes``, or of the names, sorted."""
     rows = list(read_table(path, ('path', 'label'), ('split', )))
+    for place, row in rows:
+        check_one_class(row['label'], place)
     if classes:
         index = ClassIndex(read_class_list(classes), str(classes))
     else:
-        for place, row in rows:
-            check_class_name(row['label'], place)
-        index = ClassIndex(sorted({row['label'] for _, row in rows}),
-                           str(path))
+        names = {clean_class_name(row['label'], place) for place, row in rows}
+        # 10 after 9, where numbers stand in place of names
+        order = int if all(map(str.isdecimal, names)) else str
+        index = ClassIndex(check_class_names(sorted(names, key=order),
+                                             str(path)), str(path))
     videos = []
     for place, row in rows:
         # './a.mp4' and 'a.mp4' are one video.
