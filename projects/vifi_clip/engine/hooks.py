@@ -279,8 +279,9 @@ class PlainCheckpointHook(Hook):
 
 @HOOKS.register_module()
 class ClassListHook(Hook):
-    """Stops a run whose model and data have different label sets: label 3
-    could be another class to each, and all that one sees a low accuracy."""
+    """Stops a run whose model and data have different label sets, or several
+    labels a video: label 3 could be another class to each, and all that one
+    sees a low accuracy."""
 
     priority = 'VERY_HIGH'
 
@@ -301,6 +302,12 @@ class ClassListHook(Hook):
 def _check_classes(runner: Runner, dataloader) -> None:
     classifier = text_classifier_of(runner.model)
     names = classifier and classifier.class_names
+    for dataset in datasets_with(dataloader.dataset, 'multi_class'):
+        if names and dataset.multi_class:
+            raise UserError(
+                f'{dataset.ann_file}: multi_class=True, but multi-label '
+                'training is not supported by this model, whose scores are a '
+                'softmax; give each video one label')
     for dataset in datasets_with(dataloader.dataset, 'class_names'):
         others = dataset.class_names
         if names and others and others != names:

@@ -64,6 +64,10 @@ class TemporalMeanPoolHead(BaseHead):
         if not isinstance(num_frames, int) or num_frames < 1:
             raise ValueError('num_frames must be a whole number of at least '
                              f'1, got {num_frames!r}')
+        if kwargs.get('multi_class'):
+            raise ValueError('multi_class=True: multi-label training is not '
+                             'supported, as scores are a softmax; leave it '
+                             'out')
         classifier = MODELS.build(text_classifier)
         dim = classifier.embed_dim
         in_channels = in_channels or dim
