@@ -27,6 +27,8 @@ def read_text(path: Path, newline: Optional[str] = None) -> str:
     """Read a UTF-8 file, with or without a byte order mark; ``newline`` is
     that of ``open``. FileNotFoundError if there is none, ValueError if it is
     not UTF-8."""
+    if path.is_dir():
+        raise IsADirectoryError(f'{path} is a folder; give a file in it')
     if not path.is_file():
         raise FileNotFoundError(f'no such file: {path}; correct the path '
                                 '(it is taken from the working directory)')

@@ -47,11 +47,20 @@ class Job(NamedTuple):
         return dict(
             tool='make_splits', version=__version__, dataset=self.dataset,
             options=self.settings,
-            sources={path.name: sha256_of(path) for path in
-                     sorted(self.sources, key=lambda path: path.name)},
+            sources=self._digests(),
             lists={name: dict(sha256=hashlib.sha256(
                 file.text.encode()).hexdigest(), **file.counts)
                 for name, file in sorted(self.files.items())})
+
+    def _digests(self) -> Dict[str, str]:
+        found: Dict[str, tuple] = {}
+        for path in sorted(self.sources, key=lambda path: path.name):
+            digest = sha256_of(path)
+            other = found.setdefault(path.name, (digest, path))
+            if other[0] != digest:
+                raise UserError(f'{other[1]} and {path}: two files of one '
+                                'name that differ; rename one')
+        return {name: digest for name, (digest, _) in found.items()}
 
 
 def make(options: Options) -> None:

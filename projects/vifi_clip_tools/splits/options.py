@@ -16,6 +16,15 @@ _SOURCE = Group('what to read (one of them)', exclusive=True, required=True)
 _LISTS = Group('what to make')
 
 
+def _shots(text: str) -> int:
+    """A K of K-shot lists."""
+    if text.casefold() in ('none', '0'):
+        raise argparse.ArgumentTypeError(
+            f'for no K-shot list give the option without a number, not '
+            f'{text!r}')
+    return positive_int(text)
+
+
 def _pattern(text: str) -> str:
     """A pattern of videos' paths whose fields are known."""
     fields = {f'{{{name}}}' for name in _FIELDS}
@@ -62,11 +71,11 @@ class Options:
         type=Path, metavar='DIR', help='with --check: folder of the videos, '
         'to look for each of them')
     shots: List[int] = option(
-        type=positive_int, nargs='*', metavar='K', default=[2, 4, 8, 16],
+        type=_shots, nargs='*', metavar='K', default=[2, 4, 8, 16],
         group=_LISTS,
-        help='few-shot lists (default: 2 4 8 16); none for no such list')
+        help='few-shot lists (default: 2 4 8 16); without a K, no such list')
     base_shots: List[int] = option(
-        type=positive_int, nargs='*', metavar='K', default=[16], group=_LISTS,
+        type=_shots, nargs='*', metavar='K', default=[16], group=_LISTS,
         help='base lists (default: 16)')
     seeds: List[int] = option(
         type=positive_int, nargs='+', metavar='S', default=[1, 2, 3],

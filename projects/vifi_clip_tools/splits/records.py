@@ -105,6 +105,9 @@ def check_path(path: str, place: str) -> None:
     if not parts or parts[0] == '/' or '..' in parts:
         raise UserError(f'{place}: path {path!r} must lie below the folder '
                         'of videos; write it relative to that folder')
+    if '\\' in path:
+        raise UserError(f'{place}: path {path!r} has the \\ of Windows; write '
+                        '/ for it')
     if path != path.strip() or holds_control(path):
         raise UserError(f'{place}: path {path!r} has a blank at an end, or '
                         'holds a line break or control character; rename the '
