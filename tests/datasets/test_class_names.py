@@ -16,6 +16,7 @@ NUMBERED = [  # each is HEART, RING
     ('c.txt', f'{RING}\t1\n{HEART}\t0\n'), ('c.txt', f'0,{HEART}\n1,{RING}'),
     ('c.txt', f'1. {HEART}\r\n2. {RING}\r\n'),
     ('c.txt', f'{HEART}: 0\n{RING}: 1\n'), ('c.txt', f'01 {HEART}\n02 {RING}'),
+    ('c.txt', f'\u0661 {HEART}\n\u0662 {RING}'),
     ('c.txt', f'0 "{HEART}"\n1 "{RING}"\n'),
     ('c.csv', f'id,name\n2,{RING}\n1,{HEART}\n'),
     ('c.json', json.dumps({'0': HEART, '1': RING})),
@@ -47,6 +48,8 @@ REFUSED = [
     ('c.txt', '12 a\n57 b\n', '"quotes"'),
     ('c.txt', 'name\na\nb\n', 'line 1'), ('c.txt', 'a\n# b\nb\n', 'line 2'),
     ('c.txt', '["a", "b"]\n', 'JSON'), ('c.txt', '- a\n- b\n', 'YAML'),
+    ('c.txt', '* a\n* b', 'YAML'), ('c.txt', '- a: b\n-\tc', 'YAML'),
+    ('c.txt', 'a, b\n', 'one class name'), ('c.txt', 'a\uff0cb', 'quotes'),
     ('c.txt', "['a', 'b']", 'JSON'), ('c.txt', '{"0": "a"}', 'JSON'),
     ('c.txt', 'a\nb;c\n', 'line 2.*multi-label'),
     ('c.json', '["a|b"]', 'item 0.*multi-label'),
@@ -90,8 +93,12 @@ def test_numbers_in_labels_of_the_command_line():
     with pytest.warns(UserWarning, match="2 for 'dog'"):
         assert read_labels('2 dog, 1 cat') == ['cat', 'dog']
     assert read_labels('"tai chi, slow", run') == ['tai chi, slow', 'run']
-    with pytest.raises(ValueError, match='lecture;indoor.*multi-label'):
-        read_labels('lecture;indoor')
+    for text, problem in (
+            ('lecture;indoor', 'lecture;indoor.*multi-label'),
+            ('["a", "b"]', 'JSON'), ("['a', 'b']", 'JSON'),
+            ('a\u3001b', 'one class name')):
+        with pytest.raises(ValueError, match=f'--labels.*{problem}'):
+            read_labels(text)
     # names in Python are taken as they are
     with pytest.warns(UserWarning, match="running number, such as '0 cat'"):
         assert read_labels(['0 cat', '1 dog']) == ['0 cat', '1 dog']

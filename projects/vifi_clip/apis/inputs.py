@@ -5,7 +5,6 @@ A video is a file, a folder, a pattern, a web address, a camera or an array.
 import glob
 import os
 import os.path as osp
-import re
 import tempfile
 import time
 import warnings
@@ -310,6 +309,5 @@ def read_labels(labels: Union[str, Sequence[str]],
         if osp.exists(labels):
             raise ValueError(f'{source} {labels} is no list of classes; give '
                              'a .txt, .csv, .json or .yaml file, or names')
-        return parse_class_names(
-            re.findall(r'(\s*"[^"]*"\s*|[^,]*),', f'{labels},'), source)
+        return parse_class_names(labels, source)
     return check_class_names(list(labels), source)

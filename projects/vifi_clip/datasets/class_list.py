@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import (Any, Dict, Iterable, List, NamedTuple, Optional, Sequence,
                     Union)
 
+import yaml
+
 from ..files import csv_table, holds_control, read_json, read_text, read_yaml
 
 PathLike = Union[str, Path]
@@ -14,9 +16,9 @@ _QUOTED = re.compile(r'\s*(["\'])((?:(?!\1).)*)\1\s*')
 # A number before a name, as in '0 chop', '0,chop', '0: chop'; behind one.
 _NUMBERED = {
     'before': re.compile(
-        r'(?P<id>[0-9]{1,9})(?:\s*[.:,;)=|]\s*|\s+(?:-\s+)?)(?P<name>\S.*)'),
+        r'(?P<id>\d{1,9})(?:\s*[.:,;)=|]\s*|\s+(?:-\s+)?)(?P<name>\S.*)'),
     'behind': re.compile(r'(?P<name>.*[^\s:,;=|])'
-                         r'(?:\s*[:,;=|]\s*|\s+(?:-\s+)?)(?P<id>[0-9]{1,9})')}
+                         r'(?:\s*[:,;=|]\s*|\s+(?:-\s+)?)(?P<id>\d{1,9})')}
 _HEADERS = ('class', 'class name', 'classes', 'label', 'labels', 'name',
             'names')
 # Characters without a picture: soft hyphen, marks of direction, zero width.
@@ -59,9 +61,11 @@ def read_class_list(path: PathLike) -> List[str]:
     return _checked(entries, str(path))
 
 
-def parse_class_names(names: Sequence[str], source: str) -> List[str]:
-    """Check names that were separated by commas, as those of a ``.txt`` file
-    are; ``source`` is named in errors."""
+def parse_class_names(text: str, source: str) -> List[str]:
+    """Read names with commas between, as those of a ``.txt`` file; commas in
+    "quotes" are part of a name. ``source`` is named in errors."""
+    names = re.findall(r'(\s*"[^"]*"\s*|[^,]*),', f'{text},')
+    _refuse_trees(text, source)
     return _checked(_without_ids([
         _Entry(name, f'item {i}') for i, name in enumerate(names)], source),
                     source)
@@ -81,8 +85,8 @@ def read_class_descriptions(path: PathLike) -> Dict[str, List[str]]:
                          f'list of sentences, got {_kind(data)}')
     for name, sentences in data.items():
         if not is_sentences(sentences):
-            raise ValueError(f'{path}: class {name!r}: expected a list of at '
-                             f'least one sentence, got {sentences!r}')
+            raise ValueError(f'{path}: class {name!r:.80}: expected a list of '
+                             f'at least one sentence, got {sentences!r:.80}')
     names = check_class_names(list(data), str(path))
     return {name: [text.strip() for text in sentences]
             for name, sentences in zip(names, data.values())}
@@ -194,15 +198,22 @@ def _read_lines(path: Path) -> List[_Entry]:
                 f'{path}, {place}: {name!r:.200} looks like a comment or a '
                 'heading, which would count as a class; take it out, or '
                 f'{_QUOTE_IT}')
-    if text.startswith(('[', '{', '-')):
-        try:
-            tree = read_yaml(path)
-        except ValueError:
-            tree = None
-        if isinstance(tree, (list, dict)):
-            raise ValueError(f'{path} looks like JSON or YAML; name it .json '
-                             'or .yaml, or write one name a line')
+    _refuse_trees(text, str(path))
     return _without_ids(entries, str(path))
+
+
+def _refuse_trees(text: str, source: str) -> None:
+    """Refuse JSON, YAML and a list of points."""
+    wrong = all(re.match(r'\s*[-+*\u2022]\s', line)
+                for line in text.split('\n'))
+    if text.startswith(('[', '{', '---')):
+        try:
+            wrong = isinstance(yaml.safe_load(text), (list, dict))
+        except (yaml.YAMLError, RecursionError):
+            pass
+    if wrong:
+        raise ValueError(f'{source} looks like JSON or YAML; give a file of '
+                         'that kind (.json, .yaml), or plain names')
 
 
 def _read_tree(tree: Any, source: str) -> List[_Entry]:
@@ -235,7 +246,7 @@ def _by_id(rows: Sequence[tuple], source: str) -> List[_Entry]:
     """Sort entries by their ids, which must be 0..K-1 or 1..K."""
     places: Dict[int, str] = {}
     for text, (_, place) in rows:
-        if not re.fullmatch('[0-9]{1,9}', str(text)):
+        if not re.fullmatch(r'\d{1,9}', str(text)):
             raise ValueError(f'{source}, {place}: id {text!r:.80} is not a '
                              'whole number from 0')
         other = places.setdefault(int(text), place)
@@ -262,6 +273,10 @@ def _without_ids(entries: List[_Entry], source: str) -> List[_Entry]:
     Names may hold numbers of their own ('1 on 1', 'level 2'). What looks like
     a numbering and is none all the way is refused.
     """
+    only = entries[0].name if len(entries) == 1 else ''
+    if re.search('[,\uff0c\u3001]', only) and not _QUOTED.fullmatch(only):
+        raise ValueError(f'{source}: {only!r:.80} is one class name; write one'
+                         f' a line in a file, or {_QUOTE_IT}')
     for side, pattern in _NUMBERED.items():
         found = {i: match for i, (name, _) in enumerate(entries)
                  if (match := pattern.fullmatch(name.strip()))}
