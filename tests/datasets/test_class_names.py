@@ -39,6 +39,7 @@ PLAIN = [  # names that hold numbers, or are in quotes
     ('می\u200cرود\n👩\u200d🍳', ['می\u200cرود', '👩\u200d🍳'])]
 REFUSED = [
     ('c.txt', '0 a\nb\n2 c\n', "line 2: 'b' has no number before it"),
+    ('c.txt', '0 a\nb\n', "line 2: 'b' has no number before it"),
     ('c.txt', 'id,name\n0,a\n1,b\n', "line 1: 'id,name' has no number"),
     ('c.txt', 'a 0\nb 1\nc\n', "line 3: 'c' has no number behind it"),
     ('c.txt', '0 a\n1 b\n3 c\n', 'id 2 is missing'),

@@ -46,13 +46,21 @@ def test_numbers_as_classes_are_in_their_order(tmp_path):
     (_rows('chop', 'lecture;indoor'), ['own.csv, line 3', 'lecture;indoor',
                                        'multi-label']),
     (_rows('chop', 'lecture|indoor'), ['line 3', 'multi-label']),
+    (['path,label', 'a.mp4 3,chop', 'c.mp4,chop'], ['line 2', 'a.mp4 3']),
     (['path,label', 'a\\b.mp4,chop', 'c.mp4,chop'], ['line 2', 'Windows']),
     (['path,label', 'C:\\b.mp4,chop', 'c.mp4,chop'], ['line 2', 'write /'])])
 def test_rows_that_are_refused(tmp_path, capsys, rows, names):
-    for options in (), ('--classes', write(tmp_path / 'c.txt', 'chop\nb\n')):
+    classes = write(tmp_path / 'c.txt', 'chop\nb\n')
+    for options in (), ('--classes', classes):
         refused(capsys, *own_call(tmp_path, *SMALL, *options, rows=rows),
                 names=names)
     assert not (tmp_path / 'lists').exists()
+
+
+def test_labels_that_are_several_others(tmp_path, capsys):
+    refused(capsys, *own_call(tmp_path, *SMALL, rows=_rows(
+        'chop', 'stir', '"chop, stir"')), names=['line 4', 'multi-label'])
+    assert make_own(tmp_path, rows=_rows('chop', '"tai chi, stir"')) == 0
 
 
 def test_folders_and_options(tmp_path, capsys):

@@ -292,7 +292,8 @@ def _without_ids(entries: List[_Entry], source: str) -> List[_Entry]:
         if not (running and (side == 'before' or len(names) > 1)
                 or whole and side == 'before'
                 or whole and 2 * counted > len(ids) and not alike
-                or 1 < len(ids) == counted and not alike):
+                or (len(ids) > 1 or 0 in ids.values()) and not alike
+                and 0 < len(ids) == counted):
             continue
         try:
             if not whole:

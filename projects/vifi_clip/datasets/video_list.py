@@ -22,7 +22,7 @@ TRAIN, TEST, UNKNOWN = 'train', 'test', 'unknown'
 RELEASE, FIXED, OFFICIAL = 'release', 'release, labels fixed', 'annotations'
 CHANGED = 'changed'
 # The end of a path that goes on behind the name of a video: 'a.mp4 3'.
-_LABELS = re.compile(
+LABELS_BEHIND = re.compile(
     r'(?i).*(?:%s)["\']?([\s,;|:])([0-9\s,;|:]*)' % '|'.join(
         map(re.escape, SUFFIXES)))
 _ONE_LABEL = 'a video has one label; multi-label lists are not supported'
@@ -84,7 +84,7 @@ def _parse_line(line: str, place: str, delimiter: str,
     path, _, label = map(str.strip, line.rpartition(delimiter))
     if bare:
         path, label = line.strip(), '-1'
-    after = _LABELS.fullmatch(path)
+    after = LABELS_BEHIND.fullmatch(path)
     problem = ''
     if not path:
         problem = (f'no path or no label; write "path{delimiter}label" with a '

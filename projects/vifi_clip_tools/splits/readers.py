@@ -263,16 +263,7 @@ def read_own(path: Path, classes: Optional[Path],
     each class that goes to val, at least one video. The label order is that
     of the class list ``classes``, or of the names, sorted."""
     rows = list(read_table(path, ('path', 'label'), ('split', )))
-    for place, row in rows:
-        check_one_class(row['label'], place)
-    if classes:
-        index = ClassIndex(read_class_list(classes), str(classes))
-    else:
-        names = {clean_class_name(row['label'], place) for place, row in rows}
-        # 10 after 9, where numbers stand in place of names
-        order = int if all(map(str.isdecimal, names)) else str
-        index = ClassIndex(check_class_names(sorted(names, key=order),
-                                             str(path)), str(path))
+    index = _own_classes(path, classes, rows)
     videos = []
     for place, row in rows:
         # './a.mp4' and 'a.mp4' are one video.
@@ -291,6 +282,26 @@ def read_own(path: Path, classes: Optional[Path],
             parts[row['split']].append(video)
     sources = [path] + ([classes] if classes else [])
     return Annotations(index.names, {'': parts}, sources)
+
+
+def _own_classes(path: Path, classes: Optional[Path],
+                 rows: Sequence[Tuple[str, Dict[str, str]]]) -> ClassIndex:
+    """The classes of rows, or of the list ``classes``."""
+    for place, row in rows:
+        check_one_class(row['label'], place)
+    if classes:
+        return ClassIndex(read_class_list(classes), str(classes))
+    names = {clean_class_name(row['label'], place) for place, row in rows}
+    for place, row in rows:
+        parts = set(map(str.strip, row['label'].split(',')))
+        if 1 < len(parts) and parts <= names:
+            raise UserError(f'{place}: {row["label"]!r} are several of the '
+                            'other labels; multi-label lists are not '
+                            'supported')
+    # 10 after 9, where numbers stand in place of names
+    order = int if all(map(str.isdecimal, names)) else str
+    return ClassIndex(check_class_names(sorted(names, key=order), str(path)),
+                      str(path))
 
 
 def _split(videos: List[Video], index: ClassIndex, val_ratio: float,

@@ -3,6 +3,7 @@ from pathlib import Path, PurePosixPath
 from typing import (Dict, Iterable, Iterator, List, NamedTuple, Sequence,
                     Tuple, Union)
 
+from projects.vifi_clip.datasets.video_list import LABELS_BEHIND
 from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.files import csv_table, holds_control, read_text
 
@@ -108,10 +109,11 @@ def check_path(path: str, place: str) -> None:
     if '\\' in path:
         raise UserError(f'{place}: path {path!r} has the \\ of Windows; write '
                         '/ for it')
-    if path != path.strip() or holds_control(path):
-        raise UserError(f'{place}: path {path!r} has a blank at an end, or '
-                        'holds a line break or control character; rename the '
-                        'file (a quote is missing?)')
+    if (path != path.strip() or holds_control(path)
+            or LABELS_BEHIND.fullmatch(path)):
+        raise UserError(f'{place}: path {path!r} has a blank or numbers at an '
+                        'end, or holds a line break or control character; '
+                        'rename the file (a quote is missing?)')
 
 
 def read_lines(path: Path) -> List[Tuple[str, str]]:
