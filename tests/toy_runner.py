@@ -58,9 +58,11 @@ class ToyData(torch.utils.data.Dataset):
 
 
 def toy_runner(work_dir, dataset=None, epochs=2, val=False, batch_size=2,
-               optim_wrapper=None, loader=(), **kwargs) -> Runner:
+               optim_wrapper=None, loader=(), checkpoint=(), **kwargs
+               ) -> Runner:
     """A runner with the hooks of configs/_base_/runtime.py. ``loader``
-    changes both data loaders; with ``test_evaluator`` it can test."""
+    changes both data loaders, ``checkpoint`` the hook; with
+    ``test_evaluator`` it can test."""
     runtime = Config.fromfile(RUNTIME)
     loader = {**dict(
         batch_size=batch_size, dataset=dataset or ToyData(),
@@ -68,7 +70,7 @@ def toy_runner(work_dir, dataset=None, epochs=2, val=False, batch_size=2,
         collate_fn=dict(type='default_collate')), **dict(loader)}
     hooks = runtime.default_hooks
     hooks.checkpoint.save_best = 'score' if val else None
-    hooks.checkpoint.rule = 'greater'
+    hooks.checkpoint.update(dict(checkpoint), rule='greater')
     settings = dict(
         model=dict(type='ToyModel'), work_dir=str(work_dir),
         train_dataloader=loader,

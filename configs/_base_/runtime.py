@@ -8,7 +8,7 @@ default_hooks = dict(
     logger=dict(type='LoggerHook', interval=50, ignore_last=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(
-        type='CheckpointHook', interval=1,
+        type='WholeStepCheckpointHook', interval=1,
         # Two, since MMEngine removes the old file before it writes the new.
         max_keep_ckpts=2,
         save_best='auto', backend_args=dict(backend='AtomicLocalBackend')),
@@ -17,7 +17,8 @@ default_hooks = dict(
 custom_hooks = [dict(type=_hook) for _hook in (
     'EpochSeedHook', 'EpochAccumulationHook', 'TextAccumulationHook',
     'ResumedValidationHook', 'BadVideoHook', 'FiniteLossHook',
-    'ClassListHook', 'PlainCheckpointHook', 'CheckpointSettingsHook')]
+    'ClassListHook', 'PlainCheckpointHook', 'CheckpointSettingsHook',
+    'ResumeHook')]
 
 env_cfg = dict(
     cudnn_benchmark=False,

@@ -147,6 +147,16 @@ def test_what_is_no_error(checkpoint, runner, test):
     assert_said(logged, "'embedding'", "'decision'", 'num_frames: 2')
 
 
+def test_other_settings_stop_a_run_that_goes_on(train, runner, test):
+    """Before it has trained."""
+    path, *_ = train()
+    changes = dict(cls_head__text_classifier__templates='a video of {}.')
+    going = dict(resume=True, load_from=path)
+    runner(settings_of(), **going).train()  # to an end that it has reached
+    with pytest.raises(UserError, match=f'{path}.*\n.*templates: '):
+        runner(settings_of(**changes), **going).train()
+
+
 @pytest.mark.parametrize('meta', [
     {}, dict(meta='text'), dict(meta=dict(vifi_clip=dict(version=1)))])
 def test_a_checkpoint_that_says_nothing(checkpoint, test, tmp_path, meta):

@@ -20,7 +20,7 @@ from mmengine.runner import Runner, find_latest_checkpoint
 
 from ..checkpoints.settings import CheckpointSettingsHook
 from ..datasets.loader_settings import processes_here
-from ..engine import ClassListHook, PlainCheckpointHook
+from ..engine import ClassListHook, PlainCheckpointHook, ResumeHook
 from ..errors import UserError
 from .config import check_lists, load_config, without_pretrained
 
@@ -93,7 +93,8 @@ def build_runner(cfg: Config) -> Runner:
               Runner.from_cfg(cfg))
     # For configs that do not use our runtime: what is saved here can be
     # loaded here, and labels mean to the model what they mean in the data.
-    for hook in PlainCheckpointHook, ClassListHook, CheckpointSettingsHook:
+    for hook in (PlainCheckpointHook, ClassListHook, CheckpointSettingsHook,
+                 ResumeHook):
         if not any(isinstance(h, hook) for h in runner.hooks):
             runner.register_hook(hook())
     return runner

@@ -160,9 +160,10 @@ class CheckpointSettingsHook(Hook):
     """Saves what weights were made with (:func:`collect_settings`), and
     checks it before a test.
 
-    A test from a checkpoint compares: where a difference would spoil the
-    result it stops, where it is a matter of choice (``fusion``,
-    ``num_frames``) it warns. Training may start from any weights. A
+    A test from a checkpoint compares, and a run that goes on from one: where
+    a difference would spoil the result it stops, where it is a matter of
+    choice (``fusion``, ``num_frames``) it warns. Training may start from any
+    weights. A
     checkpoint that lacks what did not train carries a fingerprint of it,
     which is compared whenever it is loaded.
 
@@ -207,6 +208,9 @@ class CheckpointSettingsHook(Hook):
                 self.on_mismatch)
 
     def before_train(self, runner: Runner) -> None:
+        """Check a checkpoint that a run goes on from, as before a test."""
+        if runner.iter:
+            self.before_test(runner)
         self._saved = None
 
     def before_test(self, runner: Runner) -> None:
@@ -283,7 +287,7 @@ def _check_settings(saved: Mapping, model: nn.Module, cfg: Config, name: str,
     if not serious:
         return
     error = (
-        f'{name} was made with other settings than it would be tested with:'
+        f'{name} was made with other settings than those here:'
         '\n  ' + '\n  '.join(serious) + '\nUse the config that it was trained '
         'with, or set --cfg-options '
         f'{"=... ".join(sorted(set(serious.values())))}=...')

@@ -2,7 +2,9 @@
 from .fsdp2 import FSDP2Strategy, SpreadRunner
 from .hooks import (BadVideoHook, ClassListHook, EpochAccumulationHook,
                     EpochSeedHook, FiniteLossHook, PlainCheckpointHook,
-                    ResumedValidationHook, TextAccumulationHook)
+                    TextAccumulationHook)
 from .lr_schedule import WarmupCosineLR
 from .multi_set_loop import MultiSetTestLoop, MultiSetValLoop
 from .precision import AutocastOptimWrapper, InferenceHook, apply_inference
+from .resume import (ResumedValidationHook, ResumeHook,
+                     WholeStepCheckpointHook)

@@ -36,9 +36,15 @@ def text_classifier_of(model: nn.Module) -> Optional[nn.Module]:
     return getattr(head, 'text_classifier', None)
 
 
+def batches_done(runner: Runner) -> int:
+    """How many micro-batches of this epoch were trained on before the run
+    was resumed."""
+    return getattr(runner.train_loop, 'batches_done', 0)
+
+
 @HOOKS.register_module()
 class EpochSeedHook(Hook):
-    """Each epoch's randomness follows from (seed, epoch, rank) alone.
+    """Randomness follows from (seed, epoch, iteration, rank) alone.
 
     MMEngine saves no random state and seeds workers alike in every epoch.
     With this hook, mixup and dropout in the main process, and augmentation
@@ -59,14 +65,14 @@ class EpochSeedHook(Hook):
 
     def before_train_iter(self, runner: Runner, batch_idx: int,
                           data_batch=None) -> None:
-        """Seed the main process, at an epoch's first iteration: starting
-        workers draws a number, and persistent ones start only once."""
-        if batch_idx == 0:
-            seeds = np.random.SeedSequence(
-                [runner.seed, runner.epoch, get_rank()]).generate_state(3)
-            random.seed(int(seeds[0]))
-            np.random.seed(seeds[1])
-            torch.manual_seed(int(seeds[2]))
+        """Seed the main process, at each iteration: a run may be resumed
+        there."""
+        seeds = np.random.SeedSequence([
+            runner.seed, runner.epoch, get_rank(), batch_idx
+        ]).generate_state(3)
+        random.seed(int(seeds[0]))
+        np.random.seed(seeds[1])
+        torch.manual_seed(int(seeds[2]))
 
 
 @HOOKS.register_module()
@@ -103,12 +109,14 @@ class EpochAccumulationHook(Hook):
             'what does not fill a step is left out, other videos each epoch')
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Count micro-batches from the start of each epoch."""
+        """Count micro-batches from the start of each epoch, with those that
+        an earlier run had."""
         if self._counts(runner):
             # Rounded up, so that MMEngine takes no short step at the end.
             step = runner.optim_wrapper._accumulative_counts
             most = -(-len(runner.train_dataloader) // step) * step
-            runner.optim_wrapper.initialize_count_status(runner.model, 0, most)
+            runner.optim_wrapper.initialize_count_status(
+                runner.model, batches_done(runner), most)
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Discard the gradients of micro-batches that fill no step."""
@@ -167,32 +175,6 @@ def _follows_mmengine(wrapper, model: nn.Module) -> bool:
     return not (ddp and model.static_graph
                 or is_model_wrapper(model) and not ddp
                 or any(hasattr(p, 'to_local') for p in model.parameters()))
-
-
-@HOOKS.register_module()
-class ResumedValidationHook(Hook):
-    """Validates a resumed epoch that an unbroken run would have validated.
-
-    MMEngine writes an epoch's checkpoint before it validates the epoch. A run
-    that is killed in between would never learn how good that epoch was, and
-    might keep a worse one as the best. Where the validation was done, it is
-    done again, to the same result.
-    """
-
-    priority = 'LOWEST'  # after CheckpointHook has got ready
-
-    def before_train(self, runner: Runner) -> None:
-        """Catch up before the next epoch."""
-        loop = runner.train_loop
-        if (not isinstance(loop, EpochBasedTrainLoop) or loop.epoch == 0
-                or runner.val_loop is None):
-            return
-        loop._decide_current_val_interval()
-        if loop.epoch >= loop.val_begin and (
-                loop.epoch % loop.val_interval == 0
-                or loop.epoch == loop.max_epochs):
-            runner.logger.info(f'Validating the resumed epoch {loop.epoch}')
-            runner.val_loop.run()
 
 
 @HOOKS.register_module()
