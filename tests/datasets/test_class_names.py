@@ -1,6 +1,7 @@
 """Class lists as public users have them: with numbers, as dictionaries, in
 several spellings; where several labels are one name."""
 import json
+import random
 import unicodedata
 import warnings
 
@@ -26,7 +27,8 @@ NUMBERED = [  # each is HEART, RING
     ('c.yaml', f'1: {RING}\n0: {HEART}\n'),
     ('c.yaml', f'{RING}: 2\n{HEART}: 1\n')]
 PLAIN = [  # names that hold numbers, or are in quotes
-    ('1 on 1\nchess', ['1 on 1', 'chess']),
+    ('1 on 1\nchess', ['1 on 1', 'chess']), ('1 on 1', ['1 on 1']),
+    ('0 calories', ['0 calories']), ('formula 0', ['formula 0']),
     ('step 1\nstep 2\nstep 3', ['step 1', 'step 2', 'step 3']),
     ('ocean 11\nblink 182', ['ocean 11', 'blink 182']),
     ('"1 person"\n\'2 people\'', ['1 person', '2 people']),
@@ -40,6 +42,7 @@ PLAIN = [  # names that hold numbers, or are in quotes
 REFUSED = [
     ('c.txt', '0 a\nb\n2 c\n', "line 2: 'b' has no number before it"),
     ('c.txt', '0 a\nb\n', "line 2: 'b' has no number before it"),
+    ('c.txt', '2 a\nb\n1 c\n', "line 2: 'b' has no number before it"),
     ('c.txt', 'id,name\n0,a\n1,b\n', "line 1: 'id,name' has no number"),
     ('c.txt', 'a 0\nb 1\nc\n', "line 3: 'c' has no number behind it"),
     ('c.txt', '0 a\n1 b\n3 c\n', 'id 2 is missing'),
@@ -49,7 +52,8 @@ REFUSED = [
     ('c.txt', '12 a\n57 b\n', '"quotes"'),
     ('c.txt', 'name\na\nb\n', 'line 1'), ('c.txt', 'a\n# b\nb\n', 'line 2'),
     ('c.txt', '["a", "b"]\n', 'JSON'), ('c.txt', '- a\n- b\n', 'YAML'),
-    ('c.txt', '* a\n* b', 'YAML'), ('c.txt', '- a: b\n-\tc', 'YAML'),
+    ('c.txt', '* a\n* b', 'YAML'), ('c.txt', '---\n- a\n', 'YAML'),
+    ('c.txt', '[\n "a",\n "b"\n]', 'JSON'), ('c.txt', '- a: b\n-\tc', 'YAML'),
     ('c.txt', 'a, b\n', 'one class name'), ('c.txt', 'a\uff0cb', 'quotes'),
     ('c.txt', "['a', 'b']", 'JSON'), ('c.txt', '{"0": "a"}', 'JSON'),
     ('c.txt', 'a\nb;c\n', 'line 2.*multi-label'),
@@ -128,6 +132,28 @@ def test_spellings_of_one_name(tmp_path, other):
 def test_names_without_a_letter_are_empty(tmp_path, name):
     with pytest.raises(ValueError, match='line 2: empty'):
         read(tmp_path, 'c.txt', f'a\n{name}\nb')
+
+
+@pytest.mark.filterwarnings('ignore:.*the numbers b.* are taken')
+def test_random_numberings(tmp_path):
+    """Whatever the signs and the order, each name keeps its number."""
+    draw = random.Random(13)
+    words = 'chop', 'stir', 'a b', 'tai-chi', 'pass (3 m)', "o'clock", '4x4 x'
+    for _ in range(100):
+        names = draw.sample(words, draw.randint(2, len(words)))
+        first = draw.randint(0, 1)
+        sign = draw.choice([' ', '\t', ',', ', ', ': ', '. ', ') ', ' - '])
+        behind = sign in ' \t,' and draw.random() < .3
+        lines = [f'{name}{sign}{i}' if behind else f'{i}{sign}{name}'
+                 for i, name in enumerate(names, first)]
+        draw.shuffle(lines)
+        end = draw.choice(['\n', '\r\n', ' \n'])
+        text = draw.choice(['', '\ufeff']) + end.join(lines) + end
+        assert read(tmp_path, 'c.txt', text) == names, text
+        if len(names) > 2 and not behind:  # without the second
+            lines.remove(f'{first + 1}{sign}{names[1]}')
+            with pytest.raises(ValueError, match=f'id {first + 1} is missing'):
+                read(tmp_path, 'c.txt', end.join(lines))
 
 
 def test_usual_lists_say_nothing(tmp_path):

@@ -191,6 +191,12 @@ def test_tabs_are_filled_once_for_each_answer(handlers, examples, tmp_path):
 def test_labels_come_with_commas_or_lines():
     assert split_labels(' a dog,a cat \n\n a bird,, a dog\n') == [
         'a dog', 'a cat', 'a bird']
+    # as on the command line: in one spelling, by their numbers
+    with pytest.warns(UserWarning, match='taken for labels'):
+        assert split_labels('1 cafe\u0301\n0 "a, b"\n') == [
+            'a, b', 'caf\u00e9']
+    with pytest.raises(ValueError, match='multi-label'):
+        split_labels('lecture;indoor')
     # A file would show the server's files to whoever asks.
     assert split_labels(__file__) == [__file__]
     for text in (None, ' ,\n, ', 'x' * 201,

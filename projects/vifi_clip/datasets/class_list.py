@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import (Any, Dict, Iterable, List, NamedTuple, Optional, Sequence,
                     Union)
 
-import yaml
-
 from ..files import csv_table, holds_control, read_json, read_text, read_yaml
 
 PathLike = Union[str, Path]
@@ -62,13 +60,18 @@ def read_class_list(path: PathLike) -> List[str]:
 
 
 def parse_class_names(text: str, source: str) -> List[str]:
-    """Read names with commas between, as those of a ``.txt`` file; commas in
-    "quotes" are part of a name. ``source`` is named in errors."""
-    names = re.findall(r'(\s*"[^"]*"\s*|[^,]*),', f'{text},')
+    """Read names with commas between, as those of a ``.txt`` file;
+    ``source`` is named in errors."""
     _refuse_trees(text, source)
     return _checked(_without_ids([
-        _Entry(name, f'item {i}') for i, name in enumerate(names)], source),
-                    source)
+        _Entry(name, f'item {i}') for i, name in enumerate(split_names(text))
+    ], source), source)
+
+
+def split_names(text: str) -> List[str]:
+    """Split a text at its commas, but those in "quotes"."""
+    return re.findall(r'(\s*(?:\d+[\s.:)=|-]*)?"[^"]*"\s*|[^,]*),',
+                      f'{text},')
 
 
 def read_class_descriptions(path: PathLike) -> Dict[str, List[str]]:
@@ -204,14 +207,8 @@ def _read_lines(path: Path) -> List[_Entry]:
 
 def _refuse_trees(text: str, source: str) -> None:
     """Refuse JSON, YAML and a list of points."""
-    wrong = all(re.match(r'\s*[-+*\u2022]\s', line)
-                for line in text.split('\n'))
-    if text.startswith(('[', '{', '---')):
-        try:
-            wrong = isinstance(yaml.safe_load(text), (list, dict))
-        except (yaml.YAMLError, RecursionError):
-            pass
-    if wrong:
+    if re.match(r'\s*[\[{]\s*["\'\[{\]}]|---\s', text) or all(
+            re.match(r'\s*[-+*\u2022]\s', line) for line in text.split('\n')):
         raise ValueError(f'{source} looks like JSON or YAML; give a file of '
                          'that kind (.json, .yaml), or plain names')
 
@@ -282,21 +279,10 @@ def _without_ids(entries: List[_Entry], source: str) -> List[_Entry]:
                  if (match := pattern.fullmatch(name.strip()))}
         ids = {i: int(match['id']) for i, match in found.items()}
         names = {match['name'] for match in found.values()}
-        # how many have the number of their line, counted from 0 or 1, or
-        # from a heading
-        steps = [number - i for i, number in ids.items()]
-        counted = max(steps.count(step) for step in (-1, 0, 1))
-        alike = len(names) < len(ids)  # the numbers tell the names apart
-        whole = len(entries) == len(ids) > 1
-        running = whole and _run(list(ids.values()))
-        if not (running and (side == 'before' or len(names) > 1)
-                or whole and side == 'before'
-                or whole and 2 * counted > len(ids) and not alike
-                or (len(ids) > 1 or 0 in ids.values()) and not alike
-                and 0 < len(ids) == counted):
+        if not _is_numbering(ids, len(names), len(entries), side):
             continue
         try:
-            if not whole:
+            if len(ids) < len(entries):
                 other = next(i for i in range(len(entries)) if i not in ids)
                 raise ValueError(
                     f'{source}, {entries[other].place}: '
@@ -317,6 +303,28 @@ def _without_ids(entries: List[_Entry], source: str) -> List[_Entry]:
             '"quotes" if the numbers belong to them')
         break
     return entries
+
+
+def _is_numbering(ids: Dict[int, int], names: int, count: int,
+                  side: str) -> bool:
+    """Return whether numbers, by the place of their entry among ``count``,
+    look meant as labels; without them there are so many different names."""
+    numbers = list(ids.values())
+    whole = len(ids) == count
+    if not ids or count == 1:
+        return False
+    if whole and (side == 'before' or names > 1 and _run(numbers)):
+        return True
+    if names < len(ids):  # as in 'step 1', 'step 2', they tell them apart
+        return False
+    # how many are that of their place, from 0 or 1, or behind a heading
+    steps = [number - i for i, number in ids.items()]
+    counted = max(steps.count(step) for step in (-1, 0, 1))
+    if counted == len(ids):
+        return counted > 1 or 0 in numbers
+    if side == 'behind':
+        return whole and 2 * counted > count
+    return 2 * len(ids) > count and min(numbers) < 2 and max(numbers) <= count
 
 
 def _suffix(path: Path, known: Iterable[str]) -> str:

@@ -15,6 +15,8 @@ import torch.nn.functional as F
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer, ranked
 from projects.vifi_clip.apis.inputs import VideoInput
 from projects.vifi_clip.apis.pipeline import Timeline
+from projects.vifi_clip.datasets.class_list import (parse_class_names,
+                                                    split_names)
 from projects.vifi_clip.datasets.containers import (open_container,
                                                     picture_stream)
 from projects.vifi_clip.datasets.video_file import VideoFile
@@ -294,7 +296,7 @@ def check_video(path: Optional[str], limits: Limits) -> Facts:
 def split_labels(text: Optional[str]) -> List[str]:
     """Split the labels of a text box at commas and line breaks. They are
     never read from a file: visitors could look at the server's."""
-    parts = (text or '').replace('\n', ',').split(',')
+    parts = split_names((text or '').replace('\n', ','))
     labels = list(dict.fromkeys(filter(None, map(str.strip, parts))))
     if not labels:
         raise UserError('There are no labels: type some, with commas or line '
@@ -304,7 +306,7 @@ def split_labels(text: Optional[str]) -> List[str]:
                         f'{MOST_LABELS} are taken.')
     for label in labels:
         check_text(label, 'label')
-    return labels
+    return parse_class_names(','.join(labels), 'labels')
 
 
 def check_text(text: str, kind: str) -> None:
