@@ -80,6 +80,7 @@ def test_folder_that_cannot_be_looked_into(folder, monkeypatch):
 @pytest.mark.parametrize('given, message', [
     ('none', 'none has no videos'), ('gone.mp4', 'No such video: gone.mp4'),
     ('*.mov', r'No such video: \*.mov'), ([], 'No videos were given'),
+    ('sub\\c.webm', r'No such video: .*; write / where'),
     ('file:///gone.mp4', 'No such video'), ('file://[bad', 'No such video'),
     (['b.mp4', 'gone.mp4'], 'gone.mp4'),
     (np.zeros((2, 3, 3), np.uint8), r'got uint8 \[2, 3, 3\]'),

@@ -20,7 +20,8 @@ import numpy as np
 
 from ..datasets.class_list import (check_class_names, parse_class_names,
                                    read_class_list)
-from ..datasets.containers import PICTURES, SUFFIXES, remedy_of_pictures
+from ..datasets.containers import (PICTURES, SUFFIXES, remedy,
+                                   remedy_of_pictures)
 from ..errors import UnreadableVideo, UserError
 from ..files import temporary_folder
 
@@ -142,7 +143,7 @@ def _paths(text: str) -> List[str]:
                    + remedy_of_pictures(text))
     else:
         paths = sorted(filter(osp.isfile, glob.glob(text, recursive=True)))
-        problem = f'No such video: {text}'
+        problem = f'No such video: {text}{remedy(text)}'
     if not paths:
         raise UserError(problem)
     return paths

@@ -21,8 +21,8 @@ _HEADERS = ('class', 'class name', 'classes', 'label', 'labels', 'name',
             'names')
 # Characters without a picture: soft hyphen, marks of direction, zero width.
 # Not the joiners, which words of some scripts and emoji are spelt with.
-_INVISIBLE = re.compile('[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e'
-                        '\u2060-\u2069\ufeff]')
+INVISIBLE = re.compile('[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e'
+                       '\u2060-\u2069\ufeff]')
 _QUOTE_IT = 'put the name in "quotes" if it is meant so'
 
 
@@ -143,7 +143,7 @@ def clean_class_name(name: str, place: str) -> str:
         raise ValueError(f'{place}: class name {name!r:.200} holds a line '
                          'break or control character; is a quote missing?')
     # The tokenizer does the same, but for the invisible characters.
-    name = unicodedata.normalize('NFC', _INVISIBLE.sub('', name))
+    name = unicodedata.normalize('NFC', INVISIBLE.sub('', name))
     quoted = _QUOTED.fullmatch(name)
     name = ' '.join((quoted[2] if quoted else name).split())
     if not name:

@@ -15,6 +15,7 @@ import numpy as np
 from av.stream import Disposition
 
 from ..errors import UnreadableVideo
+from .class_list import INVISIBLE
 
 Source = Union[str, bytes]  # a file on the local disk, or its content
 
@@ -139,16 +140,17 @@ def remedy(path: str) -> str:
         return remedy_of_pictures(path if osp.exists(path) else stem)
     if osp.lexists(path):
         return ''
-    if osp.exists(path.strip()):
-        return '; take the spaces around it off'
     if re.fullmatch(r'(["\']).*\1', osp.basename(path)):
         return '; take the quotes off'
     if '\\' in path:
         return '; write / where the path has \\'
-    for form in 'NFC', 'NFD':
-        if osp.exists(other := unicodedata.normalize(form, path)):
-            return (f'; {other!r} is there, which differs in its Unicode '
-                    f'form ({form}): write the path so')
+    plain = INVISIBLE.sub('', path.replace('\xa0', ' '))
+    for other, what in ((path.strip(), 'without spaces around it'),
+                        (unicodedata.normalize('NFC', path), 'in NFC'),
+                        (unicodedata.normalize('NFD', path), 'in NFD'),
+                        (plain, 'without special spaces')):
+        if osp.exists(other):
+            return f'; {other!r} is there: write it so, {what}'
     return ''
 
 

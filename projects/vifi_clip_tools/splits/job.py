@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from projects.vifi_clip.datasets.class_list import read_class_list
+from projects.vifi_clip.datasets.containers import remedy
 from projects.vifi_clip.datasets.video_list import find_missing
 from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.files import (read_json, sha256_of,
@@ -243,7 +244,8 @@ def check_lists(folder: Path, dataset: str,
                            ) if videos else []
     if missing:
         faults.append(f'{len(missing)} of {len(names)} videos are not below '
-                      f'{videos}: {some([names[i] for i in missing], 10)}')
+                      f'{videos}: {some([names[i] for i in missing], 10)}'
+                      + remedy(str(videos / names[missing[0]])))
     return faults
 
 
