@@ -94,6 +94,26 @@ def test_tracebacks_and_processes(command, monkeypatch, capsys):
         command(lambda options: open('/not/there'))
 
 
+@pytest.mark.parametrize('error', [
+    ImportError('libtorch_cpu.so: failed to map segment from shared object'),
+    ImportError('torch cannot be imported again after a failed import'),
+    MemoryError(), RuntimeError("can't start new thread"),
+    OSError(12, 'Cannot allocate memory')], ids=str)
+def test_too_little_address_space(command, monkeypatch, capsys, error):
+    fail = Mock(side_effect=error)
+    monkeypatch.setattr('resource.getrlimit', lambda kind: (2 * 10**9, -1))
+    assert command(fail) == 2
+    said = capsys.readouterr().err
+    assert 'ulimit -v allows 2.0 GB' in said and said.count('\n') == 1
+    monkeypatch.setattr('resource.getrlimit', lambda kind: (-1, -1))
+    if isinstance(error, OSError):
+        assert command(fail) == 2
+        assert 'ulimit' not in capsys.readouterr().err
+    else:
+        with pytest.raises(type(error)):
+            command(fail)
+
+
 def test_a_pipe_of_our_own_is_no_closed_output(command):
     read, write = os.pipe()
     os.close(read)

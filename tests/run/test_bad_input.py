@@ -1,6 +1,8 @@
 """What a user gives wrongly stops before training, in one message."""
+import importlib.util
 import re
 from functools import partial
+from importlib.machinery import ModuleSpec
 
 import pytest
 from commands import refused
@@ -50,6 +52,30 @@ def test_training_does_not_start(world, write_config, tmp_path, capsys,
     assert not list(tmp_path.glob('run/**/*.pth'))
     assert 'Epoch(train)' not in ''.join(
         p.read_text() for p in tmp_path.glob('run/*/*.log'))
+
+
+@pytest.mark.parametrize('command', ['train', 'test'])
+@pytest.mark.parametrize('backend, library, folder', [
+    ('WandbVisBackend', 'wandb', False), ('WandbVisBackend', 'wandb', True),
+    ('TensorboardVisBackend', 'tensorboard', False)])
+def test_a_logger_that_is_not_installed(world, write_config, tmp_path, capsys,
+                                        monkeypatch, command, backend, library,
+                                        folder):
+    """A folder of W&B's own may have its name."""
+    (world / 'train.txt').unlink()  # the lists are not even looked for
+    config = write_config(root=world)
+    find, other = importlib.util.find_spec, ModuleSpec(library, None)
+    monkeypatch.setattr(
+        importlib.util, 'find_spec', lambda name, *args:
+        find(name, *args) if name != library else other if folder else None)
+    refused(capsys, command, config, *['none'] * (command == 'test'),
+            '--work-dir', tmp_path / 'run', '--cfg-options',
+            f'visualizer.vis_backends.0.type={backend}',
+            names=[backend, f'pip install {library}'])
+    refused(capsys, command, config, *['none'] * (command == 'test'),
+            '--cfg-options', f'visualizer.vis_backends=[{backend}]',
+            names=['visualizer.vis_backends', backend])
+    assert not (tmp_path / 'run').exists()
 
 
 def test_settings_that_show_in_the_first_batch(world, write_config, tmp_path,

@@ -6,6 +6,7 @@ A knob is a name that configs read from the environment, as
 import ast
 import copy
 import difflib
+import importlib.util
 import os
 import os.path as osp
 import re
@@ -36,6 +37,9 @@ _VALUES = {
     'WORKERS': (f'auto|{_WHOLE}', 'a whole number or auto'),
     'STRATEGY': ('ddp|fsdp', 'ddp or fsdp'),
 }
+# Libraries behind MMEngine's backends of the visualizer.
+_LOGGERS = ('wandb', 'tensorboard', 'mlflow', 'clearml', 'neptune', 'dvclive',
+            'aim')
 # A misspelling is at least this near to a knob: SHOT is, DISTDIR (LIST_DIR)
 # is not.
 _NEAR = 0.82
@@ -234,6 +238,26 @@ def check_lists(cfg: Config, parts: Sequence[str]) -> None:
         if classes and not osp.isfile(classes):
             raise FileNotFoundError(f'no class list {classes!r}: set '
                                     'class_file=... to one')
+
+
+def check_loggers(cfg: Config) -> None:
+    """Raise UserError if a backend of the visualizer needs a library that is
+    not installed, which MMEngine would find out when it begins to log."""
+    backends = (cfg.get('visualizer') or {}).get('vis_backends') or []
+    for backend in [backends] if isinstance(backends, dict) else backends:
+        if not isinstance(backend, dict):
+            raise ValueError('visualizer.vis_backends must be a list of '
+                             f'dict(type=...), not {backend!r}')
+        name = str(backend.get('type'))
+        # WandbVisBackend, say: all are named after their libraries
+        library = name.removesuffix('VisBackend').lower()
+        if library not in _LOGGERS:
+            continue
+        spec = importlib.util.find_spec(library)
+        if spec is None or spec.origin is None:  # a folder of that name
+            raise UserError(
+                f'{name} (visualizer.vis_backends) needs {library}, which is '
+                f'not installed: pip install {library}, or leave it out')
 
 
 def list_origins(cfg: Config) -> List[Dict[str, str]]:

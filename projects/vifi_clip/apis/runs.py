@@ -22,7 +22,8 @@ from ..checkpoints.settings import CheckpointSettingsHook
 from ..datasets.loader_settings import processes_here
 from ..engine import ClassListHook, PlainCheckpointHook, ResumeHook
 from ..errors import UserError
-from .config import check_lists, load_config, without_pretrained
+from .config import (check_lists, check_loggers, load_config,
+                     without_pretrained)
 
 _RESERVE = 0.9  # of the free memory: a step does not always peak alike
 
@@ -76,6 +77,7 @@ def train(config: str, amp: bool = False, resume: Optional[str] = None,
                  deterministic=deterministic or None)
     cfg.randomness = dict(cfg.get('randomness') or {}, **{
         k: v for k, v in given.items() if v is not None})
+    check_loggers(cfg)
     check_lists(cfg, ('train', 'val'))
     prepare_distributed(cfg)
     if auto_accumulate is not None:

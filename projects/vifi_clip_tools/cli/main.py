@@ -7,8 +7,10 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
+import re
 import select
 import sys
+from contextlib import suppress
 from typing import (Dict, List, MutableMapping, NamedTuple, Optional,
                     Sequence)
 
@@ -26,6 +28,10 @@ _MALLOC = (
     ('MALLOC_MMAP_THRESHOLD_', -3, 2**32),  # large blocks from the heap,
     ('MALLOC_TRIM_THRESHOLD_', -1, 2**33),  # which keeps what is freed
     ('MALLOC_TOP_PAD_', -2, 2**28))  # and grows in steps of 256 MiB
+# Of an error where no more address space is to be had; the last is of torch,
+# imported a second time.
+_NO_SPACE = re.compile('allocate memory|map segment|start new thread|bad_alloc'
+                       '|after a failed')
 _HEAD = """\
 usage: vifi-clip COMMAND [options]
        vifi-clip COMMAND --help
@@ -131,9 +137,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
                 return _run_command(first, rest) or DONE
             return _answer(first)
         finally:
-            torch = sys.modules.get('torch')
-            if torch and torch.distributed.is_initialized():
-                torch.distributed.destroy_process_group()
+            distributed = sys.modules.get('torch.distributed')
+            if distributed and distributed.is_initialized():
+                distributed.destroy_process_group()
             # At the very end Python would only complain, with exit code 120.
             sys.stdout.flush()
     except KeyboardInterrupt:
@@ -144,13 +150,15 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             raise
         return CLOSED_PIPE
     except Exception as error:
-        if (not _is_users(error)
+        short = _address_space(error)
+        if (not (short or _is_users(error))
                 or os.environ.get('VIFI_TRACEBACK', '0') != '0'):
             raise
         if os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0')) == '0':
             # A terminal's line may hold half a progress bar.
             start = '\n' if sys.stderr.isatty() else ''
-            print(f'{start}error: {_message(error)}', file=sys.stderr)
+            print(f'{start}error: {short or _message(error)}',
+                  file=sys.stderr)
         return WRONG_INPUT
 
 
@@ -214,6 +222,22 @@ def _is_users(error: Exception) -> bool:
         return True
     errors = sys.modules.get('projects.vifi_clip.errors')
     return errors is not None and isinstance(error, errors.UserError)
+
+
+def _address_space(error: Exception) -> str:
+    """Explain what too low a limit of the address space (ulimit -v) led to;
+    '' for any other error. Libraries that cannot be loaded say nothing of
+    it."""
+    with suppress(ImportError):  # not on this system
+        import resource
+        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if limit != resource.RLIM_INFINITY and (isinstance(
+                error, MemoryError) or _NO_SPACE.search(str(error))):
+            return (f'ulimit -v allows {limit / 1e9:.1f} GB of address space, '
+                    'and that is too little (the libraries take 4 to 6 GB, '
+                    'whatever memory it uses): raise it, or bound the memory '
+                    'in another way')
+    return ''
 
 
 def _message(error: Exception) -> str:

@@ -57,12 +57,14 @@ def test(options: Options) -> Dict[str, Any]:
     """Test; the metrics are printed, and returned."""
     from mmengine.dist import is_main_process
 
-    from projects.vifi_clip.apis.config import check_lists, load_config
+    from projects.vifi_clip.apis.config import (check_lists, check_loggers,
+                                                load_config)
     from projects.vifi_clip.apis.runs import build_runner, prepare_distributed
     from projects.vifi_clip.files import write_json
     cfg = load_config(options.config, **options.common.settings())
     _set_options(cfg, options)
     _set_outputs(cfg, options)
+    check_loggers(cfg)
     check_lists(cfg, ('test', ))
     prepare_distributed(cfg)
     metrics = build_runner(cfg).test()
