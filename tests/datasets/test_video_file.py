@@ -254,6 +254,44 @@ def test_little_damage_changes_no_other_frame(mp4, tmp_path):
     assert_array_equal(frames, VideoFile(path, True).frames(range(COUNT)))
 
 
+@pytest.fixture(scope='module')
+def hevc(tmp_path_factory):
+    return write_video(
+        tmp_path_factory.mktemp('hevc') / 'a.mp4', 'libx265',
+        **{'x265-params': 'log-level=none:keyint=30:bframes=3'})
+
+
+def test_frames_that_are_lost_move_no_others(hevc, tmp_path):
+    """One bit of a header lost 27 frames, and 63 numbers were wrong."""
+    with av.open(hevc) as file:
+        starts = [p.pos for p in file.demux(video=0) if p.size]
+    path, refused = tmp_path / 'b.mp4', 0
+    for number in range(3, 14):
+        content = bytearray(Path(hevc).read_bytes())
+        content[starts[number] + 10] ^= 1
+        path.write_bytes(content)
+        try:
+            assert len(VideoFile(str(path), in_order=True)) == COUNT
+        except UnreadableVideo:
+            refused += 1
+    assert refused
+
+
+def test_each_reading_hears_the_decoder(hevc, tmp_path):
+    """FFmpeg's words as well that the reading before ended with."""
+    outcomes = set()
+    for number in range(10, 16):
+        path = spoil(hevc, tmp_path / 'b.mp4', number)
+        for _ in range(3):
+            try:
+                video = VideoFile(path)
+                video.frames(range(0, COUNT, 7))
+                outcomes.add((number, video.by_packets))
+            except UnreadableVideo:
+                outcomes.add((number, 'refused'))
+    assert len(outcomes) == 6
+
+
 def test_decoders_do_not_print(mp4, monkeypatch, capsys):
     """Not even where nobody has set up logging."""
     VideoFile(mp4).frames([0])
@@ -340,7 +378,7 @@ def test_sampling_again_when_packets_were_no_frames(tmp_path, monkeypatch):
             return super().frames(indices)
 
     monkeypatch.setattr(
-        'projects.vifi_clip.datasets.video_reader.VideoFile', TooMany)
+        'projects.vifi_clip.datasets.video_reader.open_video', TooMany)
     assert numbers(path, (), SparseSampleViews(4)) == [2, 7, 12, 17]
     assert opened == [False, True]
 

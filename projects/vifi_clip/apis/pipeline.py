@@ -18,7 +18,6 @@ from mmaction.registry import TRANSFORMS
 from mmengine.config import Config
 from tqdm import tqdm
 
-from ..datasets.video_file import VideoFile
 from ..datasets.video_reader import OPENERS, VideoReader, run_pipeline
 from ..errors import UnreadableVideo, UserError
 from .inputs import VideoInput, expand_inputs
@@ -278,9 +277,9 @@ class VideoSampler:
         unique, rows = np.unique(frames, return_inverse=True)
 
         def read(wanted: np.ndarray) -> np.ndarray:
-            # A VideoFile is slow to open and can be read again, so it is
-            # kept; MMAction2's readers are used up by one pass.
-            kept = isinstance(results.get('video_reader'), VideoFile)
+            # Our reader's video is slow to open and can be read again, so it
+            # is kept; MMAction2's are used up by one pass.
+            kept = 'frame_times' in results
             return np.stack(_apply(
                 steps[first:] if kept else steps, video,
                 **(results if kept else {}), wanted=wanted)['imgs'])

@@ -38,6 +38,8 @@ PICTURES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
 # printed. The level is the process's: set in each call, one thread's end
 # would make another deaf.
 av.logging.set_level(av.logging.WARNING)
+# Else a word that the file before ended with would not be heard of this one.
+av.logging.set_skip_repeated(False)
 logging.getLogger('libav').addHandler(logging.NullHandler())
 logging.getLogger('libav').propagate = False
 
@@ -115,14 +117,14 @@ def check_file(source: Source) -> None:
         raise unreadable(source, 'the file is empty')
 
 
-def unreadable(source: Source,
-               error: Union[str, Exception]) -> UnreadableVideo:
+def unreadable(source: Source, error: Union[str, Exception],
+               kind: type = UnreadableVideo) -> UnreadableVideo:
     """Make an error with the short text of PyAV's or the system's."""
     reason = (getattr(error, 'strerror', None) or str(error)
               or type(error).__name__)
     if isinstance(source, bytes):
-        return UnreadableVideo('the video', reason)
-    return UnreadableVideo(source, reason + remedy(source))
+        return kind('the video', reason)
+    return kind(source, reason + remedy(source))
 
 
 def remedy(path: str) -> str:

@@ -31,6 +31,7 @@ from .containers import (Source, VideoCutShort, check_file, end_of,
 # Share of the frames that must decode for a file to count as whole; a few are
 # often missing at the end of good files.
 _WHOLE = 0.9
+_CUT = 'the file is cut short'
 # Where a packet has the time of its frame, and each packet is one frame.
 _TIMED = ('mov,mp4,m4a,3gp,3g2,mj2', 'matroska,webm', 'mpegts')
 _ONE_FRAME = ('h264', 'hevc', 'vp9', 'av1', 'libdav1d', 'mpeg4', 'mjpeg')
@@ -88,6 +89,7 @@ class VideoFile:
         check_file(source)
         self._source, self._timeout = source, timeout
         self._max_memory = max_memory
+        self._settings = num_threads, timeout, max_memory
         self._deadline = time.monotonic() + timeout
         self._container = open_container(source)
         self._stream = picture_stream(self._container)
@@ -128,7 +130,7 @@ class VideoFile:
             UnreadableVideo: One of them cannot be decoded.
             FrameCountChanged: See there.
         """
-        order = np.asarray(indices).reshape(-1).tolist()
+        order = np.ravel(indices).tolist()
         unique = sorted(set(order))
         if unique and not 0 <= unique[0] <= unique[-1] < self._total:
             raise IndexError(f'the video has frames 0 to {self._total - 1}, '
@@ -142,10 +144,14 @@ class VideoFile:
                 if words and self.by_packets:
                     raise _Doubt
             except _Doubt:
-                if self._decode_all() != self._total:
-                    raise FrameCountChanged(*unreadable(
-                        self._source, 'its packets are not its frames').args
-                    ) from None
+                # Anew: of damaged frames, a decoder leaves parts as they
+                # were in those before, and these depend on what was asked.
+                video = VideoFile(self._source, True, *self._settings)
+                if len(video) != self._total:
+                    raise unreadable(
+                        self._source, 'its packets are not its frames',
+                        FrameCountChanged) from None
+                vars(self).update(vars(video))
                 pictures = self._pictures(unique)
         except _FAILURES as error:
             raise unreadable(self._source, error) from error
@@ -191,7 +197,8 @@ class VideoFile:
         if not count:
             raise ValueError('it has no frames')
         if count < _WHOLE * promised:
-            raise self._cut_short(f'{count} of {promised} frames')
+            raise unreadable(self._source, f'{_CUT}: {count} of {promised} '
+                             'frames are there', VideoCutShort)
         lost = self._keys[0]
         if (lost > (1 - _WHOLE) * count
                 and self._container.format.name not in _STREAMS):
@@ -209,12 +216,8 @@ class VideoFile:
                            for packet in container.demux()
                            if packet.pts is not None), default=0.)
             if end < _WHOLE * seconds:
-                raise self._cut_short(f'{end:.1f} of {seconds:.1f} s')
-
-    def _cut_short(self, rest: str) -> VideoCutShort:
-        error = unreadable(self._source,
-                           f'the file is cut short: {rest} are there')
-        return VideoCutShort(*error.args)
+                raise unreadable(self._source, f'{_CUT}: {end:.1f} of '
+                                 f'{seconds:.1f} s are there', VideoCutShort)
 
     def _number_packets(self) -> Dict[int, int]:
         """Numbers of the frames by the times of their packets; none where
@@ -330,26 +333,25 @@ class VideoFile:
         Frames have the numbers of their packets unless many do not come and
         nothing is damaged; one that is lost is as the one before it.
         """
-        self.by_packets, self._position = False, -1
-        self.num_damaged, self._num_errors, self._is_spoilt = 0, 0, False
-        self._decoder.skip_frame = 'DEFAULT'
         held: List[Any] = []
         times, size, ended = [], 0, False
-        while not ended:
-            for _, frame in self._step(sys.maxsize, set()):
-                times.append(frame.pts)
-                size += 3 * frame.width * frame.height // 2  # of YUV 4:2:0
-                if size <= self._max_memory:
-                    held.append(frame)
-                else:
-                    held.clear()
-            ended = self._position < 0
+        with av.logging.Capture() as words:
+            while not ended:
+                for _, frame in self._step(sys.maxsize, set()):
+                    times.append(frame.pts)
+                    size += 3 * frame.width * frame.height // 2  # YUV 4:2:0
+                    if size <= self._max_memory:
+                        held.append(frame)
+                    else:
+                        held.clear()
+                ended = self._position < 0
         total, numbers = len(times), self._numbers
         if not total:
             raise ValueError('no frame of it can be decoded')
         if held and set(times) <= set(numbers) and (
                 total >= _WHOLE * len(numbers) or self.num_damaged
-                or self._num_errors):
+                or self._num_errors
+                or any(level <= av.logging.ERROR for level, *_ in words)):
             self.num_damaged += len(numbers) - total
             frames = {numbers[frame.pts]: frame for frame in held}
             total, frame = len(numbers), held[0]

@@ -13,9 +13,10 @@ from mmcv.transforms import BaseTransform
 from mmengine import fileio
 
 from ..errors import UnreadableVideo
+from .contained_video import open_video
 from .containers import Source
 from .transforms import VideoDecode
-from .video_file import FrameCountChanged, VideoFile
+from .video_file import FrameCountChanged
 
 
 @TRANSFORMS.register_module()
@@ -65,15 +66,15 @@ class VideoReader(BaseTransform):
               and osp.isfile(f'{source}.mp4')):
             source = f'{source}.mp4'  # as DecordInit takes it
         if self.backend == 'decord':
-            VideoFile(source)  # decord would crash at some
+            open_video(source)  # decord would crash at some
             import decord
             decord.logging.set_level(decord.logging.QUIET)
             video: Any = decord.VideoReader(
                 io.BytesIO(source) if isinstance(source, bytes) else source,
                 num_threads=self.num_threads)
         else:
-            video = VideoFile(source, results.get('in_order', False),
-                              self.num_threads, self.timeout)
+            video = open_video(source, results.get('in_order', False),
+                               self.num_threads, self.timeout)
             results['frame_times'] = video.frame_times
         results.update(video_reader=video, total_frames=len(video),
                        avg_fps=video.get_avg_fps())
@@ -131,7 +132,7 @@ def _read(step: Callable, results: dict) -> dict:
     name = results['filename']
     try:
         if isinstance(step, _MMACTION_OPENERS) and osp.isfile(name):
-            VideoFile(name)  # decord would crash at some
+            open_video(name)  # decord would crash at some
         results = step(results)
     except (*_NOT_THE_VIDEO, FrameCountChanged):
         raise

@@ -19,7 +19,7 @@ from projects.vifi_clip.datasets.class_list import (parse_class_names,
                                                     split_names)
 from projects.vifi_clip.datasets.containers import (open_container,
                                                     picture_stream)
-from projects.vifi_clip.datasets.video_file import VideoFile
+from projects.vifi_clip.datasets.contained_video import open_video
 from projects.vifi_clip.errors import UnreadableVideo, UserError
 from ..attention.maps import attention_maps
 from ..attention.overlay import enlarge, overlay
@@ -283,7 +283,7 @@ def check_video(path: Optional[str], limits: Limits) -> Facts:
             raise UserError(f'{name} has {width} x {height} pixels; scale it '
                             'down, 4K is the most.')
         # Some kinds are decoded to know their length: after the size.
-        seconds = float(VideoFile(path, timeout=60.).frame_times()[-1])
+        seconds = float(open_video(path, timeout=60.).frame_times()[-1])
     except UnreadableVideo as error:
         raise UnreadableVideo(name, error.reason) from error
     if seconds > limits.video_seconds:

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from projects.vifi_clip.datasets.class_list import read_class_list
-from projects.vifi_clip.datasets.video_file import VideoFile
+from projects.vifi_clip.datasets.contained_video import open_video
 from projects.vifi_clip.datasets.video_list import read_video_list
 from projects.vifi_clip.evaluation import read_predictions
 from projects.vifi_clip.files import sha256_of, write_bytes, write_text
@@ -187,7 +187,7 @@ def draw_picture(results: Results, data_root: str, out_dir: str) -> str:
     for axes, k in zip(right.subplots(len(spread), 1), spread):
         i = gained[k]
         path, label = videos[i]
-        video = VideoFile(osp.join(data_root, path))
+        video = open_video(osp.join(data_root, path))
         inds = np.linspace(0, len(video) - 1, 8).astype(int)
         axes.imshow(np.concatenate(video.frames(inds), 1))
         axes.set_axis_off()

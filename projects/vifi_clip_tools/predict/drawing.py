@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw  # OpenCV's threads would hang a later fork
 from projects.vifi_clip.apis.inferencer import NONE
 from projects.vifi_clip.apis.inputs import VideoInput
 from projects.vifi_clip.apis.pipeline import Sampled, Timeline
-from projects.vifi_clip.datasets.video_file import VideoFile
+from projects.vifi_clip.datasets.contained_video import open_video
 from projects.vifi_clip.errors import UnreadableVideo, UserError
 from projects.vifi_clip.files import replacing
 from ..cli.media import dejavu, write_h264
@@ -52,7 +52,7 @@ def save_video(video: VideoInput, result: Mapping[str, Any],
             frames: Iterable[np.ndarray] = here.frames
             rate, times = Fraction(here.fps), None
         else:
-            file = VideoFile(here.path)
+            file = open_video(here.path)
             rate = Fraction(file.avg_fps)
             times = map(Fraction, file.frame_times())
             frames = (frame for start in range(0, len(file), _AT_ONCE)

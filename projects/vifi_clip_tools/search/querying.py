@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageOps
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
 from projects.vifi_clip.apis.inputs import expand_inputs
 from projects.vifi_clip.apis.pipeline import parse_views
-from projects.vifi_clip.datasets.video_file import VideoFile
+from projects.vifi_clip.datasets.contained_video import open_video
 from projects.vifi_clip.errors import UnreadableVideo
 from projects.vifi_clip.files import write_bytes, write_json
 from ..cli.media import dejavu
@@ -223,7 +223,7 @@ def read_frames(hit: Hit) -> Tuple[List[Image.Image], str]:
         return [], 'the file is no longer there'
     start, end = hit.start, hit.end
     try:
-        video = VideoFile(hit.path)
+        video = open_video(hit.path)
         times = video.frame_times()
         if start is None or end is None:
             start, end = 0., times[-1]

@@ -1,0 +1,187 @@
+"""Videos in a child process, which crashes and hangs in its parent's place."""
+import gc
+import multiprocessing
+import os
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmengine.registry import init_default_scope
+from numpy.testing import assert_array_equal
+from torch.utils.data import DataLoader
+
+from helpers import make_bad, read_index, write_mp4, write_video
+from projects.vifi_clip.datasets import contained_video
+from projects.vifi_clip.datasets.contained_video import open_video
+from projects.vifi_clip.datasets.video_dataset import CheckedVideoDataset
+from projects.vifi_clip.datasets.video_file import VideoFile
+from projects.vifi_clip.errors import UnreadableVideo
+
+pytestmark = pytest.mark.skipif(not contained_video._CAN_FORK,
+                                reason='only on Linux')
+
+
+class Bad(VideoFile):
+    """One that crashes or hangs, by its name."""
+
+    def frames(self, indices):
+        name = os.path.basename(self._source)
+        if name == 'crash.mp4':
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if name == 'hang.mp4':
+            time.sleep(600)
+        return super().frames(indices)
+
+
+@pytest.fixture
+def bad_decoder(monkeypatch):
+    """Children forked from now on have it."""
+    contained_video._children.forget()
+    monkeypatch.setattr(contained_video, 'VideoFile', Bad)
+    yield
+    contained_video._children.forget()
+
+
+@pytest.fixture(scope='module')
+def clip(tmp_path_factory):
+    return write_video(tmp_path_factory.mktemp('clip') / 'a.mp4')
+
+
+@pytest.mark.parametrize('buffer', [None, 3 * 160 * 96 * 3])
+def test_the_same_frames(clip, buffer, monkeypatch):
+    """In the order asked, of a path or content, also in several parts."""
+    if buffer:
+        contained_video._children.forget()
+        monkeypatch.setattr(contained_video, '_BUFFER', buffer)
+    indices = np.array([[7, 80, 3], [3, 12, 41]])
+    expected = VideoFile(clip)
+    for source in clip, Path(clip).read_bytes(), os.path.relpath(clip):
+        video = open_video(source)
+        assert_array_equal(video.frames(indices), expected.frames(indices))
+        assert_array_equal(video.get_batch([1, 5]).asnumpy(),
+                           expected.frames([1, 5]))
+        assert_array_equal(video.frame_times(), expected.frame_times())
+        assert video.get_avg_fps() == expected.avg_fps
+        assert len(video) == 90 and video.frames([]) == []
+        with pytest.raises(IndexError):
+            video.frames([90])
+    contained_video._children.forget()
+
+
+def test_the_same_errors(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for kind in 'text', 'empty', 'absent', 'cut.mp4':
+        path = Path(make_bad(kind, tmp_path)).name
+        errors = []
+        for kind in open_video, VideoFile:
+            with pytest.raises(UnreadableVideo) as error:
+                kind(path)
+            errors.append((type(error.value), str(error.value)))
+        assert errors[0] == errors[1] and errors[0][1].startswith(path)
+
+
+def test_a_crash(bad_decoder, tmp_path):
+    path = write_mp4(tmp_path / 'crash.mp4')
+    video, good = open_video(path), open_video(write_mp4(tmp_path / 'a.mp4'))
+    for _ in range(2):
+        with pytest.raises(UnreadableVideo) as error:
+            video.frames([0])
+        assert error.value.name == path
+    assert read_index(good.frames([3])[0]) == 3
+    assert len(open_video(path)) == 16
+
+
+def test_an_idle_child_that_was_killed(clip, bad_decoder):
+    """As by the system, for its memory."""
+    video = open_video(clip)
+    child = video._child.pid
+    del video
+    os.kill(child, signal.SIGKILL)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    assert read_index(open_video(clip).frames([3])[0]) == 3
+
+
+def test_a_hang(bad_decoder, tmp_path, monkeypatch):
+    monkeypatch.setattr(contained_video, '_GRACE', 0.1)
+    video = open_video(write_mp4(tmp_path / 'hang.mp4'), timeout=0.1)
+    with pytest.raises(UnreadableVideo, match='0.1 s'):
+        video.frames([0])
+
+
+def test_ctrl_c_in_a_hang(bad_decoder, tmp_path):
+    video = open_video(write_mp4(tmp_path / 'hang.mp4'))
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            video.frames([0])
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert read_index(open_video(write_mp4(tmp_path / 'b.mp4')).frames(
+        [9])[0]) == 9
+
+
+def test_in_data_workers(bad_decoder, tmp_path):
+    """Their run goes on, and the video counts as bad."""
+    for name in 'a', 'b', 'crash', 'c':
+        write_mp4(tmp_path / f'{name}.mp4')
+    (tmp_path / 'list.txt').write_text('a.mp4 0\nb.mp4 0\ncrash.mp4 0\n'
+                                       'c.mp4 0\n')
+    init_default_scope('mmaction')
+    dataset = CheckedVideoDataset(
+        ann_file=str(tmp_path / 'list.txt'), pipeline=[
+            dict(type='VideoReader'),
+            dict(type='SparseSampleViews', num_frames=4),
+            dict(type='VideoDecode'),
+            dict(type='FormatShape', input_format='NCHW'),
+            dict(type='PackActionInputs')],
+        data_prefix=dict(video=str(tmp_path)), max_bad_ratio=0.5)
+    open_video(str(tmp_path / 'a.mp4'))  # the workers must not share it
+    samples = [sample for batch in DataLoader(
+        dataset, num_workers=2, collate_fn=list) for sample in batch]
+    assert len(samples) == 4 and all(
+        len(sample['inputs']) == 4 for sample in samples)
+    assert [dataset._filename(i) for i in dataset._bad_indices()] == [
+        str(tmp_path / 'crash.mp4')]
+
+
+def test_children_are_used_again(clip):
+    contained_video._children.forget()
+
+    def read(_):
+        video = open_video(clip)
+        video.cycle = video  # freed by the garbage collector alone
+        return read_index(video.frames([5])[0])
+
+    with ThreadPoolExecutor(3) as pool:
+        assert set(pool.map(read, range(12))) == {5}
+    gc.collect()
+    count = len(contained_video._children._idle)
+    list(map(read, range(3)))
+    gc.collect()
+    assert len(contained_video._children._idle) == count >= 1
+
+
+def test_children_end_with_their_parent(clip):
+    """Even one that is killed, while several have a video."""
+    def parent():
+        with ThreadPoolExecutor(4) as pool:
+            videos = list(pool.map(lambda _: open_video(clip), range(4)))
+        sender.send([video._child.pid for video in videos])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    context = multiprocessing.get_context('fork')
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=parent)
+    process.start()
+    children = receiver.recv()
+    process.join()
+    assert len(set(children)) == 4 and process.exitcode == -signal.SIGKILL
+    deadline = time.monotonic() + 30
+    while any(Path(f'/proc/{child}').exists() and Path(
+            f'/proc/{child}/cmdline').read_text() for child in children):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
