@@ -87,9 +87,9 @@ class VideoFile:
                  num_threads: int = 1, timeout: float = 600.,
                  max_memory: int = 256 << 20) -> None:
         check_file(source)
-        self._source, self._timeout = source, timeout
-        self._max_memory = max_memory
+        self._source = source
         self._settings = num_threads, timeout, max_memory
+        self._timeout, self._max_memory = self._settings[1:]
         self._deadline = time.monotonic() + timeout
         self._container = open_container(source)
         self._stream = picture_stream(self._container)
@@ -144,8 +144,7 @@ class VideoFile:
                 if words and self.by_packets:
                     raise _Doubt
             except _Doubt:
-                # Anew: of damaged frames, a decoder leaves parts as they
-                # were in those before, and these depend on what was asked.
+                # Damaged parts stay as a decoder had them: take a new one.
                 video = VideoFile(self._source, True, *self._settings)
                 if len(video) != self._total:
                     raise unreadable(
