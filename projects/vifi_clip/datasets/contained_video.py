@@ -103,7 +103,13 @@ class _Child:
         self.buffer = mmap.mmap(-1, _BUFFER)
         self.pipe, theirs = Pipe()
         self.owner = os.getpid()
+        # In a child, what the parent left as garbage may wait for ever for
+        # threads that a fork does not have.
+        collects = gc.isenabled()
+        gc.disable()
         self.pid = os.fork()
+        if self.pid and collects:
+            gc.enable()
         if not self.pid:
             try:
                 self.pipe.close()
@@ -196,6 +202,7 @@ def _begin() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's to hear
     faulthandler.disable()
     gc.freeze()
+    gc.enable()
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in range(3):
         os.dup2(nowhere, stream)

@@ -84,12 +84,16 @@ def end_of(packets: Sequence[Any], stream: Any) -> float:
          if packet.time is not None), default=0))
 
 
-def turned(picture: np.ndarray, matrix: Optional[Any]) -> np.ndarray:
-    """Turn or mirror a picture [H, W, 3] as its display matrix says.
+def turned(frame: Any, matrix: Optional[Any]) -> np.ndarray:
+    """Return the pixels of an RGB frame of PyAV's, a view of [H, W, 3],
+    turned or mirrored as a display matrix says.
 
     Phones store what is filmed upright lying, with a note. The matrix (3 x 3
     numbers of 32 bits) takes the point (x, y) to (ax + cy, bx + dy).
     """
+    plane = frame.planes[0]
+    picture = np.ndarray((frame.height, frame.width, 3), np.uint8, plane,
+                         strides=(plane.line_size, 3, 1))
     if matrix is None:
         return picture
     a, b, _, c, d = np.frombuffer(bytes(matrix), '<i4')[:5].tolist()

@@ -368,9 +368,9 @@ class VideoFile:
     def _picture(self, frame: Any) -> np.ndarray:
         width, height = self._size
         rgb = self._reformatter.reformat(
-            frame, width=width or None, height=height or None, format='rgb24')
-        return turned(rgb.to_ndarray(),
-                      frame.side_data.get('DISPLAYMATRIX'))
+            frame, width=width or None, height=height or None, format='rgb24',
+            threads=self._settings[0])  # else one for each core
+        return turned(rgb, frame.side_data.get('DISPLAYMATRIX'))
 
     def _time_frames(self) -> None:
         """Set avg_fps and the times of the frames."""
