@@ -14,7 +14,8 @@ _QUOTED = re.compile(r'\s*(["\'])((?:(?!\1).)*)\1\s*')
 # A number before a name, as in '0 chop', '0,chop', '0: chop'; behind one.
 _NUMBERED = {
     'before': re.compile(
-        r'(?P<id>\d{1,9})(?:\s*[.:,;)=|]\s*|\s+(?:-\s+)?)(?P<name>\S.*)'),
+        r'[\[(]?(?P<id>\d{1,9})(?:\s*[\]).:,;=|]\s*|\s+(?:-\s+)?)'
+        r'(?P<name>\S.*)'),
     'behind': re.compile(r'(?P<name>.*[^\s:,;=|])'
                          r'(?:\s*[:,;=|]\s*|\s+(?:-\s+)?)(?P<id>\d{1,9})')}
 _HEADERS = ('class', 'class name', 'classes', 'label', 'labels', 'name',
@@ -207,7 +208,7 @@ def _read_lines(path: Path) -> List[_Entry]:
 
 def _refuse_trees(text: str, source: str) -> None:
     """Refuse JSON, YAML and a list of points."""
-    if re.match(r'\s*[\[{]\s*["\'\[{\]}]|---\s', text) or all(
+    if re.match(r'\s*[\[{](\s*["\'\[{\]}]|[\d,\s]*\]$)|---\s', text) or all(
             re.match(r'\s*[-+*\u2022]\s', line) for line in text.split('\n')):
         raise ValueError(f'{source} looks like JSON or YAML; give a file of '
                          'that kind (.json, .yaml), or plain names')
