@@ -1,5 +1,6 @@
 """``vifi-clip``: its commands, their help, what they load and how they end;
 and one step of a longer job: a process with a log and a result."""
+import io
 import multiprocessing
 import os
 import re
@@ -14,7 +15,9 @@ from unittest.mock import Mock
 import pytest
 import torch
 from commands import refused, vifi
+from mmengine.logging import MMLogger
 from tools_world import REPO
+from tqdm import tqdm
 
 from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.files import write_text
@@ -112,6 +115,48 @@ def test_too_little_address_space(command, monkeypatch, capsys, error):
     else:
         with pytest.raises(type(error)):
             command(fail)
+
+
+NASTY = 'a\x1b]0;x\x07\x1b[2J\x9b\x00\x08\u202e\udcff\rb'
+CLEAN = 'a?]0;x??[2J??????b'
+
+
+def test_names_do_not_drive_a_terminal(command, capsys, tmp_path):
+    """Neither printed and logged, nor in a progress bar or an
+    error; nor do they break what cannot hold them."""
+
+    def run(options):
+        print(NASTY)
+        sys.stdout.writelines([NASTY])
+        logger = MMLogger('nasty', log_file=str(tmp_path / 'log'))
+        logger.warning(f'logged %s {NASTY}', NASTY)
+        for _ in tqdm([1], desc=NASTY):
+            tqdm.write(NASTY, file=sys.stderr)
+        raise ValueError(NASTY)
+
+    assert command(run) == 2
+    out, err = capsys.readouterr()
+    log = (tmp_path / 'log').read_text()
+    assert out.splitlines()[0] == CLEAN
+    assert log.count(f'logged {CLEAN} {CLEAN}') == 1
+    assert f'\r{CLEAN}: 100%' in err
+    assert err.endswith(f'\nerror: {CLEAN}\n')
+    for text in out, err.replace('\r', ''), log:
+        assert text.replace('\n', '').isprintable()
+
+
+def test_output_that_holds_little(command, capsys, monkeypatch):
+    monkeypatch.setattr(sys, 'stdout', io.TextIOWrapper(
+        io.BytesIO(), 'ascii', write_through=True))
+    assert command(lambda options: print('größe')) == 0
+    assert sys.stdout.buffer.getvalue() == b'gr??e\n'
+
+
+def test_long_messages_are_shortened(command, capsys):
+    assert command(Mock(side_effect=ValueError(f'{"a" * 9**6}the end'))) == 2
+    said = capsys.readouterr().err
+    assert said.startswith('error: aaa') and said.endswith('aaathe end\n')
+    assert len(said) < 3000
 
 
 def test_a_pipe_of_our_own_is_no_closed_output(command):
@@ -218,7 +263,7 @@ def test_result_and_log(tmp_path, capfd, monkeypatch):
         return (os.environ['KEPT'], torch.get_num_threads(), os.getpid(),
                 'x' * 10**6)
 
-    step = Step('step', main, ['1', '2'], str(tmp_path / 'new/log'),
+    step = Step('step', main, ['1', '\x1b[2m'], str(tmp_path / 'new/log'),
                 threads=threads + 2, environ=dict(KEPT='other'))
     while step.running(0.05):
         pass
@@ -226,7 +271,7 @@ def test_result_and_log(tmp_path, capfd, monkeypatch):
     assert text == 'x' * 10**6
     assert pid != os.getpid() and sorted(
         (tmp_path / 'new/log').read_text().splitlines()) == [
-            'from Python 1 2', 'from a shell', 'to stderr']
+            'from Python 1 ?[2m', 'from a shell', 'to stderr']
     assert capfd.readouterr() == ('', '')
     assert (kept, of_step) == ('other', threads + 2)
     assert os.environ['KEPT'] == 'as it is'

@@ -99,8 +99,11 @@ def test_labels_views_precision_and_threshold(folder, capsys):
     (['a', '--save-video', 'classes.txt'], '--save-video'),
     (['a', '--save-video', 'a'], '--save-video'),
     (['a', '--save-video', 'sd', '--overwrite'], 'folder'),
-    (['a', 'b', '--timeline', 'one.png'], '--timeline')])
+    (['a', 'b', '--timeline', 'one.png'], '--timeline'),
+    (['a', '--timeline', 't', '--window', '1e-300'], '--window'),
+    (['--list', 'nul'], 'nul, line 2')])
 def test_refused(folder, argv, named, capsys):
+    Path('nul').write_text('a/x.mp4\na\0.mp4\n')
     for name in 'none', 'folder.csv.meta.json', 'sd/x.mp4':
         Path(name).mkdir(parents=True)
     refused(capsys, 'predict', *MODEL, *argv, names=named)
@@ -149,6 +152,22 @@ def test_names_and_labels_of_all_kinds(folder):
     assert [row['video'] for row in rows] == names('r.jsonl') == expected
     assert {row['label_2'] for row in rows} <= set(labels)
     assert '視頻' in Path('r.jsonl').read_text(encoding='utf-8')
+
+
+def test_names_and_labels_that_would_drive_a_terminal(folder, capsys):
+    nasty = 'a\x1b]0;x\x07\u202e\n\rb'
+    shutil.copy('a/x.mp4', f'{nasty}.mp4')
+    Path(f'{nasty}2.mp4').touch()
+    labels = '--labels', 'a,\u202eb'
+    for argv, code in ((['--out', 'r.csv'], 1), ([], 1), (
+            ['--save-video', 'v', '--timeline', 't'], 1)):
+        assert predict('.', *labels, *argv) == code
+        for text in capsys.readouterr():
+            assert text.replace('\n', '').replace('\r', '').isprintable()
+            assert argv or text.count('a?]0;x????b') == 1
+    refused(capsys, 'predict', *MODEL, f'{nasty}3', names='a?]0;x??')
+    assert nasty + '.mp4' in [row['video'].removeprefix('./')
+                              for row in table('r.csv')]
 
 
 def test_names_of_standard_input_and_lists(folder, monkeypatch, capsys):

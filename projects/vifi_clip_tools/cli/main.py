@@ -14,6 +14,8 @@ from contextlib import suppress
 from typing import (Dict, List, MutableMapping, NamedTuple, Optional,
                     Sequence)
 
+from .terminal import clean_output, shortened
+
 USE, FIGURES, RUNS, DATA = 'Use', 'Figures', 'Train and evaluate', 'Data'
 DONE = 0
 WRONG_INPUT = 2  # argparse's own; one line says what is to be mended
@@ -130,6 +132,11 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     line and needs no traceback. Any other error is a fault of ours and
     passes. Returns the exit code, as ``vifi-clip --help`` explains it.
     """
+    with clean_output():
+        return _main(argv)
+
+
+def _main(argv: Optional[Sequence[str]]) -> int:
     first, *rest = list(sys.argv[1:] if argv is None else argv) or ['--help']
     try:
         try:
@@ -157,7 +164,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         if os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0')) == '0':
             # A terminal's line may hold half a progress bar.
             start = '\n' if sys.stderr.isatty() else ''
-            print(f'{start}error: {short or _message(error)}',
+            print(f'{start}error: {short or shortened(_message(error))}',
                   file=sys.stderr)
         return WRONG_INPUT
 

@@ -15,6 +15,8 @@ from typing import Any, Callable, Iterator, List, Mapping, Optional, Sequence
 
 from projects.vifi_clip.errors import UserError
 
+from .terminal import CleanStream
+
 _PROGRESS = re.compile(r'Epoch\((\w+)\)\s+(.*?)\s+(?:lr|eta|acc)')
 _ETA = re.compile(r'eta: ([\d:]+)')
 _TAIL = 25  # lines of a log that are shown of a failed step
@@ -189,7 +191,7 @@ def _run(main: Callable, argv: Sequence[str], log_file: Path, sender: Any,
     log = log_file.open('w', buffering=1)
     for descriptor in (1, 2):  # for libraries that are not Python
         os.dup2(log.fileno(), descriptor)
-    sys.stdout = sys.stderr = log
+    sys.stdout = sys.stderr = CleanStream(log)
     os.environ.update(environ or {})
     code = 0
     try:

@@ -17,6 +17,7 @@ from projects.vifi_clip.apis.loading import join_processes
 from projects.vifi_clip.apis.pipeline import (Views, count_views, parse_views,
                                               pipeline_cfg)
 from projects.vifi_clip.errors import UnreadableVideo, UserError
+from ..cli.terminal import one_line
 from .options import Options
 from .pictures import Pictures
 from .results_file import ResultsFile, check_out
@@ -185,15 +186,11 @@ def _videos(options: Options, world: int) -> List[VideoInput]:
     recognised is what is saved."""
     inputs: list = []
     for name in options.videos:
-        inputs += _names(sys.stdin) if name == '-' else [name]
+        inputs += _names(sys.stdin, name) if name == '-' else [name]
     if options.list:
         with open(options.list, encoding='utf-8-sig',
                   errors='surrogateescape') as file:
-            lines = list(file)
-        if any('\0' in line for line in lines):
-            raise ValueError(f'{options.list}: not UTF-8 text; save it as '
-                             'UTF-8')
-        inputs += _names(lines)
+            inputs += _names(file, options.list)
     videos = [replace(video, **vars(options.fetching))
               for video in expand_inputs(inputs)]
     for i, video in enumerate(videos):
@@ -208,25 +205,30 @@ def _videos(options: Options, world: int) -> List[VideoInput]:
     return videos
 
 
-def _names(lines: Iterable[str]) -> List[VideoInput]:
+def _names(lines: Iterable[str], source: str) -> Iterator[VideoInput]:
     """Take one video a line; one that is absent is reported with the others
-    that cannot be read."""
-    names = (line.rstrip('\r\n').lstrip('\ufeff') for line in lines)
-    return [VideoInput(name, file_of(name) or name) for name in names
-            if name.strip()]
+    that cannot be read. ValueError for what is no list of names."""
+    for number, line in enumerate(lines, 1):
+        name = line.rstrip('\r\n').lstrip('\ufeff')
+        if '\0' in name:
+            raise ValueError(f'{source}, line {number}: not UTF-8 text (a '
+                             'NUL); save it as UTF-8')
+        if name.strip():
+            yield VideoInput(name, file_of(name) or name)
 
 
 def _print_result(result: dict) -> None:
     """Print a result of ``ViFiCLIPInferencer.predict``, 80 columns wide."""
-    print(_printable(result['video']))
+    print(one_line(result['video']))
     if result['label'] == NONE:
         print(f'  {NONE}; the nearest:')
-    full = '█' if _printable('█') == '█' else '#'
+    code = sys.stdout.encoding or 'ascii'
+    full = '#' if '█'.encode(code, 'replace') == b'?' else '█'
     for label, score in zip(result['labels'], result['scores']):
         bar = (full * round(_BAR * score)).ljust(_BAR)
         start = f'  {100 * score:5.1f}%  {bar}  '
         print(textwrap.fill(
-            _printable(str(label)), _WIDTH, initial_indent=start,
+            one_line(str(label)), _WIDTH, initial_indent=start,
             subsequent_indent=' ' * len(start)))
     sys.stdout.flush()  # someone may be waiting behind a pipe
 
@@ -236,16 +238,9 @@ def _print_failures(bad: Failures, total: int, out: Optional[str]) -> None:
     print(f'{len(bad)} of {total} videos could not be read:', file=sys.stderr)
     for name, reason in bad[:_MOST]:
         print(textwrap.fill(
-            _printable(f'{name}: {reason}'), _WIDTH, initial_indent='  ',
+            one_line(f'{name}: {reason}'), _WIDTH, initial_indent='  ',
             subsequent_indent='    ', break_long_words=False,
             break_on_hyphens=False), file=sys.stderr)
     if len(bad) > _MOST:
         where = f', in {out}' if out else ''
         print(f'  and {len(bad) - _MOST} more{where}', file=sys.stderr)
-
-
-def _printable(text: str) -> str:
-    """Return what standard output takes of a text: the name of a file may
-    hold anything."""
-    code = getattr(sys.stdout, 'encoding', None) or 'ascii'
-    return text.encode(code, 'replace').decode(code)

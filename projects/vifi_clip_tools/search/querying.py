@@ -17,6 +17,7 @@ from projects.vifi_clip.errors import UnreadableVideo
 from projects.vifi_clip.files import write_bytes, write_json
 from ..cli.media import dejavu
 from ..cli.outputs import check_target
+from ..cli.terminal import one_line
 from .options import SearchOptions
 from .store import Hit, VideoIndex
 
@@ -130,7 +131,7 @@ def format_span(start: Optional[float], end: Optional[float]) -> str:
 def shorten(text: str, width: int) -> str:
     """Leave out the middle of a text that takes more than ``width`` columns
     (5 at least). The end, which has the name of a file, gets two thirds."""
-    text = ''.join(c if c.isprintable() else '?' for c in text)
+    text = one_line(text)
     if _columns(text) <= width:
         return text
     room = width - 3
