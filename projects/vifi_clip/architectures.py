@@ -52,9 +52,12 @@ def build_tokenizer(arch: Arch, tokenizer: Optional[str] = None) -> Callable:
     if not name:
         return SimpleTokenizer(context_length=length)
     try:
+        # The folder of a tokenizer, and a .json of an architecture, are data.
+        settings = dict(text.get('tokenizer_kwargs') or {},
+                        trust_remote_code=False)
         return HFTokenizer(name, context_length=length,
                            tokenizer_mode=text.get('tokenizer_mode'),
-                           **(text.get('tokenizer_kwargs') or {}))
+                           **settings)
     except Exception as error:  # transformers raises many kinds
         raise ValueError(f'Cannot load the tokenizer {name!r} of {arch!r}: '
                          f'{error}; give tokenizer=<its folder>.') from error

@@ -5,7 +5,7 @@ In a checkout these folders lie beside ``projects/``. A wheel has them in
 """
 import difflib
 from pathlib import Path
-from typing import List
+from typing import List, Optional
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -31,20 +31,29 @@ def config_names() -> List[str]:
                   key=lambda name: ('/' in name, name))
 
 
+def shipped_config(name: str) -> Optional[str]:
+    """Return the absolute path of an entry in ``configs/``, whose name may
+    have ``.py`` and ``configs/`` before it, or be that path; None for any
+    other config, also where a file has the name of an entry."""
+    configs = root() / 'configs'
+    short = name.removeprefix(f'{configs}/').removeprefix('./').removeprefix(
+        'configs/').removesuffix('.py')
+    return str(configs / f'{short}.py') if short in config_names() else None
+
+
 def find_config(name: str) -> str:
-    """Return the path of a config: an existing file as it was given, or the
-    absolute path of an entry in ``configs/``, whose name may have ``.py`` and
-    ``configs/`` before it. A FileNotFoundError lists the names."""
+    """Return the path of a config: an existing file as it was given, or that
+    of :func:`shipped_config`. A FileNotFoundError lists the names."""
     if Path(name).is_file():
         return name
-    short = name.removeprefix('./').removeprefix('configs/').removesuffix(
-        '.py')
+    shipped = shipped_config(name)
+    if shipped:
+        return shipped
     names = config_names()
-    if short in names:
-        return str(root() / 'configs' / f'{short}.py')
     # 'tsn_r50' is near to 'mix/tsn_r50_...' by what follows the folder
     by_end = {known.rpartition('/')[2]: known for known in names}
-    near = difflib.get_close_matches(Path(short).name, by_end, 1)
+    stem = Path(name).name.removesuffix('.py')
+    near = difflib.get_close_matches(stem, by_end, 1)
     hint = f' Did you mean {by_end[near[0]]!r}?' if near else ''
     raise FileNotFoundError(
         f'Config {name!r} does not exist.{hint} Give a file, or one of '

@@ -2,6 +2,7 @@
 `transformers`, OpenCLIP (and its own block), and, with deep prompts, the
 release; what ``pretrained=`` takes (formats of files are in tests/convert)."""
 import copy
+import json
 
 import open_clip
 import pytest
@@ -18,7 +19,7 @@ from tiny import (build_classifier, build_model, class_tokens, classifier_cfg,
 from torch import nn
 from torch.profiler import profile
 
-from projects.vifi_clip.architectures import get_arch_cfg
+from projects.vifi_clip.architectures import build_tokenizer, get_arch_cfg
 from projects.vifi_clip.checkpoints.layouts import (TOKENS, read_layout,
                                                     write_vifi)
 from projects.vifi_clip.models.blocks import FusedBlock, fuse_blocks
@@ -328,3 +329,24 @@ def test_frozen_weights_are_never_copied_for_each_sequence():
                 block(x.detach())
         batched.append('aten::bmm' in {event.name for event in seen.events()})
     assert batched == [True, False]  # the plain one's, so that it would show
+
+
+def test_a_tokenizers_folder_runs_no_code(tmp_path):
+    """Nor where a .json of an architecture trusts it."""
+    (tmp_path / 'evil.py').write_text(f"""
+open({str(tmp_path / 'ran')!r}, 'w')
+from transformers import PreTrainedTokenizer
+class Evil(PreTrainedTokenizer):
+    pass
+""")
+    (tmp_path / 'tokenizer_config.json').write_text(json.dumps(dict(
+        auto_map={'AutoTokenizer': ['evil.Evil', None]},
+        tokenizer_class='Evil')))
+    arch = tiny_arch(text_cfg=dict(hf_tokenizer_name=str(tmp_path),
+                                   tokenizer_kwargs=dict(
+                                       trust_remote_code=True)))
+    (tmp_path / 'arch.json').write_text(json.dumps(arch))
+    for given in arch, str(tmp_path / 'arch.json'):
+        with pytest.raises(ValueError, match='Cannot load the tokenizer'):
+            build_tokenizer(given)
+    assert not (tmp_path / 'ran').exists()

@@ -147,6 +147,14 @@ def test_two_at_a_time_are_refused(out):
     assert fill(out).stems() == stems
 
 
+@pytest.mark.parametrize('stems', [
+    3, ['x'], {'a.mp4': 3}, {'a.mp4': '../x'}, {'a.mp4': '/x'}])
+def test_a_record_names_no_other_folder(out, stems):
+    """It may come from anybody, and pictures of these names are replaced."""
+    Path(f'{out}.meta.json').write_text(json.dumps(dict(RECORD, stems=stems)))
+    assert fill(out).stems() == {}
+
+
 def test_columns_and_numbers():
     table = ResultsFile('r.csv', 3)
     assert table.header == (b'video,label,score,error,label_1,score_1,'

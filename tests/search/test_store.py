@@ -13,6 +13,7 @@ from PIL import Image
 
 from projects.vifi_clip.apis.identity import Identity
 from projects.vifi_clip.errors import UserError
+from projects.vifi_clip.resources import find_config
 from projects.vifi_clip_tools.search.store import Entry, State, VideoIndex
 
 RNG = np.random.default_rng(0)
@@ -234,6 +235,70 @@ def test_the_model_is_the_indexs(clips, capsys):
             entries(np.eye(identity.embed_dim)[:1]))
         refused(capsys, 'search', 'red', '--index', name,
                 names=[moved, f'--{name}'])
+
+
+def test_a_config_of_ones_own_is_named_on_the_command_line(clips, capsys):
+    own = clips.parent / 'own.py'
+    base = find_config('small_world')
+    own.write_text(f'_base_ = {base!r}\nopen("ran", "a").write("x")')
+    model = '--config', own, '--device', 'cpu'
+    assert vifi('index', 'clips', *model) == 0
+    assert vifi('search', 'red', *model) == 0
+    ran = os.path.getsize('ran')
+    for command in ['search', 'red'], ['index', 'clips']:
+        refused(capsys, *command, names=[own, '--config'])
+    assert os.path.getsize('ran') == ran
+
+
+@pytest.mark.parametrize('change', [
+    dict(config='evil.py'), dict(config='./configs/evil.py'),
+    dict(config='small_world', checkpoint='http://127.0.0.1:9/a.pth'),
+    dict(config='small_world', checkpoint='s3://a.pth'),
+    *(dict(config='small_world', cfg_options=options) for options in (
+        {'model.type': 'evil.make'}, {'model': {'type': 'evil.make'}},
+        {'model.backbone': {'type': 'evil.make'}},
+        {'val_pipeline': [{'type': 'evil.make'}]},
+        {'val_pipeline.0.type': 'evil.make'}, {'model._scope_': 'evil'},
+        {'custom_imports.imports': ['evil']}, {'default_scope': 'evil'},
+        {'model.backbone.pretrained': 'http://127.0.0.1:9/a.pth'}))])
+def test_an_index_runs_and_fetches_nothing(clips, capsys, monkeypatch,
+                                           change):
+    for name in 'evil.py', 'configs/evil.py', 'small_world', 'small_world.py':
+        path = clips.parent / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text('def make(**_):\n    open("ran", "w")\nmake()\n')
+    monkeypatch.syspath_prepend(str(clips.parent))
+    identity = Identity('small_world', None, '0' * 64, 3, 8)
+    VideoIndex.create('i', replace(identity, **change)).add(
+        entries(np.eye(3)[:1]))
+    for command in ['search', 'red'], ['index', 'clips']:
+        refused(capsys, *command, '--index', 'i', '--device', 'cpu',
+                names='give them')
+    VideoIndex.create('other', identity).add(entries(np.eye(3)[:1]))
+    refused(capsys, 'search', 'red', '--index', 'other', names='was made with')
+    assert not os.path.exists('ran')
+
+
+def test_settings_of_an_index_that_are_numbers_and_texts(clips):
+    options = ['--cfg-options', 'model.cls_head.fusion=decision',
+               'model.data_preprocessor.mean=[127.5,127.5,127.5]']
+    assert vifi('index', 'clips', *MODEL, *options) == 0
+    assert vifi('search', 'red', '--device', 'cpu') == 0
+
+
+@pytest.mark.parametrize('name', Identity.__dataclass_fields__)
+@pytest.mark.parametrize('value', [3.5, ['a'], {'zz': 'a'}, None])
+def test_a_record_of_other_kinds_is_refused(tmp_path, name, value):
+    if (name, value) in [('checkpoint', None)] or (
+            value == {'zz': 'a'} and name in ('cfg_options', 'settings')):
+        return
+    make_index(tmp_path / 'i', np.eye(3)[:1])
+    file = tmp_path / 'i/index.json'
+    record = json.loads(file.read_text())
+    record['identity'][name] = value
+    file.write_text(json.dumps(record))
+    with pytest.raises(ValueError, match=f'/i is no search index.*{name}'):
+        VideoIndex(str(tmp_path / 'i'))
 
 
 @pytest.mark.parametrize('command, argv, names', [

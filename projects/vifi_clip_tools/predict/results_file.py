@@ -136,8 +136,11 @@ class ResultsFile:
         return bool(sources)
 
     def stems(self) -> Dict[str, str]:
-        """Return the names of the pictures of each video."""
-        return read_record(self.meta).get('stems', {})
+        """Return the names of the pictures of each video, below a folder."""
+        stems = read_record(self.meta).get('stems')
+        return {name: stem for name, stem in stems.items()
+                if isinstance(stem, str) and osp.basename(stem) == stem
+                } if isinstance(stems, dict) else {}
 
     def keep_stems(self, stems: Mapping[str, str]) -> None:
         """Remember names of pictures: those files are ours from now on."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import os
 import os.path as osp
+import re
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import timedelta
@@ -28,15 +29,18 @@ from filelock import FileLock, Timeout
 
 from projects.vifi_clip.apis.identity import Identity
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
-from projects.vifi_clip.apis.inputs import is_url
 from projects.vifi_clip.errors import UserError, need
 from projects.vifi_clip.files import read_json, write_json
-from projects.vifi_clip.resources import find_config
+from projects.vifi_clip.resources import shipped_config
 from ..cli.options import InferenceOptions, ModelOptions
 
 MIN_ROWS = 50_000  # below this an exact search takes milliseconds
 _KIND, _FORMAT = 'vifi_clip search index', 1
 _TABLE = 'embeddings'
+# What an index's record holds; the rest of it is only compared.
+_KINDS = dict(config=str, checkpoint=(str, type(None)), fingerprint=str,
+              embed_dim=int, num_frames=int, num_views=str, cfg_options=dict,
+              inference=dict, settings=dict)
 WHOLE = ((None, None), )  # the one span of a video that is not cut
 
 
@@ -111,29 +115,39 @@ class VideoIndex:
 
     def model_options(self, options: ModelOptions) -> ModelOptions:
         """Fill in from the index what a command line does not say of the
-        model; FileNotFoundError if what it was made with is gone."""
+        model. ValueError for what may run code or fetch anything: an index
+        is data, and only a command line may name that; FileNotFoundError if
+        the weights are gone."""
         made = self.identity
-        if 'token_merging' in made.inference:  # an option of the past
-            raise UserError(f'the index {self.path} has --token-merging; '
-                            'index the videos anew under another name')
         if not inference_of(options):
             options = replace(options, faster=InferenceOptions(
                 **{**made.inference, **options.inference}))
         if options.config:
             return options  # a moved copy, or another model: check() compares
-        weights = options.checkpoint or made.checkpoint
-        options = replace(
-            options, config=made.config, checkpoint=weights,
-            cfg_options=options.cfg_options or made.cfg_options)
-        try:
-            find_config(made.config)
-            if not (weights in (None, 'none') or is_url(weights)):
-                os.stat(weights)
-        except FileNotFoundError as error:
-            raise FileNotFoundError(
-                f'the model of the index {self.path} was moved ({error}); '
-                'say with --config or --checkpoint where it is') from error
-        return options
+        config = shipped_config(made.config)
+        settings = options.cfg_options or made.cfg_options
+        if config is None or not (options.cfg_options or _are_plain(settings)):
+            given = ''.join(f' {key}={value}'
+                            for key, value in settings.items())
+            raise ValueError(
+                f'the index {self.path} was made with --config {made.config}'
+                f'{" --cfg-options" * bool(given)}{given}, and these may run '
+                'code: if you know them, give them on the command line')
+        return replace(options, config=config, cfg_options=settings,
+                       checkpoint=options.checkpoint or self._checkpoint())
+
+    def _checkpoint(self) -> Optional[str]:
+        """Return the weights that the index was made with, a local file."""
+        weights = self.identity.checkpoint
+        if weights in (None, 'none') or osp.exists(weights):
+            return weights
+        if '://' in weights:
+            raise ValueError(
+                f'the index {self.path} was made with weights from {weights}: '
+                'if you know them, give them with --checkpoint')
+        raise FileNotFoundError(
+            f'the model of the index {self.path} was moved ({weights}); say '
+            'with --checkpoint where it is')
 
     def check(self, inferencer: ViFiCLIPInferencer,
               model: Optional[ModelOptions] = None) -> None:
@@ -295,11 +309,30 @@ def _read_identity(path: str) -> Identity:
         if (record['kind'], record['format']) != (_KIND, _FORMAT):
             raise ValueError(f'its index.json is of {record["kind"]!r}, '
                              f'format {record["format"]}')
-        return Identity(**record['identity'])
+        identity = Identity(**record['identity'])
+        for name, kinds in _KINDS.items():
+            value = getattr(identity, name)
+            if not isinstance(value, kinds):
+                raise ValueError(f'{name} is {value!r:.100}')
+        if extra := set(identity.inference) - set(vars(InferenceOptions())):
+            raise ValueError(f'inference has {min(extra)!r:.100}')
+        return identity
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f'{path} is no search index of this version ({error}), and stays '
             'as it is; index the videos under another name') from error
+
+
+def _are_plain(settings: Dict[str, Any]) -> bool:
+    """Tell whether settings are numbers and texts of a model and pipelines
+    that are the config's own: none says what to build or import."""
+
+    def plain(value: Any) -> bool:
+        return (all(map(plain, value)) if isinstance(value, list) else
+                not isinstance(value, dict) and '://' not in str(value))
+
+    return all(re.fullmatch(r'(model|\w+_pipeline)(\.(?!type\b|_)\w+)+', key)
+               and plain(value) for key, value in settings.items())
 
 
 def _rows(entries: Sequence[Entry], dim: int) -> Any:
