@@ -96,13 +96,14 @@ def csv_table(path: Path, required: Sequence[str],
 
 def read_json(path: Path) -> Any:
     """Read a JSON file; ValueError if it is none or repeats a key."""
+    text = read_text(path)
     try:
-        return json.loads(
-            read_text(path),
-            object_pairs_hook=lambda pairs: _unique_keys(pairs, str(path)))
+        return json.loads(text, object_pairs_hook=_unique_keys)
     except json.JSONDecodeError as error:
         raise ValueError(f'{path}, line {error.lineno}: not valid JSON: '
                          f'{error.msg}') from error
+    except ValueError as error:  # a repeated key; a number without end
+        raise ValueError(f'{path}: {error}') from error
     except RecursionError:
         raise ValueError(f'{path}{_NESTED}') from None
 
@@ -114,34 +115,47 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         mapping = super().construct_mapping(node, deep)
         pairs = [(self.construct_object(key, deep=True), None)
                  for key, _ in node.value]
-        mark = node.start_mark
-        _unique_keys(pairs, f'{mark.name}, mapping at line {mark.line + 1}')
+        try:
+            _unique_keys(pairs)
+        except ValueError as error:
+            raise yaml.constructor.ConstructorError(
+                None, None, str(error), node.start_mark) from None
         return mapping
 
 
 def read_yaml(path: Path) -> Any:
     """Read a YAML file; ValueError if it is none, repeats a key, or is not
     of plain data."""
-    loader = _UniqueKeyLoader(read_text(path))
-    loader.name = str(path)
+    text, loader = read_text(path), None
     try:
+        loader = _UniqueKeyLoader(text)
         return loader.get_single_data()
-    except yaml.YAMLError as error:
-        mark = getattr(error, 'problem_mark', None)
+    except yaml.reader.ReaderError as error:
+        line = text.count('\n', 0, error.position) + 1
+        raise ValueError(f'{path}, line {line}: not valid YAML: it holds the '
+                         f'character #x{error.character:04x}') from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
         line = f', line {mark.line + 1}' if mark else ''
-        raise ValueError(f'{path}{line}: not valid YAML: {error}') from error
+        raise ValueError(f'{path}{line}: not valid YAML: '
+                         f'{error.problem or error.context}') from error
     except RecursionError:
         raise ValueError(f'{path}{_NESTED}') from None
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError,
+            yaml.YAMLError) as error:  # !!int x, !!bool x, 2001-99-99
+        raise ValueError(f'{path}: not valid YAML: a value is not of its '
+                         f'type ({error})') from error
     finally:
-        loader.dispose()
+        if loader:
+            loader.dispose()
 
 
-def _unique_keys(pairs: List[Tuple[Any, Any]], where: str) -> Dict[Any, Any]:
+def _unique_keys(pairs: List[Tuple[Any, Any]]) -> Dict[Any, Any]:
     result = dict(pairs)
     if len(result) < len(pairs):
         keys = [key for key, _ in pairs]
         repeated = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f'{where}: key {repeated!r} stands there '
+        raise ValueError(f'key {repeated!r} stands there '
                          f'{keys.count(repeated)} times; join them into one')
     return result
 

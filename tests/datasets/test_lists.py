@@ -254,7 +254,14 @@ def test_every_format(tmp_path, name, text):
     ('c.yaml', '[' * 3000, ''),
     ('c.yaml', '- a\n- yes\n', 'item 1'),
     ('c.yaml', '- a\n- [b\n', 'line 3'),
-    ('c.yaml', '- !!python/object:os.system {}\n', ''),
+    ('c.yaml', '- !!python/object:os.system {}\n', 'line 1'),
+    # what YAML's own reader and constructors raise
+    *(('c.yaml', text, place) for text, place in (
+        ('- a\n- b\1c\n', 'line 2'), ('- a\n- \uffff\n', 'line 2'),
+        ('? [a, b]\n: c\n', 'line 1'), ('<<: 3\n', 'line 1'),
+        ('- 2001-99-99\n', ''), ('- !!int x\n', ''), ('- !!bool x\n', ''),
+        ('- !!omap [a]\n', 'line 1'), (f'- {"9" * 5000}\n', ''))),
+    ('c.json', f'[{"9" * 5000}]', ''),
     ('c.tsv', 'a\n', '.csv'),
     ('c.txt', b'\xff\xfe\x00a', ''),
     ('d.json', '["a"]', ''),
@@ -272,6 +279,7 @@ def test_bad_lists_and_descriptions_are_refused(tmp_path, name, text, place):
     with pytest.raises(ValueError) as error:
         read(path)
     assert str(path) in str(error.value) and place in str(error.value)
+    assert '\n' not in str(error.value)
 
 
 @pytest.mark.parametrize('end', ['\x85', '\u2028', '\x0c', '\x0b', '\0'])
