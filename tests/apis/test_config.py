@@ -130,13 +130,50 @@ def test_experiment(monkeypatch, knobs, name):
 @pytest.mark.parametrize('text, said', [
     ('model = dict(type=', 'SyntaxError'), ('1 / 0', 'ZeroDivisionError'),
     ('x = 1', 'model must'),
-    ("model = dict(type='ViFiCLIP')\nval_pipeline = 3", 'val_pipeline')])
+    ("model = dict(type='ViFiCLIP')\nval_pipeline = 3", 'val_pipeline'),
+    ('x = "caf\xe9"', 'UnicodeDecodeError'), ("{}['key']", 'KeyError: key'),
+    ('_base_ = 3', 'TypeError'), ("_base_ = 'bad.py'", '_base_ of itself'),
+    (f'a = {"-" * 10**5}1', 'MemoryError|RecursionError')])
 def test_configs_that_cannot_be_read(tmp_path, text, said):
     path = tmp_path / 'bad.py'
-    path.write_text(text + '\n')
+    path.write_text(text + '\n', encoding='latin-1')
     with pytest.raises((UserError, ValueError), match=said) as error:
         read_config(str(path))
     assert '\n' not in str(error.value) and 'bad.py' in str(error.value)
+
+
+@pytest.mark.parametrize('name', ['bin.txt', 'bad.json', 'bad.yaml'])
+def test_files_that_are_no_config(tmp_path, name):
+    (tmp_path / name).write_bytes(b'\0\1{')
+    with pytest.raises(UserError, match=name):
+        read_config(str(tmp_path / name))
+
+
+@pytest.mark.parametrize('option, value, kind', [
+    *((name, 3, ValueError) for name in (
+        'model', 'model.backbone', 'model.cls_head', 'optim_wrapper',
+        'train_cfg', 'test_dataloader', 'val_dataloader.dataset',
+        'custom_hooks', 'val_pipeline', 'load_from', 'default_scope')),
+    ('train_dataloader.num_workers', 10**9, ValueError),
+    ('test_dataloader.dataset.pipeline', [3], ValueError),
+    # that MMEngine cannot set
+    ('steps.x.y', 1, UserError), ('steps.9.type', 'a', UserError),
+    ('steps.0', 3, UserError), ('scope.a', 3, UserError),
+    # that no model can be built with
+    ('model.cls_head', None, UserError), ('model.zz', 3, UserError),
+    ('model.type', 'os.getcwd', UserError), ('model.type', 3, UserError),
+    ('model.cls_head.type', 'Zz', UserError),
+    ('model.backbone.arch.vision_cfg.width', 0, UserError)])
+def test_settings_of_another_kind(tmp_path, option, value, kind):
+    """The message names the config, the setting and its value."""
+    path = tmp_path / 'mine.py'
+    path.write_text(f'''
+model = {model_cfg(data_preprocessor=PREPROCESSOR)}
+train_dataloader = val_dataloader = test_dataloader = dict(dataset={{}})
+steps, scope = [dict(type='A')], 'mmaction\'''')
+    with pytest.raises(kind, match='mine.py') as error:
+        load_model(str(path), device='cpu', cfg_options={option: value})
+    assert option in str(error.value) and str(value) in str(error.value)
 
 
 @pytest.mark.parametrize('change', [

@@ -78,6 +78,42 @@ def test_a_logger_that_is_not_installed(world, write_config, tmp_path, capsys,
     assert not (tmp_path / 'run').exists()
 
 
+@pytest.mark.parametrize('command, option', [
+    ('train', 'optim_wrapper.optimizer.lr=x'),
+    ('train', 'val_evaluator.zz=1'), ('test', 'test_dataloader.zz=1')])
+def test_what_no_run_can_be_built_of(write_config, tmp_path, capsys, command,
+                                     option):
+    config = write_config()
+    said = refused(
+        capsys, command, config, *['none'] * (command == 'test'),
+        '--work-dir', tmp_path / 'run', '--cfg-options', option,
+        names=f'{config} cannot be used with --cfg-options {option}: ')
+    assert said.count('error: ') == 1 and 'Traceback' not in said
+
+
+def test_a_fault_of_a_run_that_goes_has_its_traceback(write_config, tmp_path,
+                                                      tools, monkeypatch):
+    from projects.vifi_clip.models.recognizer import ViFiCLIP
+    calls, step = [], ViFiCLIP.train_step
+
+    def third(*args, **kwargs):
+        calls.append(1)
+        return step(*args, **kwargs) if len(calls) < 3 else 1 + 'a'
+
+    monkeypatch.setattr(ViFiCLIP, 'train_step', third)
+    with pytest.raises(TypeError):
+        tools.train(write_config(), '--work-dir', tmp_path, '--no-validate',
+                    '--cfg-options', 'train_dataloader.batch_size=2')
+
+
+@pytest.mark.parametrize('folder', ['classes.txt', 'classes.txt/run',
+                                    '/proc/run'])
+def test_a_work_dir_that_cannot_be_written(world, capsys, folder):
+    for command in ['train', 'none.py'], ['test', 'none.py', 'none']:
+        refused(capsys, *command, '--work-dir', world / folder,
+                names=f'--work-dir {world / folder} cannot be written')
+
+
 def test_settings_that_show_in_the_first_batch(world, write_config, tmp_path,
                                                capsys):
     """Blending for another number of classes; a test list without labels."""

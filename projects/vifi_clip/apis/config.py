@@ -10,8 +10,11 @@ import importlib.util
 import os
 import os.path as osp
 import re
+import traceback
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional, Sequence
+from typing import (Any, Callable, Dict, Iterator, List, Mapping, Optional,
+                    Sequence)
 
 from mmengine.config import Config
 
@@ -40,6 +43,22 @@ _VALUES = {
 # Libraries behind MMEngine's backends of the visualizer.
 _LOGGERS = ('wandb', 'tensorboard', 'mlflow', 'clearml', 'neptune', 'dvclive',
             'aim')
+_PARTS = 'train', 'val', 'test'
+# Kinds of settings, where they are given.
+_KINDS = (
+    ('a dict', dict, [
+        'optim_wrapper', 'default_hooks', 'env_cfg', 'randomness',
+        'model.backbone', 'model.cls_head', 'model.data_preprocessor',
+        'model.cls_head.text_classifier',
+        *(f'{part}_{name}' for part in _PARTS
+          for name in ('cfg', 'dataloader', 'dataloader.dataset'))]),
+    ('a list of dicts with a type', list, [
+        'custom_hooks', 'views_pipeline',
+        *(f'{part}_{name}' for part in _PARTS
+          for name in ('pipeline', 'dataloader.dataset.pipeline'))]),
+    ('a text', str, ['load_from', 'work_dir', 'default_scope', 'log_level']),
+    ('a whole number up to 1024', int,
+     [f'{part}_dataloader.num_workers' for part in _PARTS]))
 # A misspelling is at least this near to a knob: SHOT is, DISTDIR (LIST_DIR)
 # is not.
 _NEAR = 0.82
@@ -60,7 +79,7 @@ def load_config(config: str, cfg_options: Optional[dict] = None,
     rank = os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0'))
     if workers and rank == '0':
         print(workers, flush=True)
-    cfg.merge_from_dict(cfg_options or {})
+    override(cfg, cfg_options)
     if work_dir:
         cfg.work_dir = work_dir
     elif not cfg.get('work_dir'):
@@ -84,29 +103,82 @@ def read_config(config: str, trust: bool = False) -> Config:
     register_loader(trust=trust)
     knobs = read_knobs(config)
     check_knobs(config, knobs)
-    try:
+    with blamed_on(config):
         cfg = Config.fromfile(config)
-    except (ValueError, OSError, KeyError, UserError):
-        raise  # these say what is wrong
-    except Exception as error:  # a config is code
-        raise UserError(f'{config} cannot be read: {type(error).__name__}: '
-                        f'{error}'.splitlines()[0]) from error
     check_model(cfg)
     if knobs:  # for the record in the work directory
         cfg.knobs = knob_values(knobs)
     return cfg
 
 
+def override(cfg: Config, options: Optional[Mapping]) -> None:
+    """Set settings of a config, by nested keys with dots; a UserError if they
+    do not go into it, a ValueError if another kind is wanted there."""
+    if options:
+        with blamed_on(cfg.filename, options):
+            cfg.merge_from_dict(options)
+    check_model(cfg)
+
+
+@contextmanager
+def blamed_on(config: Optional[str], options: Optional[Mapping] = None,
+              over: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """Turn what goes wrong into a UserError that names the config and the
+    ``options`` that were set in it, until ``over()``: a config is code, and
+    what is built of it fails in any way. What says itself what is to be
+    mended stays as it is."""
+    try:
+        yield
+    except Exception as error:
+        if over() or _is_said(error):
+            raise
+        # str(KeyError) would put it in quotes
+        text = error.args[0] if isinstance(error, KeyError) else error
+        lines = str(text).strip().splitlines() or ['']
+        # a data worker's has its traceback before
+        line = lines[-1 if lines[0].startswith('Caught ') else 0]
+        given = ''.join(f' {key}={value}'
+                        for key, value in (options or {}).items())
+        raise UserError(
+            f'{config or "the config"} cannot be used'
+            f'{" with --cfg-options" * bool(given)}{given}: '
+            f'{type(error).__name__}: {line}') from error
+
+
+def _is_said(error: Exception) -> bool:
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    # The code of a config is in no module.
+    ours = frame.f_globals.get('__name__', 'projects.').startswith('projects.')
+    return (isinstance(error, UserError)
+            or isinstance(error, (ValueError, OSError)) and ours
+            or isinstance(error, OSError) and error.errno is not None)
+
+
 def check_model(cfg: Config) -> None:
-    """Refuse a config that describes no model, or whose pipelines are none."""
+    """Refuse a config that describes no model, or has a setting of another
+    kind than it is (ValueError)."""
     model = cfg.get('model')
     if not isinstance(model, dict) or 'type' not in model:
         raise ValueError(f'{cfg.filename}: model must be a dict with a type, '
                          f'got {model!r}')
-    for name in 'train_pipeline', 'val_pipeline', 'test_pipeline':
-        if name in cfg and not isinstance(cfg[name], (list, tuple)):
-            raise ValueError(f'{cfg.filename}: {name} must be a list of '
-                             f'transforms, got {cfg[name]!r}')
+    for words, kind, names in _KINDS:
+        for name in names:
+            value: Any = cfg
+            for part in name.split('.'):
+                value = value.get(part) if value is not None else None
+            if value is not None and not _is_kind(value, kind):
+                raise ValueError(f'{cfg.filename}: {name} must be {words}, '
+                                 f'got {value!r}')
+
+
+def _is_kind(value: Any, kind: type) -> bool:
+    if kind is int:  # each of them is a process
+        return type(value) is int and value <= 1024
+    if kind is list:
+        return isinstance(value, (list, tuple)) and all(
+            item.get('type') if isinstance(item, dict) else callable(item)
+            for item in value)
+    return isinstance(value, kind)
 
 
 def leave_out_pretrained(cfg: Config) -> None:
@@ -128,12 +200,16 @@ def without_pretrained(model: Mapping) -> Mapping:
     return model
 
 
-def read_knobs(config: str) -> Dict[str, str]:
+def read_knobs(config: str, below: Sequence[str] = ()) -> Dict[str, str]:
     """Find the knobs that a config and its bases read: default by name.
 
     A config's own default goes before that of its bases, whose paths may hold
-    knobs.
+    knobs. ``below`` are the configs that it is a base of; a ValueError if it
+    is its own.
     """
+    here = osp.realpath(config)
+    if here in below:
+        raise ValueError(f'{config} is a _base_ of itself')
     # What is not UTF-8, MMEngine reports; a file beside it may be anything.
     with open(config, encoding='utf-8', errors='replace') as file:
         text = file.read()
@@ -141,20 +217,22 @@ def read_knobs(config: str) -> Dict[str, str]:
     for base in _bases(_KNOB.sub(lambda m: os.environ.get(m[1], m[2]), text)):
         path = osp.join(osp.dirname(config), base)
         if osp.isfile(path):  # if not, MMEngine says so
-            knobs = {**read_knobs(path), **knobs}
+            knobs = {**read_knobs(path, [*below, here]), **knobs}
     return knobs
 
 
 def _bases(text: str) -> List[str]:
+    bases: Any = []
     try:
         for node in ast.parse(text).body:
             if isinstance(node, ast.Assign) and getattr(
                     node.targets[0], 'id', '') == '_base_':
                 bases = ast.literal_eval(node.value)
-                return [bases] if isinstance(bases, str) else list(bases)
-    except (SyntaxError, ValueError):  # MMEngine's to report
-        pass
-    return []
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        pass  # MMEngine's to report
+    bases = [bases] if isinstance(bases, str) else bases
+    return [base for base in bases if isinstance(base, str)] if isinstance(
+        bases, (list, tuple)) else []
 
 
 def check_knobs(config: str, knobs: Mapping[str, str],

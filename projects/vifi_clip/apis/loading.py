@@ -15,7 +15,8 @@ from mmengine.runner import load_checkpoint
 from torch import distributed, nn
 
 from ..checkpoints.settings import check_file
-from .config import check_model, leave_out_pretrained, read_config
+from .config import (blamed_on, leave_out_pretrained, override,
+                     read_config)
 
 
 def load_model(config: Union[str, Config],
@@ -55,8 +56,7 @@ def load_model(config: Union[str, Config],
     device = find_device(device)
     cfg = (copy.deepcopy(config) if isinstance(config, Config) else
            read_config(os.fspath(config), trust))
-    cfg.merge_from_dict(cfg_options or {})
-    check_model(cfg)
+    override(cfg, cfg_options)
     if checkpoint in (None, 'none'):
         checkpoint = cfg.get('load_from')
     checkpoint = checkpoint and os.fspath(checkpoint)
@@ -71,8 +71,9 @@ def load_model(config: Union[str, Config],
                 'labels need a head with a text_classifier')
         classifier.update(class_names=list(class_names), class_file=None,
                           description_file=None)
-    init_default_scope(cfg.get('default_scope', 'mmaction'))
-    model = MODELS.build(cfg.model)
+    with blamed_on(cfg.filename, cfg_options):
+        init_default_scope(cfg.get('default_scope', 'mmaction'))
+        model = MODELS.build(cfg.model)
     if checkpoint:
         check_file(checkpoint, model, cfg)
         load_checkpoint(model, checkpoint, map_location='cpu',

@@ -4,8 +4,9 @@ from __future__ import annotations
 import copy
 import gc
 import os.path as osp
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, List, Optional
+from typing import Any, Callable, Iterator, List, Optional
 
 import torch
 from mmaction.registry import MODELS, RUNNERS
@@ -13,6 +14,7 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import (all_reduce, get_dist_info, get_world_size,
                            init_dist, is_distributed)
+from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
@@ -22,10 +24,28 @@ from ..checkpoints.settings import CheckpointSettingsHook
 from ..datasets.loader_settings import processes_here
 from ..engine import ClassListHook, PlainCheckpointHook, ResumeHook
 from ..errors import UserError
-from .config import (check_lists, check_loggers, load_config,
+from .config import (blamed_on, check_lists, check_loggers, load_config,
                      without_pretrained)
 
 _RESERVE = 0.9  # of the free memory: a step does not always peak alike
+
+
+class _Going(Hook):
+    """Knows whether an iteration of a run has been done."""
+
+    going = False
+
+    def _after_iter(self, *args, **kwargs) -> None:
+        _Going.going = True
+
+
+@contextmanager
+def until_it_goes(config: str, cfg_options: Optional[dict]) -> Iterator[None]:
+    """Blame a config, and the settings that override it, for what goes wrong
+    before the first iteration of a run; see :func:`blamed_on`."""
+    _Going.going = False
+    with blamed_on(config, cfg_options, lambda: _Going.going):
+        yield
 
 
 def train(config: str, amp: bool = False, resume: Optional[str] = None,
@@ -99,6 +119,7 @@ def build_runner(cfg: Config) -> Runner:
                  ResumeHook):
         if not any(isinstance(h, hook) for h in runner.hooks):
             runner.register_hook(hook())
+    runner.register_hook(_Going())
     return runner
 
 

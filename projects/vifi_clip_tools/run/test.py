@@ -59,15 +59,18 @@ def test(options: Options) -> Dict[str, Any]:
 
     from projects.vifi_clip.apis.config import (check_lists, check_loggers,
                                                 load_config)
-    from projects.vifi_clip.apis.runs import build_runner, prepare_distributed
+    from projects.vifi_clip.apis.runs import (build_runner,
+                                              prepare_distributed,
+                                              until_it_goes)
     from projects.vifi_clip.files import write_json
-    cfg = load_config(options.config, **options.common.settings())
-    _set_options(cfg, options)
-    _set_outputs(cfg, options)
-    check_loggers(cfg)
-    check_lists(cfg, ('test', ))
-    prepare_distributed(cfg)
-    metrics = build_runner(cfg).test()
+    with until_it_goes(options.config, options.common.cfg_options):
+        cfg = load_config(options.config, **options.common.settings())
+        _set_options(cfg, options)
+        _set_outputs(cfg, options)
+        check_loggers(cfg)
+        check_lists(cfg, ('test', ))
+        prepare_distributed(cfg)
+        metrics = build_runner(cfg).test()
     if options.metrics and is_main_process():
         write_json(options.metrics, _record(cfg, options, metrics))
     return metrics
