@@ -12,17 +12,20 @@ from mmengine.logging import print_log
 from projects.vifi_clip.engine.precision import apply_inference
 from projects.vifi_clip_tools.cli.options import (ModelOptions, RunOptions,
                                                   SeveralModels, model_config)
-from projects.vifi_clip_tools.cli.outputs import check_target
+from projects.vifi_clip_tools.cli.outputs import check_folder, check_target
 from projects.vifi_clip_tools.cli.parsing import (
-    Group, argument, natural_int, option, part, positive_int, probability,
-    process_count, reader, seconds)
+    Group, argument, natural_int, number, option, part, positive_int,
+    probability, process_count, random_seed, reader, seconds)
 
 
 @pytest.mark.parametrize('kind, good, bad', [
     (positive_int, '1 12', '0 -1 1.5 x'), (natural_int, '0 3', '-1 nan'),
     (process_count, '1 64', '0 257'),
     (probability, '0 1 0.5', '-.1 1.1 nan inf'),
-    (seconds, '.1 1e9', '0 -1 nan inf')])
+    (seconds, '.001 1e9', '0 -1 nan inf 1e-300 5e-324'),
+    (random_seed, '0 4294967295', '-1 4294967296'),
+    *((kind, '7', '9' * 24 + ' ' + '9' * 5000) for kind in (
+        positive_int, natural_int, number(int, 0), number(float, 1)))])
 def test_numbers(kind, good, bad):
     assert [kind(text) for text in good.split()] == [
         float(text) for text in good.split()]
@@ -121,7 +124,8 @@ def test_declared_options(capsys):
             ([], '--output'), (['--output', 'o', '-b', '0'], '--batch-size'),
             (['--output=--'], '--output'),
             *((['--output', 'o', '--cfg-options', text], '--cfg-options')
-              for text in ('a', 'a=[1,')),
+              for text in ('a', 'a=[1,', 'a=(1,2', f'a={"[" * 2000}{"]" * 2000}')),
+            (['--output', 'o', '--batch-size', 'x' * 9999], ' ... '),
             (['--output', 'o', '--that'], '--that'),
             (['a', '--output', 'o', '--that', '--this'], '--that')):
         with pytest.raises(SystemExit) as end:
@@ -147,3 +151,8 @@ def test_targets(tmp_path):
                 str(tmp_path / 'folder.png')):
         with pytest.raises(ValueError, match='--out'):
             check_target('--out', bad, ('.png', '.pdf'))
+    check_folder('--out', str(tmp_path / 'x/y'))
+    for bad in str(old), f'{old}/x', '/proc/x', str(tmp_path / ('x' * 300)):
+        with pytest.raises(ValueError, match='--out'):
+            check_folder('--out', bad)
+    assert not os.path.exists(tmp_path / 'x')

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -203,8 +204,13 @@ def test_captions_and_counts(sick_data, tmp_path):
     (['{root}/bad_val.txt'], 'bad_val.txt:3'),
     # originals are no place for the report
     *((['--out', '{root}/' + out, '--force'], '--out')
-      for out in ('lists', 'videos/report', 'lists/x', '.'))])
-def test_wrong_usage(sick_data, tmp_path, capsys, change, name):
+      for out in ('lists', 'videos/report', 'lists/x', '.')),
+    # a folder that cannot be written is said before the videos are read
+    *((['--out', out], f'--out {out} ') for out in (
+        '/proc/x', f'{__file__}/x'))])
+def test_wrong_usage(sick_data, tmp_path, capsys, monkeypatch, change, name):
+    monkeypatch.setattr('projects.vifi_clip_tools.doctor.run.look_at_videos',
+                        Mock(side_effect=AssertionError))
     change = [each.format(lists=sick_data / 'lists', root=sick_data)
               for each in change]
     args = arguments(sick_data, '--out', tmp_path / 'out')

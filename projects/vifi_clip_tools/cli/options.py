@@ -13,6 +13,7 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional
 
+from .outputs import check_folder
 from .parsing import DictAction, Group, option, part
 
 if TYPE_CHECKING:
@@ -153,7 +154,10 @@ class RunOptions:
                              default=0, help=argparse.SUPPRESS)
 
     def settings(self) -> Dict[str, Any]:
-        """Return those of ``apis.config.load_config``."""
+        """Return those of ``apis.config.load_config``; ValueError for a folder
+        that cannot be written."""
+        if self.work_dir:
+            check_folder('--work-dir', self.work_dir)
         # for MMEngine, where a launcher says it as an option
         os.environ.setdefault('LOCAL_RANK', str(self.local_rank))
         return {name: getattr(self, name)

@@ -2,6 +2,7 @@
 import os
 import os.path as osp
 import tempfile
+from pathlib import Path
 from typing import Sequence
 
 
@@ -31,3 +32,17 @@ def check_target(option: str, path: str, suffixes: Sequence[str],
         raise ValueError(f'{option} {path} exists; choose another name, or '
                          'add --overwrite')
     return path
+
+
+def check_folder(option: str, path: str) -> None:
+    """See that a folder can be made, or written to if it is there, without
+    making it; a ValueError that names the ``option`` if not."""
+    folder = Path(path).absolute()
+    try:
+        while not folder.exists():
+            folder = folder.parent
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ValueError(f'{option} {path} cannot be written: '
+                         f'{error.strerror}') from error

@@ -14,8 +14,10 @@ import argparse
 import sys
 from copy import copy
 from dataclasses import MISSING, field, fields
-from typing import (Any, Callable, Dict, NamedTuple, Optional, Sequence, Type,
-                    TypeVar)
+from typing import (Any, Callable, Dict, NamedTuple, NoReturn, Optional,
+                    Sequence, Type, TypeVar)
+
+from .terminal import shortened
 
 Options = TypeVar('Options')
 
@@ -40,41 +42,46 @@ class DictAction(argparse.Action):
         real = DictAction(self.option_strings, self.dest, nargs=self.nargs)
         try:
             real(parser, namespace, values, option_string)
-        except (ValueError, AssertionError) as error:
+        except (ValueError, AssertionError, RecursionError) as error:
             raise argparse.ArgumentError(
                 self, f'takes KEY=VALUE, got {values} ({error})') from error
 
 
-def number(kind: Callable, low: float, high: float = float('inf'),
+class _Parser(argparse.ArgumentParser):
+
+    def error(self, message: str) -> NoReturn:
+        super().error(shortened(message))
+
+
+def number(kind: Callable, low: float, high: float = 10**9,
            open_low: bool = False) -> Callable[[str], Any]:
     """Make an argparse type: ``int`` or ``float`` from ``low`` to ``high``.
 
-    ``low`` itself is refused with ``open_low``, and infinity always. Where
-    the type raises, argparse names the option and ends with exit code 2.
+    ``low`` itself is refused with ``open_low``. Where the type raises,
+    argparse names the option and ends with exit code 2.
     """
     kinds = 'a whole number' if kind is int else 'a number'
-    kinds += f' above {low:g}' if open_low else f' of at least {low:g}'
-    if high != float('inf'):
-        kinds += f' and at most {high:g}'
+    kinds += f' {"above" if open_low else "of at least"} {low:.10g}'
 
     def read_number(text: str) -> Any:
         try:
             value = kind(text)
         except ValueError:
             value = float('nan')
-        inside = low < value if open_low else low <= value
-        if inside and value <= high and value != float('inf'):
+        if (low < value if open_low else low <= value) and value <= high:
             return value
-        raise argparse.ArgumentTypeError(f'takes {kinds}, got {text!r}')
+        raise argparse.ArgumentTypeError(
+            f'takes {kinds} and at most {high:.10g}, got {text!r}')
 
     return read_number
 
 
-positive_int = number(int, 1)
-natural_int = number(int, 0)
+positive_int = number(int, 1, 10**6)
+natural_int = number(int, 0, 10**9)
+random_seed = number(int, 0, 2**32 - 1)  # numpy's
 process_count = number(int, 1, 256)  # as many as are asked for are started
 probability = number(float, 0, 1)
-seconds = number(float, 0, open_low=True)
+seconds = number(float, 0.001, 10**9)  # a frame lasts no less
 
 
 class Group(NamedTuple):
@@ -143,7 +150,7 @@ def reader(kind: Type[Options], description: str,
     """
 
     def parse_args(argv: Optional[Sequence[str]] = None) -> Options:
-        parser = argparse.ArgumentParser(
+        parser = _Parser(
             description=description, epilog=epilog,
             formatter_class=HelpFormatter, **settings)
         _add(parser, kind, {}, {Group(): parser})

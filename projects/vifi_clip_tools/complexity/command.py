@@ -2,7 +2,8 @@
 from dataclasses import dataclass
 from typing import List, Optional
 
-from ..cli.parsing import Group, argument, option, positive_int, reader
+from ..cli.parsing import (Group, argument, number, option, positive_int,
+                           reader)
 from .measure import Conditions
 from .specs import Spec, parse_spec
 
@@ -36,7 +37,7 @@ class Options:
     repeats: int = option(type=positive_int, default=5, group=_MEASURING,
                           help='timed calls (default: %(default)s)')
     threads: Optional[int] = option(
-        type=positive_int, group=_MEASURING,
+        type=number(int, 1, 4096), group=_MEASURING,
         help='CPU threads (default: the cores of this process)')
     amp: bool = option(action='store_true', group=_MEASURING,
                        help='bfloat16 autocast')

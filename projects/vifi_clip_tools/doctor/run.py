@@ -17,6 +17,7 @@ from projects.vifi_clip.datasets.video_list import TEST, TRAIN
 from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.files import replacing
 
+from ..cli.outputs import check_folder
 from .checks import Videos, all_findings, compare_counts
 from .findings import CHECKS, INFO, PROBLEM, Finding
 from .lists import VideoList, find_lists, load_lists
@@ -48,6 +49,7 @@ def _check(options: Options) -> int:
     files = video_paths(lists, root)
     check_out(out, [Path(root), *{item.path.parent for item in lists}],
               inputs_of(lists, settings), options.force)
+    check_folder('--out', str(out))
     videos = look_at_videos(files, options.decode == 'full',
                             options.workers or usable_cores(),
                             options.timeout)

@@ -2,7 +2,8 @@
 from dataclasses import dataclass
 from typing import NamedTuple, Optional
 
-from ..cli.parsing import natural_int, number, option, positive_int
+from ..cli.parsing import (natural_int, number, option, positive_int,
+                           random_seed)
 
 COLOURS = ('red', 'orange', 'yellow', 'green', 'blue', 'purple')
 SHAPES = ('ring', 'star', 'heart', 'arrow', 'moon', 'cross')
@@ -50,7 +51,7 @@ _ZERO_SHOT = (
 class WorldParams:
     """What the data set depends on, as options of the command line."""
 
-    seed: int = option(type=natural_int, default=0)
+    seed: int = option(type=random_seed, default=0)
     train_per_class: int = option(
         type=positive_int, default=32, help='training clips of each class of '
         'the training set (default: %(default)s)')

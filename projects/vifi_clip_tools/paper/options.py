@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import List, Optional
 
 from ..cli.parsing import (Group, argument, option, positive_int,
-                           process_count)
+                           process_count, random_seed)
 
 _WHAT = Group(exclusive=True)
 
@@ -46,7 +46,7 @@ class QuickstartOptions:
 
     videos: List[str] = argument(
         nargs='*', help='videos of your own to recognise at the end')
-    seeds: List[int] = option(type=int, nargs='+', default=[0],
+    seeds: List[int] = option(type=random_seed, nargs='+', default=[0],
                               help='seeds to fine-tune with (default: 0)')
     work_dir: str = option(default='work_dirs/quickstart')
     data_root: str = option(default='data/mini')

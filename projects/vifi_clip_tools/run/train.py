@@ -3,7 +3,8 @@ from dataclasses import dataclass
 from typing import Optional
 
 from ..cli.options import RunOptions
-from ..cli.parsing import argument, option, part, reader
+from ..cli.parsing import (argument, option, part, positive_int, random_seed,
+                           reader)
 
 _EPILOG = """
 examples:
@@ -30,11 +31,11 @@ class Options:
     auto_scale_lr: bool = option(
         action='store_true', help='scale the learning rate by the batch size')
     auto_accumulate: Optional[int] = option(
-        type=int, metavar='N',
+        type=positive_int, metavar='N',
         help='N samples in each optimizer step, over all processes: sets '
         'accumulative_counts, and a smaller train_dataloader.batch_size where '
         "the config's does not fit in memory (tried before training)")
-    seed: Optional[int] = option(type=int, help='random seed')
+    seed: Optional[int] = option(type=random_seed, help='random seed')
     diff_rank_seed: bool = option(action='store_true',
                                   help='another seed on every process')
     deterministic: bool = option(action='store_true',
@@ -46,7 +47,8 @@ parse_args = reader(Options, 'Train a recognizer', _EPILOG)
 
 def run(options: Options) -> None:
     """Train."""
-    from projects.vifi_clip.apis.runs import train
+    from projects.vifi_clip.apis.runs import train, until_it_goes
     arguments = dict(vars(options))
     common = arguments.pop('common')
-    train(amp=common.amp, **common.settings(), **arguments)
+    with until_it_goes(options.config, common.cfg_options):
+        train(amp=common.amp, **common.settings(), **arguments)

@@ -3,7 +3,7 @@ from dataclasses import dataclass
 from typing import List, Optional
 
 from ..cli.options import ModelOptions, SeveralModels
-from ..cli.parsing import argument, number, option, part
+from ..cli.parsing import argument, number, option, part, random_seed
 from ..embeddings.options import SUFFIXES, ListOptions
 
 
@@ -30,7 +30,7 @@ class TsneOptions:
         'the videos if those are fewer)')
     neighbors: Optional[int] = option(type=number(int, 2),
                                       help='of UMAP (default: 15)')
-    seed: int = option(type=number(int, 0, 2**32 - 1), default=0,
+    seed: int = option(type=random_seed, default=0,
                        help='(default: 0)')
     common: bool = option(action='store_true', help='use the videos that all '
                           'files have, where they differ')
