@@ -124,7 +124,8 @@ def test_declared_options(capsys):
             ([], '--output'), (['--output', 'o', '-b', '0'], '--batch-size'),
             (['--output=--'], '--output'),
             *((['--output', 'o', '--cfg-options', text], '--cfg-options')
-              for text in ('a', 'a=[1,', 'a=(1,2', f'a={"[" * 2000}{"]" * 2000}')),
+              for text in ('a', 'a=[1,', 'a=(1,2',
+                           f'a={"[" * 2000}{"]" * 2000}')),
             (['--output', 'o', '--batch-size', 'x' * 9999], ' ... '),
             (['--output', 'o', '--that'], '--that'),
             (['a', '--output', 'o', '--that', '--this'], '--that')):
