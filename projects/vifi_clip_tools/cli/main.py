@@ -238,8 +238,9 @@ def _address_space(error: Exception) -> str:
     with suppress(ImportError):  # not on this system
         import resource
         limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-        if limit != resource.RLIM_INFINITY and (isinstance(
-                error, MemoryError) or _NO_SPACE.search(str(error))):
+        if limit != resource.RLIM_INFINITY and (
+                isinstance(error.__cause__ or error, MemoryError)
+                or _NO_SPACE.search(str(error))):
             return (f'ulimit -v allows {limit / 1e9:.1f} GB of address space, '
                     'and that is too little (the libraries take 4 to 6 GB, '
                     'whatever memory it uses): raise it, or bound the memory '
