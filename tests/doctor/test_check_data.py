@@ -170,6 +170,24 @@ def test_lists_given_one_by_one(sick_data, tmp_path):
     assert findings(tmp_path / 'out2') == {('not_checked', 'other.txt')}
 
 
+def test_paths_that_mean_something_else(sick_data, tmp_path):
+    """Frame folders, paths of Windows and a number behind a path."""
+    videos = tmp_path / 'videos'
+    write_clip(videos / 'd' / 'a.mp4', 0)
+    (videos / 'v1').mkdir()
+    (videos / 'v1' / 'img_00001.jpg').write_bytes(b'\xff\xd8 no video')
+    lists = write_files(tmp_path / 'lists', train='d/a.mp4 0; v1 0; '
+                        'v1 24 0; d\\a.mp4 0; v1/img_00001.jpg 0')
+    out = tmp_path / 'out'
+    assert main([lists / 'train.txt', '--videos', videos, '--out', out]) == 1
+    details = {item['subject']: item['detail'] for item in json.loads(
+        (out / 'report.json').read_text())['findings']}
+    for path, words in (('v1.mp4', 'ffmpeg'), ('v1 24.mp4', 'RawframeDataset'),
+                        ('d\\a.mp4', 'write /'),
+                        ('v1/img_00001.jpg', 'v1/*.jpg')):
+        assert words in details[path]
+
+
 def test_captions_and_counts(sick_data, tmp_path):
     folder, out = tmp_path / 'msrvtt', tmp_path / 'out'
     folder.mkdir()

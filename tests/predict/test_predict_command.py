@@ -89,6 +89,10 @@ def test_labels_views_precision_and_threshold(folder, capsys):
     (['absent.mp4'], 'absent.mp4'), (['empty.mp4'], 'empty.mp4'),
     (['camera:x'], 'camera:0'), (['none'], 'no videos'), ([], 'no videos'),
     (['a', '--labels', 'a,,b'], '--labels'),
+    (['a', '--labels', 'lecture;indoor'], 'multi-label'),
+    (['--list', 'utf16'], 'utf16: not UTF-8'), (['frames'], "'frames/*.png'"),
+    (['frames/*'], 'ffmpeg'), (['frames/1.png'], 'ffmpeg'),
+    (['a\\x.mp4'], 'write /'),
     (['a', '--template', 'no place'], '{}'),
     (['a', '--timeout', '1e30'], '--timeout'),
     (['a', '--max-download', '1e308'], '--max-download'),
@@ -106,6 +110,9 @@ def test_refused(folder, argv, named, capsys):
     Path('nul').write_text('a/x.mp4\na\0.mp4\n')
     for name in 'none', 'folder.csv.meta.json', 'sd/x.mp4':
         Path(name).mkdir(parents=True)
+    Path('frames').mkdir()
+    Path('frames/1.png').touch()
+    Path('utf16').write_text('a/x.mp4\n', encoding='utf-16')
     refused(capsys, 'predict', *MODEL, *argv, names=named)
 
 
@@ -179,6 +186,11 @@ def test_names_of_standard_input_and_lists(folder, monkeypatch, capsys):
     assert names('r.jsonl') == ['a/x.mp4', 'b/x.mp4', 'gone.mp4',
                                 'http://[bad', address]
     assert 'No such file' in lines('r.jsonl')[2]['error']
+    Path('list').write_text('a/x.mp4 0\na\\x.mp4\n')
+    assert predict('a/x.mp4', '--list', 'list', '--out', 's.jsonl') == 1
+    assert [line['error'].partition('; ')[2] for line in lines('s.jsonl')[1:]
+            ] == ['a number behind the path is no part of it',
+                  'write / where the path has \\']
     assert 'http://[bad: ' in capsys.readouterr().err
 
 
