@@ -317,11 +317,12 @@ def _plain_loop(model, batches, accumulate, epochs):
     per_epoch, steps = len(batches) // epochs, 0
     losses, rates = [], []
     for epoch in range(epochs):
-        state = np.random.SeedSequence([SEED, epoch, 0]).generate_state(3)
-        np.random.seed(int(state[1]))
-        torch.manual_seed(int(state[2]))
         optimizer.zero_grad()
         for i in range(per_epoch):
+            state = np.random.SeedSequence([SEED, epoch, 0, i]
+                                           ).generate_state(3)
+            np.random.seed(int(state[1]))
+            torch.manual_seed(int(state[2]))
             t = epoch * per_epoch + i
             frames, labels = batches[t]
             x = (frames.float() - mean) / std
