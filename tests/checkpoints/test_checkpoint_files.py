@@ -21,10 +21,10 @@ from toy_runner import ToyMetric, toy_runner
 
 from benchmarks.pack_weights import pack
 from projects.vifi_clip.checkpoints import files
-from projects.vifi_clip.checkpoints.files import (Inert, InertUnpickler,
-                                                  load_checkpoint,
+from projects.vifi_clip.checkpoints.files import (load_checkpoint,
                                                   load_weights,
                                                   register_loader)
+from projects.vifi_clip.checkpoints.unpickling import Inert, InertUnpickler
 from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.files import (read_json, sha256_of, write_bytes,
                                       write_json)

@@ -23,7 +23,7 @@ from projects.vifi_clip.architectures import build_tokenizer, get_arch_cfg
 from projects.vifi_clip.checkpoints.layouts import (TOKENS, read_layout,
                                                     write_vifi)
 from projects.vifi_clip.models.blocks import FusedBlock, fuse_blocks
-from projects.vifi_clip.models.towers import (build_text_tower,
+from projects.vifi_clip.models.towers import (build_text_tower, compare,
                                               read_clip_state_dict,
                                               resolve_pretrained)
 
@@ -191,6 +191,43 @@ def test_unusable_pretrained(arch, pretrained, kind, tmp_path):
     torch.save({'layer1.weight': torch.zeros(2)}, path)
     with pytest.raises(ValueError, match=path):
         read_clip_state_dict(path)
+
+
+def test_a_folder_of_transformers(tmp_path):
+    """Its config.json says what leaves no trace in the weights."""
+    transformers_clip().save_pretrained(tmp_path)
+    cfg = dict(type='CLIPVisionBackbone', arch=ARCH, pretrained=str(tmp_path))
+    backbone = MODELS.build(cfg)
+    assert torch.equal(
+        backbone.visual.class_embedding,
+        transformers_clip().vision_model.embeddings.class_embedding)
+    gelu = dict(ARCH, quick_gelu=False)
+    heads = dict(ARCH, vision_cfg=dict(ARCH['vision_cfg'], head_width=32))
+    file = str(tmp_path / 'model.safetensors')
+    for arch, words in (gelu, 'visual_activation.*GELU'), (heads, 'heads 2'):
+        for path in str(tmp_path), file:
+            with pytest.raises(ValueError, match=f'{path}.*{words}'):
+                MODELS.build(dict(cfg, arch=arch, pretrained=path))
+    (tmp_path / 'config.json').unlink()
+    MODELS.build(dict(cfg, arch=gelu, pretrained=file))  # nobody says so
+
+
+@pytest.mark.parametrize('key', ['mit.positional_embedding',
+                                 'module.prompts_generator.alpha'])
+def test_x_clip_is_named(tmp_path, key):
+    path = str(tmp_path / 'k400.pth')
+    torch.save(dict(model={'visual.proj': torch.ones(2), key: torch.ones(2)}),
+               path)
+    with pytest.raises(ValueError, match=f'{path} holds an X-CLIP'):
+        read_clip_state_dict(path)
+
+
+def test_integers_in_the_place_of_weights():
+    expected = dict(cls_token=torch.ones(2), index=torch.ones(2).long())
+    given = dict(cls_token=torch.ones(2).long(), index=torch.ones(2).int())
+    assert compare(expected, expected) == ''
+    assert compare(expected, given) == (
+        '  1 of no floating type: cls_token: torch.int64')
 
 
 @pytest.mark.parametrize('size', [48, (32, 64)])

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional
 
 from torch import Tensor, nn
 
+from ..checkpoints.files import split_name
 from ..checkpoints.settings import collect_settings, fingerprint
 from ..datasets.frame_cache import pipeline_identity
 from ..engine.precision import InferenceBackbone
@@ -149,4 +150,5 @@ def _plain(values: Mapping) -> Dict[str, Any]:
 
 def _absolute(name: Optional[str]) -> Optional[str]:
     """A file by its full path; names of configs and addresses as they are."""
-    return osp.abspath(name) if name and osp.isfile(name) else name
+    return (osp.abspath(name) if name and osp.isfile(split_name(name)[0])
+            else name)

@@ -1,208 +1,205 @@
 """Checkpoint files: loaded without running code, written atomically.
 
-A pickle is a program: it names functions and classes and calls them.
+A pickle is a program, and TorchScript has code that runs as it is loaded.
 :func:`load_checkpoint` refuses a file that names more than tensors and plain
 values, and :func:`load_weights` runs nothing of it.
 """
 import io
+import logging
 import lzma
 import os
 import os.path as osp
-import pickle
 import textwrap
-import zipfile
-from collections import OrderedDict
-from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, Dict, Mapping, Union
+from typing import Any, Dict, Mapping, Tuple, Union
 from urllib.parse import urlparse
 
-import numpy as np
 import torch
 from mmengine.dist import barrier, get_local_rank
 from mmengine.fileio import LocalBackend, register_backend
+from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader
-from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import Tensor, nn
 
 from ..errors import UserError
 from ..files import write_bytes
+from . import archives
+from .folders import weight_files
+from .unpickling import Inert, Refused
 
 Device = Union[str, torch.device, None]
 # Weights that ship with the package: vifi-clip://small_world.
 ASSET = 'vifi-clip://'
 ASSETS = Path(__file__).parents[1] / 'assets'
 TOKEN_TABLE = 'cls_head.text_classifier.text.token_embedding.weight'
-
-# numpy scalars and arrays stand in metrics (best_score) and meta data. All are
-# inert: unpickling them only allocates and copies.
-_SAFE = [np.ndarray, np.dtype,
-         *(type(np.dtype(kind)) for kind in ('int64', 'float32', 'float64')),
-         np._core.multiarray._reconstruct, np._core.multiarray.scalar]
-# What torch and zipfile raise on a file that is cut short or overwritten.
-_DAMAGE = (EOFError, OSError, RuntimeError, SafetensorError,
-           pickle.UnpicklingError, zipfile.BadZipFile)
-# Zip archives, and pickles from protocol 2; safetensors has no such mark.
-_STARTS = (b'PK', *(b'\x80' + bytes([i]) for i in range(2, 6)))
+_HEADER = 2**21  # bytes, of a safetensors file
+# Ends of names that are those of weights, whatever the model.
+_WEIGHTS = ('weight', 'bias', 'scale', 'proj', 'embedding', 'tokens')
+_SAVE = 'save the weights alone: torch.save(model.state_dict(), FILE)'
 
 
 class ForeignObjectError(ValueError):
-    """A checkpoint holds objects whose classes would have to run."""
+    """A checkpoint holds what would have to run."""
 
 
 def load_checkpoint(path: str, map_location: Device = None,
-                    trust: bool = False) -> Any:
+                    trust: bool = False, inert: bool = False) -> Any:
     """Return the content of a local checkpoint file: ``.safetensors``,
     anything that ``torch.save`` wrote, or the state dict of a TorchScript
     archive. FileNotFoundError if there is none, ForeignObjectError if it
     wants to run code without ``trust``, ValueError if it is damaged or no
-    checkpoint."""
-    path = osp.expanduser(path)
+    checkpoint. ``inert`` has objects that are not run (:class:`Inert`) in
+    the place of an error."""
+    path, device = osp.expanduser(path), torch.device(map_location or 'cpu')
     if not osp.isfile(path):
         raise FileNotFoundError(f'Checkpoint {path!r} does not exist.')
     try:
-        return _read(path, map_location, trust)
+        if path.endswith('.safetensors'):
+            return _load_safetensors(path, device)
+        content, names = archives.read(path, device, trust, inert)
     except torch.OutOfMemoryError:
         raise
-    except Exception as error:
-        # A trusted pickle runs its own code, whose errors are not ours.
-        if trust and not isinstance(error, _DAMAGE):
-            raise
-        if trust or not isinstance(error, pickle.UnpicklingError):
-            raise _damaged(path, error) from error
-        # The part of torch's long message that names what is refused.
-        names = [line.strip().split('. ')[0].rstrip('.')
-                 for line in str(error).splitlines()
-                 if 'GLOBAL' in line or 'Unsupported' in line]
+    except Exception as error:  # of a pickle, a zip archive, of torch
+        raise _damaged(path, error) from error
+    if not names:
+        return content
+    if not trust:
         raise ForeignObjectError(
-            f'{path} holds more than weights and plain values '
-            f'({(names or [str(error)])[0]}), and a pickle can run code; '
-            'give --trust if you trust where it comes from.') from error
+            f'{path} holds more than weights and plain values ({names[0]}), '
+            'and would have to run code; give --trust if you trust where it '
+            f'comes from, or {_SAVE}')
+    content = torch.load(path, map_location=device, weights_only=False)
+    return content.state_dict() if isinstance(content, nn.Module) else content
 
 
 def _damaged(path: str, error: Exception) -> ValueError:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return ValueError(f'{path} is damaged or no checkpoint: '
-                      f'{textwrap.shorten(lines[0], 160)}')
+    lines = str(error).strip().splitlines() or ['it is cut short']
+    reason = textwrap.shorten(lines[0], 160)
+    if not isinstance(error, (Refused, EOFError, OSError)):
+        reason = f'{type(error).__name__}: {reason}'
+    return ValueError(f'{path} is damaged or no checkpoint: {reason}')
 
 
-def _read(path: str, map_location: Device, trust: bool) -> Any:
-    if path.endswith('.safetensors'):
-        return load_file(path, device=str(map_location or 'cpu'))
+def _load_safetensors(path: str, device: torch.device) -> Dict[str, Tensor]:
     with open(path, 'rb') as file:
-        start = file.read(2)
-    if start not in _STARTS:  # torch would ask for trust
-        raise EOFError(f'it starts with {start!r}' if start else 'it is empty')
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            # torch.jit.save writes code/ beside the data.pkl of torch.save.
-            if any('/code/' in name for name in archive.namelist()):
-                return torch.jit.load(
-                    path, map_location=map_location).state_dict()
-    with torch.serialization.safe_globals(_SAFE):
-        return torch.load(
-            path, map_location=map_location, weights_only=not trust)
+        if int.from_bytes(file.read(8), 'little') > _HEADER:
+            raise EOFError('it is cut short, or lists too many tensors')
+    return load_file(path, device=str(device))
 
 
 def load_weights(path: str) -> Any:
-    """Read a checkpoint, a file or web address, for its tensors and plain
-    values alone; raises as :func:`load_checkpoint`. Objects that files of
-    other projects hold, a config for example, become stand-ins
-    (:class:`Inert`); nothing of the file is run."""
+    """Read a checkpoint for its tensors and plain values alone: a file, a web
+    address, or a folder of transformers. Raises as :func:`load_checkpoint`.
+    Objects that files of other projects hold, a config for example, become
+    stand-ins (:class:`Inert`); nothing of the file is run."""
+    if osp.isdir(path):
+        return {key: value for part in weight_files(path)
+                for key, value in tensors_of(load_weights(part)).items()}
     try:
         return CheckpointLoader.load_checkpoint(path, map_location='cpu')
-    except ForeignObjectError as refused:
-        path = _download(path) if '://' in path else osp.expanduser(path)
-        try:
-            return torch.load(path, map_location='cpu', weights_only=False,
-                              pickle_module=_INERT_PICKLE)
-        except Exception as error:
-            raise _damaged(path, error) from refused
+    except ForeignObjectError:
+        return _load(path, 'cpu', inert=True)
 
 
-def tensors_of(content: Any, path: str) -> Dict[str, torch.Tensor]:
-    """Return the weights of a loaded file by their names, without the
-    ``module.`` of a training loop: those of a dict of tensors and other
-    things, or of one that holds a dict of tensors as ``state_dict`` or
-    ``model``. ValueError if ``path`` holds no dict of named tensors."""
-    state, part = content, ''
-    if isinstance(content, Mapping):
-        if 'state_dict' in content:
-            state, part = content['state_dict'], ' as its state_dict'
-        elif isinstance(content.get('model'), Mapping):
-            state, part = content['model'], ' as its model'
-    if not isinstance(state, Mapping):
-        raise ValueError(f'{path} holds a {type(state).__name__}{part}, not '
-                         'a dict of weights')
-    for key, value in state.items():
-        if not isinstance(key, str) or (part and not torch.is_tensor(value)):
-            raise ValueError(f'{path} holds a dict{part} with {key!r}, a '
-                             f'{type(value).__name__}: no weights by name')
-    return {k.removeprefix('module.'): v
-            for k, v in state.items() if torch.is_tensor(v)}
+def split_name(name: str) -> Tuple[str, str]:
+    """Split FILE#KEY, the weights under a key of a file, where no file has
+    that name."""
+    file, _, key = name.rpartition('#')
+    return (file, key) if file and not osp.exists(name) else (name, '')
 
 
-class Inert(dict):
-    """Stand-in for an object whose class, whose name it has, is not run.
-
-    What the pickle puts into a mapping is kept, so that a config whose class
-    derives from dict can be read; all else is dropped.
-    """
-
-    def __init__(self, *args, **kwargs) -> None:
-        super().__init__()
-
-    def __call__(self, *args, **kwargs) -> 'Inert':
-        return Inert()
-
-    def append(self, item: Any) -> None:
-        """Drop an item of a list or set."""
-
-    # An object's attributes are of no use without its class.
-    __setstate__ = extend = add = append
-    # A dict has neither, but the object may have been a key.
-    __hash__, __eq__ = object.__hash__, object.__eq__
+def _load(name: str, map_location: Device, **kwargs) -> Dict[str, Any]:
+    """Load a file or web address; see :func:`load_checkpoint`. Its weights
+    are checked, and stand under ``state_dict`` or alone."""
+    file, key = split_name(name)
+    path = _download(file) if '://' in file else file
+    content = load_checkpoint(path, map_location, **kwargs)
+    key = _find_weights(content, file, key)
+    weights = content[key] if key else content
+    _check_weights(weights, file, bool(key), str(map_location) != 'meta')
+    return dict(content, state_dict=weights) if key else content
 
 
-def _tensor(storage, offset, size, stride, *hooks) -> torch.Tensor:
-    return torch._utils._rebuild_tensor(storage, offset, tuple(size), stride)
+def _find_weights(content: Any, path: str, key: str) -> str:
+    """Return the key of a file's weights, the one that is asked for, if any;
+    '' if they stand at the top. ValueError where there are none, or several
+    and no usual key."""
+    if not _is_dict(content):
+        raise ValueError(f'{path} holds a {_kind(content)}, not a dict of '
+                         f'weights; {_SAVE}')
+    usual = [name for name in ('state_dict', 'model', 'model_state_dict')
+             if name == 'state_dict' and name in content
+             or isinstance(content.get(name), Mapping)]
+    found = [name for name, part in content.items()
+             if isinstance(name, str) and isinstance(part, Mapping) and part
+             and all(map(torch.is_tensor, part.values()))]
+    listed = ', '.join(name[:40] for name in found[:8])
+    if key and key not in found:
+        raise ValueError(f'{path} holds no weights {key!r}, but: '
+                         f'{listed or "none"}')
+    if not key and not usual:
+        if any(map(torch.is_tensor, content.values())):
+            return ''
+        if len(found) > 1:
+            raise ValueError(f'{path} holds several sets of weights, {listed}:'
+                             f' choose one by {path}#KEY')
+        if not found:
+            raise ValueError(f'{path} holds no weights by name; {_SAVE}')
+    key = key or (usual or found)[0]
+    if set(found) > {key} or key not in usual:
+        print_log(f'{path}: taking the weights {key!r} of {listed}; '
+                  f'{path}#KEY takes others', 'current', logging.WARNING)
+    return key
 
 
-_REBUILDERS = {
-    'torch._utils._rebuild_tensor': _tensor,
-    'torch._utils._rebuild_tensor_v2': _tensor,
-    'torch._utils._rebuild_parameter': lambda data, *rest: data,
-    'torch.Size': torch.Size,
-    'torch.device': torch.device,
-    'collections.OrderedDict': OrderedDict,
-    # bytes under protocol 2
-    '_codecs.encode': lambda text, *rest: text.encode('latin1'),
-    **{f'{module}.{kind.__name__}': kind
-       for module in ('builtins', '__builtin__')  # Python 3's and 2's name
-       for kind in (set, frozenset, list, dict, tuple, int, float, str)},
-}
+def _check_weights(weights: Any, path: str, strict: bool,
+                   values: bool) -> None:
+    """Refuse (ValueError) what is no dict of tensors by name, and what nobody
+    could compute with: sparse or complex tensors, integers in the place of
+    weights, tensors without ``values``, or with values that are not finite,
+    but for masks. Unless ``strict``, other things may stand beside them."""
+    if not _is_dict(weights):
+        raise ValueError(f'{path} holds a {_kind(weights)} in the place of a '
+                         f'dict of weights; {_SAVE}')
+    for key, value in weights.items():
+        fault = ''
+        if not isinstance(key, str) or strict and not torch.is_tensor(value):
+            fault = f'is a {_kind(value)}, and no weight by name'
+        elif not torch.is_tensor(value):
+            continue
+        elif value.layout != torch.strided or value.is_complex() or (
+                not value.is_floating_point() and key.endswith(_WEIGHTS)):
+            fault = f'is {value.layout} of {value.dtype}, no real numbers'
+        elif values and value.is_meta:
+            fault = 'has no values (it was saved from torch\'s meta device)'
+        elif values and value.is_floating_point() and not key.endswith('mask'):
+            # As float32, which models compute in; a sum of numbers may
+            # overflow.
+            numbers = value.float()
+            if not (numbers.sum().isfinite() or numbers.isfinite().all()):
+                fault = 'has values that are not finite'
+        if fault:
+            raise ValueError(f'{path}: {str(key)[:80]} {fault}; get an intact '
+                             'copy')
 
 
-class InertUnpickler(pickle.Unpickler):
-    """Unpickler that calls nothing but what rebuilds tensors and plain
-    containers; torch itself rebuilds their storages."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        path = f'{module}.{name}'
-        if path in _REBUILDERS:
-            # A new one each time: a pickle can set what it names.
-            return partial(_REBUILDERS[path])
-        value = vars(torch).get(name) if module == 'torch' else None
-        return value if isinstance(value, torch.dtype) else type(
-            path, (Inert, ), {})
+def _is_dict(value: Any) -> bool:
+    """Tell a dict from a stand-in for an object that is none."""
+    return isinstance(value, Mapping) and (
+        not isinstance(value, Inert) or bool(value))
 
 
-# What torch.load asks of the pickle module that it is given.
-_INERT_PICKLE = SimpleNamespace(
-    __name__='inert',
-    Unpickler=InertUnpickler,
-    load=lambda file, **kwargs: InertUnpickler(file, **kwargs).load())
+def _kind(value: Any) -> str:
+    return value.name if isinstance(value, Inert) else type(value).__name__
+
+
+def tensors_of(content: Mapping) -> Dict[str, Tensor]:
+    """Return the weights of what the loaders here return, by their names,
+    without the ``module.`` of a training loop."""
+    return {key.removeprefix('module.'): value
+            for key, value in content.get('state_dict', content).items()
+            if torch.is_tensor(value)}
 
 
 def _load_asset(url: str, map_location: Device) -> dict:
@@ -239,10 +236,7 @@ def register_loader(trust: bool = False) -> None:
     def load_from_file(filename, map_location=None, logger=None):
         if filename.startswith(ASSET):
             return _load_asset(filename, map_location)
-        path = _download(filename) if '://' in filename else filename
-        content = load_checkpoint(path, map_location, trust)
-        tensors_of(content, filename)  # as MMEngine takes for granted
-        return content
+        return _load(filename, map_location, trust=trust)
 
     for prefix in '', 'http://', 'https://', ASSET:
         CheckpointLoader.register_scheme(prefix, load_from_file, force=True)

@@ -71,8 +71,6 @@ _TRANSFORMERS_BLOCK = {
 # What OpenAI's TorchScript archives and old state dicts hold beside weights.
 _NOT_WEIGHTS = ('input_resolution', 'context_length', 'vocab_size',
                 'attn_mask', 'text.attn_mask')
-# Whole numbers of a ResNet and of a Swin Transformer that are no weights.
-_COUNTS = ('num_batches_tracked', 'relative_position_index')
 
 
 @dataclass
@@ -104,6 +102,11 @@ class Renamed:
 def detect_layout(state: StateDict, path: str) -> str:
     """Tell the layout: 'vifi', 'release', 'transformers' or 'clip'; ValueError
     if it is none of them."""
+    if any(part in f'.{key}' for key in state
+           for part in ('.mit.', '.prompts_generator.')):
+        raise ValueError(f'{path} holds an X-CLIP, whose towers exchange '
+                         'messages between frames: no CLIP\'s. Give the CLIP '
+                         'that it was trained from')
     if any(k.startswith(('backbone.', 'cls_head.')) for k in state):
         return 'vifi'
     if any(k.startswith('image_encoder.') for k in state) and any(
@@ -119,20 +122,11 @@ def detect_layout(state: StateDict, path: str) -> str:
 
 def read_layout(state: StateDict, layout: str, path: str) -> Renamed:
     """Convert from a layout of :func:`detect_layout` to the neutral one;
-    ValueError if a weight is none to compute with (not finite, not floating,
-    sparse, without values), or learnt prompts make no sense together."""
-    floats = {}
-    for key, value in state.items():
-        if value.is_meta or value.layout != torch.strided:
-            raise ValueError(f'{path}: {key} has no values, or is sparse')
-        floats[key] = value.float() if value.is_floating_point() else value
-    renamed = _READERS[layout](floats)
-    for key in dict(renamed.pairs):
-        if not floats[key].is_floating_point() and not key.endswith(_COUNTS):
-            raise ValueError(f'{path}: {key} is of {state[key].dtype}, not of '
-                             'a floating type')
-        if not floats[key].isfinite().all():
-            raise ValueError(f'{path}: {key} has values that are not finite')
+    ValueError if learnt prompts make no sense together, or the scale is no
+    one number."""
+    renamed = _READERS[layout]({
+        key: value.float() if value.is_floating_point() else value
+        for key, value in state.items()})
     scale = renamed.weights.get('logit_scale')
     if scale is not None:
         if scale.numel() != 1:

@@ -22,7 +22,7 @@ from torch import nn
 
 from ..errors import UserError
 from ..files import read_json
-from .files import tensors_of
+from .files import split_name, tensors_of
 
 KEY = 'vifi_clip'  # under checkpoint['meta']
 VERSION = 1
@@ -196,7 +196,7 @@ class CheckpointSettingsHook(Hook):
         learnt prompts differ (:func:`_check_prompts`), or what is not in the
         file is not what its prompts were learnt on."""
         name, model = _name(runner), _bare(runner.model)
-        state = tensors_of(checkpoint, name)
+        state = tensors_of(checkpoint)
         _check_prompts(model, state, name)
         self._saved = saved_settings(checkpoint)
         expected = self._saved.get('fingerprint')
@@ -233,10 +233,10 @@ def check_file(path: str, model: nn.Module, cfg: Config) -> None:
     setting does, and ``on_mismatch`` is 'error'.
     """
     content, on_mismatch = {}, 'error'
-    if not path.endswith('.safetensors'):
+    if not split_name(path)[0].endswith('.safetensors'):
         # On 'meta', nothing but the file's directory is read.
         content = CheckpointLoader.load_checkpoint(path, map_location='meta')
-        _check_prompts(model, tensors_of(content, path), path)
+        _check_prompts(model, tensors_of(content), path)
     for hook in _hooks_of(cfg).values():
         on_mismatch = hook.get('on_mismatch', 'error')
     _check_settings(saved_settings(content), model, cfg, path, on_mismatch)

@@ -8,7 +8,7 @@ OpenCLIP's ``CLIP`` keeps the text modules at its top level and
 import logging
 import os.path as osp
 from types import SimpleNamespace
-from typing import Any, Optional, Tuple, Union
+from typing import Any, Mapping, Optional, Tuple, Union
 
 from mmengine.logging import print_log
 # OpenCLIP has no public way to build one tower without the other, and its own
@@ -21,8 +21,11 @@ from open_clip.pretrained import (download_pretrained, get_pretrained_cfg,
 from torch import nn
 
 from ..architectures import Arch, get_arch_cfg
-from ..checkpoints.files import ASSET, load_weights, tensors_of
+from ..checkpoints.files import (ASSET, load_weights, split_name,
+                                 tensors_of)
+from ..checkpoints.folders import read_config
 from ..checkpoints.layouts import StateDict, detect_layout, read_layout
+from ..checkpoints.settings import tower_traits
 from ..errors import UserError
 from .blocks import fuse_blocks
 
@@ -76,7 +79,7 @@ def load_pretrained(tower: nn.Module, part: str, arch: Arch,
     if pretrained is None:
         return None
     path = resolve_pretrained(arch, pretrained)
-    state = read_clip_state_dict(path, prompts=True)
+    state = read_clip_state_dict(path, True, tower_traits(part, tower))
     if f'prompts.{part}' in state:
         # Right where new prompts are learnt on top of its towers.
         print_log(f'{path} has learnt prompts ({part}), which pretrained= '
@@ -104,7 +107,8 @@ def resolve_pretrained(arch: Arch, pretrained: str) -> str:
     if not isinstance(pretrained, str):
         raise ValueError('pretrained must be an OpenCLIP tag or a file name, '
                          f'got {pretrained!r}')
-    if osp.isfile(pretrained) or pretrained.startswith(ASSET):
+    if (osp.isfile(split_name(pretrained)[0]) or pretrained.startswith(ASSET)
+            or osp.isfile(osp.join(pretrained, 'config.json'))):
         return pretrained
     if osp.sep in pretrained or osp.splitext(pretrained)[1]:
         raise FileNotFoundError(f'pretrained={pretrained!r}: no such file.')
@@ -129,13 +133,24 @@ def resolve_pretrained(arch: Arch, pretrained: str) -> str:
             '--config small_world') from error
 
 
-def read_clip_state_dict(path: str, prompts: bool = False) -> StateDict:
+def read_clip_state_dict(path: str, prompts: bool = False,
+                         traits: Mapping[str, Any] = {}) -> StateDict:
     """Read a CLIP checkpoint of any layout of :mod:`..checkpoints.layouts`
     into float32 tensors named ``visual.*``, ``text.*`` and ``logit_scale``,
     without learnt prompts unless ``prompts``. ValueError if the file holds no
-    CLIP image tower, or weights that are not finite numbers."""
-    state = tensors_of(load_weights(path), path)
-    weights = read_layout(state, detect_layout(state, path), path).weights
+    CLIP image tower, or weights that are not finite numbers, or if
+    transformers' config.json beside it contradicts the ``traits`` of the
+    tower that they are for."""
+    state = tensors_of(load_weights(path))
+    layout = detect_layout(state, path)
+    for key, stated in (read_config(path).items()
+                        if layout == 'transformers' else ()):
+        if traits.get(key, stated) != stated:
+            raise ValueError(
+                f'{path} has {key} {stated!r} by its config.json, and arch has'
+                f' {traits[key]!r}: its weights would fit and give wrong '
+                'results. Set arch to the architecture of this file')
+    weights = read_layout(state, layout, path).weights
     if not any(k.startswith('visual.') for k in weights):
         raise ValueError(f'{path} holds no CLIP image tower; {len(state)} '
                          f'tensors, e.g. {list(state)[:3]}.')
@@ -144,14 +159,19 @@ def read_clip_state_dict(path: str, prompts: bool = False) -> StateDict:
 
 
 def compare(expected: StateDict, given: StateDict) -> str:
-    """List what is missing, left over or of another shape ('' if nothing)."""
+    """List what is missing, left over, of another shape, or integers where
+    the model has floating numbers ('' if nothing)."""
     lists = {
         'missing from the file': [k for k in expected if k not in given],
         'unknown to the model': [k for k in given if k not in expected],
         'of another shape': [
             f'{k}: file {tuple(given[k].shape)}, model {tuple(v.shape)}'
             for k, v in expected.items()
-            if k in given and given[k].shape != v.shape]}
+            if k in given and given[k].shape != v.shape],
+        'of no floating type': [
+            f'{k}: {given[k].dtype}' for k, v in expected.items()
+            if k in given and v.is_floating_point()
+            and not given[k].is_floating_point()]}
     return '\n'.join(f'  {len(keys)} {what}: {"; ".join(keys[:8])}' +
                      (' ...' if len(keys) > 8 else '')
                      for what, keys in lists.items() if keys)

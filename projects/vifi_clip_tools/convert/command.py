@@ -43,6 +43,8 @@ def _check(options: ConvertOptions) -> None:
     """Refuse what could not be finished (ValueError)."""
     src, dst, target = options.src, options.dst, options.target
     inputs = [src] + ([] if options.clip is None else [options.clip])
+    inputs = [path if osp.exists(path) else path.rpartition('#')[0] or path
+              for path in inputs]  # FILE#KEY
     for path in inputs:
         if not osp.exists(path):
             raise ValueError(f'no such file: {path!r}')

@@ -2,10 +2,8 @@
 import io
 import json
 import os
-import os.path as osp
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 import safetensors.torch
@@ -15,11 +13,12 @@ from projects.vifi_clip.architectures import (Arch, build_tokenizer,
                                               get_arch_cfg)
 from projects.vifi_clip.checkpoints import layouts
 from projects.vifi_clip.checkpoints.files import load_weights, tensors_of
+from projects.vifi_clip.checkpoints.folders import read_config
 from projects.vifi_clip.checkpoints.layouts import TOKENS, Renamed, StateDict
 from projects.vifi_clip.checkpoints.settings import (KEY, VERSION, fingerprint,
                                                      saved_settings,
                                                      words_behind)
-from projects.vifi_clip.files import read_json, write_bytes, write_text
+from projects.vifi_clip.files import write_bytes, write_text
 from projects.vifi_clip.models.towers import read_clip_state_dict
 from .arch import (contradictions, hidden_settings, infer_arch, misfit, shown,
                    tower_cfgs, with_image_size)
@@ -45,8 +44,8 @@ class Source:
 def _read_source(path: str, kind: str) -> Source:
     """Read a file of a stated kind; ValueError if it is damaged, or of another
     kind."""
-    loaded = _load_folder(path) if osp.isdir(path) else load_weights(path)
-    state = tensors_of(loaded, path)
+    loaded = load_weights(path)
+    state = tensors_of(loaded)
     layout = layouts.detect_layout(state, path)
     expected, quick_gelu = SOURCES[kind]
     if layout != expected:
@@ -67,8 +66,7 @@ def _read_source(path: str, kind: str) -> Source:
         if not source.settings:
             _describe_release(source, loaded.get('config'))
     elif kind == 'transformers':
-        folder = path if osp.isdir(path) else osp.dirname(path)
-        source.hidden.update(_read_config(Path(folder, 'config.json')))
+        source.hidden.update(read_config(path))
     if activation:
         source.hidden['text_activation'] = activation
     if 'text_activation' in source.hidden:
@@ -79,56 +77,6 @@ def _read_source(path: str, kind: str) -> Source:
             f'{"QuickGELU" if quick_gelu else "GELU"} as is usual for '
             f'--source {kind}; --arch says otherwise')
     return source
-
-
-def _load_folder(folder: str) -> StateDict:
-    """The weights in a folder that transformers saved, in one file or in
-    several with an index."""
-    names = ('model.safetensors', 'pytorch_model.bin')
-    for file in (osp.join(folder, name) for name in names):
-        if osp.isfile(file):
-            return load_weights(file)
-        index = Path(f'{file}.index.json')
-        if index.is_file():
-            try:
-                parts = set(read_json(index)['weight_map'].values())
-                files = [osp.join(folder, osp.basename(part))
-                         for part in sorted(parts)]
-            except (KeyError, TypeError, AttributeError) as error:
-                raise ValueError(f'{index} is no index of weights: '
-                                 f'{type(error).__name__}: {error}') from error
-            return {key: value for part in files for key, value in
-                    tensors_of(load_weights(part), part).items()}
-    raise FileNotFoundError(f'{folder} is a folder without any of '
-                            f'{", ".join(names)}; name the file')
-
-
-def _read_config(file: Path) -> Dict[str, Any]:
-    """Activation and attention heads by transformers' ``config.json`` beside
-    the weights, if there is one."""
-    if not file.is_file():
-        return {}
-    config, hidden, acts = read_json(file), {}, set()
-    try:
-        for part, name in ('visual', 'vision'), ('text', 'text'):
-            tower = config.get(f'{name}_config') or {}
-            if 'hidden_act' in tower:
-                acts.add(tower['hidden_act'])
-            if 'num_attention_heads' in tower:
-                heads = hidden[f'{part}_heads'] = tower['num_attention_heads']
-                if type(heads) is not int or heads < 1:
-                    raise TypeError(f'num_attention_heads is {heads!r}, no '
-                                    'whole number from 1')
-    except (AttributeError, TypeError) as error:
-        raise ValueError(f'{file} is no config of a CLIPModel: '
-                         f'{error}') from error
-    if len(acts) > 1 or not acts <= {'quick_gelu', 'gelu'}:
-        raise ValueError(f'{file}: hidden_act is {sorted(acts)}; OpenCLIP '
-                         'computes quick_gelu or gelu, one for both towers')
-    if acts:
-        hidden['text_activation'] = dict(
-            quick_gelu='QuickGELU', gelu='GELU')[acts.pop()]
-    return hidden
 
 
 def _describe_release(source: Source, config: Any) -> None:
