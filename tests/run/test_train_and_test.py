@@ -203,19 +203,21 @@ def test_what_a_checkpoint_was_made_with(trained, tools, write_config,
 
 
 def test_weights_that_are_not_finite(trained, tmp_path, capsys):
-    """They become no figures, and training stops before it saves."""
+    """They become no figures; nor does training save what they become."""
     config, checkpoint = trained
     state = torch.load(checkpoint)['state_dict']
-    broken = tmp_path / 'nan.pth'
-    torch.save(dict(state_dict={name: torch.full_like(value, float('nan'))
-                                for name, value in state.items()}), broken)
-    metrics = tmp_path / 'metrics.json'
+    broken, large = tmp_path / 'nan.pth', tmp_path / 'large.pth'
+    for path, number in (broken, float('nan')), (large, 3e38):
+        torch.save(dict(state_dict={name: torch.full_like(value, number)
+                                    for name, value in state.items()}), path)
+    metrics, again = tmp_path / 'metrics.json', tmp_path / 'again'
     refused(capsys, 'test', config, broken, '--work-dir', tmp_path / 'test',
-            '--metrics', metrics, names='not finite')
+            '--metrics', metrics, names=[broken, 'not finite'])
     assert not metrics.exists()
-    refused(capsys, 'train', config, '--work-dir', tmp_path / 'again',
-            '--cfg-options', f'load_from={broken}', names='nan in epoch 1')
-    assert not list((tmp_path / 'again').glob('*.pth'))
+    for path, words in (broken, 'not finite'), (large, 'nan in epoch 1'):
+        refused(capsys, 'train', config, '--work-dir', again, '--cfg-options',
+                f'load_from={path}', names=words)
+    assert not list(again.glob('*.pth'))
 
 
 @pytest.fixture(scope='module')
