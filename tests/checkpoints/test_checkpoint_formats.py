@@ -156,8 +156,8 @@ BOTH = dict(state_dict=part(1), state_dict_ema=part(2))
     (dict(model_state_dict=part(1), optimizer_state_dict=dict(
         state={0: part(2)}, param_groups=[])), '', 1, ''),
     (dict(network=part(1), epoch=3), '', 1, "taking the weights 'network'"),
-    (BOTH, '', 1, "taking the weights 'state_dict' of state_dict, "
-     'state_dict_ema; {}#KEY takes others'),
+    (BOTH, '', 1, "taking the weights 'state_dict' of 'state_dict', "
+     "'state_dict_ema'; {}#KEY takes others"),
     (BOTH, 'state_dict_ema', 2, "taking the weights 'state_dict_ema'"),
     (BOTH, 'state_dict', 1, "taking the weights 'state_dict'"),
     (dict(model=part(1), model_ema=part(2)), 'model_ema', 2, 'model_ema'),
@@ -182,9 +182,11 @@ def test_the_weights_of_a_file(tmp_path, monkeypatch, content, key, taken,
 @pytest.mark.parametrize('content, key, words', [
     (nn.Linear(2, 2), '', r'Linear.*torch.save\(model.state_dict\(\), FILE'),
     (dict(model=nn.Linear(2, 2)), '', r'Linear.*model.state_dict\(\)'),
-    (dict(params=part(1), params_ema=part(2)), '', 'params, params_ema.*#KEY'),
-    (dict(state_dict=part(1)), 'ema', "'ema', but: state_dict"),
+    (dict(params=part(1), params_ema=part(2)), '', 'params.*params_ema.*#KEY'),
+    (dict(state_dict=part(1)), 'ema', "'ema', but: 'state_dict'"),
     (dict(epoch=3, best='x'), '', 'no weights by name'),
+    ({'\x1b[2Ja.weight': torch.ones(2)}, '', r'\\x1b\[2Ja'),
+    ({'a' * 10**6: torch.ones(2)}, '', '.{,300}$'),
     ({}, '', 'no weights by name'), ([part(1)], '', 'a list')])
 def test_no_weights_or_unclear_ones(tmp_path, content, key, words):
     path = str(tmp_path / 'a.pth')

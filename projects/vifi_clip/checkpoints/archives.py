@@ -118,7 +118,7 @@ class _Source:
                 data = tensor.to(self.device).untyped_storage()
             self.storages[key] = data
         if self.storages[key].nbytes() != size:
-            raise Refused(f'its storage {key[:20]} has two sizes')
+            raise Refused(f'its storage {key[:20]!r} has two sizes')
         return self.storages[key]
 
 
@@ -147,11 +147,11 @@ class _Zip(_Source):
         try:
             entry = self.archive.getinfo(self.root + name)
         except KeyError:
-            raise Refused(f'it lacks its entry {name[:80]}') from None
+            raise Refused(f'it lacks its entry {name[:80]!r}') from None
         self.tensors.spend(entry.file_size)
         if entry.compress_type not in (zipfile.ZIP_STORED,
                                        zipfile.ZIP_DEFLATED):
-            raise Refused(f'its entry {name[:80]} is packed in a way that '
+            raise Refused(f'its entry {name[:80]!r} is packed in a way that '
                           'torch does not write')
         return entry
 
@@ -159,7 +159,7 @@ class _Zip(_Source):
         """Read a whole entry."""
         entry = self.entry(name)
         if entry.file_size > limit:
-            raise Refused(f'its entry {name[:80]} is too large')
+            raise Refused(f'its entry {name[:80]!r} is too large')
         data = bytearray(entry.file_size)
         self.copy(entry, memoryview(data))
         return bytes(data)
@@ -170,18 +170,18 @@ class _Zip(_Source):
             while count := file.readinto(view[done:done + _STEP]):
                 done += count
         if done < len(view):
-            raise EOFError(f'its entry {entry.filename[:80]} is cut short')
+            raise EOFError(f'its entry {entry.filename[:80]!r} is cut short')
 
     def compare_checksums(self) -> None:
         """Compare those of all entries."""
         damaged = self.archive.testzip()
         if damaged:
-            raise Refused(f'its entry {damaged[:80]} has another checksum')
+            raise Refused(f'its entry {damaged[:80]!r} has another checksum')
 
     def declare(self, key: str, size: int, dtype: torch.dtype) -> None:
         real = self.entry(f'data/{key}').file_size
         if real != size:
-            raise Refused(f'its storage {key[:20]} should have {size} bytes '
+            raise Refused(f'its storage {key[:20]!r} should have {size} bytes '
                           f'and has {real}')
 
     def fill(self, key: str, view: memoryview) -> None:
@@ -255,7 +255,7 @@ class _Legacy(_Source):
             self.file.seek(position)
             real = width * int.from_bytes(self.file.read(8), 'little')
             if real != size:
-                raise Refused(f'its storage {key[:20]} should have {size} '
+                raise Refused(f'its storage {key[:20]!r} should have {size} '
                               f'bytes and has {real}')
             self.starts[key] = position + 8
             position += 8 + size

@@ -134,7 +134,7 @@ def _find_weights(content: Any, path: str, key: str) -> str:
     found = [name for name, part in content.items()
              if isinstance(name, str) and isinstance(part, Mapping) and part
              and all(map(torch.is_tensor, part.values()))]
-    listed = ', '.join(name[:40] for name in found[:8])
+    listed = ', '.join(repr(name[:40]) for name in found[:8])
     if key and key not in found:
         raise ValueError(f'{path} holds no weights {key!r}, but: '
                          f'{listed or "none"}')
@@ -155,33 +155,43 @@ def _find_weights(content: Any, path: str, key: str) -> str:
 
 def _check_weights(weights: Any, path: str, strict: bool,
                    values: bool) -> None:
-    """Refuse (ValueError) what is no dict of tensors by name, and what nobody
-    could compute with: sparse or complex tensors, integers in the place of
-    weights, tensors without ``values``, or with values that are not finite,
-    but for masks. Unless ``strict``, other things may stand beside them."""
+    """Refuse (ValueError) what is no dict of tensors by name, or has
+    :func:`_fault`. Unless ``strict``, other things may stand beside them."""
     if not _is_dict(weights):
         raise ValueError(f'{path} holds a {_kind(weights)} in the place of a '
                          f'dict of weights; {_SAVE}')
     for key, value in weights.items():
-        fault = ''
-        if not isinstance(key, str) or strict and not torch.is_tensor(value):
-            fault = f'is a {_kind(value)}, and no weight by name'
-        elif not torch.is_tensor(value):
-            continue
-        elif value.layout != torch.strided or value.is_complex() or (
-                not value.is_floating_point() and key.endswith(_WEIGHTS)):
-            fault = f'is {value.layout} of {value.dtype}, no real numbers'
-        elif values and value.is_meta:
-            fault = 'has no values (it was saved from torch\'s meta device)'
-        elif values and value.is_floating_point() and not key.endswith('mask'):
-            # As float32, which models compute in; a sum of numbers may
-            # overflow.
-            numbers = value.float()
-            if not (numbers.sum().isfinite() or numbers.isfinite().all()):
-                fault = 'has values that are not finite'
+        if not isinstance(key, str):
+            raise ValueError(f'{path} has a {_kind(key)} as the name of a '
+                             f'weight; {_SAVE}')
+        if torch.is_tensor(value):
+            fault = _fault(key, value, values)
+        else:
+            fault = f'is a {_kind(value)} and no weight' if strict else ''
         if fault:
-            raise ValueError(f'{path}: {str(key)[:80]} {fault}; get an intact '
-                             'copy')
+            raise ValueError(f'{path}: {key[:80]!r} {fault}; get an intact '
+                             f'copy, or {_SAVE}')
+
+
+def _fault(name: str, value: Tensor, values: bool) -> str:
+    """Say why nobody could compute with a weight ('' if not): it is sparse,
+    complex, or of integers, has no values though it should, or values that
+    are not finite. Buffers may be of integers, and masks infinite."""
+    if len(name) > 500 or not name.isprintable():
+        return 'is no name of a weight'
+    if value.layout != torch.strided or value.is_complex() or (
+            not value.is_floating_point() and name.endswith(_WEIGHTS)):
+        return f'is {value.layout} of {value.dtype}, no real numbers'
+    if not values:
+        return ''
+    if value.is_meta:
+        return "has no values (it was saved from torch's meta device)"
+    if value.is_floating_point() and not name.endswith('mask'):
+        numbers = value.float()  # which models compute in
+        # The sum takes no memory; of large numbers it may overflow.
+        if not (numbers.sum().isfinite() or numbers.isfinite().all()):
+            return 'has values that are not finite'
+    return ''
 
 
 def _is_dict(value: Any) -> bool:

@@ -124,9 +124,12 @@ def read_layout(state: StateDict, layout: str, path: str) -> Renamed:
     """Convert from a layout of :func:`detect_layout` to the neutral one;
     ValueError if learnt prompts make no sense together, or the scale is no
     one number."""
-    renamed = _READERS[layout]({
-        key: value.float() if value.is_floating_point() else value
-        for key, value in state.items()})
+    try:
+        renamed = _READERS[layout]({
+            key: value.float() if value.is_floating_point() else value
+            for key, value in state.items()})
+    except ValueError as error:
+        raise ValueError(f'{path}: {error}') from error
     scale = renamed.weights.get('logit_scale')
     if scale is not None:
         if scale.numel() != 1:
