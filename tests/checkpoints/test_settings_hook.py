@@ -138,6 +138,16 @@ def test_other_settings_stop_a_test(checkpoint, test, changes, said):
     assert_said(test(checkpoint, warn=True, **changes), checkpoint, *said)
 
 
+def test_a_long_setting_is_shortened(checkpoint, tmp_path):
+    content, path = torch.load(checkpoint), str(tmp_path / 'a.pth')
+    content['meta']['vifi_clip']['templates'] = ['a {} ' * 10**4]
+    torch.save(content, path)
+    model = settings_of()
+    with pytest.raises(UserError, match='templates') as error:
+        check_file(path, MODELS.build(copy.deepcopy(model)), whole(model))
+    assert len(str(error.value)) < 1500
+
+
 def test_what_is_no_error(checkpoint, runner, test):
     """Training starts from anything; fusion and frames are a choice."""
     runner(settings_of(data_preprocessor__mean=[0, 0, 0]),

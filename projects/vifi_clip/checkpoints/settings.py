@@ -7,6 +7,7 @@ with others gives worse results and no error. So these settings travel in
 """
 import hashlib
 import logging
+import textwrap
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Sequence
 
@@ -275,8 +276,10 @@ def _check_settings(saved: Mapping, model: nn.Module, cfg: Config, name: str,
         if key not in saved:
             unknown.append(key)
         elif not _equal(saved[key], current[key]):
-            text = (f'{key}: {saved[key]!r} when the weights were made, '
-                    f'{current[key]!r} in this config ({option})')
+            then, now = (textwrap.shorten(repr(value), 300)
+                         for value in (saved[key], current[key]))
+            text = (f'{key}: {then} when the weights were made, {now} in '
+                    f'this config ({option})')
             if matters:
                 serious[text] = option
             else:
