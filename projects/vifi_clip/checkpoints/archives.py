@@ -213,10 +213,14 @@ class _Zip(_Source):
                 if 'def __setstate__(' in body and path in classes:
                     self.names[f'{path}.__setstate__'] = None
                 if base == 'Module':
-                    self.kept[path] = [set(re.findall(
-                        '"([^"]*)"', ''.join(re.findall(
+                    parameters, buffers = (
+                        set(re.findall('"([^"]*)"', ''.join(re.findall(
                             rf'^  __{kind}__ = (.*)$', body, re.M))))
-                        for kind in ('parameters', 'buffers')]
+                        for kind in ('parameters', 'buffers'))
+                    # A buffer that may be None is not saved.
+                    self.kept[path] = [parameters, buffers.intersection(
+                        re.findall(r'^  (?:__annotations__\[")?(\w+)'
+                                   r'(?:"\] =| :) Tensor$', body, re.M))]
 
     def state_dict(self, module: Inert,
                    prefix: str) -> Iterator[Tuple[str, torch.Tensor]]:

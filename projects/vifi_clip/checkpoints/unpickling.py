@@ -12,13 +12,14 @@ from typing import Any, Callable, Dict, Optional, Tuple
 
 import numpy as np
 import torch
-from torch.serialization import StorageType
 from torch.storage import TypedStorage
 
 OBJECTS = 2**26  # bytes of a pickle's objects, about
 SCRIPT = '__torch__.'  # classes of a TorchScript archive
 Refused = pickle.UnpicklingError
 _DEPTH, _VALUES = 100, 2**22
+_STORAGES = dict(torch.storage._storage_type_to_dtype_map(),
+                 UntypedStorage=torch.uint8)
 
 
 class Budget:
@@ -101,14 +102,10 @@ class InertUnpickler(pickle._Unpickler):
         if path in _KNOWN:
             return _Global(path, _KNOWN[path])
         if module.startswith('torch'):
-            try:
-                return StorageType(
-                    'ByteStorage' if name == 'UntypedStorage' else name)
-            except (KeyError, AttributeError):
-                pass
-            value = vars(torch).get(name)
+            value = _STORAGES.get(name) or vars(torch).get(
+                name.removesuffix('Storage').lower())
             if isinstance(value, torch.dtype):
-                return value
+                return value  # also in the place of a storage's type
         self.objects.spend(1000)
         self.names.setdefault(path)
         return _Global(path, None)
@@ -116,15 +113,17 @@ class InertUnpickler(pickle._Unpickler):
     def persistent_load(self, pid: Any) -> Any:
         if pid[0] == 'module':  # and its source code, in very old files
             return pid[1]
-        kind, storage, key, _, numel, *view = pid
-        if (kind != 'storage' or type(storage) is not StorageType
-                or type(key) is not str or not _natural(numel) or any(view)):
+        kind, dtype, key, _, numel, *view = pid
+        if (kind != 'storage' or type(dtype) is not torch.dtype or any(view)
+                or type(key) is not str or not _natural(numel)):
             raise Refused('it refers to something that is no storage')
         return TypedStorage(
-            wrap_storage=self.storage(key, storage.dtype, numel),
-            dtype=storage.dtype, _internal=True)
+            wrap_storage=self.storage(key, dtype, numel), dtype=dtype,
+            _internal=True)
 
     def _call(self, function: Any, args: Any) -> Any:
+        if not isinstance(args, (tuple, list)):
+            args = args,  # TorchScript's way with an Enum
         self.objects.spend(1000 + sum(
             16 * len(arg) for arg in args
             if isinstance(arg, (str, bytes, bytearray, list, tuple, set,
