@@ -179,6 +179,17 @@ def test_the_weights_of_a_file(tmp_path, monkeypatch, content, key, taken,
         assert words.format(path) in text and level == logging.WARNING
 
 
+def test_a_number_sign_in_names(tmp_path):
+    path = tmp_path / 'run#1' / 'a#b.pth'
+    for load in load_weights, CheckpointLoader.load_checkpoint:
+        with pytest.raises(FileNotFoundError, match=f"'{path}'"):
+            load(str(path))
+    path.parent.mkdir(exist_ok=True)
+    torch.save(BOTH, path)
+    for name, taken in (path, 1), (f'{path}#state_dict_ema', 2):
+        assert tensors_of(load_weights(str(name)))['a.weight'][0] == taken
+
+
 @pytest.mark.parametrize('content, key, words', [
     (nn.Linear(2, 2), '', r'Linear.*torch.save\(model.state_dict\(\), FILE'),
     (dict(model=nn.Linear(2, 2)), '', r'Linear.*model.state_dict\(\)'),

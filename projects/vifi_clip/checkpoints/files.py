@@ -106,7 +106,8 @@ def split_name(name: str) -> Tuple[str, str]:
     """Split FILE#KEY, the weights under a key of a file, where no file has
     that name."""
     file, _, key = name.rpartition('#')
-    return (file, key) if file and not osp.exists(name) else (name, '')
+    there = '://' in file or osp.isfile(osp.expanduser(file))
+    return (file, key) if there and not osp.exists(name) else (name, '')
 
 
 def _load(name: str, map_location: Device, **kwargs) -> Dict[str, Any]:
