@@ -3,6 +3,7 @@ import gc
 import multiprocessing
 import os
 import signal
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -163,6 +164,17 @@ def test_children_are_used_again(clip):
     list(map(read, range(3)))
     gc.collect()
     assert len(contained_video._children._idle) == count >= 1
+
+
+def test_what_the_parent_closes_is_closed(clip):
+    """A browser waited for a page's connection that a child still had."""
+    contained_video._children.forget()
+    server, browser = socket.socketpair()
+    video = open_video(clip)
+    server.close()
+    browser.settimeout(10)
+    assert browser.recv(1) == b''
+    assert read_index(video.frames([5])[0]) == 5
 
 
 def test_children_end_with_their_parent(clip):

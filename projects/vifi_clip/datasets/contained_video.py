@@ -7,7 +7,6 @@ import mmap
 import os
 import signal
 import sys
-import threading
 import weakref
 from contextlib import suppress
 from multiprocessing import Pipe
@@ -112,8 +111,7 @@ class _Child:
             gc.enable()
         if not self.pid:
             try:
-                self.pipe.close()
-                _begin()
+                _begin(theirs.fileno())
                 self._serve(theirs)
             finally:
                 os._exit(1)
@@ -159,18 +157,14 @@ class _Children:
 
     def forget(self) -> None:
         self._idle: List[_Child] = []
-        self._lock = threading.Lock()
 
     def take(self) -> _Child:
         """Return a child that lives, a new one if need be."""
-        # Of two that are forked at once, each would have the other's pipe,
-        # and neither hear its parent end.
-        with self._lock:
-            while self._idle:
-                child = self._idle.pop()
+        with suppress(IndexError):  # another thread may take the last one
+            while child := self._idle.pop():
                 if os.waitpid(child.pid, os.WNOHANG) == (0, 0):
                     return child
-            return _Child()
+        return _Child()
 
     def give(self, child: _Child) -> None:
         """Take back a child, unless it is another process's."""
@@ -194,8 +188,13 @@ def _held(buffer: mmap.mmap, frames: Sequence[np.ndarray]) -> np.ndarray:
     return np.frombuffer(buffer, np.uint8, int(np.prod(shape))).reshape(shape)
 
 
-def _begin() -> None:
-    """Forget what the parent does on signals and at its end."""
+def _begin(pipe: int) -> None:
+    """Forget what the parent does on signals and at its end, and close what
+    it has open but for a pipe: another end would not hear that it closes."""
+    for name in os.listdir('/proc/self/fd'):
+        if int(name) != pipe:
+            with suppress(OSError):  # what listed them is closed already
+                os.close(int(name))
     for number in signal.valid_signals():
         with suppress(OSError, ValueError):  # two cannot be set
             signal.signal(number, signal.SIG_DFL)
@@ -203,6 +202,5 @@ def _begin() -> None:
     faulthandler.disable()
     gc.freeze()
     gc.enable()
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for stream in range(3):
-        os.dup2(nowhere, stream)
+    for _ in range(3):
+        os.open(os.devnull, os.O_RDWR)  # the standard streams
