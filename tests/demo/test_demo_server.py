@@ -1,4 +1,5 @@
 """The command, and the page served over HTTP."""
+import json
 import os
 import signal
 import socket
@@ -108,6 +109,108 @@ def test_uploads_are_limited(page):
 
     assert upload(600_000) == (413, [])  # nothing of it is left
     assert upload(400_000) == (200, ['a.mp4'])
+
+
+def test_a_name_may_begin_with_a_dot(page, examples, monkeypatch):
+    """Wherever the page was started, which Gradio looks at."""
+    url, folder = page
+    monkeypatch.chdir(folder.parent)
+    with open(examples['Blue star'], 'rb') as file:
+        path, = requests.post(
+            f'{url}/gradio_api/upload', timeout=30,
+            files=dict(files=('.star.mp4', file))).json()
+    assert '.star.mp4: ' in ask(url, 'video_changed', [file_data(path)])[0]
+    assert requests.get(f'{url}/gradio_api/file={path}', timeout=30).ok
+
+
+def file_data(path) -> dict:
+    """An upload, as the page names it."""
+    return dict(path=path, meta=dict(_type='gradio.FileData'))
+
+
+def join(url, event, data, session, **more) -> None:
+    """Call an event as the page does."""
+    events = requests.get(f'{url}/config', timeout=30).json()['dependencies']
+    number = next(e['id'] for e in events if e['api_name'] == event)
+    assert requests.post(
+        f'{url}/gradio_api/queue/join', timeout=30, json=dict(
+            fn_index=number, data=data, session_hash=session, **more)).ok
+
+
+def ask(url, event, data, **more) -> list:
+    """Call an event, and wait for its answers, or the error."""
+    session = f'{event}{data}{more}'
+    join(url, event, data, session, **more)
+    with requests.get(f'{url}/gradio_api/queue/data', stream=True, timeout=30,
+                      params=dict(session_hash=session)) as answer:
+        for line in answer.iter_lines():
+            said = json.loads(line.removeprefix(b'data: ') or 'null') or {}
+            if said.get('msg') == 'process_completed':
+                return said['output'][
+                    'data' if said['success'] else 'error']
+
+
+TEXTS = ['a', '', 0, 1]
+
+
+@pytest.mark.parametrize('event, data, said', [
+    ('recognise', [], 'enough input'), ('recognise', [3, *TEXTS], 'valid'),
+    ('recognise', [dict(path='/etc/passwd'), *TEXTS], 'meta'),
+    ('recognise', [file_data('/etc/passwd'), *TEXTS], 'not uploaded'),
+    ('recognise', [file_data('\0'), *TEXTS], 'null byte'),
+    ('recognise', [file_data('a' * 5000), *TEXTS], 'too long'),
+    ('recognise', [None, 'a', '', {}, 1], 'slider'),
+    ('recognise', [None, 'a', '', 0, 10**30], 'maximum'),
+    ('attention', [None, 'x' * 10**5, None], 'xxx…'),
+    ('attention', [None, [[]], None], 'choices'),
+    ('choose', [], 'NoneType'), ('js_fn', [], 'no backend')])
+def test_inputs_that_no_page_sends(page, capfd, event, data, said):
+    error = ask(page[0], event, data)
+    assert said in error and len(error) < 300
+    err = capfd.readouterr().err
+    assert err.startswith('refused event ') and err.count('\n') == 1
+
+
+def test_a_tab_that_is_none(page):
+    """It is compared, and nothing else."""
+    assert ask(page[0], 'choose', [], event_data=dict(
+        index=0, value=[{}])) == [None]
+
+
+def test_one_visitor_does_not_spoil_the_others_answers(page, capfd):
+    """By half a character in the name of a session."""
+    join(page[0], 'choose', [], '\ud800')
+    ask(page[0], 'choose', [], event_data=dict(index=0, value='Attention'))
+    join(page[0], 'choose', [], 'the last one')  # the others have ended
+    assert 'Traceback' not in capfd.readouterr().err
+
+
+def test_a_fault_of_ours_has_its_traceback(page, monkeypatch, capfd):
+    def fail(*args):
+        return 1 / 0
+
+    monkeypatch.setattr('projects.vifi_clip_tools.demo.page.check_video', fail)
+    assert ask(page[0], 'video_changed', [file_data(
+        f'{page[1]}/uploads')]) is None
+    assert 'ZeroDivisionError' in capfd.readouterr().err
+
+
+@pytest.mark.parametrize('method, path, body, code', [
+    ('post', 'queue/join', '{', 422), ('post', 'queue/join', 'null', 422),
+    ('post', 'queue/join', '{"data": NaN}', 400),
+    ('post', 'queue/join', '{"data": "\\ud800"}', 400),
+    ('post', 'queue/join', '{"data": [], "fn_index": 99}', 400),
+    ('post', 'run/recognise', '{"data": []}', 400),
+    ('post', 'run/nothing', '{"data": []}', 400),
+    ('post', 'call/v2/nothing', '{}', 400), ('post', 'upload', 'x', 400),
+    ('post', 'component_server', '{}', 400), ('get', 'nothing', '', 404),
+    ('get', 'file=%00', '', 403)])
+def test_requests_that_no_page_makes(page, capfd, method, path, body, code):
+    answer = requests.request(
+        method, f'{page[0]}/gradio_api/{path}', data=body, timeout=30,
+        headers={'Content-Type': 'application/json'})
+    assert answer.status_code == code
+    assert 'Traceback' not in capfd.readouterr().err
 
 
 def test_no_analytics_and_no_file_of_the_server(page):

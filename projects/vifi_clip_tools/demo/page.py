@@ -289,7 +289,7 @@ def _recognise_part(gr: Any, handlers: Handlers, labels: Sequence[str],
                     chart = gr.HTML(HTML.note(FIRST), elem_id='vifi-timeline')
 
     def choose(event: gr.SelectData):
-        return event.value
+        return event.value if event.value in (ATTENTION, TIMELINE) else None
 
     def offer(shown, method, text):
         labels = shown.labels if shown else []

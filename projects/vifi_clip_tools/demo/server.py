@@ -68,7 +68,10 @@ def serve(options: DemoOptions) -> None:
                 if options.open and not webbrowser.open(address):
                     print('There is no browser to open here; use the address '
                           'above.', flush=True)
-                threading.Event().wait()  # until a signal
+                # A signal that comes just before a wait without end is not
+                # heard.
+                while not threading.Event().wait(1):
+                    pass
         finally:
             recogniser.close()
 
@@ -167,13 +170,20 @@ def workplace() -> Iterator[str]:
 def served(page: Any, host: str, port: int, upload_mb: float,
            auth: Optional[Tuple[str, str]] = None) -> Iterator[str]:
     """Serve a page at a port of :func:`check_address`; yield its address."""
+    from starlette.middleware import Middleware
+
+    from .requests import WrongRequests, check_inputs
+    check_inputs(page)
     page.launch(
         server_name=host, server_port=port, auth=auth, quiet=True,
         prevent_thread_lock=True, share=False, inline=False, ssr_mode=False,
         pwa=False, mcp_server=False, enable_monitoring=False,
         run_history=False, max_file_size=int(upload_mb * 1e6),
         state_session_capacity=200, footer_links=[], theme=theme(),
-        css_paths=Path(__file__).with_name('page.css'))
+        css_paths=Path(__file__).with_name('page.css'),
+        # Names of uploads may begin with a dot, wherever this was started.
+        allowed_paths=[os.environ['GRADIO_TEMP_DIR']],
+        app_kwargs=dict(middleware=[Middleware(WrongRequests)]))
     try:
         name = 'localhost' if host in ('0.0.0.0', '::') else host
         yield f'http://{f"[{name}]" if ":" in name else name}:{port}'
