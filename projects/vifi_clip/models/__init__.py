@@ -3,5 +3,6 @@ from .contrastive_loss import CLIPContrastiveLoss
 from .image_backbone import CLIPVisionBackbone, VLDeepPromptBackbone
 from .recognizer import ViFiCLIP
 from .retriever import ViFiCLIPRetriever
+from .temporal import TemporalTransformer
 from .temporal_head import TemporalMeanPoolHead
 from .text_classifier import CLIPTextClassifier

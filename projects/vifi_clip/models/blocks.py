@@ -170,6 +170,11 @@ class DeepPrompts(nn.Module):
         """The tokens of one layer for a batch, [N, n, width]."""
         return self.tokens[layer].to(x.dtype).expand(x.shape[0], -1, -1)
 
+    def embed(self, x: Tensor, ends: Tensor) -> Tensor:
+        """Put the first layer's tokens behind the start of embedded sentences
+        [S, L, width], in the place of words."""
+        return torch.cat([x[:, :1], self.at(0, x), x[:, 1 + self.length:]], 1)
+
     def replace(self, layer: int, x: Tensor) -> Tensor:
         """Put the tokens of the layer that is about to run in the place of
         the previous layer's, [N, L, width] to the same."""

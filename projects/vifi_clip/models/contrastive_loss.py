@@ -32,7 +32,8 @@ class CLIPContrastiveLoss(nn.Module):
         self.loss_weight = loss_weight
 
     def forward(self, video: Tensor, text: Tensor, logit_scale: Tensor,
-                labels: Optional[Tensor] = None) -> Tensor:
+                labels: Optional[Tensor] = None,
+                frames: Optional[Tensor] = None) -> Tensor:
         """Return the loss of this batch, a scalar; ValueError if the shapes
         do not pair up.
 
@@ -44,6 +45,8 @@ class CLIPContrastiveLoss(nn.Module):
             labels (Tensor, optional): [B] ids; equal ids are positives of
                 each other, across processes too. Defaults to None: row i's
                 only positive is its partner.
+            frames (Tensor, optional): Their frames' embeddings [B, T, D],
+                for losses that want them; not this one.
         """
         if video.shape != text.shape or video.ndim != 2:
             raise ValueError('video and text must have one shape [B, D], got '
@@ -57,10 +60,13 @@ class CLIPContrastiveLoss(nn.Module):
             logits = logit_scale.float() * video.float() @ text.float().T
         # [B, B], B now of all processes in the order of their ranks
         if labels is None:
-            targets = torch.eye(len(logits), device=logits.device)
-        else:
-            targets = (labels[:, None] == labels[None, :]).float()
-            targets = targets / targets.sum(dim=1, keepdim=True)
-        loss = (F.cross_entropy(logits, targets) +
+            labels = torch.arange(len(logits), device=logits.device)
+        same = (labels[:, None] == labels[None, :]).float()
+        return self.loss_weight * self.compare(logits, same)
+
+    def compare(self, logits: Tensor, same: Tensor) -> Tensor:
+        """Return the loss of logits [B, B], where ``same`` is 1 for pairs of
+        one label and 0 for others."""
+        targets = same / same.sum(dim=1, keepdim=True)
+        return (F.cross_entropy(logits, targets) +
                 F.cross_entropy(logits.T, targets.T)) / 2
-        return self.loss_weight * loss

@@ -50,6 +50,10 @@ class CLIPVisionBackbone(BaseModule):
         FileNotFoundError: ``pretrained`` is a path that does not exist.
     """
 
+    # Frames of a view that see each other in a subclass's tower, which gets
+    # them in sequence; None: each frame is on its own.
+    num_frames: Optional[int] = None
+
     def __init__(self, arch: Arch, pretrained: Optional[str] = None,
                  frozen: bool = False, grad_checkpointing: bool = False,
                  image_size: ImageSize = None, reuse_frames: bool = True,
@@ -83,14 +87,18 @@ class CLIPVisionBackbone(BaseModule):
         not normalised."""
         if not self._may_regroup(x):
             return self.embed_chunk(x)
-        x, index = unique_frames(x) if self.reuse_frames else (x, None)
+        chunk, index = _CPU_CHUNK, None
+        if self.num_frames:
+            chunk = self.num_frames * max(1, _CPU_CHUNK // self.num_frames)
+        elif self.reuse_frames:
+            x, index = unique_frames(x)
         if torch.is_grad_enabled() or x.device.type != 'cpu':
             x = self.embed_chunk(x)
         else:
             # A CPU takes a few frames at a time, which stay in its cache;
             # many views of a test need no more memory than one.
             x = torch.cat(
-                [self.embed_chunk(part) for part in x.split(_CPU_CHUNK)])
+                [self.embed_chunk(part) for part in x.split(chunk)])
         return x if index is None else x[index]
 
     def _may_regroup(self, x: Tensor) -> bool:
@@ -121,19 +129,25 @@ class CLIPVisionBackbone(BaseModule):
         # [N, W]
         return x if tower.proj is None else x @ tower.proj
 
+    @property
+    def inserted(self) -> Optional[nn.Module]:
+        """Tokens that the layers see behind a frame's own: an object with the
+        ``at`` and ``replace`` of :class:`DeepPrompts`, or None."""
+        return self.prompts
+
     def _run(self, x: Tensor, norm_pre: nn.Module, blocks) -> Tensor:
         """Layers with prompts at the end of [N, L, W]; returns [N, L, W], or
         [N, W] where the pooling reads the class token alone."""
         num_tokens = x.shape[1]
-        if self.prompts is not None:
+        if self.inserted is not None:
             # The norm treats each token alone: prompts can pass on their own.
-            x = torch.cat([x, norm_pre(self.prompts.at(0, x))], dim=1)
+            x = torch.cat([x, norm_pre(self.inserted.at(0, x))], dim=1)
             # [N, L + n, W]
         # Not len(x), which would fix the batch size of an exported graph.
         only = x.new_zeros(x.shape[0], dtype=torch.long) if reads_class_token(
             self.visual) else None
         x = run_blocks(
-            blocks, x, self.prompts, self.grad_checkpointing, only=only)
+            blocks, x, self.inserted, self.grad_checkpointing, only=only)
         # Pooling must not see the prompts (it matters for average pooling).
         return x if only is not None else x[:, :num_tokens]
 

@@ -19,7 +19,7 @@ _TRAINED = dict(
     both={'image', 'text', 'other', 'logit_scale'},
     image={'image', 'other'},
     text={'text', 'other'},
-    prompts={'prompts'},
+    prompts={'prompts', 'other'},
     none=set())
 
 
@@ -154,8 +154,9 @@ def parameter_groups(model: nn.Module) -> Dict[str, List[nn.Parameter]]:
     """Sort a recognizer's parameters by what they are.
 
     The groups are ``tokens`` (token embeddings), ``text``, ``image``,
-    ``prompts``, ``logit_scale`` and ``other`` (a projection, a neck). Each has
-    what those before it left. Any other backbone counts as an image tower.
+    ``prompts``, ``logit_scale`` and ``other`` (a projection, a neck, what a
+    method adds). Each has what those before it left. Any other backbone counts
+    as an image tower.
     """
 
     def parameters(owner: Optional[nn.Module], part: str) -> list:

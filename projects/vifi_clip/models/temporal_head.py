@@ -41,6 +41,15 @@ class TemporalMeanPoolHead(BaseHead):
         num_frames (int): T; of no consequence for 5-D features.
         text_classifier (dict): Config of :class:`CLIPTextClassifier`.
         fusion (str): Defaults to 'embedding'.
+        temporal (dict, optional): A module, built with ``embed_dim`` (D)
+            beside its own arguments, that takes frame embeddings [N, T, D]
+            before they are fused, and returns [N, T, D] or [N, 1, D].
+            Defaults to None: frames do not see each other.
+        condition (dict, optional): A module, built likewise, that makes the
+            class embeddings [K, D] those of a video, [N, K, D], by its tokens
+            [N, P, D]. The backbone then gives [N*T, 1 + P, D]: each frame's
+            embedding, and its tokens, which are averaged over the frames.
+            Defaults to None.
         loss_cls (dict): A loss on [*, K] logits, or
             :class:`CLIPContrastiveLoss`, which pairs videos and texts in the
             batch. Defaults to MMAction2's cross-entropy.
@@ -50,17 +59,24 @@ class TemporalMeanPoolHead(BaseHead):
             BaseHead.
 
     Raises:
-        ValueError: Unknown fusion; features whose number of frames is no
-            multiple of ``num_frames``; labels of a wrong shape.
+        ValueError: Unknown fusion, or one that a temporal module does not
+            go with; features whose number of frames is no multiple of
+            ``num_frames``; labels of a wrong shape.
     """
 
     def __init__(self, in_channels: Optional[int], num_frames: int,
                  text_classifier: ConfigType, fusion: str = 'embedding',
                  loss_cls: ConfigType = dict(type='CrossEntropyLoss'),
-                 average_clips: Optional[str] = 'prob', **kwargs) -> None:
+                 average_clips: Optional[str] = 'prob',
+                 temporal: Optional[ConfigType] = None,
+                 condition: Optional[ConfigType] = None, **kwargs) -> None:
         if fusion not in FUSIONS:
             raise ValueError(f'fusion must be one of {FUSIONS}, got '
                              f'{fusion!r}')
+        if fusion == 'image' and temporal:
+            raise ValueError("fusion='image' (FUSION) trains on single frames,"
+                             ' which a temporal module cannot take: set '
+                             "'embedding'")
         if not isinstance(num_frames, int) or num_frames < 1:
             raise ValueError('num_frames must be a whole number of at least '
                              f'1, got {num_frames!r}')
@@ -81,6 +97,9 @@ class TemporalMeanPoolHead(BaseHead):
             torch.tensor(float(classifier.init_logit_scale)))
         self.projection = nn.Identity() if in_channels == dim else nn.Linear(
             in_channels, dim, bias=False)
+        self.temporal, self.condition = (
+            MODELS.build(dict(part, embed_dim=dim)) if part else None
+            for part in (temporal, condition))
 
     @property
     def num_classes(self) -> int:
@@ -108,7 +127,7 @@ class TemporalMeanPoolHead(BaseHead):
         if x.ndim == 4:
             x = x.mean(dim=(2, 3))
             # [N*T, C, h, w] -> [N*T, C]
-        if x.ndim != 2:
+        if x.ndim != (2 if self.condition is None else 3):
             raise ValueError(f'{tuple(x.shape)} are no features [N*T, C], '
                              '[N*T, C, h, w] or [N, C, T, h, w]')
         if x.shape[0] % num_frames:
@@ -116,11 +135,23 @@ class TemporalMeanPoolHead(BaseHead):
                              f'num_frames={num_frames} of the head; set it to '
                              'what the pipeline samples for a view.')
         return self.projection(x).unflatten(0, (-1, num_frames))
-        # [N*T, D] -> [N, T, D]
+        # [N*T, D] -> [N, T, D], or [N*T, 1 + P, D] -> [N, T, 1 + P, D]
 
     def fuse(self, frames: Tensor) -> Tensor:
         """Frame embeddings [..., T, D] to what is compared with the classes,
-        [..., D]; of length 1 where ``fusion`` is 'embedding'."""
+        [..., D]; of length 1 where ``fusion`` is 'embedding'. With tokens,
+        [..., T, 1 + P, D] to [..., 1 + P, D], of which the first is that."""
+        if self.condition is not None:
+            video = self._fuse(frames[..., 0, :])[..., None, :]
+            return torch.cat([video, frames[..., 1:, :].float().mean(-3)], -2)
+        return self._fuse(frames)
+
+    def _fuse(self, frames: Tensor) -> Tensor:
+        if self.temporal is not None:
+            shape = frames.shape
+            frames = self.temporal(frames.reshape(-1, *shape[-2:]))
+            # [..., T, D] -> [N, T, D]
+            frames = frames.reshape(*shape[:-2], *frames.shape[-2:])
         if self.fusion == 'embedding':
             return F.normalize(frames.float().mean(-2), dim=-1)
         # The mean of products with a class is the product with the mean.
@@ -148,7 +179,21 @@ class TemporalMeanPoolHead(BaseHead):
         with torch.autocast(device, enabled=autocast):
             classes = self.text_classifier().float()
         with torch.autocast(device, enabled=False):
-            return self.logit_scale.exp() * (embeddings.float() @ classes.T)
+            return self._compare(embeddings.float(), classes)
+
+    def _compare(self, video: Tensor, classes: Tensor) -> Tensor:
+        scale = self.logit_scale.exp()
+        if self.condition is not None:
+            video, tokens = video[..., 0, :], video[..., 1:, :]
+            classes = F.normalize(self.condition(classes, tokens), dim=-1)
+            # [..., D] and [..., K, D]
+            return scale * (classes @ video[..., None])[..., 0]
+        if classes.ndim == 2:
+            return scale * (video @ classes.T)
+        # [..., D] and [M, K, D]: the mean probability of M templates. The
+        # softmax of its logarithm is itself.
+        logits = scale * torch.einsum('...d,mkd->...mk', video, classes)
+        return logits.softmax(-1).mean(-2).log()
 
     def loss(self, feats: Tensor, data_samples: SampleList,
              **kwargs) -> Dict[str, Tensor]:
@@ -168,13 +213,14 @@ class TemporalMeanPoolHead(BaseHead):
         if labels.ndim != 1:
             raise ValueError('An in-batch loss needs index labels: take '
                              'blending out of the data preprocessor.')
-        video = self.fuse(self.frame_embeddings(feats))
+        frames = self.frame_embeddings(feats)
+        video = self.fuse(frames)
         if len(video) != len(labels):
             labels = labels.repeat_interleave(len(video) // len(labels))
         text = self.text_classifier(labels)
         # [N, D] both
         return dict(loss_cls=self.loss_cls(
-            video, text, self.logit_scale.exp(), labels))
+            video, text, self.logit_scale.exp(), labels, frames))
 
     def loss_by_feat(self, cls_scores: Tensor,
                      data_samples: SampleList) -> Dict[str, Tensor]:

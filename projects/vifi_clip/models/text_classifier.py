@@ -45,8 +45,15 @@ class CLIPTextClassifier(BaseModule):
             {}.'``, or ``'{}.'`` behind learnt prompts.
         description_file (str, optional): JSON or YAML of class to list of
             sentences, used as they stand in place of templates.
+        random_template (bool): In training, a class is embedded by one of
+            its sentences, drawn each time, and by all of them in tests.
+            Defaults to False: always by all.
+        average (str): Of several templates, the mean of the 'embedding', or
+            of the classes' 'prob' in tests: embeddings are [M, K, D] then,
+            of M templates each. Defaults to 'embedding'.
         prompts (dict, optional): ``length``, ``depth`` and optionally
-            ``init`` of deep text prompts. Defaults to None.
+            ``init`` of deep text prompts; or a module with a ``type``, see
+            :class:`ContextPrompts`. Defaults to None.
         frozen (bool): Nothing on this side trains. Defaults to False.
         tokenizer (str, optional): See :func:`build_tokenizer`.
         grad_checkpointing (bool): Defaults to False.
@@ -70,6 +77,7 @@ class CLIPTextClassifier(BaseModule):
                  class_file: Optional[str] = None,
                  templates: Optional[Templates] = None,
                  description_file: Optional[str] = None,
+                 random_template: bool = False, average: str = 'embedding',
                  prompts: Optional[dict] = None, frozen: bool = False,
                  tokenizer: Optional[str] = None,
                  grad_checkpointing: bool = False,
@@ -86,6 +94,10 @@ class CLIPTextClassifier(BaseModule):
         if shard_classes not in (True, False, None):
             raise ValueError('shard_classes must be True, False or None, got '
                              f'{shard_classes!r}')
+        if average not in ('embedding', 'prob'):
+            raise ValueError("average must be 'embedding' or 'prob', got "
+                             f'{average!r}')
+        self.random_template, self.average = random_template, average
         names = read_class_list(class_file) if class_file else class_names
         self.embed_dim = get_arch_cfg(arch)['embed_dim']
         self.frozen, self.grad_checkpointing = frozen, grad_checkpointing
@@ -97,7 +109,8 @@ class CLIPTextClassifier(BaseModule):
         # CLIP's start value, for random weights: 1 / 0.07
         self.init_logit_scale = 2.6592600 if scale is None else scale
         self.tokenizer = build_tokenizer(arch, tokenizer)
-        self.prompts, self.context = self._build_prompts(prompts)
+        (self.prompts, self.context,
+         self.context_behind) = self._build_prompts(prompts)
         self.templates = check_templates(
             templates, '{}.' if self.prompts else 'a photo of a {}.')
         self.descriptions = (read_class_descriptions(description_file)
@@ -112,15 +125,20 @@ class CLIPTextClassifier(BaseModule):
         self._is_init = True
 
     def _build_prompts(self, prompts: Optional[dict]):
-        """The prompts, and the words in front of each class that hold their
-        places. As in the release, the tokens start from ``init`` when it has
-        enough of them, and at random otherwise."""
+        """The prompts, and the words before and behind each class that hold
+        their places. As in the release, the tokens start from ``init`` when
+        it has enough of them, and at random otherwise."""
         if prompts is None:
-            return None, ''
-        cfg = check_prompt_cfg(prompts, ('length', 'depth', 'init'))
+            return None, '', ''
+        own = 'type' in prompts
+        cfg = dict(prompts) if own else check_prompt_cfg(
+            prompts, ('length', 'depth', 'init'))
         if not is_causal(self.text) or not hasattr(self.tokenizer, 'encode'):
             raise ValueError('prompts need a causal text tower with CLIP\'s '
                              'tokenizer: leave them out, or change arch.')
+        if own:
+            module = MODELS.build(dict(cfg, width=self.text.width))
+            return module, 'X ' * module.before, ' X' * module.behind
         init = cfg.pop('init', None)
         module = DeepPrompts(
             **cfg, width=self.text.width, start=1,
@@ -130,11 +148,11 @@ class CLIPTextClassifier(BaseModule):
             ids = torch.tensor(ids[:module.length])
             with torch.no_grad():
                 module.tokens[0] = self.text.token_embedding(ids)
-            return module, init + ' '
+            return module, init + ' ', ''
         if init:
             print_log(f'prompts.init={init!r} has fewer than {module.length} '
                       'tokens: a random start instead', 'current')
-        return module, 'X ' * module.length
+        return module, 'X ' * module.length, ''
 
     @property
     def trains(self) -> bool:
@@ -189,8 +207,13 @@ class CLIPTextClassifier(BaseModule):
                                  f'file has {len(descriptions)} classes.')
             else:
                 lines = descriptions[name]
-            sentences += [self.context + line for line in lines]
+            sentences += [self.context + line + self.context_behind
+                          for line in lines]
             owners += [label] * len(lines)
+        if self.average == 'prob' and len(sentences) != len(names) * len(
+                lines):
+            raise ValueError("average='prob' needs as many descriptions of "
+                             'each class; leave it out')
         tokens, ends = tokenize(self.text, self.tokenizer, sentences,
                                 [names[owner] for owner in owners])
         device = self.text.positional_embedding.device
@@ -209,10 +232,15 @@ class CLIPTextClassifier(BaseModule):
 
     def forward(self, labels: Optional[Tensor] = None) -> Tensor:
         """Class embeddings [K, D], each of length 1, or [M, D] of the classes
-        ``labels`` [M]; with gradient only where the text side trains."""
+        ``labels`` [M]; with gradient only where the text side trains. [M, K,
+        D] without gradient where ``average`` is 'prob'."""
         params = list(self.parameters())
         if torch.is_grad_enabled() and self.trains:
             if labels is not None:  # of this batch alone: not shared
+                if self._draws:
+                    chosen, rows = self._draw(labels).unique(
+                        return_inverse=True)
+                    return self._encode_drawn(chosen)[rows]
                 subset, rows = labels.unique(return_inverse=True)
                 return self._encode(subset)[rows]
             classes = self.class_accumulation.kept(params)
@@ -224,7 +252,26 @@ class CLIPTextClassifier(BaseModule):
             with torch.inference_mode(False), torch.no_grad():
                 classes = self._encode_all()
             self.embedding_cache.put(params, classes)
-        return classes if labels is None else classes[labels]
+        return classes if labels is None else classes[..., labels, :]
+
+    @property
+    def _draws(self) -> bool:
+        return (self.random_template and self.training
+                and torch.is_grad_enabled())
+
+    def _draw(self, labels: Tensor) -> Tensor:
+        """Draw the index of a sentence for each of the classes [M]."""
+        labels = labels.to(self.owners.device)
+        counts = torch.bincount(self.owners, minlength=self.num_classes)
+        chance = torch.rand(len(labels), device=labels.device)
+        return (counts.cumsum(0) - counts)[labels] + (
+            chance * counts[labels]).long()
+
+    def _encode_drawn(self, chosen: Tensor) -> Tensor:
+        """Sentences of indices [M], to [M, D]."""
+        return self._encode_sentences(
+            self.tokens[chosen], self.ends[chosen],
+            torch.arange(len(chosen), device=chosen.device), len(chosen))
 
     def _encode_all(self) -> Tensor:
         """[K, D], encoded here or by all processes together."""
@@ -243,9 +290,13 @@ class CLIPTextClassifier(BaseModule):
 
     def _encode(self, subset: Optional[Tensor] = None) -> Tensor:
         """All classes, or those of ascending indices [M] without repeats."""
+        if self._draws:
+            return self._encode_drawn(self._draw(
+                torch.arange(self.num_classes) if subset is None else subset))
         if subset is None:
-            return self._encode_sentences(self.tokens, self.ends, self.owners,
-                                          self.num_classes)
+            return self._encode_sentences(
+                self.tokens, self.ends, self.owners, self.num_classes,
+                self.average == 'prob' and not torch.is_grad_enabled())
         subset = subset.to(self.owners.device)
         chosen = torch.isin(self.owners, subset)
         owners = torch.searchsorted(subset, self.owners[chosen])
@@ -253,12 +304,16 @@ class CLIPTextClassifier(BaseModule):
                                       owners, len(subset))
 
     def _encode_sentences(self, tokens: Tensor, ends: Tensor, owners: Tensor,
-                          num_classes: int) -> Tensor:
-        """Sentences [S, L] to their classes' embeddings [K, D]."""
+                          num_classes: int, apart: bool = False) -> Tensor:
+        """Sentences [S, L] to their classes' embeddings [K, D], or [M, K, D],
+        those of each template ``apart``."""
         x = encode_tokens(self.text, tokens, ends, self.prompts,
                           self.grad_checkpointing, self.max_graph_tokens)
         x = F.normalize(x.float(), dim=-1)
         # [S, D]
+        if apart:
+            return x.unflatten(0, (num_classes, -1)).transpose(0, 1)
+            # [K*M, D] -> [M, K, D]
         if len(x) == num_classes:
             return x
         # The mean of unit vectors and their sum point the same way.

@@ -151,8 +151,7 @@ def encode_chunk(text: TextTransformer, tokens: Tensor, ends: Tensor,
     x = text.token_embedding(tokens).to(dtype)
     # [S, L, W]
     if prompts is not None:
-        n = prompts.length
-        x = torch.cat([x[:, :1], prompts.at(0, x), x[:, 1 + n:]], dim=1)
+        x = prompts.embed(x, ends)
     x = x + text.positional_embedding[:length].to(dtype)
     x = run_blocks(text.transformer.resblocks, x, prompts, grad_checkpointing,
                    causal=True, only=ends)

@@ -1,0 +1,1 @@
+"""One file for each method that is not ViFi-CLIP itself."""
