@@ -64,8 +64,10 @@ def collect_settings(model: nn.Module,
             settings['templates'] = [str(t) for t in classifier.templates]
     for part, owner in ('text', classifier), ('visual', backbone):
         prompts = getattr(owner, 'prompts', None)
-        settings[f'{part}_prompts'] = None if prompts is None else dict(
-            length=prompts.length, depth=prompts.depth)
+        settings[f'{part}_prompts'] = None if prompts is None else {
+            name: getattr(prompts, name) for name in (
+                'length', 'depth', 'before', 'behind')
+            if hasattr(prompts, name)}
     if settings['text_prompts']:
         settings['text_prompts']['words'] = words_behind(
             classifier.context, classifier.prompts.length,

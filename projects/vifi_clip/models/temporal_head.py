@@ -3,6 +3,7 @@
 Letters: B videos, V views, T frames of a view, N = B * V views of the batch,
 K classes, C channels of the backbone, D embedding.
 """
+import math
 from typing import Dict, Optional
 
 import torch
@@ -50,6 +51,8 @@ class TemporalMeanPoolHead(BaseHead):
             [N, P, D]. The backbone then gives [N*T, 1 + P, D]: each frame's
             embedding, and its tokens, which are averaged over the frames.
             Defaults to None.
+        temperature (float, optional): exp(-logit_scale) at the start.
+            Defaults to None: as in the weights that ``pretrained`` loads.
         loss_cls (dict): A loss on [*, K] logits, or
             :class:`CLIPContrastiveLoss`, which pairs videos and texts in the
             batch. Defaults to MMAction2's cross-entropy.
@@ -69,7 +72,8 @@ class TemporalMeanPoolHead(BaseHead):
                  loss_cls: ConfigType = dict(type='CrossEntropyLoss'),
                  average_clips: Optional[str] = 'prob',
                  temporal: Optional[ConfigType] = None,
-                 condition: Optional[ConfigType] = None, **kwargs) -> None:
+                 condition: Optional[ConfigType] = None,
+                 temperature: Optional[float] = None, **kwargs) -> None:
         if fusion not in FUSIONS:
             raise ValueError(f'fusion must be one of {FUSIONS}, got '
                              f'{fusion!r}')
@@ -93,8 +97,12 @@ class TemporalMeanPoolHead(BaseHead):
                          **kwargs)
         self.num_frames, self.fusion = num_frames, fusion
         self.text_classifier = classifier
-        self.logit_scale = nn.Parameter(
-            torch.tensor(float(classifier.init_logit_scale)))
+        scale = classifier.init_logit_scale
+        if temperature is not None:
+            if not temperature > 0:
+                raise ValueError(f'temperature={temperature} must be above 0')
+            scale = -math.log(temperature)
+        self.logit_scale = nn.Parameter(torch.tensor(float(scale)))
         self.projection = nn.Identity() if in_channels == dim else nn.Linear(
             in_channels, dim, bias=False)
         self.temporal, self.condition = (

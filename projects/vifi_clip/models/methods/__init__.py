@@ -1,1 +1,4 @@
 """One file for each method that is not ViFi-CLIP itself."""
+from .actionclip import (KLContrastiveLoss, TemporalClassToken, TemporalConv,
+                         TemporalLSTM)
+from .efficient_prompting import ContextPrompts, SampledCrossEntropyLoss
