@@ -21,6 +21,7 @@ CLASSES = dict(
     one=dict(class_names=NINE[:1]),
     pieces=dict(class_names=NINE, prompts=dict(length=2, depth=2),
                 max_graph_tokens=40))
+LOSSES = 'CLIPContrastiveLoss', 'KLContrastiveLoss'
 LABELS = [0, 1, 2, 0, 3, 1, 0, 2]
 
 
@@ -54,10 +55,9 @@ def _classes(shard, rank, kwargs):
         return classes.detach(), grads, encoded, classifier()
 
 
-def _in_batch(part, wrap=lambda model: model):
+def _in_batch(loss, part, wrap=lambda model: model):
     torch.manual_seed(0)
-    model = build_model(head=dict(
-        loss_cls=dict(type='CLIPContrastiveLoss'))).train()
+    model = build_model(head=dict(loss_cls=dict(type=loss))).train()
     frames = torch.randn(8, 2, 3, 32, 32,
                          generator=torch.Generator().manual_seed(3))
     wrapped = wrap(model)  # DDP averages for as long as it lives
@@ -75,8 +75,9 @@ def _worker(rank, store, out):
     classes = {name: [_classes(shard, rank, kwargs)
                       for shard in (False, None, True)]
                for name, kwargs in CLASSES.items()}
-    in_batch = _in_batch(slice(rank * 4, rank * 4 + 4),
-                         nn.parallel.DistributedDataParallel)
+    in_batch = {loss: _in_batch(loss, slice(rank * 4, rank * 4 + 4),
+                                nn.parallel.DistributedDataParallel)
+                for loss in LOSSES}
     torch.save((classes, in_batch), f'{out}.{rank}')
     torch.distributed.destroy_process_group()
 
@@ -105,10 +106,12 @@ def test_shared_classes_equal_each_on_its_own(ranks, case, setting):
         CLASSES[case].get('templates', 'x'))
 
 
-def test_in_batch_loss_equals_the_joined_batch(ranks):
+@pytest.mark.parametrize('loss_type', LOSSES)
+def test_in_batch_loss_equals_the_joined_batch(ranks, loss_type):
     """Labels repeat within and across the processes."""
-    loss, expected = _in_batch(slice(None))
-    for _, (other, grads) in ranks:
+    loss, expected = _in_batch(loss_type, slice(None))
+    for _, in_batch in ranks:
+        other, grads = in_batch[loss_type]
         torch.testing.assert_close(other, loss)
         assert len(grads[0]) > 20
         assert_same(grads, expected, rtol=1e-4)
