@@ -6,6 +6,10 @@ _base_ = [
     './_base_/runtime.py', './_base_/schedule_mini.py',
     './_base_/models/mini.py', './_base_/datasets/mini.py']
 
+if '{{$METHOD:vifi}}' != 'vifi':
+    raise ValueError('METHOD={{$METHOD:vifi}} does not go with mini_clip, '
+                     'which every method starts from: unset it')
+
 epochs = 10
 captions = _base_.data_root + '/annotations/captions.txt'
 

@@ -10,6 +10,10 @@ _base_ = [
     './_base_/runtime.py', './_base_/schedule_mini.py',
     './_base_/models/mini.py', './_base_/datasets/mini.py']
 
+if '{{$METHOD:vifi}}' != 'vifi':
+    raise ValueError('METHOD={{$METHOD:vifi}} does not go with retrieval: '
+                     'unset it')
+
 if _base_.tune == 'prompts':
     raise ValueError('TUNE=prompts: retrieval learns no prompts; choose '
                      'both, image, text or none')

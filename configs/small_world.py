@@ -9,6 +9,10 @@ _base_ = [
     './_base_/runtime.py', './_base_/models/mini.py',
     './_base_/pipelines/mini.py']
 
+if '{{$METHOD:vifi}}' != 'vifi':
+    raise ValueError('METHOD={{$METHOD:vifi}} does not go with small_world, '
+                     'whose weights are ViFi-CLIP\'s: unset it')
+
 load_from = 'vifi-clip://small_world'
 model = dict(
     backbone=dict(pretrained=None),

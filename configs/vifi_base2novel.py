@@ -10,10 +10,15 @@
 # Knobs (environment): those of its _base_ files; docs/settings.md.
 _base_ = [
     './_base_/runtime.py', './_base_/schedule.py',
-    './_base_/models/vifi_clip.py', './_base_/datasets/few_videos.py',
-    './_base_/pipelines/frames32.py']
+    './_base_/datasets/few_videos.py', './_base_/pipelines/frames32.py']
 
 prompting = _base_.tune == 'prompts'
+# 8 GPUs x batch 4 x accumulation 2 = 64
+_recipe = dict(
+    epochs=11, batch_size=4, optim_wrapper=dict(
+        accumulative_counts=2, optimizer=dict(lr=4e-2 if prompting else 2e-6)))
+_recipe.update(_base_.pop('recipe', {}).get('base2novel', {}))
+
 base_classes = f'{_base_.list_dir}/base_{_base_.classes}'
 _prompts = dict(prompts=dict(length=16, depth=9)) if prompting else dict()
 model = dict(backbone=_prompts, cls_head=dict(
@@ -21,7 +26,7 @@ model = dict(backbone=_prompts, cls_head=dict(
     text_classifier=dict(class_file=base_classes, **_prompts)))
 
 _drawn = f'base_train_{_base_.shots}shot_seed{_base_.seed}.txt'
-train_dataloader = dict(dataset=dict(
+train_dataloader = dict(batch_size=_recipe['batch_size'], dataset=dict(
     ann_file=f'{_base_.list_dir}/{_drawn}', class_file=base_classes,
     data_prefix=_base_.data_prefix, pipeline=_base_.train_pipeline))
 val_dataloader = dict(dataset=dict(
@@ -38,12 +43,13 @@ del _prompts, _halves, _drawn
 # what MMAction2's inference_recognizer samples
 test_pipeline = _base_.val_pipeline
 
-epochs = 11
+epochs = _recipe['epochs']
 # Validated at the end alone: nothing is selected by the novel classes.
 train_cfg = dict(max_epochs=epochs, val_interval=epochs)
 default_hooks = dict(checkpoint=dict(save_best=None))
-# 8 GPUs x batch 4 (train_dataloader) x accumulation 2 = 64
-optim_wrapper = dict(
-    accumulative_counts=2, optimizer=dict(lr=4e-2 if prompting else 2e-6))
-param_scheduler = dict(**_base_.warmup_cosine, end=epochs)
+optim_wrapper = _recipe['optim_wrapper']
+param_scheduler = dict(
+    _base_.warmup_cosine, **_recipe.get('schedule', {}), end=epochs)
+auto_scale_lr = dict(base_batch_size=8 * _recipe['batch_size'])
 randomness = dict(seed=int(_base_.seed))
+del _recipe

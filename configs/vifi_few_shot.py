@@ -10,8 +10,14 @@
 # Knobs (environment): those of its _base_ files; docs/settings.md.
 _base_ = [
     './_base_/runtime.py', './_base_/schedule.py',
-    './_base_/models/vifi_clip.py', './_base_/datasets/few_videos.py',
-    './_base_/pipelines/frames32.py']
+    './_base_/datasets/few_videos.py', './_base_/pipelines/frames32.py']
+
+# 8 GPUs x batch 4 x accumulation 2 = 64
+_recipe = dict(
+    epochs=50, batch_size=4, optim_wrapper=dict(
+        accumulative_counts=2,
+        optimizer=dict(lr=8e-3 if _base_.tune == 'prompts' else 2e-6)))
+_recipe.update(_base_.pop('recipe', {}).get('few_shot', {}))
 
 _own = dict(class_file=f'{_base_.list_dir}/{_base_.classes}',
             data_prefix=_base_.data_prefix)
@@ -20,6 +26,7 @@ model = dict(cls_head=dict(
     text_classifier=dict(class_file=_own['class_file'])))
 _drawn = f'few_shot_train_{_base_.shots}shot_seed{_base_.seed}.txt'
 train_dataloader = dict(
+    batch_size=_recipe['batch_size'],
     dataset=dict(**_own, ann_file=f'{_base_.list_dir}/{_drawn}',
                  pipeline=_base_.train_pipeline))
 val_dataloader = dict(
@@ -31,13 +38,13 @@ del _own, _drawn
 # what MMAction2's inference_recognizer samples
 test_pipeline = _base_.val_pipeline
 
-epochs = 50
+epochs = _recipe['epochs']
 # Validated at the end alone: nothing is selected by the test videos.
 train_cfg = dict(max_epochs=epochs, val_interval=epochs)
 default_hooks = dict(checkpoint=dict(save_best=None, interval=10))
-# 8 GPUs x batch 4 (train_dataloader) x accumulation 2 = 64
-optim_wrapper = dict(
-    accumulative_counts=2,
-    optimizer=dict(lr=8e-3 if _base_.tune == 'prompts' else 2e-6))
-param_scheduler = dict(**_base_.warmup_cosine, end=epochs)
+optim_wrapper = _recipe['optim_wrapper']
+param_scheduler = dict(
+    _base_.warmup_cosine, **_recipe.get('schedule', {}), end=epochs)
+auto_scale_lr = dict(base_batch_size=8 * _recipe['batch_size'])
 randomness = dict(seed=int(_base_.seed))
+del _recipe

@@ -38,6 +38,8 @@ for _name, _value in dict(SHOTS=shots, SEED=seed).items():
 _train_list, _classes, epochs, _lr = _protocols[protocol]
 if _base_.tune == 'prompts':
     _lr = 1e-2
+# Frames, views, batch and epochs are the same for each METHOD.
+_recipe = _base_.pop('recipe', {}).get('mini', {})
 _lists = _base_.data_root + '/annotations/'
 label_file = f'{_lists}{_classes}.txt'
 
@@ -70,9 +72,10 @@ elif protocol != 'full':
 _interval = 4 if protocol == 'full' else epochs
 train_cfg = dict(max_epochs=epochs, val_interval=_interval)
 # 1 process x batch 16 x accumulation 1 = 16
-optim_wrapper = dict(optimizer=dict(lr=_lr))
-param_scheduler = dict(**_base_.warmup_cosine, end=epochs)
+optim_wrapper = _recipe.get('optim_wrapper', dict(optimizer=dict(lr=_lr)))
+param_scheduler = dict(
+    _base_.warmup_cosine, **_recipe.get('schedule', {}), end=epochs)
 default_hooks = dict(checkpoint=dict(interval=_interval, save_best=None))
 randomness = dict(seed=int(seed))
 del _full, _protocols, _name, _value, _train_list, _classes, _lr, _lists
-del _interval
+del _interval, _recipe

@@ -13,13 +13,20 @@
 # files, which say where the training data are; docs/settings.md.
 _base_ = [
     './_base_/runtime.py', './_base_/schedule.py',
-    './_base_/models/vifi_clip.py', './_base_/datasets/k400.py',
-    './_base_/pipelines/frames32.py']
+    './_base_/datasets/k400.py', './_base_/pipelines/frames32.py']
+
+# 8 GPUs x batch 4 x accumulation 8 = 256
+_recipe = dict(
+    epochs=10, batch_size=4, optim_wrapper=dict(
+        accumulative_counts=8, optimizer=dict(lr=8e-6)))
+_recipe.update(_base_.pop('recipe', {}).get('zero_shot', {}))
 
 model = dict(cls_head=dict(
     num_frames=_base_.num_frames,
     text_classifier=dict(class_file=_base_.label_file)))
-train_dataloader = dict(dataset=dict(pipeline=_base_.train_pipeline))
+train_dataloader = dict(
+    batch_size=_recipe['batch_size'],
+    dataset=dict(pipeline=_base_.train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=_base_.val_pipeline))
 test_dataloader = val_dataloader
 
@@ -52,9 +59,11 @@ del _files
 # what MMAction2's inference_recognizer samples
 test_pipeline = _base_.val_pipeline
 
-epochs = 10
+epochs = _recipe['epochs']
 train_cfg = dict(max_epochs=epochs, val_interval=1)
-# 8 GPUs x batch 4 (train_dataloader) x accumulation 8 = 256
-optim_wrapper = dict(accumulative_counts=8, optimizer=dict(lr=8e-6))
-param_scheduler = dict(**_base_.warmup_cosine, end=epochs)
+optim_wrapper = _recipe['optim_wrapper']
+param_scheduler = dict(
+    _base_.warmup_cosine, **_recipe.get('schedule', {}), end=epochs)
+auto_scale_lr = dict(base_batch_size=8 * _recipe['batch_size'])
 randomness = dict(seed=int('{{$SEED:0}}'))
+del _recipe

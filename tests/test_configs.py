@@ -223,3 +223,100 @@ def test_small_retrieval_takes_a_step(read, mini):
         assert batch['inputs']['imgs'].shape == (5, 8, 3, 60, 60)
         assert batch['inputs']['text'].shape == (5, 32)
         assert torch.isfinite(model(**batch, mode='loss')['loss_contrastive'])
+
+
+METHODS = sorted(path.stem for path in (ROOT / '_base_/methods').glob('*.py'))
+PROTOCOLS = [entry for entry in ENTRIES if entry in (
+    'vifi_k400', 'vifi_zero_shot', 'vifi_base2novel', 'vifi_few_shot',
+    'vifi_mini')]
+
+
+@pytest.mark.parametrize('entry', PROTOCOLS)
+@pytest.mark.parametrize('method', [m for m in METHODS if m != 'vifi'])
+def test_every_method_under_every_protocol(read, entry, method):
+    cfg = read(entry, METHOD=method)
+    again = Config.fromstring(cfg.pretty_text, '.py')
+    assert again.to_dict() == cfg.to_dict() and 'recipe' not in cfg
+    assert cfg.param_scheduler.end == cfg.train_cfg.max_epochs == cfg.epochs
+    if entry != 'vifi_mini':
+        for step in sum((cfg[f'{part}_pipeline']
+                         for part in ('train', 'val', 'test')), []):
+            frames = step.get('num_clips', step.get('num_frames'))
+            assert frames in (None, cfg.model.cls_head.num_frames)
+        assert cfg.auto_scale_lr.base_batch_size == (
+            8 * cfg.train_dataloader.batch_size)
+    text = cfg.model.cls_head.text_classifier
+    assert text.get('class_file') and not text.get('class_names')
+
+
+# Frames, temporal views, batch of 8 GPUs, accumulation, rate, decay, epochs.
+@pytest.mark.parametrize('method, entry, expected', [
+    ('actionclip', 'vifi_k400', (32, 10, 128, 1, 5e-6, 0.2, 50)),
+    ('actionclip', 'vifi_zero_shot', (32, 1, 128, 1, 5e-6, 0.2, 50)),
+    ('actionclip', 'vifi_base2novel', (32, 1, 64, 1, 5e-6, 0.2, 50)),
+    ('actionclip', 'vifi_few_shot', (32, 1, 64, 1, 5e-6, 0.2, 50)),
+    ('a6', 'vifi_k400', (16, 5, 32, 2, 1e-4, 0.01, 30)),
+    ('a5', 'vifi_zero_shot', (16, 1, 32, 2, 1e-4, 0.01, 10)),
+    ('a5', 'vifi_base2novel', (16, 1, 32, 2, 1e-4, 0.01, 86)),
+    ('a5', 'vifi_few_shot', (16, 1, 32, 2, 1e-4, 0.01, 86))])
+def test_settings_of_the_methods(read, method, entry, expected):
+    cfg = read(entry, METHOD=method)
+    sampler, = [step for step in cfg.test_pipeline if 'Sample' in step.type]
+    wrapper = cfg.optim_wrapper
+    assert expected == (
+        cfg.model.cls_head.num_frames, sampler.num_views,
+        8 * cfg.train_dataloader.batch_size,
+        wrapper.get('accumulative_counts', 1), wrapper.optimizer.lr,
+        wrapper.optimizer.weight_decay, cfg.epochs)
+    assert wrapper.optimizer.betas == (
+        (0.9, 0.98) if method == 'actionclip' else (0.9, 0.999))
+    assert wrapper.dtype == 'bfloat16'
+    head, pixels = cfg.model.cls_head, cfg.model.data_preprocessor
+    assert head.label_smooth_eps == 0 and pixels.blending is None
+    assert pixels.mean == [122.771, 116.746, 104.094]
+    assert head.temporal.depth == dict(actionclip=6, a5=1, a6=2)[method]
+    few = read(entry, METHOD=method, NUM_FRAMES=8, PIXELS='imagenet')
+    assert few.model.cls_head.num_frames == 8
+    assert few.model.data_preprocessor.mean == [123.675, 116.28, 103.53]
+
+
+def test_actionclip_heads(read):
+    kinds = [read('vifi_k400', METHOD='actionclip', TEMPORAL=name)
+             .model.cls_head.temporal for name in (
+                 'transf', 'meanp', 'lstm', 'conv1d', 'transf_cls')]
+    assert [kind and kind.type for kind in kinds] == [
+        'TemporalTransformer', None, 'TemporalLSTM', 'TemporalConv',
+        'TemporalClassToken']
+
+
+@pytest.mark.parametrize('method, knob, value', [
+    ('actionclip', 'TEMPORAL', 'tsm'), ('actionclip', 'TUNE', 'prompts'),
+    ('actionclip', 'TEMPLATE', 'photo'), ('a5', 'TUNE', 'image'),
+    ('a6', 'TEMPLATE', 'name')])
+def test_knobs_that_do_not_go_with_a_method(read, method, knob, value):
+    with pytest.raises(ValueError, match=f'{knob}={value}'):
+        read('vifi_few_shot', METHOD=method, PRETRAINED='none',
+             **{knob: value})
+
+
+@pytest.mark.parametrize('entry', ['mini_clip', 'mini_retrieval',
+                                   'small_world'])
+def test_configs_that_have_no_methods(read, entry):
+    with pytest.raises(ValueError, match='METHOD=a5'):
+        read(entry, METHOD='a5')
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_a_method_trains_and_tests_on_the_small_world(read, mini, method):
+    cfg = read('vifi_mini', METHOD=method, **mini)
+    model = MODELS.build(cfg.model).train()
+    loader = cfg.train_dataloader
+    loss = model(**batch_of(model, loader, 3), mode='loss')['loss_cls']
+    loss.backward()
+    for name, param in model.named_parameters():
+        if param.requires_grad and 'text_projection' not in name:
+            assert param.grad is not None, name
+    with torch.no_grad():
+        scores = model.eval()(**batch_of(model, cfg.val_dataloader, 2),
+                              mode='predict')[0].pred_score
+    assert scores.shape == (24, ) and abs(float(scores.sum()) - 1) < 1e-5

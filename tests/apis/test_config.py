@@ -37,7 +37,7 @@ def _path(name='vifi_few_shot') -> str:
 def test_defaults():
     # through two levels of bases; the entry's own default
     assert read_knobs(_path('vifi_k400')).items() >= dict(
-        NUM_FRAMES='16', TRAIN_LIST='train.txt').items()
+        NUM_FRAMES='default', TRAIN_LIST='train.txt').items()
 
 
 def test_every_knob_is_explained():
@@ -86,7 +86,11 @@ def test_odd_files_are_mmengines_to_report(tmp_path):
     ('SHOTS=', 'vifi_few_shot', 'is empty'),
     *((knob, 'vifi_few_shot', knob) for knob in (
         'NUM_FRAMES=x', 'SEED=04', 'SHOTS=٤', "DATA_ROOT=/home/O'Brien",
-        'ARCH=a\nb', 'STRATEGY=zero4')),
+        'ARCH=a\nb')),
+    # and those that name a file
+    *((f'{name}=zero4', 'vifi_few_shot', f'{name}=zero4: choose .*{known}')
+      for name, known in (('STRATEGY', 'fsdp'), ('METHOD', 'vifi'))),
+    ('METHOD=', 'vifi_few_shot', 'METHOD=: choose'),
     ('DATA_ROOT=C:\\new', 'vifi_few_shot', 'backslashes')])
 def test_refused(monkeypatch, knob, entry, names):
     name, _, value = knob.partition('=')

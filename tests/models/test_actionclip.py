@@ -1,9 +1,11 @@
 """ActionCLIP against its formulas: the head, the loss, the templates, what
 trains and how fast."""
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
-from mmaction.registry import MODELS
+from mmaction.registry import MODELS, PARAM_SCHEDULERS
 from mmengine.optim import build_optim_wrapper
 from tiny import NAMES, build_model, classifier_cfg, samples
 from torch import nn
@@ -205,6 +207,38 @@ def test_the_texts_of_a_batch_are_drawn():
             (head.logit_scale.exp() * video @ classes.T).softmax(-1)
             for classes in single]).mean(0)
     torch.testing.assert_close(logits.softmax(-1), probabilities)
+
+
+def test_texts_of_a_frozen_tower_are_drawn_too():
+    torch.manual_seed(0)
+    model = build_model(tune='image', head=dict(
+        temporal=TRANSF, loss_cls=IN_BATCH, text_classifier=classifier_cfg(
+            templates=['a {}', '{} it is'], random_template=True,
+            average='prob'))).train()
+    text, labels = model.cls_head.text_classifier, torch.tensor([2, 0])
+    drawn = {tuple(text(labels)[:, 0].tolist()) for _ in range(40)}
+    assert len(drawn) == 4
+    assert len({tuple(text()[:, 0].tolist()) for _ in range(40)}) > 8
+    assert not text(labels).requires_grad
+    loss = model.loss(torch.randn(2, 2, 3, 32, 32), samples([[2], [0]]))
+    loss['loss_cls'].backward()
+    assert model.cls_head.temporal.positions.weight.grad is not None
+
+
+def test_rate():
+    """Up from 0, then a cosine that begins at the peak and ends at 0."""
+    weight = nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([weight], lr=2.)
+    course = PARAM_SCHEDULERS.build(dict(
+        type='WarmupCosineLR', optimizer=optimizer, warmup=5, end=50,
+        eta_min_ratio=0., warmup_prefix=True))
+    for t in range(50):
+        expected = 2 * t / 5 if t < 5 else 1 + math.cos(
+            math.pi * (t - 5) / 45)
+        assert abs(optimizer.param_groups[0]['lr'] - expected) < 1e-6
+        optimizer.step()
+        course.step()
+    assert optimizer.param_groups[0]['lr'] < 1e-6
 
 
 def test_what_trains_and_how_fast():

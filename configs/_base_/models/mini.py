@@ -1,8 +1,8 @@
 # A CLIP small enough for two CPU cores: 60 x 60 pixels, 25 patches. CLIP's
 # own vocabulary and tokenizer, so that any class name works.
-# Knobs: those of vifi_clip.py but ARCH; MINI_CLIP, the small world's
+# Knobs: METHOD, and those of vifi_clip.py but ARCH; MINI_CLIP, the small world's
 # "pretrained CLIP" (a checkpoint of mini_clip.py), stands in OpenAI's place.
-_base_ = ['./vifi_clip.py']
+_base_ = ['../methods/{{$METHOD:vifi}}.py']
 
 arch = dict(
     _delete_=True,  # the name that vifi_clip.py sets
@@ -28,5 +28,8 @@ if _base_.tune == 'prompts':  # in every layer: 3 of images, 2 of text
     model['backbone'].update(prompts=dict(length=4, depth=3))
     model['cls_head']['text_classifier'].update(
         prompts=dict(length=4, depth=2))
+elif 'prompts' in _base_.model.cls_head.text_classifier:  # of METHOD, of 32
+    model['cls_head']['text_classifier'].update(
+        prompts=dict(before=4, behind=4))
 elif _base_.template == 'photo':  # class names bring their article
     model['cls_head']['text_classifier'].update(templates='a photo of {}.')

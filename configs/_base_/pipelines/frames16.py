@@ -1,8 +1,10 @@
 # The same with 16 frames a view.
-# Knob: NUM_FRAMES.
+# Knobs: those of frames32.py.
 _base_ = ['./frames32.py']
 
-num_frames = int('{{$NUM_FRAMES:16}}')
+num_frames = '{{$NUM_FRAMES:default}}'
+num_frames = _base_.get('recipe', {}).get('num_frames', 16) if (
+    num_frames == 'default') else int(num_frames)
 # How each kind of sampling names its number of frames.
 _name = dict(SampleFrames='num_clips', SparseSampleViews='num_frames')
 train_pipeline, val_pipeline, views_pipeline = [[

@@ -1,7 +1,13 @@
 # Sparse sampling, 224 x 224 pixels, 32 frames a view. A frame that views or
 # a short video repeat is decoded and transformed once: RepeatFrames.
-# Knob: NUM_FRAMES.
-num_frames = int('{{$NUM_FRAMES:32}}')
+# They are made for the model of a METHOD, which may set the frames and views.
+# Knobs: NUM_FRAMES, METHOD.
+_base_ = ['../methods/{{$METHOD:vifi}}.py']
+
+_method = _base_.get('recipe', {})
+num_frames = '{{$NUM_FRAMES:default}}'
+num_frames = _method.get('num_frames', 32) if (
+    num_frames == 'default') else int(num_frames)
 
 _pack = [dict(type='FormatShape', input_format='NCHW'),
          dict(type='PackActionInputs')]
@@ -39,11 +45,11 @@ val_pipeline = [
 # paper's release does; its frames differ from run to run, ours do not.
 views_pipeline = [
     dict(type='VideoReader', backend='{{$READER:pyav}}'),
-    dict(type='SparseSampleViews', num_frames=num_frames, num_views=4,
-         mode='uniform'),
+    dict(type='SparseSampleViews', num_frames=num_frames,
+         num_views=_method.get('views', 4), mode='uniform'),
     dict(type='VideoDecode'),
     dict(type='Resize', scale=(-1, 224)),
-    dict(type='ThreeCrop', crop_size=224),
+    dict(type=_method.get('crop', 'ThreeCrop'), crop_size=224),
     dict(type='RepeatFrames'),
     *_pack]
-del _pack
+del _pack, _method

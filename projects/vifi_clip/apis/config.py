@@ -38,7 +38,6 @@ _VALUES = {
     **dict.fromkeys(('NUM_FRAMES', 'SEED', 'SHOTS'),
                     (_WHOLE, 'a whole number')),
     'WORKERS': (f'auto|{_WHOLE}', 'a whole number or auto'),
-    'STRATEGY': ('ddp|fsdp', 'ddp or fsdp'),
 }
 # Libraries behind MMEngine's backends of the visualizer.
 _LOGGERS = ('wandb', 'tensorboard', 'mlflow', 'clearml', 'neptune', 'dvclive',
@@ -204,8 +203,8 @@ def read_knobs(config: str, below: Sequence[str] = ()) -> Dict[str, str]:
     """Find the knobs that a config and its bases read: default by name.
 
     A config's own default goes before that of its bases, whose paths may hold
-    knobs. ``below`` are the configs that it is a base of; a ValueError if it
-    is its own.
+    knobs; a ValueError if there is no file for the value of one. ``below`` are
+    the configs that it is a base of; a ValueError if it is its own.
     """
     here = osp.realpath(config)
     if here in below:
@@ -214,10 +213,16 @@ def read_knobs(config: str, below: Sequence[str] = ()) -> Dict[str, str]:
     with open(config, encoding='utf-8', errors='replace') as file:
         text = file.read()
     knobs = dict(_KNOB.findall(text))
-    for base in _bases(_KNOB.sub(lambda m: os.environ.get(m[1], m[2]), text)):
-        path = osp.join(osp.dirname(config), base)
-        if osp.isfile(path):  # if not, MMEngine says so
-            knobs = {**read_knobs(path, [*below, here]), **knobs}
+    for base in _bases(text):
+        path = Path(config).parent / _KNOB.sub(
+            lambda m: os.environ.get(m[1], m[2]), base)
+        knob = _KNOB.fullmatch(Path(base).stem)
+        if path.is_file():
+            knobs = {**read_knobs(str(path), [*below, here]), **knobs}
+        elif knob:  # if not, MMEngine says so
+            files = sorted(p.stem for p in path.parent.glob(f'*{path.suffix}'))
+            value = os.environ.get(knob[1], knob[2])
+            raise ValueError(f'{knob[1]}={value}: choose one of {files}')
     return knobs
 
 

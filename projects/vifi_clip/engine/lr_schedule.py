@@ -26,6 +26,9 @@ class WarmupCosineLR(_ParamScheduler):
     the peak alone). That code also lags by one optimizer step, since it sets
     the rate after the step; this one does not.
 
+    With ``warmup_prefix`` the cosine does begin where the warm-up ends, with
+    (t - W) / (T - W) in the place of t / T, as in ActionCLIP's code.
+
     Args:
         optimizer (Optimizer or OptimWrapper): What is scheduled.
         warmup (float): W, from 0 to T (else ValueError, as for r); with
@@ -34,11 +37,13 @@ class WarmupCosineLR(_ParamScheduler):
         eta_min_ratio (float): r, the last rate over ``lr``, from 0 to 1.
             Defaults to 0.01.
         by_epoch, last_step, verbose: As MMEngine's.
+        warmup_prefix (bool): Defaults to False.
     """
 
     def __init__(self, optimizer: Any, warmup: float, end: int,
                  eta_min_ratio: float = 0.01, by_epoch: bool = True,
-                 last_step: int = -1, verbose: bool = False) -> None:
+                 last_step: int = -1, verbose: bool = False,
+                 warmup_prefix: bool = False) -> None:
         if not 0 <= warmup <= end:
             raise ValueError(f'warmup={warmup} must be from 0 to end={end}')
         if not isinstance(eta_min_ratio, (int, float)) or not (
@@ -46,6 +51,7 @@ class WarmupCosineLR(_ParamScheduler):
             raise ValueError('eta_min_ratio must be from 0 to 1, got '
                              f'{eta_min_ratio!r}')
         self.warmup, self.eta_min_ratio = warmup, eta_min_ratio
+        self.start = warmup if warmup_prefix else 0  # of the cosine
         super().__init__(optimizer, 'lr', end=end, last_step=last_step,
                          by_epoch=by_epoch, verbose=verbose)
 
@@ -67,6 +73,7 @@ class WarmupCosineLR(_ParamScheduler):
         if t < self.warmup:
             share = t / self.warmup
         else:
-            cosine = math.cos(math.pi * t / self.end)
+            length = self.end - self.start or 1  # W may be T
+            cosine = math.cos(math.pi * (t - self.start) / length)
             share = low + (1 - low) * (1 + cosine) / 2
         return [share * peak for peak in self.base_values]

@@ -235,7 +235,7 @@ class CLIPTextClassifier(BaseModule):
         ``labels`` [M]; with gradient only where the text side trains. [M, K,
         D] without gradient where ``average`` is 'prob'."""
         params = list(self.parameters())
-        if torch.is_grad_enabled() and self.trains:
+        if torch.is_grad_enabled() and (self.trains or self._draws):
             if labels is not None:  # of this batch alone: not shared
                 if self._draws:
                     chosen, rows = self._draw(labels).unique(
@@ -243,6 +243,8 @@ class CLIPTextClassifier(BaseModule):
                     return self._encode_drawn(chosen)[rows]
                 subset, rows = labels.unique(return_inverse=True)
                 return self._encode(subset)[rows]
+            if not self.trains:
+                return self._encode_all()  # of other sentences each time
             classes = self.class_accumulation.kept(params)
             if classes is None:
                 classes = self._encode_all()

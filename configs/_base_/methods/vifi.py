@@ -1,0 +1,2 @@
+# METHOD=vifi (default): ViFi-CLIP itself.
+_base_ = ['../models/vifi_clip.py']
