@@ -1,7 +1,8 @@
 # A CLIP small enough for two CPU cores: 60 x 60 pixels, 25 patches. CLIP's
 # own vocabulary and tokenizer, so that any class name works.
-# Knobs: METHOD, and those of vifi_clip.py but ARCH; MINI_CLIP, the small world's
-# "pretrained CLIP" (a checkpoint of mini_clip.py), stands in OpenAI's place.
+# Knobs: METHOD, and those of vifi_clip.py but ARCH; MINI_CLIP, the small
+# world's "pretrained CLIP" (a checkpoint of mini_clip.py), stands in OpenAI's
+# place.
 _base_ = ['../methods/{{$METHOD:vifi}}.py']
 
 arch = dict(
