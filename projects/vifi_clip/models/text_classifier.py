@@ -296,9 +296,10 @@ class CLIPTextClassifier(BaseModule):
             return self._encode_drawn(self._draw(
                 torch.arange(self.num_classes) if subset is None else subset))
         if subset is None:
+            apart = self.average == 'prob' and not torch.is_grad_enabled()
             return self._encode_sentences(
                 self.tokens, self.ends, self.owners, self.num_classes,
-                self.average == 'prob' and not torch.is_grad_enabled())
+                **(dict(apart=True) if apart else {}))
         subset = subset.to(self.owners.device)
         chosen = torch.isin(self.owners, subset)
         owners = torch.searchsorted(subset, self.owners[chosen])
