@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from commands import refused, vifi
 from helpers import write_mp4
@@ -121,6 +122,25 @@ def test_a_damaged_index_says_so(tmp_path):
     data.write_bytes(data.read_bytes()[:100])
     with pytest.raises(UserError, match='index the videos again'):
         VideoIndex(index.path).search(np.ones(16))
+
+
+@pytest.mark.parametrize('column, values', [
+    ('path', pa.array([3, 4])), ('start', pa.array(['a', 'b'])),
+    ('path', pa.array([None, '/v/a.mp4'])), ('vector', pa.array([[1.], [2.]])),
+    *((column, pa.array([value, 1.5])) for column, value in (
+        ('start', np.nan), ('start', -1.), ('start', 5.), ('end', np.inf),
+        ('end', None)))])
+def test_rows_of_other_kinds_are_no_hits(tmp_path, column, values):
+    """They may be anybody's."""
+    index = make_index(tmp_path / 'i', np.empty((0, 2)))
+    spans = ((0., 2.), (1., 2.))
+    index.add([Entry('/v/a.mp4', State(1, 2, 3.), np.eye(2), spans)])
+    assert [hit[1:3] for hit in index.search([1, 0])] == list(spans)
+    table = index._open().to_arrow()
+    index._db.create_table('embeddings', table.set_column(
+        table.column_names.index(column), column, values), mode='overwrite')
+    with pytest.raises(UserError, match='cannot be read'):
+        index.search([1, 0])
 
 
 @pytest.mark.parametrize('content', [

@@ -19,7 +19,8 @@ from ..cli.outputs import check_target
 from ..embeddings.job import gathered
 from .options import IndexOptions
 from .querying import shorten
-from .store import MIN_ROWS, WHOLE, Entry, State, VideoIndex, identity_of
+from .record import identity_of
+from .store import MIN_ROWS, WHOLE, Entry, State, VideoIndex
 
 
 @dataclass

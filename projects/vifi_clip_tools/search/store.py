@@ -16,11 +16,8 @@ from __future__ import annotations
 import hashlib
 import os
 import os.path as osp
-import re
 from contextlib import contextmanager
-from dataclasses import asdict, replace
 from datetime import timedelta
-from pathlib import Path
 from typing import (Any, Callable, Dict, Iterator, List, NamedTuple,
                     Optional, Sequence, Tuple)
 
@@ -30,17 +27,11 @@ from filelock import FileLock, Timeout
 from projects.vifi_clip.apis.identity import Identity
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
 from projects.vifi_clip.errors import UserError, need
-from projects.vifi_clip.files import read_json, write_json
-from projects.vifi_clip.resources import shipped_config
-from ..cli.options import InferenceOptions, ModelOptions
+from ..cli.options import ModelOptions
+from .record import completed, identity_of, read_identity, write_identity
 
 MIN_ROWS = 50_000  # below this an exact search takes milliseconds
-_KIND, _FORMAT = 'vifi_clip search index', 1
 _TABLE = 'embeddings'
-# What an index's record holds; the rest of it is only compared.
-_KINDS = dict(config=str, checkpoint=(str, type(None)), fingerprint=str,
-              embed_dim=int, num_frames=int, num_views=str, cfg_options=dict,
-              inference=dict, settings=dict)
 WHOLE = ((None, None), )  # the one span of a video that is not cut
 
 
@@ -79,7 +70,7 @@ class VideoIndex:
 
     def __init__(self, path: str) -> None:
         self.path = osp.abspath(path)
-        self.identity = _read_identity(self.path)
+        self.identity = read_identity(self.path)
         self._db = need('lancedb', 'search').connect(self.path)
         # The system's: released even if the process is killed.
         self._lock = FileLock(osp.join(self.path, 'index.lock'), timeout=0)
@@ -91,8 +82,7 @@ class VideoIndex:
         need('lancedb', 'search')
         if osp.isdir(path) and os.listdir(path):
             raise FileExistsError(f'{path} exists and is not empty')
-        write_json(osp.join(path, 'index.json'), dict(
-            kind=_KIND, format=_FORMAT, identity=asdict(identity)))
+        write_identity(path, identity)
         return cls(path)
 
     def __len__(self) -> int:
@@ -111,43 +101,13 @@ class VideoIndex:
         columns = ['path', *State._fields]
         rows = self._read(lambda table: table.search().select(columns).limit(
             None).to_arrow().select(columns).to_pydict()) or {}
-        return {path: State(*state) for path, *state in zip(*rows.values())}
+        return {path: State(*state) for path, *state in zip(*rows.values())
+                if path is not None}
 
     def model_options(self, options: ModelOptions) -> ModelOptions:
         """Fill in from the index what a command line does not say of the
-        model. ValueError for what may run code or fetch anything: an index
-        is data, and only a command line may name that; FileNotFoundError if
-        the weights are gone."""
-        made = self.identity
-        if not inference_of(options):
-            options = replace(options, faster=InferenceOptions(
-                **{**made.inference, **options.inference}))
-        if options.config:
-            return options  # a moved copy, or another model: check() compares
-        config = shipped_config(made.config)
-        settings = options.cfg_options or made.cfg_options
-        if config is None or not (options.cfg_options or _are_plain(settings)):
-            given = ''.join(f' {key}={value}'
-                            for key, value in settings.items())
-            raise ValueError(
-                f'the index {self.path} was made with --config {made.config}'
-                f'{" --cfg-options" * bool(given)}{given}, and these may run '
-                'code: if you know them, give them on the command line')
-        return replace(options, config=config, cfg_options=settings,
-                       checkpoint=options.checkpoint or self._checkpoint())
-
-    def _checkpoint(self) -> Optional[str]:
-        """Return the weights that the index was made with, a local file."""
-        weights = self.identity.checkpoint
-        if weights in (None, 'none') or osp.exists(weights):
-            return weights
-        if '://' in weights:
-            raise ValueError(
-                f'the index {self.path} was made with weights from {weights}: '
-                'if you know them, give them with --checkpoint')
-        raise FileNotFoundError(
-            f'the model of the index {self.path} was moved ({weights}); say '
-            'with --checkpoint where it is')
+        model: see :func:`projects.vifi_clip_tools.search.record.completed`."""
+        return completed(options, self.identity, self.path)
 
     def check(self, inferencer: ViFiCLIPInferencer,
               model: Optional[ModelOptions] = None) -> None:
@@ -212,11 +172,9 @@ class VideoIndex:
                 query = query.distance_type('cosine').nprobes(
                     60).refine_factor(10)
             names = ['path', 'start', 'end', '_distance']
-            return query.select(names).to_arrow().to_pylist()
+            return list(map(_hit, query.select(names).to_arrow().to_pylist()))
 
-        # both distances are 1 - cosine
-        return [Hit(row['path'], row['start'], row['end'],
-                    1 - row['_distance']) for row in self._read(run) or ()]
+        return self._read(run) or []
 
     @property
     def ann(self) -> Optional[str]:
@@ -282,57 +240,14 @@ class VideoIndex:
                         'the videos again') from error
 
     def _open(self) -> Any:
-        there = osp.isdir(osp.join(self.path, f'{_TABLE}.lance'))
-        return self._db.open_table(_TABLE) if there else None
-
-
-def inference_of(options: ModelOptions) -> Dict[str, Any]:
-    """Return the settings of inference that change embeddings."""
-    return {name: value for name, value in options.inference.items()
-            if name != 'compile'}
-
-
-def identity_of(inferencer: ViFiCLIPInferencer, options: ModelOptions,
-                num_views: str) -> Identity:
-    """Describe a model that a command line names."""
-    return Identity.of(inferencer, num_views, options.config,
-                       options.cfg_options, inference_of(options))
-
-
-def _read_identity(path: str) -> Identity:
-    if not osp.lexists(path) or osp.isdir(path) and not os.listdir(path):
-        raise FileNotFoundError(
-            f'There is no search index at {path}; make one with: '
-            f'vifi-clip index FOLDER --index {path}')
-    try:
-        record = read_json(Path(path, 'index.json'))
-        if (record['kind'], record['format']) != (_KIND, _FORMAT):
-            raise ValueError(f'its index.json is of {record["kind"]!r}, '
-                             f'format {record["format"]}')
-        identity = Identity(**record['identity'])
-        for name, kinds in _KINDS.items():
-            value = getattr(identity, name)
-            if not isinstance(value, kinds):
-                raise ValueError(f'{name} is {value!r:.100}')
-        if extra := set(identity.inference) - set(vars(InferenceOptions())):
-            raise ValueError(f'inference has {min(extra)!r:.100}')
-        return identity
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f'{path} is no search index of this version ({error}), and stays '
-            'as it is; index the videos under another name') from error
-
-
-def _are_plain(settings: Dict[str, Any]) -> bool:
-    """Tell whether settings are numbers and texts of a model and pipelines
-    that are the config's own: none says what to build or import."""
-
-    def plain(value: Any) -> bool:
-        return (all(map(plain, value)) if isinstance(value, list) else
-                not isinstance(value, dict) and '://' not in str(value))
-
-    return all(re.fullmatch(r'(model|\w+_pipeline)(\.(?!type\b|_)\w+)+', key)
-               and plain(value) for key, value in settings.items())
+        if not osp.isdir(osp.join(self.path, f'{_TABLE}.lance')):
+            return None
+        table = self._db.open_table(_TABLE)
+        kinds = {field.name: field.type for field in table.schema}
+        expected = _schema(self.identity.embed_dim)
+        if kinds != {field.name: field.type for field in expected}:
+            raise ValueError(f'its columns are {kinds}')
+        return table
 
 
 def _rows(entries: Sequence[Entry], dim: int) -> Any:
@@ -348,13 +263,26 @@ def _rows(entries: Sequence[Entry], dim: int) -> Any:
         key = _key(entry.path)
         rows += [(f'{key}:{i}', key, entry.path, *entry.state, *span)
                  for i, span in enumerate(entry.spans)]
-    text, whole, real = pa.string(), pa.int64(), pa.float64()
     return pa.table(
         [*map(list, zip(*rows)), pa.FixedSizeListArray.from_arrays(
-            vectors.astype(np.float32).reshape(-1), dim)],
-        pa.schema(dict(id=text, key=text, path=text, size=whole,
-                       mtime_ns=whole, window=real, start=real, end=real,
-                       vector=pa.list_(pa.float32(), dim))))
+            vectors.astype(np.float32).reshape(-1), dim)], _schema(dim))
+
+
+def _schema(dim: int) -> Any:
+    import pyarrow as pa
+    text, whole, real = pa.string(), pa.int64(), pa.float64()
+    return pa.schema(dict(id=text, key=text, path=text, size=whole,
+                          mtime_ns=whole, window=real, start=real, end=real,
+                          vector=pa.list_(pa.float32(), dim)))
+
+
+def _hit(row: Dict[str, Any]) -> Hit:
+    """Check a row, which may be anybody's; distances are 1 - cosine."""
+    span = start, end = row['start'], row['end']
+    if row['path'] is None or span != (None, None) and (
+            None in span or not 0 <= start <= end < 1e9):
+        raise ValueError(f'a row has {row}')
+    return Hit(row['path'], start, end, 1 - row['_distance'])
 
 
 def _of_videos(paths: Sequence[str]) -> str:
