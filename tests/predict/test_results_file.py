@@ -117,7 +117,8 @@ def test_other_settings_are_refused(out, name, value):
     'and, more', '{"video": ["a"], "label": "p", "scores": [1.0]}',
     '{"video": "a"}', '{"video": "a", "scores": []}',
     '{"video": "a", "scores": ["x"]}', '{"video": "a", "error": null}',
-    '{"video": "a", "error": ""}'])
+    '{"video": "a", "error": ""}', pytest.param('[' * 10**5, id='deep'),
+    pytest.param('a' * 200_000, id='long')])
 def test_damaged_lines(out, line):
     """The message names the line of the file; a row may have several."""
     fill(out, result(NAMES[1]))

@@ -127,7 +127,7 @@ def read_manifest(folder: Path) -> dict:
     """Return the manifest of a data set; empty if it has none of ours."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     ours = (isinstance(manifest, dict) and 'mini_world' in manifest
             and isinstance(manifest.get('annotations'), dict))

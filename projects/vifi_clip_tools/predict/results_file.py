@@ -240,16 +240,19 @@ class ResultsFile:
         Raises:
             ValueError: The file holds something else.
         """
-        with open(path, 'rb') as file:
-            size = os.path.getsize(path)
-            for number, line in (self._rows if self.table else
-                                 _objects)(file):
-                file.seek(-1, os.SEEK_CUR)  # without its end, it was cut
-                if file.read(1) == b'\n' and line is not None:
-                    yield line
-                elif file.tell() < size:
-                    raise ValueError(f'{path}, line {number}: no prediction; '
-                                     'take it out, or add --overwrite')
+        size, number = os.path.getsize(path), 0
+        find = self._rows if self.table else _objects
+        try:
+            with open(path, 'rb') as file:
+                for number, line in find(file):
+                    file.seek(-1, os.SEEK_CUR)  # without its end, it was cut
+                    if file.read(1) == b'\n' and line is not None:
+                        yield line
+                    elif file.tell() < size:
+                        raise csv.Error
+        except csv.Error:  # also of a field that is too long
+            raise ValueError(f'{path}, line {max(number, 1)}: no prediction; '
+                             'take it out, or add --overwrite') from None
 
     def _rows(self, file: BinaryIO) -> Iterator[Tuple[int, Optional[Line]]]:
         start, number = 0, 1  # of a row; a name may hold line ends
@@ -288,7 +291,8 @@ def _objects(file: BinaryIO) -> Iterator[Tuple[int, Optional[Line]]]:
                      and ('error' not in content or error)
                      and all(isinstance(s, (int, float))
                              for s in scores or ()))
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError,
+                RecursionError):
             whole = False
         yield number, (Line(content['video'], error, end - len(line), end)
                        if whole else None)
