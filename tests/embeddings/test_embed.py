@@ -232,6 +232,10 @@ def _cut(path):
     _npz(**{**GOOD, 'embeddings': np.array([[1.], [np.nan]])}),
     _npz(**GOOD, labels=np.array([1])),
     _npz(**GOOD, labels=np.array([0, 2]), class_names=np.array(['x', 'y'])),
+    *(_npz(**GOOD, **{name: np.array(text)}) for name, text in (
+        ('record', '3'), ('record', '[' * 10**5), ('failed', '3'),
+        ('failed', '[3]'), ('failed', '[{"index": "0"}]'),
+        ('failed', '[{"index": 3}]'))),
 ])
 def test_foreign_npz_is_refused(tmp_path, write):
     path = tmp_path / 'e.npz'

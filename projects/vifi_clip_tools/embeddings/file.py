@@ -61,6 +61,7 @@ def read_embeddings(path: str) -> Embeddings:
     try:
         embeddings = (_load_parquet if _is_parquet(path) else
                       _load_npz)(path)
+        _check_notes(embeddings)
     except Exception as error:  # as many kinds as there are broken files
         raise ValueError(f'{path} is damaged, or not of `vifi-clip embed` '
                          f'({type(error).__name__}: {error})') from error
@@ -132,6 +133,16 @@ def _load_parquet(path: str) -> Embeddings:
         table['label'].to_numpy() if 'label' in table.column_names else None,
         notes.get('class_names'), notes.get('failed') or [],
         notes.get('record') or {})
+
+
+def _check_notes(file: Embeddings) -> None:
+    """Check what a file says in JSON, by any exception."""
+    whole = len(file) + len(file.failed)
+    if type(file.record) is not dict or not all(
+            type(failed['index']) is int and 0 <= failed['index'] < whole
+            for failed in file.failed):
+        raise ValueError(f'record={file.record!r:.100} '
+                         f'failed={file.failed!r:.100}')
 
 
 def _check(file: Embeddings, path: str) -> None:

@@ -240,35 +240,38 @@ class ResultsFile:
         Raises:
             ValueError: The file holds something else.
         """
-        size, number = os.path.getsize(path), 0
-        find = self._rows if self.table else _objects
-        try:
-            with open(path, 'rb') as file:
-                for number, line in find(file):
-                    file.seek(-1, os.SEEK_CUR)  # without its end, it was cut
-                    if file.read(1) == b'\n' and line is not None:
-                        yield line
-                    elif file.tell() < size:
-                        raise csv.Error
-        except csv.Error:  # also of a field that is too long
-            raise ValueError(f'{path}, line {max(number, 1)}: no prediction; '
-                             'take it out, or add --overwrite') from None
+        with open(path, 'rb') as file:
+            size = os.path.getsize(path)
+            for number, line in (self._rows if self.table else
+                                 _objects)(file):
+                file.seek(-1, os.SEEK_CUR)  # without its end, it was cut
+                if file.read(1) == b'\n' and line is not None:
+                    yield line
+                elif file.tell() < size:
+                    raise ValueError(f'{path}, line {number}: no prediction; '
+                                     'take it out, or add --overwrite')
 
     def _rows(self, file: BinaryIO) -> Iterator[Tuple[int, Optional[Line]]]:
         start, number = 0, 1  # of a row; a name may hold line ends
         rows = csv.reader(line.decode(errors='surrogateescape')
                           for line in iter(file.readline, b''))
-        for row in rows:
-            end = file.tell()
-            if row != self.columns or start:
-                try:
-                    whole = (len(row) == len(self.columns)
-                             and bool(row[3] or 0 <= float(row[2]) <= 1))
-                except ValueError:  # no score
-                    whole = False
-                yield number, (Line(row[0], row[3], start, end) if whole
-                               else None)
-            start, number = end, rows.line_num + 1
+        try:
+            for row in rows:
+                end = file.tell()
+                if row != self.columns or start:
+                    yield number, self._line(row, start, end)
+                start, number = end, rows.line_num + 1
+        except csv.Error:  # a field that is too long
+            yield number, None
+
+    def _line(self, row: List[str], start: int, end: int) -> Optional[Line]:
+        try:
+            if len(row) == len(self.columns) and (
+                    row[3] or 0 <= float(row[2]) <= 1):
+                return Line(row[0], row[3], start, end)
+        except ValueError:  # no score
+            pass
+        return None
 
 
 def _row(values: List[Any]) -> bytes:
