@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from tqdm import tqdm
 
-from projects.vifi_clip.apis.config import read_config
+from projects.vifi_clip.apis.config import override, read_config
 from projects.vifi_clip.apis.inferencer import ranked
 from projects.vifi_clip.apis.inputs import one_video, read_labels
 from projects.vifi_clip.apis.pipeline import Sampled, VideoSampler
@@ -103,7 +103,7 @@ def write_figures(options: AttentionOptions) -> None:
     labels = None if options.labels is None else read_labels(options.labels)
     video, model = one_video(options.clip), options.models[0]
     cfg = read_config(model.config, model.trust)
-    cfg.merge_from_dict(model.cfg_options or {})
+    override(cfg, model.cfg_options)
     VideoSampler(cfg).sample(video, 1)  # before weights are loaded or fetched
     inferencers = [model.load(labels=labels) for model in options.models]
     for inferencer in inferencers:

@@ -27,7 +27,7 @@ def dejavu(size: int, bold: bool = False) -> Any:
 def wrap(text: str, font: Any, width: float, most: int) -> List[str]:
     """Break a text into at most so many lines of a width in pixels; what is
     too much ends in dots."""
-    lines: List[str] = []
+    text, lines = text[:1000], []  # nobody reads, or lays out, more
     for characters in range(len(text) + 2, 2, -1):
         lines = textwrap.wrap(text, characters, max_lines=most,
                               placeholder=' …', break_on_hyphens=False)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from projects.vifi_clip.apis.config import blamed_on
 from projects.vifi_clip.models.blocks import FusedBlock
 from projects.vifi_clip.models.text_tower import encode_chunk, plan_chunks
 
@@ -70,14 +71,11 @@ class _NoFill(TorchFunctionMode):
 
 
 def build(cfg: Config) -> nn.Module:
-    """Build a config's recognizer, in train mode; ValueError if it cannot be
-    built or takes no frames."""
-    init_default_scope(cfg.get('default_scope', 'mmaction'))
-    try:
+    """Build a config's recognizer, in train mode; UserError if it cannot be
+    built, ValueError if it takes no frames."""
+    with blamed_on(cfg.filename):
+        init_default_scope(cfg.get('default_scope', 'mmaction'))
         model = MODELS.build(cfg.model)
-    except (TypeError, AssertionError) as error:
-        raise ValueError(f'{cfg.filename}: the model cannot be built: '
-                         f'{error}') from error
     if not isinstance(model, (Recognizer2D, Recognizer3D)):
         raise ValueError(f'{cfg.filename}: {type(model).__name__} is neither '
                          'a Recognizer2D nor a Recognizer3D of MMAction2')

@@ -63,7 +63,8 @@ def load_spec(spec: Spec) -> Config:
     """Load the config, with its changes made and no weights to load;
     ValueError for an unknown knob or setting, a bad value, or a config
     without a recognizer."""
-    from projects.vifi_clip.apis.config import (read_config, read_knobs,
+    from projects.vifi_clip.apis.config import (override, read_config,
+                                                read_knobs,
                                                 without_pretrained)
     from projects.vifi_clip.resources import find_config
     knobs = read_knobs(find_config(spec.config))
@@ -86,6 +87,6 @@ def load_spec(spec: Spec) -> Config:
             node = node.get(parent) if hasattr(node, 'get') else None
         if node is None:
             raise ValueError(f'{spec.text}: the config has no {name}')
-    cfg.merge_from_dict(spec.settings)
+    override(cfg, spec.settings)
     cfg.model = without_pretrained(cfg.model)
     return cfg

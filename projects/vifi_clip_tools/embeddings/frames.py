@@ -11,7 +11,8 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from tqdm import tqdm
 
-from projects.vifi_clip.apis.config import check_lists, load_config
+from projects.vifi_clip.apis.config import (blamed_on, check_lists,
+                                            load_config)
 from projects.vifi_clip.apis.loading import load_model
 from projects.vifi_clip.checkpoints.settings import pixel_settings
 from projects.vifi_clip.datasets import CheckedVideoDataset
@@ -32,10 +33,11 @@ def cache_frames(options: FramesOptions) -> Dict[str, int]:
     for part in {'val', *options.parts}:  # the pipeline is the validation's
         if not cfg.get(f'{part}_dataloader'):
             raise ValueError(f'{options.config} has no {part}_dataloader')
-    check_lists(cfg, options.parts)
-    pipeline = cfg.val_dataloader.dataset.get('pipeline')
-    lists = {part: list(_datasets(cfg, part, pipeline))
-             for part in options.parts}
+    with blamed_on(options.config, options.common.cfg_options):
+        check_lists(cfg, options.parts)
+        pipeline = cfg.val_dataloader.dataset.get('pipeline')
+        lists = {part: list(_datasets(cfg, part, pipeline))
+                 for part in options.parts}
     model, _ = load_model(cfg, options.checkpoint, options.device)
     backbone = model.backbone
     if not isinstance(backbone, CLIPVisionBackbone) or backbone.prompts:

@@ -2,6 +2,7 @@
 from dataclasses import dataclass
 from typing import Optional
 
+from ..cli.outputs import check_folder
 from ..cli.parsing import option, part, process_count, reader
 from .world import WorldParams
 
@@ -37,4 +38,5 @@ parse_args = reader(
 def run(options: Options) -> None:
     """Make the data set."""
     from .build import build
+    check_folder('--out', options.out)
     build(options.out, options.params, options.workers, options.force)

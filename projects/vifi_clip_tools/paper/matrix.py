@@ -13,6 +13,7 @@ import torch
 from projects.vifi_clip.apis.config import read_knobs
 from projects.vifi_clip.datasets.loader_settings import usable_cores
 from projects.vifi_clip.errors import UserError
+from ..cli.outputs import check_folder
 from ..cli.processes import Step, ended_by_signals
 from ..run import test, train
 from . import quickstart
@@ -59,6 +60,7 @@ def matrix(options: MatrixOptions) -> None:
                   'tools/quickstart.sh makes.\n')
         _print_commands(options, runs, layout)
     elif options.run:
+        check_folder('--work-dir', layout.root)
         _run(options, runs, layout)
     else:
         _show(runs, layout)

@@ -15,6 +15,7 @@ from projects.vifi_clip.datasets.video_list import read_video_list
 from projects.vifi_clip.evaluation import read_predictions
 from projects.vifi_clip.files import sha256_of, write_bytes, write_text
 from projects.vifi_clip.resources import root
+from ..cli.outputs import check_folder
 from ..cli.processes import run_step
 from ..cli.tables import markdown_table
 from ..mini_world.build import build
@@ -36,6 +37,8 @@ _HEADS = dict(single='1 view', multi='4x3 views')
 
 def quickstart(options: QuickstartOptions) -> Results:
     """Run all steps; returns the results by model."""
+    check_folder('--work-dir', options.work_dir)
+    check_folder('--data-root', options.data_root)
     print('The small world')
     data = make_data(options.data_root)
     os.environ['DATA_ROOT'] = options.data_root
