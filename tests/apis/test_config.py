@@ -11,13 +11,14 @@ from matrix_world import clear_knobs
 from mmengine.config import Config
 from open_clip.model import CLIP
 from tiny import build_model, model_cfg, tiny_arch
-from tools_world import PREPROCESSOR
+from tools_world import PIPELINES, PREPROCESSOR
 
 from projects.vifi_clip.apis.config import (check_knobs, check_lists,
                                             experiment, is_place,
                                             knob_values, read_config,
                                             read_knobs)
 from projects.vifi_clip.apis.loading import find_device, load_model
+from projects.vifi_clip.apis.pipeline import VideoSampler
 from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.models.towers import resolve_pretrained
 
@@ -178,6 +179,16 @@ steps, scope = [dict(type='A')], 'mmaction\'''')
     with pytest.raises(kind, match='mine.py') as error:
         load_model(str(path), device='cpu', cfg_options={option: value})
     assert option in str(error.value) and str(value) in str(error.value)
+
+
+@pytest.mark.parametrize('change', [
+    dict(type='Zz'), dict(type=[1]), dict(type='os.getcwd'), dict(zz=3),
+    dict(_scope_=[1])])
+def test_pipelines_that_cannot_be_built(change):
+    first, *others = PIPELINES['val']
+    cfg = Config(dict(val_pipeline=[{**first, **change}, *others]))
+    with pytest.raises(UserError, match='the config cannot be used'):
+        VideoSampler(cfg).reader(1)
 
 
 @pytest.mark.parametrize('change', [

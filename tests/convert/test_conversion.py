@@ -305,6 +305,22 @@ def test_named_architectures_are_told_from_the_shapes(name):
     assert infer_arch(expected_weights(name), 'quickgelu' in name, {}) == name
 
 
+def test_what_a_file_states_is_not_fetched_or_built_at_any_size(
+        files, tmp_path, refused):
+    path = tmp_path / 'a.pth'
+    convert(files / 'clip.pt', path, 'openai', 'vifi')
+    content = load_checkpoint(str(path))
+    for arch, named in (
+            (str(files / 'arch.json'), '--arch'),
+            *((dict(ARCH, vision_cfg=dict(timm_model_name=name)), '--arch')
+              for name in ('hf-hub:a/b', f'local-dir:{tmp_path}')),
+            *((dict(ARCH, **{part: dict(ARCH[part], layers=10**9)}),
+               '1000000000 layers') for part in ('vision_cfg', 'text_cfg'))):
+        content['meta']['vifi_clip']['arch'] = arch
+        torch.save(content, path)
+        refused(path, 'vifi', 'open_clip', names=[path, named])
+
+
 def test_json_files_that_are_none(files, tmp_path, refused):
     """Of an architecture, and of the parts of a CLIPModel."""
     arch = tmp_path / 'arch.json'

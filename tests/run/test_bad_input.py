@@ -5,6 +5,7 @@ from functools import partial
 from importlib.machinery import ModuleSpec
 
 import pytest
+import torch
 from commands import refused
 from tiny import NAMES
 from tools_world import BLENDING, PREPROCESSOR, settings_of
@@ -104,6 +105,18 @@ def test_a_fault_of_a_run_that_goes_has_its_traceback(write_config, tmp_path,
     with pytest.raises(TypeError):
         tools.train(write_config(), '--work-dir', tmp_path, '--no-validate',
                     '--cfg-options', 'train_dataloader.batch_size=2')
+
+
+def test_a_checkpoint_is_blamed_for_what_it_holds(write_config, tmp_path,
+                                                  tools, capsys):
+    config, work = write_config(), tmp_path / 'run'
+    tools.train(config, '--work-dir', work, '--no-validate')
+    content = torch.load(work / 'epoch_1.pth', weights_only=True)
+    torch.save(dict(content, message_hub={}), work / 'epoch_1.pth')
+    # what names it says nothing, as after a crash: the newest is taken
+    (work / 'last_checkpoint').write_bytes(b'\xff\xff')
+    refused(capsys, 'train', config, '--work-dir', work, '--resume',
+            names=f'{work}/epoch_1.pth cannot be used: ')
 
 
 @pytest.mark.parametrize('folder', ['classes.txt', 'classes.txt/run',

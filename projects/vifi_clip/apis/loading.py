@@ -75,9 +75,10 @@ def load_model(config: Union[str, Config],
         init_default_scope(cfg.get('default_scope', 'mmaction'))
         model = MODELS.build(cfg.model)
     if checkpoint:
-        check_file(checkpoint, model, cfg)
-        load_checkpoint(model, checkpoint, map_location='cpu',
-                        logger=MMLogger.get_current_instance())
+        with blamed_on(checkpoint):
+            check_file(checkpoint, model, cfg)
+            load_checkpoint(model, checkpoint, map_location='cpu',
+                            logger=MMLogger.get_current_instance())
     return model.to(device).eval(), cfg
 
 

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from ..datasets.video_reader import OPENERS, VideoReader, run_pipeline
 from ..errors import UnreadableVideo, UserError
+from .config import blamed_on
 from .inputs import VideoInput, expand_inputs
 
 Views = Union[None, int, Tuple[int, int]]
@@ -219,10 +220,16 @@ class VideoSampler:
     def __init__(self, cfg: Config) -> None:
         self.cfg = cfg
 
+    def _build(self, views: Views, num_frames: Optional[int] = None,
+               **kwargs: bool) -> list:
+        with blamed_on(self.cfg.filename):
+            return build_steps(pipeline_cfg(self.cfg, views, num_frames),
+                               **kwargs)
+
     def reader(self, num_views: Views) -> Callable[[VideoInput], dict]:
         """Return the function from a video to a sample of the model."""
-        steps = pipeline_cfg(self.cfg, check_views(num_views))
-        of_file, of_array = build_steps(steps), build_steps(steps, array=True)
+        of_file, of_array = (self._build(check_views(num_views), array=array)
+                             for array in (False, True))
 
         def read(video: VideoInput) -> dict:
             with video.opened() as opened:
@@ -234,10 +241,10 @@ class VideoSampler:
     def sample(self, video: VideoInput,
                num_frames: Optional[int] = None) -> Sampled:
         """Read one view up to its pixels."""
-        steps = pipeline_cfg(self.cfg, 1, num_frames)
         with video.opened() as opened:
             array = opened.frames is not None
-            results = _apply(build_steps(steps, array, pixels=True), opened)
+            results = _apply(self._build(1, num_frames, array=array,
+                                         pixels=True), opened)
         indices = np.asarray(results['frame_inds']).reshape(-1)
         times, fps = _times(results, opened)
         return Sampled(np.stack(results['imgs']), indices, times[indices],
@@ -254,9 +261,8 @@ class VideoSampler:
             if not value > 0 or not np.isfinite(value):
                 raise ValueError(f'{name} is a length in seconds above 0, '
                                  f'got {value}')
-        steps = build_steps(
-            pipeline_cfg(self.cfg, 1), video.frames is not None, given=True,
-            pixels=True)
+        steps = self._build(1, array=video.frames is not None, given=True,
+                            pixels=True)
         first = next((i for i, step in enumerate(steps, 1)
                       if isinstance(step, OPENERS)), 0)
         results = _apply(steps[:first], video)

@@ -4,7 +4,7 @@ from __future__ import annotations
 import copy
 import gc
 import os.path as osp
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Callable, Iterator, List, Optional
 
@@ -120,6 +120,13 @@ def build_runner(cfg: Config) -> Runner:
         if not any(isinstance(h, hook) for h in runner.hooks):
             runner.register_hook(hook())
     runner.register_hook(_Going())
+    load = runner.load_or_resume
+
+    def load_or_resume() -> None:
+        with blamed_on(runner._load_from):
+            load()
+
+    runner.load_or_resume = load_or_resume
     return runner
 
 
@@ -149,9 +156,10 @@ def latest_checkpoint(work_dir: str) -> Optional[str]:
     """Return the checkpoint to resume from, None if there is none: what
     MMEngine's ``last_checkpoint`` names or, where the folder was moved or the
     run was killed while it wrote the name, the newest one."""
-    named = find_latest_checkpoint(work_dir)
-    if named and osp.isfile(named):
-        return named
+    with suppress(ValueError, OSError):  # what is there is no such file
+        named = find_latest_checkpoint(work_dir)
+        if named and osp.isfile(named):
+            return named
     files = [str(path) for name in ('epoch_*.pth', 'iter_*.pth')
              for path in Path(work_dir).glob(name)]
     return max(files, key=osp.getmtime, default=None)

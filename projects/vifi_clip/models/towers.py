@@ -36,7 +36,8 @@ def build_vision_tower(arch: Arch, image_size: ImageSize = None) -> nn.Module:
     """The image tower, [N, 3, H, W] to [N, D], with random weights. A timm
     tower is resized after the weights are in, by the backbone."""
     cfg = get_arch_cfg(arch)
-    vision = dict(cfg['vision_cfg'], output_tokens=False)
+    vision = dict(cfg['vision_cfg'], output_tokens=False,
+                  timm_model_pretrained=False)
     if image_size is not None:
         vision['image_size'] = image_size
     vision = tower_cfg(CLIPVisionCfg, vision, arch, 'vision_cfg')

@@ -147,6 +147,11 @@ def misfit(weights: StateDict, arch: Arch, may_lack: Tuple[str, ...] = ()
            ) -> str:
     """List what of neutral weights does not fit an architecture ('' if all
     does), but for learnt prompts; the keys ``may_lack`` may be absent."""
+    for cfg in tower_cfgs(arch):  # before any is built: a file may say it
+        for layers in cfg.layers if isinstance(
+                cfg.layers, (list, tuple)) else [cfg.layers]:
+            if isinstance(layers, int) and layers > len(weights):
+                return f'{layers} layers, and {len(weights)} weights'
     given = {k: v for k, v in weights.items()
              if not k.startswith('prompts.') and k != 'logit_bias'}
     expected = {k: v for k, v in expected_weights(arch).items()

@@ -196,10 +196,23 @@ def _supply(source: Source, base: Optional[StateDict],
     return list(supplied)
 
 
+def _stated_arch(source: Source, path: str) -> Optional[Arch]:
+    """The architecture that a file states, or None. A file may come from
+    anybody: ValueError if it names another, here or on a hub."""
+    arch = source.settings.get('arch')
+    vision = arch.get('vision_cfg') if isinstance(arch, dict) else None
+    timm = vision.get('timm_model_name') if isinstance(vision, dict) else None
+    if ':' in str(timm) or isinstance(arch, str) and arch.endswith('.json'):
+        raise ValueError(
+            f'{path} states an architecture that lies elsewhere, '
+            f'{timm or arch!r:.100}: if you know it, give it with --arch')
+    return arch
+
+
 def _settle_arch(source: Source, options: ConvertOptions) -> Arch:
     """The stated architecture, checked, or one that fits."""
     weights = source.neutral.weights
-    arch = options.arch or source.settings.get('arch')
+    arch = options.arch or _stated_arch(source, options.src)
     if arch is None:
         arch = infer_arch(weights, source.quick_gelu, source.hidden)
         heads = {'visual_heads', 'text_heads'} & source.hidden.keys()

@@ -9,6 +9,7 @@ from typing import (Any, Dict, Iterable, Iterator, List, Optional, Sequence,
 from mmengine.dist import barrier
 from tqdm import tqdm
 
+from projects.vifi_clip.apis.config import blamed_on
 from projects.vifi_clip.apis.identity import record
 from projects.vifi_clip.apis.inferencer import NONE, ViFiCLIPInferencer
 from projects.vifi_clip.apis.inputs import (VideoInput, expand_inputs,
@@ -88,8 +89,10 @@ class _Job:
     def print_sizes(self, videos: int) -> None:
         """Say '3 videos, 24 labels, 12 views of 16 frames, on cpu'."""
         inferencer = self.inferencer
-        views, frames = count_views(pipeline_cfg(inferencer.cfg, self.views),
-                                    getattr(self.head, 'num_frames', None))
+        with blamed_on(inferencer.cfg.filename):
+            views, frames = count_views(
+                pipeline_cfg(inferencer.cfg, self.views),
+                getattr(self.head, 'num_frames', None))
         counts = dict(video=videos, label=self.head.num_classes, view=views,
                       frame=frames)
         texts = [f'{number} {word}{"" if number == 1 else "s"}'
