@@ -182,7 +182,7 @@ steps, scope = [dict(type='A')], 'mmaction\'''')
 
 
 @pytest.mark.parametrize('change', [
-    dict(type='Zz'), dict(type=[1]), dict(type='os.getcwd'), dict(zz=3),
+    dict(type='Zz'), dict(type=[1]), dict(type='os.getcwd'),
     dict(_scope_=[1])])
 def test_pipelines_that_cannot_be_built(change):
     first, *others = PIPELINES['val']
