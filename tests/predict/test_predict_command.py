@@ -106,7 +106,7 @@ def test_labels_views_precision_and_threshold(folder, capsys):
     (['a', '--save-video', 'sd', '--overwrite'], 'folder'),
     (['a', 'b', '--timeline', 'one.png'], '--timeline'),
     (['a', '--timeline', 't', '--window', '1e-300'], '--window'),
-    (['--list', 'nul'], 'nul: not UTF-8 text (line 2 ')])
+    (['--list', 'nul'], 'nul, line 2: not UTF-8')])
 def test_refused(folder, argv, named, capsys):
     Path('nul').write_text('a/x.mp4\na\0.mp4\n')
     for name in 'none', 'folder.csv.meta.json', 'sd/x.mp4':

@@ -214,8 +214,8 @@ def _names(lines: Iterable[str], source: str) -> Iterator[VideoInput]:
     for number, line in enumerate(lines, 1):
         name = line.rstrip('\r\n').lstrip('\ufeff')
         if '\0' in name:
-            raise ValueError(f'{source}: not UTF-8 text (line {number} holds '
-                             'a NUL); save it as UTF-8')
+            raise ValueError(f'{source}, line {number}: not UTF-8 text (a '
+                             'NUL); save it as UTF-8')
         if name.strip():
             yield VideoInput(name, file_of(name) or name)
 
