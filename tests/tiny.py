@@ -99,6 +99,11 @@ VARIANTS = dict(
     soft_labels=dict(head=dict(label_smooth_eps=0.1)),
     prompts=dict(prompts=PROMPTS, tune='prompts'),
     text=dict(tune='text', train_token_embedding=True),
+    # class embeddings of a video, text that trains behind them
+    conditioned=dict(
+        backbone=dict(type='XCLIPBackbone', arch=tiny_arch(), num_frames=2),
+        head=dict(condition=dict(type='VideoPrompts'), temporal=dict(
+            type='TemporalTransformer', max_frames=2, depth=1))),
     chunks=dict(head=dict(text_classifier=classifier_cfg(
         templates=['a photo of a {}.', '{}'], max_graph_tokens=40))))
 

@@ -74,6 +74,25 @@ def test_figures_of_the_paper():
     assert four.trained == 12 * (4 * W + 10 * TEXT)
 
 
+def test_figures_of_x_clip(monkeypatch):
+    """Of the paper's Table 6, for its 16 frames and 400 classes."""
+    monkeypatch.setenv('PRETRAINED', 'none')
+    cfg = Config.fromfile(root() / 'configs/_base_/methods/xclip.py')
+    cfg.model.cls_head.num_frames = 16
+    cfg.model.cls_head.text_classifier.class_file = str(
+        root() / 'data_splits/k400/classes.txt')
+    figures = complexity(cfg, ['xclip'])
+    message = W**2 + 4 * W**2 + 2 * 16 * W  # of a layer and a frame
+    frame = (PATCHES * 3 * 16 * 16 * W + LAYERS * (
+        message + _block(PATCHES + 2, W)) + W * D * (PATCHES + 1))
+    prompts = 2 * (400 * (2 * D**2 + 8 * D**2 + 2 * PATCHES * D)
+                   + 2 * PATCHES * D**2)
+    assert figures.asked['image'] == (
+        16 * (frame + _block(16, D) / 16) + prompts + 400 * D)
+    assert figures.asked['image'] / 1e9 == pytest.approx(287, rel=0.001)
+    assert figures.trained / 1e6 == pytest.approx(131.5, rel=0.0001)
+
+
 def test_text_runs_to_the_end_of_each_sentence():
     tokenizer = SimpleTokenizer()
     names = read_class_list(root() / 'data_splits/k400/classes.txt')

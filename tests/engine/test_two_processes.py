@@ -8,8 +8,8 @@ import copy
 import pytest
 import torch
 import torch.multiprocessing as mp
-from tiny import (NAMES, assert_same, build_classifier, build_model, gradients,
-                  samples)
+from tiny import (NAMES, VARIANTS, assert_same, build_classifier, build_model,
+                  gradients, samples)
 from torch import nn
 
 pytestmark = pytest.mark.slow
@@ -21,7 +21,10 @@ CLASSES = dict(
     one=dict(class_names=NINE[:1]),
     pieces=dict(class_names=NINE, prompts=dict(length=2, depth=2),
                 max_graph_tokens=40))
-LOSSES = 'CLIPContrastiveLoss', 'KLContrastiveLoss'
+LOSSES = dict(
+    conditioned=VARIANTS['conditioned'],
+    **{loss: dict(head=dict(loss_cls=dict(type=loss)))
+       for loss in ('CLIPContrastiveLoss', 'KLContrastiveLoss')})
 LABELS = [0, 1, 2, 0, 3, 1, 0, 2]
 
 
@@ -55,9 +58,9 @@ def _classes(shard, rank, kwargs):
         return classes.detach(), grads, encoded, classifier()
 
 
-def _in_batch(loss, part, wrap=lambda model: model):
+def _loss(kwargs, part, wrap=lambda model: model):
     torch.manual_seed(0)
-    model = build_model(head=dict(loss_cls=dict(type=loss))).train()
+    model = build_model(**copy.deepcopy(kwargs)).train()
     frames = torch.randn(8, 2, 3, 32, 32,
                          generator=torch.Generator().manual_seed(3))
     wrapped = wrap(model)  # DDP averages for as long as it lives
@@ -75,10 +78,10 @@ def _worker(rank, store, out):
     classes = {name: [_classes(shard, rank, kwargs)
                       for shard in (False, None, True)]
                for name, kwargs in CLASSES.items()}
-    in_batch = {loss: _in_batch(loss, slice(rank * 4, rank * 4 + 4),
-                                nn.parallel.DistributedDataParallel)
-                for loss in LOSSES}
-    torch.save((classes, in_batch), f'{out}.{rank}')
+    losses = {name: _loss(kwargs, slice(rank * 4, rank * 4 + 4),
+                          nn.parallel.DistributedDataParallel)
+              for name, kwargs in LOSSES.items()}
+    torch.save((classes, losses), f'{out}.{rank}')
     torch.distributed.destroy_process_group()
 
 
@@ -106,12 +109,15 @@ def test_shared_classes_equal_each_on_its_own(ranks, case, setting):
         CLASSES[case].get('templates', 'x'))
 
 
-@pytest.mark.parametrize('loss_type', LOSSES)
-def test_in_batch_loss_equals_the_joined_batch(ranks, loss_type):
+@pytest.mark.parametrize('name', LOSSES)
+def test_losses_equal_those_of_the_joined_batch(ranks, name):
     """Labels repeat within and across the processes."""
-    loss, expected = _in_batch(loss_type, slice(None))
-    for _, in_batch in ranks:
-        other, grads = in_batch[loss_type]
-        torch.testing.assert_close(other, loss)
+    loss, expected = _loss(LOSSES[name], slice(None))
+    others = torch.stack([losses[name][0] for _, losses in ranks])
+    torch.testing.assert_close(others.mean(), loss)
+    if name != 'conditioned':  # each has the loss of the whole batch
+        torch.testing.assert_close(others, loss.expand(2))
+    for _, losses in ranks:
+        grads = losses[name][1]
         assert len(grads[0]) > 20
         assert_same(grads, expected, rtol=1e-4)

@@ -1,12 +1,10 @@
 """Recognise videos of any kind among any labels.
 
-Letters: B videos, V views, T frames, K classes, M texts, D embedding,
-W windows.
+Letters: B videos, V views, T frames, K classes, M texts, D embedding.
 """
 import logging
-from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Union
 
 import numpy as np
 import torch
@@ -23,27 +21,11 @@ from .inputs import one_video, read_labels
 from .loading import load_model
 from .pipeline import (Sampled, Timeline, Views, VideoSampler,
                        run_in_batches)
+from .windows import WindowEmbeddings, embed_windows
 
 Labels = Union[None, str, Sequence[str]]
 NONE = 'none of these'
 _LARGEST = 1_000_000  # of a batch, and of labels
-_CHUNK = 64  # frames of a long video that are in memory at a time
-
-
-@dataclass(frozen=True)
-class WindowEmbeddings:
-    """Embeddings of windows that slide over a video."""
-
-    times: np.ndarray  # [W], centres in seconds
-    window: float  # length, seconds; not more than the video has
-    embeddings: Tensor  # float32 [W, D], as the head's ``fuse`` gives them
-
-    @property
-    def spans(self) -> List[Tuple[float, float]]:
-        """Start and end of each window in seconds."""
-        half = self.window / 2
-        return [(max(0., float(time - half)), float(time + half))
-                for time in self.times]
 
 
 @INFERENCERS.register_module()
@@ -186,13 +168,22 @@ class ViFiCLIPInferencer:
     @torch.no_grad()
     def frame_embeddings(self, images: np.ndarray) -> Tensor:
         """Embed frames uint8 [T, h, w, 3], of :meth:`sample`, each on its
-        own; [T, D], not normalised."""
+        own (or with those of its view, see ``backbone.num_frames``); [T, D],
+        not normalised, or [T, 1 + P, D] with tokens."""
         self.classifier  # says what is missing
         if self.model.data_preprocessor.format_shape != 'NCHW':
             raise UserError(f'The backbone of {self.cfg.filename} takes clips '
                             'and not frames on their own')
         return embed_frames(self.model, self.normalise(images)[None],
                             len(images))[0, 0]
+
+    def check_texts_alone(self) -> None:
+        """Refuse a model whose text embeddings are those of a video."""
+        if getattr(self.model.cls_head, 'condition', None) is not None:
+            raise UserError(
+                f'the model of {self.cfg.filename} embeds a text anew for each'
+                ' video (METHOD=xclip), so that texts have no embedding of '
+                'their own to search or compare with; use predict')
 
     def normalise(self, images: np.ndarray) -> Tensor:
         """Frames uint8 [T, h, w, 3] to the model's input, [T, 3, h, w]."""
@@ -203,8 +194,10 @@ class ViFiCLIPInferencer:
 
     def frame_scores(self, images: np.ndarray) -> np.ndarray:
         """Probabilities [T, K] of each frame on its own."""
-        return self._softmax(
-            F.normalize(self.frame_embeddings(images).float(), dim=-1))
+        with torch.no_grad():
+            logits = self.model.cls_head.frame_logits(
+                self.frame_embeddings(images))
+        return logits.softmax(-1).cpu().numpy()
 
     def video_scores(self, images: np.ndarray) -> np.ndarray:
         """Probabilities [K] of T frames as one view."""
@@ -220,7 +213,9 @@ class ViFiCLIPInferencer:
     def text_embeddings(self, texts: Sequence[str],
                         templates=None) -> np.ndarray:
         """Embed M texts, by the model's templates or others, as float32 [M,
-        D], rows of length 1; the label set stays as it is."""
+        D], rows of length 1; the label set stays as it is. UserError where
+        they depend on the video."""
+        self.check_texts_alone()
         embeddings = self.classifier.embed_texts(texts, templates)
         return embeddings.float().cpu().numpy()
 
@@ -306,7 +301,8 @@ class ViFiCLIPInferencer:
     def _embeddings(self, samples: List[dict]) -> List[dict]:
         data = self.model.data_preprocessor(pseudo_collate(samples), False)
         frames = embed_frames(self.model, data['inputs'])
-        views = self.model.cls_head.fuse(frames).mean(1)
+        head = self.model.cls_head
+        views = head.video_embeddings(head.fuse(frames)).mean(1)
         # [B, V, T, D] -> [B, V, D] -> [B, D]
         rows = F.normalize(views, dim=-1).cpu().numpy()
         return [dict(embedding=row) for row in rows]
@@ -331,21 +327,17 @@ class ViFiCLIPInferencer:
             UnreadableVideo: It cannot be read.
             UserError: It is not one video.
         """
-        with one_video(video).opened() as opened:
-            grid = self.sampler.windows(opened, window, stride,
-                                        self.num_frames)
-            frames = torch.cat([
-                self.frame_embeddings(grid.read(grid.unique[i:i + _CHUNK]))
-                for i in range(0, len(grid.unique), _CHUNK)])
-        # [U, D] -> [W, T, D] -> [W, D]
-        embeddings = self.model.cls_head.fuse(frames[grid.rows])
-        return WindowEmbeddings(grid.times, grid.window, embeddings)
+        times, length, rows = embed_windows(
+            self, one_video(video), window, stride,
+            self.model.cls_head.video_embeddings)
+        return WindowEmbeddings(times, length, torch.cat(rows))
 
     def timeline(self, video: Any, window: float, stride: float) -> Timeline:
         """Score the windows of :meth:`window_embeddings`."""
-        windows = self.window_embeddings(video, window, stride)
-        return Timeline(windows.times, self._softmax(windows.embeddings),
-                        self.class_names, windows.window)
+        times, length, scores = embed_windows(
+            self, one_video(video), window, stride, self._softmax)
+        return Timeline(times, np.concatenate(scores), self.class_names,
+                        length)
 
 
 def check_arguments(batch_size: int, topk: Optional[int] = None,

@@ -46,7 +46,13 @@ def read_config(path: str) -> Dict[str, Any]:
                 if type(heads) is not int or heads < 1:
                     raise TypeError(f'num_attention_heads is {heads!r}, no '
                                     'whole number from 1')
-    except (AttributeError, TypeError) as error:
+        wanted = {max(config.get('projection_dim', 512) // 64, 1)}
+        if config.get('model_type') == 'xclip' and wanted != {
+                config.get('prompt_num_attention_heads', 8),
+                config['vision_config'].get('mit_num_attention_heads', 8)}:
+            raise TypeError('MIT or prompts of the XCLIPModel have not one '
+                            'attention head for 64 channels')
+    except (AttributeError, TypeError, KeyError) as error:
         raise ValueError(f'{file} is no config of a CLIPModel: '
                          f'{error}') from error
     if len(acts) > 1 or not acts <= {'quick_gelu', 'gelu'}:

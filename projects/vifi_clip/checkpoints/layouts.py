@@ -11,10 +11,14 @@ embeddings it has only the sentences of its training classes, as buffers.
 Prompts of the first layer are ``image_encoder.VPT`` [length, width] and
 ``prompt_learner.ctx``; those of a later layer N of either tower are
 ``transformer.resblocks.N.VPT_shallow``, for N = 1 .. depth - 1.
+
+Of other methods there are ``messages.*`` and ``prompts_visual_*`` (X-CLIP's
+image tower), ``temporal.*`` and ``condition.*``.
 """
 import re
 from dataclasses import dataclass, field
-from typing import Callable, Dict, List, Tuple
+from functools import lru_cache
+from typing import Callable, Dict, List, Optional, Tuple
 
 import torch
 from open_clip.model import convert_to_custom_text_state_dict
@@ -22,17 +26,32 @@ from open_clip.model import convert_to_custom_text_state_dict
 StateDict = Dict[str, torch.Tensor]
 VISUAL_PROMPTS, TEXT_PROMPTS = 'prompts.visual', 'prompts.text'
 TOKENS = 'text.token_embedding.weight'
+POSITIONS = 'temporal.positions.weight'  # [T, D], of frames
+# Starts of the names of what other methods add to CLIP.
+METHOD_PARTS = ('messages.', 'prompts_visual_', 'temporal.', 'condition.')
 # Of the release: the sentences of its training classes.
 BUFFERS = ('prompt_learner.complete_text_embeddings',
            'prompt_learner.token_prefix', 'prompt_learner.token_suffix')
 
-# Starts of names in a layout to those of the neutral one.
+# Starts of names in a layout to those of the neutral one; {} is a number.
 _VIFI = {
     'backbone.visual.': 'visual.',
     'cls_head.text_classifier.text.': 'text.',
     'cls_head.logit_scale': 'logit_scale',
     'backbone.prompts.tokens': VISUAL_PROMPTS,
     'cls_head.text_classifier.prompts.tokens': TEXT_PROMPTS,
+    'backbone.messages.': 'messages.',
+    'backbone.prompts_visual_': 'prompts_visual_',
+    'cls_head.temporal.': 'temporal.',
+    'cls_head.condition.': 'condition.',
+}
+# X-CLIP's release, beside OpenAI's names.
+_XCLIP = {
+    'visual.transformer.resblocks.{}.message_': 'messages.{}.',
+    'mit.positional_embedding': POSITIONS,
+    'mit.resblocks.': 'temporal.blocks.',
+    'prompts_generator.': 'condition.',
+    'prompts_visual_': 'prompts_visual_',
 }
 _RELEASE = {
     'image_encoder.': 'visual.',
@@ -48,6 +67,7 @@ _TRANSFORMERS = {
     'vision_model.embeddings.position_embedding.weight':
     'visual.positional_embedding',
     'vision_model.pre_layrnorm.': 'visual.ln_pre.',  # so spelt there
+    'vision_model.pre_layernorm.': 'visual.ln_pre.',  # of an XCLIPModel
     'vision_model.post_layernorm.': 'visual.ln_post.',
     'text_model.embeddings.token_embedding.': 'text.token_embedding.',
     'text_model.embeddings.position_embedding.weight':
@@ -57,17 +77,24 @@ _TRANSFORMERS = {
     'visual_projection.weight': 'visual.proj',
     'text_projection.weight': 'text.text_projection',
     'logit_scale': 'logit_scale',
+    # of an XCLIPModel
+    'vision_model.encoder.layers.{}.message_': 'messages.{}.',
+    'mit.position_embedding': POSITIONS,
+    'prompts_generator.layernorm.': 'condition.norm.',
+    'prompts_generator.': 'condition.',
+    'prompts_visual_layernorm.': 'prompts_visual_ln.',
+    'prompts_visual_projection': 'prompts_visual_proj',
+    **{f'{old}.encoder.layers.{{}}.{part}': f'{new}.{{}}.{own}'
+       for old, new in (('vision_model', 'visual.transformer.resblocks'),
+                        ('text_model', 'text.transformer.resblocks'),
+                        ('mit', 'temporal.blocks'))
+       for part, own in (('layer_norm1.', 'ln_1.'), ('layer_norm2.', 'ln_2.'),
+                         ('mlp.fc1.', 'mlp.c_fc.'),
+                         ('mlp.fc2.', 'mlp.c_proj.'),
+                         ('self_attn.', 'attn.'))},
 }
-_TRANSFORMERS_LAYER = re.compile(
-    r'((vision|text)_model\.encoder\.layers\.(\d+)\.)'
-    r'(?:self_attn\.[qkv]_proj\.(weight|bias)$)?')
-_TRANSFORMERS_BLOCK = {
-    'layer_norm1.': 'ln_1.',
-    'layer_norm2.': 'ln_2.',
-    'mlp.fc1.': 'mlp.c_fc.',
-    'mlp.fc2.': 'mlp.c_proj.',
-    'self_attn.out_proj.': 'attn.out_proj.',
-}
+_TRANSPOSED = ('visual_projection.weight', 'text_projection.weight')
+_ONE_OF_THREE = re.compile(r'(.*\.(?:self|message)_attn\.)[qkv]_proj\.(\w+)')
 # What OpenAI's TorchScript archives and old state dicts hold beside weights.
 _NOT_WEIGHTS = ('input_resolution', 'context_length', 'vocab_size',
                 'attn_mask', 'text.attn_mask')
@@ -91,22 +118,31 @@ class Renamed:
         """Rename tensors by the starts of their names, and drop, with a
         reason, those that start with none."""
         for key, value in state.items():
-            old = next((old for old in prefixes if key.startswith(old)), None)
-            if old is None:
+            name = _renamed(key, prefixes)
+            if name is None:
                 self.dropped.setdefault(key, reason)
             else:
-                self.take([key], prefixes[old] + key[len(old):], value)
+                self.take([key], name, value)
         return self
 
 
+def _renamed(key: str, prefixes: Dict[str, str]) -> Optional[str]:
+    """Exchange the start of a name; None if none of ``prefixes`` is it."""
+    for old, new in prefixes.items():
+        match = _pattern(old).match(key)
+        if match:
+            return new.format(*match.groups()) + key[match.end():]
+    return None
+
+
+@lru_cache(maxsize=None)
+def _pattern(prefix: str) -> re.Pattern:
+    return re.compile(re.escape(prefix).replace(r'\{\}', r'(\d+)'))
+
+
 def detect_layout(state: StateDict, path: str) -> str:
-    """Tell the layout: 'vifi', 'release', 'transformers' or 'clip'; ValueError
-    if it is none of them."""
-    if any(part in f'.{key}' for key in state
-           for part in ('.mit.', '.prompts_generator.')):
-        raise ValueError(f'{path} holds an X-CLIP, whose towers exchange '
-                         'messages between frames: no CLIP\'s. Give the CLIP '
-                         'that it was trained from')
+    """Tell the layout: 'vifi', 'release', 'transformers', 'xclip' or 'clip';
+    ValueError if it is none of them."""
     if any(k.startswith(('backbone.', 'cls_head.')) for k in state):
         return 'vifi'
     if any(k.startswith('image_encoder.') for k in state) and any(
@@ -115,7 +151,9 @@ def detect_layout(state: StateDict, path: str) -> str:
     if any(k.startswith('vision_model.embeddings.') for k in state):
         return 'transformers'
     if any('.visual.' in f'.{k}' for k in state):
-        return 'clip'
+        return 'xclip' if any(
+            part in f'.{k}' for k in state
+            for part in ('.mit.', '.prompts_generator.')) else 'clip'
     raise ValueError(f'{path} holds no CLIP image tower of a known layout; '
                      f'{len(state)} tensors, e.g. {list(state)[:3]}')
 
@@ -188,38 +226,52 @@ def _read_release(state: StateDict) -> Renamed:
         rest, _RELEASE, 'is not known in a released file')
 
 
-def _read_transformers(state: StateDict) -> Renamed:
-    renamed, rest, prefixes = Renamed(), dict(state), dict(_TRANSFORMERS)
-    joined = {}  # query, key and value are one matrix in CLIP
-    for match in filter(None, map(_TRANSFORMERS_LAYER.match, state)):
-        layer, tower, number, kind = match.groups()
-        block = (f'{"visual" if tower == "vision" else "text"}.transformer.'
-                 f'resblocks.{number}.')
-        if kind:
-            joined[f'{block}attn.in_proj_{kind}'] = [
-                f'{layer}self_attn.{part}_proj.{kind}' for part in 'qkv']
-        else:
-            prefixes.update((layer + old, block + new)
-                            for old, new in _TRANSFORMERS_BLOCK.items())
-    for key in state:
-        if key.endswith('.position_ids'):
-            renamed.dropped[key] = 'is no weight (0, 1, 2 ...)'
-            del rest[key]
-        elif key in ('visual_projection.weight', 'text_projection.weight'):
-            rest[key] = state[key].T
-    renamed.take_by_prefix(rest, prefixes, 'is not known in a CLIPModel')
-    for name, keys in joined.items():
-        if all(key in state for key in keys):
-            for key in keys:
-                del renamed.dropped[key]
-            renamed.take(keys, name, torch.cat([state[key] for key in keys]))
+def _read_xclip(state: StateDict) -> Renamed:
+    """Read the layout of X-CLIP's release, OpenAI's with more."""
+    clip, renamed = _read_clip(state), Renamed()
+    renamed.dropped = clip.dropped
+    for old, name in clip.pairs:
+        renamed.take([old], _renamed(name, _XCLIP) or name,
+                     clip.weights[name])
+    return _with_positions(renamed)
+
+
+def _with_positions(renamed: Renamed) -> Renamed:
+    """X-CLIP's positions of frames are [1, T, D], ours [T, D]."""
+    value = renamed.weights.get(POSITIONS)
+    if value is not None and value.ndim == 3 and len(value) == 1:
+        renamed.weights[POSITIONS] = value[0]
     return renamed
+
+
+def _read_transformers(state: StateDict) -> Renamed:
+    renamed, rest, parts = Renamed(), {}, {}
+    for key, value in state.items():
+        match = _ONE_OF_THREE.fullmatch(key)
+        if match:  # query, key and value are one matrix in CLIP
+            parts.setdefault(match.expand(r'\1in_proj_\2'), []).append(key)
+        elif key.endswith('.position_ids'):
+            renamed.dropped[key] = 'is no weight (0, 1, 2 ...)'
+        else:
+            rest[key] = value.T if key in _TRANSPOSED else value
+    renamed.take_by_prefix(rest, _TRANSFORMERS, 'is not known in a CLIPModel')
+    for joined, keys in parts.items():
+        name = _renamed(joined, _TRANSFORMERS)
+        if len(keys) == 3 and name:
+            keys = sorted(keys, key=lambda key: 'qkv'.index(
+                key[len(joined.rpartition('in_proj')[0])]))
+            renamed.take(keys, name, torch.cat([state[key] for key in keys]))
+        else:
+            renamed.dropped.update(
+                {key: 'is not known in a CLIPModel' for key in keys})
+    return _with_positions(renamed)
 
 
 _READERS: Dict[str, Callable[[StateDict], Renamed]] = dict(
     vifi=lambda state: Renamed().take_by_prefix(
         state, _VIFI, 'belongs to neither tower'),
-    clip=_read_clip, release=_read_release, transformers=_read_transformers)
+    clip=_read_clip, release=_read_release, xclip=_read_xclip,
+    transformers=_read_transformers)
 
 
 def write_vifi(neutral: StateDict) -> Renamed:
@@ -237,6 +289,38 @@ def write_open_clip(neutral: StateDict, custom_text: bool) -> Renamed:
         neutral, {'visual.': 'visual.', 'logit_': 'logit_',
                   'text.': 'text.' if custom_text else ''},
         'is a learnt prompt, left out on request')
+
+
+def write_xclip(neutral: StateDict) -> Renamed:
+    """Convert to the ``model`` of a file of X-CLIP's release."""
+    return Renamed().take_by_prefix(_in_batch(neutral), {
+        **{new: old for old, new in _XCLIP.items()},
+        'visual.': 'visual.', 'logit_scale': 'logit_scale', 'text.': ''},
+        'is not known in X-CLIP\'s release')
+
+
+def _in_batch(neutral: StateDict) -> StateDict:
+    """The inverse of :func:`_with_positions`."""
+    return {key: value[None] if key == POSITIONS else value
+            for key, value in neutral.items()}
+
+
+def write_transformers(neutral: StateDict) -> Renamed:
+    """Convert to the state dict of transformers' XCLIPModel."""
+    renamed = Renamed().take_by_prefix(
+        _in_batch(neutral), {new: old for old, new in _TRANSFORMERS.items()},
+        'is not known in an XCLIPModel')
+    for name, key in list(renamed.pairs):
+        value = renamed.weights[key]
+        if key in _TRANSPOSED:
+            renamed.weights[key] = value.T.contiguous()
+        elif '.in_proj_' in key:
+            renamed.pairs.remove((name, key))
+            del renamed.weights[key]
+            for part, third in zip('qkv', value.chunk(3)):
+                renamed.take([name], key.replace(
+                    'in_proj_', f'{part}_proj.'), third.clone())
+    return renamed
 
 
 def write_release(neutral: StateDict) -> Renamed:

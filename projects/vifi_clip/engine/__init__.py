@@ -5,6 +5,7 @@ from .hooks import (BadVideoHook, ClassListHook, EpochAccumulationHook,
                     TextAccumulationHook)
 from .lr_schedule import WarmupCosineLR
 from .multi_set_loop import MultiSetTestLoop, MultiSetValLoop
+from .parameter_groups import GroupedOptimWrapperConstructor
 from .precision import AutocastOptimWrapper, InferenceHook, apply_inference
 from .resume import (ResumedValidationHook, ResumeHook,
                      WholeStepCheckpointHook)

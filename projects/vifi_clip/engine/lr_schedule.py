@@ -36,6 +36,8 @@ class WarmupCosineLR(_ParamScheduler):
         end (int): T, likewise.
         eta_min_ratio (float): r, the last rate over ``lr``, from 0 to 1.
             Defaults to 0.01.
+        one_minimum (bool): The last rate of all parameters is that of those
+            with the smallest peak. Defaults to False: r times their own.
         by_epoch, last_step, verbose: As MMEngine's.
         warmup_prefix (bool): Defaults to False.
     """
@@ -43,7 +45,8 @@ class WarmupCosineLR(_ParamScheduler):
     def __init__(self, optimizer: Any, warmup: float, end: int,
                  eta_min_ratio: float = 0.01, by_epoch: bool = True,
                  last_step: int = -1, verbose: bool = False,
-                 warmup_prefix: bool = False) -> None:
+                 warmup_prefix: bool = False,
+                 one_minimum: bool = False) -> None:
         if not 0 <= warmup <= end:
             raise ValueError(f'warmup={warmup} must be from 0 to end={end}')
         if not isinstance(eta_min_ratio, (int, float)) or not (
@@ -52,6 +55,7 @@ class WarmupCosineLR(_ParamScheduler):
                              f'{eta_min_ratio!r}')
         self.warmup, self.eta_min_ratio = warmup, eta_min_ratio
         self.start = warmup if warmup_prefix else 0  # of the cosine
+        self.one_minimum = one_minimum
         super().__init__(optimizer, 'lr', end=end, last_step=last_step,
                          by_epoch=by_epoch, verbose=verbose)
 
@@ -69,11 +73,12 @@ class WarmupCosineLR(_ParamScheduler):
 
     def _get_value(self) -> List[float]:
         """Return the rate of each parameter group at the current step."""
-        t, low = self.last_step, self.eta_min_ratio
+        t, peaks = self.last_step, self.base_values
         if t < self.warmup:
-            share = t / self.warmup
-        else:
-            length = self.end - self.start or 1  # W may be T
-            cosine = math.cos(math.pi * (t - self.start) / length)
-            share = low + (1 - low) * (1 + cosine) / 2
-        return [share * peak for peak in self.base_values]
+            return [t / self.warmup * peak for peak in peaks]
+        length = self.end - self.start or 1  # W may be T
+        cosine = math.cos(math.pi * (t - self.start) / length)
+        lowest = [self.eta_min_ratio * (min(peaks) / peak if self.one_minimum
+                                        and peak else 1) for peak in peaks]
+        return [(low + (1 - low) * (1 + cosine) / 2) * peak
+                for low, peak in zip(lowest, peaks)]

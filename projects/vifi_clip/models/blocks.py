@@ -52,7 +52,7 @@ class FusedBlock(ResidualAttentionBlock):
             x = super().forward(q_x, k_x, v_x, attn_mask)
             return x if only is None else pick(x, only)
         if only is None:
-            y = self._attend(self.ln_1(q_x), attn_mask, is_causal)
+            y = attend(self.attn, self.ln_1(q_x), attn_mask, is_causal)
         else:
             y = self._attend_from(self.ln_1(q_x), only, is_causal)
             q_x = pick(q_x, only)
@@ -72,25 +72,6 @@ class FusedBlock(ResidualAttentionBlock):
                                          NonDynamicallyQuantizableLinear)
                         for linear in (attn.out_proj, mlp.c_fc, mlp.c_proj))
                 and not any(map(_is_watched, parts)))
-
-    def _attend(self, x: Tensor, attn_mask: Optional[Tensor],
-                is_causal: bool) -> Tensor:
-        attn = self.attn
-        num, length, width = x.shape
-        qkv = F.linear(x, attn.in_proj_weight, attn.in_proj_bias)
-        qkv = qkv.view(num, length, 3, attn.num_heads, -1)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)
-        # [N, L, 3W] -> 3 x [N, h, L, W/h]
-        if attn_mask is not None:
-            attn_mask = attn_mask.to(q.dtype)
-            if attn_mask.ndim == 3:
-                attn_mask = attn_mask.view(num, -1, length, length)
-                # [N*h, L, L] -> [N, h, L, L]
-        y = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=attn_mask, is_causal=is_causal)
-        y = y.transpose(1, 2).reshape(num, length, width)
-        # [N, h, L, W/h] -> [N, L, W]
-        return F.linear(y, attn.out_proj.weight, attn.out_proj.bias)
 
     def _attend_from(self, x: Tensor, only: Tensor, is_causal: bool) -> Tensor:
         """What one token of each sequence takes from all, [N, W]."""
@@ -114,6 +95,28 @@ class FusedBlock(ResidualAttentionBlock):
         y = y.reshape(num, width)
         # [N, h, 1, W/h] -> [N, W]
         return F.linear(y, attn.out_proj.weight, attn.out_proj.bias)
+
+
+def attend(attn: nn.MultiheadAttention, x: Tensor,
+           attn_mask: Optional[Tensor] = None,
+           is_causal: bool = False) -> Tensor:
+    """Run self-attention without dropout, [N, L, W] to the same, always on
+    one path; see :class:`FusedBlock`."""
+    num, length, width = x.shape
+    qkv = F.linear(x, attn.in_proj_weight, attn.in_proj_bias)
+    qkv = qkv.view(num, length, 3, attn.num_heads, -1)
+    q, k, v = qkv.permute(2, 0, 3, 1, 4)
+    # [N, L, 3W] -> 3 x [N, h, L, W/h]
+    if attn_mask is not None:
+        attn_mask = attn_mask.to(q.dtype)
+        if attn_mask.ndim == 3:
+            attn_mask = attn_mask.view(num, -1, length, length)
+            # [N*h, L, L] -> [N, h, L, L]
+    y = F.scaled_dot_product_attention(
+        q, k, v, attn_mask=attn_mask, is_causal=is_causal)
+    y = y.transpose(1, 2).reshape(num, length, width)
+    # [N, h, L, W/h] -> [N, L, W]
+    return F.linear(y, attn.out_proj.weight, attn.out_proj.bias)
 
 
 def quick_gelu_mlp(mlp: nn.Sequential, x: Tensor) -> Tensor:

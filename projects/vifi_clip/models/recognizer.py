@@ -32,7 +32,8 @@ class ViFiCLIP(Recognizer2D):
 
     Args:
         backbone (dict): Any 2D backbone; usually :class:`CLIPVisionBackbone`
-            or :class:`VLDeepPromptBackbone`.
+            or :class:`VLDeepPromptBackbone`. Its ``num_frames=None`` becomes
+            the head's.
         cls_head (dict): Usually :class:`TemporalMeanPoolHead`.
         data_preprocessor (dict, optional): MMAction2's. Mixup and cutmix in
             its ``blending`` get the label set's number of classes where
@@ -51,7 +52,8 @@ class ViFiCLIP(Recognizer2D):
         kwargs: Of Recognizer2D.
 
     Raises:
-        ValueError: Unknown ``tune``, or ``'prompts'`` without any prompts.
+        ValueError: Unknown ``tune``, or ``'prompts'`` without any prompts;
+            frames that see each other, of another number than the head's.
     """
 
     def __init__(self, backbone: ConfigType, cls_head: ConfigType,
@@ -70,11 +72,18 @@ class ViFiCLIP(Recognizer2D):
                    **(data_preprocessor or {})}
             blending = cfg.pop('blending', None)
             data_preprocessor = MODELS.build(cfg)
+        if 'num_frames' in backbone and backbone['num_frames'] is None:
+            backbone = dict(backbone, num_frames=cls_head['num_frames'])
         super().__init__(backbone=backbone, cls_head=cls_head,
                          data_preprocessor=data_preprocessor, **kwargs)
         if blending:
             self.data_preprocessor.blending = _build_blending(
                 blending, self.cls_head.num_classes)
+        seen = getattr(self.backbone, 'num_frames', None)
+        if seen and seen != self.cls_head.num_frames:
+            raise ValueError(
+                f'num_frames of the backbone is {seen} and of the cls_head '
+                f'{self.cls_head.num_frames}; set one of both')
         self.tune = tune
         self._lenient = False
         self.save_trainable_only = save_trainable_only

@@ -59,6 +59,8 @@ class ViFiCLIPRetriever(ViFiCLIP):
                 (getattr(head.loss_cls, 'in_batch', False),
                  'loss_cls of CLIPContrastiveLoss: captions are no classes'),
                 (head.fusion == 'embedding', "fusion='embedding'"),
+                (head.condition is None, 'no condition: captions have no '
+                 'embedding without the video (METHOD)'),
                 (head.text_classifier.prompts is None,
                  'no prompts of the text_classifier')):
             if not fits:

@@ -23,8 +23,10 @@ class TemporalTransformer(BaseModule):
     Args:
         embed_dim (int): D.
         max_frames (int): Rows of the position table; T may be smaller.
+            None, in a config: the head's ``num_frames``.
         depth (int): Blocks.
-        num_heads (int): Defaults to 8.
+        num_heads (int, optional): None: one for 64 channels. Defaults
+            to 8.
         residual (bool): Add the input, without positions, to the output.
             Defaults to True.
         eps (float): Of the LayerNorms. Defaults to 1e-5.
@@ -40,10 +42,12 @@ class TemporalTransformer(BaseModule):
     """
 
     def __init__(self, embed_dim: int, max_frames: int, depth: int,
-                 num_heads: int = 8, residual: bool = True, eps: float = 1e-5,
+                 num_heads: Optional[int] = 8, residual: bool = True,
+                 eps: float = 1e-5,
                  std: Optional[float] = 0.02, position_std: float = 0.02,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg=init_cfg)
+        num_heads = num_heads or max(embed_dim // 64, 1)
         if embed_dim % num_heads:
             raise ValueError(f'embed_dim {embed_dim} is no multiple of '
                              f'num_heads={num_heads}')

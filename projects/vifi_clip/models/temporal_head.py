@@ -45,11 +45,13 @@ class TemporalMeanPoolHead(BaseHead):
         temporal (dict, optional): A module, built with ``embed_dim`` (D)
             beside its own arguments, that takes frame embeddings [N, T, D]
             before they are fused, and returns [N, T, D] or [N, 1, D].
-            Defaults to None: frames do not see each other.
+            ``max_frames=None`` becomes T. Defaults to None: frames do not
+            see each other.
         condition (dict, optional): A module, built likewise, that makes the
-            class embeddings [K, D] those of a video, [N, K, D], by its tokens
-            [N, P, D]. The backbone then gives [N*T, 1 + P, D]: each frame's
-            embedding, and its tokens, which are averaged over the frames.
+            class embeddings [K, D], not normalised, those of a video,
+            [N, K, D], by its tokens [N, P, D]. The backbone then gives
+            [N*T, 1 + P, D]: each frame's embedding, and its tokens, which
+            are averaged over the frames.
             Defaults to None.
         temperature (float, optional): exp(-logit_scale) at the start.
             Defaults to None: as in the weights that ``pretrained`` loads.
@@ -77,7 +79,7 @@ class TemporalMeanPoolHead(BaseHead):
         if fusion not in FUSIONS:
             raise ValueError(f'fusion must be one of {FUSIONS}, got '
                              f'{fusion!r}')
-        if fusion == 'image' and temporal:
+        if fusion == 'image' and (temporal or condition):
             raise ValueError("fusion='image' (FUSION) trains on single frames,"
                              ' which a temporal module cannot take: set '
                              "'embedding'")
@@ -88,6 +90,8 @@ class TemporalMeanPoolHead(BaseHead):
             raise ValueError('multi_class=True: multi-label training is not '
                              'supported, as scores are a softmax; leave it '
                              'out')
+        if condition:
+            text_classifier = dict(text_classifier, normalize=False)
         classifier = MODELS.build(text_classifier)
         dim = classifier.embed_dim
         in_channels = in_channels or dim
@@ -105,9 +109,15 @@ class TemporalMeanPoolHead(BaseHead):
         self.logit_scale = nn.Parameter(torch.tensor(float(scale)))
         self.projection = nn.Identity() if in_channels == dim else nn.Linear(
             in_channels, dim, bias=False)
+        if temporal and temporal.get('max_frames', 0) is None:
+            temporal = dict(temporal, max_frames=num_frames)
         self.temporal, self.condition = (
             MODELS.build(dict(part, embed_dim=dim)) if part else None
             for part in (temporal, condition))
+        if condition and (classifier.average == 'prob' or getattr(
+                self.loss_cls, 'in_batch', False)):
+            raise ValueError("class embeddings of a video (condition) go with "
+                             "average='embedding' and a loss over all classes")
 
     @property
     def num_classes(self) -> int:
@@ -154,6 +164,19 @@ class TemporalMeanPoolHead(BaseHead):
             return torch.cat([video, frames[..., 1:, :].float().mean(-3)], -2)
         return self._fuse(frames)
 
+    def video_embeddings(self, fused: Tensor) -> Tensor:
+        """What :meth:`fuse` returned, without tokens: [..., D]."""
+        return fused if self.condition is None else fused[..., 0, :]
+
+    def frame_logits(self, frames: Tensor) -> Tensor:
+        """Frame embeddings, with their tokens, each on its own: [..., T, D]
+        to logits [..., T, K]."""
+        frames = frames.float()
+        if self.condition is None:
+            return self.class_logits(F.normalize(frames, dim=-1))
+        return self.class_logits(torch.cat([
+            F.normalize(frames[..., :1, :], dim=-1), frames[..., 1:, :]], -2))
+
     def _fuse(self, frames: Tensor) -> Tensor:
         if self.temporal is not None:
             shape = frames.shape
@@ -192,10 +215,11 @@ class TemporalMeanPoolHead(BaseHead):
     def _compare(self, video: Tensor, classes: Tensor) -> Tensor:
         scale = self.logit_scale.exp()
         if self.condition is not None:
-            video, tokens = video[..., 0, :], video[..., 1:, :]
-            classes = F.normalize(self.condition(classes, tokens), dim=-1)
-            # [..., D] and [..., K, D]
-            return scale * (classes @ video[..., None])[..., 0]
+            x = video.reshape(-1, *video.shape[-2:])
+            classes = F.normalize(self.condition(classes, x[:, 1:]), dim=-1)
+            # [N, 1 + P, D] and [N, K, D]
+            logits = scale * (classes @ x[:, 0, :, None])[..., 0]
+            return logits.view(*video.shape[:-2], -1)
         if classes.ndim == 2:
             return scale * (video @ classes.T)
         # [..., D] and [M, K, D]: the mean probability of M templates. The
@@ -209,9 +233,9 @@ class TemporalMeanPoolHead(BaseHead):
         if getattr(self.loss_cls, 'in_batch', False):
             return self._in_batch_loss(feats, data_samples)
         if self.fusion == 'image':
-            frames = self.frame_embeddings(feats).float().flatten(0, 1)
+            frames = self.frame_embeddings(feats).flatten(0, 1)
             # [N, T, D] -> [N*T, D]: each frame is a sample
-            logits = self.class_logits(F.normalize(frames, dim=-1))
+            logits = self.frame_logits(frames)
         else:
             logits = self(feats, **kwargs)
         return self.loss_by_feat(logits, data_samples)

@@ -51,6 +51,9 @@ class CLIPTextClassifier(BaseModule):
         average (str): Of several templates, the mean of the 'embedding', or
             of the classes' 'prob' in tests: embeddings are [M, K, D] then,
             of M templates each. Defaults to 'embedding'.
+        normalize (bool): Embeddings have length 1. Defaults to True; False
+            leaves them as the tower gives them, for a module that goes on
+            from there, and takes their plain mean over templates.
         prompts (dict, optional): ``length``, ``depth`` and optionally
             ``init`` of deep text prompts; or a module with a ``type``, see
             :class:`ContextPrompts`. Defaults to None.
@@ -78,6 +81,7 @@ class CLIPTextClassifier(BaseModule):
                  templates: Optional[Templates] = None,
                  description_file: Optional[str] = None,
                  random_template: bool = False, average: str = 'embedding',
+                 normalize: bool = True,
                  prompts: Optional[dict] = None, frozen: bool = False,
                  tokenizer: Optional[str] = None,
                  grad_checkpointing: bool = False,
@@ -98,6 +102,7 @@ class CLIPTextClassifier(BaseModule):
             raise ValueError("average must be 'embedding' or 'prob', got "
                              f'{average!r}')
         self.random_template, self.average = random_template, average
+        self.normalize = normalize
         names = read_class_list(class_file) if class_file else class_names
         self.embed_dim = get_arch_cfg(arch)['embed_dim']
         self.frozen, self.grad_checkpointing = frozen, grad_checkpointing
@@ -297,9 +302,12 @@ class CLIPTextClassifier(BaseModule):
                 torch.arange(self.num_classes) if subset is None else subset))
         if subset is None:
             apart = self.average == 'prob' and not torch.is_grad_enabled()
-            return self._encode_sentences(
-                self.tokens, self.ends, self.owners, self.num_classes,
-                **(dict(apart=True) if apart else {}))
+            x = self._encode_sentences(
+                self.tokens, self.ends, self.owners,
+                len(self.tokens) if apart else self.num_classes)
+            return x.unflatten(0, (self.num_classes, -1)).transpose(
+                0, 1) if apart else x
+            # [K*M, D] -> [M, K, D]
         subset = subset.to(self.owners.device)
         chosen = torch.isin(self.owners, subset)
         owners = torch.searchsorted(subset, self.owners[chosen])
@@ -307,20 +315,19 @@ class CLIPTextClassifier(BaseModule):
                                       owners, len(subset))
 
     def _encode_sentences(self, tokens: Tensor, ends: Tensor, owners: Tensor,
-                          num_classes: int, apart: bool = False) -> Tensor:
-        """Sentences [S, L] to their classes' embeddings [K, D], or [M, K, D],
-        those of each template ``apart``."""
+                          num_classes: int) -> Tensor:
+        """Sentences [S, L] to their classes' embeddings [K, D]."""
         x = encode_tokens(self.text, tokens, ends, self.prompts,
                           self.grad_checkpointing, self.max_graph_tokens)
-        x = F.normalize(x.float(), dim=-1)
+        x = F.normalize(x.float(), dim=-1) if self.normalize else x.float()
         # [S, D]
-        if apart:
-            return x.unflatten(0, (num_classes, -1)).transpose(0, 1)
-            # [K*M, D] -> [M, K, D]
         if len(x) == num_classes:
             return x
-        # The mean of unit vectors and their sum point the same way.
         x = x.new_zeros(num_classes, x.shape[1]).index_add(0, owners, x)
+        if not self.normalize:
+            counts = torch.bincount(owners, minlength=num_classes)
+            return x / counts[:, None]
+        # The mean of unit vectors and their sum point the same way.
         return F.normalize(x, dim=-1)
         # [S, D] -> [K, D]
 

@@ -152,6 +152,12 @@ def read_clip_state_dict(path: str, prompts: bool = False,
                 f' {traits[key]!r}: its weights would fit and give wrong '
                 'results. Set arch to the architecture of this file')
     weights = read_layout(state, layout, path).weights
+    if layout == 'xclip' or any(
+            key.startswith(('messages.', 'condition.')) for key in weights):
+        raise ValueError(f'{path} holds an X-CLIP, whose towers exchange '
+                         'messages between frames: no CLIP\'s. Give the CLIP '
+                         'that it was trained from, or go on from this one by '
+                         'load_from=FILE (METHOD=xclip)')
     if not any(k.startswith('visual.') for k in weights):
         raise ValueError(f'{path} holds no CLIP image tower; {len(state)} '
                          f'tensors, e.g. {list(state)[:3]}.')

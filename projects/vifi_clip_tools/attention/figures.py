@@ -108,6 +108,11 @@ def write_figures(options: AttentionOptions) -> None:
     inferencers = [model.load(labels=labels) for model in options.models]
     for inferencer in inferencers:
         token_layout(inferencer.model.backbone)
+        if options.video and getattr(inferencer.model.backbone, 'num_frames',
+                                     None):
+            raise ValueError(
+                f'--video {options.video}: frames of this model (METHOD=xclip)'
+                ' see each other, a view at a time; give --out or --npz')
     samples = _samples(video.path, inferencers, inferencers[0].num_frames)
     times = samples[0].times
     print(f'{video.path}: {len(times)} frames, {times[0]:.2f} s to '

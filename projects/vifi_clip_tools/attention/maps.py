@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from projects.vifi_clip.errors import UserError
-from projects.vifi_clip.models.blocks import DeepPrompts, FusedBlock
+from projects.vifi_clip.models.blocks import FusedBlock
 from projects.vifi_clip.models.image_backbone import reads_class_token
 from .options import METHODS
 
@@ -39,26 +39,33 @@ class Tokens:
     grid: Tuple[int, int]  # patches, rows and columns
     first: int  # index of the first patch
     image_size: Tuple[int, int]  # pixels, height and width
-    prompts: Optional[DeepPrompts] = None  # at the end
+    prompts: Optional[nn.Module] = None  # at the end, see `inserted`
 
     @property
     def end(self) -> int:
         """Index behind the last patch."""
         return self.first + self.grid[0] * self.grid[1]
 
+    @property
+    def length(self) -> int:
+        """L."""
+        return self.end + (self.prompts.length if self.prompts else 0)
+
 
 class _Recorder(TorchFunctionMode):
     """Attends with weights that are kept, ``layers`` of [N, h, L, L]."""
 
-    def __init__(self, keep: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, keep: Callable[[Tensor], Tensor],
+                 length: int) -> None:
         super().__init__()
-        self.keep = keep
+        self.keep, self.length = keep, length
         self.layers: List[Tensor] = []
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         if func is F.multi_head_attention_forward:
             raise UserError(f'{_SUPPORTED}; layers of this tower were changed')
-        if func is not F.scaled_dot_product_attention:
+        if (func is not F.scaled_dot_product_attention
+                or args[0].shape[-2] != self.length):
             return func(*args, **(kwargs or {}))
         q, k, v = args
         # 3 x [N, h, L, W/h]
@@ -73,7 +80,7 @@ def token_layout(backbone: nn.Module) -> Tokens:
     """Find the patches among the tokens of a model's image side; UserError if
     it has no class token that attends to patches."""
     tower = getattr(backbone, 'visual', None)
-    prompts = getattr(backbone, 'prompts', None)
+    prompts = getattr(backbone, 'inserted', None)
     if isinstance(tower, VisionTransformer):
         if not reads_class_token(tower) or not all(
                 isinstance(block, FusedBlock)
@@ -107,8 +114,8 @@ def recorded_attention(backbone: nn.Module,
     ``keep`` turns weights [N, h, L, L] into what is to be kept of them; by
     default everything, with its graph if gradients are on.
     """
-    token_layout(backbone)
-    tower, recorder = backbone.visual, _Recorder(keep)
+    length = token_layout(backbone).length
+    tower, recorder = backbone.visual, _Recorder(keep, length)
     trunk = getattr(tower, 'trunk', tower)
     blocks = (tower.transformer.resblocks if trunk is tower
               else trunk.blocks)
@@ -147,7 +154,9 @@ def attention_maps(model: nn.Module, inputs: np.ndarray,
       Attention-model Explainability", 2021, equations 5 and 6, with which
       they explain CLIP). Values have no unit.
 
-    Deep prompts that give way to the next layer's carry nothing on.
+    Deep prompts that give way to the next layer's carry nothing on. Nor do
+    X-CLIP's messages: maps follow what stays in a frame, and 'gradient' has
+    y of all frames of its view, of the text as the video changes it.
 
     Args:
         model (nn.Module): :class:`ViFiCLIP` in eval mode.
@@ -179,13 +188,18 @@ def attention_maps(model: nn.Module, inputs: np.ndarray,
             f'{tokens.image_size}, the size that the tower takes; got '
             f'{getattr(inputs, "dtype", type(inputs).__name__)} '
             f'{list(np.shape(inputs))}')
+    together = getattr(model.backbone, 'num_frames', None)
+    if together and len(inputs) % together:
+        raise ValueError(f'{len(inputs)} frames are no views of {together}, '
+                         'which this model embeds together')
     # Its tensors could be in no graph, should the caller be in this mode.
     with torch.inference_mode(False), torch.autocast(
             next(model.parameters()).device.type, enabled=False):
         target = (_text_embedding(model, text) if method == 'gradient' else
                   None)
-        maps = [_maps(model, inputs[i:i + _CHUNK], method, tokens, target)
-                for i in range(0, len(inputs), _CHUNK)]
+        step = together or _CHUNK
+        maps = [_maps(model, inputs[i:i + step], method, tokens, target)
+                for i in range(0, len(inputs), step)]
     return np.concatenate(maps).reshape(-1, *tokens.grid)
     # [T, hw] -> [T, h, w]
 
@@ -215,8 +229,13 @@ def _relevances(model: nn.Module, x: Tensor, target: Tensor) -> List[Tensor]:
     with torch.enable_grad():
         with recorded_attention(model.backbone) as layers:
             embeddings = head.projection(model.backbone(x)).float()
+            if head.condition is not None:  # a view's, with tokens
+                patches = embeddings[None, :, 1:].detach().mean(1)
+                target = F.normalize(
+                    head.condition(target[None], patches)[0, 0], dim=0)
+                embeddings = embeddings[:, 0]
             logits = F.normalize(embeddings, dim=-1) @ target
-        # A frame's logit depends on its own weights alone.
+        # A frame's logit depends on its own weights alone, or on its view's.
         grads = torch.autograd.grad(
             head.logit_scale.exp().detach() * logits.sum(), layers)
     return [(grad * layer.detach()).clamp(min=0).mean(1)

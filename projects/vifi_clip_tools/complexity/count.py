@@ -142,7 +142,13 @@ def _both_sides(model: nn.Module, frames: int, size: Tuple[int, int],
     # Similarity to each class: autocast, which the head calls there, knows
     # no meta device.
     classifier = head.text_classifier
-    image += getattr(head, 'num_classes', 0) * classifier.embed_dim
+    classes = getattr(head, 'num_classes', 0)
+    image += classes * classifier.embed_dim
+    if getattr(head, 'condition', None) is not None:
+        fused = head.fuse(head.frame_embeddings(model.extract_feat(x)[0]))
+        image += count(lambda: head.condition(
+            fused.new_empty(classes, classifier.embed_dim),
+            fused[:, 1:])) // 2
 
     def sentence(length: int) -> int:
         tokens = torch.zeros(1, length, dtype=torch.long, device='meta')

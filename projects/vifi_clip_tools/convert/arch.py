@@ -12,7 +12,8 @@ import torch
 from open_clip.model import CLIPTextCfg, CLIPVisionCfg
 
 from projects.vifi_clip.architectures import Arch, get_arch_cfg
-from projects.vifi_clip.checkpoints.layouts import TOKENS, StateDict
+from projects.vifi_clip.checkpoints.layouts import (METHOD_PARTS, POSITIONS,
+                                                    TOKENS, StateDict)
 from projects.vifi_clip.models.towers import (build_text_tower,
                                               build_vision_tower, compare,
                                               tower_cfg)
@@ -57,8 +58,11 @@ def contradictions(hidden: Dict[str, Any], arch: Arch) -> str:
 
 
 def _layers(weights: StateDict, part: str) -> int:
-    numbers = (re.match(rf'{part}\.transformer\.resblocks\.(\d+)\.', key)
-               for key in weights)
+    return _count(weights, rf'{part}\.transformer\.resblocks')
+
+
+def _count(weights: StateDict, stack: str) -> int:
+    numbers = (re.match(rf'{stack}\.(\d+)\.', key) for key in weights)
     return 1 + max((int(match[1]) for match in numbers if match), default=-1)
 
 
@@ -128,6 +132,31 @@ def with_image_size(arch: Arch, weights: StateDict) -> Arch:
     return cfg
 
 
+def xclip_config(arch: Arch, weights: StateDict) -> Dict[str, Any]:
+    """Return the config.json of transformers' XCLIPModel."""
+    (vision, text), dim = tower_cfgs(arch), get_arch_cfg(arch)['embed_dim']
+    heads = max(dim // _HEAD_WIDTH, 1)
+    towers = {
+        part: dict(hidden_size=cfg.width, intermediate_size=4 * cfg.width,
+                   num_hidden_layers=cfg.layers, num_attention_heads=number)
+        for part, cfg, number in (
+            ('vision', vision, vision.width // vision.head_width),
+            ('text', text, text.heads))}
+    return dict(
+        architectures=['XCLIPModel'], model_type='xclip', projection_dim=dim,
+        prompt_layers=_count(weights, r'condition\.decoder'),
+        prompt_num_attention_heads=heads,
+        text_config=dict(
+            towers['text'], vocab_size=text.vocab_size,
+            max_position_embeddings=text.context_length),
+        vision_config=dict(
+            towers['vision'], image_size=vision.image_size,
+            patch_size=vision.patch_size, num_frames=len(weights[POSITIONS]),
+            mit_hidden_size=dim, mit_intermediate_size=4 * dim,
+            mit_num_hidden_layers=_count(weights, r'temporal\.blocks'),
+            mit_num_attention_heads=heads))
+
+
 def expected_weights(arch: Arch) -> StateDict:
     """Return names and shapes of an architecture's weights, without memory."""
     try:
@@ -146,14 +175,16 @@ def expected_weights(arch: Arch) -> StateDict:
 def misfit(weights: StateDict, arch: Arch, may_lack: Tuple[str, ...] = ()
            ) -> str:
     """List what of neutral weights does not fit an architecture ('' if all
-    does), but for learnt prompts; the keys ``may_lack`` may be absent."""
+    does), but for prompts and parts of methods; the keys ``may_lack`` may be
+    absent."""
     for cfg in tower_cfgs(arch):  # before any is built: a file may say it
         for layers in cfg.layers if isinstance(
                 cfg.layers, (list, tuple)) else [cfg.layers]:
             if isinstance(layers, int) and layers > len(weights):
                 return f'{layers} layers, and {len(weights)} weights'
     given = {k: v for k, v in weights.items()
-             if not k.startswith('prompts.') and k != 'logit_bias'}
+             if not k.startswith(('prompts.', *METHOD_PARTS))
+             and k != 'logit_bias'}
     expected = {k: v for k, v in expected_weights(arch).items()
                 if k in given or k not in may_lack}
     return compare(expected, given)

@@ -1,6 +1,7 @@
 """The options of ``vifi-clip convert``."""
 import os.path as osp
 from dataclasses import replace
+from pathlib import Path
 from typing import Optional, Sequence
 
 from ..cli.outputs import check_target
@@ -13,9 +14,11 @@ sources:
                 that is pickled in it is run
   openai        OpenAI's TorchScript archive or state dict (QuickGELU)
   open_clip     OpenCLIP's .pt or .safetensors (GELU, unless --arch has it)
-  transformers  model.safetensors or pytorch_model.bin of a CLIPModel, or the
-                folder, whose config.json says which activation (QuickGELU
-                where there is none)
+  transformers  model.safetensors or pytorch_model.bin of a CLIPModel or
+                XCLIPModel, or the folder, whose config.json says which
+                activation (QuickGELU where there is none)
+  xclip         a file of X-CLIP's release (QuickGELU); as a target, as
+                transformers is, for X-CLIP alone
   vifi          a checkpoint of ours
 
 examples:
@@ -52,7 +55,11 @@ def _check(options: ConvertOptions) -> None:
         inputs.append(options.arch)
     if osp.isdir(src) and options.source != 'transformers':
         raise ValueError(f'{src} is a folder; name the file in it')
-    if target != 'open_clip' and dst.endswith('.safetensors'):
+    if target == 'transformers' and not dst.endswith('.safetensors'):
+        raise ValueError(f'{dst}: name it FOLDER/model.safetensors, beside '
+                         'which its config.json will be')
+    if target not in ('open_clip', 'transformers') and dst.endswith(
+            '.safetensors'):
         raise ValueError(f'{dst}: --target {target} is written as torch.save '
                          'does; name it .pth')
     if target != 'open_clip' and options.drop_prompts:
@@ -60,7 +67,10 @@ def _check(options: ConvertOptions) -> None:
                          f'layout of {target} has a place for them')
     if osp.realpath(options.report) == osp.realpath(dst):
         raise ValueError(f'--report and DST are one file: {dst}')
-    for name, path in ('DST', dst), ('--report', options.report):
+    outputs = [('DST', dst), ('--report', options.report)]
+    if target == 'transformers':
+        outputs.append(('config.json of DST', str(config_file(dst))))
+    for name, path in outputs:
         if not path:
             raise ValueError(f'{name} is empty; name the file to write')
         folder = osp.dirname(osp.abspath(path))
@@ -72,6 +82,11 @@ def _check(options: ConvertOptions) -> None:
         if osp.isfile(path) and not options.force:
             raise ValueError(f'{name} {path} exists; --force writes over it')
         check_target(name, path, ('', ))
+
+
+def config_file(dst: str) -> Path:
+    """Return the config.json beside a file for transformers."""
+    return Path(dst).with_name('config.json')
 
 
 def run(options: ConvertOptions) -> None:

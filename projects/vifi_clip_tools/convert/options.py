@@ -11,8 +11,9 @@ SOURCES = dict(
     openai=('clip', True),
     open_clip=('clip', False),
     transformers=('transformers', True),
+    xclip=('xclip', True),
     vifi=('vifi', True))
-TARGETS = ('vifi', 'open_clip', 'release')
+TARGETS = ('vifi', 'open_clip', 'release', 'xclip', 'transformers')
 
 
 @dataclass(frozen=True, kw_only=True)

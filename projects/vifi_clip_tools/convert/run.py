@@ -14,18 +14,27 @@ from projects.vifi_clip.architectures import (Arch, build_tokenizer,
 from projects.vifi_clip.checkpoints import layouts
 from projects.vifi_clip.checkpoints.files import load_weights, tensors_of
 from projects.vifi_clip.checkpoints.folders import read_config
-from projects.vifi_clip.checkpoints.layouts import TOKENS, Renamed, StateDict
+from projects.vifi_clip.checkpoints.layouts import (METHOD_PARTS, TOKENS,
+                                                    Renamed, StateDict)
 from projects.vifi_clip.checkpoints.settings import (KEY, VERSION, fingerprint,
                                                      saved_settings,
                                                      words_behind)
 from projects.vifi_clip.files import write_bytes, write_text
 from projects.vifi_clip.models.towers import read_clip_state_dict
 from .arch import (contradictions, hidden_settings, infer_arch, misfit, shown,
-                   tower_cfgs, with_image_size)
+                   tower_cfgs, with_image_size, xclip_config)
+from .command import config_file
 from .options import SOURCES, ConvertOptions
 
+_OF_XCLIP = dict(xclip=layouts.write_xclip,
+                 transformers=layouts.write_transformers)
 _ORIGIN = ('OpenAI\'s ViT-B-16 for the paper\'s files, what pretrained= named '
            'for ours')
+# What both papers' releases share.
+_IMAGENET = dict(
+    pixel_mean=[123.675, 116.28, 103.53], to_rgb=False,
+    pixel_std=[58.395, 57.12, 57.375], version=VERSION, descriptions=False,
+    fusion='embedding')
 
 
 @dataclass
@@ -56,7 +65,7 @@ def _read_source(path: str, kind: str) -> Source:
     source = Source(layouts.read_layout(state, layout, path),
                     saved_settings(loaded), quick_gelu)
     activation = source.settings.get('text_activation')
-    if kind in ('release', 'openai'):  # their code knows no other
+    if kind in ('release', 'openai', 'xclip'):  # their code knows no other
         activation = activation or 'QuickGELU'
     if kind == 'release':
         for key in layouts.BUFFERS[:2]:
@@ -67,6 +76,13 @@ def _read_source(path: str, kind: str) -> Source:
             _describe_release(source, loaded.get('config'))
     elif kind == 'transformers':
         source.hidden.update(read_config(path))
+    if layouts.POSITIONS in source.neutral.weights and not source.settings:
+        source.settings.update(
+            _IMAGENET, templates=['{}'], tune='image', text_prompts=None,
+            visual_prompts=None,
+            num_frames=len(source.neutral.weights[layouts.POSITIONS]))
+        source.notes.append('template and pixel statistics are those of '
+                            'X-CLIP\'s release')
     if activation:
         source.hidden['text_activation'] = activation
     if 'text_activation' in source.hidden:
@@ -94,12 +110,9 @@ def _describe_release(source: Source, config: Any) -> None:
             'statistics and activation are those of the paper')
     words = words.replace('_', ' ')
     settings = source.settings
-    settings.update(
-        pixel_mean=[123.675, 116.28, 103.53], to_rgb=False,  # ImageNet's
-        pixel_std=[58.395, 57.12, 57.375], version=VERSION,
-        descriptions=False, fusion='embedding', templates=[
-            '{}' if node(trainer, 'ZS_EVAL') is True else
-            f'{words} {{}}.'.strip()])
+    settings.update(_IMAGENET, templates=[
+        '{}' if node(trainer, 'ZS_EVAL') is True else
+        f'{words} {{}}.'.strip()])
     for name, kind, value in (
             ('num_frames', int, node(node(config, 'DATA'), 'NUM_FRAMES')),
             ('tune', str, node(trainer, 'USE'))):
@@ -146,7 +159,7 @@ def convert(options: ConvertOptions) -> None:
         data = safetensors.torch.save(written.weights)
     else:
         parts = (dict(model=written.weights, epoch=0, max_accuracy=0.0)
-                 if options.target == 'release' else
+                 if options.target in ('release', 'xclip') else
                  dict(state_dict=written.weights))
         buffer = io.BytesIO()
         torch.save({'meta': {KEY: settings}, **parts}, buffer)
@@ -156,6 +169,9 @@ def convert(options: ConvertOptions) -> None:
         arch=arch, settings=settings, notes=source.notes,
         **_account(source.neutral, written, supplied, options.clip))
     write_bytes(options.dst, data)
+    if options.target == 'transformers':
+        write_text(str(config_file(options.dst)), json.dumps(
+            xclip_config(arch, source.neutral.weights), indent=1))
     write_text(options.report, json.dumps(report, indent=1))
     size = os.path.getsize(options.dst) / 2**20
     print(f'{_summary(report)}\nwrote {options.dst} ({size:.1f} MiB); every '
@@ -245,6 +261,7 @@ def _write(weights: StateDict, base: Optional[StateDict], arch: Arch,
     """The weights in the target's layout, if it can hold them."""
     if options.target == 'vifi':
         return layouts.write_vifi(weights)
+    _check_parts(weights, options)
     if options.target == 'open_clip':
         prompts = [name for name in weights if name.startswith('prompts.')]
         if prompts and not options.drop_prompts:
@@ -257,12 +274,17 @@ def _write(weights: StateDict, base: Optional[StateDict], arch: Arch,
     for part, cfg in zip(('visual', 'text'), tower_cfgs(arch)):
         traits = tuple(hidden.get(f'{part}_{name}')
                        for name in ('activation', 'heads'))
-        if traits != ('QuickGELU', cfg.width // 64):
+        # transformers' config.json says how many heads
+        heads = (traits[1] if options.target == 'transformers' else
+                 cfg.width // 64)
+        if traits != ('QuickGELU', heads):
             raise ValueError(
-                'the release\'s code computes QuickGELU and one attention '
+                'the code of this layout computes QuickGELU and one attention '
                 'head for 64 channels; this model\'s {} tower has {} and {} '
                 'heads, and would give wrong results there'.format(
                     part, *traits))
+    if options.target in _OF_XCLIP:
+        return _OF_XCLIP[options.target](weights)
     tokens, other = weights.get(TOKENS), (base or {}).get(TOKENS)
     if tokens is not None and other is not None and (
             tokens.shape != other.shape or (tokens - other).abs().max() > 1e-3
@@ -271,6 +293,17 @@ def _write(weights: StateDict, base: Optional[StateDict], arch: Arch,
             f'{options.src} has other token embeddings than --clip '
             f'{options.clip}, from which the release\'s code takes them')
     return layouts.write_release(weights)
+
+
+def _check_parts(weights: StateDict, options: ConvertOptions) -> None:
+    """Refuse parts of a method that the target cannot hold, or needs."""
+    for part in METHOD_PARTS:
+        there = any(name.startswith(part) for name in weights)
+        if there != (options.target in _OF_XCLIP):
+            raise ValueError(f'{options.src} has ' + (
+                f'{part}*, which --target {options.target} cannot hold'
+                if there else f'no {part}*: --target {options.target} is for '
+                'an X-CLIP'))
 
 
 def _account(read: Renamed, written: Renamed, supplied: List[str],

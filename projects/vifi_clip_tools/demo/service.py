@@ -10,7 +10,6 @@ from typing import Any, Callable, List, Optional, Sequence, Tuple, TypeVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer, ranked
 from projects.vifi_clip.apis.inputs import VideoInput
@@ -161,10 +160,9 @@ class Recogniser:
             sample = self.inferencer.sample(request.video)
             embeddings = self.inferencer.frame_embeddings(sample.images)
             # [T, D]; one pass through the tower for the video and its frames
-            video, frames = (
-                head.class_logits(x).softmax(-1).cpu().numpy() for x in (
-                    head.fuse(embeddings),
-                    F.normalize(embeddings.float(), dim=-1)))
+            video, frames = (x.softmax(-1).cpu().numpy() for x in (
+                head.class_logits(head.fuse(embeddings)),
+                head.frame_logits(embeddings)))
             # [K], [T, K]
             threshold = request.threshold or None
             # These frames are all there is, unless pictures are averaged

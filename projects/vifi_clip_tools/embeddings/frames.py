@@ -40,10 +40,11 @@ def cache_frames(options: FramesOptions) -> Dict[str, int]:
                  for part in options.parts}
     model, _ = load_model(cfg, options.checkpoint, options.device)
     backbone = model.backbone
-    if not isinstance(backbone, CLIPVisionBackbone) or backbone.prompts:
+    if not isinstance(backbone, CLIPVisionBackbone) or backbone.inserted:
         raise ValueError(
-            f"{cfg.filename}: only CLIP's image tower without prompts can be "
-            f'cached, not a {type(backbone).__name__}; set TUNE=text')
+            f"{cfg.filename}: only CLIP's image tower without prompts, whose "
+            'frames do not see each other, can be cached, not a '
+            f'{type(backbone).__name__}; set TUNE=text')
     settings = dict(
         version=VERSION, dtype=options.dtype,
         num_frames=model.cls_head.num_frames, embed_dim=backbone.embed_dim,

@@ -138,6 +138,11 @@ def build_parts(model: nn.Module, parts: Sequence[str],
             raise UserError(
                 f'export takes a model with {kind.__name__}; this one has '
                 f'{type(part).__name__} in its place')
+    if getattr(model.backbone, 'num_frames', None):
+        raise UserError(
+            'export writes towers whose frames and texts are embedded alone; '
+            'in this model (METHOD=xclip) frames see each other, and the '
+            'video changes the class embeddings')
     model.eval()
     kinds = dict(video=VideoEncoder, text=TextEncoder, classifier=Classifier)
     return {part: kinds[part](model, pixels).eval() for part in parts}

@@ -75,6 +75,7 @@ def _update(options: IndexOptions) -> Tuple[VideoIndex, Outcome]:
     except FileNotFoundError:
         model = replace(options.model, config=options.model.config or CONFIG)
         inferencer = model.load()
+        inferencer.check_texts_alone()
         videos = VideoIndex.create(options.index, identity_of(
             inferencer, model, options.num_views or '1'))
     else:

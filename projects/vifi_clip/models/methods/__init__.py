@@ -2,3 +2,4 @@
 from .actionclip import (KLContrastiveLoss, TemporalClassToken, TemporalConv,
                          TemporalLSTM)
 from .efficient_prompting import ContextPrompts, SampledCrossEntropyLoss
+from .xclip import VideoPrompts, XCLIPBackbone
