@@ -280,6 +280,25 @@ def test_settings_of_the_methods(read, method, entry, expected):
     assert few.model.data_preprocessor.mean == [123.675, 116.28, 103.53]
 
 
+@pytest.mark.parametrize('entry, frames, batch, lr, epochs', [
+    ('vifi_k400', 16, 256, 8e-6, 30), ('vifi_zero_shot', 32, 256, 8e-6, 30),
+    ('vifi_base2novel', 32, 64, 2e-6, 11), ('vifi_few_shot', 32, 64, 2e-6,
+                                            50)])
+def test_settings_of_x_clip(read, entry, frames, batch, lr, epochs):
+    cfg = read(entry, METHOD='xclip')
+    wrapper = cfg.optim_wrapper
+    assert (frames, batch, lr, epochs) == (
+        cfg.model.cls_head.num_frames, 8 * cfg.train_dataloader.batch_size
+        * wrapper.accumulative_counts, wrapper.optimizer.lr, cfg.epochs)
+    assert wrapper.optimizer.weight_decay == 0.001
+    assert wrapper.optimizer.betas == (0.9, 0.98)
+    assert cfg.param_scheduler.one_minimum and cfg.param_scheduler.warmup == 5
+    assert cfg.model.tune == 'image' and cfg.model.data_preprocessor.blending
+    assert cfg.model.cls_head.label_smooth_eps == 0.1
+    with pytest.raises(ValueError, match='METHOD=xclip'):
+        read('vifi_cached', ENTRY=entry, TUNE='image')
+
+
 def test_actionclip_heads(read):
     kinds = [read('vifi_k400', METHOD='actionclip', TEMPORAL=name)
              .model.cls_head.temporal for name in (

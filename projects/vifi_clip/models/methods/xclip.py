@@ -23,8 +23,7 @@ _CHUNK = 1 << 15  # class embeddings of videos that are made at a time
 
 
 class Message(nn.Module):
-    """What one layer's frames tell each other: class tokens [N*T, W] to a
-    token for each frame, [N*T, W]."""
+    """What one layer's frames tell each other."""
 
     def __init__(self, width: int, num_heads: int, num_frames: int,
                  drop_path: float) -> None:
@@ -36,16 +35,16 @@ class Message(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Tell, and hear what the others tell."""
+        """Class tokens [N*T, W] to a token for each frame, [N*T, W]."""
         x = self.fc(x).unflatten(0, (-1, self.num_frames))
         # [N*T, W] -> [N, T, W]
-        return (x + self.drop_path(attend(self.attn, self.ln(x)))).flatten(
-            0, 1)
+        y = self.drop_path(attend(self.attn, self.ln(x)))
+        return (x + y).flatten(0, 1)
 
 
 class Messages(nn.ModuleList):
-    """The tokens that the layers see behind a frame's own, as the places of
-    deep prompts: each layer's message in the place of the last one's."""
+    """In the place of deep prompts: each layer's message in that of the last
+    one's, behind a frame's own tokens."""
     length = 1  # tokens of a layer
     depth = property(len)
 
@@ -86,9 +85,8 @@ class XCLIPBackbone(CLIPVisionBackbone):
         tower = self.visual
         if not isinstance(tower, VisionTransformer) or not reads_class_token(
                 tower) or tower.proj is None:
-            raise ValueError(f'arch {arch!r} takes no messages between frames:'
-                             ' X-CLIP needs a ViT that reads its class token, '
-                             'such as ViT-B-16-quickgelu')
+            raise ValueError(f'arch {arch!r} takes no messages between frames,'
+                             ' as a ViT that reads its class token does')
         blocks = tower.transformer.resblocks
         width, self.num_frames = tower.transformer.width, num_frames
         rates = np.linspace(0, drop_path, len(blocks)).tolist()
@@ -109,12 +107,10 @@ class XCLIPBackbone(CLIPVisionBackbone):
     inserted = property(lambda self: self.messages)
 
     def embed_chunk(self, x: Tensor) -> Tensor:
-        """Embed the frames of whole views, [N*T, 3, H, W] to [N*T, 1 + P,
-        D]."""
+        """Embed frames of whole views, [N*T, 3, H, W], to [N*T, 1 + P, D]."""
         if x.shape[0] % self.num_frames:
-            raise ValueError(f'{x.shape[0]} frames are no views of num_frames='
-                             f'{self.num_frames}, which this model embeds '
-                             'together')
+            raise ValueError(f'{x.shape[0]} frames are no views of '
+                             f'num_frames={self.num_frames}')
         tower = self.visual
         x = run_blocks(tower.transformer.resblocks, tower._embeds(x),
                        self.messages, self.grad_checkpointing)[:, :-1]
@@ -164,8 +160,7 @@ class _PromptLayer(nn.Module):
 
 @MODELS.register_module()
 class VideoPrompts(BaseModule):
-    """X-CLIP's video-specific prompts, for the head's ``condition``: class
-    embeddings that have looked at a video's patches.
+    """X-CLIP's video-specific prompts, for the head's ``condition``.
 
     Args:
         embed_dim (int): D.
