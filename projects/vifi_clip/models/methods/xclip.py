@@ -11,7 +11,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from mmaction.registry import MODELS
-from mmengine.model import BaseModule
 from open_clip.transformer import QuickGELU, VisionTransformer
 from timm.layers import DropPath
 from torch import Tensor, nn
@@ -159,7 +158,7 @@ class _PromptLayer(nn.Module):
 
 
 @MODELS.register_module()
-class VideoPrompts(BaseModule):
+class VideoPrompts(nn.Module):
     """X-CLIP's video-specific prompts, for the head's ``condition``.
 
     Args:
@@ -170,9 +169,8 @@ class VideoPrompts(BaseModule):
     """
 
     def __init__(self, embed_dim: int, depth: int = 2,
-                 num_heads: Optional[int] = None, alpha: float = 0.1,
-                 init_cfg: Optional[dict] = None) -> None:
-        super().__init__(init_cfg=init_cfg)
+                 num_heads: Optional[int] = None, alpha: float = 0.1) -> None:
+        super().__init__()
         num_heads = num_heads or max(embed_dim // 64, 1)
         self.norm = nn.LayerNorm(embed_dim)
         self.decoder = nn.ModuleList(
