@@ -226,7 +226,7 @@ def windows_by_hand(window, stride) -> list:
 @pytest.mark.parametrize('window, stride', [(1., .5), (1.5, 1.1), (4., 2.),
                                             (.4, 1.2)])
 def test_timeline(small, clips, window, stride, monkeypatch):
-    monkeypatch.setattr('projects.vifi_clip.apis.inferencer._CHUNK', 7)
+    monkeypatch.setattr('projects.vifi_clip.apis.windows._CHUNK', 7)
     path, expected = clips / 'clip_3.mp4', windows_by_hand(window, stride)
     timeline = small.timeline(path, window, stride)
     np.testing.assert_allclose(timeline.times, [time for time, _ in expected])

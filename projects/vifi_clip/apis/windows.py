@@ -2,19 +2,14 @@
 
 Letters: W windows, T frames of each, U frames that differ, D embedding.
 """
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Callable, List, Tuple
+from typing import Any, Callable, List, Tuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .inputs import VideoInput
-
-if TYPE_CHECKING:
-    from .inferencer import ViFiCLIPInferencer
 
 _CHUNK = 64  # frames of a long video that are in memory at a time
 
@@ -37,10 +32,10 @@ class WindowEmbeddings:
 
 
 @torch.no_grad()
-def embed_windows(infer: ViFiCLIPInferencer, video: VideoInput, window: float,
-                  stride: float, finish: Callable[[Tensor], Any]
+def embed_windows(infer: Any, video: VideoInput, window: float, stride: float,
+                  finish: Callable[[Tensor], Any]
                   ) -> Tuple[np.ndarray, float, List[Any]]:
-    """Embed the windows of :meth:`ViFiCLIPInferencer.window_embeddings`.
+    """Embed the windows of :meth:`window_embeddings` of an inferencer.
 
     Returns their centres, their length, and what ``finish`` makes of the
     fused embeddings of all of them, some at a time.

@@ -1,12 +1,11 @@
 """The options of ``vifi-clip convert``."""
 import os.path as osp
 from dataclasses import replace
-from pathlib import Path
 from typing import Optional, Sequence
 
 from ..cli.outputs import check_target
 from ..cli.parsing import reader
-from .options import ConvertOptions
+from .options import ConvertOptions, config_file
 
 _EPILOG = """
 sources:
@@ -82,11 +81,6 @@ def _check(options: ConvertOptions) -> None:
         if osp.isfile(path) and not options.force:
             raise ValueError(f'{name} {path} exists; --force writes over it')
         check_target(name, path, ('', ))
-
-
-def config_file(dst: str) -> Path:
-    """Return the config.json beside a file for transformers."""
-    return Path(dst).with_name('config.json')
 
 
 def run(options: ConvertOptions) -> None:

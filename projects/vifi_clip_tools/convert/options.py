@@ -1,5 +1,6 @@
 """What can be converted, and the options of a conversion."""
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Optional
 
 from ..cli.parsing import argument, option
@@ -39,3 +40,8 @@ class ConvertOptions:
         help='where to list every key (default: DST.report.json)')
     force: bool = option(action='store_true',
                          help='write over existing files')
+
+
+def config_file(dst: str) -> Path:
+    """Return the config.json beside a file for transformers."""
+    return Path(dst).with_name('config.json')

@@ -23,8 +23,7 @@ from projects.vifi_clip.files import write_bytes, write_text
 from projects.vifi_clip.models.towers import read_clip_state_dict
 from .arch import (contradictions, hidden_settings, infer_arch, misfit, shown,
                    tower_cfgs, with_image_size, xclip_config)
-from .command import config_file
-from .options import SOURCES, ConvertOptions
+from .options import SOURCES, ConvertOptions, config_file
 
 _OF_XCLIP = dict(xclip=layouts.write_xclip,
                  transformers=layouts.write_transformers)
