@@ -145,6 +145,14 @@ def test_names_do_not_drive_a_terminal(command, capsys, tmp_path):
         assert text.replace('\n', '').isprintable()
 
 
+def test_a_traceback_does_not_drive_a_terminal(command, capsys, monkeypatch):
+    monkeypatch.setattr(sys, 'excepthook', None)
+    with pytest.raises(RuntimeError) as error:
+        command(Mock(side_effect=RuntimeError(NASTY)))
+    sys.excepthook(*error._excinfo)
+    assert capsys.readouterr().err.endswith(f'RuntimeError: {CLEAN}\n')
+
+
 def test_output_that_holds_little(command, capsys, monkeypatch):
     monkeypatch.setattr(sys, 'stdout', io.TextIOWrapper(
         io.BytesIO(), 'ascii', write_through=True))

@@ -149,6 +149,7 @@ def test_targets(tmp_path):
         check_target('--out', str(old), ('.png', ), overwrite=False)
     (tmp_path / 'folder.png').mkdir()
     for bad in ('a.jpg', 'png', '', f'{old}/a.png', '/proc/a.png',
+                f'{"x" * 250}.png',
                 str(tmp_path / 'folder.png')):
         with pytest.raises(ValueError, match='--out'):
             check_target('--out', bad, ('.png', '.pdf'))

@@ -244,6 +244,11 @@ def test_another_list(world, cached):
         batch_of(settings, 'train')
 
 
+def test_a_folder_that_cannot_be_written_is_said_first(capsys):
+    refused(capsys, 'cache-frames', 'none.py', 'none', '--out', '/proc/x',
+            names='--out /proc/x')
+
+
 @pytest.mark.parametrize('change, names', [
     (lambda s: s['val_dataloader']['dataset'].update(
         pipeline=PIPELINES['train']), 'random'),

@@ -117,6 +117,14 @@ def test_refused(folder, argv, named, capsys):
     refused(capsys, 'predict', *MODEL, *argv, names=named)
 
 
+@pytest.mark.parametrize('argv, named', [
+    (['--template', 'no place'], 'no place'),
+    (['--labels', 'x', '--threshold', '.5'], '--threshold'),
+    (['--num-views', '0'], '--num-views'), (['--topk', '9' * 9], '--topk')])
+def test_refused_before_a_model_is_loaded(folder, argv, named, capsys):
+    refused(capsys, 'predict', 'a', *argv, '--config', 'none', names=named)
+
+
 def test_several_processes_need_a_file(monkeypatch, capsys):
     monkeypatch.setenv('WORLD_SIZE', '2')
     refused(capsys, 'predict', 'a.mp4', names='--out')

@@ -17,6 +17,9 @@ def check_target(option: str, path: str, suffixes: Sequence[str],
     if not path.lower().endswith(tuple(suffixes)):
         raise ValueError(f'{option} writes a {" or ".join(suffixes)} file, '
                          f'got {path!r}')
+    if len(os.fsencode(osp.basename(path))) > 250:  # and a temporary one's
+        raise ValueError(f'{option} {path} cannot be written: its name is too '
+                         'long')
     folder = osp.dirname(osp.abspath(path))
     try:
         os.makedirs(folder, exist_ok=True)

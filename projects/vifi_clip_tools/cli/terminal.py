@@ -3,6 +3,7 @@ neither drive the one nor fill the other."""
 import logging
 import re
 import sys
+import traceback
 from contextlib import contextmanager
 from typing import Any, Iterable, Iterator
 
@@ -62,6 +63,10 @@ class _CleanRecord(logging.LogRecord):
         return cleaned(super().getMessage())
 
 
+def _print_clean(*error: Any) -> None:
+    CleanStream(sys.stderr).writelines(traceback.format_exception(*error))
+
+
 @contextmanager
 def clean_output() -> Iterator[None]:
     """Clean what is printed and logged meanwhile, by whatever library."""
@@ -70,6 +75,9 @@ def clean_output() -> Iterator[None]:
     logging.setLogRecordFactory(_CleanRecord)
     try:
         yield
+    except Exception:  # a fault, of which Python prints the traceback
+        sys.excepthook = _print_clean
+        raise
     finally:
         sys.stdout, sys.stderr = before[:2]
         logging.setLogRecordFactory(before[2])

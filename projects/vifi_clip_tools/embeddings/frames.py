@@ -21,12 +21,14 @@ from projects.vifi_clip.datasets.frame_cache import (VERSION, FrameCacheWriter,
                                                      pipeline_identity)
 from projects.vifi_clip.models.frame_embeddings import tower_identity
 from projects.vifi_clip.models.image_backbone import CLIPVisionBackbone
+from ..cli.outputs import check_folder
 from .options import FramesOptions
 
 
 def cache_frames(options: FramesOptions) -> Dict[str, int]:
     """Embed the lists as far as they are not yet; return how many videos of
     each part were embedded now."""
+    check_folder('--out', options.out)
     cfg = load_config(options.config, options.common.cfg_options,
                       trust=options.common.trust)
     init_default_scope('mmaction')

@@ -18,6 +18,7 @@ from projects.vifi_clip.apis.loading import join_processes
 from projects.vifi_clip.apis.pipeline import (Views, count_views, parse_views,
                                               pipeline_cfg)
 from projects.vifi_clip.errors import UnreadableVideo, UserError
+from projects.vifi_clip.models.text_classifier import check_templates
 from ..cli.terminal import one_line
 from .options import Options
 from .pictures import Pictures
@@ -40,6 +41,11 @@ def predict(options: Options) -> int:
         check_out(options.out, options.overwrite,
                   {'--list': options.list, '--labels': options.labels})
     labels = None if options.labels is None else read_labels(options.labels)
+    if options.templates:
+        check_templates(options.templates, '')
+    if options.threshold is not None and labels and len(labels) < 2:
+        raise ValueError('--threshold tells nothing of one label, whose '
+                         'probability is always 1; give at least two')
     views = parse_views(options.num_views)
     videos = _videos(options, world)
     pictures = Pictures(options, videos)
