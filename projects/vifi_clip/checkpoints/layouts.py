@@ -13,7 +13,7 @@ Prompts of the first layer are ``image_encoder.VPT`` [length, width] and
 ``transformer.resblocks.N.VPT_shallow``, for N = 1 .. depth - 1.
 
 Of other methods there are ``messages.*`` and ``prompts_visual_*`` (X-CLIP's
-image tower), ``temporal.*`` and ``condition.*``.
+image tower), ``temporal.*``, ``condition.*`` and ``prompts.table.*``.
 """
 import re
 from dataclasses import dataclass, field
@@ -40,6 +40,7 @@ _VIFI = {
     'cls_head.logit_scale': 'logit_scale',
     'backbone.prompts.tokens': VISUAL_PROMPTS,
     'cls_head.text_classifier.prompts.tokens': TEXT_PROMPTS,
+    'cls_head.text_classifier.prompts.table.': 'prompts.table.',
     'backbone.messages.': 'messages.',
     'backbone.prompts_visual_': 'prompts_visual_',
     'cls_head.temporal.': 'temporal.',
@@ -52,6 +53,23 @@ _XCLIP = {
     'mit.resblocks.': 'temporal.blocks.',
     'prompts_generator.': 'condition.',
     'prompts_visual_': 'prompts_visual_',
+}
+# Ju et al., beside OpenAI's names under ``clipmodel.``.
+_PROMPTING = {
+    'embedding.': 'prompts.table.',
+    'temporalEmbedding.': 'temporal.positions.',
+    'temporalModelling.resblocks.': 'temporal.blocks.',
+}
+# ActionCLIP's heads, beside OpenAI's names: its second state dict as
+# ``fusion.``, and in MMAction2's port ``adapter.``.
+_ACTIONCLIP = {
+    f'{owner}.{old}': f'temporal.{new}' for owner in ('fusion', 'adapter')
+    for old, new in (
+        ('frame_position_embeddings.', 'positions.'),
+        ('transformer.resblocks.', 'blocks.'), ('lstm_visual.', 'lstm.'),
+        ('shift.', 'conv.'), ('transformer.cls_token', 'token'),
+        ('transformer.pos_embed', 'positions'),
+        ('transformer.transformer_enc.', 'encoder.'))
 }
 _RELEASE = {
     'image_encoder.': 'visual.',
@@ -141,8 +159,9 @@ def _pattern(prefix: str) -> re.Pattern:
 
 
 def detect_layout(state: StateDict, path: str) -> str:
-    """Tell the layout: 'vifi', 'release', 'transformers', 'xclip' or 'clip';
-    ValueError if it is none of them."""
+    """Tell the layout: 'vifi', 'release', 'transformers', 'actionclip',
+    'efficient_prompting', 'xclip' or 'clip'; ValueError if it is none of
+    them."""
     if any(k.startswith(('backbone.', 'cls_head.')) for k in state):
         return 'vifi'
     if any(k.startswith('image_encoder.') for k in state) and any(
@@ -150,6 +169,10 @@ def detect_layout(state: StateDict, path: str) -> str:
         return 'release'
     if any(k.startswith('vision_model.embeddings.') for k in state):
         return 'transformers'
+    if any(k.startswith(tuple(_ACTIONCLIP)) for k in state):
+        return 'actionclip'
+    if 'temporalEmbedding.weight' in state:
+        return 'efficient_prompting'
     if any('.visual.' in f'.{k}' for k in state):
         return 'xclip' if any(
             part in f'.{k}' for k in state
@@ -244,6 +267,39 @@ def _with_positions(renamed: Renamed) -> Renamed:
     return renamed
 
 
+def _read_prompting(state: StateDict) -> Renamed:
+    """Read the layout of Ju et al.: CLIP's scale is not theirs."""
+    renamed = _read_beside(state, _PROMPTING)
+    for key, name in list(renamed.pairs):
+        if name == 'logit_scale':
+            renamed.pairs.remove((key, name))
+            renamed.dropped[key] = 'is not used: the temperature is 0.07'
+    renamed.weights['logit_scale'] = torch.tensor(0.07).log().neg()
+    return renamed
+
+
+def _read_actionclip(state: StateDict) -> Renamed:
+    """Read the layout of ActionCLIP and of MMAction2's port. Three of its
+    heads hold frame positions that they do not use."""
+    renamed = _read_beside(state, _ACTIONCLIP)
+    weights, old = renamed.weights, 'fusion.frame_position_embeddings.weight'
+    if old in state and not any(k.startswith('temporal.blocks.')
+                                for k in weights):
+        del weights[POSITIONS]
+        renamed.pairs.remove((old, POSITIONS))
+        renamed.dropped[old] = 'is not used by this head'
+    if 'temporal.positions' in weights:  # [1, 1 + T, D] there
+        weights['temporal.positions'] = weights['temporal.positions'][0]
+    return renamed
+
+
+def _read_beside(state: StateDict, prefixes: Dict[str, str]) -> Renamed:
+    """Read a CLIP, and parts of a method that stand beside it."""
+    parts = {k: v for k, v in state.items() if k.startswith(tuple(prefixes))}
+    renamed = _read_clip({k: v for k, v in state.items() if k not in parts})
+    return renamed.take_by_prefix(parts, prefixes, 'is not known')
+
+
 def _read_transformers(state: StateDict) -> Renamed:
     renamed, rest, parts = Renamed(), {}, {}
     for key, value in state.items():
@@ -271,6 +327,7 @@ _READERS: Dict[str, Callable[[StateDict], Renamed]] = dict(
     vifi=lambda state: Renamed().take_by_prefix(
         state, _VIFI, 'belongs to neither tower'),
     clip=_read_clip, release=_read_release, xclip=_read_xclip,
+    actionclip=_read_actionclip, efficient_prompting=_read_prompting,
     transformers=_read_transformers)
 
 

@@ -18,6 +18,9 @@ sources:
                 activation (QuickGELU where there is none)
   xclip         a file of X-CLIP's release (QuickGELU); as a target, as
                 transformers is, for X-CLIP alone
+  actionclip    a file of ActionCLIP's release, or of MMAction2's port of it
+  efficient_prompting
+                a file of Ju et al. (A5, A6)
   vifi          a checkpoint of ours
 
 examples:

@@ -13,6 +13,8 @@ SOURCES = dict(
     open_clip=('clip', False),
     transformers=('transformers', True),
     xclip=('xclip', True),
+    actionclip=('actionclip', True),
+    efficient_prompting=('efficient_prompting', True),
     vifi=('vifi', True))
 TARGETS = ('vifi', 'open_clip', 'release', 'xclip', 'transformers')
 

@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Optional
 
 import safetensors.torch
 import torch
+from mmengine.config import Config
 
 from projects.vifi_clip.architectures import (Arch, build_tokenizer,
                                               get_arch_cfg)
@@ -21,12 +22,34 @@ from projects.vifi_clip.checkpoints.settings import (KEY, VERSION, fingerprint,
                                                      words_behind)
 from projects.vifi_clip.files import write_bytes, write_text
 from projects.vifi_clip.models.towers import read_clip_state_dict
+from projects.vifi_clip.resources import root
 from .arch import (contradictions, hidden_settings, infer_arch, misfit, shown,
                    tower_cfgs, with_image_size, xclip_config)
 from .options import SOURCES, ConvertOptions, config_file
 
 _OF_XCLIP = dict(xclip=layouts.write_xclip,
                  transformers=layouts.write_transformers)
+_FUSION = 'fusion_model_state_dict'  # of ActionCLIP, beside the CLIP
+_OPENAIS = ('release', 'openai', 'xclip', 'actionclip', 'efficient_prompting')
+# Sources to a METHOD of ours, and what to know where there are such weights.
+_METHODS = dict(
+    actionclip=(
+        'actionclip',
+        ('', 'templates and pixel statistics are those of METHOD=actionclip'),
+        ('logit_scale', 'its test takes 100 in the place of the trained scale'
+         ),
+        ('temporal.blocks', 'TEMPORAL=transf; of MMAction2\'s port, '
+         'model.cls_head.temporal.eps=1e-5'),
+        ('temporal.lstm', 'TEMPORAL=lstm'),
+        ('temporal.token', 'TEMPORAL=transf_cls'),
+        ('temporal.conv', 'TEMPORAL=conv1d, '
+         'model.cls_head.temporal.reinterpret=True')),
+    efficient_prompting=(
+        'a5',
+        ('', 'template, pixel statistics and places of the learnt tokens are '
+         'those of METHOD=a5, as in their command for HMDB-51'),
+        ('', 'their frames were read with blue and red exchanged'),
+        ('temporal.blocks.1.', 'two temporal layers or more are METHOD=a6')))
 _ORIGIN = ('OpenAI\'s ViT-B-16 for the paper\'s files, what pretrained= named '
            'for ours')
 # What both papers' releases share.
@@ -54,6 +77,9 @@ def _read_source(path: str, kind: str) -> Source:
     kind."""
     loaded = load_weights(path)
     state = tensors_of(loaded)
+    if _FUSION in loaded:
+        state.update((f'fusion.{name}', value) for name, value in tensors_of(
+            load_weights(f'{path}#{_FUSION}')).items())
     layout = layouts.detect_layout(state, path)
     expected, quick_gelu = SOURCES[kind]
     if layout != expected:
@@ -64,7 +90,7 @@ def _read_source(path: str, kind: str) -> Source:
     source = Source(layouts.read_layout(state, layout, path),
                     saved_settings(loaded), quick_gelu)
     activation = source.settings.get('text_activation')
-    if kind in ('release', 'openai', 'xclip'):  # their code knows no other
+    if kind in _OPENAIS:  # their code knows no other
         activation = activation or 'QuickGELU'
     if kind == 'release':
         for key in layouts.BUFFERS[:2]:
@@ -75,6 +101,8 @@ def _read_source(path: str, kind: str) -> Source:
             _describe_release(source, loaded.get('config'))
     elif kind == 'transformers':
         source.hidden.update(read_config(path))
+    elif kind in _METHODS:
+        _describe_method(source, kind)
     if layouts.POSITIONS in source.neutral.weights and not source.settings:
         source.settings.update(
             _IMAGENET, templates=['{}'], tune='image', text_prompts=None,
@@ -92,6 +120,29 @@ def _read_source(path: str, kind: str) -> Source:
             f'{"QuickGELU" if quick_gelu else "GELU"} as is usual for '
             f'--source {kind}; --arch says otherwise')
     return source
+
+
+def _describe_method(source: Source, kind: str) -> None:
+    """Fill in the settings of a file, which holds none, from the config of
+    its method."""
+    method, *notes = _METHODS[kind]
+    cfg = Config.fromfile(root() / f'configs/_base_/methods/{method}.py')
+    text, weights = cfg.model.cls_head.text_classifier, source.neutral.weights
+    prompts = text.get('prompts')
+    templates = text.templates
+    source.settings.update(
+        pixel_mean=cfg.model.data_preprocessor.mean, to_rgb=False,
+        pixel_std=cfg.model.data_preprocessor.std, version=VERSION,
+        descriptions=False, fusion='embedding', visual_prompts=None,
+        templates=[templates] if isinstance(templates, str) else templates,
+        tune=cfg.model.tune, text_prompts=prompts and dict(
+            length=prompts.before + prompts.behind, depth=1, words='',
+            before=prompts.before, behind=prompts.behind))
+    source.notes += [note for part, note in notes
+                     if any(name.startswith(part) for name in weights)]
+    if layouts.POSITIONS in weights:
+        source.notes.append('temporal.max_frames='
+                            f'{len(weights[layouts.POSITIONS])}')
 
 
 def _describe_release(source: Source, config: Any) -> None:
