@@ -269,11 +269,8 @@ def _with_positions(renamed: Renamed) -> Renamed:
 
 def _read_prompting(state: StateDict) -> Renamed:
     """Read the layout of Ju et al.: CLIP's scale is not theirs."""
-    renamed = _read_beside(state, _PROMPTING)
-    for key, name in list(renamed.pairs):
-        if name == 'logit_scale':
-            renamed.pairs.remove((key, name))
-            renamed.dropped[key] = 'is not used: the temperature is 0.07'
+    renamed = _read_beside(state, _PROMPTING, {
+        'clipmodel.logit_scale': 'is not used: the temperature is 0.07'})
     renamed.weights['logit_scale'] = torch.tensor(0.07).log().neg()
     return renamed
 
@@ -281,22 +278,19 @@ def _read_prompting(state: StateDict) -> Renamed:
 def _read_actionclip(state: StateDict) -> Renamed:
     """Read the layout of ActionCLIP and of MMAction2's port. Three of its
     heads hold frame positions that they do not use."""
-    renamed = _read_beside(state, _ACTIONCLIP)
-    weights, old = renamed.weights, 'fusion.frame_position_embeddings.weight'
-    if old in state and not any(k.startswith('temporal.blocks.')
-                                for k in weights):
-        del weights[POSITIONS]
-        renamed.pairs.remove((old, POSITIONS))
-        renamed.dropped[old] = 'is not used by this head'
-    if 'temporal.positions' in weights:  # [1, 1 + T, D] there
-        weights['temporal.positions'] = weights['temporal.positions'][0]
-    return renamed
+    transf = any(k.startswith('fusion.transformer.resblocks.') for k in state)
+    return _read_beside(state, _ACTIONCLIP, {} if transf else {
+        'fusion.frame_position_embeddings.weight': 'is not used by this head'})
 
 
-def _read_beside(state: StateDict, prefixes: Dict[str, str]) -> Renamed:
+def _read_beside(state: StateDict, prefixes: Dict[str, str],
+                 unused: Dict[str, str]) -> Renamed:
     """Read a CLIP, and parts of a method that stand beside it."""
-    parts = {k: v for k, v in state.items() if k.startswith(tuple(prefixes))}
-    renamed = _read_clip({k: v for k, v in state.items() if k not in parts})
+    rest = {k: v for k, v in state.items() if k not in unused}
+    parts = {k: rest.pop(k) for k in state if k in rest
+             and k.startswith(tuple(prefixes))}
+    renamed = _read_clip(rest)
+    renamed.dropped.update({k: unused[k] for k in unused if k in state})
     return renamed.take_by_prefix(parts, prefixes, 'is not known')
 
 

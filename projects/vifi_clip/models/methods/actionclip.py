@@ -91,7 +91,8 @@ class TemporalClassToken(nn.Module):
                  num_heads: int = 8) -> None:
         super().__init__()
         self.token = nn.Parameter(torch.empty(1, 1, embed_dim))
-        self.positions = nn.Parameter(torch.empty(num_frames + 1, embed_dim))
+        self.positions = nn.Parameter(
+            torch.empty(1, num_frames + 1, embed_dim))
         self.encoder = nn.TransformerEncoder(
             nn.TransformerEncoderLayer(embed_dim, num_heads,
                                        batch_first=True),
@@ -105,8 +106,8 @@ class TemporalClassToken(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Gather the frames in the token; ValueError for another T."""
-        if x.shape[1] + 1 != len(self.positions):
+        if x.shape[1] + 1 != self.positions.shape[1]:
             raise ValueError(f'{x.shape[1]} frames are not those '
-                             f'{len(self.positions) - 1} of num_frames')
+                             f'{self.positions.shape[1] - 1} of num_frames')
         x = torch.cat([self.token.expand(len(x), -1, -1), x], dim=1)
         return self.encoder(x + self.positions)[:, :1]
