@@ -2,6 +2,7 @@
 trains and how fast."""
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,6 +10,9 @@ from mmaction.registry import MODELS, PARAM_SCHEDULERS
 from mmengine.optim import build_optim_wrapper
 from tiny import NAMES, build_model, classifier_cfg, samples
 from torch import nn
+
+from projects.vifi_clip_tools.attention.maps import attention_maps
+from projects.vifi_clip_tools.export.modules import Classifier
 
 N, T, D = 3, 4, 32
 TRANSF = dict(type='TemporalTransformer', depth=6, eps=1e-12, std=0.02,
@@ -269,3 +273,25 @@ def test_checkpoints_know_no_classes():
         for names in (NAMES, [*NAMES, 'ski']))
     more.load_state_dict(few.state_dict())
     assert few.state_dict().keys() == dict(few.named_parameters()).keys()
+
+
+def test_classes_of_several_templates_elsewhere():
+    """Exported, probabilities are averaged; where one embedding of a class is
+    asked for, it is the templates' mean."""
+    cfg = classifier_cfg(average='prob', templates=['a {}', '{} it is', '{}'])
+    model = build_model(
+        head=dict(temporal=dict(TRANSF, depth=1), text_classifier=cfg),
+        data_preprocessor=dict(mean=[120.] * 3, std=[60.] * 3,
+                               format_shape='NCHW')).eval()
+    x = torch.randn(3, 2, 3, 32, 32)
+    with torch.no_grad():
+        scores = Classifier(model, 'float')(x)
+        expected = model.cls_head(model.backbone(x.flatten(0, 1)))
+        torch.testing.assert_close(scores, expected.softmax(-1))
+        text = model.cls_head.text_classifier
+        mean = text.class_embeddings()
+        torch.testing.assert_close(mean, text.embed_texts(NAMES))
+    frames = torch.zeros(2, 32, 32, 3, dtype=torch.uint8).numpy()
+    maps = [attention_maps(model, frames, 'gradient', name)
+            for name in (NAMES[0], 'a new name')]
+    assert np.shape(maps[0]) == np.shape(maps[1])

@@ -148,7 +148,8 @@ class ViFiCLIPInferencer:
             return
         self._warned_of = state
         with torch.no_grad():
-            rows = self.classifier().float().cpu().numpy().round(5)
+            rows = self.classifier.class_embeddings()
+        rows = rows.float().cpu().numpy().round(5)
         groups: Dict[bytes, List[str]] = {}
         for name, row in zip(self.class_names, rows):
             groups.setdefault((row + 0.).tobytes(), []).append(name)

@@ -235,6 +235,13 @@ class CLIPTextClassifier(BaseModule):
         return self._encode_sentences(*self._tokens(texts, templates, None),
                                       len(texts))
 
+    def class_embeddings(self) -> Tensor:
+        """One embedding of each class, [K, D]: the mean of its templates
+        where ``average`` is 'prob' and each has its own."""
+        classes = self()
+        return classes if classes.ndim == 2 else F.normalize(
+            classes.mean(0), dim=-1)
+
     def forward(self, labels: Optional[Tensor] = None) -> Tensor:
         """Class embeddings [K, D], each of length 1, or [M, D] of the classes
         ``labels`` [M]; with gradient only where the text side trains. [M, K,

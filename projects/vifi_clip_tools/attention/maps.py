@@ -268,4 +268,5 @@ def _text_embedding(model: nn.Module, text: str) -> Tensor:
         if text not in names:
             return classifier.embed_texts([text])[0].float()
         # A clone, since it may have been kept in inference mode.
-        return classifier()[names.index(text)].float().clone()
+        classes = classifier.class_embeddings()
+        return classes[names.index(text)].float().clone()

@@ -83,7 +83,11 @@ class Classifier(VideoEncoder):
 
     def forward(self, frames: Tensor) -> Tensor:
         """[B, T, ...] as for :class:`VideoEncoder` to [B, K]."""
-        return (super().forward(frames) @ self.weight.T).softmax(dim=-1)
+        video = super().forward(frames)
+        if self.weight.ndim == 2:
+            return (video @ self.weight.T).softmax(dim=-1)
+        # [B, D] and [M, K, D]: the mean probability of M templates
+        return (video @ self.weight.mT).softmax(dim=-1).mean(dim=0)
 
 
 class TextEncoder(nn.Module):
