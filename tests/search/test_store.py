@@ -91,6 +91,18 @@ def test_search_is_numpys_whatever_another_process_writes(tmp_path):
     check_against_numpy(VideoIndex(str(tmp_path / "it's elsewhere")), table)
 
 
+def test_what_a_killed_writer_left_goes(tmp_path):
+    """Files that no version has; the others stay."""
+    index = make_index(tmp_path / 'i', vectors(3))
+    index.compact()
+    before = sorted(tmp_path.glob('i/*/data/*'))
+    left = before[0].with_name('0' * 40 + before[0].suffix)
+    left.write_bytes(before[0].read_bytes()[:1000])
+    index.compact()
+    assert sorted(tmp_path.glob('i/*/data/*')) == before
+    assert len(index.videos()) == 3
+
+
 def test_what_is_no_unit_embedding_is_refused_and_changes_nothing(tmp_path):
     index = make_index(tmp_path / 'i', vectors(3))
     good, other = vectors(1)[0], vectors(1, 8)[0]

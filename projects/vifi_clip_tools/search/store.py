@@ -196,12 +196,15 @@ class VideoIndex:
 
     def compact(self) -> None:
         """Join small files, take new rows into the approximate index, and
-        drop versions that nobody reads any more."""
+        drop versions that nobody reads any more, and half-made ones."""
         with self._changing() as table:
             if table is not None:
                 # Old versions would double the disk's use after each change.
                 # A reader in the middle of one begins again with the newest.
-                table.optimize(cleanup_older_than=timedelta(milliseconds=1))
+                # What no version has was left by a writer that was killed:
+                # nobody else writes now.
+                table.optimize(cleanup_older_than=timedelta(milliseconds=1),
+                               delete_unverified=True)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
