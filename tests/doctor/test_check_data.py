@@ -161,6 +161,7 @@ def test_lists_given_one_by_one(sick_data, tmp_path):
     out, args = tmp_path / 'out', ['--videos', sick_data / 'videos', '--out']
     assert main([*args, out, '--train', lists / 'mine.txt', '--val',
                  lists / 'other.txt', '--classes', lists / 'names.txt']) == 1
+    assert '`x?.mp4`' in (out / 'report.md').read_text()  # drives nothing
     # a name that no file can have is one finding
     assert findings(out) == {
         ('train_test', 'd.mp4'), ('unreadable', 'x\0.mp4'),

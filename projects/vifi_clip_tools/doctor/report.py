@@ -12,6 +12,7 @@ from projects.vifi_clip.datasets.video_list import TRAIN
 from projects.vifi_clip.files import sha256_of
 
 from ..cli.tables import markdown_table
+from ..cli.terminal import cleaned
 from .checks import Videos, class_counts, content_of
 from .findings import CHECKS, INFO, LEVELS, PROBLEM, WARNING, Finding
 from .lists import Entry, VideoList, class_files_of, may_not_share
@@ -196,7 +197,7 @@ def _markdown(report: Report) -> bytes:
     parts = [_head(report), _list_table(report), _class_table(report)]
     parts += [_section(name, items) for name, items in report.by_check()]
     parts.append(_removed(report.cleaned))
-    return '\n\n'.join(filter(None, parts)).encode() + b'\n'
+    return cleaned('\n\n'.join(filter(None, parts))).encode() + b'\n'
 
 
 def _head(report: Report) -> str:
