@@ -136,12 +136,17 @@ def blamed_on(config: Optional[str], options: Optional[Mapping] = None,
         lines = str(text).strip().splitlines() or ['']
         # a data worker's has its traceback before
         line = lines[-1 if lines[0].startswith('Caught ') else 0]
-        given = ''.join(f' {key}={value}'
-                        for key, value in (options or {}).items())
+        given = with_options(options)
         raise UserError(
-            f'{config or "the config"} cannot be used'
-            f'{" with --cfg-options" * bool(given)}{given}: '
-            f'{type(error).__name__}: {line}') from error
+            f'{config or "the config"} cannot be used{" with" * bool(given)}'
+            f'{given}: {type(error).__name__}: {line}') from error
+
+
+def with_options(options: Optional[Mapping]) -> str:
+    """Write settings as a command line has them; empty without any."""
+    words = ' '.join(f'{key}={value}' for key, value in (
+        options or {}).items()).split()
+    return ' '.join(['', '--cfg-options', *words]) if words else ''
 
 
 def _is_said(error: Exception) -> bool:

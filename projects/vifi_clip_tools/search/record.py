@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Dict, Optional
 
+from projects.vifi_clip.apis.config import with_options
 from projects.vifi_clip.apis.identity import Identity
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
 from projects.vifi_clip.files import read_json, write_json
@@ -66,12 +67,10 @@ def completed(options: ModelOptions, made: Identity,
     config = shipped_config(made.config)
     settings = options.cfg_options or made.cfg_options
     if config is None or not (options.cfg_options or _are_plain(settings)):
-        given = ''.join(f' {key}={value}'
-                        for key, value in settings.items())
         raise ValueError(
             f'the index {path} was made with --config {made.config}'
-            f'{" --cfg-options" * bool(given)}{given}, and these may run '
-            'code: if you know them, give them on the command line')
+            f'{with_options(settings)}, and these may run code: if you know '
+            'them, give them on the command line')
     return replace(options, config=config, cfg_options=settings,
                    checkpoint=options.checkpoint or _checkpoint(made, path))
 
