@@ -16,13 +16,17 @@ from torch.utils.data import DataLoader
 
 from helpers import make_bad, read_index, write_mp4, write_video
 from projects.vifi_clip.datasets import contained_video
-from projects.vifi_clip.datasets.contained_video import open_video
+from projects.vifi_clip.datasets.contained_video import ContainedVideo
 from projects.vifi_clip.datasets.video_dataset import CheckedVideoDataset
 from projects.vifi_clip.datasets.video_file import VideoFile
 from projects.vifi_clip.errors import UnreadableVideo
 
-pytestmark = pytest.mark.skipif(not contained_video._CAN_FORK,
+pytestmark = pytest.mark.skipif(not contained_video.CAN_FORK,
                                 reason='only on Linux')
+
+
+def open_video(source, timeout=600.):
+    return ContainedVideo(source, False, 1, timeout)
 
 
 class Bad(VideoFile):

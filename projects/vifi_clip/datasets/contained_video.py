@@ -13,6 +13,7 @@ from multiprocessing import Pipe
 from typing import Any, List, Sequence
 
 import numpy as np
+from torch.utils.data import get_worker_info
 
 from ..errors import UnreadableVideo
 from .containers import Source, check_file, unreadable
@@ -21,14 +22,16 @@ from .video_file import VideoFile
 _GRACE = 10.  # seconds that an answer may take beyond the video's timeout
 _BUFFER = 256 << 20  # bytes for frames; memory is taken for those that come
 # Elsewhere a fork is not safe, or there is none.
-_CAN_FORK = sys.platform.startswith('linux')
+CAN_FORK = sys.platform.startswith('linux')
 
 
 def open_video(source: Source, in_order: bool = False, num_threads: int = 1,
                timeout: float = 600.) -> VideoFile:
-    """Open a video as :class:`VideoFile` does, on Linux in a child process,
-    which is kept for the next one."""
-    kind = ContainedVideo if _CAN_FORK else VideoFile
+    """Open a video as :class:`VideoFile` does; in a data worker on Linux in a
+    child process, which is kept for the next video. Elsewhere there may be
+    threads, whose locks a fork would wait for."""
+    contained = CAN_FORK and get_worker_info() is not None
+    kind = ContainedVideo if contained else VideoFile
     return kind(source, in_order, num_threads, timeout)
 
 
