@@ -83,6 +83,9 @@ def test_odd_files_are_mmengines_to_report(tmp_path):
     ('PROTOCOL=full', 'vifi_few_shot', ' ARCH, .*SHOTS'),
     ('SHOTS=4', 'vifi_k400', 'NUM_FRAMES'),
     ('TRAIN_LIST=tiny.txt', 'vifi_few_shot', 'SHOTS'),
+    # of another METHOD
+    *(('TEMPORAL=lstm', entry, 'METHOD.*actionclip.py reads it')
+      for entry in ('vifi_k400', 'vifi_mini', 'vifi_cached')),
     # values that no knob can have
     ('SHOTS=', 'vifi_few_shot', 'is empty'),
     *((knob, 'vifi_few_shot', knob) for knob in (

@@ -6,6 +6,7 @@ A knob is a name that configs read from the environment, as
 import ast
 import copy
 import difflib
+import glob
 import importlib.util
 import os
 import os.path as osp
@@ -13,8 +14,8 @@ import re
 import traceback
 from contextlib import contextmanager
 from pathlib import Path
-from typing import (Any, Callable, Dict, Iterator, List, Mapping, Optional,
-                    Sequence)
+from typing import (Any, Callable, Dict, Iterable, Iterator, List, Mapping,
+                    Optional, Sequence)
 
 from mmengine.config import Config
 
@@ -255,16 +256,14 @@ def check_knobs(config: str, knobs: Mapping[str, str],
     """
     for name in sorted(set(knobs) & set(environ)):
         _check_value(name, environ[name])
-    beside = Path(config).absolute().parent.glob('*.py')
-    elsewhere = {name for path in beside if path.is_file()
-                 for name in read_knobs(str(path))}
+    elsewhere = _readers(Path(config).absolute().parent.glob('*.py'))
     for name in sorted(set(environ) - set(knobs)):
         problem = f'{name}={environ[name]} is no knob of {config}'
         if name in elsewhere:
             if not is_place(name):
                 raise ValueError(f'{problem}, which has '
-                                 f'{", ".join(sorted(knobs)) or "none"}: '
-                                 'unset it')
+                                 f'{", ".join(sorted(knobs)) or "none"} '
+                                 f'({elsewhere[name]} reads it): unset it')
             continue
         upper = name.upper()  # seed=3
         swapped = [upper[:i] + upper[i + 1] + upper[i] + upper[i + 2:]
@@ -274,6 +273,24 @@ def check_knobs(config: str, knobs: Mapping[str, str],
         if near:
             raise ValueError(f'{problem}; did you mean {near[0]}? (If it is '
                              f'for something else: env -u {name} ...)')
+
+
+def _readers(configs: Iterable[Path]) -> Dict[str, str]:
+    """Find the files that read knobs, by knob, among configs and all bases
+    that they can have: where a knob is part of a base's path, each file that
+    it may name."""
+    names: Dict[str, str] = {}
+    files, seen = list(configs), set()
+    for path in files:  # which grows
+        if path in seen or not path.is_file():
+            continue
+        seen.add(path)
+        text = path.read_text(encoding='utf-8', errors='replace')
+        names.update((name, path.name) for name, _ in _KNOB.findall(text))
+        files += (Path(osp.normpath(found)) for base in _bases(text)
+                  for found in glob.glob(osp.join(
+                      glob.escape(str(path.parent)), _KNOB.sub('*', base))))
+    return names
 
 
 def _check_value(name: str, value: str) -> None:
