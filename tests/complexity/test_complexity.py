@@ -14,7 +14,9 @@ from tiny import model_cfg, timm_arch, tiny_arch
 from projects.vifi_clip.datasets import read_class_list
 from projects.vifi_clip.resources import root
 from projects.vifi_clip_tools.complexity.count import Complexity, complexity
-from projects.vifi_clip_tools.complexity.specs import load_spec, parse_spec
+from projects.vifi_clip_tools.complexity.paper import paper_notes
+from projects.vifi_clip_tools.complexity.specs import (load_spec, parse_spec,
+                                                       title_of)
 from projects.vifi_clip_tools.complexity.table import terminal
 
 # ViT-B/16 and its text tower: width, layers, embedding
@@ -72,16 +74,14 @@ def test_figures_of_the_paper():
     four = _count('vifi_k400:TUNE=prompts,model.backbone.prompts.length=4')
     assert four.asked['image'] / 1e9 == pytest.approx(287, rel=0.001)
     assert four.trained == 12 * (4 * W + 10 * TEXT)
+    notes = paper_notes([plain, four])  # one is of no row
+    assert len(notes) == 2 and '281.0 of 281' in notes[1]
+    assert '124.3 of 124.7' in notes[1] and '(-0.3%)' in notes[1]
 
 
-def test_figures_of_x_clip(monkeypatch):
+def test_figures_of_x_clip():
     """Of the paper's Table 6, for its 16 frames and 400 classes."""
-    monkeypatch.setenv('PRETRAINED', 'none')
-    cfg = Config.fromfile(root() / 'configs/_base_/methods/xclip.py')
-    cfg.model.cls_head.num_frames = 16
-    cfg.model.cls_head.text_classifier.class_file = str(
-        root() / 'data_splits/k400/classes.txt')
-    figures = complexity(cfg, ['xclip'])
+    figures = _count('vifi_k400:METHOD=xclip')
     message = W**2 + 4 * W**2 + 2 * 16 * W  # of a layer and a frame
     frame = (PATCHES * 3 * 16 * 16 * W + LAYERS * (
         message + _block(PATCHES + 2, W)) + W * D * (PATCHES + 1))
@@ -89,8 +89,27 @@ def test_figures_of_x_clip(monkeypatch):
                    + 2 * PATCHES * D**2)
     assert figures.asked['image'] == (
         16 * (frame + _block(16, D) / 16) + prompts + 400 * D)
-    assert figures.asked['image'] / 1e9 == pytest.approx(287, rel=0.001)
-    assert figures.trained / 1e6 == pytest.approx(131.5, rel=0.0001)
+    assert figures.trained == 131_505_152
+    note, = paper_notes([figures])[1:]
+    assert 'X-CLIP' in note and 'not' not in note
+    assert '286.8 of 287' in note and '131.5 of 131.5' in note
+
+
+@pytest.mark.parametrize('knobs, frames, over_time, said', [
+    # six layers; probabilities of 16 templates are averaged
+    ('METHOD=actionclip', 32, 6 * _block(32, D) + 15 * 400 * D,
+     ['562.6 of 563', '168.6 of 168.5']),
+    ('METHOD=actionclip,TEMPORAL=lstm', 32, 32 * 8 * D**2 + 15 * 400 * D, []),
+    # and a sentence
+    ('METHOD=a5', 16, _block(16, D), ['284.0 of 284']),
+    ('METHOD=a6', 16, 2 * _block(16, D), [])])
+def test_figures_of_methods(knobs, frames, over_time, said):
+    figures = _count(f'vifi_k400:{knobs}')
+    assert figures.frames == frames
+    assert figures.asked['image'] == frames * _frame() + over_time + 400 * D
+    note = ' '.join(paper_notes([figures]))
+    assert bool(note) == bool(said) and 'not reproduced' not in note
+    assert all(part in note for part in said)
 
 
 def test_text_runs_to_the_end_of_each_sentence():
@@ -183,11 +202,19 @@ def test_knobs_are_for_one_config(monkeypatch):
     # nothing to download
     assert cfg.model.backbone.pretrained is None
     assert cfg.model.cls_head.text_classifier.pretrained is None
+    # a knob of the environment is another model
+    assert title_of(parse_spec('vifi_k400'), cfg) == ['vifi_k400', 'TUNE=text']
+    # and one that a method has
+    spec = parse_spec('vifi_k400:METHOD=actionclip,TUNE=both,TEMPORAL=conv1d')
+    cfg = load_spec(spec)
+    assert cfg.model.cls_head.temporal.type == 'TemporalConv'
+    assert title_of(spec, cfg) == spec.title
 
 
 @pytest.mark.parametrize('words, names', [
     ('nothing', 'nothing'), ('vifi_k400:TNUE=image', ('TNUE', 'TUNE')),
     ('vifi_k400:SHOTS=2', ('SHOTS', 'ARCH')),
+    ('vifi_k400:TEMPORAL=lstm', ('TEMPORAL', 'METHOD')),
     ('vifi_k400:TUNE=all', 'TUNE=all'), ('vifi_k400:TUNE', 'NAME=VALUE'),
     ('vifi_k400:model.bone.depth=3', 'model.bone.depth'),
     ('vifi_k400:model.backbone.dept=3', 'dept'),
@@ -241,7 +268,7 @@ def test_json(tmp_path, capsys):
     assert vifi(*argv) == 0
     assert '0.161' in capsys.readouterr().out
     record, = json.loads(out.read_text())['configs']
-    assert 'measured' not in record
+    assert 'measured' not in record and record['paper'] is None
     assert record['run']['image'] < record['asked']['image']
     assert record['asked']['image'] == pytest.approx(0.161e9, rel=0.01)
     refused(capsys, *argv, names='--overwrite')

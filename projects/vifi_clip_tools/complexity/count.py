@@ -44,6 +44,11 @@ class Complexity:
     token_parameters: int  # of those, the table of token embeddings
     trained: int  # with gradient in training
 
+    @property
+    def own_parameters(self) -> int:
+        """All but the token embeddings."""
+        return self.parameters - self.token_parameters
+
 
 def count(call: Callable[[], object]) -> int:
     """Count the FLOP of a call's products (linear layers, convolutions,
@@ -139,11 +144,12 @@ def _both_sides(model: nn.Module, frames: int, size: Tuple[int, int],
         return dict(image=image, text=0)
     image = count(lambda: head.fuse(
         head.frame_embeddings(model.extract_feat(x)[0]))) // 2
-    # Similarity to each class: autocast, which the head calls there, knows
-    # no meta device.
+    # Similarity to each class, of M templates where probabilities are
+    # averaged: autocast, which the head calls there, knows no meta device.
     classifier = head.text_classifier
     classes = getattr(head, 'num_classes', 0)
-    image += classes * classifier.embed_dim
+    image += classes * classifier.embed_dim * (
+        len(classifier.templates) if classifier.average == 'prob' else 1)
     if getattr(head, 'condition', None) is not None:
         fused = head.fuse(head.frame_embeddings(model.extract_feat(x)[0]))
         image += count(lambda: head.condition(

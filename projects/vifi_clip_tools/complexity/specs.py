@@ -67,7 +67,8 @@ def load_spec(spec: Spec) -> Config:
                                                 read_knobs,
                                                 without_pretrained)
     from projects.vifi_clip.resources import find_config
-    knobs = read_knobs(find_config(spec.config))
+    with patch.dict(os.environ, spec.knobs):  # one may choose a base
+        knobs = read_knobs(find_config(spec.config))
     for name in spec.knobs:
         if name not in knobs:
             raise ValueError(f'{spec.text}: {spec.config} has no knob {name} '
@@ -90,3 +91,14 @@ def load_spec(spec: Spec) -> Config:
     override(cfg, spec.settings)
     cfg.model = without_pretrained(cfg.model)
     return cfg
+
+
+def title_of(spec: Spec, cfg: Config) -> List[str]:
+    """Return a spec's title with the knobs that the environment turned for
+    its config, as :func:`load_spec` returned it."""
+    from projects.vifi_clip.apis.config import is_place
+    turned = [f'{name}={value}' for name, value in cfg.get('knobs', {}).items()
+              if os.environ.get(name) == value and name not in spec.knobs
+              and name not in _WEIGHTS and not is_place(name)]
+    config, *changes = spec.title
+    return [config, *turned, *changes]

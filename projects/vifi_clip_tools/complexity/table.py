@@ -17,7 +17,8 @@ from ..cli.outputs import check_target
 from ..cli.tables import markdown_table
 from .count import Complexity, complexity
 from .measure import Conditions, machine, measure
-from .specs import Spec, load_spec
+from .paper import paper_notes, paper_record, row_of
+from .specs import Spec, load_spec, title_of
 
 WIDTH = 80
 _LABEL = 26
@@ -26,19 +27,12 @@ _ABREAST = 3
 CONVENTIONS = dict(
     macs=(1, '1 per multiply-add (MACs, as the paper and fvcore count)'),
     flops=(2, '2 per multiply-add (twice what the paper and fvcore count)'))
-PAPER = dict(gflops=281, gflops_prompts=287, parameters_m=124.7,
-             views_per_second_a100=71.1,
-             xclip=dict(gflops=287, parameters_m=131.5))
-_NOTES = (
+_NOTE = (
     'asked for: what the mathematics says; whole towers, every sentence at '
     'the full context. run here: the last layer for the one token that is '
     'read, sentences cut behind their end; the text side once per label set. '
     'Counted: linear layers, convolutions, attention; not norms, softmax and '
-    'activations.',
-    'The paper, Table 6 (ViT-B/16, 16 frames): 281 GFLOPs in MACs, which is '
-    'the image side as asked for; 287 with prompts, which is that of 4; 124.7 '
-    'M parameters (docs/complexity.md); 71.1 views/s on an A100. X-CLIP: 287 '
-    'GFLOPs, the image side for 400 classes, and 131.5 M, which train.')
+    'activations.')
 Row = Tuple[str, List[str]]
 Measured = Sequence[dict]
 
@@ -58,7 +52,9 @@ def compare(specs: Sequence[Spec], conditions: Optional[Conditions],
         conditions = replace(conditions, device='cuda' if on_gpu else 'cpu',
                              threads=conditions.threads or usable_cores())
     with quiet():  # building models is noted at length
-        figures = [complexity(load_spec(spec), spec.title) for spec in specs]
+        configs = [load_spec(spec) for spec in specs]
+        figures = [complexity(cfg, title_of(spec, cfg))
+                   for spec, cfg in zip(specs, configs)]
     measured, about = [], ''
     if conditions:  # one after another, so that none disturbs the next
         measured = [measure(spec, conditions) for spec in specs]
@@ -70,15 +66,16 @@ def compare(specs: Sequence[Spec], conditions: Optional[Conditions],
         print(f'Written: {markdown_file}')
     if json_file:
         factor, _ = CONVENTIONS[convention]
-        configs = [asdict(figure) for figure in figures]
-        for i, config in enumerate(configs):
+        records = [asdict(figure) for figure in figures]
+        for i, config in enumerate(records):
+            config['paper'] = paper_record(figures[i])
             for part in config['asked'], config['run']:
                 part.update({side: factor * n for side, n in part.items()})
             if measured:
                 config['measured'] = measured[i]
         write_text(json_file, json.dumps(dict(
             convention=convention, operations=_header(convention),
-            machine=about or None, configs=configs, paper=PAPER), indent=1))
+            machine=about or None, configs=records), indent=1))
         print(f'Written: {json_file}')
     return int(any('error' in record for record in measured))
 
@@ -111,9 +108,16 @@ def _rows(figures: Sequence[Complexity], measured: Measured,
     for label, counts in (
             ('parameters, M', [c.parameters for c in figures]),
             ('  less token embeddings',
-             [c.parameters - c.token_parameters for c in figures]),
+             [c.own_parameters for c in figures]),
             ('  trained', [c.trained for c in figures])):
         rows.append((label, [number(count / 1e6) for count in counts]))
+    if any(paper := [row_of(c) for c in figures]):
+        rows.append(('the paper', []))
+        for label, name in (('GFLOPs', 'gflops'),
+                            ('parameters, M', 'parameters'),
+                            ('views/s, A100', 'views_per_second')):
+            rows.append((f'  {label}', [
+                f'{getattr(row, name, None) or "-"}' for row in paper]))
     if measured:
         cells = map(_measured_cells, measured)
         rows.append(('measured', []))
@@ -137,7 +141,7 @@ def _header(convention: str) -> str:
 
 def _notes(figures: Sequence[Complexity], measured: Measured) -> List[str]:
     """Say what a reader must know, the paper's figures, and what failed."""
-    return [*_NOTES,
+    return [_NOTE, *paper_notes(figures),
             *(f'{" ".join(c.title)} was not measured: {record["error"]}'
               for c, record in zip(figures, measured) if 'error' in record)]
 
@@ -156,7 +160,7 @@ def terminal(figures: Sequence[Complexity], measured: Measured = (),
     for i in range(0, len(figures), _ABREAST):
         abreast = figures[i:i + _ABREAST]
         titles = ([line for part in c.title for line in
-                   textwrap.wrap(part, width - 2)] for c in abreast)
+                   textwrap.wrap(part, width - 1)] for c in abreast)
         heads = [('', cells) for cells in zip_longest(*titles, fillvalue='')]
         rule = '-' * (_LABEL + width * len(abreast)), []
         for label, cells in [*heads, rule, *_rows(
