@@ -196,6 +196,55 @@ def test_what_cannot_be_gone_on_from(tmp_path):
     refused(tmp_path, path, 'no state of a training')
 
 
+def changed(path, target, part, **values):
+    """A checkpoint with other values in what is said of its run."""
+    content = torch.load(path)
+    meta, hub = content['meta'], content['message_hub']
+    dict(meta=meta, record=meta['vifi_clip_run'], hub=hub,
+         info=hub['runtime_info'])[part].update(values)
+    torch.save(content, target)
+    return target
+
+
+def test_a_record_of_another_form(tmp_path):
+    run(tmp_path, interval=4, epochs=1)
+    path, target = tmp_path / 'iter_4.pth', tmp_path / 'changed.pth'
+    for part, values in [('meta', dict(vifi_clip_run=value))
+                         for value in (5, None, [], 'x')] + [
+            ('record', {name: value}) for name, *values in (
+                ('done', 'x', -1, 10**20, None, 1.5), ('waiting', 'x', -1),
+                ('batches', [], 'x', 3, [None] * 4), ('classes', 5, [1, 2]),
+                ('lists', 5, [5], [[1, 2]])) for value in values] + [
+            ('meta', {name: value}) for name in ('epoch', 'iter')
+            for value in (10**30, -5, 'a', 1.5, None, [1])] + [
+            ('hub', dict(runtime_info=5)), ('info', dict(max_iters='x')),
+            ('info', dict(best_score='x')), ('info', dict(best_ckpt=5))]:
+        changed(path, target, part, **values)
+        refused(tmp_path, target, 'no state of a training',
+                f'resume from {tmp_path}/iter_')
+
+
+@pytest.mark.parametrize('keys', [None, {'train/loss': False, 'iter': 'x'}])
+def test_resumed_keys_of_another_form(tmp_path, keys):
+    whole, part = tmp_path / 'whole', tmp_path / 'part'
+    run(whole, 1, 4)
+    run(part, 1, 4, start=changed(whole / 'iter_8.pth', tmp_path / 'other.pth',
+                                  'hub', resumed_keys=keys))
+    assert_equal(end(part), end(whole))
+
+
+def test_a_checkpoint_cannot_have_other_files_removed(tmp_path):
+    """MMEngine removes what it says was the best, when there is a better."""
+    (tmp_path / 'mine').mkdir()
+    ToyMetric.scores = [0.1, 0.1, 0.2]
+    run(tmp_path / 'whole', 1, 6, val=True, epochs=1)
+    run(tmp_path / 'part', 1, 6, val=True, start=changed(
+        tmp_path / 'whole/iter_6.pth', tmp_path / 'other.pth', 'info',
+        best_ckpt=str(tmp_path / 'mine'), best_score=0.1))
+    assert len(list((tmp_path / 'part').glob('best*'))) == 1
+    assert (tmp_path / 'mine').is_dir()
+
+
 def test_between_epochs_batches_may_change(tmp_path):
     run(tmp_path / 'whole', interval=6, epochs=1)
     run(tmp_path / 'part', interval=2, batch_size=3, epochs=2,

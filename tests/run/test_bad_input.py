@@ -112,7 +112,7 @@ def test_a_checkpoint_is_blamed_for_what_it_holds(write_config, tmp_path,
     config, work = write_config(), tmp_path / 'run'
     tools.train(config, '--work-dir', work, '--no-validate')
     content = torch.load(work / 'epoch_1.pth', weights_only=True)
-    torch.save(dict(content, message_hub={}), work / 'epoch_1.pth')
+    torch.save(dict(content, optimizer={}), work / 'epoch_1.pth')
     # what names it says nothing, as after a crash: the newest is taken
     (work / 'last_checkpoint').write_bytes(b'\xff\xff')
     refused(capsys, 'train', config, '--work-dir', work, '--resume',

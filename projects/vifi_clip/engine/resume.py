@@ -1,8 +1,9 @@
 """Going on from a checkpoint: from the very place, and with the same data."""
 import os.path as osp
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, Mapping, Optional
+from typing import (Any, Callable, Dict, Iterator, Mapping, Optional,
+                    SupportsFloat)
 
 from mmaction.registry import HOOKS
 from mmengine.dist import get_world_size
@@ -61,14 +62,23 @@ class ResumeHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Remember what the file says of its run."""
-        meta, self._saved = checkpoint.get('meta'), {}
-        whole = isinstance(meta, dict) and {'epoch', 'iter'} <= meta.keys()
-        if runner._resume and not (whole and 'optimizer' in checkpoint):
+        self._saved = _said_in(checkpoint) if runner._resume else {}
+        if self._saved is None:
             raise UserError(
-                f'{_name(runner)} has weights and no state of a training (as '
-                f'best_* and converted files): {_remedy(runner)}')
-        if whole:
-            self._saved = dict(_of_old(meta, checkpoint), **meta.get(KEY, {}))
+                f'{_name(runner)} has no state of a training that can go on '
+                '(best_* and converted files have weights alone): '
+                f'{_remedy(runner)}')
+        if runner._resume:
+            hub = checkpoint['message_hub']
+            info = hub['runtime_info']
+            # MMEngine removes that file or folder when there is a better one.
+            info.update({key: osp.join(runner.work_dir, osp.basename(path))
+                         for key, path in info.items()
+                         if key.startswith('best_ckpt')})
+            # What is saved is what is resumed; anything else there would fail
+            # at the next change of a value.
+            hub['resumed_keys'] = dict.fromkeys(
+                [*info, *hub['log_scalars']], True)
 
     def before_train(self, runner: Runner) -> None:
         """See where a resumed run is, and whether it can go on."""
@@ -200,10 +210,28 @@ def _data_of(runner: Runner) -> Dict[str, Any]:
                for file in sorted(files) if osp.isfile(file)])
 
 
-def _of_old(meta: Mapping, checkpoint: Mapping) -> Dict[str, Any]:
+def _said_in(checkpoint: Mapping) -> Optional[Dict[str, Any]]:
+    """Read what a checkpoint says of its run; None if it is not all there, or
+    of another form than a run writes."""
+    try:
+        meta = checkpoint['meta']
+        info = checkpoint['message_hub']['runtime_info']
+        said = {**_of_old(meta, info), **meta.get(KEY, {})}
+        numbers = [meta['epoch'], meta['iter'], said['waiting'], said['done'],
+                   said['batches'][0], *said['batches']]
+        texts = [*(said['classes'] or []), *chain(*said['lists']),
+                 *(info[key] for key in info if key.startswith('best_ckpt'))]
+        scores = [info[key] for key in info if key.startswith('best_score')]
+        fits = (all(type(n) is int and 0 <= n < 2**31 for n in numbers)
+                and all(isinstance(text, str) for text in texts)
+                and all(isinstance(score, SupportsFloat) for score in scores))
+    except (AttributeError, LookupError, TypeError):
+        return None
+    return said if fits and 'optimizer' in checkpoint else None
+
+
+def _of_old(meta: Mapping, info: Mapping) -> Dict[str, Any]:
     """Guess what a checkpoint without a record does not say."""
-    hub = checkpoint.get('message_hub') or {}
-    info = hub.get('runtime_info', {})
     length = info.get('max_iters', 0) // max(info.get('max_epochs', 1), 1)
     done = meta['iter'] - meta['epoch'] * length
     classes = (meta.get('dataset_meta') or {}).get('classes')
@@ -227,7 +255,7 @@ def _check_classes(old: Optional[list], new: Optional[list],
 
 def _ended(said: Mapping) -> bool:
     """Whether a checkpoint was saved where an epoch ended."""
-    return said['done'] in (0, said['batches'][0])
+    return not 0 < said['done'] < said['batches'][0]
 
 
 def _in_words(said: Mapping) -> str:
@@ -251,8 +279,7 @@ def _remedy(runner: Runner, fits: Callable = bool) -> str:
     paths = Path(_name(runner)).parent.glob('*_*.pth')
     for path in sorted(paths, key=osp.getmtime, reverse=True):
         content = CheckpointLoader.load_checkpoint(str(path), 'meta')
-        said = (content.get('meta') or {}).get(KEY)
-        if (said and not said['waiting'] and 'optimizer' in content
-                and fits(said)):
+        said = _said_in(content)
+        if said and not said['waiting'] and fits(said):
             return f'resume from {path}, or {_from_weights(runner)}'
     return _from_weights(runner)
