@@ -43,14 +43,14 @@ _pack = [
     dict(type='OpenCLIPTokenize', arch=_base_.arch),
     dict(type='PackActionInputs', collect_keys=('imgs', 'text'))]
 train_pipeline = [
-    dict(type='VideoReader', backend='{{$READER:pyav}}'),
+    _base_.val_pipeline[0],  # the reader
     # One random frame in each of 8 equal segments.
     dict(type='SampleFrames', clip_len=1, frame_interval=1, num_clips=8),
     dict(type='VideoDecode'),
     dict(type='RandomCrop', size=60),
     *_pack]
 val_pipeline = [
-    dict(type='VideoReader', backend='{{$READER:pyav}}'),
+    _base_.val_pipeline[0],  # the reader
     dict(type='SparseSampleViews', num_frames=8, num_views=1),
     dict(type='VideoDecode'),
     dict(type='CenterCrop', crop_size=60),

@@ -32,7 +32,7 @@ _KNOB = re.compile(r'\{\{[\'"]?\s*\$(\w+)\s*\:\s*(\S*?)\s*[\'"]?\}\}')
 # (TRAIN_LIST and VAL_LIST are: train_tiny.txt is another experiment).
 _PLACES = re.compile(r'.*_(ROOT|DIR|FILE|CLIP)$|WORKERS$')
 # The same data, wherever they are.
-_SAME_DATA = ('DATA_ROOT', 'VIDEO_DIR', 'MINI_CLIP', 'WORKERS')
+_SAME_DATA = ('DATA_ROOT', 'VIDEO_DIR', 'FRAMES_DIR', 'MINI_CLIP', 'WORKERS')
 _WHOLE = '0|[1-9][0-9]*'
 # Values of some knobs: a pattern, and in words.
 _VALUES = {

@@ -2,6 +2,7 @@
 from .class_list import (check_class_names, read_class_descriptions,
                          read_class_list)
 from .frame_cache import CachedVideoDataset
+from .kept_frames import KeptVideoReader
 from .transforms import (DecordDecodeOnce, FrameColorJitter, OpenCLIPTokenize,
                          OpenCVDecodeOnce, PyAVDecodeOnce, RepeatFrames,
                          SparseSampleViews, VideoDecode)

@@ -5,6 +5,7 @@ import os.path as osp
 import shlex
 import subprocess
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Callable, Dict, List, Optional, Sequence
 
@@ -13,6 +14,7 @@ import torch
 from projects.vifi_clip.apis.config import read_knobs
 from projects.vifi_clip.datasets.loader_settings import usable_cores
 from projects.vifi_clip.errors import UserError
+from projects.vifi_clip.files import temporary_folder
 from ..cli.outputs import check_folder
 from ..cli.processes import Step, ended_by_signals
 from ..run import test, train
@@ -154,7 +156,13 @@ def _run(options: MatrixOptions, runs: Sequence[Run], layout: Layout) -> None:
     todo = [run for run in runs if not layout.finished(run)]
     print(f'{len(runs) - len(todo)} of {len(runs)} runs are finished; '
           f'{len(todo)} to do, {jobs} at a time, in {layout.root}')
-    failed = Executor(layout, options.gpus, jobs, environ).run(todo)
+    with ExitStack() as stack:
+        if options.mini and todo:
+            # All runs read the same clips, 1.6 GB decoded.
+            Path(layout.root).mkdir(parents=True, exist_ok=True)
+            environ['FRAMES_DIR'] = str(stack.enter_context(
+                temporary_folder(layout.root)).absolute())
+        failed = Executor(layout, options.gpus, jobs, environ).run(todo)
     print(f'\nThe tables: vifi-clip report{again}')
     if failed:
         listed = '\n'.join(f'  {name}: {why}' for name, why in failed.items())
