@@ -4,6 +4,8 @@ import multiprocessing
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,36 +18,44 @@ from torch.utils.data import DataLoader
 
 from helpers import make_bad, read_index, write_mp4, write_video
 from projects.vifi_clip.datasets import contained_video
-from projects.vifi_clip.datasets.contained_video import ContainedVideo
+from projects.vifi_clip.datasets.contained_video import (ContainedVideo,
+                                                         DecoderCrashed,
+                                                         read_facts)
+from projects.vifi_clip.datasets.containers import VideoTimedOut
 from projects.vifi_clip.datasets.video_dataset import CheckedVideoDataset
 from projects.vifi_clip.datasets.video_file import VideoFile
 from projects.vifi_clip.errors import UnreadableVideo
 
-pytestmark = pytest.mark.skipif(not contained_video.CAN_FORK,
-                                reason='only on Linux')
+pytestmark = pytest.mark.skipif(not contained_video.CAN_CONTAIN,
+                                reason='only on POSIX')
 
 
 def open_video(source, timeout=600.):
     return ContainedVideo(source, False, 1, timeout)
 
 
-class Bad(VideoFile):
-    """One that crashes or hangs, by its name."""
-
-    def frames(self, indices):
-        name = os.path.basename(self._source)
-        if name == 'crash.mp4':
-            os.kill(os.getpid(), signal.SIGSEGV)
-        if name == 'hang.mp4':
-            time.sleep(600)
-        return super().frames(indices)
+# What a child runs before it serves: frames() crashes or hangs by the name.
+BAD = '''
+import os, signal, time
+from projects.vifi_clip.datasets.video_file import VideoFile
+frames = VideoFile.frames
+def bad(video, indices):
+    name = os.path.basename(video._source)
+    if name == 'crash.mp4':
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if name == 'hang.mp4':
+        time.sleep(600)
+    return frames(video, indices)
+VideoFile.frames = bad
+'''
 
 
 @pytest.fixture
 def bad_decoder(monkeypatch):
-    """Children forked from now on have it."""
+    """Children that start from now on have it."""
     contained_video._children.forget()
-    monkeypatch.setattr(contained_video, 'VideoFile', Bad)
+    monkeypatch.setattr(contained_video, '_CODE', contained_video._CODE
+                        .replace('serve(', BAD + 'serve(', 1))
     yield
     contained_video._children.forget()
 
@@ -88,11 +98,25 @@ def test_the_same_errors(tmp_path, monkeypatch):
         assert errors[0] == errors[1] and errors[0][1].startswith(path)
 
 
+def test_facts(clip, tmp_path):
+    assert read_facts(clip) == ('mov,mp4,m4a,3gp,3g2,mj2', 'h264', 160, 96)
+    with pytest.raises(UnreadableVideo) as error:
+        read_facts(make_bad('text', tmp_path))
+    assert error.value.name == str(tmp_path / 'text.mp4')
+
+
+def test_torch_is_not_imported_there():
+    """Which would take seconds, and a GPU's memory."""
+    code = contained_video._code(0, 1).replace('serve(0, 1)', '''
+assert not {'torch', 'mmengine', 'mmcv', 'cv2'} & set(sys.modules)''')
+    assert subprocess.run([sys.executable, '-c', code]).returncode == 0
+
+
 def test_a_crash(bad_decoder, tmp_path):
     path = write_mp4(tmp_path / 'crash.mp4')
     video, good = open_video(path), open_video(write_mp4(tmp_path / 'a.mp4'))
     for _ in range(2):
-        with pytest.raises(UnreadableVideo) as error:
+        with pytest.raises(DecoderCrashed, match='SIGSEGV') as error:
             video.frames([0])
         assert error.value.name == path
     assert read_index(good.frames([3])[0]) == 3
@@ -102,7 +126,7 @@ def test_a_crash(bad_decoder, tmp_path):
 def test_an_idle_child_that_was_killed(clip, bad_decoder):
     """As by the system, for its memory."""
     video = open_video(clip)
-    child = video._child.pid
+    child = video._child.process.pid
     del video
     os.kill(child, signal.SIGKILL)
     os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
@@ -110,9 +134,10 @@ def test_an_idle_child_that_was_killed(clip, bad_decoder):
 
 
 def test_a_hang(bad_decoder, tmp_path, monkeypatch):
-    monkeypatch.setattr(contained_video, '_GRACE', 0.1)
-    video = open_video(write_mp4(tmp_path / 'hang.mp4'), timeout=0.1)
-    with pytest.raises(UnreadableVideo, match='0.1 s'):
+    video = open_video(write_mp4(tmp_path / 'hang.mp4'))
+    monkeypatch.setattr(contained_video, 'GRACE', 0.1)
+    video._timeout = 0.1
+    with pytest.raises(VideoTimedOut, match='0.1 s'):
         video.frames([0])
 
 
@@ -186,7 +211,7 @@ def test_children_end_with_their_parent(clip):
     def parent():
         with ThreadPoolExecutor(4) as pool:
             videos = list(pool.map(lambda _: open_video(clip), range(4)))
-        sender.send([video._child.pid for video in videos])
+        sender.send([video._child.process.pid for video in videos])
         os.kill(os.getpid(), signal.SIGKILL)
 
     context = multiprocessing.get_context('fork')

@@ -20,8 +20,8 @@ import numpy as np
 
 from ..datasets.class_list import (check_class_names, parse_class_names,
                                    read_class_list)
-from ..datasets.containers import (PICTURES, SUFFIXES, remedy,
-                                   remedy_of_pictures)
+from ..datasets.containers import SUFFIXES
+from ..datasets.path_hints import PICTURES, remedy, remedy_of_pictures
 from ..errors import UnreadableVideo, UserError
 from ..files import temporary_folder
 

@@ -7,6 +7,7 @@ from typing import (Any, Dict, Iterable, List, NamedTuple, Optional, Sequence,
                     Union)
 
 from ..files import csv_table, holds_control, read_json, read_text, read_yaml
+from .path_hints import INVISIBLE
 
 PathLike = Union[str, Path]
 _TREES = {'.json': read_json, '.yaml': read_yaml, '.yml': read_yaml}
@@ -20,10 +21,6 @@ _NUMBERED = {
                          r'(?:\s*[:,;=|]\s*|\s+(?:-\s+)?)(?P<id>\d{1,9})')}
 _HEADERS = ('class', 'class name', 'classes', 'label', 'labels', 'name',
             'names')
-# Characters without a picture: soft hyphen, marks of direction, zero width.
-# Not the joiners, which words of some scripts and emoji are spelt with.
-INVISIBLE = re.compile('[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e'
-                       '\u2060-\u2069\ufeff]')
 _QUOTE_IT = 'put the name in "quotes" if it is meant so'
 
 

@@ -3,19 +3,15 @@ streams is the video, and which way up it is."""
 import io
 import logging
 import os
-import os.path as osp
-import re
-import shlex
 import stat
-import unicodedata
-from typing import Any, Optional, Sequence, Union
+from typing import Any, NamedTuple, Optional, Sequence, Union
 
 import av
 import numpy as np
 from av.stream import Disposition
 
 from ..errors import UnreadableVideo
-from .class_list import INVISIBLE
+from .path_hints import remedy
 
 Source = Union[str, bytes]  # a file on the local disk, or its content
 
@@ -28,11 +24,10 @@ CONTAINERS = ','.join((
     'dv', 'ivf', 'h264', 'hevc', 'm4v', 'mjpeg', 'wtv', 'swf', 'amv',
     'wav', 'mp3', 'flac'))  # audio, so that the error can say 'only sound'
 
-# What of them people keep, and pictures, by the ends of their names.
+# What of them people keep, by the ends of their names.
 SUFFIXES = ('.mp4', '.mov', '.avi', '.mkv', '.webm', '.m4v', '.ts', '.mts',
             '.m2ts', '.mpg', '.mpeg', '.vob', '.wmv', '.asf', '.flv', '.f4v',
             '.ogv', '.gif', '.3gp')
-PICTURES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
 
 # FFmpeg's words are for VideoFile to hear; nobody reads them where they are
 # printed. The level is the process's: set in each call, one thread's end
@@ -46,6 +41,24 @@ logging.getLogger('libav').propagate = False
 
 class VideoCutShort(UnreadableVideo):
     """A file that ends before its pictures do."""
+
+
+class FrameCountChanged(UnreadableVideo):
+    """The packets of a video are not its frames, which was seen too late;
+    ``VideoFile(source, in_order=True)`` counts the frames first."""
+
+
+class VideoTimedOut(UnreadableVideo):
+    """A file that takes too long to decode."""
+
+
+class VideoFacts(NamedTuple):
+    """What a file says of its pictures, none of which is decoded."""
+
+    container: str  # FFmpeg's names of the format, with commas
+    codec: str
+    width: int  # pixels, as stored: before any rotation
+    height: int
 
 
 def open_container(source: Source) -> Any:
@@ -65,6 +78,14 @@ def open_container(source: Source) -> Any:
     container.close()
     raise unreadable(source, 'no decoder is known for its pictures'
                      if stream else 'it has no pictures, only sound')
+
+
+def video_facts(source: Source) -> VideoFacts:
+    """Look into a file; see :func:`open_container` for errors."""
+    with open_container(source) as container:
+        codec = picture_stream(container).codec_context
+        return VideoFacts(container.format.name, codec.name, codec.width,
+                          codec.height)
 
 
 def picture_stream(container: Any) -> Any:
@@ -129,51 +150,3 @@ def unreadable(source: Source, error: Union[str, Exception],
     if isinstance(source, bytes):
         return kind('the video', reason)
     return kind(source, reason + remedy(source))
-
-
-def remedy(path: str) -> str:
-    """Return what to do about a path that is no video: '; write / for ...',
-    or '' where it shows nothing."""
-    # a reader adds the ending where there is none
-    stem, numbers = re.fullmatch(r'(?s)(.*?)((?: [0-9]+)*)(?:\.mp4)?',
-                                 path).groups()
-    if numbers and osp.isdir(stem):
-        return ('; lines of "folder frames label" are for RawframeDataset, '
-                'with RawFrameDecode in its pipeline')
-    if numbers and osp.exists(stem):
-        return '; a number behind the path is no part of it'
-    if path.lower().endswith(PICTURES) or osp.isdir(stem):
-        return remedy_of_pictures(path if osp.exists(path) else stem)
-    if osp.lexists(path):
-        return ''
-    if re.fullmatch(r'(["\']).*\1', osp.basename(path)):
-        return '; take the quotes off'
-    if '\\' in path:
-        return '; write / where the path has \\'
-    plain = INVISIBLE.sub('', path.replace('\xa0', ' '))
-    for other, what in ((path.strip(), 'without spaces around it'),
-                        (unicodedata.normalize('NFC', path), 'in NFC'),
-                        (unicodedata.normalize('NFD', path), 'in NFD'),
-                        (plain, 'without special spaces')):
-        if osp.exists(other):
-            return f'; {other!r} is there: write it so, {what}'
-    return ''
-
-
-def remedy_of_pictures(path: str) -> str:
-    """Return how to make a video of the pictures in a folder, or of one and
-    those beside it; '' if there is none."""
-    folder, names = osp.split(path)[0], [path]
-    try:
-        if osp.isdir(path):
-            folder, names = path, sorted(os.listdir(path))
-    except OSError:
-        return ''
-    end = next((osp.splitext(name)[1] for name in names
-                if name.lower().endswith(PICTURES)), None)
-    if end is None:
-        return ''
-    pattern = shlex.quote(osp.join(folder, f'*{end}'))
-    codec = 'copy' if end.lower() in ('.jpg', '.jpeg') else 'ffv1'  # as it is
-    return ('; frames as pictures make a video: ffmpeg -framerate 25 '
-            f'-pattern_type glob -i {pattern} -c {codec} video.mkv')

@@ -24,9 +24,9 @@ import numpy as np
 from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
 
-from ..errors import UnreadableVideo
-from .containers import (Source, VideoCutShort, check_file, end_of,
-                         open_container, picture_stream, turned, unreadable)
+from .containers import (FrameCountChanged, Source, VideoCutShort,
+                         VideoTimedOut, check_file, end_of, open_container,
+                         picture_stream, turned, unreadable)
 
 # Share of the frames that must decode for a file to count as whole; a few are
 # often missing at the end of good files.
@@ -41,11 +41,6 @@ _STREAMS = ('mpegts', 'mpeg', 'mpegvideo', 'h264', 'hevc')
 _LONG = ('matroska,webm', 'flv', 'asf')
 # PyAV raises IndexError where a damaged file grows another stream.
 _FAILURES = (av.FFmpegError, OSError, ValueError, IndexError)
-
-
-class FrameCountChanged(UnreadableVideo):
-    """The packets of a video are not its frames, which was seen too late;
-    ``VideoFile(source, in_order=True)`` counts the frames first."""
 
 
 class _Doubt(Exception):
@@ -396,5 +391,5 @@ class VideoFile:
 
     def _check_time(self) -> None:
         if time.monotonic() > self._deadline:
-            raise ValueError(f'decoding it takes more than {self._timeout:g} '
-                             's')
+            why = f'decoding it takes more than {self._timeout:g} s'
+            raise unreadable(self._source, why, VideoTimedOut)

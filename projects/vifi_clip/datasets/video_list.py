@@ -13,7 +13,8 @@ from mmengine.fileio import list_from_file
 
 from ..files import holds_control, sha256_of
 from .class_list import read_class_list
-from .containers import SUFFIXES, remedy
+from .containers import SUFFIXES
+from .path_hints import remedy
 
 TRAIN, TEST, UNKNOWN = 'train', 'test', 'unknown'
 # Origins: the paper's released list; the same with labels that fit the file

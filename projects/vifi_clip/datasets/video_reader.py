@@ -14,9 +14,8 @@ from mmengine import fileio
 
 from ..errors import UnreadableVideo
 from .contained_video import open_video
-from .containers import Source
+from .containers import FrameCountChanged, Source
 from .transforms import VideoDecode
-from .video_file import FrameCountChanged
 
 
 @TRANSFORMS.register_module()

@@ -16,9 +16,8 @@ from projects.vifi_clip.apis.inputs import VideoInput
 from projects.vifi_clip.apis.pipeline import Timeline
 from projects.vifi_clip.datasets.class_list import (parse_class_names,
                                                     split_names)
-from projects.vifi_clip.datasets.containers import (open_container,
-                                                    picture_stream)
-from projects.vifi_clip.datasets.contained_video import open_video
+from projects.vifi_clip.datasets.contained_video import (open_video,
+                                                         read_facts)
 from projects.vifi_clip.errors import UnreadableVideo, UserError
 from ..attention.maps import attention_maps
 from ..attention.overlay import enlarge, overlay
@@ -272,11 +271,10 @@ def check_video(path: Optional[str], limits: Limits) -> Facts:
         raise UserError(f'{name} has {megabytes:.0f} MB; at most '
                         f'{limits.upload_mb:g} MB are taken.')
     try:
-        with open_container(path) as container:
-            codec = picture_stream(container).codec_context
-            plays = codec.name in _CODECS and any(
-                kind in container.format.name for kind in ('mp4', 'webm'))
-            width, height = codec.width, codec.height
+        facts = read_facts(path)
+        plays = facts.codec in _CODECS and any(
+            kind in facts.container for kind in ('mp4', 'webm'))
+        width, height = facts.width, facts.height
         if width * height > 4096 * 2304:  # a frame is 28 MB
             raise UserError(f'{name} has {width} x {height} pixels; scale it '
                             'down, 4K is the most.')

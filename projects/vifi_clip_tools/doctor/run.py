@@ -11,7 +11,7 @@ from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 
 from tqdm import tqdm
 
-from projects.vifi_clip.datasets.containers import remedy
+from projects.vifi_clip.datasets.path_hints import remedy
 from projects.vifi_clip.datasets.loader_settings import usable_cores
 from projects.vifi_clip.datasets.video_list import TEST, TRAIN
 from projects.vifi_clip.errors import UserError

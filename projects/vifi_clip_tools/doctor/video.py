@@ -18,7 +18,8 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 import cv2
 import numpy as np
 
-from projects.vifi_clip.datasets.containers import VideoCutShort, remedy
+from projects.vifi_clip.datasets.containers import VideoCutShort
+from projects.vifi_clip.datasets.path_hints import remedy
 from projects.vifi_clip.datasets.video_file import VideoFile
 from projects.vifi_clip.errors import UnreadableVideo
 from ..cli.processes import end_with_parent, signals_held

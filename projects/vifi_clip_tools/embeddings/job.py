@@ -21,7 +21,7 @@ from projects.vifi_clip.apis.inputs import (VideoInput, expand_inputs,
                                             read_labels)
 from projects.vifi_clip.apis.loading import join_processes
 from projects.vifi_clip.apis.pipeline import Views, parse_views
-from projects.vifi_clip.datasets.containers import remedy
+from projects.vifi_clip.datasets.path_hints import remedy
 from projects.vifi_clip.datasets.video_list import (find_missing,
                                                     read_video_list)
 from projects.vifi_clip.errors import UnreadableVideo, need

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
 from projects.vifi_clip.datasets.class_list import read_class_list
-from projects.vifi_clip.datasets.containers import remedy
+from projects.vifi_clip.datasets.path_hints import remedy
 from projects.vifi_clip.datasets.video_list import (check_video_root,
                                                     find_missing,
                                                     read_video_list)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from projects.vifi_clip.datasets.class_list import read_class_list
-from projects.vifi_clip.datasets.containers import remedy
+from projects.vifi_clip.datasets.path_hints import remedy
 from projects.vifi_clip.datasets.video_list import find_missing
 from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.files import (read_json, sha256_of,

@@ -1,0 +1,81 @@
+"""The child's side of :mod:`.contained_video`: it opens one video at a time.
+What it imports is what decoding needs, so that it starts in 0.2 s."""
+import math
+import mmap
+import signal
+from multiprocessing.connection import Connection
+from typing import Any, List, Sequence
+
+import numpy as np
+
+from .containers import Source, video_facts
+from .video_file import VideoFile
+
+GRACE = 10.  # seconds that an answer may take beyond a video's timeout
+
+
+class Decoder:
+    """What a parent asks for, with the frames in a buffer that both see."""
+
+    def __init__(self, buffer: mmap.mmap) -> None:
+        self._buffer = buffer
+        self._frames: List[np.ndarray] = []
+
+    def facts(self, source: Source) -> tuple:
+        """Look into a file."""
+        return video_facts(source)
+
+    def open(self, *args: Any) -> dict:
+        """Open a :class:`VideoFile`, and return its attributes."""
+        self._video = VideoFile(*args)
+        return dict(_total=len(self._video), _times=self._video.frame_times(),
+                    **{name: getattr(self._video, name) for name in (
+                        'avg_fps', 'by_packets', 'num_damaged')})
+
+    def frames(self, indices: Sequence[int]) -> tuple:
+        """Decode frames and put the first part of them into the buffer;
+        returns the shape [N, H, W, 3] of all and the number of damaged ones.
+        """
+        self._frames = self._video.frames(indices)
+        self.part(0)
+        shape = len(self._frames), *self._frames[0].shape
+        return shape, self._video.num_damaged
+
+    def part(self, start: int) -> None:
+        """Put the frames from one on into the buffer, as many as it holds."""
+        held = in_buffer(self._buffer, self._frames[start:])
+        np.stack(self._frames[start:start + len(held)], out=held)
+
+    def close(self) -> None:
+        """Let the video go."""
+        self._video, self._frames = None, []
+
+
+def in_buffer(buffer: mmap.mmap, frames: Sequence[np.ndarray]) -> np.ndarray:
+    """The place of the first frames in a buffer, [n, H, W, 3]; a ValueError
+    if it holds none."""
+    count = min(len(frames), len(buffer) // frames[0].size)
+    if not count:
+        raise ValueError(f'a frame has {frames[0].size} bytes, more than the '
+                         f'{len(buffer)} that are kept for frames')
+    shape = count, *frames[0].shape
+    return np.frombuffer(buffer, np.uint8, math.prod(shape)).reshape(shape)
+
+
+def serve(pipe_handle: int, buffer_handle: int) -> None:
+    """Answer (method, arguments, limit in seconds) until the parent ends."""
+    decoder = Decoder(mmap.mmap(buffer_handle, 0))
+    with Connection(pipe_handle) as pipe:
+        while True:
+            try:
+                method, args, limit = pipe.recv()
+            except EOFError:
+                return
+            signal.alarm(math.ceil(limit))  # hung, its parent may be gone
+            try:
+                answer = getattr(decoder, method)(*args)
+            except Exception as error:
+                answer = error
+            signal.alarm(0)
+            if method != 'close':  # nobody waits
+                pipe.send(answer)
