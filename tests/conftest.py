@@ -23,6 +23,7 @@ import torch  # noqa: E402
 torch.set_num_threads(1)  # tiny models run faster without a thread pool
 import mmengine.config.config  # noqa: E402
 from commands import vifi  # noqa: E402
+from helpers import BAD_DECODER  # noqa: E402
 from mmengine.logging import MessageHub, MMLogger  # noqa: E402
 from mmengine.runner import set_random_seed  # noqa: E402
 from mmengine.visualization import Visualizer  # noqa: E402
@@ -30,6 +31,7 @@ from tiny import tiny_arch  # noqa: E402
 from tools_world import settings_of, stop_workers, write_world  # noqa: E402
 
 import projects.vifi_clip  # noqa: E402,F401
+from projects.vifi_clip.datasets import contained_video  # noqa: E402
 from projects.vifi_clip_tools.run import test, train  # noqa: E402
 
 # MMEngine lays each run's config out four times, for seconds, for its log.
@@ -135,3 +137,14 @@ def tools(monkeypatch):
         train=fresh(lambda *argv: train.run(train.parse_args(argv))),
         test=fresh(lambda *argv: test.test(test.parse_args(argv))),
         code_of_test=fresh(lambda *argv: vifi('test', *argv)))
+
+
+@pytest.fixture
+def bad_decoder(monkeypatch):
+    """Decoders that crash and hang at some files, in this process and in
+    those that it forks."""
+    contained_video._children.forget()
+    monkeypatch.setattr(contained_video, '_CODE', contained_video._CODE
+                        .replace('serve(', BAD_DECODER + 'serve('))
+    yield
+    contained_video._children.forget()

@@ -11,6 +11,25 @@ NUM_BITS = 8  # indices 0..255, one horizontal band of the frame per bit
 FPS = 25
 LABELS = ['a red ring', 'a blue star', 'a green heart']
 
+# What a decoder runs before it serves; names of files say what it does.
+BAD_DECODER = '''
+import os, signal, time
+from projects.vifi_clip.datasets.video_file import VideoFile
+frames = VideoFile.frames
+def misbehave(video, indices):
+    name = os.path.basename(video._source)
+    if name == 'crash.mp4':
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if name == 'hang.mp4':
+        time.sleep(600)
+    if name == 'exit.mp4':
+        os._exit(7)
+    if name == 'fail.mp4':
+        raise MemoryError('4 GiB')
+    return frames(video, indices)
+VideoFile.frames = misbehave
+'''
+
 
 def coded_frame(index: int, size: Tuple[int, int]) -> np.ndarray:
     """Draw a frame, uint8 RGB [H, W, 3], of an index from 0 to 255.

@@ -2,11 +2,16 @@
 import colorsys
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 from mmaction.datasets.transforms import ColorJitter
+from mmengine.registry import DefaultScope
+from mmengine.utils import ManagerMixin, manager
+from mmengine.visualization import Visualizer
 
 
 def _hue(pixel) -> float:
@@ -33,6 +38,23 @@ def test_drn_explains_itself_when_built():
     from mmaction.models.localizers.drn.drn import DRN
     with pytest.raises(ImportError, match='from source'):
         DRN(vocab_size=1)
+
+
+@pytest.mark.parametrize('fail', [
+    Visualizer.get_instance, lambda: Visualizer.get_instance(1),
+    lambda: Visualizer.get_instance('new', vis_backends=[dict(type='None')]),
+    type('Empty', (ManagerMixin, ), {}).get_current_instance])
+def test_an_error_leaves_no_lock_behind(fail):
+    """The page's thread waited for ever once a run had failed."""
+    with pytest.raises(Exception):
+        fail()
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(DefaultScope.get_current_instance)
+        try:
+            found.result(10)
+        finally:
+            with suppress(RuntimeError):  # let the thread end
+                manager._lock.release()
 
 
 @pytest.mark.slow

@@ -9,12 +9,14 @@ import importlib.util
 import sys
 import types
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import wraps
 from pathlib import Path
-from typing import Iterator
+from typing import Callable, Iterator
 
 import cv2
 import numpy as np
+from mmengine.utils import manager
 
 
 @contextmanager
@@ -53,6 +55,7 @@ def apply() -> None:
     _stand_in_for_drn()
     _leave_out_vindlu()
     _let_hue_go_down()
+    _release_the_managers_lock()
 
 
 def _stand_in_for_drn() -> None:
@@ -111,3 +114,32 @@ def _let_hue_go_down() -> None:
         return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB).astype(np.float32)
 
     ColorJitter.adjust_hue = staticmethod(adjust_hue)
+
+
+def _release_the_managers_lock() -> None:
+    """Let MMEngine's get_instance and get_current_instance release their lock
+    when they raise. They keep it, and any other thread that builds something
+    waits for ever."""
+    class Probe(manager.ManagerMixin):
+        pass
+
+    with suppress(RuntimeError):  # there is no instance
+        Probe.get_current_instance()
+    with suppress(RuntimeError):  # not kept
+        manager._lock.release()
+        for name in 'get_instance', 'get_current_instance':
+            method = vars(manager.ManagerMixin)[name].__func__
+            setattr(manager.ManagerMixin, name, _releasing(method))
+
+
+def _releasing(method: Callable) -> classmethod:
+    @wraps(method)
+    def call(*args, **kwargs):
+        try:
+            return method(*args, **kwargs)
+        except BaseException:
+            with suppress(RuntimeError):  # raised before it was taken
+                manager._lock.release()
+            raise
+
+    return classmethod(call)

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -32,32 +33,6 @@ pytestmark = pytest.mark.skipif(not contained_video.CAN_CONTAIN,
 
 def open_video(source, timeout=600.):
     return ContainedVideo(source, False, 1, timeout)
-
-
-# What a child runs before it serves: frames() crashes or hangs by the name.
-BAD = '''
-import os, signal, time
-from projects.vifi_clip.datasets.video_file import VideoFile
-frames = VideoFile.frames
-def bad(video, indices):
-    name = os.path.basename(video._source)
-    if name == 'crash.mp4':
-        os.kill(os.getpid(), signal.SIGSEGV)
-    if name == 'hang.mp4':
-        time.sleep(600)
-    return frames(video, indices)
-VideoFile.frames = bad
-'''
-
-
-@pytest.fixture
-def bad_decoder(monkeypatch):
-    """Children that start from now on have it."""
-    contained_video._children.forget()
-    monkeypatch.setattr(contained_video, '_CODE', contained_video._CODE
-                        .replace('serve(', BAD + 'serve(', 1))
-    yield
-    contained_video._children.forget()
 
 
 @pytest.fixture(scope='module')
@@ -206,11 +181,15 @@ def test_what_the_parent_closes_is_closed(clip):
     assert read_index(video.frames([5])[0]) == 5
 
 
-def test_children_end_with_their_parent(clip):
-    """Even one that is killed, while several have a video."""
+def test_children_end_with_their_parent(bad_decoder, tmp_path):
+    """Even one that is killed, while some have a video and one hangs."""
+    paths = [write_mp4(tmp_path / f'{name}.mp4') for name in ('a', 'hang')]
+
     def parent():
-        with ThreadPoolExecutor(4) as pool:
-            videos = list(pool.map(lambda _: open_video(clip), range(4)))
+        with ThreadPoolExecutor(2) as pool:
+            videos = list(pool.map(open_video, paths))
+        ask = threading.Thread(target=videos[1].frames, args=[[0]])
+        ask.start()
         sender.send([video._child.process.pid for video in videos])
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -220,7 +199,7 @@ def test_children_end_with_their_parent(clip):
     process.start()
     children = receiver.recv()
     process.join()
-    assert len(set(children)) == 4 and process.exitcode == -signal.SIGKILL
+    assert len(set(children)) == 2 and process.exitcode == -signal.SIGKILL
     deadline = time.monotonic() + 30
     while any(Path(f'/proc/{child}').exists() and Path(
             f'/proc/{child}/cmdline').read_text() for child in children):

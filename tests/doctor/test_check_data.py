@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from commands import refused, vifi
 from doctor_world import write_clip, write_files
+from helpers import BAD_DECODER
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -240,15 +241,13 @@ def test_wrong_usage(sick_data, tmp_path, capsys, monkeypatch, change, name):
     assert not os.listdir(tmp_path) and files_in(sick_data) == before
 
 
-SLOW = '''
-import sys, time
+HANGING = f'''
+import sys
+from projects.vifi_clip.datasets import contained_video
 from projects.vifi_clip_tools.cli.main import main
-from projects.vifi_clip_tools.doctor import video
 
-def slow(path, full):
-    time.sleep(600)
-
-video.check_video = slow
+contained_video._CODE = contained_video._CODE.replace(
+    'serve(', {BAD_DECODER!r} + 'serve(')
 sys.exit(main(['check-data', *sys.argv[1:]]))
 '''
 
@@ -256,33 +255,42 @@ sys.exit(main(['check-data', *sys.argv[1:]]))
 @pytest.mark.slow
 @pytest.mark.parametrize('sign, code', [
     (signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -9)])
-def test_interrupt_leaves_nothing(sick_data, tmp_path, sign, code):
+def test_interrupt_leaves_nothing(tmp_path, sign, code):
+    names = ['a/hang.mp4', 'b/hang.mp4']
+    for seed, name in enumerate(names):
+        write_clip(tmp_path / 'data/videos' / name, seed)
+    write_files(tmp_path / 'data/lists', classes='run; jump',
+                train='; '.join(f'{name} 0' for name in names))
     process = subprocess.Popen(
-        [sys.executable, '-c', SLOW,
-         *arguments(sick_data, '--out', tmp_path / 'out')], cwd=ROOT,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [sys.executable, '-c', HANGING,
+         *arguments(tmp_path / 'data', '--out', tmp_path / 'out/put')],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True)
     with process:
-        try:
-            wait_for(lambda: count_processes(process.pid) == 3)
-            # Ctrl-C goes to the whole group
-            kill = os.killpg if sign == signal.SIGINT else os.kill
-            kill(process.pid, sign)
-            assert process.wait(timeout=30) == code
-            wait_for(lambda: not count_processes(process.pid))
-            assert 'Traceback' not in process.stderr.read()
-        finally:
-            if count_processes(process.pid):
-                os.killpg(process.pid, signal.SIGKILL)
-    assert not os.listdir(tmp_path)
+        wait_for(lambda: len(children_of(process.pid)) == 2
+                 or process.poll() is not None)
+        children = children_of(process.pid)
+        # Ctrl-C goes to the whole group
+        kill = os.killpg if sign == signal.SIGINT else os.kill
+        kill(process.pid, sign)
+        assert process.wait(timeout=30) == code and len(children) == 2
+        wait_for(lambda: not any(map(is_alive, children)))
+        assert 'Traceback' not in process.stderr.read()
+    assert not (tmp_path / 'out').exists()
 
 
-def count_processes(group):
-    """Count the living processes of a process group."""
-    lines = subprocess.run(['ps', '-eo', 'pgid=,stat='], text=True,
+def children_of(parent):
+    lines = subprocess.run(['ps', '-eo', 'pid=,ppid='], text=True,
                            capture_output=True, check=True).stdout
-    return sum(int(number) == group and state[0] != 'Z' for number, state in
-               map(str.split, lines.splitlines()))
+    return [pid for pid, ppid in map(str.split, lines.splitlines())
+            if ppid == str(parent)]
+
+
+def is_alive(pid):
+    try:
+        return Path(f'/proc/{pid}/cmdline').read_text() != ''
+    except OSError:
+        return False
 
 
 def wait_for(condition):

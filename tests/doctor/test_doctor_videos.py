@@ -1,24 +1,19 @@
-"""One video at a time, and workers that die or hang."""
-import multiprocessing
+"""One video at a time, and decoders that die or hang."""
 import os
 import signal
-import threading
-import time
 
-import cv2
 import numpy as np
 import pytest
 from doctor_world import pictures, write_clip
 
+from projects.vifi_clip.datasets import contained_video
 from projects.vifi_clip_tools.doctor.run import look_at_videos
 from projects.vifi_clip_tools.doctor.video import (
-    Facts, check_video, find_look_alikes, fingerprint, supervise)
-
-CHECK_VIDEO = 'projects.vifi_clip_tools.doctor.video.check_video'
+    check_video, check_videos, find_look_alikes, fingerprint)
 
 
 def look(path, full=False):
-    return check_video(str(path), full)
+    return check_video(str(path), full, 60.)
 
 
 @pytest.mark.parametrize('full', [False, True])
@@ -67,74 +62,36 @@ def test_full_decoding_finds_what_decoders_conceal(tmp_path):
     assert seen.status == 'unreadable' or 'frames' in seen.damage
 
 
-# Processes that die or hang
-
-
-def misbehave(path, full):
-    """By name of the file: a fake decoder."""
-    if path == 'crash':
-        os.kill(os.getpid(), signal.SIGSEGV)
-    if path == 'hang':
-        time.sleep(60)
-    if path == 'exit':
-        os._exit(7)
-    if path == 'fail':
-        raise MemoryError('4 GiB')
-    return Facts('ok', path.upper())
+# Decoders that die or hang
 
 
 @pytest.mark.parametrize('workers', [1, 3])
-def test_pool_survives_crashes_and_hangs(workers, monkeypatch):
-    monkeypatch.setattr(CHECK_VIDEO, misbehave)
-    names = ['a', 'crash', 'b', 'hang', 'exit', 'fail', 'c', 'd']
-    seen = look_at_videos(dict(zip(names, names)), False, workers, timeout=1)
+def test_decoders_crash_and_hang(bad_decoder, tmp_path, workers, monkeypatch):
+    monkeypatch.setattr(contained_video, 'GRACE', 0.5)
+    names = ['a', 'crash', 'b', 'hang', 'exit', 'fail', 'c']
+    for name in names:
+        write_clip(tmp_path / f'{name}.mp4', seed=1)
+    seen = look_at_videos({name: str(tmp_path / f'{name}.mp4')
+                           for name in names}, False, workers, timeout=5)
     assert list(seen) == names  # not in the order in which they end
-    assert seen.pop('hang').status == 'timed_out'
-    assert seen == {
-        **{name: Facts('ok', name.upper()) for name in 'abcd'},
-        'crash': Facts('crashed', 'killed by SIGSEGV'),
-        'exit': Facts('crashed', 'ended the process with code 7'),
-        'fail': Facts('crashed', 'MemoryError: 4 GiB')}
+    assert {name: seen[name].status for name in names} == dict(
+        a='ok', b='ok', c='ok', crash='crashed', exit='crashed',
+        fail='crashed', hang='timed_out')
+    assert 'SIGSEGV' in seen['crash'].detail
+    assert 'exit code 7' in seen['exit'].detail
+    assert seen['fail'].detail == 'MemoryError: 4 GiB'
 
 
-def interrupted_by_its_fork():
-    """End with 5 if a signal is heard that comes in a callback of a fork."""
-    pending = [signal.SIGTERM]
-    os.register_at_fork(
-        before=lambda: pending and os.kill(os.getpid(), pending.pop()))
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # another thread could be given the signal
-    threading.Thread(target=time.sleep, args=(60, ), daemon=True).start()
-    try:
-        list(supervise({0: 'hang'}, False, 1, timeout=30))
-    except KeyboardInterrupt:
-        os._exit(5)
-
-
-def test_a_signal_within_a_fork_is_heard(monkeypatch):
-    monkeypatch.setattr(CHECK_VIDEO, misbehave)
-    process = multiprocessing.get_context('fork').Process(
-        target=interrupted_by_its_fork)
-    process.start()
-    process.join(60)
-    process.kill()
-    assert process.exitcode == 5
-
-
-def test_threads_of_the_parent_are_not_waited_for(tmp_path):
-    """OpenCV's, which a fork does not have."""
-    path, before = write_clip(tmp_path / 'a.mp4', seed=1), cv2.getNumThreads()
-    cv2.setNumThreads(4)
-    try:
-        for _ in range(9):
-            cv2.resize(np.zeros((1080, 1920, 3), np.uint8), (640, 360))
-        seen = look_at_videos({'a': str(path)}, False, 1, timeout=10)
-    finally:
-        cv2.setNumThreads(before)
-    assert seen['a'].status == 'ok'
-
-
-# Look-alikes
+def test_leaving_ends_the_decoders(bad_decoder, tmp_path):
+    """As Ctrl-C does, while one hangs."""
+    paths = {name: str(write_clip(tmp_path / f'{name}.mp4', seed=1))
+             for name in ('a', 'hang')}
+    videos = check_videos(paths, False, 2, timeout=600)
+    assert next(videos)[0] == 'a'
+    decoders = [child.process for child in contained_video._children._all]
+    videos.close()
+    assert len(decoders) == 2 and all(
+        decoder.wait(30) == -signal.SIGKILL for decoder in decoders)
 
 
 def test_a_plain_picture_has_no_fingerprint():

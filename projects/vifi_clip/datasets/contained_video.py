@@ -99,7 +99,6 @@ class _Child:
     """A process that has one video open at a time, until its parent ends."""
 
     def __init__(self) -> None:
-        self.owner = os.getpid()
         with _file_in_memory() as file:
             file.truncate(_BUFFER)
             self.buffer = mmap.mmap(file.fileno(), _BUFFER)
@@ -142,7 +141,9 @@ class _Child:
         self.process.kill()
         code = self.process.wait()
         self.pipe.close()
-        return signal.Signals(-code).name if code < 0 else f'exit code {code}'
+        why = ' (out of memory?)' if code == -signal.SIGKILL else ''
+        return (signal.Signals(-code).name + why if code < 0 else
+                f'exit code {code}')
 
 
 class _Children:
@@ -155,6 +156,7 @@ class _Children:
 
     def forget(self) -> None:
         self._idle: List[_Child] = []
+        self._all: Any = weakref.WeakSet()
 
     def take(self) -> _Child:
         """Return a child that lives, a new one if need be."""
@@ -162,17 +164,30 @@ class _Children:
             while child := self._idle.pop():
                 if child.process.poll() is None:
                     return child
-        return _Child()
+        child = _Child()
+        self._all.add(child)
+        return child
 
     def give(self, child: _Child) -> None:
         """Take back a child, unless it is another process's or has ended."""
-        if child.owner == os.getpid() and not child.pipe.closed:
+        if child in self._all and not child.pipe.closed:
             with suppress(OSError):  # it was killed
                 child.pipe.send(('close', (), GRACE))
             self._idle.append(child)
 
+    def end(self) -> None:
+        """Kill all."""
+        for child in list(self._all):
+            child.process.kill()
+
 
 _children = _Children()
+
+
+def end_decoders() -> None:
+    """End the children of this process; a video that one has open now counts
+    as one whose decoder crashed."""
+    _children.end()
 
 
 def _code(pipe: int, buffer: int) -> str:

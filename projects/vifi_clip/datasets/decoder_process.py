@@ -2,8 +2,11 @@
 What it imports is what decoding needs, so that it starts in 0.2 s."""
 import math
 import mmap
+import os
+import select
 import signal
 from multiprocessing.connection import Connection
+from threading import Thread
 from typing import Any, List, Sequence
 
 import numpy as np
@@ -64,14 +67,14 @@ def in_buffer(buffer: mmap.mmap, frames: Sequence[np.ndarray]) -> np.ndarray:
 
 def serve(pipe_handle: int, buffer_handle: int) -> None:
     """Answer (method, arguments, limit in seconds) until the parent ends."""
+    import resource  # not on Windows
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # no dump of a crash
+    Thread(target=_end_with_parent, args=[pipe_handle], daemon=True).start()
     decoder = Decoder(mmap.mmap(buffer_handle, 0))
     with Connection(pipe_handle) as pipe:
         while True:
-            try:
-                method, args, limit = pipe.recv()
-            except EOFError:
-                return
-            signal.alarm(math.ceil(limit))  # hung, its parent may be gone
+            method, args, limit = pipe.recv()
+            signal.alarm(math.ceil(limit))  # FFmpeg may stop all threads
             try:
                 answer = getattr(decoder, method)(*args)
             except Exception as error:
@@ -79,3 +82,11 @@ def serve(pipe_handle: int, buffer_handle: int) -> None:
             signal.alarm(0)
             if method != 'close':  # nobody waits
                 pipe.send(answer)
+
+
+def _end_with_parent(pipe_handle: int) -> None:
+    """Wait until the other end of a pipe is closed, then end the process."""
+    poll = select.poll()
+    poll.register(pipe_handle, 0)  # that alone is reported
+    poll.poll()
+    os._exit(0)

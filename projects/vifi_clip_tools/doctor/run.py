@@ -11,8 +11,8 @@ from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 
 from tqdm import tqdm
 
-from projects.vifi_clip.datasets.path_hints import remedy
 from projects.vifi_clip.datasets.loader_settings import usable_cores
+from projects.vifi_clip.datasets.path_hints import remedy
 from projects.vifi_clip.datasets.video_list import TEST, TRAIN
 from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.files import replacing
@@ -24,7 +24,7 @@ from .lists import VideoList, find_lists, load_lists
 from .options import Options
 from .published import dataset_name
 from .report import REPORT, Report, files_of, inputs_of, make_report
-from .video import supervise
+from .video import check_videos
 
 
 def check(options: Options) -> int:
@@ -106,22 +106,18 @@ def video_paths(lists: Sequence[VideoList], root: str) -> Dict[str, str]:
 
 def look_at_videos(paths: Dict[str, str], full: bool, workers: int,
                    timeout: float) -> Videos:
-    """Look at each video (file by key) in processes, with a progress bar."""
+    """Look at each video (file by key), with a progress bar."""
     videos: Videos = {}
     bad = 0
-    with _Bar(total=len(paths), desc='videos', unit='', ncols=79,
+    with tqdm(total=len(paths), desc='videos', unit='', ncols=79,
               mininterval=0.2 if sys.stderr.isatty() else 30) as bar, \
-            closing(supervise(paths, full, workers, timeout)) as ended:
+            closing(check_videos(paths, full, workers, timeout)) as ended:
         for key, facts in ended:
             videos[key] = facts
             bad += facts.status != 'ok'
             bar.set_postfix(bad=bad, refresh=False)
             bar.update()
     return {key: videos[key] for key in paths}
-
-
-class _Bar(tqdm):
-    monitor_interval = 0  # no thread of its own, as processes are forked
 
 
 def check_out(out: Path, originals: Iterable[Path], inputs: Dict,

@@ -1,15 +1,10 @@
 """Look at videos: what they are, whether training could read them, and which
 show the same pictures."""
-import faulthandler
-import gc
 import hashlib
-import multiprocessing
 import os
-import signal
 import stat
-import sys
-from concurrent.futures import FIRST_COMPLETED, TimeoutError, wait
-from contextlib import nullcontext, suppress
+import time
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,11 +13,17 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 import cv2
 import numpy as np
 
-from projects.vifi_clip.datasets.containers import VideoCutShort
+from projects.vifi_clip.datasets.contained_video import (DecoderCrashed,
+                                                         end_decoders,
+                                                         open_video)
+from projects.vifi_clip.datasets.containers import (VideoCutShort,
+                                                    VideoTimedOut, unreadable)
 from projects.vifi_clip.datasets.path_hints import remedy
 from projects.vifi_clip.datasets.video_file import VideoFile
 from projects.vifi_clip.errors import UnreadableVideo
-from ..cli.processes import end_with_parent, signals_held
+
+_STATUS = {VideoCutShort: 'cut_short', VideoTimedOut: 'timed_out',
+           DecoderCrashed: 'crashed'}
 
 # Start, quarters and end. The fingerprint is of the quarters, as many videos
 # begin and end in black.
@@ -64,11 +65,9 @@ class Facts:
         return self.frames / self.fps if self.frames and self.fps else None
 
 
-def check_video(path: str, full: bool) -> Facts:
-    """Look at one video, at five frames or at all."""
-    # There is a process for each core already. 0 and not 1, which would end
-    # OpenCV's threads, and in a fork wait for ever for the parent's.
-    cv2.setNumThreads(0)
+def check_video(path: str, full: bool, timeout: float) -> Facts:
+    """Look at one video, at five frames or at all, for so many seconds."""
+    deadline = time.monotonic() + timeout
     try:
         # Reading a pipe or a device may never end.
         if not stat.S_ISREG(os.stat(path).st_mode):
@@ -81,33 +80,40 @@ def check_video(path: str, full: bool) -> Facts:
     if not data:
         return Facts('empty', '0 bytes', size=0)
     known = dict(size=len(data), sha256=hashlib.sha256(data).hexdigest())
+    del data  # the decoder reads for itself
     try:
-        video = VideoFile(data)
+        video = open_video(path, timeout=timeout)
         total = len(video)
         frames = video.frames(
             [round(place * (total - 1)) for place in _PLACES])
-        damage = _damage(data, video) if full else ''
-    except VideoCutShort as error:
-        return Facts('cut_short', error.reason, **known)
+        damage = _damage(path, video, deadline) if full else ''
     except UnreadableVideo as error:
-        return Facts('unreadable', error.reason + remedy(path), **known)
+        return Facts(_STATUS.get(type(error), 'unreadable'), error.reason,
+                     **known)
     height, width = frames[0].shape[:2]
     return Facts('ok', '', **known, frames=total, width=width, height=height,
                  fps=round(video.avg_fps, 3), prints=fingerprint(frames[1:-1]),
                  damage=damage)
 
 
-def _damage(data: bytes, video: VideoFile) -> str:
+def _damage(path: str, video: VideoFile, deadline: float) -> str:
     """Decode all frames in order, and compare those found by packets."""
-    whole = VideoFile(data, in_order=True) if video.by_packets else video
-    total = len(whole)
+    def left() -> float:
+        return max(deadline - time.monotonic(), 0.)
+
+    whole = (open_video(path, in_order=True, timeout=left())
+             if video.by_packets else video)
+    total, differ = len(whole), 0
     if len(video) != total:
         return f'{len(video)} packets, and {total} frames'
     if whole.num_damaged:
         return f'{whole.num_damaged} of {total} frames'
-    differ = sum(not np.array_equal(video.frames([index]),
-                                    whole.frames([index]))
-                 for index in range(total) if video.by_packets)
+    for index in range(total) if video.by_packets else ():
+        if not left():
+            raise unreadable(path, 'comparing its frames takes too long',
+                             VideoTimedOut)
+        differ += not np.array_equal(video.frames([index]),
+                                     whole.frames([index]))
     return (f'{differ} of {total} frames differ when decoded in order'
             if differ else '')
 
@@ -163,79 +169,32 @@ def find_look_alikes(prints: Sequence[bytes],
     return [group for group in groups.values() if len(group) > 1]
 
 
-# Processes that may crash or hang without taking the run along
+# Many videos
 
 
-def supervise(paths: Dict[str, str], full: bool, workers: int,
-              timeout: float) -> Iterator[Tuple[str, Facts]]:
-    """Look at videos (file by key) in processes that are replaced when they
-    die or hang; yield the key and facts of each, in the order in which they
-    end, also where :func:`check_video` fails.
-
-    ``multiprocessing.Pool`` waits for ever for a process that crashed, and
-    ``ProcessPoolExecutor`` gives up all jobs with it; decoders do crash.
-    """
-    from pebble import ProcessExpired, ProcessPool
-
-    # A fork has torch imported already, and has it in the same memory. No
-    # thread holds anything here that a child needs. Elsewhere than on Linux
-    # it is not safe.
-    kind = 'fork' if sys.platform.startswith('linux') else 'spawn'
-    pool = ProcessPool(
-        min(workers, len(paths)), initializer=_begin,
-        context=multiprocessing.get_context(kind))
+def check_videos(paths: Dict[str, str], full: bool, workers: int,
+                 timeout: float) -> Iterator[Tuple[str, Facts]]:
+    """Look at videos (file by key), several at a time; yield the key and
+    facts of each, in the order in which they end, also where
+    :func:`check_video` fails. Each thread has a decoder in a process."""
+    pool = ThreadPoolExecutor(min(workers, len(paths)))
     running: Dict[Any, str] = {}
     pending = iter(paths.items())
     try:
-        with signals_held() if kind == 'fork' else nullcontext():
-            pool.active  # which starts it
         while True:
             # Not all at once, which would take much memory for nothing.
             for key, path in islice(pending, 2 * workers - len(running)):
-                running[pool.schedule(check_video, (path, full),
-                                      timeout=timeout)] = key
+                running[pool.submit(check_video, path, full, timeout)] = key
             if not running:
                 return
             # A signal that comes just before a wait without end is not heard.
             for future in wait(running, 1, FIRST_COMPLETED).done:
                 try:
                     facts = future.result()
-                except TimeoutError:
-                    facts = Facts('timed_out',
-                                  f'no answer within {timeout:g} s')
-                except ProcessExpired as error:
-                    facts = Facts('crashed', _death(error.exitcode))
                 except Exception as error:  # out of memory, say
                     facts = Facts('crashed',
                                   f'{type(error).__name__}: {error}')
                 yield running.pop(future), facts
     finally:
-        pool.stop()
-        pool.join()
-
-
-def _death(code: int) -> str:
-    if code >= 0:
-        return f'ended the process with code {code}'
-    why = ' (out of memory?)' if code == -signal.SIGKILL else ''
-    return f'killed by {signal.Signals(-code).name}{why}'
-
-
-def _begin() -> None:
-    """Prepare a process: no words of FFmpeg in the progress bar, no dump of
-    each crash, no life after its parent's."""
-    # A decoder that the parent left as garbage is not to be ended here: it
-    # would wait for its threads, which a fork does not have.
-    gc.freeze()
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    if callable(signal.getsignal(signal.SIGINT)):
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    faulthandler.disable()
-    sink = os.open(os.devnull, os.O_WRONLY)
-    for stream in 1, 2:
-        os.dup2(sink, stream)
-    os.close(sink)
-    with suppress(ImportError, ValueError, OSError):  # not on this system
-        import resource
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    end_with_parent()
+        pool.shutdown(wait=False, cancel_futures=True)
+        end_decoders()  # nobody waits for what they do
