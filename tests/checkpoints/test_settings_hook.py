@@ -124,7 +124,9 @@ def assert_said(message, *parts) -> None:
     (dict(backbone__arch=dict(tiny_arch(), quick_gelu=False)),
      ['visual_activation', 'QuickGELU', "'GELU'"]),
     (dict(backbone__arch=tiny_arch(vision_cfg=dict(head_width=16))),
-     ['visual_heads', ' 2 ', ' 4 '])])
+     ['visual_heads', ' 2 ', ' 4 ']),
+    (dict(backbone__type='NeighbourBackbone', backbone__num_frames=None),
+     ['neighbours: 0 when', ', 1 in', 'model.backbone.type'])])
 def test_other_settings_stop_a_test(checkpoint, test, changes, said):
     model = settings_of(**changes)
     built = MODELS.build(copy.deepcopy(model))

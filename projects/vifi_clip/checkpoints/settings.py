@@ -37,6 +37,7 @@ _CHECKED = (
     ('descriptions', 'model.cls_head.text_classifier.description_file', True),
     ('visual_prompts', 'model.backbone.prompts', True),
     ('text_prompts', 'model.cls_head.text_classifier.prompts', True),
+    ('neighbours', 'model.backbone.type', True),
     ('visual_activation', 'model.backbone.arch', True),
     ('visual_heads', 'model.backbone.arch', True),
     ('text_activation', 'model.cls_head.text_classifier.arch', True),
@@ -74,6 +75,8 @@ def collect_settings(model: nn.Module,
             classifier.tokenizer.encode)
     settings.update(tower_traits('visual', getattr(backbone, 'visual', None)),
                     **tower_traits('text', classifier.text))
+    if getattr(backbone, 'neighbours', 0):
+        settings['neighbours'] = backbone.neighbours
     for owner, name in (head, 'num_frames'), (head, 'fusion'), (model, 'tune'):
         if hasattr(owner, name):
             settings[name] = getattr(owner, name)
@@ -271,6 +274,9 @@ def _check_settings(saved: Mapping, model: nn.Module, cfg: Config, name: str,
                     on_mismatch: str) -> None:
     """Warn of what differs by choice; refuse what spoils the result."""
     current = collect_settings(model, cfg.get('model'))
+    # Where frames are on their own nothing is said.
+    saved, current = (part and dict(part, neighbours=part.get('neighbours', 0))
+                      for part in (saved, current))
     unknown, serious = [], {}
     for key, option, matters in _CHECKED:
         if key not in current or not matters and key not in saved:

@@ -116,6 +116,7 @@ class InferenceBackbone(nn.Module):
         self.dtype = torch.bfloat16 if precision == 'bf16' else torch.float32
         self.backbone = backbone.to(self.dtype).eval()
         self.num_frames = getattr(backbone, 'num_frames', None)
+        self.neighbours = getattr(backbone, 'neighbours', 0)
         if compile and hasattr(backbone, 'embed_chunk'):
             # The backbone calls this for several chunks of a batch. Without
             # repeated frames the number of frames would vary.

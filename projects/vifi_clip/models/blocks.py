@@ -56,7 +56,9 @@ class FusedBlock(ResidualAttentionBlock):
         else:
             y = self._attend_from(self.ln_1(q_x), only, is_causal)
             q_x = pick(q_x, only)
-        x = q_x + self.ls_1(y)
+        return self._add_mlp(q_x + self.ls_1(y))
+
+    def _add_mlp(self, x: Tensor) -> Tensor:
         y = self.ls_2(quick_gelu_mlp(self.mlp, self.ln_2(x)))
         # x is new and nobody else's; only a gradient of ln_2 needs it again.
         return x + y if torch.is_grad_enabled() else x.add_(y)

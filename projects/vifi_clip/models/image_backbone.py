@@ -53,6 +53,8 @@ class CLIPVisionBackbone(BaseModule):
     # Frames of a view that see each other in a subclass's tower, which gets
     # them in sequence; None: each frame is on its own.
     num_frames: Optional[int] = None
+    # How many frames before and behind it a frame attends to; no weight tells.
+    neighbours = 0
 
     def __init__(self, arch: Arch, pretrained: Optional[str] = None,
                  frozen: bool = False, grad_checkpointing: bool = False,
@@ -60,6 +62,7 @@ class CLIPVisionBackbone(BaseModule):
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg=init_cfg)
         self.embed_dim = get_arch_cfg(arch)['embed_dim']
+        self.pretrained = pretrained
         self.frozen, self.reuse_frames = frozen, reuse_frames
         self.grad_checkpointing = grad_checkpointing
         self.prompts: Optional[DeepPrompts] = None
@@ -84,7 +87,12 @@ class CLIPVisionBackbone(BaseModule):
 
     def forward(self, x: Tensor) -> Tensor:
         """Embed normalised frames [N, 3, H, W], each on its own, to [N, D],
-        not normalised."""
+        not normalised.
+
+        ValueError if they are no views of ``num_frames``."""
+        if self.num_frames and x.shape[0] % self.num_frames:
+            raise ValueError(f'{x.shape[0]} frames are no views of '
+                             f'num_frames={self.num_frames}')
         if not self._may_regroup(x):
             return self.embed_chunk(x)
         chunk, index = _CPU_CHUNK, None

@@ -81,6 +81,10 @@ def token_layout(backbone: nn.Module) -> Tokens:
     it has no class token that attends to patches."""
     tower = getattr(backbone, 'visual', None)
     prompts = getattr(backbone, 'inserted', None)
+    if getattr(backbone, 'neighbours', 0):
+        raise UserError(f'{_SUPPORTED}; frames of this model '
+                        '(METHOD=open_vclip) attend to their neighbours, '
+                        'which no map shows')
     if isinstance(tower, VisionTransformer):
         if not reads_class_token(tower) or not all(
                 isinstance(block, FusedBlock)

@@ -42,7 +42,8 @@ def cache_frames(options: FramesOptions) -> Dict[str, int]:
                  for part in options.parts}
     model, _ = load_model(cfg, options.checkpoint, options.device)
     backbone = model.backbone
-    if not isinstance(backbone, CLIPVisionBackbone) or backbone.inserted:
+    if (not isinstance(backbone, CLIPVisionBackbone) or backbone.inserted
+            or backbone.num_frames):
         raise ValueError(
             f"{cfg.filename}: only CLIP's image tower without prompts, whose "
             'frames do not see each other, can be cached, not a '

@@ -2,4 +2,5 @@
 from .actionclip import (KLContrastiveLoss, TemporalClassToken, TemporalConv,
                          TemporalLSTM)
 from .efficient_prompting import ContextPrompts, SampledCrossEntropyLoss
+from .open_vclip import NeighbourBackbone, NeighbourBlock
 from .xclip import VideoPrompts, XCLIPBackbone

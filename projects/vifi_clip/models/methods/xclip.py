@@ -70,7 +70,7 @@ class XCLIPBackbone(CLIPVisionBackbone):
 
     Raises:
         ValueError: A tower without such layers; learnt prompts beside the
-            messages; frames that are no multiple of T.
+            messages.
     """
 
     def __init__(self, arch, pretrained: Optional[str] = None, *,
@@ -107,9 +107,6 @@ class XCLIPBackbone(CLIPVisionBackbone):
 
     def embed_chunk(self, x: Tensor) -> Tensor:
         """Embed frames of whole views, [N*T, 3, H, W], to [N*T, 1 + P, D]."""
-        if x.shape[0] % self.num_frames:
-            raise ValueError(f'{x.shape[0]} frames are no views of '
-                             f'num_frames={self.num_frames}')
         tower = self.visual
         x = run_blocks(tower.transformer.resblocks, tower._embeds(x),
                        self.messages, self.grad_checkpointing)[:, :-1]
