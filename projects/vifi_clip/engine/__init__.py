@@ -3,6 +3,7 @@ from .fsdp2 import FSDP2Strategy, SpreadRunner
 from .hooks import (BadVideoHook, ClassListHook, EpochAccumulationHook,
                     EpochSeedHook, FiniteLossHook, PlainCheckpointHook,
                     TextAccumulationHook)
+from .interpolated_gradient import InterpolatedGradientHook
 from .lr_schedule import WarmupCosineLR
 from .multi_set_loop import MultiSetTestLoop, MultiSetValLoop
 from .parameter_groups import GroupedOptimWrapperConstructor

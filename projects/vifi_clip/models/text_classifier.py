@@ -105,6 +105,7 @@ class CLIPTextClassifier(BaseModule):
         self.normalize = normalize
         names = read_class_list(class_file) if class_file else class_names
         self.embed_dim = get_arch_cfg(arch)['embed_dim']
+        self.pretrained = pretrained
         self.frozen, self.grad_checkpointing = frozen, grad_checkpointing
         self.max_graph_tokens = max_graph_tokens
         self.shard_classes = shard_classes
