@@ -1,6 +1,7 @@
 """What visitors may give, what the page computes, and answers as HTML, without
 Gradio."""
 import re
+import shutil
 import threading
 import wave
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ import pytest
 from helpers import write_mp4
 
 from projects.vifi_clip.apis.pipeline import Timeline
-from projects.vifi_clip.errors import UserError
+from projects.vifi_clip.errors import UnreadableVideo, UserError
 from projects.vifi_clip_tools.demo.options import Limits
 from projects.vifi_clip_tools.demo.page import (ATTENTION, FIRST, HTML,
                                                 TIMELINE, Handlers, percent)
@@ -85,6 +86,16 @@ def test_label_sets_of_visitors_do_not_mix(recogniser, examples):
             recogniser.recognise, requests * 6)]
     for i, ranking in enumerate(together):
         assert dict(ranking) == pytest.approx(dict(alone[i % 2]))
+
+
+def test_a_decoder_that_crashes(recogniser, examples, bad_decoder, tmp_path):
+    """Answers that visitor, and the next one as ever."""
+    path = str(tmp_path / 'crash.mp4')
+    shutil.copy(examples['Blue star'], path)
+    with pytest.raises(UnreadableVideo, match='SIGSEGV'):
+        recogniser.recognise(recogniser.check(path, WORDS))
+    assert recogniser.recognise(
+        recogniser.check(examples['Blue star'], WORDS)).ranking
 
 
 def test_timeline(recogniser, examples):

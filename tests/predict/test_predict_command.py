@@ -131,6 +131,17 @@ def test_several_processes_need_a_file(monkeypatch, capsys):
     refused(capsys, 'predict', '-', '--out', 'r.csv', names='--list')
 
 
+def test_a_decoder_that_crashes_stops_nothing(folder, bad_decoder, capsys):
+    for name in 'crash.mp4', 'exit.mp4':
+        shutil.copy('b/x.mp4', name)
+    assert predict('b/x.mp4', 'crash.mp4', 'exit.mp4', 'b/y.mp4', '--labels',
+                   'a ring, a star', '--out', 'r.jsonl') == 1
+    assert '2 of 4 videos' in capsys.readouterr().out
+    first, crashed, left, last = lines('r.jsonl')
+    assert 'SIGSEGV' in crashed['error'] and 'code 7' in left['error']
+    assert len(first['labels']) == len(last['labels']) == 2
+
+
 def test_one_bad_video_stops_nothing(folder, capsys):
     Path('bad.mp4').write_text('text')
     given = ['b/x.mp4', 'bad.mp4', 'b/y.mp4', '--labels', 'a ring, a star']
