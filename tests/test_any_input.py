@@ -19,8 +19,9 @@ from projects.vifi_clip.apis.identity import Identity
 from projects.vifi_clip.apis.inputs import read_labels
 from projects.vifi_clip.apis.loading import load_model
 from projects.vifi_clip.apis.pipeline import VideoSampler
-from projects.vifi_clip.datasets.class_list import (read_class_descriptions,
-                                                    read_class_list)
+from projects.vifi_clip.datasets.class_descriptions import (
+    read_class_descriptions)
+from projects.vifi_clip.datasets.class_list import read_class_list
 from projects.vifi_clip.datasets.video_list import read_video_list
 from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.resources import config_names
@@ -90,9 +91,10 @@ def test_lists(tmp_path_factory, content, suffix):
         assert names is None or names and len(set(names)) == len(names)
         assert all(name == name.strip() != '' and '\n' not in name
                    for name in names or ())
-    if suffix in ('.json', '.yaml'):
-        said(lambda: read_class_descriptions(path), path)
-    elif suffix == '.txt':
+    described = said(lambda: read_class_descriptions(path), path)
+    assert described is None or all(
+        name and all(texts) for name, texts in described.items())
+    if suffix == '.txt':
         videos = said(lambda: read_video_list(str(path)), path)
         assert all(name and label >= -1 for name, label in videos or ())
 

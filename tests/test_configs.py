@@ -178,6 +178,35 @@ def test_templates(read, knobs, template):
         read('vifi_few_shot', TUNE='prompts')  # without a bridge
 
 
+@pytest.mark.parametrize('knobs, expected', [
+    (dict(), dict(templates='product', random_template='shared',
+                  always_templates=['{description}'])),
+    (dict(TEMPLATE='sentences'), dict(templates='sentences')),
+    (dict(TEMPLATE='photo'), dict(templates='a photo of a {description}.')),
+    (dict(TUNE='prompts'), dict(templates='{description}')),
+    (dict(METHOD='xclip', TEMPLATE='name'), dict(templates='{description}'))])
+def test_descriptions(read, knobs, expected):
+    cfg = read('vifi_few_shot', DESCRIPTIONS='a.json,b.csv',
+               PRETRAINED='none', **knobs)
+    text = cfg.model.cls_head.text_classifier
+    assert {name: text[name] for name in text if 'templ' in name or name in (
+        'description_file', )} == dict(
+            expected, description_file=['a.json', 'b.csv'])
+    assert 'texts' not in cfg
+
+
+@pytest.mark.parametrize('knobs', [
+    dict(TEMPLATE='product'), dict(TEMPLATE='sentences'),
+    dict(TEMPLATE='actions', DESCRIPTIONS='a.json'),
+    dict(TEMPLATE='actions', TUNE='prompts'),
+    dict(DESCRIPTIONS='a.json', METHOD='actionclip'),
+    dict(DESCRIPTIONS='a.json', METHOD='a6')])
+def test_texts_that_do_not_go_together(read, knobs):
+    name, value = list(knobs.items())[0]
+    with pytest.raises(ValueError, match=f'{name}={value}'):
+        read('vifi_few_shot', PRETRAINED='none', **knobs)
+
+
 @pytest.fixture(scope='module')
 def mini(tmp_path_factory) -> dict:
     """Knobs: one clip of each class of the small world, 64 x 64 pixels."""

@@ -1,5 +1,6 @@
 """What a checkpoint was made with travels with it and is checked."""
 import copy
+import json
 import logging
 
 import pytest
@@ -8,7 +9,7 @@ from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from open_clip.model import CLIP
-from tiny import Clips, model_cfg, tiny_arch
+from tiny import NAMES, Clips, model_cfg, tiny_arch
 from toy_runner import ToyMetric, toy_runner
 
 from projects.vifi_clip.checkpoints.settings import (check_file,
@@ -138,6 +139,25 @@ def test_other_settings_stop_a_test(checkpoint, test, changes, said):
                     *said)
     check_file(checkpoint, built, whole(model, on_mismatch='warn'))
     assert_said(test(checkpoint, warn=True, **changes), checkpoint, *said)
+
+
+def test_descriptions_belong_to_the_weights(test, tmp_path):
+    """Their place in the templates does; that they lack is said, as of
+    other classes."""
+    file, path = tmp_path / 'a.json', str(tmp_path / 'a.pth')
+    file.write_text(json.dumps({name: f'{name}: x' for name in NAMES}))
+    key, described = 'cls_head__text_classifier__', dict(
+        cls_head__text_classifier__description_file=str(file))
+    built = MODELS.build(settings_of(**described))
+    saved = collect_settings(built)
+    assert saved['descriptions'] and saved['templates'] == ['{description}']
+    torch.save(dict(state_dict=built.state_dict(),
+                    meta=dict(vifi_clip=saved)), path)
+    assert path not in test(path, **described)
+    with pytest.raises(UserError, match='templates.*{description}'):
+        test(path)
+    assert_said(test(path, **{f'{key}templates': '{description}'}),
+                'descriptions: True', 'description_file')
 
 
 def test_a_long_setting_is_shortened(checkpoint, tmp_path):

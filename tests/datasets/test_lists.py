@@ -12,8 +12,9 @@ from unittest.mock import Mock
 import pytest
 from mmaction.registry import DATASETS
 
+from projects.vifi_clip.datasets.class_descriptions import (
+    read_class_descriptions)
 from projects.vifi_clip.datasets.class_list import (check_class_names,
-                                                    read_class_descriptions,
                                                     read_class_list)
 from projects.vifi_clip.datasets.video_list import (check_protocol,
                                                     find_missing, list_origin,
@@ -266,12 +267,18 @@ def test_every_format(tmp_path, name, text):
     ('c.txt', b'\xff\xfe\x00a', ''),
     ('d.json', '["a"]', ''),
     ('d.json', '{}', ''),
-    ('d.json', '{"a": "one"}', "'a'"),
+    ('d.json', '{"a": 1}', "'a'"),
+    ('d.json', '{"0": "Chop: he chops", "1": "stir"}', "item 1: 'stir'"),
+    ('d.json', '{"0": "Chop: he chops", "2": "Stir: she stirs"}', 'id 1'),
+    ('d.json', '{"0": ["knife"], "1": ["spoon"]}', 'ids'),
+    ('d.csv', 'id,name\n0,Chop: a\n1,chop: \n', "line 3: 'chop:'"),
+    ('d.csv', 'id,name\n0,Chop: a\n1,Chop: b\n', 'line 2 and at line 3'),
     ('d.json', '{"a": ["x", " "]}', "'a'"),
     ('d.json', '{"a": ["x"], "a": ["y"]}', "'a'"),
     ('d.yaml', 'b: [x]\na: [x]\na: [y]\n', "'a'"),
     ('d.yaml', 'no: [x]\n', 'False'),
-    ('d.txt', 'a', '.json'),
+    ('d.txt', 'a', "line 1: 'a'"),
+    ('d.tsv', 'a: b', '.csv'),
 ])
 def test_bad_lists_and_descriptions_are_refused(tmp_path, name, text, place):
     path = write(tmp_path / name, text)

@@ -18,6 +18,10 @@ NINE = [*NAMES, 'a very long name of an action', 'run', 'ski', 'two words',
 CLASSES = dict(
     templates=dict(class_names=NINE, templates=[
         'a photo of a {}.', '{}', 'a video of a person doing {}']),
+    # one draw for all processes, whose random numbers differ
+    drawn=dict(class_names=NINE, random_template='shared', templates=[
+        'a photo of a {}.', '{}', 'a video of a {}', 'doing {}'],
+        always_templates=['{}']),
     one=dict(class_names=NINE[:1]),
     pieces=dict(class_names=NINE, prompts=dict(length=2, depth=2),
                 max_graph_tokens=40))
@@ -50,6 +54,7 @@ def _classes(shard, rank, kwargs):
     classifier, rows = ddp.module.classifier, []
     classifier.text.ln_final.register_forward_hook(
         lambda module, args, output: rows.append(len(output)))
+    torch.manual_seed(rank)
     classes, loss = ddp(rank)
     encoded = sum(rows)
     loss.backward()
@@ -99,7 +104,7 @@ def test_shared_classes_equal_each_on_its_own(ranks, case, setting):
     runs = [(classes[case][0], classes[case][setting]) for classes, _ in ranks]
     for plain, shared in runs:
         for i in (0, 3):
-            torch.testing.assert_close(shared[i], plain[0], atol=1e-5, rtol=0)
+            torch.testing.assert_close(shared[i], plain[i], atol=1e-5, rtol=0)
         assert_same([shared[1]], [plain[1]])
         assert sum(bool(grad.any()) for grad in plain[1].values()) > 20
     # the work is shared; of one class, the other process has a blank

@@ -10,6 +10,7 @@ num_frames = '{{$NUM_FRAMES:default}}'
 num_frames = 16 if num_frames == 'default' else int(num_frames)
 for _name, _value, _default in (
         ('TUNE', '{{$TUNE:both}}', 'both'),
+        ('DESCRIPTIONS', '{{$DESCRIPTIONS:none}}', 'none'),
         ('TEMPLATE', '{{$TEMPLATE:default}}', 'default')):
     if _value != _default:
         raise ValueError(f'{_name}={_value} does not go with METHOD=a5 and '

@@ -21,6 +21,8 @@ if temporal not in _modules:
     raise ValueError(
         f'TEMPORAL={temporal}: choose one of {tuple(_modules)}')
 for _name, _value in (('TUNE=prompts', _base_.tune == 'prompts'),
+                      ('DESCRIPTIONS={{$DESCRIPTIONS:none}}',
+                       '{{$DESCRIPTIONS:none}}' != 'none'),
                       ('TEMPLATE={{$TEMPLATE:default}}',
                        '{{$TEMPLATE:default}}' != 'default')):
     if _value:

@@ -4,8 +4,8 @@
 # logit scale are frozen, the class names stand alone; what is new trains ten
 # times as fast.
 # Knobs: TUNE (image; both, none), FUSION (embedding, decision), ARCH (a ViT),
-# PRETRAINED (a CLIP), TEMPLATE (name; photo), PIXELS. To go on from an X-CLIP,
-# --cfg-options load_from=CHECKPOINT.
+# PRETRAINED (a CLIP), TEMPLATE (name; photo), DESCRIPTIONS, PIXELS. To go on
+# from an X-CLIP, --cfg-options load_from=CHECKPOINT.
 _base_ = ['../models/vifi_clip.py']
 
 tune = '{{$TUNE:image}}'
@@ -13,7 +13,7 @@ if tune not in ('image', 'both', 'none'):
     raise ValueError(
         f'TUNE={tune} does not go with METHOD=xclip, whose messages stand '
         'where deep prompts would, and see the video: image, both or none')
-if '{{$TEMPLATE:default}}' == 'default':
+if '{{$TEMPLATE:default}}' == 'default' and not _base_.descriptions:
     template = 'name'
     _templates = dict(templates='{}')
 else:

@@ -32,5 +32,6 @@ if _base_.tune == 'prompts':  # in every layer: 3 of images, 2 of text
 elif 'prompts' in _base_.model.cls_head.text_classifier:  # of METHOD, of 32
     model['cls_head']['text_classifier'].update(
         prompts=dict(before=4, behind=4))
-elif _base_.template == 'photo':  # class names bring their article
+elif _base_.template == 'photo' and not _base_.descriptions:
+    # class names bring their article
     model['cls_head']['text_classifier'].update(templates='a photo of {}.')

@@ -3,18 +3,19 @@
 # num_frames.
 # Knobs: TUNE (both, image, text, prompts; none: frozen CLIP), FUSION
 # (embedding, decision, image), ARCH and PRETRAINED (where CLIP comes from),
-# TEMPLATE (photo: 'a photo of a {}.', name: the class name alone), PIXELS
-# (imagenet, clip: mean and standard deviation of the pixels).
+# PIXELS (imagenet, clip: mean and standard deviation of the pixels), and
+# those of texts.py: TEMPLATE (photo: 'a photo of a {}.', name: the class name
+# alone, actions: 28 templates; product and sentences: with DESCRIPTIONS).
+_base_ = ['./texts.py']
+
 arch = '{{$ARCH:ViT-B-16-quickgelu}}'  # OpenCLIP name, or a .json like its own
 pretrained = '{{$PRETRAINED:default}}'  # OpenCLIP tag or file; 'none': random
 tune = '{{$TUNE:both}}'
 fusion = '{{$FUSION:embedding}}'
-template = '{{$TEMPLATE:default}}'
 pixels = '{{$PIXELS:imagenet}}'
 for _name, _value, _allowed in (
         ('TUNE', tune, ('both', 'image', 'text', 'prompts', 'prompt', 'none')),
         ('FUSION', fusion, ('embedding', 'decision', 'image')),
-        ('TEMPLATE', template, ('default', 'photo', 'name')),
         ('PIXELS', pixels, ('imagenet', 'clip'))):
     if _value not in _allowed:
         raise ValueError(f'{_name}={_value}: choose one of {_allowed}')
@@ -29,9 +30,6 @@ if pretrained == 'default':
             'PRETRAINED=openai for prompts in CLIP as it is')
     pretrained = 'openai'
 pretrained = None if pretrained == 'none' else pretrained
-if template == 'default':  # the release tests frozen CLIP with bare names
-    template = 'name' if tune == 'none' else 'photo'
-_templates = dict(photo='a photo of a {}.', name='{}')
 # CLIP's own statistics, and ImageNet's, with which the paper's release
 # normalises: its checkpoints must be tested that way.
 _pixels = dict(
@@ -40,14 +38,14 @@ _pixels = dict(
 
 _tower = dict(arch=arch, pretrained=pretrained)
 _backbone = dict(type='CLIPVisionBackbone', **_tower)
-_text = dict(
-    type='CLIPTextClassifier', **_tower, templates=_templates[template])
+_text = dict(type='CLIPTextClassifier', **_tower, **_base_.pop('texts'))
 if tune == 'prompts':
     # The paper's few-shot setting; the base-to-novel entry has its own.
     _backbone.update(
         type='VLDeepPromptBackbone', prompts=dict(length=10, depth=12))
     # The learnt context stands before '{class}.' in the template's place.
-    _text.update(prompts=dict(length=10, depth=12), templates=None)
+    _text.update(prompts=dict(length=10, depth=12), templates=(
+        '{description}' if _base_.descriptions else None))
 
 model = dict(
     type='ViFiCLIP',
@@ -67,4 +65,4 @@ model = dict(
             augments=[dict(type='MixupBlending', alpha=0.8),
                       dict(type='CutmixBlending', alpha=1.0)])),
     tune=tune)
-del _templates, _pixels, _tower, _backbone, _text
+del _pixels, _tower, _backbone, _text

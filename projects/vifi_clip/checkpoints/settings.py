@@ -34,7 +34,7 @@ _CHECKED = (
     ('pixel_std', 'model.data_preprocessor.std', True),
     ('to_rgb', 'model.data_preprocessor.to_rgb', True),
     ('templates', 'model.cls_head.text_classifier.templates', True),
-    ('descriptions', 'model.cls_head.text_classifier.description_file', True),
+    ('descriptions', 'model.cls_head.text_classifier.description_file', False),
     ('visual_prompts', 'model.backbone.prompts', True),
     ('text_prompts', 'model.cls_head.text_classifier.prompts', True),
     ('neighbours', 'model.backbone.type', True),
@@ -61,8 +61,7 @@ def collect_settings(model: nn.Module,
         **pixel_settings(getattr(model, 'data_preprocessor', None)))
     if not hasattr(model, 'embed_text'):  # a retriever's captions stand alone
         settings['descriptions'] = classifier.descriptions is not None
-        if not settings['descriptions']:
-            settings['templates'] = [str(t) for t in classifier.templates]
+        settings['templates'] = [str(t) for t in classifier.filled_templates]
     for part, owner in ('text', classifier), ('visual', backbone):
         prompts = getattr(owner, 'prompts', None)
         settings[f'{part}_prompts'] = None if prompts is None else {

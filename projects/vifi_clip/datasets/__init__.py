@@ -1,6 +1,6 @@
 """Videos and their lists, read and checked; transforms."""
-from .class_list import (check_class_names, read_class_descriptions,
-                         read_class_list)
+from .class_descriptions import read_class_descriptions
+from .class_list import check_class_names, read_class_list
 from .frame_cache import CachedVideoDataset
 from .kept_frames import KeptVideoReader
 from .transforms import (DecordDecodeOnce, FrameColorJitter, OpenCLIPTokenize,

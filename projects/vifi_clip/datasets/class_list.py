@@ -1,4 +1,4 @@
-"""Class lists and per-class descriptions, read and checked."""
+"""Class lists, read and checked."""
 import re
 import unicodedata
 import warnings
@@ -44,17 +44,21 @@ def read_class_list(path: PathLike) -> List[str]:
     ValueError if the file is malformed or of another kind, lists no class,
     or holds an empty or repeated name, or several in one place.
     """
+    return _checked(read_entries(path), str(path))
+
+
+def read_entries(path: PathLike) -> List[_Entry]:
+    """Read a file of :func:`read_class_list` without a check of its names;
+    each comes with its place."""
     path = Path(path)
     suffix = _suffix(path, ('.txt', '.csv', *_TREES))
     if suffix == '.csv':
         rows = [(row['id'], _Entry(row['name'], f'line {number}'))
                 for number, row in csv_table(path, ('id', 'name'))]
-        entries = _by_id(rows, str(path))
-    elif suffix == '.txt':
-        entries = _read_lines(path)
-    else:
-        entries = _read_tree(_TREES[suffix](path), str(path))
-    return _checked(entries, str(path))
+        return _by_id(rows, str(path))
+    if suffix == '.txt':
+        return _read_lines(path)
+    return _read_tree(_TREES[suffix](path), str(path))
 
 
 def parse_class_names(text: str, source: str) -> List[str]:
@@ -70,27 +74,6 @@ def split_names(text: str) -> List[str]:
     """Split a text at its commas, but those in "quotes"."""
     return re.findall(r'(\s*(?:\d+[\s.:)=|-]*)?"[^"]*"\s*|[^,]*),',
                       f'{text},')
-
-
-def read_class_descriptions(path: PathLike) -> Dict[str, List[str]]:
-    """Read the sentences that describe each class, in the file's order and
-    without surrounding spaces, from a ``.json``, ``.yaml`` or ``.yml`` file
-    that maps each class name to a list of them.
-
-    ValueError if the file is malformed, a class is repeated or empty, or a
-    class has no sentence or an empty one.
-    """
-    data = _TREES[_suffix(Path(path), _TREES)](Path(path))
-    if not isinstance(data, dict):
-        raise ValueError(f'{path}: expected a mapping from class name to a '
-                         f'list of sentences, got {_kind(data)}')
-    for name, sentences in data.items():
-        if not is_sentences(sentences):
-            raise ValueError(f'{path}: class {name!r:.80}: expected a list of '
-                             f'at least one sentence, got {sentences!r:.80}')
-    names = check_class_names(list(data), str(path))
-    return {name: [text.strip() for text in sentences]
-            for name, sentences in zip(names, data.values())}
 
 
 def is_sentences(value: Any) -> bool:

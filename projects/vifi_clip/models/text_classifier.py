@@ -8,21 +8,23 @@ from typing import Dict, List, Optional, Sequence, Union
 import torch
 import torch.nn.functional as F
 from mmaction.registry import MODELS
-from mmengine.dist import get_rank, get_world_size
+from mmengine.dist import broadcast, get_rank, get_world_size
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor
 
 from ..architectures import Arch, build_tokenizer, get_arch_cfg
-from ..datasets.class_list import (check_class_names, read_class_descriptions,
-                                   read_class_list)
+from ..datasets.class_descriptions import (find_descriptions,
+                                           read_class_descriptions)
+from ..datasets.class_list import check_class_names, read_class_list
 from .blocks import DeepPrompts, check_prompt_cfg
 from .class_embeddings import (ClassAccumulation, EmbeddingCache,
                                gather_classes, share_classes)
+from .class_sentences import (Templates, applied_templates, check_templates,
+                              class_sentences)
+from .sentence_draw import sentences_at, with_fixed
 from .text_tower import encode_tokens, is_causal, tokenize
 from .towers import build_text_tower, load_pretrained
-
-Templates = Union[str, Sequence[str]]
 
 
 @MODELS.register_module()
@@ -40,17 +42,25 @@ class CLIPTextClassifier(BaseModule):
         class_file (str, optional): File of class names instead; see
             :func:`read_class_list`.
         templates (str | Sequence[str], optional): With ``{}`` (or
-            ``{class}``) where the class goes; several are averaged after
-            normalisation and renormalised. Defaults to None: ``'a photo of a
+            ``{class}``) where the class goes, ``{description}`` where a
+            sentence about it does, or both; several are averaged after
+            normalisation and renormalised. Or a name of
+            :data:`NAMED_TEMPLATES`. Defaults to None: ``'a photo of a
             {}.'``, or ``'{}.'`` behind learnt prompts.
-        description_file (str, optional): JSON or YAML of class to list of
-            sentences, used as they stand in place of templates.
-        random_template (bool): In training, a class is embedded by one of
-            its sentences, drawn each time, and by all of them in tests.
-            Defaults to False: always by all.
+        description_file (str | Sequence[str], optional): Files of
+            :func:`read_class_descriptions`; a label set takes the first that
+            describes all of it. In place of the templates if none has a
+            place for them.
+        random_template (bool | str): In training, a class is embedded by one
+            of its sentences, drawn each time, and by all of them in tests.
+            With 'shared', all classes, in all processes, by that of one
+            template. Defaults to False: always by all.
+        always_templates (Sequence[str]): Of the templates, those that are
+            not drawn, but averaged with the one that is. Defaults to none.
         average (str): Of several templates, the mean of the 'embedding', or
             of the classes' 'prob' in tests: embeddings are [M, K, D] then,
-            of M templates each. Defaults to 'embedding'.
+            of M templates each; 'raw' is the mean of embeddings before they
+            have length 1. Defaults to 'embedding'.
         normalize (bool): Embeddings have length 1. Defaults to True; False
             leaves them as the tower gives them, for a module that goes on
             from there, and takes their plain mean over templates.
@@ -79,9 +89,10 @@ class CLIPTextClassifier(BaseModule):
                  class_names: Optional[Sequence[str]] = None,
                  class_file: Optional[str] = None,
                  templates: Optional[Templates] = None,
-                 description_file: Optional[str] = None,
-                 random_template: bool = False, average: str = 'embedding',
-                 normalize: bool = True,
+                 description_file: Union[str, Sequence[str], None] = None,
+                 random_template: Union[bool, str] = False,
+                 always_templates: Sequence[str] = (),
+                 average: str = 'embedding', normalize: bool = True,
                  prompts: Optional[dict] = None, frozen: bool = False,
                  tokenizer: Optional[str] = None,
                  grad_checkpointing: bool = False,
@@ -98,10 +109,14 @@ class CLIPTextClassifier(BaseModule):
         if shard_classes not in (True, False, None):
             raise ValueError('shard_classes must be True, False or None, got '
                              f'{shard_classes!r}')
-        if average not in ('embedding', 'prob'):
-            raise ValueError("average must be 'embedding' or 'prob', got "
-                             f'{average!r}')
+        if average not in ('embedding', 'prob', 'raw'):
+            raise ValueError("average must be 'embedding', 'prob' or 'raw', "
+                             f'got {average!r}')
+        if random_template not in (True, False, 'shared'):
+            raise ValueError("random_template must be True, False or 'shared'"
+                             f', got {random_template!r}')
         self.random_template, self.average = random_template, average
+        self.always_templates = list(always_templates)
         self.normalize = normalize
         names = read_class_list(class_file) if class_file else class_names
         self.embed_dim = get_arch_cfg(arch)['embed_dim']
@@ -119,8 +134,10 @@ class CLIPTextClassifier(BaseModule):
          self.context_behind) = self._build_prompts(prompts)
         self.templates = check_templates(
             templates, '{}.' if self.prompts else 'a photo of a {}.')
-        self.descriptions = (read_class_descriptions(description_file)
-                             if description_file else None)
+        files = ([description_file] if isinstance(description_file, str)
+                 else description_file or [])
+        self.descriptions = {file: read_class_descriptions(file, names)
+                             for file in files} or None
         if frozen:
             self.requires_grad_(False)
         self.embedding_cache = EmbeddingCache()
@@ -170,6 +187,12 @@ class CLIPTextClassifier(BaseModule):
         """K, the size of the present label set."""
         return len(self.class_names)
 
+    @property
+    def filled_templates(self) -> List[str]:
+        """The templates, or '{description}' where descriptions stand in their
+        place."""
+        return applied_templates(self.templates, self.descriptions is not None)
+
     def set_classes(self, names: Sequence[str],
                     descriptions: Optional[Dict[str, List[str]]] = None,
                     source: str = 'set_classes',
@@ -190,41 +213,37 @@ class CLIPTextClassifier(BaseModule):
         """
         names = check_class_names(names, source)
         templates = check_templates(templates, self.templates)
-        sentences = self._tokens(names, templates, descriptions
-                                 or self.descriptions)
+        files = {source: descriptions} if descriptions else self.descriptions
+        sentences = self._tokens(
+            names, templates, files and find_descriptions(files, names))
         # Gradients that wait belong to the old classes' sentences.
         self.class_accumulation.flush()
-        for name, value in zip(('tokens', 'ends', 'owners'), sentences):
+        for name, value in zip(('tokens', 'ends', 'owners', 'always'),
+                               sentences):
             # Not in the state dict: checkpoints are free of the label set.
             self.register_buffer(name, value, persistent=False)
         self.class_names, self.templates = names, templates
         self.embedding_cache.clear()
 
     def _tokens(self, names: Sequence[str], templates: Sequence[str],
-                descriptions: Optional[Dict[str, List[str]]]) -> tuple:
-        """Of S sentences: tokens [S, L], ends [S], and their classes [S]."""
-        sentences, owners = [], []
-        for label, name in enumerate(names):
-            if descriptions is None:
-                text = name.replace('_', ' ')
-                lines = [t.replace('{}', text) for t in templates]
-            elif not descriptions.get(name):
-                raise ValueError(f'No description for class {name!r}; the '
-                                 f'file has {len(descriptions)} classes.')
-            else:
-                lines = descriptions[name]
-            sentences += [self.context + line + self.context_behind
-                          for line in lines]
-            owners += [label] * len(lines)
-        if self.average == 'prob' and len(sentences) != len(names) * len(
-                lines):
+                descriptions: Optional[List[List[str]]]) -> tuple:
+        """Of S sentences: tokens [S, L], ends [S], their classes [S], and
+        1 for those that are never drawn [S]."""
+        sentences = class_sentences(names, templates, descriptions,
+                                    self.always_templates)
+        owners = torch.tensor([s.label for s in sentences])
+        if self.average == 'prob' and len(set(
+                torch.bincount(owners).tolist())) > 1:
             raise ValueError("average='prob' needs as many descriptions of "
                              'each class; leave it out')
-        tokens, ends = tokenize(self.text, self.tokenizer, sentences,
-                                [names[owner] for owner in owners])
+        tokens, ends = tokenize(
+            self.text, self.tokenizer,
+            [self.context + s.text + self.context_behind for s in sentences],
+            [names[s.label] for s in sentences])
         device = self.text.positional_embedding.device
-        return tuple(
-            x.to(device) for x in (tokens, ends, torch.tensor(owners)))
+        return tuple(x.to(device) for x in (
+            tokens, ends, owners,
+            torch.tensor([int(s.always) for s in sentences])))
 
     @torch.no_grad()
     def embed_texts(self, texts: Sequence[str],
@@ -233,8 +252,8 @@ class CLIPTextClassifier(BaseModule):
         ``templates`` or those of the classes; the label set stays."""
         texts = check_class_names(texts, 'texts')
         templates = check_templates(templates, self.templates)
-        return self._encode_sentences(*self._tokens(texts, templates, None),
-                                      len(texts))
+        return self._encode_sentences(
+            *self._tokens(texts, templates, None)[:3], len(texts))
 
     def class_embeddings(self) -> Tensor:
         """One embedding of each class, [K, D]: the mean of its templates
@@ -277,16 +296,21 @@ class CLIPTextClassifier(BaseModule):
     def _draw(self, labels: Tensor) -> Tensor:
         """Draw the index of a sentence for each of the classes [M]."""
         labels = labels.to(self.owners.device)
-        counts = torch.bincount(self.owners, minlength=self.num_classes)
-        chance = torch.rand(len(labels), device=labels.device)
-        return (counts.cumsum(0) - counts)[labels] + (
-            chance * counts[labels]).long()
+        shared = self.random_template == 'shared'
+        chance = torch.rand(1 if shared else len(labels), device=labels.device)
+        if shared:  # the processes encode parts of one set of classes
+            broadcast(chance)
+        return sentences_at(chance, labels, self.owners, self._fixed)
 
-    def _encode_drawn(self, chosen: Tensor) -> Tensor:
+    @property
+    def _fixed(self) -> Optional[Tensor]:
+        return self.always if self.always_templates else None
+
+    def _encode_drawn(self, drawn: Tensor) -> Tensor:
         """Sentences of indices [M], to [M, D]."""
-        return self._encode_sentences(
-            self.tokens[chosen], self.ends[chosen],
-            torch.arange(len(chosen), device=chosen.device), len(chosen))
+        rows, places = with_fixed(drawn, self.owners, self._fixed)
+        return self._encode_sentences(self.tokens[rows], self.ends[rows],
+                                      places, len(drawn))
 
     def _encode_all(self) -> Tensor:
         """[K, D], encoded here or by all processes together."""
@@ -327,8 +351,10 @@ class CLIPTextClassifier(BaseModule):
         """Sentences [S, L] to their classes' embeddings [K, D]."""
         x = encode_tokens(self.text, tokens, ends, self.prompts,
                           self.grad_checkpointing, self.max_graph_tokens)
-        x = F.normalize(x.float(), dim=-1) if self.normalize else x.float()
+        x = x.float()
         # [S, D]
+        if self.normalize and (self.average != 'raw' or len(x) == num_classes):
+            x = F.normalize(x, dim=-1)
         if len(x) == num_classes:
             return x
         x = x.new_zeros(num_classes, x.shape[1]).index_add(0, owners, x)
@@ -346,18 +372,3 @@ class CLIPTextClassifier(BaseModule):
         if self.frozen:
             self.text.eval()
         return self
-
-
-def check_templates(templates: Optional[Templates],
-                    default: Templates) -> List[str]:
-    """Return a list of templates with ``{}`` where the class goes; ValueError
-    without any, or for one without its place."""
-    templates = default if templates is None else templates
-    if isinstance(templates, str):
-        templates = [templates]
-    templates = [t.replace('{class}', '{}') for t in templates]
-    bad = [t for t in templates if t.count('{}') != 1]
-    if bad or not templates:
-        raise ValueError('Each template needs "{}" once, where the class '
-                         f'goes; got {bad or templates}.')
-    return templates

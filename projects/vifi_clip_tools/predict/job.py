@@ -18,7 +18,7 @@ from projects.vifi_clip.apis.loading import join_processes
 from projects.vifi_clip.apis.pipeline import (Views, count_views, parse_views,
                                               pipeline_cfg)
 from projects.vifi_clip.errors import UnreadableVideo, UserError
-from projects.vifi_clip.models.text_classifier import check_templates
+from projects.vifi_clip.models.class_sentences import check_templates
 from ..cli.terminal import one_line
 from .options import Options
 from .pictures import Pictures
@@ -156,7 +156,7 @@ class _Job:
             more = dict(labels=self.inferencer.class_names,
                         templates=text.templates)
             if text.descriptions:
-                more['descriptions'] = text.descriptions
+                more['descriptions'] = [*text.descriptions.values()]
         return record(
             self.inferencer, self.views, config=model.config,
             checkpoint=model.checkpoint, inference=model.inference,
