@@ -18,6 +18,9 @@ examples:
       --videos clips --out work_dirs/check/mine
   # decode every frame, allow 5 minutes for a video
   vifi-clip check-data data_splits/k400 --decode full --timeout 300
+  # sentences about classes (DESCRIPTIONS): missing, too long, alike
+  vifi-clip check-data --descriptions ucf.json \\
+      --classes data_splits/ucf101/classes.txt
 
 A list folder is named and laid out as vifi-clip splits does it:
 train.txt, val.txt, train_split1.txt, base_val.txt, ... and class lists.
@@ -31,5 +34,8 @@ parse_args = reader(Options, DESCRIPTION, EPILOG)
 
 def run(options: Options) -> int:
     """Check, write, and say what was found; 1 if there are problems."""
+    if options.descriptions:
+        from .descriptions import check_descriptions
+        return check_descriptions(options.descriptions, options.classes)
     from .run import check
     return check(options)

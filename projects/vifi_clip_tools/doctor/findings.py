@@ -93,4 +93,18 @@ CHECKS: Dict[str, Check] = {
                        'Usual for Kinetics, whose links die: state the number '
                        'with your figures.'),
     'not_checked': Check(INFO, 'Not checked', ''),
+    # of descriptions
+    'no_colon': Check(PROBLEM, 'No ":" behind the name of the class',
+                      'Each is "Name: A person ...".'),
+    'undescribed': Check(PROBLEM, 'Classes without a description', ''),
+    'described_twice': Check(PROBLEM, 'Classes described twice', ''),
+    'too_many_tokens': Check(
+        PROBLEM, 'Descriptions that are too long',
+        'With templates a text has room for 77 tokens; a run refuses more.'),
+    'same_description': Check(PROBLEM, 'One description of several classes',
+                              'A model cannot tell them apart by it.'),
+    'leaked_name': Check(WARNING, 'Descriptions that name another class',
+                         'They pull the two together: say it otherwise.'),
+    'other_description': Check(INFO, 'Descriptions of no class in the list',
+                               'They are passed over.'),
 }

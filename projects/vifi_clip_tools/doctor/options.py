@@ -28,6 +28,9 @@ class Options:
     classes: Optional[str] = option(
         metavar='FILE', help='class list of the lists (default: the one '
         'beside each)')
+    descriptions: Optional[str] = option(
+        metavar='FILE', help='instead of lists, check sentences about the '
+        'classes of --classes')
     out: Optional[str] = option(
         metavar='DIR', help='folder for the report (default: '
         'work_dirs/check/NAME)')
@@ -52,6 +55,10 @@ class Options:
     force: bool = option(action='store_true', help='replace an earlier report')
 
     def __post_init__(self) -> None:
-        if not (self.lists or self.train or self.val):
+        lists = self.lists or self.train or self.val
+        if self.descriptions and (lists or not self.classes):
+            raise ValueError('--descriptions goes with --classes FILE, and '
+                             'without lists: check those in another run')
+        if not (lists or self.descriptions):
             raise ValueError('no list given; name a list folder such as '
                              'data_splits/ucf101, or lists')

@@ -195,7 +195,7 @@ def _ranges(videos: Videos) -> Dict[str, list]:
 def _markdown(report: Report) -> bytes:
     """The report for people."""
     parts = [_head(report), _list_table(report), _class_table(report)]
-    parts += [_section(name, items) for name, items in report.by_check()]
+    parts += [section(name, items) for name, items in report.by_check()]
     parts.append(_removed(report.cleaned))
     return cleaned('\n\n'.join(filter(None, parts))).encode() + b'\n'
 
@@ -249,7 +249,8 @@ def _class_table(report: Report) -> str:
         markdown_table(('list', 'fewest', 'most'), rows, 'lll'))
 
 
-def _section(name: str, items: List[Finding]) -> str:
+def section(name: str, items: List[Finding]) -> str:
+    """Write what one check found, in Markdown."""
     check = CHECKS[name]
     label = '' if check.level == INFO else f' ({check.level})'
     lines = [f'## {check.title}: {len(items)}{label}', '']
