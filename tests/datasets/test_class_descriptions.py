@@ -83,11 +83,11 @@ def test_who_is_meant(names, described, expected):
 
 def test_a_label_set_takes_the_first_file_that_has_all_of_it():
     base = {'archery': ['1'], 'zumba': ['2']}
-    novel = {'archery': ['3'], 'yoga': ['4'], 'Ski': ['5']}
+    novel = {'archery': ['3'], 'yoga': ['4'], 'Skis': ['5']}
     files = {'base.json': base, 'novel.json': novel}
     assert find_descriptions(files, ['Zumba', 'archery']) == [['2'], ['1']]
     assert find_descriptions(files, ['archery']) == [['1']]
-    assert find_descriptions(files, ['ski', 'archery']) == [['5'], ['3']]
-    with pytest.raises(ValueError, match="'skiing' .label 2.*novel.json has 3"
-                       ".*'Ski' is near"):
-        find_descriptions(files, ['archery', 'yoga', 'skiing'])
+    assert find_descriptions(files, ['skis', 'archery']) == [['5'], ['3']]
+    with pytest.raises(ValueError, match="'skiis' .label 2.*novel.json has 3"
+                       ".*'Skis' is near"):
+        find_descriptions(files, ['archery', 'yoga', 'skiis'])

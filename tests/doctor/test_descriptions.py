@@ -43,7 +43,8 @@ LONG = 'Run: A person ' + 'moves fast ' * 40 + 'at dawn'
 @pytest.mark.parametrize('change, code, said', [
     ({'run': 'A person runs'}, 1,
      ['No ":"', '`A person runs` [item 3]', 'without a desc', '`run`']),
-    ({'run': 'Rune: A person runs'}, 1, ["`run`: 'Rune' is near", 'no class in the list']),
+    ({'run': 'Rune: A person runs'}, 1,
+     ["`run`: 'Rune' is near", 'no class in the list']),
     ({'run': 'Kick ball: A person'}, 1, ['Classes without', 'item 3']),
     ({'run': 'Run: A person hits something with a foot'}, 1,
      ['One description', '`KICK`: also Run']),

@@ -299,6 +299,21 @@ def test_bad_sets(sets, write_config, capsys, change, named):
     refused(capsys, 'test', config, 'none', names=named)
 
 
+def test_each_set_needs_its_descriptions_before_training(
+        shared_world, sets, write_config, capsys, tmp_path):
+    described, classes = tmp_path / 'a.json', tmp_path / 'novel.txt'
+    described.write_text(json.dumps({name: f'{name}: x' for name in NAMES}))
+    classes.write_text('\n'.join(['unheard of', HALVES['novel'][1]]))
+    settings = settings_of(shared_world)
+    settings['model']['cls_head']['text_classifier'].update(
+        description_file=str(described))
+    settings['val_cfg'] = _loop(type='MultiSetValLoop', sets=[
+        sets[0], dict(sets[1], class_file=str(classes))])
+    refused(capsys, 'train', write_config(**settings), '--work-dir',
+            tmp_path / 'run', names=[described, "'unheard of' (label 0)"])
+    assert not list((tmp_path / 'run').glob('*.pth'))
+
+
 _KILLED = '''
 import os, signal, sys
 from mmengine.runner import EpochBasedTrainLoop

@@ -105,7 +105,7 @@ def find_descriptions(files: Mapping[str, Descriptions],
     if None in found:
         label = found.index(None)
         keys = {_key(name): name for name in described}
-        near = difflib.get_close_matches(_key(names[label]), keys, 1, 0.5)
+        near = difflib.get_close_matches(_key(names[label]), keys, 1)
         raise ValueError(
             f'No description for class {names[label]!r} (label {label}); '
             f'{path} has {len(described)} classes' +

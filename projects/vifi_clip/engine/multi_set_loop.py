@@ -56,10 +56,23 @@ class _MultiSet:
             self.dataloaders.append(loader)
             self.evaluators.append(
                 runner.build_evaluator(_named(evaluator, name)))
+        self._check_classes(runner)
         # A group of one has no spread.
         self.groups = {k: v for k, v in groups.items() if len(v) > 1}
         super().__init__(runner, self.dataloaders[0], self.evaluators[0],
                          **kwargs)
+
+    def _check_classes(self, runner: Runner) -> None:
+        """See that the text side takes each set's classes: a description may
+        be missing, or a name too long."""
+        classifier = text_classifier_of(runner.model)
+        if classifier is None:
+            return
+        before = list(classifier.class_names)
+        for name, loader in zip(self.names, self.dataloaders):
+            classifier.set_classes(loader.dataset.class_names,
+                                   source=f'set {name!r}')
+        classifier.set_classes(before)
 
     def run(self) -> Dict[str, float]:
         """Run all sets; see :func:`summarise_sets`."""
