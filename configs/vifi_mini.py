@@ -21,7 +21,8 @@ _base_ = [
 
 protocol = '{{$PROTOCOL:full}}'
 shots, seed = '{{$SHOTS:16}}', '{{$SEED:0}}'
-# training list, its classes, epochs, learning rate of fine-tuning
+# training list, its classes, epochs, learning rate of fine-tuning, which is
+# that of benchmarks/mini_rates.py
 _full = ('train', 'classes', 8, 3e-4)
 _protocols = dict(
     full=_full,

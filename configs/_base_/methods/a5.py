@@ -47,7 +47,8 @@ recipe = dict(
     # They draw 5 views at random, with the centre crop.
     num_frames=num_frames, views=5, crop='CenterCrop',
     full=_full, zero_shot=_full, base2novel=_few, few_shot=_few,
-    # of the small world, 1 process x batch 16 = 16
+    # of the small world, 1 process x batch 16 = 16; rate of
+    # benchmarks/mini_rates.py
     mini=dict(_full, optim_wrapper=dict(optimizer=dict(
-        lr=1e-3, betas=(0.9, 0.999), weight_decay=0.01))))
+        lr=3e-3, betas=(0.9, 0.999), weight_decay=0.01))))
 del _name, _value, _default, _full, _few

@@ -4,3 +4,5 @@
 _base_ = ['./a5.py']
 
 model = dict(cls_head=dict(temporal=dict(depth=2)))
+# With two layers the small world's rate is lower (benchmarks/mini_rates.py).
+recipe = dict(mini=dict(optim_wrapper=dict(optimizer=dict(lr=1e-3))))

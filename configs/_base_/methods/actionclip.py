@@ -64,7 +64,8 @@ _few = dict(_rate, epochs=50, batch_size=8)
 recipe = dict(
     num_frames=num_frames, views=10,
     full=_full, zero_shot=_full, base2novel=_few, few_shot=_few,
-    # of the small world, 1 process x batch 16 = 16
+    # of the small world, 1 process x batch 16 = 16; rate of
+    # benchmarks/mini_rates.py
     mini=dict(_rate, optim_wrapper=dict(
         _rate['optim_wrapper'], optimizer=dict(lr=3e-4, weight_decay=0.2))))
 del _modules, _name, _value, _rate, _full, _few

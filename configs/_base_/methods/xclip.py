@@ -51,7 +51,8 @@ _few = dict(
                        optimizer=dict(lr=2e-6)))
 recipe = dict(
     full=_full, zero_shot=_full, base2novel=_few, few_shot=_few,
-    # of the small world, 1 process x batch 16 = 16
+    # of the small world, 1 process x batch 16 = 16; rate of
+    # benchmarks/mini_rates.py
     mini=dict(schedule=dict(one_minimum=True), optim_wrapper=dict(
-        _optim_wrapper, optimizer=dict(lr=1e-4))))
+        _optim_wrapper, optimizer=dict(lr=3e-4))))
 del _templates, _optim_wrapper, _full, _few
