@@ -98,8 +98,11 @@ def find_descriptions(files: Mapping[str, Descriptions],
     found takes the one description of no other class that is spelt nearly so,
     with a warning. ValueError names the class that no file has.
     """
-    matches = {path: match_names(names, list(described))
-               for path, described in files.items()}
+    matches: Dict[str, List[Optional[str]]] = {}
+    for path in files:
+        matches[path] = match_names(names, list(files[path]))
+        if None not in matches[path]:
+            break
     path, found = min(matches.items(), key=lambda item: item[1].count(None))
     described = files[path]
     if None in found:
