@@ -1,6 +1,7 @@
 """Descriptions in templates against sentences put together by hand and the
 plain tower: FROSTER's, TACO's and TC-CLIP's ways, drawn and all."""
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ import torch.nn.functional as F
 from tiny import (assert_same, batches_of, build_classifier, classifier_cfg,
                   gradients, loss_of, tiny_arch, train_steps, trained_model,
                   wrapper_of)
+
+from projects.vifi_clip.engine.hooks import EpochSeedHook
 
 NAMES = ['brush_hair', 'BandMarching', 'kick', 'yoga']
 SPOKEN = ['Brush hair', 'Band Marching', 'Kick', 'Yoga']
@@ -158,6 +161,19 @@ def test_gradients_of_accumulated_draws(build):
     accumulation.end()
     (loss_of(plain, a) + loss_of(plain, b)).backward()
     assert_same(gradients(model), gradients(plain))
+
+
+def test_a_resumed_run_draws_as_an_unbroken_one(build):
+    """It begins at iteration 1 of epoch 2."""
+    classifier = build(random_template='shared', **PRODUCT).train()
+    hook, runner = EpochSeedHook(), SimpleNamespace(seed=1, epoch=2)
+    steps = []
+    for iteration in 0, 1, 2, 1, 2:
+        hook.before_train_iter(runner, iteration)
+        steps.append(classifier().detach())
+    assert torch.equal(steps[1], steps[3]) and torch.equal(steps[2], steps[4])
+    assert not any(torch.allclose(steps[i], steps[j])
+                   for i, j in ((0, 1), (0, 2), (1, 2)))
 
 
 def test_kept_embeddings_are_of_all_sentences(build):
