@@ -13,7 +13,7 @@ if '{{$METHOD:vifi}}' != 'vifi':
     raise ValueError('METHOD={{$METHOD:vifi}} does not go with small_world, '
                      'whose weights are ViFi-CLIP\'s: unset it')
 
-load_from = 'vifi-clip://small_world'
+load_from = '{{$LOAD_FROM:vifi-clip://small_world}}'
 model = dict(
     backbone=dict(pretrained=None),
     cls_head=dict(

@@ -1,4 +1,6 @@
 # What every entry shares: imports, hooks, environment.
+# Knob: LOAD_FROM, a checkpoint of the same model that a run starts from, with
+# all that a METHOD adds to CLIP; PRETRAINED takes CLIP's towers alone.
 default_scope = 'mmaction'
 custom_imports = dict(imports=['projects.vifi_clip'])
 
@@ -30,7 +32,8 @@ vis_backends = [dict(type='LocalVisBackend')]
 visualizer = dict(type='ActionVisualizer', vis_backends=vis_backends)
 
 log_level = 'INFO'
-load_from = None
+load_from = '{{$LOAD_FROM:none}}'
+load_from = None if load_from == 'none' else load_from
 resume = False
 # A seed makes runs repeatable; `--seed N` sets another.
 randomness = dict(seed=0)

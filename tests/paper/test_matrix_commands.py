@@ -13,10 +13,11 @@ from matrix_world import write_record, write_training
 from projects.vifi_clip_tools.paper.layout import (ROOT, Layout,
                                                    default_folder)
 from projects.vifi_clip_tools.paper.runs import Run, by_name
-from projects.vifi_clip_tools.paper.tables import paper_tables
+from projects.vifi_clip_tools.paper.tables import mini_tables, paper_tables
 
 RUNS = by_name(paper_tables().values())
-NAMES = ('TUNE', 'SEED', 'DATASET', 'EVAL', 'PRETRAINED', 'DATA_ROOT')
+NAMES = ('TUNE', 'METHOD', 'SEED', 'DATASET', 'EVAL', 'PRETRAINED',
+         'LOAD_FROM', 'DATA_ROOT')
 # Writes down how it was called; a training leaves its checkpoint.
 PYTHON = '''#!{python} -IS
 import json, os, sys
@@ -88,17 +89,16 @@ CHOICE = ('--table', '1', '8', '--dataset', 'hmdb51', '--commands')
 
 
 def _check_calls(calls, work, tool='tools/{}.py', **environ):
-    """Of CHOICE: 3 trainings on K400, 4 tests on HMDB-51; of Table 8, 3 runs
-    of prompts and frozen CLIP. The user's environment stays."""
+    """Of CHOICE: 6 trainings on K400, 7 tests on HMDB-51; of Table 8, 3 runs
+    of 4 rows and frozen CLIP. The user's environment stays."""
     kinds, seen = [], []
     for call in calls:
         name, argv = call['name'], call['argv']
         run, expected = RUNS[name], dict(RUNS[name].knobs, **environ)
         assert not run.uses or run.uses in seen
         seen.append(name)
-        if expected['TUNE'] == 'prompts':
-            expected['PRETRAINED'] = (
-                f'{work}/zero_shot/train/both/epoch_10.pth')
+        if run.train and run.uses:
+            expected[run.start] = f'{work}/{run.uses}/epoch_10.pth'
         assert call['environ'] == expected, name
         start = next(i for i, word in enumerate(argv)
                      if word.endswith(('train.py', 'test.py')))
@@ -116,7 +116,7 @@ def _check_calls(calls, work, tool='tools/{}.py', **environ):
             assert '--resume' in words
         for path in program, config:
             assert Path(call['cwd'], path).is_file()
-    assert (kinds.count('train'), kinds.count('test')) == (3 + 3, 4 + 4)
+    assert (kinds.count('train'), kinds.count('test')) == (6 + 12, 7 + 13)
 
 
 @pytest.mark.parametrize('gpus', [1, 8])
@@ -145,7 +145,7 @@ def test_slurm_jobs(cluster, capsys, tmp_path):
     assert cluster.bash(script).stderr == ''
     _check_calls(cluster.calls(work), work)
     jobs = (cluster.folder / 'jobs').read_text().splitlines()
-    assert len(jobs) == 3 + 4 + 4
+    assert len(jobs) == 6 + 7 + 13
     numbers = {}
     for i, words in enumerate(jobs):
         name = words.partition(f'{work}/')[2].partition('/slurm-%j.out')[0]
@@ -169,7 +169,7 @@ def test_commands_of_what_is_left(capsys, tmp_path):
     source = write_training(layout, 'zero_shot/train/both')
     write_record(layout, RUNS['zero_shot/hmdb51/none'], {})
     script = printed(*argv)
-    assert script.count('sbatch --parsable') == 3 + 4 + 4 - 2
+    assert script.count('sbatch --parsable') == 6 + 7 + 13 - 2
     assert f'PRETRAINED={source} ' in script  # no need to wait
     assert 'job_zero_shot_train_both' not in script
     # a training that was interrupted is waited for, though it has a
@@ -215,8 +215,8 @@ def test_list(capsys, tmp_path):
     write_training(layout, 'zero_shot/train/text')
     write_record(layout, RUNS['zero_shot/k600/none'], {})
     text = printed(capsys, '--table', '1', '--work-dir', tmp_path)
-    assert text.endswith('\n15 runs, 13 to do.\n')
-    words = [line.split() for line in text.split('\n')[1:16]]
+    assert text.endswith('\n27 runs, 25 to do.\n')
+    words = [line.split() for line in text.split('\n')[1:28]]
     state = {name: what for what, name, *_ in words}
     assert set(state) == {run.name for run in paper_tables()['1'].runs}
     assert [state[f'zero_shot/{name}'] for name in (
@@ -227,15 +227,27 @@ def test_list(capsys, tmp_path):
 
 
 @pytest.mark.parametrize('argv, count', [
-    ([], 130), (['--mini', '--dry-run'], 68), (['--table', '2', '3'], 79),
-    (['--dataset', 'ssv2'], 33), (['--only', 'seed2'], 16),
+    ([], 280), (['--mini', '--dry-run'], 155),
+    (['--table', '2', '3'], 151),
+    (['--dataset', 'ssv2'], 78), (['--only', 'seed2'], 40),
+    (['--mini', '--dry-run', '--only', 'a5'], 30),
     (['--mini', '--dry-run', '--dataset', 'retrieval'], 4)])
 def test_numbers_of_runs(capsys, argv, count):
-    """SSv2: 10 of Table 2, 13 of 3, 2 of 5, 4 of 7, 3 of 8 and the bridge;
-    seed 2: 12 of Table 2, 3 of 8 and the bridge."""
+    """SSv2: 19 of Table 2, 25 of 3, 2 of 5, 16 of 7, 12 of 8 and their 4
+    trainings; seed 2: 24 of Table 2, 12 of 8 and the 4."""
     lines = printed(capsys, *argv, '--work-dir', '/not/there').splitlines()
     assert lines[-1] == f'{count} runs, {count} to do.'
-    assert max(map(len, lines)) <= 80
+    assert max(map(len, lines)) <= 90
+
+
+@pytest.mark.parametrize('method', ['actionclip', 'xclip', 'a5', 'a6'])
+def test_only_one_method(capsys, method):
+    for mini in [], ['--mini', '--dry-run']:
+        lines = printed(capsys, *mini, '--only', method).splitlines()
+        runs = by_name((mini_tables() if mini else paper_tables()).values())
+        shown = {word for line in lines for word in line.split()} & set(runs)
+        assert shown == {name for name, run in runs.items()
+                         if run.knobs.get('METHOD') == method}
 
 
 def test_folder_tells_knobs_of_all_runs(monkeypatch):
@@ -251,7 +263,7 @@ def test_folder_tells_knobs_of_all_runs(monkeypatch):
     (['--table', '12'], '--table 12'),
     (['--table', '6', '9'], 'vifi-clip complexity'),
     (['--dataset', 'kinetics'], '--dataset kinetics'),
-    (['--mini', '--table', '8'], '--table 8'),
+    (['--mini', '--table', '9'], '--table 9'),
     (['--mini', '--dataset', 'ucf101'], '--dataset ucf101'),
     (['--only', 'seed9'], "'seed9'"),
     (['--table', '4', '--dataset', 'ssv2'], '--dataset'),

@@ -193,13 +193,13 @@ def test_several_gpus_run_the_shell_commands(layout, monkeypatch):
 def test_failed_runs_are_listed(capsys, layout, tools):
     argv = ['matrix', '--table', '4', '--run', '--work-dir', layout.root]
     flag(layout, 'supervised/image', 'fail_test')
-    refused(capsys, *argv, names=['1 of 3', 'supervised/image: ValueError: '
+    refused(capsys, *argv, names=['1 of 6', 'supervised/image: ValueError: '
                                   'test of image fails'])
     assert vifi(*argv, '--only', 'text') == 0
     assert f'vifi-clip report --work-dir {layout.root}\n' in \
         capsys.readouterr().out
     assert vifi(*argv) == 2
-    assert '2 of 3 runs are finished; 1 to do' in capsys.readouterr().out
+    assert '5 of 6 runs are finished; 1 to do' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize('mode', [[], ['--run']])

@@ -1,11 +1,13 @@
 """Where a run's files are, whether it is finished, and its commands."""
 import json
 import math
+import os
 import os.path as osp
 import shlex
 import sys
 from pathlib import Path
 from typing import Dict, Iterable, List, Optional
+from unittest.mock import patch
 
 from projects.vifi_clip.apis.config import (experiment, is_place, knob_values,
                                             read_knobs)
@@ -99,7 +101,7 @@ class Layout:
         """The run's knobs."""
         knobs = dict(run.knobs)
         if run.train and run.uses:
-            knobs['PRETRAINED'] = self.checkpoint(run.uses)
+            knobs[run.start] = self.checkpoint(run.uses)
         return knobs
 
 
@@ -108,12 +110,26 @@ def config_file(config: str) -> str:
     return str(ROOT / 'configs' / f'{config}.py')
 
 
+def default_knobs(run: Run) -> Dict[str, str]:
+    """Find the knobs that the run's config and METHOD read: default by name.
+    """
+    with patch.dict(os.environ, run.knobs):
+        return read_knobs(config_file(run.config))
+
+
 def wanted_knobs(run: Run) -> Dict[str, str]:
     """What decides the run's result, as its config will read it: all knobs
     but those that say where something is."""
-    knobs = {**knob_values(read_knobs(config_file(run.config))), **run.knobs}
+    knobs = {**knob_values(default_knobs(run)), **run.knobs}
     return {name: value for name, value in knobs.items()
-            if not is_place(name) and name != 'PRETRAINED'}
+            if not is_place(name) and name not in ('PRETRAINED', 'LOAD_FROM')}
+
+
+def different(runs: Iterable[Run]) -> Iterable[Run]:
+    """Return a run for each config and METHOD, which say what knobs there
+    are."""
+    return {(run.config, run.knobs.get('METHOD')): run
+            for run in runs}.values()
 
 
 def default_folder(mini: bool, runs: Iterable[Run]) -> str:
@@ -125,9 +141,9 @@ def default_folder(mini: bool, runs: Iterable[Run]) -> str:
     runs = list(runs)
     turned = {name for run in runs for name in run.knobs}
     parts = set()
-    for config in {run.config for run in runs}:
-        knobs = read_knobs(config_file(config))
-        left = {name: knobs[name] for name in knobs if name not in turned}
+    for run in different(runs):
+        left = {name: value for name, value in default_knobs(run).items()
+                if name not in turned}
         parts.update(filter(None, experiment(left).split('-')))
     name = 'matrix_mini' if mini else 'matrix'
     return osp.join('work_dirs', '-'.join([name, *sorted(parts)]))

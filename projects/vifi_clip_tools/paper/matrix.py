@@ -11,7 +11,6 @@ from typing import Callable, Dict, List, Optional, Sequence
 
 import torch
 
-from projects.vifi_clip.apis.config import read_knobs
 from projects.vifi_clip.datasets.loader_settings import usable_cores
 from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.files import temporary_folder
@@ -19,8 +18,8 @@ from ..cli.outputs import check_folder
 from ..cli.processes import Step, ended_by_signals
 from ..run import test, train
 from . import quickstart
-from .layout import (Layout, ShellText, config_file, default_folder,
-                     shell_script)
+from .layout import (Layout, ShellText, default_folder, default_knobs,
+                     different, shell_script)
 from .options import MatrixOptions
 from .runs import Run, Table, by_name, check_choice, with_needed
 from .tables import mini_tables, paper_tables
@@ -28,7 +27,7 @@ from .tables import mini_tables, paper_tables
 # Knobs that mean one data set or run, where the matrix has many.
 _OF_ONE = {'LIST_DIR', 'VIDEO_DIR', 'CLASS_FILE', 'TRAIN_LIST', 'VAL_LIST',
            'SHOTS', 'SEED', 'DATASET', 'EVAL', 'SPLIT', 'PROTOCOL', 'TUNE',
-           'FUSION'}
+           'FUSION', 'METHOD', 'LOAD_FROM'}
 # What a step's process runs, with a command line.
 TOOLS: Dict[str, Callable[[Sequence[str]], None]] = dict(
     train=lambda argv: train.run(train.parse_args(argv)),
@@ -92,7 +91,7 @@ def _choose(options: MatrixOptions, tables: Dict[str, Table]) -> List[Run]:
 
 
 def _show(runs: Sequence[Run], layout: Layout) -> None:
-    """List runs and how far they are, in 80 columns."""
+    """List runs and how far they are, in 90 columns."""
     width = max((len(run.name) for run in runs if run.uses), default=0)
     config, left = None, 0
     for run in runs:
@@ -113,8 +112,7 @@ def _show(runs: Sequence[Run], layout: Layout) -> None:
 def _print_commands(options: MatrixOptions, runs: Sequence[Run],
                     layout: Layout) -> None:
     """Print commands for a cluster, to be run in this folder."""
-    knobs = set().union(*(read_knobs(config_file(config))
-                          for config in {run.config for run in runs}))
+    knobs = set().union(*map(default_knobs, different(runs)))
     for name in sorted(knobs & set(os.environ)):
         print(f'export {name}={shlex.quote(os.environ[name])}')
     pending = set()

@@ -73,11 +73,12 @@ def claims_text(filled: Filled, records: Records) -> str:
         return ''
     table = markdown_table(
         ['table', 'claim', 'in miniature: gain (95% interval)'],
-        ([claim.table, claim.text, verdict] for claim, verdict in judged))
+        ([claim.better[0], claim.text, verdict] for claim, verdict in judged))
     return (f'## The paper\'s claims\n\n{table}\n\n'
-            'Percentage points. A claim holds, or does not, where 0 is '
-            'outside of the interval,\nwhich is for other seeds and other '
-            'test videos (projects/vifi_clip_tools/paper/claims.py).\n')
+            'Percentage points. A claim holds where the interval lies above '
+            '0, is reversed where it\nlies below, and inconclusive where 0 '
+            'lies inside. The interval is for other seeds and\nother test '
+            'videos (projects/vifi_clip_tools/paper/claims.py).\n')
 
 
 def _footnote(table: Table, records: Records) -> str:

@@ -12,9 +12,15 @@ Figures = Dict[Tuple[str, str], Tuple[float, Optional[float]]]
 FROZEN, IMAGE, TEXT = 'vanilla CLIP', 'CLIP image-FT', 'CLIP text-FT'
 BOTH, PROMPTS = 'ViFi-CLIP', 'VL prompting'
 TUNED = (IMAGE, TEXT, BOTH)
-# The knob TUNE of each row.
-TUNE = {FROZEN: 'none', IMAGE: 'image', TEXT: 'text', BOTH: 'both',
-        PROMPTS: 'prompts'}
+ACTIONCLIP, XCLIP, A5, A6 = 'ActionCLIP', 'X-CLIP', 'A5', 'A6'
+# A5 stands in all tables of accuracy but the fully supervised, which has A6.
+COMPARED, SUPERVISED = (ACTIONCLIP, XCLIP, A5), (ACTIONCLIP, XCLIP, A6)
+# The knob that makes each row's model; its value is in the names of runs.
+KNOB = {FROZEN: ('TUNE', 'none'), IMAGE: ('TUNE', 'image'),
+        TEXT: ('TUNE', 'text'), BOTH: ('TUNE', 'both'),
+        PROMPTS: ('TUNE', 'prompts'), ACTIONCLIP: ('METHOD', 'actionclip'),
+        XCLIP: ('METHOD', 'xclip'), A5: ('METHOD', 'a5'),
+        A6: ('METHOD', 'a6')}
 SEEDS = (1, 2, 3)
 SHOTS = (2, 4, 8, 16)
 HALVES = ('base', 'novel', 'HM')
@@ -26,8 +32,8 @@ TOP1 = 'acc/top1'
 class Run:
     """One training and its test, or a test alone.
 
-    ``uses`` is the run whose last checkpoint this one starts from (as
-    ``PRETRAINED``), or tests if it does not train. A run that does not train
+    ``uses`` is the run whose last checkpoint this one starts from (by the
+    knob ``start``), or tests if it does not train. A run that does not train
     and uses none tests frozen CLIP.
     """
 
@@ -38,6 +44,7 @@ class Run:
     train: bool = True
     test: bool = True
     uses: Optional[str] = None
+    start: str = 'PRETRAINED'  # its towers; LOAD_FROM: all of it
     train_options: Tuple[str, ...] = ()  # more of the command line
 
 
