@@ -5,7 +5,7 @@
 # times as fast.
 # Knobs: TUNE (image; both, none), FUSION (embedding, decision), ARCH (a ViT),
 # PRETRAINED (a CLIP), TEMPLATE (name; photo), DESCRIPTIONS, PIXELS. To go on
-# from an X-CLIP, --cfg-options load_from=CHECKPOINT.
+# from an X-CLIP, LOAD_FROM=CHECKPOINT.
 _base_ = ['../models/vifi_clip.py']
 
 tune = '{{$TUNE:image}}'

@@ -24,7 +24,8 @@ from ..architectures import Arch, get_arch_cfg
 from ..checkpoints.files import (ASSET, load_weights, split_name,
                                  tensors_of)
 from ..checkpoints.folders import read_config
-from ..checkpoints.layouts import StateDict, detect_layout, read_layout
+from ..checkpoints.layouts import (METHOD_PARTS, StateDict, detect_layout,
+                                   read_layout)
 from ..checkpoints.settings import tower_traits
 from ..errors import UserError
 from .blocks import fuse_blocks
@@ -81,10 +82,12 @@ def load_pretrained(tower: nn.Module, part: str, arch: Arch,
         return None
     path = resolve_pretrained(arch, pretrained)
     state = read_clip_state_dict(path, True, tower_traits(part, tower))
-    if f'prompts.{part}' in state:
+    added = (f'prompts.{part}', 'prompts.table.', *METHOD_PARTS)
+    if any(key.startswith(added) for key in state):
         # Right where new prompts are learnt on top of its towers.
-        print_log(f'{path} has learnt prompts ({part}), which pretrained= '
-                  'leaves out; to use them give it as checkpoint / load_from',
+        print_log(f'{path} has more than towers, as learnt prompts or a '
+                  'temporal module, which pretrained= leaves out; to use all '
+                  'of it give it as checkpoint / load_from (LOAD_FROM)',
                   'current', logging.WARNING)
     if part == 'visual':
         resize_pos_embed(state, SimpleNamespace(visual=tower))
@@ -157,7 +160,7 @@ def read_clip_state_dict(path: str, prompts: bool = False,
         raise ValueError(f'{path} holds an X-CLIP, whose towers exchange '
                          'messages between frames: no CLIP\'s. Give the CLIP '
                          'that it was trained from, or go on from this one by '
-                         'load_from=FILE (METHOD=xclip)')
+                         'LOAD_FROM=FILE (METHOD=xclip)')
     if not any(k.startswith('visual.') for k in weights):
         raise ValueError(f'{path} holds no CLIP image tower; {len(state)} '
                          f'tensors, e.g. {list(state)[:3]}.')

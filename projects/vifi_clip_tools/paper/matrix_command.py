@@ -11,6 +11,7 @@ examples:
   vifi-clip matrix --table 2 --dataset hmdb51 --run --gpus 8
   vifi-clip matrix --table 3 --commands slurm --gpus 8 > jobs.sh
   vifi-clip matrix --mini                       # run it all
+  vifi-clip matrix --mini --only xclip          # X-CLIP's rows
   vifi-clip report                              # the tables
 """
 

@@ -20,7 +20,8 @@ class MatrixOptions:
     dataset: Optional[List[str]] = option(
         nargs='+', help='data sets, or protocols of the small world '
         '(default: all)')
-    only: Optional[str] = option(help='runs whose name holds this text')
+    only: Optional[str] = option(help='runs whose name holds this text: a '
+                                 'method, as xclip or a5, or a seed')
     run: bool = option(action='store_true', group=_WHAT,
                        help='run what is not finished, here')
     dry_run: bool = option(action='store_true', group=_WHAT, help='with '
