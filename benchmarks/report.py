@@ -15,19 +15,21 @@ matplotlib.use('Agg')
 _COLOURS = dict(
     vifi='C0', plain='C3', encoder='C7', mmaction2='C1', xclip='C2')
 _ABOUT = (
-    "vifi is this package; plain the paper's computation as described, every "
-    'class encoded at 77 tokens in every step; encoder our image tower alone; '
+    "vifi is this package, and METHOD=... others in it; plain the paper's "
+    'computation as described, every class encoded at 77 tokens in every '
+    'step; encoder our image tower alone; '
     "mmaction2 its recognizer and head over OpenCLIP's tower, without text; "
     "xclip transformers' XCLIPModel. \"Of the peak\" is FLOP/s over the "
     'matrix-multiply peak: small towers are far from it.')
 
 
-def ratio(record: Record, records: List[Record]) -> Optional[float]:
-    """Return how many times faster than the plain computation in fp32 at the
-    same work, None where that was not run."""
+def ratio(record: Record, records: List[Record],
+          baseline: str = f'{BASELINE} fp32') -> Optional[float]:
+    """Return how many times faster than the case of the name ``baseline`` at
+    the same work, None where that was not run."""
     for other in records:
-        if (other['subject'] == BASELINE and other['precision'] == 'fp32'
-                and other['seconds'] and record['seconds']):
+        if (other['name'] == baseline and other['seconds']
+                and record['seconds']):
             return other['seconds'] / record['seconds']
     return None
 
@@ -57,7 +59,7 @@ def label(record: Record, records: List[Record]) -> str:
     name = str(record['name'])
     for key, text in (('frames', '{:,} frames'), ('batch', 'batch {}'),
                       ('classes', '{:,} classes'), ('tune', 'tune={}')):
-        if len({str(r[key]) for r in records}) > 1:
+        if record[key] and len({str(r[key]) for r in records}) > 1:
             name += ', ' + text.format(record[key])
     return name
 
@@ -73,15 +75,16 @@ def workload_table(workload: Workload, records: List[Record],
             continue
         spread = (f'{min(runs):.3f} to {max(runs):.3f}' if len(runs) > 1
                   else 'one run')
-        times, part = ratio(record, records), share(record, peaks)
+        times = ratio(record, records, workload.baseline)
+        part = share(record, peaks)
         rows.append([
             name, f'{record["seconds"]:.3f} ({spread})',
             f'{times:.2f}' if times else '', f'{part:.0%}' if part else '',
             f'{record["peak_bytes"] / 2**30:.2f}'])
     text = f'### {workload.title}\n\n' + markdown_table(
         ['what', 'seconds: median (min to max)',
-         'times as fast as plain fp32', 'of the peak', 'memory, GiB'], rows,
-        'lllll')
+         f'times as fast as {workload.baseline}', 'of the peak',
+         'memory, GiB'], rows, 'lllll')
     apart = difference(records)
     if apart is not None:
         text += ('\n\nLargest difference of the results of vifi and plain, '
@@ -104,7 +107,7 @@ def write(folder: Path, about: dict, peaks: Dict[str, float],
     write_json(folder / 'performance.json', dict(
         machine=about, peaks=peaks, records=[
             {k: v for k, v in r.items() if k != 'result'} for r in records]))
-    measured = [(w.title, timed) for w, own in panels
+    measured = [(w, timed) for w, own in panels
                 if (timed := [r for r in own if r['seconds']])]
     if measured:
         write_bytes(folder / 'performance.png', _picture(measured))
@@ -118,11 +121,11 @@ def _picture(panels: list) -> bytes:
                                 figsize=(15.6, 2.6 * rows))
     for axis in axes.flat[len(panels):]:
         axis.set_axis_off()
-    for (title, records), axis in zip(panels, axes.flat):
+    for (workload, records), axis in zip(panels, axes.flat):
         records = sorted(records, key=lambda r: -r['seconds'])
         for y, record in enumerate(records):
             seconds, runs = record['seconds'], record['runs']
-            times = ratio(record, records)
+            times = ratio(record, records, workload.baseline)
             axis.barh(y, seconds, color=_COLOURS[record['subject']],
                       xerr=[[seconds - min(runs)], [max(runs) - seconds]])
             axis.text(max(runs), y, f' {seconds:.2f} s' + (
@@ -130,7 +133,7 @@ def _picture(panels: list) -> bytes:
                 f', {record["peak_bytes"] / 2**30:.1f} GiB', va='center')
         axis.set_yticks(range(len(records)), [
             label(r, records).replace(', ', '\n') for r in records])
-        axis.set(title=title, xlabel='seconds',
+        axis.set(title=workload.title, xlabel='seconds',
                  xlim=(0, 1.6 * max(max(r['runs']) for r in records)))
     out = io.BytesIO()
     figure.savefig(out, format='png', dpi=90)

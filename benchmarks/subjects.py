@@ -72,8 +72,10 @@ def build(case: Case, device: str, video: Optional[str] = None) -> Call:
 
 def config_of(case: Case) -> Config:
     """Return ``configs/vifi_k400.py`` with the case's settings."""
-    cfg = load_spec(Spec('', 'vifi_k400', dict(
-        TUNE=case.tune, NUM_FRAMES=str(case.frames))))
+    knobs = dict(METHOD=case.method, TUNE=case.tune,
+                 NUM_FRAMES=str(case.frames))
+    cfg = load_spec(Spec('', 'vifi_k400', {
+        name: value for name, value in knobs.items() if value}))
     head = cfg.model.cls_head
     # Blended frames and smoothed labels are not what plain computes.
     del cfg.model.data_preprocessor.blending, head.label_smooth_eps

@@ -19,7 +19,8 @@ class Case:
     batch: int = 1  # B of a forward pass
     frames: int = 16  # T
     classes: int = 400  # C
-    tune: str = 'both'  # as the recognizer's, for steps
+    tune: Optional[str] = 'both'  # as the recognizer's; None: the method's
+    method: Optional[str] = None  # METHOD of the configs
     precision: str = 'fp32'  # or bf16 (autocast), pure-bf16
     accumulate: int = 1  # micro-batches of an optimizer step
     once: bool = True  # classes are encoded once per optimizer step
@@ -30,7 +31,8 @@ class Case:
     @property
     def name(self) -> str:
         """Subject and what sets it apart within a workload."""
-        name = f'{self.subject} {self.precision}'
+        subject = f'METHOD={self.method}' if self.method else self.subject
+        name = f'{subject} {self.precision}'
         return name if self.once else f'{name}, classes every micro-batch'
 
 
@@ -43,6 +45,7 @@ class Workload:
     # The cases follow each other in place of taking turns, since their
     # memory would not fit side by side.
     apart: bool = False
+    baseline: str = f'{BASELINE} fp32'  # the case that others are set against
 
 
 def _versus(key: str, title: str, case: Case, *others: str,
@@ -104,10 +107,28 @@ def all_workloads(arch, quick: bool = False) -> List[Workload]:
                  'frames, 400 classes',
                  [eight, replace(eight, once=False),
                   replace(eight, tune='image')]),
+        *_methods(view, step),
         Workload('step-classes', 'training step, 1 x 8 frames, towers of 2 '
                  'layers', [replace(step, arch=shallow, classes=c, repeats=1)
                             for c in (400, 4000, 40000)])
     ]
+
+
+def _methods(view: Case, step: Case) -> List[Workload]:
+    """Put the systems of the paper's Tables 6 and 9 beside ViFi-CLIP."""
+    def beside(case: Case) -> List[Case]:
+        return [case, *(replace(case, method=method, tune=None)
+                        for method in ('actionclip', 'xclip', 'a5'))]
+
+    view = replace(view, classes=51)
+    # A loss over the batch needs two videos.
+    step = replace(step, batch=2, frames=4, classes=51)
+    return [
+        Workload('methods', 'the methods, one view, 16 frames, 51 classes',
+                 [*beside(view), replace(view, tune='prompts')],
+                 baseline='vifi fp32'),
+        Workload('methods-step', 'the methods, training step, 2 x 4 frames, '
+                 '51 classes', beside(step), baseline='vifi fp32')]
 
 
 def class_names(num: int) -> List[str]:
@@ -125,7 +146,8 @@ def class_names(num: int) -> List[str]:
 def flop_of(case: Case) -> Optional[int]:
     """Count the FLOP that a case's mathematics asks for: of whole towers,
     each sentence to its own end (plain: all 77 tokens), and three times the
-    forward pass where a tower trains. None for towers that are not ours."""
+    forward pass where a tower trains. None for towers that are not ours, or
+    not plain."""
     import open_clip
     import torch
 
@@ -133,7 +155,7 @@ def flop_of(case: Case) -> Optional[int]:
     from projects.vifi_clip.models.towers import (build_text_tower,
                                                   build_vision_tower)
     from projects.vifi_clip_tools.complexity.count import count
-    if case.subject == 'xclip' or case.tune == 'prompts':
+    if case.subject == 'xclip' or case.tune == 'prompts' or case.method:
         return None
     arch = get_arch_cfg(case.arch)
     with torch.device('meta'):

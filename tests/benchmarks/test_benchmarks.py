@@ -29,6 +29,21 @@ def _case(subject, **kwargs):
     return Case(subject, arch=ARCH, **{'frames': 2, 'classes': 5, **kwargs})
 
 
+@pytest.mark.parametrize('method', ['actionclip', 'xclip', 'a5'])
+def test_methods(method):
+    """They are built with their own parts; a step is taken."""
+    arch = dict(ARCH, embed_dim=64)
+    case = _case('vifi', method=method, tune=None, batch=2)
+    case = replace(case, arch=arch)
+    assert case.name == f'METHOD={method} fp32' and flop_of(case) is None
+    head = build_recognizer(case, 'cpu').cls_head
+    assert head.temporal is not None
+    scores = build(case, 'cpu')()
+    torch.testing.assert_close(scores.sum(1), torch.ones(2))
+    step = build(replace(case, work='step'), 'cpu')
+    assert len({float(step()) for _ in range(2)}) == 2
+
+
 @pytest.mark.parametrize('subject, precision', [
     *itertools.product(['vifi', 'encoder'], ['fp32', 'bf16', 'pure-bf16']),
     *itertools.product(['plain', 'mmaction2'], ['fp32', 'bf16']),
@@ -132,6 +147,7 @@ def test_figures_of_a_table():
     ours = _record('vifi', 2., flop=5e12, result=[2., 4.1])
     plain = _record('plain', 9., result=[2., 4.])
     assert ratio(ours, [ours, plain]) == 4.5
+    assert ratio(plain, [ours, plain], 'vifi fp32') == 2 / 9
     assert difference([ours, plain]) == pytest.approx(0.025)
     assert ratio(ours, [ours]) is difference([ours]) is None
     assert share(ours, dict(fp32=1e13)) == 0.25
