@@ -50,7 +50,8 @@ def test_a_trial_measures_and_leaves_the_config(cfg):
     (0, None, 'CrossEntropyLoss'), (1, 1, 'CrossEntropyLoss'),
     (2, 2, 'CrossEntropyLoss'), (4, 4, 'CrossEntropyLoss'),
     # a smaller micro-batch is another training
-    (2, None, 'CLIPContrastiveLoss'), (4, 4, 'CLIPContrastiveLoss')])
+    (2, None, 'CLIPContrastiveLoss'), (2, None, 'KLContrastiveLoss'),
+    (4, 4, 'CLIPContrastiveLoss')])
 def test_a_smaller_micro_batch_accumulates_more(cfg, monkeypatch, room, batch,
                                                 loss):
     monkeypatch.setattr(MemoryTrial, 'fits', lambda self, size: size <= room)

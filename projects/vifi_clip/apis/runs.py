@@ -201,7 +201,7 @@ def accumulate(cfg: Config, total: int) -> None:
         chosen = largest(sizes, MemoryTrial(cfg).fits)
         _give_back_memory()
         tried = 'tried with a step of the model'
-    if chosen != given and "'type': 'CLIPContrastiveLoss'" in str(cfg.model):
+    if chosen != given and _is_in_batch(cfg.model):
         raise UserError(
             f'a batch of {given} does not fit in memory, and with an in-batch '
             f'loss {chosen} is another training: set train_dataloader.'
@@ -214,6 +214,12 @@ def accumulate(cfg: Config, total: int) -> None:
         f'--auto-accumulate: {processes} processes x batch {chosen} x '
         f'accumulation {counts} = {total} ({tried}; the config has batch '
         f'{given})', 'current')
+
+
+def _is_in_batch(model: Config) -> bool:
+    """Whether the loss compares the videos of a batch with each other."""
+    loss = (model.get('cls_head') or {}).get('loss_cls') or {}
+    return getattr(MODELS.get(str(loss.get('type'))), 'in_batch', False)
 
 
 def largest(sizes: List[int], fits: Callable[[int], bool]) -> int:

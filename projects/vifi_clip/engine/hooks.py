@@ -29,10 +29,14 @@ def datasets_with(dataset, attribute: str) -> Iterator:
             yield from datasets_with(child, attribute)
 
 
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The model that a DDP, say, wraps, or the model itself."""
+    return model.module if is_model_wrapper(model) else model
+
+
 def text_classifier_of(model: nn.Module) -> Optional[nn.Module]:
     """The text classifier of a model or a wrapped one, or None."""
-    model = model.module if is_model_wrapper(model) else model
-    head = getattr(model, 'cls_head', None)
+    head = getattr(unwrapped(model), 'cls_head', None)
     return getattr(head, 'text_classifier', None)
 
 
@@ -107,6 +111,15 @@ class EpochAccumulationHook(Hook):
         runner.logger.info(
             f'{epoch}, {batches // needed} optimizer steps of {needed}; '
             'what does not fill a step is left out, other videos each epoch')
+        head = getattr(unwrapped(runner.model), 'cls_head', None)
+        if needed > 1 and getattr(
+                getattr(head, 'loss_cls', None), 'in_batch', False):
+            runner.logger.warning(
+                f'{type(head.loss_cls).__name__} compares the videos of a '
+                'micro-batch alone, so that accumulative_counts='
+                f'{needed} is another training than a batch of '
+                f'{needed * loader.batch_size} a process: raise '
+                'train_dataloader.batch_size instead')
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Count micro-batches from the start of each epoch, with those that
