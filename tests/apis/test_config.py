@@ -140,7 +140,8 @@ def test_experiment(monkeypatch, knobs, name):
     ('x = 1', 'model must'),
     ("model = dict(type='ViFiCLIP')\nval_pipeline = 3", 'val_pipeline'),
     ('x = "caf\xe9"', 'UnicodeDecodeError'), ("{}['key']", 'KeyError: key'),
-    ('_base_ = 3', 'TypeError'), ("_base_ = 'bad.py'", '_base_ of itself'),
+    ('exit()', 'SystemExit'), ('_base_ = 3', 'TypeError'),
+    ("_base_ = 'bad.py'", '_base_ of itself'),
     (f'a = {"-" * 10**5}1', 'MemoryError|RecursionError')])
 def test_configs_that_cannot_be_read(tmp_path, text, said):
     path = tmp_path / 'bad.py'

@@ -221,15 +221,20 @@ def test_no_way_in_runs_torchscript(runs, tmp_path, capsys):
     assert not dst.exists()
 
 
-def test_torchscript_runs_when_trusted(tmp_path):
+def test_torchscript_runs_when_trusted(tmp_path, capsys):
     path, made = tmp_path / 'runs.pt', tmp_path / 'made'
     torch.jit.script(Runs(str(made))).save(str(path))
-    register_loader(trust=True)
     try:
+        register_loader(trust=True)
         content = CheckpointLoader.load_checkpoint(str(path))
+        assert content['weight'].tolist() == [0, 0]
+        assert made.stat().st_size == 8
+        made.unlink()
+        refused(capsys, 'convert', path, tmp_path / 'dst.pth', '--trust',
+                '--source=openai', '--target=vifi', names='of a known layout')
+        assert made.stat().st_size == 8
     finally:
         register_loader()
-    assert content['weight'].tolist() == [0, 0] and made.stat().st_size == 8
 
 
 class Kind(Enum):

@@ -64,7 +64,7 @@ def test_several_labels_and_other_separators(tmp_path, text, problem):
             read_video_list(path, allow_unlabelled=allow)
 
 
-@pytest.mark.parametrize('sign', [',', ';', '\t', ', '])
+@pytest.mark.parametrize('sign', [',', ';', '\t', ', ', '='])
 def test_labels_behind_another_sign(tmp_path, sign):
     path = write(tmp_path / 'l.txt', f'a.mp4{sign}0\nb.mp4{sign}1\n')
     with pytest.raises(ValueError, match='l.txt:1: .*delimiter'):

@@ -1,13 +1,16 @@
-"""Two processes equal one: shared classes, in-batch loss.
+"""Two processes equal one: shared classes, in-batch loss; and a run of two
+that goes on equals an unbroken one.
 
 One pair of processes runs everything; the tests look at what it left. Texts
 that are encoded once a step are in tests/run/test_distributed.py.
 """
 import copy
+import os
 
 import pytest
 import torch
 import torch.multiprocessing as mp
+from test_resume import assert_equal, end, run
 from tiny import (NAMES, VARIANTS, assert_same, build_classifier, build_model,
                   gradients, samples)
 from torch import nn
@@ -75,27 +78,49 @@ def _loss(kwargs, part, wrap=lambda model: model):
     return loss.detach(), gradients(model)
 
 
-def _worker(rank, store, out):
+def _run_and_resume(folder):
+    """Two epochs of three micro-batches on each process."""
+    os.environ['LOCAL_RANK'] = '0'  # MMEngine looks, even on CPU
+    settings = dict(
+        launcher='pytorch', cfg=dict(model_wrapper_cfg=dict(
+            type='MMDistributedDataParallel', device_ids=None)))
+    run(folder / 'whole', **settings)
+    for start in 1, 4:  # of three, and of the second epoch
+        run(folder / f'from_{start}', **settings,
+            start=folder / f'whole/iter_{start}.pth')
+
+
+def _worker(rank, folder):
     import projects.vifi_clip  # noqa: F401
     torch.set_num_threads(1)
     torch.distributed.init_process_group(
-        'gloo', init_method=f'file://{store}', rank=rank, world_size=2)
+        'gloo', init_method=f'file://{folder}/store', rank=rank, world_size=2)
     classes = {name: [_classes(shard, rank, kwargs)
                       for shard in (False, None, True)]
                for name, kwargs in CLASSES.items()}
     losses = {name: _loss(kwargs, slice(rank * 4, rank * 4 + 4),
                           nn.parallel.DistributedDataParallel)
               for name, kwargs in LOSSES.items()}
-    torch.save((classes, losses), f'{out}.{rank}')
+    _run_and_resume(folder)
+    torch.save((classes, losses), folder / f'out.{rank}')
     torch.distributed.destroy_process_group()
 
 
 @pytest.fixture(scope='module')
-def ranks(tmp_path_factory):
+def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp('shared')
-    mp.spawn(_worker, args=(str(folder / 'store'), str(folder / 'out')),
-             nprocs=2)
+    mp.spawn(_worker, args=(folder, ), nprocs=2)
+    return folder
+
+
+@pytest.fixture(scope='module')
+def ranks(folder):
     return [torch.load(folder / f'out.{rank}') for rank in range(2)]
+
+
+@pytest.mark.parametrize('start', [1, 4])
+def test_resumed_inside_an_epoch_equals_unbroken(folder, start):
+    assert_equal(end(folder / f'from_{start}', 6), end(folder / 'whole', 6))
 
 
 @pytest.mark.parametrize('case', CLASSES)

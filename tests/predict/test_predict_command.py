@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from commands import refused, vifi
 from helpers import write_mp4
+from tools_world import REPO
 
 from projects.vifi_clip_tools.predict.results_file import ResultsFile
 
@@ -123,6 +124,18 @@ def test_refused(folder, argv, named, capsys):
     (['--num-views', '0'], '--num-views'), (['--topk', '9' * 9], '--topk')])
 def test_refused_before_a_model_is_loaded(folder, argv, named, capsys):
     refused(capsys, 'predict', 'a', *argv, '--config', 'none', names=named)
+
+
+@pytest.mark.parametrize('argv, named', [
+    (['--labels', 'so ' * 90], 'tokens'), (['--template', 'so ' * 90 + '{}'],
+                                           'tokens'),
+    (['--config', f'{REPO}/configs/mix/videomae_base_vifi_head_k400.py',
+      '--num-views', '4x3', '--labels', 'x'], '--num-views config')])
+def test_refused_before_weights_are_loaded(folder, argv, named, capsys,
+                                           monkeypatch):
+    monkeypatch.setattr('projects.vifi_clip.apis.loading.MODELS.build',
+                        pytest.fail)
+    refused(capsys, 'predict', *MODEL, 'a', *argv, names=named)
 
 
 def test_several_processes_need_a_file(monkeypatch, capsys):

@@ -92,6 +92,15 @@ def test_what_no_run_can_be_built_of(write_config, tmp_path, capsys, command,
     assert said.count('error: ') == 1 and 'Traceback' not in said
 
 
+@pytest.mark.parametrize('option', ['intervall=1', 'interval=x',
+                                    'interval=True'])
+def test_settings_of_the_checkpoint_hook(write_config, tmp_path, capsys,
+                                         option):
+    refused(capsys, 'train', write_config(), '--work-dir', tmp_path / 'run',
+            '--cfg-options', f'default_hooks.checkpoint.{option}',
+            names=['default_hooks.checkpoint', option.partition('=')[0]])
+
+
 def test_a_fault_of_a_run_that_goes_has_its_traceback(write_config, tmp_path,
                                                       tools, monkeypatch):
     from projects.vifi_clip.models.recognizer import ViFiCLIP

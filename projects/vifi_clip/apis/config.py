@@ -132,7 +132,7 @@ def blamed_on(config: Optional[str], options: Optional[Mapping] = None,
     mended stays as it is."""
     try:
         yield
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if over() or _is_said(error):
             raise
         # str(KeyError) would put it in quotes
@@ -153,13 +153,15 @@ def with_options(options: Optional[Mapping]) -> str:
     return ' '.join(['', '--cfg-options', *words]) if words else ''
 
 
-def _is_said(error: Exception) -> bool:
+def _is_said(error: BaseException) -> bool:
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    # The code of a config is in no module.
-    ours = frame.f_globals.get('__name__', 'projects.').startswith('projects.')
+    name = frame.f_globals.get('__name__')  # None: the code of a config
+    ours = (name or 'projects.').startswith('projects.')
     return (isinstance(error, UserError)
             or isinstance(error, (ValueError, OSError)) and ours
-            or isinstance(error, OSError) and error.errno is not None)
+            or isinstance(error, OSError) and error.errno is not None
+            # SIGTERM's, where a command turns it into one
+            or isinstance(error, SystemExit) and name is not None and ours)
 
 
 def check_model(cfg: Config) -> None:
@@ -372,11 +374,9 @@ def list_origins(cfg: Config) -> List[Dict[str, str]]:
     """Return :func:`list_origin` of each list that a config reads, and its
     ``part``, 'train' (not of frozen CLIP) or 'test'."""
     frozen = cfg.model.get('tune') == 'none'
-    return [
-        dict(part=part, **list_origin(_ann_file(dataset)))
-        for part in (['test'] if frozen else ['train', 'test'])
-        for dataset in _sets(cfg, part) if dataset.get('ann_file')
-    ]
+    return [dict(part=part, **list_origin(_ann_file(dataset)))
+            for part in (['test'] if frozen else ['train', 'test'])
+            for dataset in _sets(cfg, part) if dataset.get('ann_file')]
 
 
 def _sets(cfg: Config, part: str) -> List[dict]:

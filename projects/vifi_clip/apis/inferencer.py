@@ -53,6 +53,7 @@ class ViFiCLIPInferencer:
         cfg_options (dict, optional): Settings to override.
         labels: The first label set; see :meth:`set_labels`. Defaults to
             None: the config's classes.
+        templates, views: See :func:`load_model`.
         inference: Settings of :func:`apply_inference`, such as
             ``precision='bf16'``.
 
@@ -63,11 +64,14 @@ class ViFiCLIPInferencer:
     def __init__(self, config: Any = 'vifi_zero_shot',
                  checkpoint: Optional[str] = None, device: str = 'auto',
                  trust: bool = False, cfg_options: Optional[dict] = None,
-                 labels: Labels = None, **inference) -> None:
+                 labels: Labels = None,
+                 templates: Optional[Sequence[str]] = None,
+                 views: Sequence[Views] = (), **inference) -> None:
         if labels is not None:
             labels = read_labels(labels, 'labels')
         self.model, self.cfg = load_model(config, checkpoint, device, trust,
-                                          cfg_options, labels)
+                                          cfg_options, labels, templates,
+                                          views)
         if inference:
             apply_inference(self.model, **inference)
         self.checkpoint = checkpoint

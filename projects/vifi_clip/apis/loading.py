@@ -2,7 +2,7 @@
 import copy
 import os
 from datetime import timedelta
-from typing import Optional, Sequence, Tuple, Union
+from typing import Mapping, Optional, Sequence, Tuple, Union
 
 import torch
 from mmaction.registry import MODELS
@@ -14,16 +14,21 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 from torch import distributed, nn
 
+from ..architectures import build_tokenizer, get_arch_cfg, prompt_length
 from ..checkpoints.settings import check_file
+from ..datasets.class_list import read_class_list
+from ..models.text_classifier import check_templates
 from .config import (blamed_on, leave_out_pretrained, override,
                      read_config)
+from .pipeline import Views, pipeline_cfg
 
 
 def load_model(config: Union[str, Config],
                checkpoint: Optional[str] = None, device: str = 'auto',
                trust: bool = False, cfg_options: Optional[dict] = None,
-               class_names: Optional[Sequence[str]] = None
-               ) -> Tuple[nn.Module, Config]:
+               class_names: Optional[Sequence[str]] = None,
+               templates: Optional[Sequence[str]] = None,
+               views: Sequence[Views] = ()) -> Tuple[nn.Module, Config]:
     """Build a recognizer, fill it, and see that the two belong together.
 
     Args:
@@ -41,6 +46,9 @@ def load_model(config: Union[str, Config],
             nested keys.
         class_names (Sequence[str], optional): Label set in place of the
             config's, whose class file then need not be there.
+        templates (Sequence[str], optional), views (Sequence[Views]): What the
+            model will be asked for, so that too long a prompt, and views that
+            its pipelines do not have, are refused before weights are loaded.
 
     Returns:
         tuple[nn.Module, Config]: The model in eval mode, and its config.
@@ -62,16 +70,20 @@ def load_model(config: Union[str, Config],
     checkpoint = checkpoint and os.fspath(checkpoint)
     if checkpoint:
         leave_out_pretrained(cfg)
+    head = cfg.model.get('cls_head') or {}
+    text = head.get('text_classifier') or {}
+    if not text and class_names is not None:
+        raise ValueError(
+            f'The model of {cfg.filename} has a fixed set of classes; '
+            'labels need a head with a text_classifier')
     if class_names is not None:
-        head = cfg.model.get('cls_head') or {}
-        classifier = head.get('text_classifier')
-        if not classifier:
-            raise ValueError(
-                f'The model of {cfg.filename} has a fixed set of classes; '
-                'labels need a head with a text_classifier')
-        classifier.update(class_names=list(class_names), class_file=None,
-                          description_file=None)
+        text.update(class_names=list(class_names), class_file=None,
+                    description_file=None)
     with blamed_on(cfg.filename, cfg_options):
+        if text and (class_names is not None or templates is not None):
+            _check_prompts(text, templates)
+        for asked in views:
+            pipeline_cfg(cfg, asked)
         init_default_scope(cfg.get('default_scope', 'mmaction'))
         model = MODELS.build(cfg.model)
     if checkpoint:
@@ -80,6 +92,22 @@ def load_model(config: Union[str, Config],
             load_checkpoint(model, checkpoint, map_location='cpu',
                             logger=MMLogger.get_current_instance())
     return model.to(device).eval(), cfg
+
+
+def _check_prompts(text: Mapping, templates: Optional[Sequence[str]]) -> None:
+    """Refuse a class whose prompt is longer than the context (ValueError);
+    learnt prompts, which come before it, are the model's to count."""
+    tokenizer = build_tokenizer(text['arch'], text.get('tokenizer'))
+    context = get_arch_cfg(text['arch'])['text_cfg'].get('context_length', 77)
+    names = text.get('class_names') or read_class_list(text['class_file'])
+    for template in check_templates(templates or text.get('templates'), '{}'):
+        for name in names:
+            prompt = template.replace('{}', name)
+            length = prompt_length(tokenizer, prompt)
+            if length > context:
+                raise ValueError(
+                    f'The prompt of class {name!r} has {length} tokens, more '
+                    f'than the context of {context}: shorten it: {prompt!r}')
 
 
 def find_device(device: str) -> str:

@@ -24,7 +24,7 @@ RELEASE, FIXED, OFFICIAL = 'release', 'release, labels fixed', 'annotations'
 CHANGED = 'changed'
 # The end of a path that goes on behind the name of a video: 'a.mp4 3'.
 LABELS_BEHIND = re.compile(
-    r'(?i).*(?:%s)["\']?([\s,;|:])([0-9\s,;|:]*)' % '|'.join(
+    r'(?i).*(?:%s)["\']?([\s,;|:=])([0-9\s,;|:]*)' % '|'.join(
         map(re.escape, SUFFIXES)))
 _ONE_LABEL = 'a video has one label; multi-label lists are not supported'
 _TEST_WORDS = ('val', 'valid', 'validation', 'eval', 'test', 'testlist')

@@ -158,7 +158,16 @@ class WholeStepCheckpointHook(CheckpointHook):
     """CheckpointHook that does not save inside an optimizer step, by
     iteration, but after it: gradients are in no checkpoint."""
 
-    _due = False
+    def __init__(self, interval: int = -1, **kwargs) -> None:
+        super().__init__(interval, **kwargs)
+        self._due = False
+        # MMEngine would find out when it saves.
+        if type(interval) is not int or self.args:
+            raise UserError(
+                'default_hooks.checkpoint: interval must be a whole number, '
+                f'got {interval!r}' if not self.args else
+                'default_hooks.checkpoint: there is no setting '
+                f'{", ".join(self.args)}')
 
     def every_n_train_iters(self, runner: Runner, n: int,
                             start: int = 0) -> bool:

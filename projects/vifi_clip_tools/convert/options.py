@@ -3,6 +3,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
+from ..cli.options import trust
 from ..cli.parsing import argument, option
 
 # --source to the layout of its files, and whether its models have QuickGELU
@@ -42,6 +43,7 @@ class ConvertOptions:
         help='where to list every key (default: DST.report.json)')
     force: bool = option(action='store_true',
                          help='write over existing files')
+    trust: bool = trust()
 
 
 def config_file(dst: str) -> Path:

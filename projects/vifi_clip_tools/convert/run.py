@@ -13,7 +13,8 @@ from mmengine.config import Config
 from projects.vifi_clip.architectures import (Arch, build_tokenizer,
                                               get_arch_cfg)
 from projects.vifi_clip.checkpoints import layouts
-from projects.vifi_clip.checkpoints.files import load_weights, tensors_of
+from projects.vifi_clip.checkpoints.files import (load_weights,
+                                                  register_loader, tensors_of)
 from projects.vifi_clip.checkpoints.folders import read_config
 from projects.vifi_clip.checkpoints.layouts import (METHOD_PARTS, TOKENS,
                                                     Renamed, StateDict)
@@ -189,6 +190,7 @@ def _describe_release(source: Source, config: Any) -> None:
 def convert(options: ConvertOptions) -> None:
     """Convert one file, write the other and the report, and print a summary;
     nothing is written where an input does not hold what is asked for."""
+    register_loader(trust=options.trust)
     source = _read_source(options.src, options.source)
     base = read_clip_state_dict(options.clip) if options.clip else None
     if 'cls_head.projection.weight' in source.neutral.dropped:

@@ -57,8 +57,8 @@ def embed(options: EmbedOptions) -> Optional[int]:
     join_processes()
     try:
         result = embed_videos(
-            options.model.load(), videos, out, views, how.batch_size,
-            options.overwrite, options.model)
+            options.model.load(views=[views]), videos, out, views,
+            how.batch_size, options.overwrite, options.model)
     except KeyboardInterrupt:
         print('\nstopped; the same command goes on from here',
               file=sys.stderr)

@@ -53,7 +53,8 @@ def predict(options: Options) -> int:
         pictures.check(videos)  # else an earlier run may have drawn some
     if options.save_video and rank == 0:
         print('saved videos have no sound', file=sys.stderr)
-    inferencer = options.model.load(labels=labels)
+    inferencer = options.model.load(
+        labels=labels, templates=options.templates, views=[views])
     if options.templates:
         inferencer.set_labels(inferencer.class_names, options.templates)
     job = _Job(options, inferencer, views, pictures, rank, world)

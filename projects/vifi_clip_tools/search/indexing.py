@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
 from projects.vifi_clip.apis.inputs import VideoInput, expand_inputs, is_url
-from projects.vifi_clip.apis.pipeline import parse_views
+from projects.vifi_clip.apis.pipeline import Views, parse_views
 from projects.vifi_clip.errors import UserError, need
 from ..cli.options import CONFIG, ModelOptions
 from ..cli.outputs import check_target
@@ -37,11 +37,10 @@ class Outcome:
 def index(options: IndexOptions) -> Optional[int]:
     """Run ``vifi-clip index``; 1 if a video could not be read."""
     need('lancedb', 'search')
-    if options.num_views:
-        parse_views(options.num_views)
+    views = parse_views(options.num_views or '1')
     try:
         if options.videos:
-            videos, outcome = _update(options)
+            videos, outcome = _update(options, views)
         else:  # needs no model
             videos, outcome = VideoIndex(options.index), Outcome()
             if options.prune:
@@ -66,7 +65,8 @@ def index(options: IndexOptions) -> Optional[int]:
     return 1 if outcome.failed else None
 
 
-def _update(options: IndexOptions) -> Tuple[VideoIndex, Outcome]:
+def _update(options: IndexOptions,
+            views: Views) -> Tuple[VideoIndex, Outcome]:
     find_files(options.videos)  # refuses what is no file
     check_target('--index', osp.join(options.index, 'index.json'),
                  ('.json', ))
@@ -74,7 +74,7 @@ def _update(options: IndexOptions) -> Tuple[VideoIndex, Outcome]:
         videos = VideoIndex(options.index)
     except FileNotFoundError:
         model = replace(options.model, config=options.model.config or CONFIG)
-        inferencer = model.load()
+        inferencer = model.load(views=[views])
         inferencer.check_texts_alone()
         videos = VideoIndex.create(options.index, identity_of(
             inferencer, model, options.num_views or '1'))

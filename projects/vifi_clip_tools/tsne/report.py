@@ -84,7 +84,8 @@ def _embed(options: TsneOptions) -> Tuple[List[str], List[Embeddings]]:
     if videos.labels is None:
         raise ValueError('colours and scores need labels: give a list (.txt) '
                          'of "name label" lines, or files of embeddings')
-    inferencers = [model.load() for model in options.models]
+    inferencers = [model.load(views=[views])
+                   for model in options.models]
     folder = osp.splitext(options.out)[0] + '_embeddings'
     paths, files = [], []
     for i, (model, inferencer) in enumerate(
