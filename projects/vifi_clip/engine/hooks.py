@@ -1,6 +1,6 @@
 """Hooks that MMEngine lacks."""
+import os.path as osp
 import random
-from itertools import takewhile
 from typing import Iterator, Optional, Tuple
 
 import numpy as np
@@ -306,8 +306,7 @@ def _check_classes(runner: Runner, dataloader) -> None:
     for dataset in datasets_with(dataloader.dataset, 'class_names'):
         others = dataset.class_names
         if names and others and others != names:
-            first = sum(1 for _ in takewhile(
-                lambda pair: pair[0] == pair[1], zip(names, others)))
+            first = len(osp.commonprefix([list(names), list(others)]))
             raise UserError(
                 f'The class_file of {dataset.ann_file} has {len(others)} '
                 f'classes and the model\'s text_classifier {len(names)}; the '

@@ -253,8 +253,7 @@ def _check_classes(old: Optional[list], new: Optional[list],
     """Refuse to go on with other classes (UserError)."""
     if not (old and new) or old == new:
         return
-    first = next((i for i, pair in enumerate(zip(old, new))
-                  if pair[0] != pair[1]), min(len(old), len(new)))
+    first = len(osp.commonprefix([list(old), list(new)]))
     raise UserError(
         f'{_name(runner)} was trained on {len(old)} classes, and this config '
         f'has {len(new)}; the first to differ is label {first}: '
