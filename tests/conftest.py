@@ -118,8 +118,8 @@ def write_config(tmp_path, shared_world):
 
 @pytest.fixture
 def tools(monkeypatch):
-    """The tools in this process: ``train``, ``test``, and ``code_of_test`` for
-    its exit code."""
+    """The tools in this process: ``train``, ``test``, and ``code_of_test`` and
+    ``code_of_merge`` for exit codes."""
     monkeypatch.setenv('LOCAL_RANK', '0')  # and put back afterwards
 
     def fresh(main):
@@ -136,7 +136,8 @@ def tools(monkeypatch):
     return SimpleNamespace(
         train=fresh(lambda *argv: train.run(train.parse_args(argv))),
         test=fresh(lambda *argv: test.test(test.parse_args(argv))),
-        code_of_test=fresh(lambda *argv: vifi('test', *argv)))
+        code_of_test=fresh(lambda *argv: vifi('test', *argv)),
+        code_of_merge=fresh(lambda *argv: vifi('merge', *argv)))
 
 
 @pytest.fixture

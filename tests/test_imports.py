@@ -15,6 +15,7 @@ ROWS = [['errors', 'files', 'resources', 'compat', 'version'],
         ['apis']]
 # Among the commands, by folder: who may use whom.
 USES = {
+    'merge': {'run'},
     'demo': {'search', 'attention', 'predict', 'mini_world'},
     'doctor': {'splits'},
     'mini_world': {'splits'},

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from commands import vifi
+from mmengine.config import Config
 from tiny import NAMES
 from tools_world import REPO, ended, settings_of
 
@@ -46,9 +47,12 @@ def test_two_processes_equal_one(world, write_config, tmp_path, monkeypatch,
     (world / 'half.classes.txt').write_text('\n'.join(NAMES[:2]))
     loader = settings_of(world)['val_dataloader']
     loader['dataset']['on_bad_video'] = 'count_as_wrong'
+    hooks = Config.fromfile(REPO / 'configs/_base_/runtime.py').custom_hooks
     # Adam would blow up the rounding of gradients that are zero.
     config = write_config(
         root=world, val_dataloader=loader,
+        # the mean of the second epoch and the third, before which it resumes
+        custom_hooks=[*map(dict, hooks), dict(type='EpochMeanHook')],
         train_cfg=dict(type='EpochBasedTrainLoop', max_epochs=2),
         default_hooks=dict(checkpoint=dict(max_keep_ckpts=3)),
         optim_wrapper=dict(
@@ -75,13 +79,16 @@ def test_two_processes_equal_one(world, write_config, tmp_path, monkeypatch,
              '--metrics', f'{run}.json', *launcher],
             ['test', joined, f'{tmp_path}/one/epoch_3.pth', '--work-dir', run,
              '--metrics', f'{run}_sets.json', *launcher],
+            ['merge', *(f'{tmp_path}/one/epoch_{n}.pth' for n in (1, 3)),
+             '--alpha', '0', '.5', '--evaluate', joined, '--work-dir', run,
+             '--out', f'{run}.csv', *launcher],
             ['embed', f'{world}/train.txt', '--root', f'{world}/videos',
              *small, '--out', f'{run}.npz'],
             ['predict', f'{world}/videos', *small, '--topk', '2', '--out',
              f'{run}.jsonl']]
 
     small = '--config', 'small_world', '--device', 'cpu'
-    assert [vifi(*argv) for argv in commands('one', 4)] == [0] * 5 + [1]
+    assert [vifi(*argv) for argv in commands('one', 4)] == [0] * 6 + [1]
     one, two = tmp_path / 'one.jsonl', tmp_path / 'two.jsonl'
     # stopped: a whole line, a failed one, a half one; another's part
     kept = [json.dumps(line) for line in _lines(one)]
@@ -99,8 +106,8 @@ def test_two_processes_equal_one(world, write_config, tmp_path, monkeypatch,
         json.dumps(commands('two', 2, '--launcher', 'pytorch')), cwd=tmp_path)
     # the first process says how many videos could not be read
     assert sorted(re.findall('CODE of (.*)', output)) == [
-        *['embed: 0'] * 2, 'predict: 0', 'predict: 1', *['test: 0'] * 4,
-        *['train: 0'] * 4], output[-5000:]
+        *['embed: 0'] * 2, *['merge: 0'] * 2, 'predict: 0', 'predict: 1',
+        *['test: 0'] * 4, *['train: 0'] * 4], output[-5000:]
     assert '2 processes x batch 2 x accumulation 2 = 8' in output
     assert f'{two}: 2 of 13 were done before' in output
     assert output.count('could not be read:') == 1
@@ -111,6 +118,9 @@ def test_two_processes_equal_one(world, write_config, tmp_path, monkeypatch,
     first, *ends = (torch.load(tmp_path / path) for path in (
         'one/epoch_1.pth', 'one/epoch_3.pth', 'two/epoch_3.pth'))
     assert ends[0]['meta']['iter'] == ends[1]['meta']['iter'] == 6
+    assert [int(e['ema_state_dict']['steps']) for e in ends] == [2, 2]
+    torch.testing.assert_close(*(e['ema_state_dict'] for e in ends),
+                               rtol=1e-4, atol=1e-6)
     before, *after = (end['state_dict'] for end in (first, *ends))
     torch.testing.assert_close(*after, rtol=1e-4, atol=1e-6)
     assert sum(not torch.allclose(before[name], value, rtol=1e-3, atol=1e-5)
@@ -124,6 +134,10 @@ def test_two_processes_equal_one(world, write_config, tmp_path, monkeypatch,
             json.loads((tmp_path / f'{n}{name}.json').read_text())['metrics']
             for n in ('one', 'two'))
         assert second == pytest.approx(first) and first
+    tables = [np.loadtxt(tmp_path / f'{name}.csv', delimiter=',', skiprows=1)
+              for name in ('one', 'two')]
+    assert tables[0].shape[0] == 2
+    np.testing.assert_allclose(*tables)
     made = [read_embeddings(f'{tmp_path}/{name}.npz')
             for name in ('one', 'two')]
     assert made[0].names == made[1].names and len(made[0]) == 8

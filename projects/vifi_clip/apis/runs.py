@@ -23,6 +23,7 @@ from mmengine.runner import Runner, find_latest_checkpoint
 from ..checkpoints.settings import CheckpointSettingsHook
 from ..datasets.loader_settings import processes_here
 from ..engine import ClassListHook, PlainCheckpointHook, ResumeHook
+from ..engine.averaging import check_average
 from ..errors import UserError
 from .config import (blamed_on, check_lists, check_loggers, load_config,
                      without_pretrained)
@@ -111,6 +112,7 @@ def train(config: str, amp: bool = False, resume: Optional[str] = None,
 
 def build_runner(cfg: Config) -> Runner:
     """Build the config's runner, as MMAction2's tools do."""
+    check_average(cfg)
     runner = (RUNNERS.build(cfg) if 'runner_type' in cfg else
               Runner.from_cfg(cfg))
     # For configs that do not use our runtime: what is saved here can be

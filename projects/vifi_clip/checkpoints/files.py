@@ -118,6 +118,9 @@ def _load(name: str, map_location: Device, **kwargs) -> Dict[str, Any]:
     content = load_checkpoint(path, map_location, **kwargs)
     key = _find_weights(content, file, key)
     weights = content[key] if key else content
+    if key == 'ema_state_dict':  # of MMEngine's EMAHook, with a count
+        weights = {name.removeprefix('module.'): value
+                   for name, value in weights.items() if name != 'steps'}
     _check_weights(weights, file, bool(key), str(map_location) != 'meta')
     return dict(content, state_dict=weights) if key else content
 

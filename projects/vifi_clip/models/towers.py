@@ -26,7 +26,7 @@ from ..checkpoints.files import (ASSET, load_weights, split_name,
 from ..checkpoints.folders import read_config
 from ..checkpoints.layouts import (METHOD_PARTS, StateDict, detect_layout,
                                    read_layout)
-from ..checkpoints.settings import tower_traits
+from ..checkpoints.settings import saved_settings, tower_traits
 from ..errors import UserError
 from .blocks import fuse_blocks
 
@@ -142,18 +142,17 @@ def read_clip_state_dict(path: str, prompts: bool = False,
     """Read a CLIP checkpoint of any layout of :mod:`..checkpoints.layouts`
     into float32 tensors named ``visual.*``, ``text.*`` and ``logit_scale``,
     without learnt prompts unless ``prompts``. ValueError if the file holds no
-    CLIP image tower, or weights that are not finite numbers, or if
-    transformers' config.json beside it contradicts the ``traits`` of the
-    tower that they are for."""
-    state = tensors_of(load_weights(path))
+    CLIP image tower, or weights that are not finite numbers, or if what it
+    states contradicts the ``traits`` of the tower that they are for."""
+    loaded = load_weights(path)
+    state = tensors_of(loaded)
     layout = detect_layout(state, path)
-    for key, stated in (read_config(path).items()
-                        if layout == 'transformers' else ()):
+    for key, stated in _stated_traits(path, loaded, layout).items():
         if traits.get(key, stated) != stated:
             raise ValueError(
-                f'{path} has {key} {stated!r} by its config.json, and arch has'
-                f' {traits[key]!r}: its weights would fit and give wrong '
-                'results. Set arch to the architecture of this file')
+                f'{path} was made with {key} {stated!r} and not '
+                f'{traits[key]!r}: its weights would fit and give wrong '
+                'results. Set arch to its architecture, or give another file')
     weights = read_layout(state, layout, path).weights
     if layout == 'xclip' or any(
             key.startswith(('messages.', 'condition.')) for key in weights):
@@ -166,6 +165,19 @@ def read_clip_state_dict(path: str, prompts: bool = False,
                          f'tensors, e.g. {list(state)[:3]}.')
     return {k: v for k, v in weights.items()
             if prompts or not k.startswith('prompts.')}
+
+
+def _stated_traits(path: str, loaded: Mapping, layout: str) -> Mapping:
+    """What a file says of :func:`tower_traits`: ours in its settings, those
+    of transformers in their config.json, and OpenAI's TorchScript archives by
+    being such."""
+    if layout == 'transformers':
+        return read_config(path)
+    if 'input_resolution' in loaded:
+        return dict.fromkeys(('visual_activation', 'text_activation'),
+                             'QuickGELU')
+    return {key: value for key, value in saved_settings(loaded).items()
+            if key.endswith(('_activation', '_heads'))}
 
 
 def compare(expected: StateDict, given: StateDict) -> str:

@@ -99,6 +99,8 @@ _ROWS = (
     ('test', RUNS, 'test a checkpoint', 'run.test'),
     ('convert', RUNS, 'checkpoints to and from OpenAI, OpenCLIP, transformers',
      'convert.command'),
+    ('merge', RUNS, 'fine-tuned weights with CLIP\'s, or a mean of epochs',
+     'merge.command'),
     ('matrix', RUNS, "run the paper's tables, cell by cell",
      'paper.matrix_command'),
     ('report', RUNS, "print the paper's tables from finished runs",

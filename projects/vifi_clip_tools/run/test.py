@@ -11,6 +11,7 @@ from ..cli.parsing import argument, option, part, reader
 
 if TYPE_CHECKING:
     from mmengine.config import Config
+    from mmengine.runner import Runner
 
 _EPILOG = """
 examples:
@@ -57,23 +58,29 @@ def test(options: Options) -> Dict[str, Any]:
     """Test; the metrics are printed, and returned."""
     from mmengine.dist import is_main_process
 
-    from projects.vifi_clip.apis.config import (check_lists, check_loggers,
-                                                load_config)
-    from projects.vifi_clip.apis.runs import (build_runner,
-                                              prepare_distributed,
-                                              until_it_goes)
+    from projects.vifi_clip.apis.runs import until_it_goes
     from projects.vifi_clip.files import write_json
     with until_it_goes(options.config, options.common.cfg_options):
-        cfg = load_config(options.config, **options.common.settings())
-        _set_options(cfg, options)
-        _set_outputs(cfg, options)
-        check_loggers(cfg)
-        check_lists(cfg, ('test', ))
-        prepare_distributed(cfg)
-        metrics = build_runner(cfg).test()
+        runner = tester(options)
+        metrics = runner.test()
     if options.metrics and is_main_process():
-        write_json(options.metrics, _record(cfg, options, metrics))
+        write_json(options.metrics, record(runner.cfg, options, metrics))
     return metrics
+
+
+def tester(options: Options) -> Runner:
+    """Read the config, check all that the test needs, and build its runner.
+    """
+    from projects.vifi_clip.apis.config import (check_lists, check_loggers,
+                                                load_config)
+    from projects.vifi_clip.apis.runs import build_runner, prepare_distributed
+    cfg = load_config(options.config, **options.common.settings())
+    _set_options(cfg, options)
+    _set_outputs(cfg, options)
+    check_loggers(cfg)
+    check_lists(cfg, ('test', ))
+    prepare_distributed(cfg)
+    return build_runner(cfg)
 
 
 def _set_options(cfg: Config, options: Options) -> None:
@@ -123,8 +130,8 @@ def _set_outputs(cfg: Config, options: Options) -> None:
         check_target('--metrics', options.metrics, ('.json', ))
 
 
-def _record(cfg: Config, options: Options,
-            metrics: Dict[str, Any]) -> Dict[str, Any]:
+def record(cfg: Config, options: Options,
+           metrics: Dict[str, Any]) -> Dict[str, Any]:
     """The metrics with what decides them: weights, prompt, pixels, knobs,
     lists."""
     from projects.vifi_clip.apis.config import list_origins

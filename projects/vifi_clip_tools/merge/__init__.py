@@ -1,0 +1,1 @@
+"""``vifi-clip merge``: interpolate and average weights."""

@@ -1,0 +1,56 @@
+"""The options of ``vifi-clip merge``."""
+from dataclasses import dataclass
+from pathlib import Path
+from typing import List, Optional
+
+from ..cli.options import RunOptions
+from ..cli.parsing import Group, argument, option, part, probability
+
+_EVALUATE = Group('of --evaluate')
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The command line of ``vifi-clip merge``."""
+
+    files: List[str] = argument(
+        nargs='+', metavar='FILE', help='with --alpha first the CLIP that was '
+        'trained from (a file or a tag, as PRETRAINED), then checkpoints of '
+        'ours: one, or several with --mean, for which a work folder stands '
+        'for its epoch_*.pth')
+    out: str = option(required=True, metavar='FILE', help='.pth file to '
+                      'write; with --evaluate .csv, and a .png beside it')
+    alpha: List[float] = option(
+        nargs='+', type=probability, default=[], metavar='A', help='(1 - A) '
+        'CLIP + A fine-tuned, for each parameter that CLIP has')
+    mean: bool = option(action='store_true',
+                        help='the mean of the checkpoints')
+    evaluate: Optional[str] = option(
+        metavar='CONFIG', help='test each --alpha, and write the accuracies '
+        'in the place of weights; goes on with a file that is there')
+    overwrite: bool = option(action='store_true',
+                             help='replace files that exist')
+    single_view: bool = option(action='store_true', group=_EVALUATE,
+                               help='one view per video')
+    common: RunOptions = part(RunOptions)
+
+    def __post_init__(self) -> None:
+        tuned = len(self.files) - bool(self.alpha)
+        if not (self.alpha or self.mean):
+            raise ValueError('give --alpha, --mean or both')
+        if self.alpha and (tuned < 1 or tuned > 1 and not self.mean):
+            raise ValueError('--alpha takes CLIP and a checkpoint, several '
+                             f'with --mean; got {" ".join(self.files)}')
+        if len(self.alpha) > 1 and not self.evaluate:
+            raise ValueError('several --alpha need --evaluate CONFIG')
+        if self.evaluate and not self.alpha:
+            raise ValueError('--evaluate needs --alpha; to test a mean, write '
+                             'it, then vifi-clip test')
+
+    def picture(self) -> Path:
+        """Name the picture beside the table."""
+        return Path(self.out).with_suffix('.png')
+
+    def record(self) -> Path:
+        """Name what says, beside the table, how it was made."""
+        return Path(f'{self.out}.meta.json')
