@@ -18,6 +18,7 @@ from projects.vifi_clip.apis.inputs import VideoInput
 from projects.vifi_clip.checkpoints.settings import collect_settings
 from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.resources import root
+from projects.vifi_clip_tools.demo.service import Recogniser
 from projects.vifi_clip_tools.embeddings.file import read_embeddings
 
 FPS, TOTAL = 10, 40
@@ -133,6 +134,19 @@ def test_frames_are_not_cached(config, tmp_path, capsys):
     refused(capsys, 'cache-frames', config, 'none', '--out', tmp_path / 'c',
             names='XCLIPBackbone')
     assert not (tmp_path / 'c').exists()
+
+
+def test_demo(infer, clip):
+    recogniser = Recogniser(infer)
+    try:
+        found = recogniser.recognise(recogniser.check(clip, ', '.join(NAMES)))
+    finally:
+        recogniser.close()
+    scores = dict(zip(infer.class_names,
+                      infer.video_scores(infer.sample(clip).images)))
+    assert len(found.frames.captions) == T
+    for label, score in found.ranking:
+        assert score == pytest.approx(float(scores[label]), abs=1e-5)
 
 
 def test_faster_inference(infer, clip, config, weights):
