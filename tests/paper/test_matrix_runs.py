@@ -204,7 +204,8 @@ def test_failed_runs_are_listed(capsys, layout, tools):
 
 @pytest.mark.parametrize('mode', [[], ['--run']])
 def test_mini_makes_its_world_first(monkeypatch, tmp_path, capsys, mode):
-    """Every run gets the data and the CLIP, in absolute paths."""
+    """Every run gets the data, the CLIP and a folder for frames, in absolute
+    paths; the folder is gone afterwards."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv('DATA_ROOT', 'put back afterwards')
     monkeypatch.setattr(quickstart, 'make_data', lambda root: f'of-{root}')
@@ -213,12 +214,14 @@ def test_mini_makes_its_world_first(monkeypatch, tmp_path, capsys, mode):
     told = tmp_path / 'told'
     monkeypatch.setitem(matrix.TOOLS, 'train', lambda argv: told.write_text(
         json.dumps({name: os.environ[name] for name in (
-            'DATA_ROOT', 'MINI_CLIP', 'WORKERS', 'FUSION', 'SEED')})))
+            'DATA_ROOT', 'MINI_CLIP', 'WORKERS', 'FUSION', 'SEED')}
+            | {'frames': os.path.isdir(os.environ['FRAMES_DIR'])})))
     assert vifi('matrix', '--mini', *mode, '--table', '5', '--only',
                 'decision/both/seed2', '--data-root', 'small') == 2
     assert json.loads(told.read_text()) == dict(
         DATA_ROOT=str(tmp_path / 'small'), WORKERS='0', FUSION='decision',
         MINI_CLIP=str(tmp_path / 'work_dirs/quickstart/clip-of-small.pth'),
-        SEED='2')
+        SEED='2', frames=True)
+    assert os.listdir('work_dirs/matrix_mini') == ['fusion']
     assert 'vifi-clip report --mini' in capsys.readouterr().out
     assert Path('work_dirs/matrix_mini/fusion/decision').is_dir()
