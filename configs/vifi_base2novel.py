@@ -48,6 +48,7 @@ epochs = _recipe['epochs']
 train_cfg = dict(max_epochs=epochs, val_interval=epochs)
 default_hooks = dict(checkpoint=dict(save_best=None))
 optim_wrapper = _recipe['optim_wrapper']
+custom_hooks = [*_base_.custom_hooks, *_recipe.get('hooks', [])]
 param_scheduler = dict(
     _base_.warmup_cosine, **_recipe.get('schedule', {}), end=epochs)
 auto_scale_lr = dict(base_batch_size=8 * _recipe['batch_size'])

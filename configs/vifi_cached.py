@@ -17,7 +17,7 @@ _entries = ('vifi_k400', 'vifi_zero_shot', 'vifi_few_shot', 'vifi_base2novel',
 if entry not in _entries:
     raise ValueError(f'ENTRY={entry}: choose one of {_entries}')
 del _entries
-if _base_.model.cls_head.get('condition'):
+if 'num_frames' in _base_.model.backbone:
     raise ValueError('METHOD={{$METHOD:vifi}}: its frames see each other, so '
                      'that no embeddings of single frames can be kept; train '
                      f'{entry} on the videos')

@@ -38,6 +38,7 @@ test_pipeline = _base_.views_pipeline
 epochs = _recipe['epochs']
 train_cfg = dict(max_epochs=epochs, val_interval=1)
 optim_wrapper = _recipe['optim_wrapper']
+custom_hooks = [*_base_.custom_hooks, *_recipe.get('hooks', [])]
 param_scheduler = dict(
     _base_.warmup_cosine, **_recipe.get('schedule', {}), end=epochs)
 auto_scale_lr = dict(base_batch_size=8 * _recipe['batch_size'])

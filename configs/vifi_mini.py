@@ -74,6 +74,7 @@ _interval = 4 if protocol == 'full' else epochs
 train_cfg = dict(max_epochs=epochs, val_interval=_interval)
 # 1 process x batch 16 x accumulation 1 = 16
 optim_wrapper = _recipe.get('optim_wrapper', dict(optimizer=dict(lr=_lr)))
+custom_hooks = [*_base_.custom_hooks, *_recipe.get('hooks', [])]
 param_scheduler = dict(
     _base_.warmup_cosine, **_recipe.get('schedule', {}), end=epochs)
 default_hooks = dict(checkpoint=dict(interval=_interval, save_best=None))

@@ -10,6 +10,7 @@ from matrix_world import clear_knobs
 from mmaction.registry import DATASETS, MODELS
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
+from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 
 from projects.vifi_clip_tools.mini_world.build import build
@@ -326,6 +327,56 @@ def test_settings_of_x_clip(read, entry, frames, batch, lr, epochs):
     assert cfg.model.cls_head.label_smooth_eps == 0.1
     with pytest.raises(ValueError, match='METHOD=xclip'):
         read('vifi_cached', ENTRY=entry, TUNE='image')
+
+
+@pytest.mark.parametrize('entry, views, epochs', [
+    ('vifi_k400', 3, 22), ('vifi_zero_shot', 1, 22),
+    ('vifi_base2novel', 1, 11), ('vifi_few_shot', 1, 50)])
+def test_settings_of_open_vclip(read, entry, views, epochs):
+    cfg = read(entry, METHOD='open_vclip')
+    sampler, = [step for step in cfg.test_pipeline if 'Sample' in step.type]
+    model, wrapper = cfg.model, cfg.optim_wrapper
+    optimizer = wrapper.optimizer
+    assert (cfg.epochs, 8 * cfg.train_dataloader.batch_size, sampler.num_views,
+            model.cls_head.num_frames) == (epochs, 64, views, 8)
+    assert (optimizer.lr, optimizer.betas, optimizer.eps,
+            optimizer.weight_decay) == (3.33e-6, (0.9, 0.999), 1e-8, 0.01)
+    assert 'accumulative_counts' not in wrapper
+    assert wrapper.clip_grad == dict(max_norm=1.)
+    scheduler = cfg.param_scheduler
+    assert scheduler.warmup == 2 and scheduler.warmup_prefix
+    assert scheduler.start_ratio == scheduler.eta_min_ratio == 0.01
+    head, text = model.cls_head, model.cls_head.text_classifier
+    assert (model.tune, model.logit_scale, head.fusion,
+            head.label_smooth_eps) == ('image', True, 'decision', 0)
+    assert len(set(text.templates)) == 28
+    assert text.templates[1] == 'a photo of a person {}.'
+    assert model.data_preprocessor.blending is None
+    assert cfg.custom_hooks[-1] == dict(
+        type='InterpolatedGradientHook', max_ratio=0.6)
+    plain = read(entry, METHOD='vifi').custom_hooks
+    assert cfg.custom_hooks[:-1] == plain
+    assert read(entry, METHOD='open_vclip', INTERPOLATE=0,
+                ).custom_hooks == plain
+    with pytest.raises(ValueError, match='METHOD=open_vclip'):
+        read('vifi_cached', ENTRY=entry, TUNE='text')
+    with pytest.raises(ValueError, match='METHOD=open_vclip'):
+        read(entry, TUNE='prompts', PRETRAINED='none')
+
+
+def test_what_open_vclip_trains(read, mini, tmp_path):
+    """Norms and biases do not decay, the logit scale does."""
+    cfg = read('vifi_mini', METHOD='open_vclip', **mini)
+    model = MODELS.build(cfg.model)
+    groups = build_optim_wrapper(
+        model, cfg.optim_wrapper).optimizer.param_groups
+    decays = {id(p): group['weight_decay']
+              for group in groups for p in group['params']}
+    for name, param in model.named_parameters():
+        trains = name.startswith(('backbone.', 'cls_head.logit_scale'))
+        assert param.requires_grad == trains == (id(param) in decays)
+        if trains:
+            assert decays[id(param)] == (0 if param.ndim == 1 else 0.01)
 
 
 def test_actionclip_heads(read):

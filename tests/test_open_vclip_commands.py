@@ -5,7 +5,9 @@ import torch.nn.functional as F
 from commands import refused, vifi
 from helpers import coded_frame, write_mp4
 from mmaction.registry import MODELS
-from tiny import NAMES, model_cfg
+from mmengine.config import Config
+from open_clip import CLIP
+from tiny import NAMES, model_cfg, tiny_arch
 from tools_world import NUM_FRAMES as T
 from tools_world import PREPROCESSOR
 
@@ -13,6 +15,8 @@ from projects.vifi_clip.apis.identity import Identity, record
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
 from projects.vifi_clip.apis.inputs import VideoInput
 from projects.vifi_clip.checkpoints.settings import collect_settings
+from projects.vifi_clip.errors import UserError
+from projects.vifi_clip.resources import root
 
 
 def cfg(**backbone) -> dict:
@@ -101,3 +105,29 @@ def test_frames_are_not_cached(config, tmp_path, capsys):
     refused(capsys, 'cache-frames', config, 'none', '--out', tmp_path / 'c',
             names='NeighbourBackbone')
     assert not (tmp_path / 'c').exists()
+
+
+def test_training_and_test(tools, write_config, tmp_path):
+    """By the tools, with the recipe of METHOD=open_vclip."""
+    recipe = Config.fromfile(
+        root() / 'configs/_base_/methods/open_vclip.py').recipe.mini
+    clip = tmp_path / 'clip.pt'
+    torch.save(CLIP(**tiny_arch()).state_dict(), clip)
+    model = cfg(type='NeighbourBackbone', num_frames=None,
+                pretrained=str(clip))
+    model.update(tune='image', logit_scale=True)
+    model['cls_head']['text_classifier'].update(pretrained=str(clip))
+    settings = dict(
+        model=model, custom_hooks=[dict(hook) for hook in (
+            *Config.fromfile(root() / 'configs/_base_/runtime.py'
+                             ).custom_hooks, *recipe.hooks)],
+        optim_wrapper=dict(recipe.optim_wrapper.to_dict(), optimizer=dict(
+            type='AdamW', lr=1e-3, weight_decay=0.01)))
+    config = write_config(**settings)
+    tools.train(config, '--work-dir', tmp_path / 'work')
+    checkpoint = tmp_path / 'work' / 'epoch_1.pth'
+    assert torch.load(checkpoint)['meta']['vifi_clip']['neighbours'] == 1
+    tools.test(config, checkpoint, '--work-dir', tmp_path / 'test')
+    settings['model']['backbone'].update(pretrained=None)
+    with pytest.raises(UserError, match='backbone.pretrained'):
+        tools.train(write_config(**settings), '--work-dir', tmp_path / 'no')

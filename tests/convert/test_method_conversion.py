@@ -36,8 +36,9 @@ def _no_knobs(monkeypatch):
     clear_knobs(monkeypatch)
 
 
-def build(temporal, prompts=None, **kwargs):
+def build(temporal, prompts=None, backbone=(), **kwargs):
     cfg = model_cfg(num_frames=T, **kwargs)
+    cfg['backbone'].update(backbone)
     head = cfg['cls_head']
     head.update(temporal=temporal, in_channels=None)
     head['text_classifier'].update(
@@ -151,6 +152,27 @@ def test_efficient_prompting(tmp_path):
     assert settings['templates'] == ['{}'] and settings['tune'] == 'prompts'
     assert settings['text_prompts'] == dict(
         length=32, depth=1, words='', before=16, behind=16)
+
+
+def test_open_vclip(tmp_path):
+    """SlowFast's file; another CLIP, and a head, in it are left out."""
+    neighbours = dict(type='NeighbourBackbone', num_frames=T)
+    head = dict(fusion='decision')
+    model = randomise(build(None, head=head, backbone=neighbours))
+    clip, _ = split(model)
+    state = {f'model.{key}': value for key, value in clip.items()}
+    other = {f'raw_model.{key}': value + 1 for key, value in clip.items()}
+    other['head'] = torch.randn(4, 32)
+    src, dst = tmp_path / 'checkpoint_epoch_00022.pyth', tmp_path / 'dst.pth'
+    torch.save(dict(epoch=21, cfg='TRAIN: {}', optimizer_state=dict(
+        state={}, param_groups=[{}]), model_state={**state, **other}), src)
+    report = convert(src, dst, 'open_vclip')
+    assert_listed(report, {*state, *other}, other)
+    built = build(None, head=head, backbone=neighbours)
+    settings = assert_same(dst, model, built)
+    assert len(settings['templates']) == 28
+    assert (settings['neighbours'], settings['fusion']) == (1, 'decision')
+    assert settings['pixel_mean'] == [122.771, 116.746, 104.094]
 
 
 def test_what_no_other_layout_holds(tmp_path, capsys):

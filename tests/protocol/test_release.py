@@ -175,7 +175,8 @@ def test_every_protocol(monkeypatch, entry, knobs, warmup, epochs, peak,
 
 @pytest.mark.parametrize('setting', [
     dict(warmup=-1), dict(warmup=21), dict(eta_min_ratio=-1),
-    dict(eta_min_ratio=5), dict(eta_min_ratio=float('nan'))])
+    dict(eta_min_ratio=5), dict(eta_min_ratio=float('nan')),
+    dict(start_ratio=1.5)])
 def test_settings_that_make_no_schedule(setting):
     with pytest.raises(ValueError, match=next(iter(setting))):
         WarmupCosineLR(OptimWrapper(_optimizer(1.)),

@@ -39,6 +39,7 @@ _VALUES = {
     **dict.fromkeys(('NUM_FRAMES', 'SEED', 'SHOTS'),
                     (_WHOLE, 'a whole number')),
     'WORKERS': (f'auto|{_WHOLE}', 'a whole number or auto'),
+    'INTERPOLATE': (r'[01]|0?\.[0-9]+', 'a number from 0 to 1'),
 }
 # Libraries behind MMEngine's backends of the visualizer.
 _LOGGERS = ('wandb', 'tensorboard', 'mlflow', 'clearml', 'neptune', 'dvclive',

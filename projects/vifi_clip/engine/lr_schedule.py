@@ -26,6 +26,7 @@ class WarmupCosineLR(_ParamScheduler):
     the peak alone). That code also lags by one optimizer step, since it sets
     the rate after the step; this one does not.
 
+    With ``start_ratio`` s it begins at s * lr: lr * (s + (1 - s) * t / W).
     With ``warmup_prefix`` the cosine does begin where the warm-up ends, with
     (t - W) / (T - W) in the place of t / T, as in ActionCLIP's code.
 
@@ -40,20 +41,23 @@ class WarmupCosineLR(_ParamScheduler):
             with the smallest peak. Defaults to False: r times their own.
         by_epoch, last_step, verbose: As MMEngine's.
         warmup_prefix (bool): Defaults to False.
+        start_ratio (float): s, the first rate over ``lr``, from 0 to 1.
+            Defaults to 0.
     """
 
     def __init__(self, optimizer: Any, warmup: float, end: int,
                  eta_min_ratio: float = 0.01, by_epoch: bool = True,
                  last_step: int = -1, verbose: bool = False,
                  warmup_prefix: bool = False,
-                 one_minimum: bool = False) -> None:
+                 one_minimum: bool = False, start_ratio: float = 0.) -> None:
         if not 0 <= warmup <= end:
             raise ValueError(f'warmup={warmup} must be from 0 to end={end}')
-        if not isinstance(eta_min_ratio, (int, float)) or not (
-                0 <= eta_min_ratio <= 1):
-            raise ValueError('eta_min_ratio must be from 0 to 1, got '
-                             f'{eta_min_ratio!r}')
+        for name, value in dict(eta_min_ratio=eta_min_ratio,
+                                start_ratio=start_ratio).items():
+            if not isinstance(value, (int, float)) or not 0 <= value <= 1:
+                raise ValueError(f'{name} must be from 0 to 1, got {value!r}')
         self.warmup, self.eta_min_ratio = warmup, eta_min_ratio
+        self.start_ratio = start_ratio
         self.start = warmup if warmup_prefix else 0  # of the cosine
         self.one_minimum = one_minimum
         super().__init__(optimizer, 'lr', end=end, last_step=last_step,
@@ -75,7 +79,9 @@ class WarmupCosineLR(_ParamScheduler):
         """Return the rate of each parameter group at the current step."""
         t, peaks = self.last_step, self.base_values
         if t < self.warmup:
-            return [t / self.warmup * peak for peak in peaks]
+            share = self.start_ratio + (
+                1 - self.start_ratio) * (t / self.warmup)
+            return [share * peak for peak in peaks]
         length = self.end - self.start or 1  # W may be T
         cosine = math.cos(math.pi * (t - self.start) / length)
         lowest = [self.eta_min_ratio * (min(peaks) / peak if self.one_minimum

@@ -16,6 +16,7 @@ SOURCES = dict(
     xclip=('xclip', True),
     actionclip=('actionclip', True),
     efficient_prompting=('efficient_prompting', True),
+    open_vclip=('clip', True),
     vifi=('vifi', True))
 TARGETS = ('vifi', 'open_clip', 'release', 'xclip', 'transformers')
 

@@ -22,6 +22,7 @@ from projects.vifi_clip.checkpoints.settings import (KEY, VERSION, fingerprint,
                                                      saved_settings,
                                                      words_behind)
 from projects.vifi_clip.files import write_bytes, write_text
+from projects.vifi_clip.models.methods import NeighbourBackbone
 from projects.vifi_clip.models.towers import read_clip_state_dict
 from projects.vifi_clip.resources import root
 from .arch import (contradictions, hidden_settings, infer_arch, misfit, shown,
@@ -31,7 +32,8 @@ from .options import SOURCES, ConvertOptions, config_file
 _OF_XCLIP = dict(xclip=layouts.write_xclip,
                  transformers=layouts.write_transformers)
 _FUSION = 'fusion_model_state_dict'  # of ActionCLIP, beside the CLIP
-_OPENAIS = ('release', 'openai', 'xclip', 'actionclip', 'efficient_prompting')
+_OPENAIS = ('release', 'openai', 'xclip', 'actionclip', 'efficient_prompting',
+            'open_vclip')
 # Sources to a METHOD of ours, and what to know where there are such weights.
 _METHODS = dict(
     actionclip=(
@@ -50,7 +52,11 @@ _METHODS = dict(
         ('', 'template, pixel statistics and places of the learnt tokens are '
          'those of METHOD=a5, as in their command for HMDB-51'),
         ('', 'their frames were read with blue and red exchanged'),
-        ('temporal.blocks.1.', 'two temporal layers or more are METHOD=a6')))
+        ('temporal.blocks.1.', 'two temporal layers or more are METHOD=a6')),
+    open_vclip=(
+        'open_vclip',
+        ('', 'attention, fusion, templates and pixel statistics are those of '
+         'METHOD=open_vclip')))
 _ORIGIN = ('OpenAI\'s ViT-B-16 for the paper\'s files, what pretrained= named '
            'for ours')
 # What both papers' releases share.
@@ -134,11 +140,14 @@ def _describe_method(source: Source, kind: str) -> None:
     source.settings.update(
         pixel_mean=cfg.model.data_preprocessor.mean, to_rgb=False,
         pixel_std=cfg.model.data_preprocessor.std, version=VERSION,
-        descriptions=False, fusion='embedding', visual_prompts=None,
+        descriptions=False, fusion=cfg.model.cls_head.fusion,
+        visual_prompts=None,
         templates=[templates] if isinstance(templates, str) else templates,
         tune=cfg.model.tune, text_prompts=prompts and dict(
             length=prompts.before + prompts.behind, depth=1, words='',
             before=prompts.before, behind=prompts.behind))
+    if cfg.model.backbone.type == 'NeighbourBackbone':
+        source.settings['neighbours'] = NeighbourBackbone.neighbours
     source.notes += [note for part, note in notes
                      if any(name.startswith(part) for name in weights)]
     if layouts.POSITIONS in weights:
