@@ -332,7 +332,7 @@ def test_settings_of_x_clip(read, entry, frames, batch, lr, epochs):
 @pytest.mark.parametrize('entry, views, epochs', [
     ('vifi_k400', 3, 22), ('vifi_zero_shot', 1, 22),
     ('vifi_base2novel', 1, 11), ('vifi_few_shot', 1, 50)])
-def test_settings_of_open_vclip(read, entry, views, epochs):
+def test_settings_of_open_vclip(read, monkeypatch, entry, views, epochs):
     cfg = read(entry, METHOD='open_vclip')
     sampler, = [step for step in cfg.test_pipeline if 'Sample' in step.type]
     model, wrapper = cfg.model, cfg.optim_wrapper
@@ -349,11 +349,14 @@ def test_settings_of_open_vclip(read, entry, views, epochs):
     head, text = model.cls_head, model.cls_head.text_classifier
     assert (model.tune, model.logit_scale, head.fusion,
             head.label_smooth_eps) == ('image', True, 'decision', 0)
-    assert len(set(text.templates)) == 28
-    assert text.templates[1] == 'a photo of a person {}.'
+    assert text.templates == 'actions' and not text.random_template
+    described = read(entry, METHOD='open_vclip', DESCRIPTIONS='texts.json')
+    text = described.model.cls_head.text_classifier
+    assert text.templates == 'product'
     assert model.data_preprocessor.blending is None
     assert cfg.custom_hooks[-1] == dict(
         type='InterpolatedGradientHook', max_ratio=0.6)
+    monkeypatch.delenv('DESCRIPTIONS')
     plain = read(entry, METHOD='vifi').custom_hooks
     assert cfg.custom_hooks[:-1] == plain
     assert read(entry, METHOD='open_vclip', INTERPOLATE=0,

@@ -6,7 +6,8 @@
 # then half way to CLIP.
 # Knobs: INTERPOLATE (the largest share of CLIP's weights; 0: no second
 # gradient), TUNE (image; text, both, none), FUSION (decision), PIXELS (clip),
-# ARCH (a ViT of OpenCLIP), PRETRAINED (a CLIP), TEMPLATE.
+# ARCH (a ViT of OpenCLIP), PRETRAINED (a CLIP), TEMPLATE (actions),
+# DESCRIPTIONS.
 _base_ = ['../models/vifi_clip.py']
 
 tune, interpolate = '{{$TUNE:image}}', '{{$INTERPOLATE:0.6}}'
@@ -25,14 +26,12 @@ model = dict(
     data_preprocessor=dict(blending=None))
 if '{{$FUSION:decision}}' == 'decision':
     model['cls_head'].update(fusion='decision')
-if '{{$TEMPLATE:default}}' == 'default':
+if '{{$TEMPLATE:default}}' == 'default' and not _base_.descriptions:
     template = 'actions'
-    model['cls_head'].update(text_classifier=dict(templates=[
-        f'a {_medium} of {_action}'
-        for _medium in ('photo', 'video', 'example', 'demonstration')
-        for _action in ('{}.', 'a person {}.', *(
-            f'a person {_verb} {{}}.' for _verb in (
-                'using', 'doing', 'during', 'performing', 'practicing')))]))
+    model['cls_head'].update(text_classifier=dict(
+        templates=template,
+        # The mean of all 28 where text is encoded once.
+        random_template='shared' if tune in ('text', 'both') else False))
 if '{{$PIXELS:clip}}' == 'clip':
     model['data_preprocessor'].update(
         mean=[122.771, 116.746, 104.094], std=[68.501, 66.632, 70.323])

@@ -22,6 +22,7 @@ from projects.vifi_clip.checkpoints.settings import (KEY, VERSION, fingerprint,
                                                      saved_settings,
                                                      words_behind)
 from projects.vifi_clip.files import write_bytes, write_text
+from projects.vifi_clip.models.class_sentences import check_templates
 from projects.vifi_clip.models.methods import NeighbourBackbone
 from projects.vifi_clip.models.towers import read_clip_state_dict
 from projects.vifi_clip.resources import root
@@ -136,13 +137,11 @@ def _describe_method(source: Source, kind: str) -> None:
     cfg = Config.fromfile(root() / f'configs/_base_/methods/{method}.py')
     text, weights = cfg.model.cls_head.text_classifier, source.neutral.weights
     prompts = text.get('prompts')
-    templates = text.templates
     source.settings.update(
         pixel_mean=cfg.model.data_preprocessor.mean, to_rgb=False,
         pixel_std=cfg.model.data_preprocessor.std, version=VERSION,
         descriptions=False, fusion=cfg.model.cls_head.fusion,
-        visual_prompts=None,
-        templates=[templates] if isinstance(templates, str) else templates,
+        visual_prompts=None, templates=check_templates(text.templates, '{}'),
         tune=cfg.model.tune, text_prompts=prompts and dict(
             length=prompts.before + prompts.behind, depth=1, words='',
             before=prompts.before, behind=prompts.behind))
