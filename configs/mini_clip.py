@@ -9,6 +9,9 @@ _base_ = [
 if '{{$METHOD:vifi}}' != 'vifi':
     raise ValueError('METHOD={{$METHOD:vifi}} does not go with mini_clip, '
                      'which every method starts from: unset it')
+if '{{$AUX:none}}' != 'none':
+    raise ValueError('AUX={{$AUX:none}} does not go with mini_clip: '
+                     'unset it')
 
 epochs = 10
 captions = _base_.data_root + '/annotations/captions.txt'

@@ -13,6 +13,9 @@ _base_ = [
 if '{{$METHOD:vifi}}' != 'vifi':
     raise ValueError('METHOD={{$METHOD:vifi}} does not go with retrieval: '
                      'unset it')
+if '{{$AUX:none}}' != 'none':
+    raise ValueError('AUX={{$AUX:none}} does not go with retrieval: '
+                     'unset it')
 
 if _base_.tune == 'prompts':
     raise ValueError('TUNE=prompts: retrieval learns no prompts; choose '

@@ -408,6 +408,77 @@ def test_configs_that_have_no_methods(read, entry):
         read(entry, METHOD='a5')
 
 
+@pytest.mark.parametrize('entry', ['mini_clip', 'mini_retrieval'])
+def test_configs_that_have_no_auxiliary_losses(read, entry):
+    with pytest.raises(ValueError, match='AUX=taco'):
+        read(entry, AUX='taco')
+
+
+# Batch of 8 GPUs, accumulation, rate, decay, epochs, and the rates of CLIP.
+@pytest.mark.parametrize('aux, entry, expected', [
+    ('taco', 'vifi_k400', (64, 3, 5e-5, 0.2, 15)),
+    ('taco', 'vifi_zero_shot', (64, 3, 5e-5, 0.2, 15)),
+    ('taco', 'vifi_base2novel', (32, 2, 2.67e-5, 0.2, 11)),
+    ('taco', 'vifi_few_shot', (32, 2, 2.67e-5, 0.2, 50)),
+    ('froster', 'vifi_k400', (64, 1, 3.33e-6, 0.01, 22)),
+    ('froster', 'vifi_zero_shot', (64, 1, 3.33e-6, 0.01, 22)),
+    ('froster', 'vifi_base2novel', (32, 1, 3.33e-6, 0.01, 12)),
+    ('froster', 'vifi_few_shot', (32, 1, 3.33e-6, 0.01, 50))])
+def test_settings_of_auxiliary_losses(read, aux, entry, expected):
+    cfg = read(entry, AUX=aux)
+    again = Config.fromstring(cfg.pretty_text, '.py')
+    assert again.to_dict() == cfg.to_dict() and 'recipe' not in cfg
+    wrapper, head = cfg.optim_wrapper, cfg.model.cls_head
+    assert expected == (
+        8 * cfg.train_dataloader.batch_size,
+        wrapper.get('accumulative_counts', 1), wrapper.optimizer.lr,
+        wrapper.optimizer.weight_decay, cfg.epochs)
+    assert wrapper.optimizer.betas == (0.9, 0.999) and head.num_frames == 8
+    assert head.label_smooth_eps == 0 and head.fusion == (
+        'decision' if aux == 'froster' else 'embedding')
+    pixels = cfg.model.data_preprocessor
+    assert pixels.blending is None and pixels.mean == [
+        122.771, 116.746, 104.094]
+    assert cfg.param_scheduler.warmup_prefix
+    loss, = cfg.model.auxiliary
+    if aux == 'taco':
+        assert (loss.num_anchors, loss.loss_weight) == (200, 0.4)
+        assert loss.teacher.momentum == 2e-4
+        assert {k: v.lr_mult for k, v in
+                wrapper.paramwise_cfg.custom_keys.items()} == dict(
+                    backbone=0.075, cls_head=0.075)
+    else:
+        assert (loss.residual, loss.loss_weight) == (0.1, 2.)
+        assert loss.teacher.pretrained == 'openai'
+        assert wrapper.clip_grad.max_norm == 1 and wrapper.paramwise_cfg == (
+            dict(flat_decay_mult=0.))
+    # a method keeps its own recipe, and has the loss
+    own, both = read(entry, AUX='none', METHOD='actionclip'), read(
+        entry, AUX=aux, METHOD='actionclip')
+    assert both.optim_wrapper == own.optim_wrapper
+    assert both.model.pop('auxiliary') and both.model == own.model
+
+
+@pytest.mark.parametrize('aux', ['taco', 'froster'])
+def test_auxiliary_losses_on_the_small_world(read, mini, tmp_path, aux):
+    """The projection has a rate of its own, and trains."""
+    start = tmp_path / 'clip.pth'
+    torch.save(MODELS.build(read('vifi_mini', **mini).model).state_dict(),
+               start)
+    cfg = read('vifi_mini', AUX=aux, **dict(mini, MINI_CLIP=start))
+    model = MODELS.build(cfg.model).train()
+    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    rates = {id(p): group['lr'] for group in wrapper.optimizer.param_groups
+             for p in group['params']}
+    new, = {rates[id(p)] for p in model.auxiliary.parameters()}
+    clip, = {rates[id(p)] for p in model.backbone.parameters()}
+    assert clip == pytest.approx(3e-4)
+    assert new == (4e-3 if aux == 'taco' else clip)
+    losses = model(**batch_of(model, cfg.train_dataloader, 3), mode='loss')
+    sum(v for k, v in losses.items() if 'loss' in k).backward()
+    assert any(p.grad.any() for p in model.auxiliary.parameters())
+
+
 @pytest.mark.parametrize('method', METHODS)
 def test_a_method_trains_and_tests_on_the_small_world(read, mini, method):
     cfg = read('vifi_mini', METHOD=method, **mini)

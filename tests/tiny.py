@@ -104,6 +104,9 @@ VARIANTS = dict(
         backbone=dict(type='XCLIPBackbone', arch=tiny_arch(), num_frames=2),
         head=dict(condition=dict(type='VideoPrompts'), temporal=dict(
             type='TemporalTransformer', max_frames=2, depth=1))),
+    auxiliary=dict(auxiliary=[
+        dict(type=f'{name}Loss', teacher=dict(type='EMATeacher'))
+        for name in ('AnchorRelation', 'FeatureDistillation')]),
     chunks=dict(head=dict(text_classifier=classifier_cfg(
         templates=['a photo of a {}.', '{}'], max_graph_tokens=40))))
 

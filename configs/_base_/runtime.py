@@ -20,7 +20,7 @@ custom_hooks = [dict(type=_hook) for _hook in (
     'EpochSeedHook', 'EpochAccumulationHook', 'TextAccumulationHook',
     'ResumedValidationHook', 'BadVideoHook', 'FiniteLossHook',
     'ClassListHook', 'PlainCheckpointHook', 'CheckpointSettingsHook',
-    'ResumeHook')]
+    'ResumeHook', 'AuxiliaryHook')]
 
 env_cfg = dict(
     cudnn_benchmark=False,

@@ -118,8 +118,16 @@ def prompted(settings) -> dict:
     return settings
 
 
-@pytest.mark.parametrize('change', [lambda settings: settings, prompted],
-                         ids=['text', 'prompts'])
+def distilled(settings) -> dict:
+    """A teacher gets the embeddings, too."""
+    settings['model']['auxiliary'] = [dict(
+        type='AnchorRelationLoss', teacher=dict(type='EMATeacher'))]
+    return settings
+
+
+@pytest.mark.parametrize(
+    'change', [lambda settings: settings, prompted, distilled],
+    ids=['text', 'prompts', 'auxiliary'])
 def test_loss_gradients_and_scores_equal(world, cached, change):
     _, clip, cache = cached
     torch.manual_seed(3)
@@ -129,7 +137,8 @@ def test_loss_gradients_and_scores_equal(world, cached, change):
     found = trained_step(change(cached_settings(world, clip, str(cache))))
     torch.testing.assert_close(found[0], plain[0], atol=1e-5, rtol=1e-5)
     assert found[1].keys() == plain[1].keys()
-    assert all('text_classifier.' in name for name in found[1])
+    assert all('text_classifier.' in name or name.startswith('auxiliary.')
+               for name in found[1])
     assert any(grad.abs().max() > 1e-3 for grad in plain[1].values())
     for name, grad in plain[1].items():
         torch.testing.assert_close(found[1][name], grad, atol=1e-5, rtol=1e-5)

@@ -29,7 +29,7 @@ CLASSES = dict(
     pieces=dict(class_names=NINE, prompts=dict(length=2, depth=2),
                 max_graph_tokens=40))
 LOSSES = dict(
-    conditioned=VARIANTS['conditioned'],
+    conditioned=VARIANTS['conditioned'], auxiliary=VARIANTS['auxiliary'],
     **{loss: dict(head=dict(loss_cls=dict(type=loss)))
        for loss in ('CLIPContrastiveLoss', 'KLContrastiveLoss')})
 LABELS = [0, 1, 2, 0, 3, 1, 0, 2]
@@ -69,11 +69,14 @@ def _classes(shard, rank, kwargs):
 def _loss(kwargs, part, wrap=lambda model: model):
     torch.manual_seed(0)
     model = build_model(**copy.deepcopy(kwargs)).train()
+    for param in model.auxiliary.parameters() if model.auxiliary else ():
+        param.data += 0.05 * torch.randn_like(param)  # zero at the start
     frames = torch.randn(8, 2, 3, 32, 32,
                          generator=torch.Generator().manual_seed(3))
     wrapped = wrap(model)  # DDP averages for as long as it lives
-    loss = wrapped(frames[part], samples([[x] for x in LABELS[part]]),
-                   mode='loss')['loss_cls']
+    losses = wrapped(frames[part], samples([[x] for x in LABELS[part]]),
+                     mode='loss')
+    loss = sum(value for name, value in losses.items() if 'loss' in name)
     loss.backward()
     return loss.detach(), gradients(model)
 
@@ -145,7 +148,7 @@ def test_losses_equal_those_of_the_joined_batch(ranks, name):
     loss, expected = _loss(LOSSES[name], slice(None))
     others = torch.stack([losses[name][0] for _, losses in ranks])
     torch.testing.assert_close(others.mean(), loss)
-    if name != 'conditioned':  # each has the loss of the whole batch
+    if name.endswith('Loss'):  # each has the loss of the whole batch
         torch.testing.assert_close(others, loss.expand(2))
     for _, losses in ranks:
         grads = losses[name][1]

@@ -1,9 +1,9 @@
 # A CLIP small enough for two CPU cores: 60 x 60 pixels, 25 patches. CLIP's
 # own vocabulary and tokenizer, so that any class name works.
-# Knobs: METHOD, and those of vifi_clip.py but ARCH; MINI_CLIP, the small
+# Knobs: METHOD, AUX, and those of vifi_clip.py but ARCH; MINI_CLIP, the small
 # world's "pretrained CLIP" (a checkpoint of mini_clip.py), stands in OpenAI's
 # place.
-_base_ = ['../methods/{{$METHOD:vifi}}.py']
+_base_ = ['../additions/{{$AUX:none}}.py']
 
 arch = dict(
     _delete_=True,  # the name that vifi_clip.py sets
@@ -35,3 +35,12 @@ elif 'prompts' in _base_.model.cls_head.text_classifier:  # of METHOD, of 32
 elif _base_.template == 'photo' and not _base_.descriptions:
     # class names bring their article
     model['cls_head']['text_classifier'].update(templates='a photo of {}.')
+
+if 'auxiliary' in _base_.model:  # of AUX, from another CLIP
+    _clip = dict(arch={k: v for k, v in arch.items() if k != '_delete_'},
+                 pretrained=pretrained)
+    model['auxiliary'] = [
+        dict(loss, teacher=dict(loss['teacher'], **_clip)) if
+        'pretrained' in loss['teacher'] else loss
+        for loss in _base_.model.auxiliary]
+    del _clip

@@ -1,8 +1,8 @@
 # Sparse sampling, 224 x 224 pixels, 32 frames a view. A frame that views or
 # a short video repeat is decoded and transformed once: RepeatFrames.
 # They are made for the model of a METHOD, which may set the frames and views.
-# Knobs: NUM_FRAMES, METHOD.
-_base_ = ['../methods/{{$METHOD:vifi}}.py']
+# Knobs: NUM_FRAMES, METHOD, AUX.
+_base_ = ['../additions/{{$AUX:none}}.py']
 
 _method = _base_.get('recipe', {})
 num_frames = '{{$NUM_FRAMES:default}}'

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional
 from torch import Tensor, nn
 
 from ..checkpoints.files import split_name
-from ..checkpoints.settings import collect_settings, fingerprint
+from ..checkpoints.settings import (collect_settings, fingerprint,
+                                    lasting_parameters)
 from ..datasets.frame_cache import pipeline_identity
 from ..engine.precision import InferenceBackbone
 from ..version import __version__
@@ -105,7 +106,7 @@ def record(inferencer: ViFiCLIPInferencer, num_views: Views = 1,
     """
     model, cfg = inferencer.model, inferencer.cfg
     settings = collect_settings(model, cfg.get('model'))
-    weights = [*model.named_parameters(),
+    weights = [*lasting_parameters(model),
                *model.backbone.named_buffers('backbone')]
     return _plain(dict(
         version=__version__,

@@ -37,6 +37,8 @@ _HEADER = 2**21  # bytes, of a safetensors file
 # Ends of names that are those of weights, whatever the model.
 _WEIGHTS = ('weight', 'bias', 'scale', 'proj', 'embedding', 'tokens')
 _SAVE = 'save the weights alone: torch.save(model.state_dict(), FILE)'
+# What our own trainings save, for auxiliary losses to go on.
+_OF_TRAINING = {'auxiliary_state_dict', 'teacher_state_dict'}
 
 
 class ForeignObjectError(ValueError):
@@ -151,7 +153,7 @@ def _find_weights(content: Any, path: str, key: str) -> str:
         if not found:
             raise ValueError(f'{path} holds no weights by name; {_SAVE}')
     key = key or (usual or found)[0]
-    if set(found) > {key} or key not in usual:
+    if set(found) - _OF_TRAINING > {key} or key not in usual:
         print_log(f'{path}: taking the weights {key!r} of {listed}; '
                   f'{path}#KEY takes others', 'current', logging.WARNING)
     return key

@@ -9,7 +9,8 @@ import hashlib
 import logging
 import textwrap
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Sequence
+from typing import (Any, Callable, Dict, Iterable, Iterator, Mapping,
+                    Optional, Sequence, Tuple)
 
 import torch
 from mmaction.registry import HOOKS
@@ -158,6 +159,15 @@ def fingerprint(parameters: Iterable) -> str:
         value = value.detach().float().cpu().contiguous()
         digest.update(value.numpy().data if value.ndim else value.numpy())
     return digest.hexdigest()
+
+
+def lasting_parameters(
+        model: nn.Module) -> Iterator[Tuple[str, nn.Parameter]]:
+    """Yield a model's parameters by name, but for those of auxiliary losses,
+    which training alone has."""
+    for name, param in model.named_parameters():
+        if not name.startswith('auxiliary.'):
+            yield name, param
 
 
 @HOOKS.register_module()
@@ -334,8 +344,8 @@ def _bare(model: nn.Module) -> nn.Module:
 
 
 def _absent(model: nn.Module, state: Mapping) -> Dict[str, torch.Tensor]:
-    """A model's parameters that a state dict leaves out."""
-    return {n: p for n, p in model.named_parameters() if n not in state}
+    """A model's lasting parameters that a state dict leaves out."""
+    return {n: p for n, p in lasting_parameters(model) if n not in state}
 
 
 def _name(runner: Runner) -> str:

@@ -1,4 +1,5 @@
 """Optimizer wrapper, hooks, loops and strategies."""
+from .auxiliary import AuxiliaryHook
 from .averaging import EpochMeanHook
 from .fsdp2 import FSDP2Strategy, SpreadRunner
 from .hooks import (BadVideoHook, ClassListHook, EpochAccumulationHook,

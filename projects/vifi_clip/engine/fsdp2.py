@@ -47,7 +47,8 @@ class FSDP2Strategy(DDPStrategy):
         kwargs: Of MMEngine's DDPStrategy.
 
     Raises:
-        ValueError: Another ``param_dtype``; ``save_trainable_only``.
+        ValueError: Another ``param_dtype``; ``save_trainable_only``;
+            auxiliary losses.
     """
 
     def __init__(self, *, param_dtype: Optional[str] = None,
@@ -66,6 +67,10 @@ class FSDP2Strategy(DDPStrategy):
         if getattr(model, 'save_trainable_only', False):
             raise ValueError('save_trainable_only does not go with FSDP2, nor '
                              'needs it: leave the strategy out')
+        if getattr(model, 'auxiliary', None):
+            raise ValueError('auxiliary losses (AUX) do not go with FSDP2, '
+                             'which would not shard their teachers: leave the '
+                             'strategy out (STRATEGY=ddp)')
         for module in model.modules():
             if isinstance(module, BaseDataPreprocessor):
                 module.to(get_device())  # moves its inputs, too

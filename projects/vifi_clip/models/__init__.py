@@ -1,5 +1,5 @@
 """Everything that holds weights, in MMAction2's MODELS registry."""
-from . import methods
+from . import additions, methods
 from .contrastive_loss import CLIPContrastiveLoss
 from .image_backbone import CLIPVisionBackbone, VLDeepPromptBackbone
 from .recognizer import ViFiCLIP

@@ -4,14 +4,15 @@ Letters: B videos, V views, T frames of a view, D embedding.
 """
 import copy
 from collections import OrderedDict
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Sequence
 
 from mmaction.models.recognizers import Recognizer2D
 from mmaction.registry import MODELS
-from mmaction.utils import ConfigType, OptConfigType
+from mmaction.utils import ConfigType, OptConfigType, SampleList
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from .additions.auxiliary import AuxiliaryLosses
 from .towers import compare
 
 # What trains by `tune`; the groups are those of parameter_groups.
@@ -49,18 +50,22 @@ class ViFiCLIP(Recognizer2D):
         save_trainable_only (bool): Checkpoints hold only what trains, e.g.
             a few prompts; the rest is what ``pretrained`` loads. Defaults to
             False.
+        auxiliary (Sequence[dict]): Losses beside the main one, in training;
+            see :class:`AuxiliaryLosses`. Defaults to none.
         kwargs: Of Recognizer2D.
 
     Raises:
         ValueError: Unknown ``tune``, or ``'prompts'`` without any prompts;
-            frames that see each other, of another number than the head's.
+            frames that see each other, of another number than the head's;
+            auxiliary losses that the model does not go with.
     """
 
     def __init__(self, backbone: ConfigType, cls_head: ConfigType,
                  data_preprocessor: OptConfigType = None, tune: str = 'both',
                  logit_scale: Optional[bool] = None,
                  train_token_embedding: bool = False,
-                 save_trainable_only: bool = False, **kwargs) -> None:
+                 save_trainable_only: bool = False,
+                 auxiliary: Sequence[ConfigType] = (), **kwargs) -> None:
         if tune not in _TRAINED:
             raise ValueError(f'tune must be one of {tuple(_TRAINED)}, got '
                              f'{tune!r}')
@@ -84,6 +89,8 @@ class ViFiCLIP(Recognizer2D):
             raise ValueError(
                 f'num_frames of the backbone is {seen} and of the cls_head '
                 f'{self.cls_head.num_frames}; set one of both')
+        self.auxiliary = AuxiliaryLosses(
+            auxiliary, self) if auxiliary else None
         self.tune = tune
         self._lenient = False
         self.save_trainable_only = save_trainable_only
@@ -128,6 +135,13 @@ class ViFiCLIP(Recognizer2D):
                         p.requires_grad for p in part.parameters()):
                     part.eval()
         return self
+
+    def loss(self, inputs: Tensor, data_samples: SampleList,
+             **kwargs) -> Dict[str, Tensor]:
+        """The head's losses, and the auxiliary ones."""
+        if self.auxiliary is None:
+            return super().loss(inputs, data_samples, **kwargs)
+        return self.auxiliary(self, inputs, data_samples)
 
     def load_state_dict(self, state_dict: dict, strict: bool = True, **kwargs):
         """As torch's, but strict=False also skips our architecture check."""

@@ -168,14 +168,16 @@ class TemporalMeanPoolHead(BaseHead):
         """What :meth:`fuse` returned, without tokens: [..., D]."""
         return fused if self.condition is None else fused[..., 0, :]
 
-    def frame_logits(self, frames: Tensor) -> Tensor:
+    def frame_logits(self, frames: Tensor,
+                     classes: Optional[Tensor] = None) -> Tensor:
         """Frame embeddings, with their tokens, each on its own: [..., T, D]
-        to logits [..., T, K]."""
+        to logits [..., T, K]; ``classes`` as of :meth:`class_logits`."""
         frames = frames.float()
         if self.condition is None:
-            return self.class_logits(F.normalize(frames, dim=-1))
+            return self.class_logits(F.normalize(frames, dim=-1), classes)
         return self.class_logits(torch.cat([
-            F.normalize(frames[..., :1, :], dim=-1), frames[..., 1:, :]], -2))
+            F.normalize(frames[..., :1, :], dim=-1), frames[..., 1:, :]], -2),
+            classes)
 
     def _fuse(self, frames: Tensor) -> Tensor:
         if self.temporal is not None:
@@ -193,23 +195,37 @@ class TemporalMeanPoolHead(BaseHead):
         """Features to the logits of every view, [B*V, K] cosine similarities
         times exp(logit_scale). ``num_segs`` is the V*T that 2D recognizers
         give; it is checked against ``num_frames``."""
+        return self.class_logits(self.fuse(self.frames_of(x, num_segs)))
+
+    def frames_of(self, x: Tensor, num_segs: Optional[int] = None) -> Tensor:
+        """Features to [N, T, D] as :meth:`frame_embeddings`, where
+        ``num_segs`` fits; see :meth:`forward`."""
         if num_segs is not None and x.ndim < 5 and num_segs % self.num_frames:
             raise ValueError(
                 f'The pipeline gives {num_segs} frames per video, which are '
                 f'no views of num_frames={self.num_frames} frames each.')
-        return self.class_logits(self.fuse(self.frame_embeddings(x)))
+        return self.frame_embeddings(x)
 
-    def class_logits(self, embeddings: Tensor) -> Tensor:
+    def encode_classes(self, autocast: Optional[bool] = None) -> Tensor:
+        """The text classifier's embeddings, [K, D] or [M, K, D], in float32.
+
+        A text side that trains follows autocast; what is encoded once and
+        kept can afford float32. ``autocast`` says otherwise."""
+        if autocast is None:
+            autocast = torch.is_grad_enabled() and self.text_classifier.trains
+        device = self.logit_scale.device.type
+        with torch.autocast(device, enabled=(
+                autocast and torch.is_autocast_enabled(device))):
+            return self.text_classifier().float()
+
+    def class_logits(self, embeddings: Tensor,
+                     classes: Optional[Tensor] = None) -> Tensor:
         """Embeddings [..., D] of :meth:`fuse` to [..., K], in float32: bf16
-        is too coarse for logits of up to exp(logit_scale) = 100."""
-        device = embeddings.device.type
-        # A text side that trains follows autocast; what is encoded once and
-        # kept can afford float32.
-        autocast = (torch.is_grad_enabled() and self.text_classifier.trains
-                    and torch.is_autocast_enabled(device))
-        with torch.autocast(device, enabled=autocast):
-            classes = self.text_classifier().float()
-        with torch.autocast(device, enabled=False):
+        is too coarse for logits of up to exp(logit_scale) = 100. ``classes``
+        are those of :meth:`encode_classes`, where they are there already."""
+        if classes is None:
+            classes = self.encode_classes()
+        with torch.autocast(embeddings.device.type, enabled=False):
             return self._compare(embeddings.float(), classes)
 
     def _compare(self, video: Tensor, classes: Tensor) -> Tensor:
@@ -228,24 +244,29 @@ class TemporalMeanPoolHead(BaseHead):
         return logits.softmax(-1).mean(-2).log()
 
     def loss(self, feats: Tensor, data_samples: SampleList,
-             **kwargs) -> Dict[str, Tensor]:
+             num_segs: Optional[int] = None, **kwargs) -> Dict[str, Tensor]:
         """Training losses from features; see :meth:`forward`."""
+        return self.loss_of_frames(self.frames_of(feats, num_segs),
+                                   data_samples)
+
+    def loss_of_frames(self, frames: Tensor, data_samples: SampleList,
+                       classes: Optional[Tensor] = None) -> Dict[str, Tensor]:
+        """Training losses from frame embeddings [N, T, D]; ``classes`` as of
+        :meth:`class_logits`, which in-batch losses do not take."""
         if getattr(self.loss_cls, 'in_batch', False):
-            return self._in_batch_loss(feats, data_samples)
+            return self._in_batch_loss(frames, data_samples)
         if self.fusion == 'image':
-            frames = self.frame_embeddings(feats).flatten(0, 1)
             # [N, T, D] -> [N*T, D]: each frame is a sample
-            logits = self.frame_logits(frames)
+            logits = self.frame_logits(frames.flatten(0, 1), classes)
         else:
-            logits = self(feats, **kwargs)
+            logits = self.class_logits(self.fuse(frames), classes)
         return self.loss_by_feat(logits, data_samples)
 
-    def _in_batch_loss(self, feats: Tensor, data_samples: SampleList) -> dict:
-        labels = self._labels(data_samples, feats.device)
+    def _in_batch_loss(self, frames: Tensor, data_samples: SampleList) -> dict:
+        labels = self._labels(data_samples, frames.device)
         if labels.ndim != 1:
             raise ValueError('An in-batch loss needs index labels: take '
                              'blending out of the data preprocessor.')
-        frames = self.frame_embeddings(feats)
         video = self.fuse(frames)
         if len(video) != len(labels):
             labels = labels.repeat_interleave(len(video) // len(labels))

@@ -1,0 +1,2 @@
+# AUX=none (default): no losses beside the METHOD's own.
+_base_ = ['../methods/{{$METHOD:vifi}}.py']
