@@ -73,8 +73,11 @@ def test_the_same_errors(tmp_path, monkeypatch):
         assert errors[0] == errors[1] and errors[0][1].startswith(path)
 
 
-def test_facts(clip, tmp_path):
-    assert read_facts(clip) == ('mov,mp4,m4a,3gp,3g2,mj2', 'h264', 160, 96)
+def test_facts(clip, tmp_path, monkeypatch):
+    facts = 'mov,mp4,m4a,3gp,3g2,mj2', 'h264', 160, 96
+    assert read_facts(clip) == facts
+    monkeypatch.chdir(Path(clip).parent)  # the child stays where it was
+    assert read_facts(Path(clip).name) == facts
     with pytest.raises(UnreadableVideo) as error:
         read_facts(make_bad('text', tmp_path))
     assert error.value.name == str(tmp_path / 'text.mp4')
@@ -82,9 +85,56 @@ def test_facts(clip, tmp_path):
 
 def test_torch_is_not_imported_there():
     """Which would take seconds, and a GPU's memory."""
-    code = contained_video._code(0, 1).replace('serve(0, 1)', '''
+    code = contained_video._code().replace('serve(0, 1)', '''
 assert not {'torch', 'mmengine', 'mmcv', 'cv2'} & set(sys.modules)''')
     assert subprocess.run([sys.executable, '-c', code]).returncode == 0
+
+
+@pytest.mark.parametrize('closed', ['<&-', '<&- >&- 2>&-'])
+def test_a_parent_without_input_and_output(clip, closed):
+    """What it opens then has the numbers 0 to 2."""
+    code = contained_video._code().replace('decoder_process import serve', '''
+contained_video import ContainedVideo'''.strip()).replace('serve(0, 1)', f'''
+assert len(ContainedVideo({clip!r}, False, 1, 60.).frames([3, 40])) == 2''')
+    assert subprocess.run(['sh', '-c', f'"$0" -c "$1" {closed}',
+                           sys.executable, code]).returncode == 0
+
+
+@pytest.mark.parametrize('error', [AttributeError, PermissionError])
+def test_without_files_in_memory(clip, error, monkeypatch):
+    contained_video._children.forget()
+
+    def refuse(name):
+        raise error(name)
+
+    monkeypatch.setattr(os, 'memfd_create', refuse, raising=False)
+    assert read_index(open_video(clip).frames([3])[0]) == 3
+
+
+def test_errors_that_are_kept_keep_no_children(tmp_path):
+    contained_video._children.forget()
+    path, errors = make_bad('text', tmp_path), []
+    for _ in range(3):
+        with pytest.raises(UnreadableVideo) as error:
+            open_video(path)
+        errors.append(error)
+    assert len(contained_video._children._all) == 1
+
+
+def test_a_frame_larger_than_the_buffer(clip, monkeypatch):
+    contained_video._children.forget()
+    monkeypatch.setattr(contained_video, '_BUFFER', 1000)
+    with pytest.raises(UnreadableVideo, match='46080 bytes') as error:
+        open_video(clip).frames([3])
+    assert error.value.name == clip
+    contained_video._children.forget()
+
+
+def test_a_signal_without_a_name(clip):
+    video = open_video(clip)
+    os.kill(video._child.process.pid, signal.SIGRTMIN + 3)
+    with pytest.raises(DecoderCrashed, match=f'signal {signal.SIGRTMIN + 3}'):
+        video.frames([3])
 
 
 def test_a_crash(bad_decoder, tmp_path):

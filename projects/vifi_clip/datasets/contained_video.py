@@ -31,7 +31,7 @@ for name, folders in {packages!r}:
     sys.modules[name] = ModuleType(name)
     sys.modules[name].__path__ = folders
 from {here}.decoder_process import serve
-serve({pipe}, {buffer})
+serve(0, 1)
 '''
 
 
@@ -54,9 +54,10 @@ def read_facts(source: Source, timeout: float = 60.) -> VideoFacts:
         return video_facts(source)
     check_file(source)
     child = _children.take()
-    facts = child.ask(source, timeout, 'facts', source)
-    _children.give(child)
-    return facts
+    try:
+        return child.ask(source, timeout, 'facts', _absolute(source))
+    finally:
+        _children.give(child)
 
 
 class ContainedVideo(VideoFile):
@@ -71,9 +72,11 @@ class ContainedVideo(VideoFile):
         # In a __del__, the pipe may have been closed already.
         finalizer = weakref.finalize(self, _children.give, self._child)
         finalizer.atexit = False
-        if isinstance(source, str):  # the child may be in another folder
-            source = os.path.abspath(source)
-        vars(self).update(self._ask('open', source, *args))
+        try:
+            vars(self).update(self._ask('open', _absolute(source), *args))
+        except BaseException:
+            finalizer()  # the error, which may be kept, keeps self
+            raise
 
     def frames(self, indices: Sequence[int]) -> List[np.ndarray]:
         """See :meth:`VideoFile.frames`."""
@@ -104,13 +107,12 @@ class _Child:
             self.buffer = mmap.mmap(file.fileno(), _BUFFER)
             self.pipe, theirs = Pipe()
             with theirs:
-                handles = theirs.fileno(), file.fileno()
-                # A session of its own: Ctrl-C is the parent's to hear.
+                # A session of its own: Ctrl-C is the parent's to hear. As
+                # input and output, handles are right whatever numbers they
+                # have here: 0 to 2 where the parent's own are closed.
                 self.process = subprocess.Popen(
-                    [sys.executable, '-c', _code(*handles)],
-                    pass_fds=handles, start_new_session=True,
-                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL)
+                    [sys.executable, '-c', _code()], start_new_session=True,
+                    stdin=theirs, stdout=file, stderr=subprocess.DEVNULL)
 
     def ask(self, source: Source, timeout: float, method: str,
             *args: Any) -> Any:
@@ -141,9 +143,12 @@ class _Child:
         self.process.kill()
         code = self.process.wait()
         self.pipe.close()
-        why = ' (out of memory?)' if code == -signal.SIGKILL else ''
-        return (signal.Signals(-code).name + why if code < 0 else
-                f'exit code {code}')
+        if code >= 0:
+            return f'exit code {code}'
+        with suppress(ValueError):  # real-time signals have no names
+            why = ' (out of memory?)' if code == -signal.SIGKILL else ''
+            return signal.Signals(-code).name + why
+        return f'signal {-code}'
 
 
 class _Children:
@@ -190,16 +195,21 @@ def end_decoders() -> None:
     _children.end()
 
 
-def _code(pipe: int, buffer: int) -> str:
+def _absolute(source: Source) -> Source:
+    """Name a file for a child, which may be in another folder."""
+    return os.path.abspath(source) if isinstance(source, str) else source
+
+
+def _code() -> str:
     """Write what a child runs."""
     parts = __package__.split('.')
     names = ['.'.join(parts[:n]) for n in range(1, len(parts) + 1)]
     packages = [(name, list(sys.modules[name].__path__)) for name in names]
-    return _CODE.format(path=sys.path, packages=packages, here=__package__,
-                        pipe=pipe, buffer=buffer)
+    return _CODE.format(path=sys.path, packages=packages, here=__package__)
 
 
 def _file_in_memory() -> Any:
-    if hasattr(os, 'memfd_create'):  # /dev/shm is small in containers
+    with suppress(AttributeError, OSError):  # not here, or not allowed
+        # /dev/shm is small in containers
         return open(os.memfd_create('frames'), 'w+b')
     return tempfile.TemporaryFile()

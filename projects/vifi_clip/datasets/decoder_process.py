@@ -5,12 +5,14 @@ import mmap
 import os
 import select
 import signal
+import sys
 from multiprocessing.connection import Connection
 from threading import Thread
 from typing import Any, List, Sequence
 
 import numpy as np
 
+from ..errors import UnreadableVideo
 from .containers import Source, video_facts
 from .video_file import VideoFile
 
@@ -55,12 +57,12 @@ class Decoder:
 
 
 def in_buffer(buffer: mmap.mmap, frames: Sequence[np.ndarray]) -> np.ndarray:
-    """The place of the first frames in a buffer, [n, H, W, 3]; a ValueError
-    if it holds none."""
+    """The place of the first frames in a buffer, [n, H, W, 3]; an
+    UnreadableVideo if it holds none."""
     count = min(len(frames), len(buffer) // frames[0].size)
     if not count:
-        raise ValueError(f'a frame has {frames[0].size} bytes, more than the '
-                         f'{len(buffer)} that are kept for frames')
+        raise UnreadableVideo('', f'a frame has {frames[0].size} bytes, more '
+                              f'than the {len(buffer)} kept for frames')
     shape = count, *frames[0].shape
     return np.frombuffer(buffer, np.uint8, math.prod(shape)).reshape(shape)
 
@@ -71,6 +73,8 @@ def serve(pipe_handle: int, buffer_handle: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # no dump of a crash
     Thread(target=_end_with_parent, args=[pipe_handle], daemon=True).start()
     decoder = Decoder(mmap.mmap(buffer_handle, 0))
+    # What a library prints must not come among the frames.
+    os.dup2(sys.stderr.fileno(), buffer_handle)
     with Connection(pipe_handle) as pipe:
         while True:
             method, args, limit = pipe.recv()
