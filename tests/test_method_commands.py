@@ -1,5 +1,9 @@
-"""The commands with an X-CLIP: as with ViFi-CLIP, or refused in one line."""
+"""The commands with each METHOD: as with ViFi-CLIP, or refused in one line
+before any work."""
 import json
+import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -7,33 +11,38 @@ import torch
 import torch.nn.functional as F
 from commands import refused, vifi
 from helpers import coded_frame, write_mp4
-from mmengine.config import Config
 from tiny import NAMES
-from tiny_xclip import D, build_xclip, xclip_cfg
+from tiny_methods import METHODS, build_method, method_cfg, method_settings
+from tiny_xclip import D
 from tools_world import NUM_FRAMES as T
-from tools_world import PREPROCESSOR
 
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
 from projects.vifi_clip.apis.inputs import VideoInput
 from projects.vifi_clip.checkpoints.settings import collect_settings
+from projects.vifi_clip.datasets.frame_cache import FrameCache
 from projects.vifi_clip.errors import UserError
-from projects.vifi_clip.resources import root
 from projects.vifi_clip_tools.demo.service import Recogniser
 from projects.vifi_clip_tools.embeddings.file import read_embeddings
 
 FPS, TOTAL = 10, 40
+OTHERS = [method for method in METHODS if method != 'xclip']
+
+
+@pytest.fixture(params=METHODS)
+def method(request):
+    return request.param
 
 
 @pytest.fixture
-def config(write_config):
-    return write_config(model=xclip_cfg(T, data_preprocessor=PREPROCESSOR))
+def config(write_config, method):
+    return write_config(model=method_cfg(method))
 
 
-@pytest.fixture(scope='module')
-def weights(tmp_path_factory):
+@pytest.fixture
+def weights(tmp_path, method):
     """Of a model that tells classes apart."""
-    path = tmp_path_factory.mktemp('weights') / 'xclip.pth'
-    model = build_xclip(T, data_preprocessor=PREPROCESSOR)
+    path = tmp_path / f'{method}.pth'
+    model = build_method(method)
     torch.save(dict(state_dict=model.state_dict(),
                     meta=dict(vifi_clip=collect_settings(model))), path)
     return str(path)
@@ -57,7 +66,8 @@ def clip(tmp_path_factory):
 
 @torch.no_grad()
 def fused_by_hand(infer, images):
-    """Fused views [B, 1 + P, D] of their frames [B, T, h, w, 3]."""
+    """Fused views [B, D] of their frames [B, T, h, w, 3]; [B, 1 + P, D] with
+    tokens."""
     model = infer.model
     return torch.cat([model.cls_head.fuse(model.backbone(
         infer.normalise(view)).unflatten(0, (1, T))) for view in images])
@@ -79,10 +89,11 @@ def test_predict_and_embed(infer, model, clip, tmp_path):
     assert vifi('embed', clip, *model, '--out', tmp_path / 'e.npz') == 0
     rows = read_embeddings(str(tmp_path / 'e.npz')).embeddings
     assert rows.shape == (1, D)
-    np.testing.assert_allclose(rows[0], fused[0, 0], atol=1e-5)
+    np.testing.assert_allclose(
+        rows[0], infer.model.cls_head.video_embeddings(fused)[0], atol=1e-5)
 
 
-def test_windows_embed_their_frames_together(infer, clip):
+def test_windows_are_views_of_their_own(infer, clip):
     windows = infer.window_embeddings(clip, 1.2, 0.1)
     with VideoInput('a', clip).opened() as opened:
         grid = infer.sampler.windows(opened, 1.2, 0.1, T)
@@ -90,16 +101,18 @@ def test_windows_embed_their_frames_together(infer, clip):
     assert len(images) > 20  # several parts, frames that windows share
     assert len(grid.unique) < images.shape[0] * T / 2
     fused = fused_by_hand(infer, images)
-    torch.testing.assert_close(windows.embeddings, fused[:, 0])
+    head = infer.model.cls_head
+    torch.testing.assert_close(windows.embeddings,
+                               head.video_embeddings(fused))
     with torch.no_grad():
-        scores = infer.model.cls_head.class_logits(fused).softmax(-1)
+        scores = head.class_logits(fused).softmax(-1)
     np.testing.assert_allclose(infer.timeline(clip, 1.2, 0.1).scores, scores,
                                atol=1e-5)
 
 
-def test_attention(infer, model, clip, tmp_path, capsys):
-    """Maps of the frame's own tokens, the message left out."""
-    out = tmp_path / 'm.npz'
+def test_attention(method, model, clip, tmp_path, capsys):
+    """Maps of the frame's own tokens, X-CLIP's message left out."""
+    out, video = tmp_path / 'm.npz', tmp_path / 'v.mp4'
     assert vifi('attention', clip, *model, '--npz', out) == 0
     arrays = dict(np.load(out))
     maps = {key.split('/')[-1]: value for key, value in arrays.items()
@@ -110,30 +123,110 @@ def test_attention(infer, model, clip, tmp_path, capsys):
         assert values.any(axis=(1, 2)).all()
     shares = maps['last'].sum((1, 2))
     assert (shares > 0.5).all() and (shares < 1).all()
-    refused(capsys, 'attention', clip, *model, '--video', tmp_path / 'v.mp4',
-            names='--video')
+    if method == 'xclip':
+        refused(capsys, 'attention', clip, *model, '--video', video,
+                names=['--video', 'METHOD=xclip'])
+    else:
+        assert vifi('attention', clip, *model, '--video', video) == 0
+    assert video.exists() == (method != 'xclip')
 
 
+@pytest.mark.parametrize('method', ['xclip'], indirect=True)
 @pytest.mark.parametrize('command', [
-    ('export', '--out', 'out'), ('index', 'CLIP', '--index', 'out')])
-def test_what_has_no_text_or_frame_of_its_own(command, model, clip, tmp_path,
-                                              monkeypatch, capsys):
+    'export MODEL --out out', 'index CLIP MODEL --index out',
+    'cache-frames CONFIG none --out out'])
+def test_what_has_no_text_or_frame_of_its_own(
+        command, config, model, clip, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    command = [clip if word == 'CLIP' else word for word in command]
-    said = refused(capsys, *command, *model, names='METHOD=xclip')
+    words = dict(CLIP=[clip], CONFIG=[config], MODEL=model)
+    said = refused(capsys, *(part for word in command.split()
+                             for part in words.get(word, [word])),
+                   names='METHOD=xclip')
     assert len(said.strip().splitlines()) == 1
     assert not list((tmp_path / 'out').glob('*'))
 
 
+@pytest.mark.parametrize('method', ['xclip'], indirect=True)
 def test_texts_have_no_embedding(infer):
     with pytest.raises(UserError, match='METHOD=xclip'):
         infer.text_embeddings(['a text'])
 
 
-def test_frames_are_not_cached(config, tmp_path, capsys):
-    refused(capsys, 'cache-frames', config, 'none', '--out', tmp_path / 'c',
-            names='XCLIPBackbone')
-    assert not (tmp_path / 'c').exists()
+def test_retrieval_is_vifis(monkeypatch, capsys):
+    monkeypatch.setenv('METHOD', 'a5')
+    refused(capsys, 'train', 'vifi_retrieval', names='METHOD=a5 is no knob')
+
+
+def exported(write_config, out, method, *words, **knobs) -> int:
+    """Export a model, which the command compares with its files."""
+    config = write_config(model=method_cfg(method, **knobs))
+    return vifi('export', '--config', config, '--out', out, *words)
+
+
+@pytest.mark.parametrize('method, temporal, counts', [
+    ('vifi', '', [2, 4, 90]), ('a5', '', [2, 4, 16]), ('a6', '', [2, 4, 16]),
+    ('actionclip', 'transf', [2, 4, 77]), ('actionclip', 'meanp', [2, 4, 90]),
+    ('actionclip', 'conv1d', [2, 4, 90]), ('actionclip', 'transf_cls', [T])])
+def test_export(method, temporal, counts, write_config, tmp_path, capsys):
+    """At as many frames as a method takes, with its prompts and templates."""
+    knobs = dict(TEMPORAL=temporal) if temporal else {}
+    if temporal == 'transf_cls':
+        knobs['NUM_FRAMES'] = str(T)
+    out = tmp_path / 'out'
+    assert exported(
+        write_config, out, method, '--format', 'torch-export', '--parts',
+        'text,classifier' if method == 'a5' else 'classifier',
+        '--check-batches', 2, '--check-frames', 2, 4, 90, **knobs) == 0
+    rows = re.findall(r'^classifier.pt2 +2 +(\d+) ', capsys.readouterr().out,
+                      re.M)
+    assert list(map(int, rows)) == counts
+    assert (f' to {counts[-1]} run' in (out / 'README.md').read_text()
+            ) == (counts[-1] != 90)
+
+
+def test_an_lstm_is_not_exported(write_config, tmp_path, capsys):
+    assert exported(write_config, tmp_path, 'actionclip', '--format',
+                    'torch-export', TEMPORAL='lstm') == 2
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert 'video_encoder.pt2' in said and 'frames' in said
+    assert not list(tmp_path.glob('*.pt2'))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('method', ['actionclip', 'a5'])
+def test_export_to_onnx(method, write_config, tmp_path):
+    """The example makes the classifier's answer of the two encoders'."""
+    assert exported(write_config, tmp_path / 'out', method, '--check-frames',
+                    4, '--check-batches', 1) == 0
+    done = subprocess.run(
+        [sys.executable, tmp_path / 'out/example.py'], text=True,
+        stdout=subprocess.PIPE, timeout=100, check=True)
+    assert float(done.stdout.split('the same to')[1]) < 1e-5
+
+
+@pytest.mark.parametrize('method', OTHERS, indirect=True)
+def test_search(model, infer, clip, tmp_path, capsys):
+    """A text by itself, with a method's own prompts."""
+    index = tmp_path / 'i'
+    assert vifi('index', clip, *model, '--index', index) == 0
+    capsys.readouterr()
+    assert vifi('search', NAMES[2], '--index', index, *model) == 0
+    cosine = re.search(r'1 +(\S+) +whole', capsys.readouterr().out)[1]
+    video = fused_by_hand(infer, infer.sample(clip).images[None])[0]
+    text = infer.classifier.embed_texts([NAMES[2]], '{}')[0]
+    assert float(cosine) == pytest.approx(float(video @ text), abs=1e-3)
+
+
+@pytest.mark.parametrize('method', OTHERS, indirect=True)
+def test_cached_frames(config, weights, infer, shared_world, tmp_path):
+    """They are kept before the frames see each other."""
+    assert vifi('cache-frames', config, weights, '--out', tmp_path / 'c',
+                '--device', 'cpu', '--parts', 'val') == 0
+    rows = FrameCache(str(tmp_path / 'c'))['val_2.mp4']
+    record, = infer.embed([str(shared_world / 'videos/val_2.mp4')])
+    with torch.no_grad():
+        video = infer.model.cls_head.fuse(torch.from_numpy(rows))
+    np.testing.assert_allclose(record['embedding'], video, atol=1e-5)
 
 
 def test_demo(infer, clip):
@@ -159,10 +252,9 @@ def test_faster_inference(infer, clip, config, weights):
 
 def test_training_and_test(tools, write_config, tmp_path):
     """By the tools, with the rates of METHOD=xclip."""
-    recipe = Config.fromfile(
-        root() / 'configs/_base_/methods/xclip.py').recipe.mini.optim_wrapper
+    recipe = method_settings('xclip').recipe.mini.optim_wrapper
     config = write_config(
-        model=xclip_cfg(T, data_preprocessor=PREPROCESSOR),
+        model=method_cfg('xclip'),
         optim_wrapper=dict(
             recipe.to_dict(), type='AutocastOptimWrapper',
             optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.01)))

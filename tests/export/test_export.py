@@ -168,6 +168,9 @@ class Layers(torch.nn.Sequential):
     def example(self, batch, length):
         return torch.randn(batch, self[0].in_features)
 
+    def traced_length(self):
+        return 1
+
     def dynamic(self):
         return {0: torch.export.Dim('batch')}
 

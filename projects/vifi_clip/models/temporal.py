@@ -64,6 +64,7 @@ class TemporalTransformer(BaseModule):
                 nn.init.normal_(module.weight, std=std)
                 nn.init.zeros_(module.bias)
         fuse_blocks(self.blocks)
+        self.frame_counts = 1, max_frames  # the least and the most T
 
     def forward(self, x: Tensor) -> Tensor:
         """Let frames [N, T, D] see each other."""

@@ -65,17 +65,6 @@ def model_output(model: nn.Module, module: nn.Module, x: Tensor) -> Tensor:
     return fused
 
 
-def check_sizes(module: nn.Module, frames: Sequence[int],
-                batches: Sequence[int]) -> List[Tuple[int, int]]:
-    """Return the sizes (B, T) or (M, L) that a part is run at."""
-    lengths = frames
-    if module.input_name == 'tokens':
-        short, long = module.shortest, module.context_length
-        lengths = (sorted({short, (short + long) // 2, long})
-                   if 1 in module.dynamic() else [long])
-    return [(batch, length) for batch in batches for length in lengths]
-
-
 def check_file(name: str, run: Run, model: nn.Module, module: nn.Module,
                sizes: Sequence[Tuple[int, int]]) -> List[Check]:
     """Run an exported file and the model on the same random input of each

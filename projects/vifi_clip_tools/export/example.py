@@ -89,13 +89,19 @@ def from_embeddings(x, meta):
     with open(os.path.join(HERE, 'classes.json'), encoding='utf-8') as file:
         classes = json.load(file)
     sentences = run(text, np.array(classes['tokens'], np.int64))
-    # The embedding of a class is the mean of its sentences'.
     embeddings = np.zeros((len(classes['class_names']), meta['embed_dim']))
-    np.add.at(embeddings, classes['owners'], sentences)
-    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
-    logits = meta['logit_scale'] * run(video, x)[0] @ embeddings.T
-    scores = np.exp(logits - logits.max())
-    return scores / scores.sum()
+    if meta['text']['average'] == 'prob':
+        # [K*M, D] of K classes, M templates each, to [M, K, D]
+        embeddings = sentences.reshape(len(embeddings), -1, meta['embed_dim']
+                                       ).swapaxes(0, 1)
+    else:  # the embedding of a class is the mean of its sentences'
+        np.add.at(embeddings, classes['owners'], sentences)
+        embeddings = embeddings[None]
+    embeddings /= np.linalg.norm(embeddings, axis=-1, keepdims=True)
+    logits = meta['logit_scale'] * embeddings @ run(video, x)[0]
+    # [M, K]; the mean probability
+    scores = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return (scores / scores.sum(axis=1, keepdims=True)).mean(axis=0)
 
 
 def main():

@@ -19,13 +19,9 @@ METADATA_FILE = 'vifi_clip.json'  # in a .pt2 archive
 def write_part(module: nn.Module, path: str, form: str,
                metadata: Dict[str, Any], opset: Optional[int] = None) -> None:
     """Trace a part of :mod:`.modules` and write it, its metadata inside."""
-    # An input of two sizes that no other axis has: a tracer takes equal sizes
-    # for one, and 1 for a constant.
-    length = 5 if 1 in module.dynamic() else None
-    if module.input_name == 'tokens':
-        length = module.context_length if length is None else max(
-            length, module.shortest + 1)
-    example, axes = (module.example(3, length), ), (module.dynamic(), )
+    # Two sizes that no other axis has: a tracer takes equal sizes for one.
+    example = (module.example(3, module.traced_length()), )
+    axes = (module.dynamic(), )
     # The exporters print notes to their own authors.
     with torch.no_grad(), quiet(), redirect_stdout(io.StringIO()):
         try:

@@ -3,7 +3,7 @@
 They hold the model's own layers, no copies. Letters: B clips, T frames,
 H x W pixels, D embedding, M sentences, L tokens, K classes.
 """
-from typing import Dict, Sequence
+from typing import Dict, List, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -33,6 +33,9 @@ class VideoEncoder(nn.Module):
         self.backbone, self.projection = model.backbone, head.projection
         # A method, so that the head's text side is no part of this module.
         self.fuse = head.fuse
+        # The least and the most frames of a clip; None: any number
+        self.least, self.most = getattr(
+            head.temporal, 'frame_counts', (1, None))
         self.pixels = pixels
         self.flip = bool(preprocessor.to_rgb)
         for name, default in ('mean', 0.), ('std', 1.):
@@ -66,7 +69,22 @@ class VideoEncoder(nn.Module):
 
     def dynamic(self) -> Dict[int, Dim]:
         """Return the axes of the input that have no fixed size."""
-        return {0: Dim('batch'), 1: Dim('frames')}
+        axes = {0: Dim('batch')}
+        if self.least != self.most:
+            axes[1] = Dim('frames', max=self.most)
+        return axes
+
+    def check_lengths(self, frames: Sequence[int]) -> List[int]:
+        """Return the nearest numbers of frames that a clip can have."""
+        return sorted({max(self.least, min(n, self.most or n))
+                       for n in frames})
+
+    def traced_length(self) -> int:
+        """Return frames to trace with: a tracer takes 1 for a constant, and
+        the batch of 3 for the same size."""
+        if self.least == self.most:
+            return self.least
+        return max(n for n in (2, 4, 5) if n <= (self.most or n))
 
 
 class Classifier(VideoEncoder):
@@ -131,6 +149,18 @@ class TextEncoder(nn.Module):
         if is_causal(self.text):
             axes[1] = Dim('length', min=self.shortest, max=self.context_length)
         return axes
+
+    def check_lengths(self, frames: Sequence[int]) -> List[int]:
+        """Return tokens of the shortest, a middle and the longest sentence
+        that it takes; it has no ``frames``."""
+        short, long = self.shortest, self.context_length
+        return (sorted({short, (short + long) // 2, long})
+                if 1 in self.dynamic() else [long])
+
+    def traced_length(self) -> int:
+        """Return tokens to trace with."""
+        return (max(5, self.shortest + 1) if 1 in self.dynamic()
+                else self.context_length)
 
 
 def build_parts(model: nn.Module, parts: Sequence[str],

@@ -118,7 +118,8 @@ def _export_part(infer: ViFiCLIPInferencer, part: str, module: nn.Module,
                  folder: Path, meta: dict, options: ExportOptions,
                  result: Exported) -> None:
     """Write and check a part, and its int8 copy."""
-    sizes = checking.check_sizes(module, options.frames, options.batches)
+    sizes = [(batch, length) for batch in options.batches
+             for length in module.check_lengths(options.frames)]
     meta = dict(meta, part=part, precision='float32')
     if part == 'classifier':
         meta['class_names'] = infer.class_names
@@ -155,6 +156,8 @@ def _describe(infer: ViFiCLIPInferencer, pixels: str) -> Dict[str, Any]:
             (max(scale) for scale in scales
              if isinstance(scale, (tuple, list)) and -1 in scale), None),
         num_frames=head.num_frames,
+        # The least and the most frames that run; None: any number
+        frame_counts=getattr(head.temporal, 'frame_counts', (1, None)),
         frames=f'{channels} ' + (
             f'uint8 [batch, frames, {height}, {width}, 3]'
             if pixels == 'uint8' else
@@ -171,8 +174,12 @@ def _describe(infer: ViFiCLIPInferencer, pixels: str) -> Dict[str, Any]:
                 "CLIP's byte-pair encoding (open_clip.SimpleTokenizer)"),
             context_length=classifier.text.context_length,
             vocab_size=classifier.text.token_embedding.num_embeddings,
-            # Words in whose place learnt prompts stand; before each sentence.
+            # Words in whose place learnt prompts stand, before and behind
+            # each sentence.
             context_words=classifier.context,
+            context_behind=classifier.context_behind,
+            # of several templates: of 'embedding', or of 'prob'
+            average=classifier.average,
             templates=list(classifier.templates),
             descriptions=classifier.descriptions is not None),
         arch=settings.get('arch'),

@@ -70,7 +70,7 @@ class TemporalConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Let each frame see its neighbours."""
-        y = x.reshape(len(x), x.shape[2], -1) if (
+        y = x.reshape(x.shape[0], x.shape[2], -1) if (
             self.reinterpret) else x.transpose(1, 2)
         # [N, T, D] -> [N, D, T]
         return x + self.conv(y).transpose(1, 2)
@@ -90,6 +90,7 @@ class TemporalClassToken(nn.Module):
     def __init__(self, embed_dim: int, num_frames: int, depth: int = 6,
                  num_heads: int = 8) -> None:
         super().__init__()
+        self.frame_counts = num_frames, num_frames  # the least and the most
         self.token = nn.Parameter(torch.empty(1, 1, embed_dim))
         self.positions = nn.Parameter(
             torch.empty(1, num_frames + 1, embed_dim))
@@ -109,5 +110,6 @@ class TemporalClassToken(nn.Module):
         if x.shape[1] + 1 != self.positions.shape[1]:
             raise ValueError(f'{x.shape[1]} frames are not those '
                              f'{self.positions.shape[1] - 1} of num_frames')
-        x = torch.cat([self.token.expand(len(x), -1, -1), x], dim=1)
+        # Not len(x), which would fix the batch size of an exported graph.
+        x = torch.cat([self.token.expand(x.shape[0], -1, -1), x], dim=1)
         return self.encoder(x + self.positions)[:, :1]
