@@ -187,6 +187,23 @@ def test_closed_output(unbuffered):
     assert (done.returncode, done.stderr) == (141, b'')
 
 
+@pytest.mark.parametrize('closed, printed', [
+    ('>&-', b''), ('<&- 2>&-', b'vifi-clip '), ('<&- >&- 2>&-', b'')])
+def test_streams_that_are_closed(closed, printed):
+    """As a service may start it; files do not get their numbers."""
+    code = '''
+import os, sys
+from projects.vifi_clip_tools.cli.main import main
+code = main(['--version']) or main(['--no-such']) - 2
+os._exit(code or os.open(os.devnull, os.O_RDONLY) < 3)
+'''
+    done = subprocess.run(['sh', '-c', f'"$0" -c "$1" {closed}',
+                           sys.executable, code], capture_output=True,
+                          timeout=60, cwd=REPO)
+    assert done.returncode == 0 and done.stdout.startswith(printed)
+    assert done.stderr.startswith(b'error: ') != ('2>' in closed)
+
+
 _START = '''
 import ctypes, resource, sys
 from projects.vifi_clip_tools.cli.main import main, prepare

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import (Dict, List, MutableMapping, NamedTuple, Optional,
                     Sequence)
 
-from .terminal import clean_output, shortened
+from .terminal import clean_output, open_closed_streams, shortened
 
 USE, FIGURES, RUNS, DATA = 'Use', 'Figures', 'Train and evaluate', 'Data'
 DONE = 0
@@ -134,6 +134,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     line and needs no traceback. Any other error is a fault of ours and
     passes. Returns the exit code, as ``vifi-clip --help`` explains it.
     """
+    open_closed_streams()
     with clean_output():
         return _main(argv)
 

@@ -1,6 +1,7 @@
 """What goes to a terminal or a log: names and labels, which may hold anything,
 neither drive the one nor fill the other."""
 import logging
+import os
 import re
 import sys
 import traceback
@@ -65,6 +66,19 @@ class _CleanRecord(logging.LogRecord):
 
 def _print_clean(*error: Any) -> None:
     CleanStream(sys.stderr).writelines(traceback.format_exception(*error))
+
+
+def open_closed_streams() -> None:
+    """Put nowhere in the place of an input and outputs that are closed, as
+    ``>&-`` leaves them: print would fail, and files that are opened later
+    have their numbers, and whatever a library prints comes into these."""
+    while (number := os.open(os.devnull, os.O_RDWR)) < 3:
+        pass
+    os.close(number)
+    for number, name in enumerate(('stdin', 'stdout', 'stderr')):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, 'w' if number else 'r',
+                                    closefd=False))
 
 
 @contextmanager
