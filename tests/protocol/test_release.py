@@ -46,8 +46,7 @@ from projects.vifi_clip.models.recognizer import ViFiCLIP
 
 
 def _release(videos, processes, batch, accumulate, epochs):
-    """Steps of each process, and the sum of the videos (which are numbers)
-    behind each."""
+    """Steps of each process, and the sum of the (numbered) videos of each."""
     found = []
     for rank in range(processes):
         sampler = DistributedSampler(videos, processes, rank, shuffle=False)

@@ -23,8 +23,7 @@ EPOCHS = 3
 
 @pytest.fixture(scope='module')
 def trained(shared_world, tmp_path_factory) -> tuple:
-    """A config, and its checkpoint after an epoch; no test may change them.
-    """
+    """A config, and its checkpoint after an epoch, which no test changes."""
     folder = tmp_path_factory.mktemp('trained')
     config = folder / 'config.py'
     config.write_text(''.join(

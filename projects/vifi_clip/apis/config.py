@@ -21,8 +21,6 @@ from mmengine.config import Config
 
 from ..checkpoints.files import register_loader
 from ..datasets.loader_settings import resolve_workers
-from ..datasets.video_list import (check_ann_file, check_video_root, is_local,
-                                   list_origin)
 from ..errors import UserError
 from ..resources import find_config
 
@@ -336,21 +334,6 @@ def experiment(knobs: Mapping[str, str]) -> str:
     return '-'.join(parts)
 
 
-def check_lists(cfg: Config, parts: Sequence[str]) -> None:
-    """Raise FileNotFoundError if a list of videos, class list or video folder
-    of parts ('train', 'val', 'test') is absent."""
-    for dataset in sum((_sets(cfg, part) for part in parts), []):
-        if dataset.get('ann_file'):
-            check_ann_file(_ann_file(dataset))
-        videos = (dataset.get('data_prefix') or {}).get('video')
-        if videos and str(dataset.get('type', '')).startswith('Checked'):
-            check_video_root(osp.join(dataset.get('data_root') or '', videos))
-        classes = dataset.get('class_file')
-        if classes and not osp.isfile(classes):
-            raise FileNotFoundError(f'no class list {classes!r}: set '
-                                    'class_file=... to one')
-
-
 def check_loggers(cfg: Config) -> None:
     """Raise UserError if a backend of the visualizer needs a library that is
     not installed, which MMEngine would find out when it begins to log."""
@@ -369,33 +352,3 @@ def check_loggers(cfg: Config) -> None:
             raise UserError(
                 f'{name} (visualizer.vis_backends) needs {library}, which is '
                 f'not installed: pip install {library}, or leave it out')
-
-
-def list_origins(cfg: Config) -> List[Dict[str, str]]:
-    """Return :func:`list_origin` of each list that a config reads, and its
-    ``part``, 'train' (not of frozen CLIP) or 'test'."""
-    frozen = cfg.model.get('tune') == 'none'
-    return [dict(part=part, **list_origin(_ann_file(dataset)))
-            for part in (['test'] if frozen else ['train', 'test'])
-            for dataset in _sets(cfg, part) if dataset.get('ann_file')]
-
-
-def _sets(cfg: Config, part: str) -> List[dict]:
-    """List the settings of the datasets that a part of a run reads."""
-    sets = (cfg.get(f'{part}_cfg') or {}).get('sets') or [{}]
-
-    def unwrap(dataset: dict) -> List[dict]:
-        inner = dataset.get('datasets') or [dataset.get('dataset')]
-        if not any(inner):
-            return [{**dataset, **changes} for changes in sets]
-        return sum(map(unwrap, inner), [])
-
-    return unwrap((cfg.get(f'{part}_dataloader') or {}).get('dataset') or {})
-
-
-def _ann_file(dataset: dict) -> str:
-    """Path of a dataset's list, below its ``data_root``."""
-    path, root = dataset['ann_file'], dataset.get('data_root')
-    if root and is_local(path) and not osp.isabs(path):
-        return osp.join(root, path)
-    return path

@@ -26,8 +26,9 @@ from ..engine import (AuxiliaryHook, ClassListHook, PlainCheckpointHook,
                       ResumeHook)
 from ..engine.averaging import check_average
 from ..errors import UserError
-from .config import (blamed_on, check_lists, check_loggers, load_config,
+from .config import (blamed_on, check_loggers, load_config,
                      without_pretrained)
+from .config_lists import check_lists
 
 _RESERVE = 0.9  # of the free memory: a step does not always peak alike
 

@@ -11,8 +11,8 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from tqdm import tqdm
 
-from projects.vifi_clip.apis.config import (blamed_on, check_lists,
-                                            load_config)
+from projects.vifi_clip.apis.config import blamed_on, load_config
+from projects.vifi_clip.apis.config_lists import check_lists
 from projects.vifi_clip.apis.loading import load_model
 from projects.vifi_clip.checkpoints.settings import pixel_settings
 from projects.vifi_clip.datasets import CheckedVideoDataset

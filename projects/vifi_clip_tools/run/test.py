@@ -71,8 +71,8 @@ def test(options: Options) -> Dict[str, Any]:
 def tester(options: Options) -> Runner:
     """Read the config, check all that the test needs, and build its runner.
     """
-    from projects.vifi_clip.apis.config import (check_lists, check_loggers,
-                                                load_config)
+    from projects.vifi_clip.apis.config import check_loggers, load_config
+    from projects.vifi_clip.apis.config_lists import check_lists
     from projects.vifi_clip.apis.runs import build_runner, prepare_distributed
     cfg = load_config(options.config, **options.common.settings())
     _set_options(cfg, options)
@@ -134,7 +134,7 @@ def record(cfg: Config, options: Options,
            metrics: Dict[str, Any]) -> Dict[str, Any]:
     """The metrics with what decides them: weights, prompt, pixels, knobs,
     lists."""
-    from projects.vifi_clip.apis.config import list_origins
+    from projects.vifi_clip.apis.config_lists import list_origins
     text = cfg.model.get('cls_head', {}).get('text_classifier', {})
     pixels = cfg.model.get('data_preprocessor') or {}
     pixels = (pixels.get('preprocessors') or {}).get('imgs', pixels)
