@@ -4,7 +4,9 @@ import io
 import json
 import os
 import shutil
+import signal
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -153,6 +155,21 @@ def test_a_decoder_that_crashes_stops_nothing(folder, bad_decoder, capsys):
     first, crashed, left, last = lines('r.jsonl')
     assert 'SIGSEGV' in crashed['error'] and 'code 7' in left['error']
     assert len(first['labels']) == len(last['labels']) == 2
+
+
+def test_ctrl_c_while_a_decoder_hangs(folder, bad_decoder, capsys):
+    """A thread reads there, and is waited for at the end of the process."""
+    shutil.copy('b/x.mp4', 'hang.mp4')
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.alarm(5)
+    try:
+        assert predict('hang.mp4', '--labels', 'a ring, a star') == 130
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    for thread in threading.enumerate():
+        if thread.name.startswith('ThreadPoolExecutor'):
+            thread.join(60)
+            assert not thread.is_alive()
 
 
 def test_one_bad_video_stops_nothing(folder, capsys):

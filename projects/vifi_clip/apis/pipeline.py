@@ -354,13 +354,14 @@ def run_in_batches(run: Callable[[List[dict]], Iterable[dict]],
 
 def _ahead(function: Callable, items: Sequence, ahead: int) -> Iterator:
     """``map`` whose next results are made while the last one is used."""
-    with ThreadPoolExecutor(_THREADS) as pool:
+    pool = ThreadPoolExecutor(_THREADS)
+    try:
         waiting = [pool.submit(function, item) for item in items[:ahead]]
-        try:
-            for i in range(len(items)):
-                done = waiting.pop(0).result()
-                if i + ahead < len(items):
-                    waiting.append(pool.submit(function, items[i + ahead]))
-                yield done
-        finally:  # the caller has had enough, or there was an error
-            pool.shutdown(wait=False, cancel_futures=True)
+        for i in range(len(items)):
+            done = waiting.pop(0).result()
+            if i + ahead < len(items):
+                waiting.append(pool.submit(function, items[i + ahead]))
+            yield done
+    finally:  # the caller has had enough, or there was an error
+        # A decoder may hang, and whoever pressed Ctrl-C does not wait.
+        pool.shutdown(wait=False, cancel_futures=True)

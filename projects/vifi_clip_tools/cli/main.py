@@ -153,6 +153,10 @@ def _main(argv: Optional[Sequence[str]]) -> int:
             # At the very end Python would only complain, with exit code 120.
             sys.stdout.flush()
     except KeyboardInterrupt:
+        decoding = sys.modules.get(
+            'projects.vifi_clip.datasets.contained_video')
+        if decoding:  # threads, waited for at the end, may wait for one
+            decoding.end_decoders()
         print('\ninterrupted', file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
