@@ -1,4 +1,5 @@
 """Videos in a child process, which crashes and hangs in its parent's place."""
+import errno
 import gc
 import multiprocessing
 import os
@@ -25,7 +26,8 @@ from projects.vifi_clip.datasets.contained_video import (ContainedVideo,
 from projects.vifi_clip.datasets.containers import VideoTimedOut
 from projects.vifi_clip.datasets.video_dataset import CheckedVideoDataset
 from projects.vifi_clip.datasets.video_file import VideoFile
-from projects.vifi_clip.errors import UnreadableVideo
+from projects.vifi_clip.datasets.video_reader import VideoReader, run_pipeline
+from projects.vifi_clip.errors import UnreadableVideo, UserError
 
 pytestmark = pytest.mark.skipif(not contained_video.CAN_CONTAIN,
                                 reason='only on POSIX')
@@ -135,6 +137,18 @@ def test_a_signal_without_a_name(clip):
     os.kill(video._child.process.pid, signal.SIGRTMIN + 3)
     with pytest.raises(DecoderCrashed, match=f'signal {signal.SIGRTMIN + 3}'):
         video.frames([3])
+
+
+def test_no_process_can_be_started(clip, monkeypatch):
+    """Which is not the video's fault."""
+    def fail(*args, **kwargs):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    contained_video._children.forget()
+    monkeypatch.setattr(contained_video.subprocess, 'Popen', fail)
+    with pytest.raises(UserError, match='Too many open files') as error:
+        run_pipeline([VideoReader()], dict(filename=clip))
+    assert not isinstance(error.value, UnreadableVideo)
 
 
 def test_a_crash(bad_decoder, tmp_path):

@@ -13,7 +13,7 @@ from typing import Any, List, Sequence
 
 import numpy as np
 
-from ..errors import UnreadableVideo
+from ..errors import UnreadableVideo, UserError
 from .containers import (Source, VideoFacts, VideoTimedOut, check_file,
                          unreadable, video_facts)
 from .decoder_process import GRACE, in_buffer
@@ -169,7 +169,12 @@ class _Children:
             while child := self._idle.pop():
                 if child.process.poll() is None:
                     return child
-        child = _Child()
+        try:
+            child = _Child()
+        except OSError as error:
+            raise UserError(
+                'no process can be started to decode videos in: '
+                f'{error.strerror}; ulimit -a shows the limits') from error
         self._all.add(child)
         return child
 

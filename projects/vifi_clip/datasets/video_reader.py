@@ -12,7 +12,7 @@ from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 from mmengine import fileio
 
-from ..errors import UnreadableVideo
+from ..errors import UnreadableVideo, UserError
 from .contained_video import open_video
 from .containers import FrameCountChanged, Source
 from .transforms import VideoDecode
@@ -137,6 +137,8 @@ def _read(step: Callable, results: dict) -> dict:
         raise
     except UnreadableVideo as error:
         raise UnreadableVideo(name, error.reason) from error
+    except UserError:
+        raise
     except Exception as error:
         lines = str(error).strip().splitlines() or ['no message']
         raise UnreadableVideo(
