@@ -98,6 +98,17 @@ def test_records_of_other_settings_do_not_count(layout, key, value):
     assert result_of(layout).values == ()
 
 
+def test_records_older_than_a_knob(layout, monkeypatch):
+    """Are of its default."""
+    path = write_record(layout, RUNS[0], {'acc/top1': .4})
+    record = json.loads(path.read_text())
+    del record['knobs']['AUX']
+    path.write_text(json.dumps(record))
+    assert result_of(layout).values == (40., )
+    monkeypatch.setenv('AUX', 'taco')
+    assert result_of(layout).values == ()
+
+
 def test_environment_says_which_settings_are_meant(layout, monkeypatch):
     monkeypatch.setenv('NUM_FRAMES', '16')
     monkeypatch.setenv('DATA_ROOT', '/here')

@@ -52,7 +52,8 @@ class Layout:
         """Read what the run's test wrote, if it is this very run's.
 
         A record whose knobs differ is of other settings and counts as none,
-        and so does a damaged one, which is told.
+        and so does a damaged one, which is told. A knob that it lacks came
+        later, and was as by default.
         """
         path = Path(self.path(run.name, 'metrics.json'))
         if not path.is_file():
@@ -60,7 +61,8 @@ class Layout:
         knobs = wanted_knobs(run)
         try:
             record = json.loads(path.read_text())
-            same = (knobs.items() <= record['knobs'].items()
+            had = {**default_knobs(run), **record['knobs']}
+            same = (knobs.items() <= had.items()
                     and not record.get('single_view')
                     and record.get('config') == f'{run.config}.py')
             damaged = not all(map(math.isfinite, record['metrics'].values()))
