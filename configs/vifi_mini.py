@@ -6,15 +6,17 @@
 #   tools/dist_train.sh configs/vifi_mini.py 2
 #   python tools/test.py configs/vifi_mini.py CHECKPOINT   # `full`: 4x3 views
 #   python tools/test.py configs/vifi_mini.py none                # frozen CLIP
-#   PROTOCOL=few_shot SHOTS=4 python tools/train.py configs/vifi_mini.py
+#   PROTOCOL=few_shot SHOTS=4 SEED=1 python tools/train.py \
+#       configs/vifi_mini.py
 #
 # Knobs (environment): PROTOCOL, one of
 #   full       24 classes, 32 clips each: the miniature's Kinetics-400
 #   zero_shot  trained like `full`, tested on classes that it has not seen
 #   base2novel base half of 24 other classes, SHOTS clips each; both halves
 #   few_shot   those 24 classes, SHOTS clips each;
-# SHOTS, SEED (of the draw, and of the run), and those of its _base_ files. To
-# learn prompts, let PRETRAINED be a checkpoint of `full`; docs/settings.md.
+# SHOTS, SEED (of the draw, 1 to 3, and of the run), and those of its _base_
+# files. To learn prompts, let PRETRAINED be a checkpoint of `full`;
+# docs/settings.md.
 _base_ = [
     './_base_/runtime.py', './_base_/schedule_mini.py',
     './_base_/models/mini.py', './_base_/datasets/mini.py']

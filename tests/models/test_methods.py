@@ -80,6 +80,13 @@ def test_a_temporal_module():
         build_model(head=dict(fusion='image', temporal=dict(type='Reverse')))
 
 
+def test_a_temporal_module_of_another_shape(monkeypatch):
+    head = build_model(head=dict(temporal=dict(type='Reverse'))).cls_head
+    monkeypatch.setattr(head.temporal, 'forward', lambda x: x.mean(1))
+    with pytest.raises(ValueError, match=r'Reverse .*\[4, 32\]'):
+        head.fuse(torch.ones(4, T, D))
+
+
 def test_classes_that_depend_on_the_video():
     head = build_model(head=dict(condition=dict(type='AddTokens'))).cls_head
     feats = torch.randn(3 * T, 5, D)  # each frame's embedding and 4 tokens

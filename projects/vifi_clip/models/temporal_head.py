@@ -183,6 +183,11 @@ class TemporalMeanPoolHead(BaseHead):
         if self.temporal is not None:
             shape = frames.shape
             frames = self.temporal(frames.reshape(-1, *shape[-2:]))
+            if frames.dim() != 3:
+                raise ValueError(
+                    f'{type(self.temporal).__name__} (cls_head.temporal) must '
+                    'return [N, T, D] or [N, 1, D] of [N, T, D], got '
+                    f'{list(frames.shape)}')
             # [..., T, D] -> [N, T, D]
             frames = frames.reshape(*shape[:-2], *frames.shape[-2:])
         if self.fusion == 'embedding':

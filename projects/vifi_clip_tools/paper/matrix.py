@@ -70,7 +70,7 @@ def matrix(options: MatrixOptions) -> None:
 def _choose(options: MatrixOptions, tables: Dict[str, Table]) -> List[Run]:
     """Return the runs that are asked for, and those they need."""
     keys, datasets = options.table, options.dataset
-    only = options.only or ''
+    only = (options.only or '').lower()
     runs = by_name(tables.values())
     check_choice('--table', keys, tables)
     check_choice('--dataset', datasets,
@@ -86,7 +86,9 @@ def _choose(options: MatrixOptions, tables: Dict[str, Table]) -> List[Run]:
         raise ValueError(
             f'no run of these tables has --dataset {datasets or "any"} and '
             f'{only!r} in its name; they have the data sets '
-            + ', '.join(sorted({run.dataset for run in chosen})))
+            + ', '.join(sorted({run.dataset for run in chosen}))
+            + ', and names of ' + ', '.join(sorted({
+                part for run in chosen for part in run.name.split('/')})))
     return with_needed(left, runs)
 
 
