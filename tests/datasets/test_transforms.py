@@ -22,7 +22,7 @@ from torchvision.transforms import functional as F
 
 from projects.vifi_clip.datasets import (FrameColorJitter, RepeatFrames,
                                          SparseSampleViews, transforms)
-from projects.vifi_clip.datasets.video_file import VideoFile
+from projects.vifi_clip.datasets.contained_video import ContainedVideo
 
 SETTINGS = dict(brightness=.4, contrast=.4, saturation=.2, hue=.1)
 # What views of 'v.mp4' with 300 frames must be, 2 x 8.
@@ -280,9 +280,10 @@ def run(pipeline, path, seed=3) -> torch.Tensor:
 def work(monkeypatch) -> Callable:
     """Returns the indices that the reader was asked for, in one call, and how
     many pictures were resized."""
-    frames = create_autospec(VideoFile.frames, side_effect=VideoFile.frames)
+    frames = create_autospec(ContainedVideo.frames,
+                             side_effect=ContainedVideo.frames)
     resize = Mock(side_effect=mmcv.imresize)
-    monkeypatch.setattr(VideoFile, 'frames', frames)
+    monkeypatch.setattr(ContainedVideo, 'frames', frames)
     monkeypatch.setattr(mmcv, 'imresize', resize)
 
     def counts() -> tuple:
