@@ -172,6 +172,15 @@ def test_an_idle_child_that_was_killed(clip, bad_decoder):
     assert read_index(open_video(clip).frames([3])[0]) == 3
 
 
+def test_decoders_that_are_ended_are_not_taken(clip):
+    """They are still dying when the next video is opened."""
+    for _ in range(5):
+        open_video(clip)  # its decoder is idle now
+        assert contained_video._children._idle
+        contained_video.end_decoders()
+        assert len(open_video(clip)) == 90
+
+
 def test_a_hang(bad_decoder, tmp_path, monkeypatch):
     video = open_video(write_mp4(tmp_path / 'hang.mp4'))
     monkeypatch.setattr(contained_video, 'GRACE', 0.1)

@@ -186,8 +186,10 @@ class _Children:
             self._idle.append(child)
 
     def end(self) -> None:
-        """Kill all."""
-        for child in list(self._all):
+        """Kill all; none of them, which take a moment to die, is taken."""
+        children = list(self._all)
+        self.forget()
+        for child in children:
             child.process.kill()
 
 
