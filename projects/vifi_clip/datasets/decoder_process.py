@@ -1,5 +1,6 @@
 """The child's side of :mod:`.contained_video`: it opens one video at a time.
 What it imports is what decoding needs, so that it starts in 0.2 s."""
+import gc
 import math
 import mmap
 import os
@@ -54,6 +55,7 @@ class Decoder:
     def close(self) -> None:
         """Let the video go."""
         self._video, self._frames = None, []
+        gc.collect()  # it refers to itself, through the packets to come
 
 
 def in_buffer(buffer: mmap.mmap, frames: Sequence[np.ndarray]) -> np.ndarray:
@@ -72,6 +74,7 @@ def serve(pipe_handle: int, buffer_handle: int) -> None:
     import resource  # not on Windows
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # no dump of a crash
     Thread(target=_end_with_parent, args=[pipe_handle], daemon=True).start()
+    gc.freeze()  # what was imported is not looked through again
     decoder = Decoder(mmap.mmap(buffer_handle, 0))
     # What a library prints must not come among the frames.
     os.dup2(sys.stderr.fileno(), buffer_handle)
