@@ -1,14 +1,12 @@
 """Auxiliary losses over the course of a run: their teachers, and going on."""
-from typing import Optional
-
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
 from ..errors import UserError
 from ..models.additions.auxiliary import PARTS
+from .hooks import unwrapped
 from .resume import waiting
 
 
@@ -24,24 +22,24 @@ class AuxiliaryHook(Hook):
     """
 
     def before_train(self, runner: Runner) -> None:
-        model = _bare(runner.model)
+        model = unwrapped(runner.model)
         if _has_losses(model):
             model.auxiliary.prepare(model)
 
     def before_train_iter(self, runner: Runner, *args, **kwargs) -> None:
-        model = _bare(runner.model)
+        model = unwrapped(runner.model)
         if _has_losses(model) and not waiting(runner):
             model.auxiliary.update(model)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        model = _bare(runner.model)
+        model = unwrapped(runner.model)
         if _has_losses(model) and 'optimizer' in checkpoint:
             checkpoint.update(model.auxiliary.training_state(model))
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Go on from a checkpoint; UserError where a run cannot, since it had
         other losses."""
-        model = _bare(runner.model)
+        model = unwrapped(runner.model)
         if not getattr(runner, '_resume', False):
             return
         if _has_losses(model):
@@ -55,7 +53,3 @@ class AuxiliaryHook(Hook):
 
 def _has_losses(model: nn.Module) -> bool:
     return getattr(model, 'auxiliary', None) is not None
-
-
-def _bare(model: nn.Module) -> Optional[nn.Module]:
-    return model.module if is_model_wrapper(model) else model

@@ -19,7 +19,7 @@ from ..errors import UserError
 from ..models.class_embeddings import ClassAccumulation
 from ..models.image_backbone import CLIPVisionBackbone
 from ..models.recognizer import parameter_groups
-from .hooks import text_classifier_of
+from .hooks import text_classifier_of, unwrapped
 
 _NAME = 'InterpolatedGradientHook'
 
@@ -81,7 +81,7 @@ class InterpolatedGradientHook(Hook):
                             'STRATEGY=ddp')
         if isinstance(wrapper, OptimWrapperDict):
             raise UserError(f'{_NAME} takes one optimizer, not several')
-        self._params = clip_parameters(_bare(model))
+        self._params = clip_parameters(unwrapped(model))
         self._clip = [p.detach().clone() for p in self._params]
 
     def before_train_iter(self, runner: Runner, batch_idx: int,
@@ -102,9 +102,9 @@ class InterpolatedGradientHook(Hook):
         with exchanged(self._params, between), _same_chance(), unsent(), \
                 _encoded_alone(text_classifier_of(model)):
             with wrapper.optim_context(model):
-                data = _bare(model).data_preprocessor(data_batch, True)
+                data = unwrapped(model).data_preprocessor(data_batch, True)
                 losses = model._run_forward(data, mode='loss')
-            loss, _ = _bare(model).parse_losses(losses)
+            loss, _ = unwrapped(model).parse_losses(losses)
             wrapper.backward(wrapper.scale_loss(self.weight * loss))
             wrapper._inner_count -= 1  # which backward has counted
 
@@ -176,7 +176,3 @@ def _encoded_alone(classifier: nn.Module) -> Iterator[None]:
         yield
     finally:
         classifier.class_accumulation, classifier.shard_classes = own
-
-
-def _bare(model: nn.Module) -> nn.Module:
-    return model.module if is_model_wrapper(model) else model
