@@ -11,6 +11,7 @@ from tiny import (NAMES, PROMPTS, assert_same, batches_of, build_model,
 from torch.func import functional_call
 from torch.nn.functional import gelu
 
+import projects.vifi_clip.models.frame_embeddings  # noqa: F401
 from projects.vifi_clip.errors import UserError
 
 T, D, K = 2, 32, len(NAMES)
