@@ -32,6 +32,33 @@ write_examples('$work')"
 vifi predict "$work/three_scenes.mp4" --config small_world \
     --labels "a red ring spinning, a green heart blinking, an orange cross pulsing" \
     --timeline "$work/timeline.png" --window 2 --stride 0.25
+clips=()
+for clip in red-ring-bouncing/val_000 green-heart-spinning/val_003 \
+        blue-star-orbiting/val_006 yellow-arrow-sliding/val_000 \
+        orange-cross-pulsing/val_001 purple-moon-blinking/val_002; do
+    clips+=("$world/videos/$clip.mp4")
+done
+for clip in "${clips[@]}"; do  # one folder each: some have the same name
+    vifi predict "$clip" --config small_world --topk 3 \
+        --labels "$world/annotations/classes.txt" \
+        --save-video "$work/clips/$(basename "$(dirname "$clip")")"
+done
+"$python" - "$work" <<'PYTHON'
+import sys
+from pathlib import Path
+import numpy as np
+from PIL import Image
+from projects.vifi_clip.datasets.contained_video import open_video
+work = Path(sys.argv[1])
+files = [open_video(str(path)) for path in sorted(work.glob('clips/*/*.mp4'))]
+frames = np.stack([np.stack(list(file.frames(
+    np.linspace(0, len(file) - 1, 20).astype(int).tolist()))) for file in files])
+rows = [np.concatenate(frames[i:i + 3], 2) for i in (0, 3)]
+pages = [Image.fromarray(page) for page in np.concatenate(rows, 1)]
+pages[0].save(work / 'moving.webp', save_all=True, append_images=pages[1:],
+              duration=160, loop=0, quality=60,
+              method=6)
+PYTHON
 if command -v chromedriver >/dev/null; then
     VIFI_PICTURES="$work" "$python" -m pytest -q \
         -o python_functions=take_pictures tests/demo/test_browser.py
@@ -47,7 +74,7 @@ for path in Path(sys.argv[1]).glob('*.png'):
     image = Image.open(path).convert('RGB')
     image.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
 PYTHON
-for picture in "$work"/*.png "$work"/*.jpg; do
+for picture in "$work"/*.png "$work"/*.jpg "$work"/*.webp; do
     mv "$picture" "docs/$(basename "$picture")"
     echo "docs/$(basename "$picture")"
 done
