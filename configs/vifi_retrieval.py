@@ -10,16 +10,17 @@
 # (configs/retrieval/clip4clip: R@1 43.1 with ViT-B/32 and 12 frames); the
 # optimizer is the paper's for its other tables.
 #
-# Knobs (environment): TUNE (both, image, text, none), ARCH, PRETRAINED (where
-# CLIP comes from: an OpenCLIP tag or a file, checkpoints of ViFiCLIP
-# included), SEED, and those of its _base_ files; docs/settings.md.
+# Knobs (environment): TUNE (both, image, text, none), PRETRAINED (an OpenCLIP
+# tag or a file, checkpoints of ViFiCLIP included), SEED, and those of its
+# _base_ files; docs/settings.md.
 _base_ = [
     './_base_/runtime.py', './_base_/schedule.py',
-    './_base_/datasets/msrvtt.py']
+    './_base_/datasets/msrvtt.py', './_base_/models/tower.py']
 
-arch = '{{$ARCH:ViT-B-16-quickgelu}}'  # OpenCLIP name, or a .json like its own
-pretrained = '{{$PRETRAINED:openai}}'  # OpenCLIP tag or file; 'none': random
-pretrained = None if pretrained == 'none' else pretrained
+arch = _base_.arch
+pretrained = '{{$PRETRAINED:default}}'
+_tag, _ = _base_.pop('default_tag'), _base_.pop('of_clip')
+pretrained = dict(default=_tag, none=None).get(pretrained, pretrained)
 tune = '{{$TUNE:both}}'
 if tune not in ('both', 'image', 'text', 'none'):
     raise ValueError(
@@ -43,8 +44,7 @@ model = dict(
         preprocessors=dict(
             imgs=dict(
                 type='ActionDataPreprocessor', format_shape='NCHW',
-                # ImageNet's, as for the other tables
-                mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]),
+                **_base_.pop('pixels')),
             text=dict(type='ActionDataPreprocessor', to_float32=False))),
     tune=tune)
 
@@ -61,3 +61,4 @@ auto_scale_lr = dict(base_batch_size=128)  # 8 GPUs x batch 16
 default_hooks = dict(
     checkpoint=dict(save_best='retrieval/R1', rule='greater'))
 randomness = dict(seed=int('{{$SEED:0}}'))
+del _tag, _

@@ -459,6 +459,37 @@ def test_settings_of_auxiliary_losses(read, aux, entry, expected):
     assert both.model.pop('auxiliary') and both.model == own.model
 
 
+@pytest.mark.parametrize('protocol', ['zero_shot', 'base2novel'])
+@pytest.mark.parametrize('knobs, texts, frames', [
+    (dict(DESCRIPTIONS='a.json'), 'sentences', 8),
+    (dict(NUM_FRAMES=16), 'actions', 16),
+    (dict(TUNE='image', PIXELS='imagenet', TEMPLATE='photo'),
+     'a photo of a {}.', 8)])
+def test_recipes_are_taco_with_sentences_and_a_mean(
+        read, monkeypatch, protocol, knobs, texts, frames):
+    recipe = read(f'vifi_best_{protocol}', **knobs)
+    again = Config.fromstring(recipe.pretty_text, '.py')
+    assert again.to_dict() == recipe.to_dict()
+    assert recipe.custom_hooks.pop() == dict(
+        type='EpochMeanHook', begin_epoch=2)
+    text = recipe.model.cls_head.text_classifier
+    assert text.templates == texts and not text.pop('always_templates', None)
+    if 'TEMPLATE' not in knobs:  # as TACO averages
+        assert text.pop('average') == 'raw'
+        assert text.get('random_template') == 'shared'
+    assert text.pop('random_template', 'shared') == 'shared'
+    plain = read(f'vifi_{protocol}', AUX='taco', **dict(knobs, TEMPLATE=(
+        'photo' if 'TEMPLATE' in knobs else texts)))
+    plain.model.cls_head.text_classifier.pop('random_template', None)
+    recipe.pop('template'), plain.pop('template')
+    assert recipe.to_dict() == plain.to_dict()
+    assert plain.model.cls_head.num_frames == frames
+    for name, value in dict(AUX='taco', METHOD='a5', TUNE='prompts').items():
+        monkeypatch.setenv('AUX', 'none')
+        with pytest.raises(ValueError, match=f'{name}={value}'):
+            read(f'vifi_best_{protocol}', PRETRAINED='none', **{name: value})
+
+
 @pytest.mark.parametrize('aux', ['taco', 'froster'])
 def test_auxiliary_losses_on_the_small_world(read, mini, tmp_path, aux):
     """The projection has a rate of its own, and trains."""

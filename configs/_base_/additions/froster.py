@@ -19,8 +19,7 @@ if not _base_.get('recipe'):
     if '{{$FUSION:decision}}' == 'decision':
         model['cls_head'].update(fusion='decision')
     if '{{$PIXELS:clip}}' == 'clip':
-        model['data_preprocessor'].update(mean=[122.771, 116.746, 104.094],
-                                          std=[68.501, 66.632, 70.323])
+        model['data_preprocessor'].update(_base_.clip_pixels)
     # It starts and ends at 3.33e-8 = 0.01 x 3.33e-6.
     _rate = dict(
         schedule=dict(warmup=2, start_ratio=0.01, warmup_prefix=True),

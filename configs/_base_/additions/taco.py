@@ -17,8 +17,7 @@ if not _base_.get('recipe'):
     model.update(cls_head=dict(label_smooth_eps=0.),
                  data_preprocessor=dict(blending=None))
     if '{{$PIXELS:clip}}' == 'clip':
-        model['data_preprocessor'].update(mean=[122.771, 116.746, 104.094],
-                                          std=[68.501, 66.632, 70.323])
+        model['data_preprocessor'].update(_base_.clip_pixels)
     _groups = dict(custom_keys={
         'backbone': dict(lr_mult=0.075), 'cls_head': dict(lr_mult=0.075)})
     _schedule = dict(warmup_prefix=True, eta_min_ratio=0.)

@@ -30,8 +30,7 @@ model = dict(
             prompts=dict(type='ContextPrompts', before=16, behind=16))),
     data_preprocessor=dict(blending=None))
 if '{{$PIXELS:clip}}' == 'clip':
-    model['data_preprocessor'].update(
-        mean=[122.771, 116.746, 104.094], std=[68.501, 66.632, 70.323])
+    model['data_preprocessor'].update(_base_.clip_pixels)
 
 # 8 GPUs x batch 4 x accumulation 2 = 64. The rate is constant: their warm
 # restarts are 2e5 iterations apart. Of their epochs one number is known, 1,100

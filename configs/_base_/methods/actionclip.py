@@ -47,8 +47,7 @@ model = dict(
                 'The woman is {}'])),
     data_preprocessor=dict(blending=None))
 if '{{$PIXELS:clip}}' == 'clip':
-    model['data_preprocessor'].update(
-        mean=[122.771, 116.746, 104.094], std=[68.501, 66.632, 70.323])
+    model['data_preprocessor'].update(_base_.clip_pixels)
 
 # The loss pairs the videos of a batch, so that there is no accumulation: 8
 # GPUs x batch 16 = 128 at 5e-6, as the authors train on Kinetics-400 with 8

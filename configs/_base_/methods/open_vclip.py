@@ -33,8 +33,7 @@ if '{{$TEMPLATE:default}}' == 'default' and not _base_.descriptions:
         # The mean of all 28 where text is encoded once.
         random_template='shared' if tune in ('text', 'both') else False))
 if '{{$PIXELS:clip}}' == 'clip':
-    model['data_preprocessor'].update(
-        mean=[122.771, 116.746, 104.094], std=[68.501, 66.632, 70.323])
+    model['data_preprocessor'].update(_base_.clip_pixels)
 
 # From 3.33e-8 = 0.01 x 3.33e-6 up, and down to it.
 _common = dict(

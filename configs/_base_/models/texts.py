@@ -1,12 +1,18 @@
 # What stands for a class: templates with its name, and sentences about it.
 # Knobs: TEMPLATE and DESCRIPTIONS, files of sentences with commas between, in
 # the order in which a label set looks for its own (docs/methods.md, "Texts").
+_base_ = ['./tower.py']
+
 tune = '{{$TUNE:both}}'
 template = '{{$TEMPLATE:default}}'
 descriptions = '{{$DESCRIPTIONS:none}}'
 descriptions = None if descriptions == 'none' else descriptions.split(',')
-if template == 'default':  # the release tests frozen CLIP with bare names
-    template = 'name' if tune == 'none' else 'photo'
+if template == 'default':
+    # The release tests frozen CLIP with bare names. Frozen towers of others
+    # have OpenAI's 28 for Kinetics.
+    _frozen = 'name' if _base_.of_clip else 'actions'
+    template = _frozen if tune == 'none' else 'photo'
+    del _frozen
     if descriptions and tune not in ('prompts', 'prompt'):
         template = 'product'
 # Without descriptions, and with them. A word names a list of 28 templates:
