@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from commands import vifi
+from commands import refused, vifi
 from matrix_world import clear_knobs
 from mmaction.registry import MODELS
 
@@ -30,7 +30,7 @@ def test_a_method_in_one_file(tmp_path, monkeypatch):
     for name, value in dict(DATA_ROOT='mini', MINI_CLIP='none',
                             WORKERS='0').items():
         monkeypatch.setenv(name, value)
-    monkeypatch.syspath_prepend(tmp_path)  # PYTHONPATH=.
+    monkeypatch.setattr(sys, 'path', sys.path[:])
     try:
         assert vifi('train', 'my_config.py', '--work-dir', 'run',
                     '--no-validate', '--cfg-options',
@@ -43,3 +43,10 @@ def test_a_method_in_one_file(tmp_path, monkeypatch):
     state = torch.load('run/epoch_1.pth', weights_only=True)['state_dict']
     weights = state['cls_head.temporal.weights']
     assert weights.shape == (8, ) and weights.any()  # it has learnt
+
+
+def test_a_module_that_is_missing_is_named(tmp_path, capsys):
+    config = tmp_path / 'mine.py'
+    config.write_text(f"_base_ = ['{REPO}/configs/vifi_mini.py']\n"
+                      "custom_imports = dict(imports=['my_absent_module'])\n")
+    refused(capsys, 'train', config, names=['my_absent_module'])

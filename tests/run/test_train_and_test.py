@@ -40,6 +40,9 @@ def _log(folder) -> str:
 
 def test_train_then_test_with_views_and_dump(tools, trained, tmp_path):
     labels, scores = torch.arange(5) % len(NAMES), {}
+    (tmp_path / 'views').mkdir()
+    kept = tmp_path / 'views' / 'config.py'
+    kept.write_text('that of the training')
     for name, options in dict(
             views=[], single=['--single-view'], amp=['--amp']).items():
         dump, table = tmp_path / f'{name}.pkl', tmp_path / f'{name}.csv'
@@ -50,7 +53,6 @@ def test_train_then_test_with_views_and_dump(tools, trained, tmp_path):
         assert scores[name].shape == (5, len(NAMES))
         torch.testing.assert_close(scores[name].sum(1), torch.ones(5))
         best, classes = scores[name].max(1)
-        # metric and table are those of the dumped scores
         assert metrics['acc/top1'] == pytest.approx(
             float((classes == labels).float().mean()))
         assert 'acc/num_bad' not in metrics
@@ -62,8 +64,9 @@ def test_train_then_test_with_views_and_dump(tools, trained, tmp_path):
             for i in range(5)]
         assert [float(row['score']) for row in rows] == pytest.approx(
             best.tolist(), rel=1e-4)
-    assert not torch.equal(scores['views'], scores['single'])
-    assert not torch.equal(scores['views'], scores['amp'])
+    assert kept.read_text() == 'that of the training'
+    for name in 'single', 'amp':
+        assert not torch.equal(scores['views'], scores[name])
     torch.testing.assert_close(scores['views'], scores['amp'], atol=0.02,
                                rtol=0.05)
 
@@ -102,14 +105,13 @@ def test_options_reach_the_run(tools, write_config, tmp_path, monkeypatch):
     assert cfg.optim_wrapper.dtype == 'bfloat16'
     assert cfg.randomness.seed == 3 and cfg.val_cfg is None
     content = torch.load(folder / 'epoch_1.pth')
-    assert content['meta']['iter'] == 4 and content['meta']['seed'] == 3
+    assert (content['meta']['iter'], content['meta']['seed']) == (4, 3)
     assert content['optimizer']['param_groups'][0]['lr'] == pytest.approx(
         0.4 * 2 / 8)
     assert all(v.dtype is torch.float32
                for v in content['state_dict'].values())
     assert not list(folder.glob('best*'))
-    log = _log(folder)
-    assert "tune='image'" in log and 'Epoch(val)' not in log
+    assert "tune='image'" in _log(folder) and 'Epoch(val)' not in _log(folder)
 
 
 @pytest.mark.parametrize('command, options, named', [
@@ -139,7 +141,6 @@ def test_bad_videos(tools, write_config, world, tmp_path, capsys):
     assert (tmp_path / 'run/epoch_1.pth').exists()
     metrics = tools.test(config, 'none', *folder, '--bad-videos',
                          'count_as_wrong')
-    # of four classes, all others are among the best five
     assert metrics['acc/num_bad'] == 1 and metrics['acc/top5'] == 0.8
     for video, words in zip(videos, ('8 videos could not be read and were '
                                      'skipped in training', '5 videos could '

@@ -80,6 +80,10 @@ def tester(options: Options) -> Runner:
     check_loggers(cfg)
     check_lists(cfg, ('test', ))
     prepare_distributed(cfg)
+    # MMEngine writes the config into the work folder under this name; that
+    # of the training stays as it is, without this test's checkpoint.
+    name = osp.basename(cfg.filename).removeprefix('test_')
+    object.__setattr__(cfg, '_filename', f'test_{name}')
     return build_runner(cfg)
 
 
@@ -139,7 +143,7 @@ def record(cfg: Config, options: Options,
     pixels = cfg.model.get('data_preprocessor') or {}
     pixels = (pixels.get('preprocessors') or {}).get('imgs', pixels)
     return dict(
-        config=osp.basename(cfg.filename),
+        config=osp.basename(cfg.filename).removeprefix('test_'),
         checkpoint=options.checkpoint,
         knobs=cfg.get('knobs', {}),
         templates=text.get('templates'),
