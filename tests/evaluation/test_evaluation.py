@@ -100,7 +100,7 @@ def test_predictions_written_and_read(tmp_path):
         sample(torch.tensor([0, 1, 1]), torch.tensor(
             [.25, .5, .25], dtype=torch.bfloat16), filename='e.mp4'),
     ], classes=['x', 'y "z"', 'w']) == {}  # it measures nothing
-    videos, labels, predicted = read_predictions(path)
+    videos, labels, predicted, *_ = read_predictions(path)
     assert videos == ['a, b.mp4', 'c.mp4', 'd.mp4', 'e.mp4']
     assert labels.tolist() == [1, 0, -1, -1]
     # a video that could not be read is right in no class
@@ -114,7 +114,7 @@ def test_predictions_of_a_spreadsheet(tmp_path):
     path = tmp_path / 'p.csv'
     path.write_text('\ufeff' + HEAD.replace('\n', '\r\n')
                     + 'a.mp4,1,0,0.5,,\r\n')
-    videos, labels, predicted = read_predictions(path)
+    videos, labels, predicted, *_ = read_predictions(path)
     assert (videos, *labels, *predicted) == (['a.mp4'], 1, 0)
 
 
