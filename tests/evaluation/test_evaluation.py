@@ -1,4 +1,5 @@
 """Accuracy with unreadable videos, the file of predictions, sets together."""
+import json
 import pickle
 
 import numpy as np
@@ -6,12 +7,14 @@ import pytest
 import torch
 from mmaction.evaluation import AccMetric
 from mmaction.structures import ActionDataSample
+from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 
 from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.evaluation import (COLUMNS, PredictionsFile,
                                            VideoAccMetric, read_predictions,
                                            summarise_sets)
+from projects.vifi_clip_tools.run.test import parse_args, record
 
 # 4 samples, 3 classes; arg max: 0, 1, 2, 0
 SCORES = [[.7, .2, .1], [.1, .6, .3], [.1, .2, .7], [.5, .3, .2]]
@@ -146,3 +149,14 @@ def test_harmonic_mean_is_the_papers():
         metrics = dict(base={'acc/top1': base}, novel={'acc/top1': novel})
         values = summarise_sets(metrics, {}, ('base', 'novel'))
         assert values['HM/acc/top1'] == pytest.approx(mean, abs=5e-4)
+
+
+def test_a_record_holds_metrics_of_any_shape():
+    """MMAction2's ConfusionMatrix returns a tensor."""
+    cfg = Config(dict(model={}, test_dataloader={}), cfg_text='',
+                 filename='test_a.py')
+    made = record(cfg, parse_args(['a.py', 'none']), {
+        'acc/top1': 0.5, 'matrix': torch.tensor([[1, 2], [3, 4]])})
+    assert made['config'] == 'a.py'
+    assert json.loads(json.dumps(made))['metrics'] == {
+        'acc/top1': 0.5, 'matrix': [[1, 2], [3, 4]]}
