@@ -153,7 +153,7 @@ def test_harmonic_mean_is_the_papers():
 
 def test_a_record_holds_metrics_of_any_shape():
     """MMAction2's ConfusionMatrix returns a tensor."""
-    cfg = Config(dict(model={}, test_dataloader={}), cfg_text='',
+    cfg = Config(dict(model={}, test_dataloader={}), cfg_text='#',
                  filename='test_a.py')
     made = record(cfg, parse_args(['a.py', 'none']), {
         'acc/top1': 0.5, 'matrix': torch.tensor([[1, 2], [3, 4]])})
