@@ -19,7 +19,7 @@ USES = {
     'demo': {'search', 'attention', 'predict', 'mini_world'},
     'doctor': {'splits'},
     'mini_world': {'splits'},
-    'paper': {'run', 'predict', 'mini_world', 'splits'},
+    'paper': {'run', 'predict', 'merge', 'mini_world', 'splits'},
     'search': {'embeddings'},
     'tsne': {'embeddings'},
 }

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from commands import refused, vifi
 from matrix_world import write_record, write_training
 
 from projects.vifi_clip_tools.paper.layout import (ROOT, Layout,
-                                                   default_folder)
+                                                   default_folder,
+                                                   default_knobs,
+                                                   shell_script)
 from projects.vifi_clip_tools.paper.runs import Run, by_name
 from projects.vifi_clip_tools.paper.tables import mini_tables, paper_tables
 
@@ -210,6 +213,23 @@ def test_steps_of_a_run(layout):
     assert '--predictions' not in captions  # which are no classes
 
 
+def test_merged_weights(layout):
+    """Between CLIP's and those of the run that it uses, or its own; they are
+    what is tested."""
+    run, clip = Run('few/m', 'vifi_mini', FEW.knobs, alpha=0.7), default_knobs(
+        Run('r', 'vifi_mini'))['MINI_CLIP']
+    tuned, other = (write_training(layout, name)
+                    for name in ('few/m', 'few/both'))
+    for source, made in (tuned, run), (other, replace(
+            run, train=False, uses='few/both')):
+        merge, test = layout.steps(made)
+        assert merge == ['merge', clip, source, '--alpha', '0.7', '--out',
+                         layout.path('few/m', 'merged.pth'), '--overwrite']
+        assert test[2] == merge[6]
+        lines = shell_script(made, layout, 8).splitlines()
+        assert lines[0].startswith('vifi-clip merge ') and len(lines) == 2
+
+
 def test_list(capsys, tmp_path):
     layout = Layout(str(tmp_path))
     write_training(layout, 'zero_shot/train/text')
@@ -227,7 +247,8 @@ def test_list(capsys, tmp_path):
 
 
 @pytest.mark.parametrize('argv, count', [
-    ([], 280), (['--mini', '--dry-run'], 155),
+    ([], 280), (['--mini', '--dry-run'], 209),
+    (['--mini', '--dry-run', '--table', 'additions', '--only', 'taco'], 6),
     (['--table', '2', '3'], 151),
     (['--dataset', 'ssv2'], 78), (['--only', 'seed2'], 40),
     (['--mini', '--dry-run', '--only', 'a5'], 30),

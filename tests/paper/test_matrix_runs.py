@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,11 @@ class Tools:
         marker.write_text(str(marker.with_name('epoch_2.pth')))
         self.note('trained', argv)
 
+    def merge(self, argv):
+        with open(self.file, 'a') as file:
+            file.write(json.dumps(dict(tool='merge', checkpoint=argv[1])))
+            file.write('\n')
+
     def test(self, argv):
         name = self.note('test', argv, checkpoint=argv[1])
         write_record(self.layout, RUNS.get(name) or run_of(
@@ -74,6 +80,7 @@ def tools(layout, monkeypatch):
     tools = Tools(layout)
     monkeypatch.setitem(matrix.TOOLS, 'train', tools.train)
     monkeypatch.setitem(matrix.TOOLS, 'test', tools.test)
+    monkeypatch.setitem(matrix.TOOLS, 'merge', tools.merge)
     return tools
 
 
@@ -109,6 +116,17 @@ def test_each_after_what_it_uses(layout, tools, capsys):
     assert '[  4/4]' in shown and shown.count('done in') == 4
     before = tools.calls('tool')
     assert execute_runs(layout, runs) == {} and tools.calls('tool') == before
+
+
+def test_merged_after_the_training(layout, tools):
+    run = replace(run_of('merged', alpha=0.5), config='vifi_mini')
+    assert execute_runs(layout, [run]) == {}
+    folder = Path(layout.path('merged'))
+    assert [call for call in tools.calls('tool', 'checkpoint')
+            if call[0] != 'trained'] == [
+        ('train', None), ('merge', f'{folder}/epoch_2.pth'),
+        ('test', f'{folder}/merged.pth')]
+    assert float((folder / 'trained').read_text()) >= 0  # CPU seconds
 
 
 def test_two_at_a_time(layout, tools):

@@ -15,12 +15,13 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from projects.vifi_clip_tools.paper import claims
+from projects.vifi_clip_tools.paper.additions import KEY, PARTS, gains_text
 from projects.vifi_clip_tools.paper.claims import (Claim, compare, judge,
                                                    mini_claims, read_hits)
 from projects.vifi_clip_tools.paper.layout import (ROOT, config_file,
                                                    default_knobs)
 from projects.vifi_clip_tools.paper.results import Records
-from projects.vifi_clip_tools.paper.runs import (A6, COMPARED, KNOB,
+from projects.vifi_clip_tools.paper.runs import (A6, BOTH, COMPARED, KNOB,
                                                  Cell, Run, Table, by_name,
                                                  with_needed)
 from projects.vifi_clip_tools.paper.tables import mini_tables, paper_tables
@@ -147,6 +148,47 @@ def test_runs_that_are_used_train_and_come_first(tables):
                 assert bridge.knobs['SEED'] == run.knobs['SEED']
 
 
+def test_additions():
+    """ViFi-CLIP is that of Tables 1 and 2; a part is trained as it is, but
+    for the part's knobs, or merges what another part has trained."""
+    tables = TABLES['mini']
+    cells = {(cell.row, cell.column): cell for cell in tables[KEY].cells}
+    assert [cell for key in '12' for cell in tables[key].cells
+            if cell.row == BOTH] == [cells[BOTH, column] for column in (
+                '24 target classes', '8 more classes', 'base', 'novel', 'HM')]
+    assert len(cells) == 5 * (1 + len(PARTS))
+    runs, parts = by_name([tables[KEY]]), {part.name: part for part in PARTS}
+    for name, run in runs.items():
+        protocol, name, seed = name.split('/')
+        if name == 'both':
+            continue
+        part, ours = parts[name], runs[f'{protocol}/both/{seed}']
+        assert run.alpha == part.alpha and run.train != bool(part.uses)
+        if part.uses:
+            training = runs[f'{protocol}/{part.uses}/{seed}']
+            assert run.knobs == training.knobs
+            assert run.uses == (training.uses or training.name)
+        else:
+            expected = {**ours.knobs, **part.knobs}
+            if 'METHOD' in part.knobs:
+                del expected['TUNE']
+            assert run.knobs == expected and run.uses is None
+
+
+def test_gains():
+    """Beside each other, in their own words."""
+    table = Table(KEY, 'x', cells=[
+        Cell(row, 'base', (row, )) for row in (
+            BOTH, PARTS[0].row, PARTS[1].row, PARTS[2].row)])
+    count = dict(zip((cell.row for cell in table.cells), (50, 90, 10, 51)))
+    text = gains_text([table], lambda cell: (
+        [[str(i) for i in range(100)]], [right(count[cell.row], 3)]))
+    rows = [line for line in text.splitlines() if line.startswith('| ')]
+    assert [row.split(' | ')[1][:10] for row in rows[1:]] == [
+        'gains: +40', 'loses: -40', 'inconclusi']
+    assert gains_text([Table('4', 'x')], None) == ''
+
+
 def test_folders_and_knobs(tables):
     """No folder holds another, nor do two differ in case alone, or in what
     Slurm's variables are called by; the knobs are the config's own."""
@@ -179,9 +221,9 @@ def test_settings(monkeypatch, run):
     method = knobs.get('METHOD', 'vifi')
     assert cfg.model.tune == dict(
         vifi=knobs.get('TUNE'), actionclip='both', xclip='image',
-        a5='prompts', a6='prompts')[method]
+        a5='prompts', a6='prompts', open_vclip='image')[method]
     assert getattr(cfg.model.cls_head.get('temporal'), 'depth', 0) == dict(
-        vifi=0, actionclip=6, xclip=1, a5=1, a6=2)[method]
+        actionclip=6, xclip=1, a5=1, a6=2).get(method, 0)
     assert cfg.randomness.seed == int(
         knobs.get('SEED', default_knobs(run)['SEED']))
     if run.uses:

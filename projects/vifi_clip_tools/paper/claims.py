@@ -30,6 +30,7 @@ from .runs import (A6, ACTIONCLIP, BOTH, COMPARED, FROZEN, HALVES, IMAGE,
 
 Hits = List[np.ndarray]  # of one or two test sets: [S seeds, N videos], 0 or 1
 Videos = List[List[str]]  # N of each test set
+ReadHits = Callable[[Cell], Optional[Tuple[Videos, Hits]]]
 Place = Tuple[str, str, str]  # of a cell: table, row, column
 LEVEL = 0.05
 DRAWS = 2000
@@ -41,6 +42,7 @@ class Claim(NamedTuple):
     text: str
     better: Place
     worse: Place
+    words: Tuple[str, str] = ('holds', 'reversed')
 
 
 class Verdict(NamedTuple):
@@ -51,10 +53,10 @@ class Verdict(NamedTuple):
     high: float
     chance: float  # of a gain as far from 0 if there were none, two-sided
 
-    def text(self) -> str:
+    def text(self, more: str = 'holds', less: str = 'reversed') -> str:
         """Say the verdict in words."""
         word = ('inconclusive' if self.chance >= LEVEL else
-                'holds' if self.gain > 0 else 'reversed')
+                more if self.gain > 0 else less)
         return (f'{word}: {self.gain:+.1f} '
                 f'({self.low:+.1f} to {self.high:+.1f})')
 
@@ -90,8 +92,7 @@ def mini_claims() -> List[Claim]:
 
 
 def judge(claims: Sequence[Claim], tables: Sequence[Table],
-          hits: Callable[[Cell], Optional[Tuple[Videos, Hits]]]
-          ) -> List[Tuple[Claim, str]]:
+          hits: ReadHits) -> List[Tuple[Claim, str]]:
     """Judge the claims about some tables, and leave out claims about others:
     a verdict each, or why not. ``hits`` is as :func:`read_hits`."""
     cells = {(table.key, cell.row, cell.column): cell
@@ -105,7 +106,7 @@ def judge(claims: Sequence[Claim], tables: Sequence[Table],
         try:
             better, worse = map(hits, pair)
             if better and worse:
-                verdict = (compare(better[1], worse[1]).text()
+                verdict = (compare(better[1], worse[1]).text(*claim.words)
                            if better[0] == worse[0] else
                            'not judged: tested on other videos')
         except (ValueError, OSError) as error:

@@ -82,7 +82,7 @@ class Layout:
         return osp.isfile(self.path(run.name, 'trained'))
 
     def steps(self, run: Run) -> List[List[str]]:
-        """Command lines, each after its ``'train'`` or ``'test'``."""
+        """Command lines, each after its tool: train, merge or test."""
         config = config_file(run.config)
         work = ['--work-dir', self.path(run.name)]
         steps = []
@@ -92,6 +92,12 @@ class Layout:
         if run.test:
             tested = run.name if run.train else run.uses
             checkpoint = self.checkpoint(tested) if tested else 'none'
+            if run.alpha is not None:
+                merged = self.path(run.name, 'merged.pth')
+                clip = knob_values(default_knobs(run))['MINI_CLIP']
+                steps.append(['merge', clip, checkpoint, '--alpha',
+                              str(run.alpha), '--out', merged, '--overwrite'])
+                checkpoint = merged
             steps.append(['test', config, checkpoint, *work, '--metrics',
                           self.path(run.name, 'metrics.json')])
             if not run.config.endswith('retrieval'):  # which has no classes
@@ -162,8 +168,11 @@ def shell_script(run: Run, layout: Layout, gpus: int) -> str:
     if needed and not osp.isfile(needed):
         # Without its checkpoint the run would go on from nothing.
         lines.append(f'ls {shlex.quote(needed)}')
-    for kind, config, *rest in layout.steps(run):
+    for kind, file, *rest in layout.steps(run):
         words = [_quote(word) for word in rest]
+        if kind == 'merge':
+            lines.append(' '.join(['vifi-clip merge', _quote(file), *words]))
+            continue
         program, tool = 'python', f'{kind}.py'
         if gpus > 1:
             # CONFIG [CHECKPOINT] GPUS, then options
@@ -171,7 +180,7 @@ def shell_script(run: Run, layout: Layout, gpus: int) -> str:
             program, tool = 'bash', f'dist_{kind}.sh'
         lines.append(' '.join(filter(None, [
             environ, program, _from_here(str(ROOT / 'tools' / tool)),
-            _from_here(config), *words])))
+            _from_here(file), *words])))
         if kind == 'train':
             lines.append('touch ' + shlex.quote(
                 layout.path(run.name, 'trained')))

@@ -16,6 +16,7 @@ from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.files import temporary_folder
 from ..cli.outputs import check_folder
 from ..cli.processes import Step, ended_by_signals
+from ..merge import command as merge
 from ..run import test, train
 from . import quickstart
 from .layout import (Layout, ShellText, default_folder, default_knobs,
@@ -31,6 +32,7 @@ _OF_ONE = {'LIST_DIR', 'VIDEO_DIR', 'CLASS_FILE', 'TRAIN_LIST', 'VAL_LIST',
 # What a step's process runs, with a command line.
 TOOLS: Dict[str, Callable[[Sequence[str]], None]] = dict(
     train=lambda argv: train.run(train.parse_args(argv)),
+    merge=lambda argv: merge.run(merge.parse_args(argv)),
     test=lambda argv: test.run(test.parse_args(argv)))
 _MINI_JOBS = 4  # each holds about 1 GiB of memory
 _SLURM = """#!/usr/bin/env bash
@@ -45,9 +47,9 @@ def matrix(options: MatrixOptions) -> None:
     """List, print or run."""
     tables = mini_tables() if options.mini else paper_tables()
     runs = _choose(options, tables)
-    layout = Layout(options.work_dir or default_folder(
-        options.mini, by_name(tables.values()).values()))
-    turned = {name for run in runs for name in run.knobs} | _OF_ONE
+    every = by_name(tables.values()).values()
+    layout = Layout(options.work_dir or default_folder(options.mini, every))
+    turned = {name for run in every for name in run.knobs} | _OF_ONE
     clash = sorted(turned & set(os.environ))
     if clash:
         raise ValueError(
@@ -171,8 +173,10 @@ def _run(options: MatrixOptions, runs: Sequence[Run], layout: Layout) -> None:
 
 
 def run_alone(layout: Layout, run: Run) -> None:
-    """One run in this process: what is left of its training, then its test."""
-    for kind in ('train', 'test'):
+    """One run in this process: what is left of its training, then its test.
+    The file 'trained' has the CPU seconds of the training."""
+    for kind in TOOLS:
+        start = time.process_time()
         # Anew each time: the test's checkpoint is there after the training.
         for tool, *argv in layout.steps(run):
             if tool != kind:
@@ -184,7 +188,8 @@ def run_alone(layout: Layout, run: Run) -> None:
                         'remove the file "trained" beside it to train again')
             TOOLS[kind](argv)
         if kind == 'train' and run.train:
-            Path(layout.path(run.name, 'trained')).touch()
+            Path(layout.path(run.name, 'trained')).write_text(
+                f'{time.process_time() - start:.1f}\n')
 
 
 class Executor:

@@ -11,6 +11,7 @@ from matplotlib.patches import Patch
 
 from projects.vifi_clip.files import write_bytes, write_text
 from ..cli.tables import markdown_table
+from .additions import gains_text
 from .claims import judge, mini_claims, read_hits
 from .layout import Layout, default_folder
 from .options import ReportOptions
@@ -40,6 +41,8 @@ def report(options: ReportOptions) -> None:
     text = f'Runs of {folder}.\n\n' + markdown(filled, records)
     if mini:
         text += '\n' + claims_text(filled, records)
+        text += gains_text([table for table, _ in filled],
+                           lambda cell: read_hits(cell, records))
     print(text)
     start, picture = osp.join(options.out or folder, 'report'), draw(filled)
     write_text(f'{start}.md', text)

@@ -34,7 +34,8 @@ class Run:
 
     ``uses`` is the run whose last checkpoint this one starts from (by the
     knob ``start``), or tests if it does not train. A run that does not train
-    and uses none tests frozen CLIP.
+    and uses none tests frozen CLIP. With ``alpha`` it tests weights between
+    those of CLIP and the checkpoint, as ``vifi-clip merge --alpha`` makes.
     """
 
     name: str  # its folder below the matrix's folder
@@ -45,6 +46,7 @@ class Run:
     test: bool = True
     uses: Optional[str] = None
     start: str = 'PRETRAINED'  # its towers; LOAD_FROM: all of it
+    alpha: Optional[float] = None
     train_options: Tuple[str, ...] = ()  # more of the command line
 
 
