@@ -2,6 +2,7 @@
 spared."""
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,8 +14,11 @@ import cv2
 import decord
 import pytest
 from commands import refused, vifi
+from open_clip import SimpleTokenizer
 
 from projects.vifi_clip.files import sha256_of, temporary_folder
+from projects.vifi_clip.models.class_sentences import (NAMED_TEMPLATES,
+                                                       class_sentences)
 from projects.vifi_clip_tools.mini_world.build import (build,
                                                        video_annotations)
 from projects.vifi_clip_tools.mini_world.clips import (Job, caption_clip,
@@ -91,6 +95,23 @@ def test_classes_of_the_sets():
         assert set(Counter(row[:2] for row in half).values()) == {3}
         motions = Counter(row[2] for row in half)
         assert len(motions) == 6 and set(motions.values()) == {2}
+
+
+def test_descriptions():
+    """Of all classes, in words of the stills' captions behind the names, and
+    with FROSTER's templates within the small CLIP's 32 tokens."""
+    file = dict(line.split(': ') for line in LISTS['descriptions.txt'])
+    assert list(file) == sum((LISTS[f'{group}classes.txt'] for group in (
+        '', 'target_', 'zero_shot_')), [])
+    words = {word for i in range(300) for word in re.findall(
+        r'\w+', render_still(Job(f'stills/{i:04d}.jpg', 0, 32))[1])}
+    tokens = SimpleTokenizer().encode
+    for name, text in file.items():
+        assert set(re.findall(r'\w+', text)) <= words
+        assert {*name.split()[1:3]} < set(text.split())
+        for sentence in class_sentences([name], NAMED_TEMPLATES['product'],
+                                        [[f'{name}: {text}']]):
+            assert len(tokens(sentence.text)) <= 30  # of 32 with both ends
 
 
 def test_few_shot_draws():

@@ -118,8 +118,9 @@ def check_ann_file(ann_file: str) -> None:
     if is_local(ann_file) and not osp.isfile(ann_file):
         raise FileNotFoundError(
             f'no annotation file {osp.normpath(ann_file)!r}; vifi-clip splits '
-            'writes the lists of known data sets, or set ann_file=... to a '
-            'list of yours (relative to data_root, when that is set)')
+            'writes the lists of known data sets, vifi-clip mini-world those '
+            'of the small world, or set ann_file=... to a list of yours '
+            '(relative to data_root, when that is set)')
 
 
 def why_missing(path: str) -> str:

@@ -21,7 +21,7 @@ from .clips import Job, caption_clip, list_jobs, make_files, start_worker
 from .world import CLASSES, WorldParams, clip_path, still_path
 
 # Raise it when the same parameters no longer give the same data set.
-VERSION = '3'
+VERSION = '4'
 _BATCH = 16
 MANIFEST = 'manifest.json'
 _ENTRIES = {'annotations', 'stills', 'videos', MANIFEST}
@@ -175,7 +175,8 @@ def video_annotations(train_per_class: int, test_per_class: int,
     ``classes``, ``train`` and ``val`` are the training set's. The base, novel
     and few-shot files are the target set's; labels of the base and novel
     files count within their half. A K-shot file is there only if a class has
-    K training clips. Returns lines by file name.
+    K training clips. One file describes all classes. Returns lines by file
+    name.
     """
     base, target = CLASSES['base'], CLASSES['target']
     groups = {'': CLASSES['train'], 'zero_shot_': CLASSES['zero_shot']}
@@ -187,6 +188,9 @@ def video_annotations(train_per_class: int, test_per_class: int,
     for group, classes in groups.items():
         files[f'{group}classes.txt'] = [cls.name for cls in classes]
         files[f'{group}val.txt'] = _all_clips(classes, 'val', test_per_class)
+    files['descriptions.txt'] = [
+        cls.description for name in ('train', 'target', 'zero_shot')
+        for cls in CLASSES[name]]
     draws = [('base_train', base, 16)]
     draws += [('few_shot_train', target, shots) for shots in SHOTS]
     for name, classes, shots in draws:

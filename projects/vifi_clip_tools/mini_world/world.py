@@ -9,6 +9,15 @@ COLOURS = ('red', 'orange', 'yellow', 'green', 'blue', 'purple')
 SHAPES = ('ring', 'star', 'heart', 'arrow', 'moon', 'cross')
 MOTIONS = ('bouncing', 'sliding', 'spinning', 'pulsing', 'blinking',
            'orbiting')
+# What frames of a motion look like, in words of the stills' captions, since
+# the small CLIP knows no others; short, since its text has 32 tokens.
+_LOOKS = dict(
+    bouncing='{a} {thing} at the top, at the bottom',
+    sliding='{a} {thing} on the left, on the right',
+    spinning='{a} {thing} upright, upside down',
+    pulsing='a small {thing}, a large {thing}',
+    blinking='{a} {thing}, a faint {thing}',
+    orbiting='{a} {thing} at the top, on the left')
 
 # The training set stands for Kinetics. Each object has three of the six
 # motions, so that knowing the object alone is right at most one time in three.
@@ -96,6 +105,15 @@ class VideoClass(NamedTuple):
     def name(self) -> str:
         """The class name in natural words, 'a red ring bouncing'."""
         return f'{with_article(self.colour)} {self.shape} {self.motion}'
+
+    @property
+    def description(self) -> str:
+        """What is seen, as a language model would write it behind the name:
+        'a red ring pulsing: a small red ring, a large red ring'."""
+        a = with_article(self.colour).split()[0]
+        look = _LOOKS[self.motion].format(
+            a=a, thing=f'{self.colour} {self.shape}')
+        return f'{self.name}: {look}'
 
     @property
     def slug(self) -> str:
