@@ -15,8 +15,8 @@
 #   base2novel base half of 24 other classes, SHOTS clips each; both halves
 #   few_shot   those 24 classes, SHOTS clips each;
 # SHOTS, SEED (of the draw, 1 to 3, and of the run), and those of its _base_
-# files. To learn prompts, let PRETRAINED be a checkpoint of `full`;
-# docs/settings.md.
+# files. DESCRIPTIONS=mini are the small world's own. To learn prompts, let
+# PRETRAINED be a checkpoint of `full`; docs/settings.md.
 _base_ = [
     './_base_/runtime.py', './_base_/schedule_mini.py',
     './_base_/models/mini.py', './_base_/datasets/mini.py']
@@ -48,6 +48,9 @@ label_file = f'{_lists}{_classes}.txt'
 
 model = dict(cls_head=dict(
     num_frames=8, text_classifier=dict(class_file=label_file)))
+if _base_.descriptions == ['mini']:
+    model['cls_head']['text_classifier'].update(
+        description_file=f'{_lists}descriptions.txt')
 train_dataloader = dict(dataset=dict(
     ann_file=f'annotations/{_train_list}.txt', class_file=label_file))
 val_dataloader = dict(dataset=dict(class_file=label_file))

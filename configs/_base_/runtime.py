@@ -1,6 +1,8 @@
 # What every entry shares: imports, hooks, environment.
-# Knob: LOAD_FROM, a checkpoint of the same model that a run starts from, with
+# Knobs: LOAD_FROM, a checkpoint of the same model that a run starts from, with
 # all that a METHOD adds to CLIP; PRETRAINED takes CLIP's towers alone.
+# EPOCH_MEAN, the first epoch of a mean of weights in the place of the last
+# ones (docs/methods.md, "Additions: weights"; 0: no mean).
 default_scope = 'mmaction'
 custom_imports = dict(imports=['projects.vifi_clip'])
 
@@ -21,6 +23,9 @@ custom_hooks = [dict(type=_hook) for _hook in (
     'ResumedValidationHook', 'BadVideoHook', 'FiniteLossHook',
     'ClassListHook', 'PlainCheckpointHook', 'CheckpointSettingsHook',
     'ResumeHook', 'AuxiliaryHook')]
+if '{{$EPOCH_MEAN:0}}' != '0':
+    custom_hooks += [dict(type='EpochMeanHook',
+                          begin_epoch=int('{{$EPOCH_MEAN:0}}'))]
 
 env_cfg = dict(
     cudnn_benchmark=False,

@@ -132,4 +132,8 @@ def test_files_of_a_mean(tools, write_config, tmp_path, capsys):
     refused(capsys, 'train', config, '--work-dir', tmp_path / 'new',
             '--cfg-options', 'model.save_trainable_only=True',
             names=['EpochMeanHook', 'save_trainable_only'])
+    with open(config, 'a') as file:
+        file.write('\ncustom_hooks += [dict(type="EMAHook")]\n')
+    refused(capsys, 'train', config, '--work-dir', tmp_path / 'new',
+            names=['EpochMeanHook and EMAHook'])
     assert not (tmp_path / 'new').exists()

@@ -36,15 +36,16 @@ elif _base_.template == 'photo' and not _base_.descriptions:
     # class names bring their article
     model['cls_head']['text_classifier'].update(templates='a photo of {}.')
 
-if _base_.model.backbone.type == 'ContextBackbone':
-    # 3% of 8 x 25 patches, as 96 of 16 x 196
-    model['backbone'].update(length=6)
-
 if 'auxiliary' in _base_.model:  # of AUX, from another CLIP
-    _clip = dict(arch={k: v for k, v in arch.items() if k != '_delete_'},
-                 pretrained=pretrained)
+    _teachers = dict(
+        CLIPTeacher=dict(
+            arch={k: v for k, v in arch.items() if k != '_delete_'},
+            pretrained=pretrained),
+        # 48 steps x 8 epochs x 1e-2 = 3.8; on Kinetics-400 TACO has
+        # 1,250 x 15 x 2e-4 = 3.8
+        EMATeacher=dict(momentum=1e-2))
     model['auxiliary'] = [
-        dict(loss, teacher=dict(loss['teacher'], **_clip)) if
-        'pretrained' in loss['teacher'] else loss
+        dict(loss, teacher={**loss['teacher'],
+                            **_teachers[loss['teacher']['type']]})
         for loss in _base_.model.auxiliary]
-    del _clip
+    del _teachers

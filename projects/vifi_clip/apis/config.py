@@ -35,7 +35,7 @@ _SAME_DATA = ('DATA_ROOT', 'VIDEO_DIR', 'FRAMES_DIR', 'MINI_CLIP', 'WORKERS')
 _WHOLE = '0|[1-9][0-9]*'
 # Values of some knobs: a pattern, and in words.
 _VALUES = {
-    **dict.fromkeys(('NUM_FRAMES', 'SEED', 'SHOTS'),
+    **dict.fromkeys(('NUM_FRAMES', 'SEED', 'SHOTS', 'EPOCH_MEAN'),
                     (_WHOLE, 'a whole number')),
     'WORKERS': (f'auto|{_WHOLE}', 'a whole number or auto'),
     'INTERPOLATE': (r'[01]|0?\.[0-9]+', 'a number from 0 to 1'),

@@ -44,7 +44,7 @@ class EpochMeanHook(EMAHook):
 
 def check_average(cfg: Config) -> None:
     """Refuse (ValueError) a running mean of weights that no process has as a
-    whole, or that checkpoints leave out."""
+    whole, or that checkpoints leave out, and a second one."""
     types = [hook.get('type') for hook in cfg.get('custom_hooks') or []]
     kinds = [HOOKS.get(kind) if isinstance(kind, str) else kind
              for kind in types]
@@ -52,6 +52,9 @@ def check_average(cfg: Config) -> None:
                 if isinstance(kind, type) and issubclass(kind, EMAHook)]
     if not averages:
         return
+    if len(averages) > 1:
+        raise ValueError(f'custom_hooks has {" and ".join(averages)}, where '
+                         'one can be: leave the others, or EPOCH_MEAN, out')
     name, remedy = averages[0], ('average checkpoints afterwards: vifi-clip '
                                  'merge --mean')
     strategy = (cfg.get('strategy') or {}).get('type', _WHOLE[0])

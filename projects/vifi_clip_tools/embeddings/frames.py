@@ -47,8 +47,7 @@ def cache_frames(options: FramesOptions) -> Dict[str, int]:
         raise ValueError(
             f"{cfg.filename}: only CLIP's image tower without prompts, whose "
             'frames do not see each other, can be cached, not a '
-            f'{type(backbone).__name__}: set TUNE=text, and no METHOD '
-            'whose frames see each other')
+            f'{type(backbone).__name__}: set TUNE=text, and no METHOD=xclip')
     settings = dict(
         version=VERSION, dtype=options.dtype,
         num_frames=model.cls_head.num_frames, embed_dim=backbone.embed_dim,

@@ -1,1 +1,0 @@
-"""``vifi-clip analyze``."""
