@@ -397,6 +397,34 @@ def test_what_open_vclip_trains(read, mini, tmp_path):
             assert decays[id(param)] == (0 if param.ndim == 1 else 0.01)
 
 
+@pytest.mark.parametrize('entry, views, epochs, batch, lr, warmup', [
+    ('vifi_k400', 4, 30, 512, 22e-6, 5),
+    ('vifi_zero_shot', 1, 10, 256, 8e-6, 5),
+    ('vifi_base2novel', 1, 12, 64, 3.33e-6, 2),
+    ('vifi_few_shot', 1, 50, 64, 2e-6, 5)])
+def test_settings_of_tc_clip(read, monkeypatch, entry, views, epochs, batch,
+                             lr, warmup):
+    cfg = read(entry, METHOD='tc_clip')
+    sampler, = [step for step in cfg.test_pipeline if 'Sample' in step.type]
+    wrapper, model = cfg.optim_wrapper, cfg.model
+    assert (cfg.epochs, 8 * cfg.train_dataloader.batch_size
+            * wrapper.accumulative_counts, wrapper.optimizer.lr,
+            cfg.param_scheduler.warmup, sampler.num_views,
+            model.cls_head.num_frames) == (epochs, batch, lr, warmup, views,
+                                           16)
+    assert wrapper.optimizer.weight_decay == 0.001
+    plain = read(entry, METHOD='vifi', NUM_FRAMES=16).model
+    assert model.pop('backbone') == dict(
+        plain.pop('backbone'), type='ContextBackbone', num_frames=None,
+        length=96, ratio=0.3, step=100)
+    assert model == plain
+    monkeypatch.delenv('NUM_FRAMES')
+    with pytest.raises(ValueError, match='METHOD=tc_clip'):
+        read(entry, METHOD='tc_clip', TUNE='prompts', PRETRAINED='none')
+    with pytest.raises(ValueError, match='METHOD=tc_clip'):
+        read('vifi_cached', ENTRY=entry, TUNE='text', METHOD='tc_clip')
+
+
 def test_actionclip_heads(read):
     kinds = [read('vifi_k400', METHOD='actionclip', TEMPORAL=name)
              .model.cls_head.temporal for name in (

@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from commands import refused, vifi
 from helpers import coded_frame, write_mp4
 from tiny import NAMES
-from tiny_methods import METHODS, build_method, method_cfg, method_settings
+from tiny_methods import (METHODS, TOGETHER, build_method, method_cfg,
+                          method_settings)
 from tiny_xclip import D
 from tools_world import NUM_FRAMES as T
 
@@ -110,6 +111,8 @@ def test_windows_are_views_of_their_own(infer, clip):
                                atol=1e-5)
 
 
+@pytest.mark.parametrize('method', [m for m in METHODS if m != 'tc_clip'],
+                         indirect=True)
 def test_attention(method, model, clip, tmp_path, capsys):
     """Maps of the frame's own tokens, X-CLIP's message left out."""
     out, video = tmp_path / 'm.npz', tmp_path / 'v.mp4'
@@ -131,17 +134,21 @@ def test_attention(method, model, clip, tmp_path, capsys):
     assert video.exists() == (method != 'xclip')
 
 
-@pytest.mark.parametrize('method', ['xclip'], indirect=True)
-@pytest.mark.parametrize('command', [
-    'export MODEL --out out', 'index CLIP MODEL --index out',
-    'cache-frames CONFIG none --out out'])
+@pytest.mark.parametrize('method, command, said', [
+    ('xclip', 'export MODEL --out out', 'METHOD=xclip'),
+    ('xclip', 'index CLIP MODEL --index out', 'METHOD=xclip'),
+    ('xclip', 'cache-frames CONFIG none --out out', 'XCLIPBackbone'),
+    ('tc_clip', 'export MODEL --out out', 'tc_clip'),
+    ('tc_clip', 'attention CLIP MODEL --out out.png', 'METHOD=tc_clip'),
+    ('tc_clip', 'cache-frames CONFIG none --out out', 'ContextBackbone')],
+    indirect=['method'])
 def test_what_has_no_text_or_frame_of_its_own(
-        command, config, model, clip, tmp_path, monkeypatch, capsys):
+        command, said, config, model, clip, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     words = dict(CLIP=[clip], CONFIG=[config], MODEL=model)
     said = refused(capsys, *(part for word in command.split()
                              for part in words.get(word, [word])),
-                   names='METHOD=xclip')
+                   names=said)
     assert len(said.strip().splitlines()) == 1
     assert not list((tmp_path / 'out').glob('*'))
 
@@ -217,7 +224,8 @@ def test_search(model, infer, clip, tmp_path, capsys):
     assert float(cosine) == pytest.approx(float(video @ text), abs=1e-3)
 
 
-@pytest.mark.parametrize('method', OTHERS, indirect=True)
+@pytest.mark.parametrize('method', [m for m in METHODS if m not in TOGETHER],
+                         indirect=True)
 def test_cached_frames(config, weights, infer, shared_world, tmp_path):
     """They are kept before the frames see each other."""
     assert vifi('cache-frames', config, weights, '--out', tmp_path / 'c',

@@ -11,7 +11,9 @@ from tools_world import NUM_FRAMES, PREPROCESSOR
 
 from projects.vifi_clip.resources import root
 
-METHODS = ['vifi', 'actionclip', 'xclip', 'a5', 'a6']
+METHODS = ['vifi', 'actionclip', 'xclip', 'a5', 'a6', 'tc_clip']
+# Those whose frames see each other in the image tower.
+TOGETHER = ['xclip', 'tc_clip']
 
 
 def method_settings(method, **knobs) -> Config:

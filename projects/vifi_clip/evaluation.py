@@ -5,7 +5,7 @@ import csv
 import io
 import statistics
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Union
 
 import numpy as np
 from mmaction.evaluation import AccMetric
@@ -166,23 +166,35 @@ class PredictionsFile(BaseMetric):
         return {}
 
 
-def read_predictions(path: str) -> Tuple[List[str], np.ndarray, np.ndarray]:
-    """Read the videos, labels and predictions, N of each, of a file of
-    :class:`PredictionsFile`; ValueError if it is none."""
+class Predictions(NamedTuple):
+    """What a file of :class:`PredictionsFile` says of N videos."""
+
+    videos: List[str]
+    labels: np.ndarray  # [N], -1 where it is not known
+    predicted: np.ndarray  # [N], -1 of a video that could not be read
+    scores: np.ndarray  # [N], of the predicted class; NaN without one
+    names: Dict[int, str]  # of the classes that have one in the file
+
+
+def read_predictions(path: str) -> Predictions:
+    """Read a file of :class:`PredictionsFile`; ValueError if it is none."""
     rows = csv_rows(read_text(Path(path), newline=''), path)
     if tuple(next(rows, (0, ()))[1]) != COLUMNS:
         raise ValueError(f'{path}: not a file of --predictions; its first '
                          f'line must be {",".join(COLUMNS)}')
-    videos, pairs = [], []
+    videos, pairs, scores, names = [], [], [], {}
     for line, row in rows:
         try:
             pairs.append((int(row[1]), int(row[2])))
+            scores.append(float(row[3] or 'nan'))
         except (IndexError, ValueError) as error:
             raise ValueError(f'{path}, line {line}: label and predicted must '
-                             'be whole numbers') from error
+                             'be whole numbers, score a number or '
+                             'nothing') from error
+        names.update(zip(pairs[-1], row[4:]))
         videos.append(row[0])
     labels, predicted = np.array(pairs, dtype=int).reshape(-1, 2).T
-    return videos, labels, predicted
+    return Predictions(videos, labels, predicted, np.array(scores), names)
 
 
 def summarise_sets(metrics: Dict[str, Metrics],

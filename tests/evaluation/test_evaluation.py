@@ -1,4 +1,5 @@
 """Accuracy with unreadable videos, the file of predictions, sets together."""
+import json
 import pickle
 
 import numpy as np
@@ -6,12 +7,14 @@ import pytest
 import torch
 from mmaction.evaluation import AccMetric
 from mmaction.structures import ActionDataSample
+from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 
 from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.evaluation import (COLUMNS, PredictionsFile,
                                            VideoAccMetric, read_predictions,
                                            summarise_sets)
+from projects.vifi_clip_tools.run.test import parse_args, record
 
 # 4 samples, 3 classes; arg max: 0, 1, 2, 0
 SCORES = [[.7, .2, .1], [.1, .6, .3], [.1, .2, .7], [.5, .3, .2]]
@@ -100,7 +103,7 @@ def test_predictions_written_and_read(tmp_path):
         sample(torch.tensor([0, 1, 1]), torch.tensor(
             [.25, .5, .25], dtype=torch.bfloat16), filename='e.mp4'),
     ], classes=['x', 'y "z"', 'w']) == {}  # it measures nothing
-    videos, labels, predicted = read_predictions(path)
+    videos, labels, predicted, *_ = read_predictions(path)
     assert videos == ['a, b.mp4', 'c.mp4', 'd.mp4', 'e.mp4']
     assert labels.tolist() == [1, 0, -1, -1]
     # a video that could not be read is right in no class
@@ -114,7 +117,7 @@ def test_predictions_of_a_spreadsheet(tmp_path):
     path = tmp_path / 'p.csv'
     path.write_text('\ufeff' + HEAD.replace('\n', '\r\n')
                     + 'a.mp4,1,0,0.5,,\r\n')
-    videos, labels, predicted = read_predictions(path)
+    videos, labels, predicted, *_ = read_predictions(path)
     assert (videos, *labels, *predicted) == (['a.mp4'], 1, 0)
 
 
@@ -146,3 +149,14 @@ def test_harmonic_mean_is_the_papers():
         metrics = dict(base={'acc/top1': base}, novel={'acc/top1': novel})
         values = summarise_sets(metrics, {}, ('base', 'novel'))
         assert values['HM/acc/top1'] == pytest.approx(mean, abs=5e-4)
+
+
+def test_a_record_holds_metrics_of_any_shape():
+    """MMAction2's ConfusionMatrix returns a tensor."""
+    cfg = Config(dict(model={}, test_dataloader={}), cfg_text='#',
+                 filename='test_a.py')
+    made = record(cfg, parse_args(['a.py', 'none']), {
+        'acc/top1': 0.5, 'matrix': torch.tensor([[1, 2], [3, 4]])})
+    assert made['config'] == 'a.py'
+    assert json.loads(json.dumps(made))['metrics'] == {
+        'acc/top1': 0.5, 'matrix': [[1, 2], [3, 4]]}

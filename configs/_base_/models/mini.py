@@ -36,6 +36,10 @@ elif _base_.template == 'photo' and not _base_.descriptions:
     # class names bring their article
     model['cls_head']['text_classifier'].update(templates='a photo of {}.')
 
+if _base_.model.backbone.type == 'ContextBackbone':
+    # 3% of 8 x 25 patches, as 96 of 16 x 196
+    model['backbone'].update(length=6)
+
 if 'auxiliary' in _base_.model:  # of AUX, from another CLIP
     _teachers = dict(
         CLIPTeacher=dict(

@@ -33,8 +33,8 @@ _NOT_THE_MODEL = ('version', 'templates', 'descriptions', 'arch', 'tune',
                   'num_frames')
 # Of the settings, those that a record of videos has.
 _OF_VIDEOS = ('pixel_mean', 'pixel_std', 'to_rgb', 'visual_prompts',
-              'visual_activation', 'visual_heads', 'neighbours', 'num_frames',
-              'fusion')
+              'visual_activation', 'visual_heads', 'neighbours', 'context',
+              'num_frames', 'fusion')
 # In a record, but for people: they do not change a result.
 NOTES = ('version', 'config', 'checkpoint')
 _LONG = ('labels', 'pipeline', 'list')  # not shown where they differ

@@ -39,6 +39,7 @@ _CHECKED = (
     ('visual_prompts', 'model.backbone.prompts', True),
     ('text_prompts', 'model.cls_head.text_classifier.prompts', True),
     ('neighbours', 'model.backbone.type', True),
+    ('context', 'model.backbone', True),
     ('visual_activation', 'model.backbone.arch', True),
     ('visual_heads', 'model.backbone.arch', True),
     ('text_activation', 'model.cls_head.text_classifier.arch', True),
@@ -77,6 +78,8 @@ def collect_settings(model: nn.Module,
                     **tower_traits('text', classifier.text))
     if getattr(backbone, 'neighbours', 0):
         settings['neighbours'] = backbone.neighbours
+    if getattr(backbone, 'context', None):
+        settings['context'] = dict(backbone.context)
     for owner, name in (head, 'num_frames'), (head, 'fusion'), (model, 'tune'):
         if hasattr(owner, name):
             settings[name] = getattr(owner, name)
@@ -284,8 +287,8 @@ def _check_settings(saved: Mapping, model: nn.Module, cfg: Config, name: str,
     """Warn of what differs by choice; refuse what spoils the result."""
     current = collect_settings(model, cfg.get('model'))
     # Where frames are on their own nothing is said.
-    saved, current = (part and dict(part, neighbours=part.get('neighbours', 0))
-                      for part in (saved, current))
+    alone = dict(neighbours=0, context=None)
+    saved, current = (part and {**alone, **part} for part in (saved, current))
     unknown, serious = [], {}
     for key, option, matters in _CHECKED:
         if key not in current or not matters and key not in saved:

@@ -117,6 +117,7 @@ class InferenceBackbone(nn.Module):
         self.backbone = backbone.to(self.dtype).eval()
         self.num_frames = getattr(backbone, 'num_frames', None)
         self.neighbours = getattr(backbone, 'neighbours', 0)
+        self.context = getattr(backbone, 'context', None)
         if compile and hasattr(backbone, 'embed_chunk'):
             # The backbone calls this for several chunks of a batch. Without
             # repeated frames the number of frames would vary.

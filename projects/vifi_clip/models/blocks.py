@@ -3,7 +3,7 @@ tokens, and the loop.
 
 Letters: N sequences, L tokens, W the tower's width, h heads.
 """
-from typing import Optional, Sequence
+from typing import Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -79,16 +79,8 @@ class FusedBlock(ResidualAttentionBlock):
         """What one token of each sequence takes from all, [N, W]."""
         attn, mask = self.attn, None
         num, length, width = x.shape
-        weight, bias = attn.in_proj_weight, attn.in_proj_bias
-        parts = [width, 2 * width]
-        w_q, w_kv = weight.split(parts)
-        b_q, b_kv = (None, None) if bias is None else bias.split(parts)
-        q = F.linear(pick(x, only), w_q, b_q)
-        q = q.view(num, 1, attn.num_heads, -1).transpose(1, 2)
-        # [N, W] -> [N, h, 1, W/h]
-        kv = F.linear(x, w_kv, b_kv).view(num, length, 2, attn.num_heads, -1)
-        k, v = kv.permute(2, 0, 3, 1, 4)
-        # [N, L, 2W] -> 2 x [N, h, L, W/h]
+        q, k, v = heads_of(attn, pick(x, only)[:, None], x)
+        # [N, h, 1, W/h] and 2 x [N, h, L, W/h]
         if is_causal:
             mask = torch.arange(length, device=x.device) <= only[:, None]
             mask = mask[:, None, None]
@@ -97,6 +89,21 @@ class FusedBlock(ResidualAttentionBlock):
         y = y.reshape(num, width)
         # [N, h, 1, W/h] -> [N, W]
         return F.linear(y, attn.out_proj.weight, attn.out_proj.bias)
+
+
+def heads_of(attn: nn.MultiheadAttention, asking: Tensor,
+             asked: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
+    """Project tokens that ask, [M, l, W], to queries [M, h, l, W/h], and
+    those that are asked, [N, L, W], to keys and values [N, h, L, W/h]."""
+    weight, bias = attn.in_proj_weight, attn.in_proj_bias
+    parts = [asking.shape[-1], 2 * asking.shape[-1]]
+    w_q, w_kv = weight.split(parts)
+    b_q, b_kv = (None, None) if bias is None else bias.split(parts)
+    q = F.linear(asking, w_q, b_q).unflatten(-1, (attn.num_heads, -1))
+    kv = F.linear(asked, w_kv, b_kv).unflatten(-1, (2, attn.num_heads, -1))
+    k, v = kv.permute(2, 0, 3, 1, 4)
+    return q.transpose(1, 2), k, v
+    # [M, l, W] -> [M, h, l, W/h]; [N, L, 2W] -> 2 x [N, h, L, W/h]
 
 
 def attend(attn: nn.MultiheadAttention, x: Tensor,

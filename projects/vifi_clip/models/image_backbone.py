@@ -55,6 +55,8 @@ class CLIPVisionBackbone(BaseModule):
     num_frames: Optional[int] = None
     # How many frames before and behind it a frame attends to; no weight tells.
     neighbours = 0
+    # How the tokens of a view are merged into a context of all its frames.
+    context: Optional[dict] = None
 
     def __init__(self, arch: Arch, pretrained: Optional[str] = None,
                  frozen: bool = False, grad_checkpointing: bool = False,

@@ -81,10 +81,13 @@ def token_layout(backbone: nn.Module) -> Tokens:
     it has no class token that attends to patches."""
     tower = getattr(backbone, 'visual', None)
     prompts = getattr(backbone, 'inserted', None)
-    if getattr(backbone, 'neighbours', 0):
-        raise UserError(f'{_SUPPORTED}; frames of this model '
-                        '(METHOD=open_vclip) attend to their neighbours, '
-                        'which no map shows')
+    for name, method, others in (
+            ('neighbours', 'open_vclip', 'their neighbours'),
+            ('context', 'tc_clip', 'a context of their view')):
+        if getattr(backbone, name, None):
+            raise UserError(f'{_SUPPORTED}; frames of this model (METHOD='
+                            f'{method}) attend to {others}, which no map '
+                            'shows')
     if isinstance(tower, VisionTransformer):
         if not reads_class_token(tower) or not all(
                 isinstance(block, FusedBlock)

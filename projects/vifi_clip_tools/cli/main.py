@@ -97,6 +97,8 @@ _ROWS = (
      'paper.quickstart_command'),
     ('train', RUNS, 'train a config', 'run.train'),
     ('test', RUNS, 'test a checkpoint', 'run.test'),
+    ('analyze', RUNS, 'which classes and videos a model gets wrong',
+     'analyze.command'),
     ('convert', RUNS, 'checkpoints to and from OpenAI, OpenCLIP, transformers',
      'convert.command'),
     ('merge', RUNS, 'fine-tuned weights with CLIP\'s, or a mean of epochs',

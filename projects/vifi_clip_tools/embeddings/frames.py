@@ -47,7 +47,8 @@ def cache_frames(options: FramesOptions) -> Dict[str, int]:
         raise ValueError(
             f"{cfg.filename}: only CLIP's image tower without prompts, whose "
             'frames do not see each other, can be cached, not a '
-            f'{type(backbone).__name__}: set TUNE=text, and no METHOD=xclip')
+            f'{type(backbone).__name__}: set TUNE=text, and no METHOD '
+            'whose frames see each other')
     settings = dict(
         version=VERSION, dtype=options.dtype,
         num_frames=model.cls_head.num_frames, embed_dim=backbone.embed_dim,

@@ -45,7 +45,7 @@ class Records:
         metrics."""
         part = metric.removesuffix('acc/top1').rstrip('/')
         path = self.layout.predictions_file(name, part)
-        names, labels, predicted = read_predictions(path)
+        names, labels, predicted, *_ = read_predictions(path)
         right = ((labels == predicted) & (labels >= 0)).astype(float)
         told = self._record(name)['metrics'][metric]
         if not right.size or not math.isclose(right.mean(), told,

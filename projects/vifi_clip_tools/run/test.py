@@ -138,6 +138,8 @@ def record(cfg: Config, options: Options,
            metrics: Dict[str, Any]) -> Dict[str, Any]:
     """The metrics with what decides them: weights, prompt, pixels, knobs,
     lists."""
+    import numpy as np
+
     from projects.vifi_clip.apis.config_lists import list_origins
     text = cfg.model.get('cls_head', {}).get('text_classifier', {})
     pixels = cfg.model.get('data_preprocessor') or {}
@@ -152,4 +154,6 @@ def record(cfg: Config, options: Options,
         lists=list_origins(cfg),
         single_view=options.single_view,
         inference=options.faster.settings(),
-        metrics={key: float(value) for key, value in metrics.items()})
+        # a confusion matrix is a tensor
+        metrics={key: np.asarray(value).tolist()
+                 for key, value in metrics.items()})

@@ -3,4 +3,5 @@ from .actionclip import (KLContrastiveLoss, TemporalClassToken, TemporalConv,
                          TemporalLSTM)
 from .efficient_prompting import ContextPrompts, SampledCrossEntropyLoss
 from .open_vclip import NeighbourBackbone, NeighbourBlock
+from .tc_clip import ContextBackbone, ContextBlock
 from .xclip import VideoPrompts, XCLIPBackbone

@@ -1,0 +1,32 @@
+# METHOD=tc_clip: TC-CLIP (arXiv 2404.09490). In each layer of the image tower
+# the patches of a view that matter most are merged to a few context tokens,
+# to which all its frames attend in the next.
+# Its weights are made for `vifi-clip merge`, with 0.7 of the fine-tuned ones.
+# Knobs: TUNE (both; image, text, none), and those of vifi_clip.py; ARCH is a
+# ViT of OpenCLIP, PRETRAINED a CLIP.
+_base_ = ['../models/vifi_clip.py']
+
+if _base_.tune == 'prompts':
+    raise ValueError('TUNE=prompts does not go with METHOD=tc_clip, which '
+                     'changes weights of CLIP: both, image, text or none')
+
+# None: the number of frames of the head, which an entry sets. Of 16 frames of
+# 196 patches, 16 x int(0.3 x 196) = 928 are merged to 96.
+model = dict(backbone=dict(
+    type='ContextBackbone', num_frames=None, length=96, ratio=0.3, step=100))
+
+# 8 GPUs x batch 4 x accumulation 16 = 512, 8 x 4 x 8 = 256 and 8 x 4 x 2 = 64;
+# the rest is ViFi-CLIP's.
+recipe = dict(
+    num_frames=16,
+    full=dict(epochs=30, optim_wrapper=dict(
+        accumulative_counts=16, optimizer=dict(lr=22e-6))),
+    zero_shot=dict(epochs=10, optim_wrapper=dict(
+        accumulative_counts=8, optimizer=dict(lr=8e-6))),
+    base2novel=dict(epochs=12, schedule=dict(warmup=2), optim_wrapper=dict(
+        accumulative_counts=2, optimizer=dict(lr=3.33e-6))),
+    few_shot=dict(epochs=50, optim_wrapper=dict(
+        accumulative_counts=2, optimizer=dict(lr=2e-6))),
+    # of the small world, 1 process x batch 16 = 16; rate of
+    # benchmarks/mini_rates.py
+    mini=dict(optim_wrapper=dict(optimizer=dict(lr=3e-4))))
