@@ -1,6 +1,7 @@
 """Tiny architectures of each family, and models made of them; micro-batches,
 and counts of what the text side ran."""
 import copy
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import torch
@@ -8,6 +9,7 @@ from mmaction.registry import HOOKS, MODELS, OPTIM_WRAPPERS
 from mmaction.structures import ActionDataSample
 from mmengine.dataset import pseudo_collate
 from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper
 from open_clip.tokenizer import SimpleTokenizer
 
 NAMES = ['archery', 'arm wrestling', 'playing_cards', 'zumba']
@@ -177,6 +179,30 @@ def wrapper_of(model, counts, max_counts=-1, **kwargs):
 
     wrapper.step = step
     return wrapper
+
+
+@OPTIM_WRAPPERS.register_module(force=True)
+class HalfOptimWrapper(OptimWrapper):
+    """float16 and torch's scaler of the loss, as MMEngine's AmpOptimWrapper,
+    which refuses a CPU."""
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.scaler = torch.amp.GradScaler('cpu', init_scale=256.)
+
+    @contextmanager
+    def optim_context(self, model):
+        with super().optim_context(model), torch.autocast(
+                'cpu', torch.float16):
+            yield
+
+    def backward(self, loss, **kwargs) -> None:
+        self.scaler.scale(loss).backward()
+        self._inner_count += 1
+
+    def step(self, **kwargs) -> None:
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
 
 
 def train_steps(model, wrapper, batches, hook=True):

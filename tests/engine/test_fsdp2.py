@@ -5,6 +5,7 @@ import pytest
 import torch
 from commands import vifi
 from mmengine.registry import STRATEGIES
+from tiny import VARIANTS, build_model
 from tools_world import REPO, ended, stop_workers
 from torch import nn
 
@@ -66,6 +67,12 @@ def test_embeddings_are_kept_until_the_mode_changes():
     assert len(cache.get(params)) == 3
     cache.suspect()
     assert cache.get(params) is None
+
+
+def test_auxiliary_losses_are_refused():
+    model = build_model(**VARIANTS['auxiliary'])
+    with pytest.raises(ValueError, match='AUX.*STRATEGY=ddp'):
+        STRATEGIES.get('FSDP2Strategy')()._wrap_model(model)
 
 
 @pytest.mark.parametrize('dtype', ['float16', 'bf16', 16])

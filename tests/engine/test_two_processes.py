@@ -12,7 +12,7 @@ import torch
 import torch.multiprocessing as mp
 from test_resume import assert_equal, end, run
 from tiny import (NAMES, VARIANTS, assert_same, build_classifier, build_model,
-                  gradients, samples)
+                  classifier_cfg, gradients, samples)
 from torch import nn
 
 pytestmark = pytest.mark.slow
@@ -30,6 +30,10 @@ CLASSES = dict(
                 max_graph_tokens=40))
 LOSSES = dict(
     conditioned=VARIANTS['conditioned'], auxiliary=VARIANTS['auxiliary'],
+    # with one draw for both processes, model and teacher
+    drawn=dict(VARIANTS['auxiliary'], head=dict(text_classifier=classifier_cfg(
+        templates=['a photo of a {}.', '{}', 'a video of a {}'],
+        random_template='shared', average='raw'))),
     **{loss: dict(head=dict(loss_cls=dict(type=loss)))
        for loss in ('CLIPContrastiveLoss', 'KLContrastiveLoss')})
 LABELS = [0, 1, 2, 0, 3, 1, 0, 2]

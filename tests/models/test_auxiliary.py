@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from mmaction.registry import MODELS
+from mmaction.registry import MODELS, OPTIM_WRAPPERS
 from tiny import (NAMES, PROMPTS, assert_same, batches_of, build_model,
                   classifier_cfg, gradients, loss_of, model_cfg, samples,
                   tiny_arch, trained_model)
@@ -283,6 +283,25 @@ def test_reduced_precision(clip_file):
     for teacher in model.auxiliary.teachers:
         assert {p.dtype for p in teacher.parts.parameters()} == {
             torch.float32}
+
+
+def test_a_step_in_float16(clip_file):
+    """torch's scaler brings the gradients of all losses to their size."""
+    batch, = batches_of(1)
+    ours, plain = (trained_model(auxiliary=[TACO, froster(clip_file)])
+                   for _ in range(2))
+    before = copy.deepcopy(ours.state_dict())
+    for model, kind in (ours, 'HalfOptimWrapper'), (plain, 'OptimWrapper'):
+        wrapper = OPTIM_WRAPPERS.build(dict(
+            type=kind, optimizer=torch.optim.SGD(model.parameters(), lr=1e-3)))
+        model.auxiliary.update(model)
+        torch.manual_seed(0)
+        losses = model.train_step(copy.deepcopy(batch), wrapper)
+        assert losses['loss'].isfinite()
+    moves = [torch.cat([(value - before[name]).flatten() for name, value in
+                        model.state_dict().items()])
+             for model in (ours, plain)]
+    assert 1e-5 < (moves[0] - moves[1]).norm() / moves[1].norm() < 0.02
 
 
 def test_bad_input(clip_file, tmp_path):
