@@ -141,6 +141,41 @@ def test_places(read, knobs, places, arch, pretrained):
         assert (part.arch, part.pretrained) == (arch, pretrained)
 
 
+@pytest.mark.parametrize('knobs, tag, mean, std', [
+    (dict(ARCH='ViT-B-16-SigLIP2'), 'webli', 127.5, 127.5),
+    (dict(ARCH='ViT-B-16-SigLIP2', PRETRAINED='a.safetensors'),
+     'a.safetensors', 127.5, 127.5),
+    (dict(ARCH='PE-Core-B-16', METHOD='actionclip'), 'meta', 127.5, 127.5),
+    (dict(ARCH='PE-Core-B-16', PIXELS='imagenet'), 'meta', 123.675, 58.395),
+    (dict(ARCH='MobileCLIP-S1', AUX='taco'), 'datacompdr', 0, 255),
+    (dict(ARCH='ViT-B-16', PRETRAINED='laion2b_s34b_b88k'),
+     'laion2b_s34b_b88k', 123.675, 58.395),
+    (dict(ARCH='ViT-B-16', PRETRAINED='laion2b_s34b_b88k', PIXELS='clip'),
+     'laion2b_s34b_b88k', 122.771, 68.501),
+    (dict(ARCH='my.json', PRETRAINED='none', PIXELS='clip'), None, 122.771,
+     68.501)])
+def test_pixels_are_the_towers(read, knobs, tag, mean, std):
+    """Its own, as OpenCLIP knows them, unless they are CLIP's, for which the
+    paper has ImageNet's."""
+    for entry in 'vifi_zero_shot', 'vifi_retrieval':
+        if entry == 'vifi_retrieval' and {'METHOD', 'AUX'} & knobs.keys():
+            continue
+        model = read(entry, **knobs).model
+        pixels = model.data_preprocessor
+        pixels = pixels.get('preprocessors', dict(imgs=pixels))['imgs']
+        assert (pixels.mean[0], pixels.std[0]) == (mean, std)
+        for part in model.backbone, model.cls_head.text_classifier:
+            assert (part.arch, part.pretrained) == (knobs['ARCH'], tag)
+
+
+@pytest.mark.parametrize('arch, templates', [
+    ('PE-Core-B-16', 'actions'), ('ViT-L-14-quickgelu', '{}')])
+def test_templates_of_frozen_towers(read, arch, templates):
+    text = read('vifi_zero_shot', ARCH=arch, TUNE='none'
+                ).model.cls_head.text_classifier
+    assert text.templates == templates
+
+
 def test_zero_shot_sets(read):
     sets = read('vifi_zero_shot').test_cfg.sets
     assert [test_set.name for test_set in sets] == [

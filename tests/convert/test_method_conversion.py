@@ -154,23 +154,31 @@ def test_efficient_prompting(tmp_path):
         length=32, depth=1, words='', before=16, behind=16)
 
 
-def test_open_vclip(tmp_path):
-    """SlowFast's file; another CLIP, and a head, in it are left out."""
+@pytest.mark.parametrize('kind', ['open_vclip', 'froster'])
+def test_open_vclip_and_froster(tmp_path, kind):
+    """SlowFast's file; another CLIP, a head and projectors in it are left
+    out, in whatever order they are."""
     neighbours = dict(type='NeighbourBackbone', num_frames=T)
     head = dict(fusion='decision')
     model = randomise(build(None, head=head, backbone=neighbours))
     clip, _ = split(model)
     state = {f'model.{key}': value for key, value in clip.items()}
     other = {f'raw_model.{key}': value + 1 for key, value in clip.items()}
-    other['head'] = torch.randn(4, 32)
+    other.update({'head': torch.randn(4, 32), **{
+        f'projector_{part}.{i}.weight': torch.randn(32, 32)
+        for part in 'vt' for i in (0, 2)}})
     src, dst = tmp_path / 'checkpoint_epoch_00022.pyth', tmp_path / 'dst.pth'
+    both = (state, other) if kind == 'open_vclip' else (other, state)
     torch.save(dict(epoch=21, cfg='TRAIN: {}', optimizer_state=dict(
-        state={}, param_groups=[{}]), model_state={**state, **other}), src)
-    report = convert(src, dst, 'open_vclip')
+        state={}, param_groups=[{}]), model_state={**both[0], **both[1]}), src)
+    report = convert(src, dst, kind)
     assert_listed(report, {*state, *other}, other)
     built = build(None, head=head, backbone=neighbours)
     settings = assert_same(dst, model, built)
-    assert len(settings['templates']) == 28
+    open_vclip = kind == 'open_vclip'
+    assert len(settings['templates']) == 29 - open_vclip
+    assert settings['descriptions'] != open_vclip
+    assert settings['tune'] == ('image' if open_vclip else 'both')
     assert (settings['neighbours'], settings['fusion']) == (1, 'decision')
     assert settings['pixel_mean'] == [122.771, 116.746, 104.094]
 

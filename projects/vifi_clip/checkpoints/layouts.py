@@ -203,7 +203,8 @@ def read_layout(state: StateDict, layout: str, path: str) -> Renamed:
 def _read_clip(state: StateDict) -> Renamed:
     """Read OpenAI's and OpenCLIP's layouts, under any prefix (``model.``)."""
     renamed, keys = Renamed(), {}
-    inner = next(k for k in state if '.visual.' in f'.{k}')
+    inner = next((k for k in state if '.visual.' in f'.{k}' and not
+                  k.startswith('raw_model.')), '')  # FROSTER's teacher
     prefix = inner[:f'.{inner}'.find('.visual.')]
     for key in state:
         name = key.removeprefix(prefix)

@@ -6,6 +6,7 @@ with others gives worse results and no error. So these settings travel in
 ``checkpoint['meta']['vifi_clip']``.
 """
 import hashlib
+import io
 import logging
 import textwrap
 from pathlib import Path
@@ -23,7 +24,7 @@ from open_clip.transformer import QuickGELU
 from torch import nn
 
 from ..errors import UserError
-from ..files import read_json
+from ..files import read_json, write_bytes
 from .files import split_name, tensors_of
 
 KEY = 'vifi_clip'  # under checkpoint['meta']
@@ -142,6 +143,14 @@ def saved_settings(checkpoint: Any) -> Dict[str, Any]:
     meta = checkpoint.get('meta') if isinstance(checkpoint, Mapping) else None
     settings = meta.get(KEY) if isinstance(meta, Mapping) else None
     return dict(settings) if isinstance(settings, Mapping) else {}
+
+
+def write_checkpoint(path: str, settings: Mapping, **content: Any) -> None:
+    """Write weights with the settings that travel; ``content`` is the rest
+    of the file, as ``state_dict``."""
+    buffer = io.BytesIO()
+    torch.save({'meta': {KEY: dict(settings)}, **content}, buffer)
+    write_bytes(path, buffer.getbuffer())
 
 
 def _equal(a: Any, b: Any) -> bool:

@@ -199,8 +199,10 @@ class VLDeepPromptBackbone(CLIPVisionBackbone):
         elif type(tower) is TimmVisionTransformer:
             width, blocks = tower.embed_dim, tower.blocks
         else:
-            raise ValueError(f'arch {arch!r} takes no deep prompts: use '
-                             'CLIPVisionBackbone, or another arch.')
+            raise ValueError(
+                f'arch {arch!r} has no plain sequence of tokens, which deep '
+                'prompts (TUNE=prompts) and METHOD=open_vclip need: use '
+                'CLIPVisionBackbone, or another arch.')
         if prompts is not None:
             cfg = check_prompt_cfg(prompts, ('length', 'depth'))
             self.prompts = DeepPrompts(**cfg, width=width,

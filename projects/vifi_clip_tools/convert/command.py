@@ -21,7 +21,9 @@ sources:
   actionclip    a file of ActionCLIP's release, or of MMAction2's port of it
   efficient_prompting
                 a file of Ju et al. (A5, A6)
-  open_vclip    a file of Open-VCLIP, of an epoch or the mean of several
+  open_vclip, froster
+                a file of Open-VCLIP or FROSTER, of an epoch or the mean of
+                several
   vifi          a checkpoint of ours
 
 examples:

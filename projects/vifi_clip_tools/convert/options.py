@@ -17,6 +17,7 @@ SOURCES = dict(
     actionclip=('actionclip', True),
     efficient_prompting=('efficient_prompting', True),
     open_vclip=('clip', True),
+    froster=('clip', True),
     vifi=('vifi', True))
 TARGETS = ('vifi', 'open_clip', 'release', 'xclip', 'transformers')
 

@@ -31,8 +31,9 @@ def run(options: Options) -> None:
                      options.overwrite or options.record().exists())
     else:
         quiet_logs()
+    from projects.vifi_clip.checkpoints.settings import write_checkpoint
     from .weights import (epochs_of, interpolate, read_clip, read_mean,
-                          read_tuned, write)
+                          read_tuned)
     files = options.files[bool(options.alpha):]
     if options.mean:
         files = epochs_of(files)
@@ -57,5 +58,5 @@ def run(options: Options) -> None:
             alpha=options.alpha[0]))
         print(f'{len(clip)} of {len(state)} tensors lie between; what CLIP '
               'lacks is the fine-tuned model\'s')
-    write(options.out, state, settings)
+    write_checkpoint(options.out, settings, state_dict=state)
     print(f'wrote {options.out}')

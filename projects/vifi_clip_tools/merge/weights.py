@@ -1,5 +1,4 @@
-"""Weights read, averaged, interpolated and written (methods.md, A)."""
-import io
+"""Weights read, averaged and interpolated (methods.md, A)."""
 import os.path as osp
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,8 @@ from projects.vifi_clip.apis.identity import differences
 from projects.vifi_clip.checkpoints.files import load_weights, tensors_of
 from projects.vifi_clip.checkpoints.layouts import (StateDict, detect_layout,
                                                     read_layout, write_vifi)
-from projects.vifi_clip.checkpoints.settings import (KEY, fingerprint,
+from projects.vifi_clip.checkpoints.settings import (fingerprint,
                                                      saved_settings)
-from projects.vifi_clip.files import write_bytes
 from projects.vifi_clip.models.towers import (compare, read_clip_state_dict,
                                               resolve_pretrained)
 
@@ -128,10 +126,3 @@ def interpolate(clip: StateDict, tuned: StateDict, alpha: float) -> StateDict:
     return {**tuned, **(clip if alpha == 0 else {
         key: torch.lerp(value, tuned[key].float(), alpha)
         for key, value in clip.items()})}
-
-
-def write(path: str, state: StateDict, settings: Dict[str, Any]) -> None:
-    """Write a plain checkpoint, with the settings that travel."""
-    buffer = io.BytesIO()
-    torch.save({'meta': {KEY: settings}, 'state_dict': state}, buffer)
-    write_bytes(path, buffer.getbuffer())
