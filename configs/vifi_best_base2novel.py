@@ -73,6 +73,7 @@ param_scheduler = dict(warmup_prefix=True, eta_min_ratio=0.)
 
 # A. Checkpoints, validation and tests have the mean of the ends of epochs 2 to
 # 11, as FROSTER takes it.
-custom_hooks = [
-    *_base_.custom_hooks, dict(type='EpochMeanHook', begin_epoch=2)]
+custom_hooks = [*_base_.custom_hooks]
+if '{{$EPOCH_MEAN:default}}' == 'default':
+    custom_hooks += [dict(type='EpochMeanHook', begin_epoch=2)]
 del _name, _value, _bad, _texts, _frames
