@@ -85,6 +85,22 @@ def main(argv: Optional[Sequence[str]] = None) -> Dict[str, Any]:
     parser.add_argument('--repeats', type=positive_int, default=5)
     parser.add_argument('--out', help='a .json file for the figures')
     args = parser.parse_args(argv)
+    videos = chosen_videos(parser, args)
+    figures = measure(videos, args.num_frames, args.repeats)
+    print(f'{"reader":<12}{"ms a clip":>12}{"of CPU":>9}')
+    for name, row in figures['readers'].items():
+        print(f'{name:<12}{row["seconds"]:>12.1f}{row["cpu"]:>9.1f}')
+    for name, reason in figures['left_out'].items():
+        print(f'{name:<12} left out: {reason}')
+    if args.out:
+        write_json(args.out, figures)
+    return figures
+
+
+def chosen_videos(parser: argparse.ArgumentParser,
+                  args: argparse.Namespace) -> List[str]:
+    """Return the files of a command line that has ``videos``, ``root`` and
+    ``max_videos``; it ends if one is not there."""
     videos = args.videos
     if videos[0].endswith('.txt'):
         root = args.root or osp.dirname(videos[0])
@@ -95,15 +111,7 @@ def main(argv: Optional[Sequence[str]] = None) -> Dict[str, Any]:
     if missing := find_missing(videos):
         first = videos[missing[0]]
         parser.error(f'no such video: {first}{remedy(first)}')
-    figures = measure(videos, args.num_frames, args.repeats)
-    print(f'{"reader":<12}{"ms a clip":>12}{"of CPU":>9}')
-    for name, row in figures['readers'].items():
-        print(f'{name:<12}{row["seconds"]:>12.1f}{row["cpu"]:>9.1f}')
-    for name, reason in figures['left_out'].items():
-        print(f'{name:<12} left out: {reason}')
-    if args.out:
-        write_json(args.out, figures)
-    return figures
+    return videos
 
 
 def _apart(name: str, path: str, indices: List[int],

@@ -14,7 +14,7 @@ if '{{$AUX:none}}' != 'none':
                      'unset it')
 
 epochs = 10
-captions = _base_.data_root + '/annotations/captions.txt'
+captions = _base_.lists + 'captions.txt'
 
 model = dict(
     backbone=dict(pretrained=None),
@@ -37,7 +37,8 @@ train_dataloader = dict(
     # process takes longer (0.31 s a step) than reading them here (0.21 s).
     num_workers=0,
     persistent_workers=False,
-    dataset=dict(ann_file='annotations/stills.txt', class_file=captions,
+    dataset=dict(ann_file=_base_.lists + 'stills.txt', class_file=captions,
+                 data_prefix=dict(video=_base_.data_root),  # not PACKED
                  pipeline=still_pipeline))
 val_cfg = val_dataloader = val_evaluator = None
 test_cfg = test_dataloader = test_evaluator = None

@@ -59,14 +59,14 @@ val_pipeline = [
     dict(type='CenterCrop', crop_size=60),
     *_pack]
 _dataset = dict(_delete_=True, type='CheckedVideoTextDataset',
-                data_root=_base_.data_root, data_prefix=dict(video=''))
+                data_prefix=_base_.data_prefix)
 train_dataloader = dict(
     batch_size=32,
-    dataset=dict(**_dataset, ann_file='annotations/retrieval_train.json',
+    dataset=dict(**_dataset, ann_file=_base_.lists + 'retrieval_train.json',
                  pipeline=train_pipeline))
 val_dataloader = dict(
     batch_size=32,
-    dataset=dict(**_dataset, ann_file='annotations/retrieval_test.json',
+    dataset=dict(**_dataset, ann_file=_base_.lists + 'retrieval_test.json',
                  pipeline=val_pipeline, test_mode=True))
 test_dataloader = val_dataloader
 val_evaluator = dict(_delete_=True, type='RetrievalMetric')

@@ -43,16 +43,15 @@ if _base_.tune == 'prompts':
     _lr = 1e-2
 # Frames, views, batch and epochs are the same for each METHOD.
 _recipe = _base_.pop('recipe', {}).get('mini', {})
-_lists = _base_.data_root + '/annotations/'
-label_file = f'{_lists}{_classes}.txt'
+label_file = f'{_base_.lists}{_classes}.txt'
 
 model = dict(cls_head=dict(
     num_frames=8, text_classifier=dict(class_file=label_file)))
 if _base_.descriptions == ['mini']:
     model['cls_head']['text_classifier'].update(
-        description_file=f'{_lists}descriptions.txt')
+        description_file=_base_.lists + 'descriptions.txt')
 train_dataloader = dict(dataset=dict(
-    ann_file=f'annotations/{_train_list}.txt', class_file=label_file))
+    ann_file=f'{_base_.lists}{_train_list}.txt', class_file=label_file))
 val_dataloader = dict(dataset=dict(class_file=label_file))
 test_dataloader = dict(dataset=dict(class_file=label_file))
 if protocol != 'full':  # which alone is tested with 4x3 views, as in the paper
@@ -61,14 +60,15 @@ if protocol != 'full':  # which alone is tested with 4x3 views, as in the paper
 
 if protocol == 'few_shot':
     for _part in val_dataloader, test_dataloader:
-        _part['dataset'].update(ann_file='annotations/target_val.txt')
+        _part['dataset'].update(ann_file=_base_.lists + 'target_val.txt')
     del _part
 elif protocol != 'full':
     _names = ('base', 'novel') if protocol == 'base2novel' else (
         'target', 'zero_shot')
     _sets = dict(sets=[
-        dict(name=_set, ann_file=f'annotations/{_set}_val.txt',
-             class_file=f'{_lists}{_set}_classes.txt') for _set in _names])
+        dict(name=_set, ann_file=_base_.lists + f'{_set}_val.txt',
+             class_file=_base_.lists + f'{_set}_classes.txt')
+        for _set in _names])
     if protocol == 'base2novel':
         _sets.update(harmonic_mean=_names)
         val_cfg = dict(_delete_=True, type='MultiSetValLoop', **_sets)
@@ -84,5 +84,5 @@ param_scheduler = dict(
     _base_.warmup_cosine, **_recipe.get('schedule', {}), end=epochs)
 default_hooks = dict(checkpoint=dict(interval=_interval, save_best=None))
 randomness = dict(seed=int(seed))
-del _full, _protocols, _name, _value, _train_list, _classes, _lr, _lists
+del _full, _protocols, _name, _value, _train_list, _classes, _lr
 del _interval, _recipe

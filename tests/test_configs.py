@@ -116,6 +116,17 @@ def test_k400_pipelines_run(read, tmp_path):
     assert 0 < grey < 12  # one in five
 
 
+@pytest.mark.parametrize('entry', [
+    'vifi_k400', 'vifi_few_shot', 'vifi_base2novel', 'vifi_retrieval',
+    'vifi_mini', 'mini_retrieval'])
+def test_packed_videos(read, entry):
+    cfg = read(entry, PACKED='packed', VIDEO_DIR='/clips', DATA_ROOT='/data')
+    for part in 'train', 'val', 'test':
+        dataset = cfg[f'{part}_dataloader'].dataset
+        assert dataset.data_prefix.video == 'packed'
+        assert not dataset.get('data_root')  # it would stand before that
+
+
 @pytest.mark.parametrize('knobs, places, arch, pretrained', [
     (dict(), ('data_splits/k400/train.txt', 'data_splits/k400/val.txt',
               'data_splits/k400/classes.txt', 'data/k400/videos'),

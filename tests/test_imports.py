@@ -109,7 +109,7 @@ def test_videos_are_read_in_one_place():
              if target.partition('.')[0] in ('av', 'decord')}
     assert users == {'.datasets.containers', '.datasets.video_file',
                      '.datasets.video_reader', '_tools.cli.media',
-                     '_tools.mini_world.clips'}
+                     '_tools.mini_world.clips', '_tools.pack.encode'}
 
 
 def test_no_file_imports_itself_through_others():

@@ -14,7 +14,7 @@ from helpers import read_index, write_mp4
 from open_clip.transformer import ResidualAttentionBlock
 from tiny import tiny_arch
 
-from benchmarks import decode, speed
+from benchmarks import decode, packing, speed
 from benchmarks.report import difference, ratio, share
 from benchmarks.subjects import (PlainViFiCLIP, build, build_recognizer,
                                  frames_of)
@@ -222,11 +222,22 @@ def test_figures_and_readers_that_are_wrong(clips, tmp_path, monkeypatch):
     assert {'grey', 'size', 'broken'} <= set(figures['left_out'])
 
 
+def test_ways_to_pack(clips, monkeypatch, capsys):
+    monkeypatch.setattr(packing, 'WAYS', packing.WAYS[:2])
+    packing.main([str(clips / 'list.txt'), '--max-videos', '2', '--repeats',
+                  '1'])
+    header, _, original, *ways = capsys.readouterr().out.splitlines()
+    assert 'PSNR' in header and original.startswith('| original')
+    assert [line.split()[1:6:2] for line in ways] == [
+        ['1', '18', 'medium'], ['2', '18', 'medium']]
+
+
 @pytest.mark.parametrize('main, args, names', [
     (speed.main, ['--only', 'nothing'], 'nothing'),
     (speed.main, ['--video', 'no.mp4'], 'no.mp4'),
     (speed.main, ['--repeats', '0'], '--repeats'),
     (decode.main, ['no.mp4'], 'no.mp4'),
+    (packing.main, ['no.mp4'], 'no.mp4'),
     (decode.main, ['list.txt', '--root', '/no/such'], '/no/such')])
 def test_bad_input(clips, monkeypatch, capsys, main, args, names):
     monkeypatch.chdir(clips)

@@ -12,6 +12,8 @@ if list_dir == 'default':
 video_dir = '{{$VIDEO_DIR:default}}'
 if video_dir == 'default':
     video_dir = f'{_base_.data_root}/{dataset}/videos'
+if _base_.packed != 'none':
+    video_dir = _base_.packed
 _known = ('hmdb51', 'ucf101', 'ssv2', 'k400')
 if dataset not in _known and '{{$LIST_DIR:default}}' == 'default' and (
         '{{$LIST_ROOT:default}}' == 'default'):

@@ -8,6 +8,8 @@ if list_dir == 'default':
 video_dir = '{{$VIDEO_DIR:default}}'
 if video_dir == 'default':
     video_dir = _base_.data_root + '/k400/videos'
+if _base_.packed != 'none':
+    video_dir = _base_.packed
 label_file = '{{$CLASS_FILE:default}}'  # a file, index = label
 if label_file == 'default':
     label_file = list_dir + '/classes.txt'

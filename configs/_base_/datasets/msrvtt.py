@@ -10,6 +10,8 @@ if list_dir == 'default':
 video_dir = '{{$VIDEO_DIR:default}}'
 if video_dir == 'default':
     video_dir = _base_.data_root + '/msrvtt/videos'
+if _base_.packed != 'none':
+    video_dir = _base_.packed
 
 # The same in training and test: no flip and no colour change, since captions
 # tell sides and colours. They stand as they are, without a template.

@@ -3,12 +3,14 @@
 # Knobs: DATA_ROOT (holds <data set>/videos), LIST_ROOT (holds the lists of
 # each data set); WORKERS, processes that read videos: a number, or 'auto', the
 # number that suits the machine (datasets/loader_settings.py). Tools that do
-# not know 'auto', MMAction2's own, start 4.
+# not know 'auto', MMAction2's own, start 4. PACKED, the folder in which
+# vifi-clip pack made the videos that VIDEO_DIR would hold.
 data_root = '{{$DATA_ROOT:data}}'
 list_root = '{{$LIST_ROOT:default}}'
 if list_root == 'default':
     list_root = '{{ fileDirname }}/../../../data_splits'
 
+packed = '{{$PACKED:none}}'
 workers = '{{$WORKERS:auto}}'
 _count = 4 if workers == 'auto' else int(workers)
 

@@ -127,6 +127,15 @@ def turned(frame: Any, matrix: Optional[Any]) -> np.ndarray:
     return picture[::-1] if down < 0 else picture
 
 
+def file_of(path: str) -> str:
+    """Return the file that a path means: where nothing has that name, the one
+    with '.mp4' behind it, which is how packed videos are called, if there is
+    one."""
+    if not os.path.exists(path) and os.path.isfile(f'{path}.mp4'):
+        return f'{path}.mp4'
+    return path
+
+
 def check_file(source: Source) -> None:
     """Raise UnreadableVideo at what is no regular file or is empty."""
     try:

@@ -20,7 +20,8 @@ from ..files import read_json
 from .class_list import is_sentences, read_class_list
 from .transforms import sample_rng
 from .video_list import (check_ann_file, check_protocol, check_video_root,
-                         find_missing, read_video_list, why_missing)
+                         find_missing, pack_remedy, read_video_list,
+                         why_missing)
 from .video_reader import reads_local_files, run_pipeline
 
 _SHOWN = 5  # file names in a message
@@ -137,7 +138,10 @@ class CheckedVideoDataset(VideoDataset):
                 f'{len(missing)} of the {len(self)} videos of {self.ann_file} '
                 f'are absent: {self._describe(missing)}; correct '
                 'data_prefix=dict(video=...) or the list, or set '
-                "on_bad_video='count_as_wrong'")
+                "on_bad_video='count_as_wrong'" + self._pack_remedy())
+
+    def _pack_remedy(self) -> str:
+        return pack_remedy(self.ann_file, self.data_prefix.get('video'))
 
     def get_cat_ids(self, idx: int) -> List[int]:
         """Return the class of a video, for MMEngine's ClassBalancedDataset."""
@@ -252,7 +256,7 @@ class CheckedVideoDataset(VideoDataset):
                 f'bad, more than max_bad_ratio={self.max_bad_ratio} allows: '
                 f'{self._describe(bad)}; check '
                 'data_prefix=dict(video=...), replace the files or delete '
-                'their lines, or raise max_bad_ratio')
+                'their lines, or raise max_bad_ratio' + self._pack_remedy())
 
     def _filename(self, idx: int) -> str:
         return self.get_data_info(idx)['filename']

@@ -11,12 +11,14 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 from mmengine.fileio import list_from_file
 
-from ..files import holds_control, sha256_of
+from ..files import holds_control, read_json, sha256_of
 from .class_list import read_class_list
 from .containers import SUFFIXES
 from .path_hints import remedy
 
 TRAIN, TEST, UNKNOWN = 'train', 'test', 'unknown'
+# Of vifi-clip pack, in its folder: how and from where videos were packed.
+PACK_RECORD = 'pack.json'
 # Origins: the paper's released list; the same with labels that fit the file
 # names; made from a data set's official annotations, or from a CSV of one's
 # own.
@@ -128,14 +130,26 @@ def why_missing(path: str) -> str:
     return 'no such file' + remedy(path)
 
 
+def pack_remedy(ann_file: str, root: Optional[str]) -> str:
+    """Return the command that packs what a list misses, if its videos are
+    looked for in a folder of packed ones; '' otherwise."""
+    try:
+        originals = read_json(Path(root or '', PACK_RECORD))['root']
+    except (OSError, ValueError, KeyError, TypeError):
+        return ''
+    return (f'; this packs what is missing: vifi-clip pack {ann_file} --root '
+            f'{originals} --out {root}')
+
+
 def check_video_root(root: Optional[str]) -> None:
     """Raise FileNotFoundError if a local folder of videos is not there:
     ``data_prefix['video']``, joined with ``data_root``."""
     if root and is_local(root) and not osp.isdir(root):
         raise FileNotFoundError(
-            f'no video folder {root!r}; set data_prefix=dict(video=...) to '
-            'the folder that the paths of the list start from (relative to '
-            'data_root, when that is set)')
+            f'no video folder {root!r}; set data_prefix=dict(video=...) '
+            '(knob VIDEO_DIR, or PACKED of vifi-clip pack) to the folder that '
+            'the paths of the list start from (relative to data_root, when '
+            'that is set)')
 
 
 def find_missing(paths: Sequence[str]) -> List[int]:
@@ -160,9 +174,7 @@ def find_missing(paths: Sequence[str]) -> List[int]:
             names = set()  # ValueError: a NUL in the path
         for index in indices:
             name = osp.basename(paths[index])
-            # A reader takes a path without extension for one with '.mp4'.
-            if name not in names and (osp.splitext(name)[1]
-                                      or f'{name}.mp4' not in names):
+            if name not in names and f'{name}.mp4' not in names:  # file_of
                 missing.append(index)
     return sorted(missing)
 

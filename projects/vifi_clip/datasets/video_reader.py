@@ -14,7 +14,7 @@ from mmengine import fileio
 
 from ..errors import UnreadableVideo, UserError
 from .contained_video import open_video
-from .containers import FrameCountChanged, Source
+from .containers import FrameCountChanged, Source, file_of
 from .transforms import VideoDecode
 
 
@@ -23,7 +23,7 @@ class VideoReader(BaseTransform):
     """Open a video: the first step of a pipeline, before the sampling.
 
     VideoDecode must follow it. Required key is ``filename``; where no such
-    file exists and the name has no extension, '.mp4' is tried. Added keys are
+    file exists, it is tried with '.mp4' behind it. Added keys are
     ``video_reader`` (:class:`~.video_file.VideoFile`), ``total_frames``,
     ``avg_fps`` and ``frame_times`` (its method).
 
@@ -61,9 +61,8 @@ class VideoReader(BaseTransform):
         if self.io_backend not in ('disk', 'local'):
             source = fileio.get(
                 source, dict(self.kwargs, backend=self.io_backend))
-        elif (osp.splitext(source)[1] == '' and not osp.exists(source)
-              and osp.isfile(f'{source}.mp4')):
-            source = f'{source}.mp4'  # as DecordInit takes it
+        else:
+            source = file_of(source)
         if self.backend == 'decord':
             open_video(source)  # decord would crash at some
             import decord

@@ -114,6 +114,8 @@ _ROWS = (
      'doctor.command'),
     ('mini-world', DATA, 'render the small world, a data set to try things on',
      'mini_world.command'),
+    ('pack', DATA, 'encode videos anew, to read them in less time',
+     'pack.command'),
     ('cache-frames', DATA, 'embed frames once, to train the text side on',
      'embeddings.frames_command'),
 )

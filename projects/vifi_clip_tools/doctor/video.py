@@ -4,23 +4,23 @@ import hashlib
 import os
 import stat
 import time
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
 
 from projects.vifi_clip.datasets.contained_video import (DecoderCrashed,
-                                                         end_decoders,
                                                          open_video)
 from projects.vifi_clip.datasets.containers import (VideoCutShort,
                                                     VideoTimedOut, unreadable)
 from projects.vifi_clip.datasets.path_hints import remedy
 from projects.vifi_clip.datasets.video_file import VideoFile
 from projects.vifi_clip.errors import UnreadableVideo
+
+from ..cli.threads import in_threads
 
 _STATUS = {VideoCutShort: 'cut_short', VideoTimedOut: 'timed_out',
            DecoderCrashed: 'crashed'}
@@ -177,24 +177,12 @@ def check_videos(paths: Dict[str, str], full: bool, workers: int,
     """Look at videos (file by key), several at a time; yield the key and
     facts of each, in the order in which they end, also where
     :func:`check_video` fails. Each thread has a decoder in a process."""
-    pool = ThreadPoolExecutor(min(workers, len(paths)))
-    running: Dict[Any, str] = {}
-    pending = iter(paths.items())
-    try:
-        while True:
-            # Not all at once, which would take much memory for nothing.
-            for key, path in islice(pending, 2 * workers - len(running)):
-                running[pool.submit(check_video, path, full, timeout)] = key
-            if not running:
-                return
-            # A signal that comes just before a wait without end is not heard.
-            for future in wait(running, 1, FIRST_COMPLETED).done:
-                try:
-                    facts = future.result()
-                except Exception as error:  # out of memory, say
-                    facts = Facts('crashed',
-                                  f'{type(error).__name__}: {error}')
-                yield running.pop(future), facts
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-        end_decoders()  # nobody waits for what they do
+    with closing(in_threads(
+            lambda key: check_video(paths[key], full, timeout), paths,
+            min(workers, len(paths)))) as ended:
+        for key, future in ended:
+            try:
+                facts = future.result()
+            except Exception as error:  # out of memory, say
+                facts = Facts('crashed', f'{type(error).__name__}: {error}')
+            yield key, facts

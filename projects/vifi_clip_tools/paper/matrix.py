@@ -26,9 +26,9 @@ from .runs import Run, Table, by_name, check_choice, with_needed
 from .tables import mini_tables, paper_tables
 
 # Knobs that mean one data set or run, where the matrix has many.
-_OF_ONE = {'LIST_DIR', 'VIDEO_DIR', 'CLASS_FILE', 'TRAIN_LIST', 'VAL_LIST',
-           'SHOTS', 'SEED', 'DATASET', 'EVAL', 'SPLIT', 'PROTOCOL', 'TUNE',
-           'FUSION', 'METHOD', 'LOAD_FROM'}
+_OF_ONE = {'LIST_DIR', 'VIDEO_DIR', 'PACKED', 'CLASS_FILE', 'TRAIN_LIST',
+           'VAL_LIST', 'SHOTS', 'SEED', 'DATASET', 'EVAL', 'SPLIT', 'PROTOCOL',
+           'TUNE', 'FUSION', 'METHOD', 'LOAD_FROM'}
 # What a step's process runs, with a command line.
 TOOLS: Dict[str, Callable[[Sequence[str]], None]] = dict(
     train=lambda argv: train.run(train.parse_args(argv)),

@@ -1,0 +1,1 @@
+"""Re-encode videos for sparse reading."""

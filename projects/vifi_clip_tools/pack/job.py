@@ -1,0 +1,168 @@
+"""Pack the videos of lists into a folder, as far as that is not done."""
+import os
+import os.path as osp
+import sys
+from collections import Counter
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from statistics import median
+from typing import Any, ContextManager, Dict, Mapping, Optional
+
+from filelock import FileLock, Timeout
+from tqdm import tqdm
+
+from projects.vifi_clip.datasets.containers import check_file, open_container
+from projects.vifi_clip.datasets.loader_settings import usable_cores
+from projects.vifi_clip.datasets.video_list import PACK_RECORD, find_missing
+from projects.vifi_clip.errors import UnreadableVideo, UserError
+from projects.vifi_clip.files import read_json, write_bytes, write_json
+
+from ..cli.outputs import check_folder
+from ..cli.processes import ended_by_signals
+from ..cli.threads import in_threads
+from .encode import pack_video
+from .lists import read_lists, sources_of
+from .options import PackOptions
+from .sample import NUM_FRAMES, read_in_turns
+
+VERSION = 1  # raise it when the same options no longer give the same files
+PACKED, AGAIN, THERE = 'packed', 'packed again', 'there already'
+_LOCK = 'pack.lock'
+_SAMPLE = 8  # videos that are compared with their originals
+
+
+def pack(options: PackOptions) -> int:
+    """Pack, and report; returns 1 if a video was left out, else 0.
+
+    Raises:
+        UserError: The lists are no lists of videos in ``--root``; ``--out``
+            is not ours, was made otherwise, is in use or is full.
+    """
+    lists = read_lists(options.lists)
+    out, root = Path(options.out), osp.abspath(options.root)
+    sources = sources_of(lists, root)
+    if len(find_missing(list(sources.values()))) == len(sources):
+        raise UserError(f'none of the {len(sources)} videos is in {root}; set '
+                        '--root to the folder that the paths start from')
+    check_folder('--out', options.out)
+    record = dict(version=VERSION, root=root, **asdict(options.how))
+    with _alone(out), ended_by_signals():
+        _check_record(out, record)
+        write_json(out / PACK_RECORD, record)
+        left_out = _pack_all(sources, options)
+        for item in lists:
+            item.write(out, left_out)
+        good = {name: source for name, source in sources.items()
+                if name not in left_out}
+        report = _compare(good, options)
+        write_json(out / PACK_RECORD,
+                   dict(record, **report, left_out=left_out))
+    return 1 if left_out else 0
+
+
+def _alone(out: Path) -> ContextManager:
+    """Lock the folder, which the system unlocks when a process ends."""
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        return FileLock(out / _LOCK, timeout=0).acquire()
+    except Timeout:
+        raise UserError(f'another process packs into {out}; wait for it, or '
+                        'choose another --out') from None
+
+
+def _check_record(out: Path, record: Mapping[str, Any]) -> None:
+    """Refuse a folder of other files, or of videos packed otherwise."""
+    path = out / PACK_RECORD
+    made = read_json(path) if path.exists() else record
+    others = set(os.listdir(out)) - {_LOCK}
+    if not path.exists() and others:
+        raise UserError(f'--out {out} holds {min(others)}, which this command '
+                        'did not make; choose another folder')
+    if osp.samefile(out, record['root']):
+        raise UserError(f'--out {out} is the folder of the originals; choose '
+                        'another')
+    for name, value in record.items():
+        if made.get(name) != value:
+            raise UserError(f'{out} was packed with {name} {made.get(name)}, '
+                            f'not {value}; choose another --out (or correct '
+                            f'{path}, if the originals were moved)')
+
+
+def _pack_all(sources: Mapping[str, str], options: PackOptions
+              ) -> Dict[str, str]:
+    """Pack what is not yet; returns why some could not be, by their names."""
+    states, left_out = Counter(), {}
+    with tqdm(total=len(sources), unit='video', ncols=79,
+              mininterval=0.2 if sys.stderr.isatty() else 30) as bar, closing(
+                  in_threads(lambda name: _pack_one(sources[name], name,
+                                                    options), sources,
+                             options.workers or usable_cores())) as ended:
+        for name, future in ended:
+            try:
+                states[state := future.result()] += 1
+                if state == AGAIN:
+                    bar.write(f'{sources[name]} has changed since it was '
+                              'packed: packed again', sys.stderr)
+            except UnreadableVideo as error:
+                left_out[name] = error.reason
+                bar.write(f'left out: {error}', sys.stderr)
+            bar.update()
+    states['left out'] = len(left_out)
+    print(f'{options.out}: ' + ', '.join(
+        f'{count} {state}' for state, count in states.items() if count))
+    return left_out
+
+
+def _pack_one(source: str, name: str, options: PackOptions) -> str:
+    """Pack a video unless it is there. The packed file says which state of
+    the original it is made of."""
+    check_file(source)
+    facts, target = os.stat(source), Path(options.out, name)
+    stamp = f'{facts.st_size} bytes of {facts.st_mtime_ns} ns'
+    before = _stamp_of(target)
+    if before == stamp:
+        return THERE
+    data = pack_video(source, options.how, options.timeout, stamp)
+    try:
+        write_bytes(target, data)
+    except OSError as error:
+        raise UserError(
+            f'{target} cannot be written: {error.strerror}; what is packed '
+            'is kept, and the same command goes on from there') from error
+    return AGAIN if before else PACKED
+
+
+def _stamp_of(target: Path) -> Optional[str]:
+    """Read a packed file's; None if there is none, or it is damaged."""
+    if not target.is_file():
+        return None
+    try:
+        with open_container(str(target)) as container:
+            return container.metadata.get('comment')
+    except UnreadableVideo:
+        return None
+
+
+def _compare(sources: Mapping[str, str], options: PackOptions
+             ) -> Dict[str, Any]:
+    """Compare videos with their originals: the size of all, and a sample of
+    them frame by frame; print and return it."""
+    if not sources:
+        return {}
+    targets = {name: osp.join(options.out, name) for name in sources}
+    names = list(sources)[::-(-len(sources) // _SAMPLE)]
+    rows = [read_in_turns([sources[name], targets[name]], options.how.side)
+            for name in names]
+    levels = [packed.psnr for _, packed in rows]
+    report = dict(
+        megabytes=[round(sum(map(osp.getsize, paths.values())) / 1e6, 3)
+                   for paths in (sources, targets)],
+        psnr=[round(level, 2) for level in levels],
+        ms=[round(median(pair[i].ms for pair in rows), 1) for i in (0, 1)])
+    print('{:.1f} MB became {:.1f} MB. '.format(*report['megabytes'])
+          + f'Of a sample of {len(rows)}: PSNR {median(levels):.1f} dB '
+          f'({min(levels):.1f} to {max(levels):.1f}); {NUM_FRAMES} frames are '
+          'read in {1:.0f} ms, before in {0:.0f}.\n'.format(*report['ms'])
+          + f'PACKED={options.out} trains and tests on them.')
+    return report

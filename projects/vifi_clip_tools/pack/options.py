@@ -1,0 +1,45 @@
+"""The command line of ``vifi-clip pack``."""
+from dataclasses import dataclass
+from typing import List, Optional
+
+from ..cli.parsing import (argument, number, option, part, process_count,
+                           seconds)
+
+_PRESETS = ('ultrafast', 'superfast', 'veryfast', 'faster', 'fast', 'medium',
+            'slow', 'slower', 'veryslow')
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoding:
+    """How videos are packed; docs/performance.md compares."""
+
+    side: int = option(
+        type=number(int, 16, 4096), default=256, help='pixels of the shorter '
+        'side; smaller videos keep theirs (default: 256)')
+    interval: int = option(
+        type=number(int, 1, 250), default=4, help='frames from one key frame '
+        'to the next (default: 4)')
+    crf: int = option(
+        type=number(int, 0, 51), default=18,
+        help="x264's quality, lower is better and larger (default: 18)")
+    preset: str = option(choices=_PRESETS, default='medium', help='how long '
+                         'x264 takes for it (default: medium)')
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackOptions:
+    """The command line."""
+
+    lists: List[str] = argument(nargs='+', metavar='LIST', help='"path label" '
+                                'text, or JSON with captions')
+    out: str = option(required=True, metavar='DIR', help='folder of the '
+                      'packed videos; what is in it already is kept')
+    root: str = option(
+        default='.', metavar='DIR', help='folder that the paths of the lists '
+        'start from (default: the working directory)')
+    how: Encoding = part(Encoding)
+    timeout: float = option(type=seconds, default=600, help='seconds after '
+                            'which a video is given up (default: 600)')
+    workers: Optional[int] = option(
+        type=process_count, metavar='N',
+        help='videos at once (default: one for each CPU)')
