@@ -1,5 +1,6 @@
 """Every config parses, its figures are the paper's, its pipelines run, and
 its batches fit its model."""
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from mmengine.registry import init_default_scope
 
 from projects.vifi_clip_tools.mini_world.build import build
 from projects.vifi_clip_tools.mini_world.world import WorldParams
+from projects.vifi_clip_tools.run import train
 
 ROOT = Path(__file__).parents[1] / 'configs'
 ENTRIES = sorted(path.relative_to(ROOT).with_suffix('').as_posix()
@@ -211,6 +213,13 @@ def test_zero_shot_sets(read):
 def test_bad_knobs(read, entry, knob, value):
     with pytest.raises(ValueError, match=f'{knob}={value}'):
         read(entry, PRETRAINED='none', **{knob: value})
+
+
+def test_knobs_in_the_help_of_train(read):
+    words = shlex.split(train._EPILOG, comments=True)
+    knobs = dict(word.split('=') for word in words if '=' in word)
+    cfg = read('vifi_few_shot', **knobs)
+    assert knobs['TUNE'] == cfg.model.tune == 'prompts'
 
 
 @pytest.mark.parametrize('knobs, template', [

@@ -72,7 +72,7 @@ def test_usage(capsys, tmp_path):
     refused(capsys, 'check-data', '--descriptions', 'a.json',
             names=['--classes'])
     refused(capsys, 'check-data', tmp_path, '--descriptions', 'a.json',
-            '--classes', 'b.txt', names=['without lists'])
+            '--classes', 'b.txt', names=['no lists'])
     path = tmp_path / 'a.json'
     path.write_text('{"a": [1]}')
     (tmp_path / 'b.txt').write_text('a')

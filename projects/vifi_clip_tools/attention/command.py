@@ -11,8 +11,8 @@ _EXAMPLES = """examples:
   vifi-clip attention clip.mp4 --checkpoint none vifi.pth \\
       --names CLIP ViFi-CLIP --config vifi_k400 --out side_by_side.png
 
-Methods: rollout follows attention through all layers; last is the last layer
-alone; gradient shows what speaks for a text."""
+Methods: rollout follows attention through all layers; last shows the last
+layer alone; gradient shows the evidence for a text."""
 
 
 parse_args = reader(

@@ -14,32 +14,34 @@ class AttentionOptions:
     """What to draw, of which video, and into which files."""
 
     clip: str = argument(metavar='VIDEO', help='a video file or a web address')
-    out: Optional[str] = option('-o', help='grid of frames and maps, .png')
-    video: Optional[str] = option(help='clip beside its overlays, .mp4')
-    npz: Optional[str] = option(help='the maps as numbers, .npz')
+    out: Optional[str] = option('-o', help='write a grid of frames and maps, '
+                                '.png')
+    video: Optional[str] = option(help='write the clip beside its overlays, '
+                                  '.mp4')
+    npz: Optional[str] = option(help='write the maps as numbers, .npz')
     labels: Optional[str] = option(
-        help='class names with commas between, or a file of them (default: '
+        help='class names separated by commas, or a file of them (default: '
         "the config's classes)")
     text: Optional[str] = option(
-        help='what gradient maps speak for, any text (default: the label '
-        'that each model puts first)')
+        help='any text, for which gradient maps show the evidence (default: '
+        "each model's best label)")
     methods: List[str] = option(
         '--method', nargs='+', choices=METHODS, metavar='METHOD',
-        default=list(METHODS), help='some of rollout, last and gradient '
+        default=list(METHODS), help='any of rollout, last and gradient '
         '(default: all three)')
     given_names: Optional[List[str]] = option(
-        '--names', nargs='+', metavar='NAMES', help='of the models, in their '
-        'order (default: those of their files)')
+        '--names', nargs='+', metavar='NAMES', help='names of the models, in '
+        'their order (default: their file names)')
     columns: int = option(
         '--frames', type=number(int, 1, 32), metavar='FRAMES', default=8,
-        help='columns of the grid, evenly out of the frames that the model '
-        'sees (default: 8)')
+        help='columns of the grid, spread evenly over the frames that the '
+        'model sees (default: 8)')
     video_frames: int = option(
         type=number(int, 1, 1000), default=64, help='frames of the video, '
-        'evenly out of the clip (default: 64)')
+        'spread evenly over the clip (default: 64)')
     per_frame: bool = option(
-        action='store_true', help='a scale of its own for each frame '
-        '(default: one for the video)')
+        action='store_true', help='scale each frame on its own (default: one '
+        'scale for the video)')
     overwrite: bool = option(action='store_true',
                              help='replace files that exist')
     several: SeveralModels = part(SeveralModels)
@@ -68,7 +70,7 @@ class AttentionOptions:
             raise ValueError(f'--text {self.text!r} is for --method gradient; '
                              'the other methods depend on the frame alone')
         if self.several.inference:
-            raise ValueError('attention maps are made of the model as it was '
+            raise ValueError('attention maps need the model as it was '
                              'trained: leave out --precision, --compile and '
                              '--text-bf16')
         names, models = self.names, self.models
@@ -77,5 +79,5 @@ class AttentionOptions:
                              'models')
         for i, name in enumerate(names):
             if name in names[:i]:
-                raise ValueError(f'two models are called {name!r}: tell them '
-                                 'apart by --names')
+                raise ValueError(f'two models are called {name!r}: give them '
+                                 'different --names')

@@ -18,7 +18,7 @@ from .terminal import clean_output, open_closed_streams, shortened
 
 USE, FIGURES, RUNS, DATA = 'Use', 'Figures', 'Train and evaluate', 'Data'
 DONE = 0
-WRONG_INPUT = 2  # argparse's own; one line says what is to be mended
+WRONG_INPUT = 2  # argparse's own; one line says how to fix it
 INTERRUPTED = 130  # as a shell counts: 128 + SIGINT
 CLOSED_PIPE = 141  # 128 + SIGPIPE
 # Where one of these is missing, so is the environment.
@@ -38,13 +38,13 @@ _HEAD = """\
 usage: vifi-clip COMMAND [options]
        vifi-clip COMMAND --help
 
-Fine-tune CLIP on videos; recognise, explain, search and export with it.
+Fine-tune CLIP on videos, then recognise, explain, search and export.
 """
 _TAIL = """
 options
-  -h, --help    this text; after a command, that command's options
-  --version     the version
-  --root        the folder of configs/, tools/ and data_splits/
+  -h, --help    print this text or, after a command, its options
+  --version     print the version
+  --root        print the folder of configs/, tools/ and data_splits/
 
 examples
   vifi-clip predict videos/ --labels "arm wrestling, playing cards"
@@ -53,13 +53,14 @@ examples
   vifi-clip test vifi_k400 work_dirs/vifi_k400/epoch_30.pth --single-view
   bash "$(vifi-clip --root)/tools/dist_train.sh" vifi_k400 8
 
-A config is a file, or the name of one in configs/. Knobs of configs are set
-in the environment: SHOTS=4 vifi-clip train vifi_few_shot
+A config is a file, or the name of one in configs/. Environment variables set
+its knobs: SHOTS=4 vifi-clip train vifi_few_shot
 
 exit codes
   0    done
   1    something failed; the messages say what
-  2    wrong input: one line says what to mend (VIFI_TRACEBACK=1 shows where)
+  2    wrong input: the message says how to fix it (VIFI_TRACEBACK=1 shows
+       where it was raised)
   130  interrupted with Ctrl-C
   141  the reader of the output closed it, as head does"""
 
@@ -79,44 +80,45 @@ class Command(NamedTuple):
 
 _ROWS = (
     ('predict', USE, 'recognise videos, with any labels', 'predict.command'),
-    ('demo', USE, 'a web page: drop a video, type labels', 'demo.command'),
-    ('index', USE, 'embed a folder of videos, to be searched',
+    ('demo', USE, 'open a web page: drop a video, type labels',
+     'demo.command'),
+    ('index', USE, 'embed a folder of videos for searching',
      'search.index_command'),
     ('search', USE, 'find videos by words', 'search.search_command'),
     ('export', USE, 'write a model as ONNX or torch.export files',
      'export.command'),
-    ('attention', FIGURES, 'where the class token looks, over the frames',
+    ('attention', FIGURES, 'show where the class token looks in each frame',
      'attention.command'),
-    ('embed', FIGURES, 'embeddings of videos, as .npz or .parquet',
+    ('embed', FIGURES, 'write embeddings of videos as .npz or .parquet',
      'embeddings.command'),
-    ('tsne', FIGURES, 't-SNE or UMAP of embeddings, with scores of clusters',
+    ('tsne', FIGURES, 'draw t-SNE or UMAP of embeddings, and score clusters',
      'tsne.command'),
-    ('complexity', FIGURES, 'GFLOPs, parameters, speed and memory of configs',
+    ('complexity', FIGURES, 'compare GFLOPs, parameters, speed and memory',
      'complexity.command'),
-    ('quickstart', RUNS, 'all of it on the small world, in minutes',
+    ('quickstart', RUNS, 'run every step on the small world, in minutes',
      'paper.quickstart_command'),
     ('train', RUNS, 'train a config', 'run.train'),
     ('test', RUNS, 'test a checkpoint', 'run.test'),
-    ('analyze', RUNS, 'which classes and videos a model gets wrong',
+    ('analyze', RUNS, 'show which classes and videos a model gets wrong',
      'analyze.command'),
-    ('convert', RUNS, 'checkpoints to and from OpenAI, OpenCLIP, transformers',
+    ('convert', RUNS, 'convert to and from OpenAI, OpenCLIP, transformers',
      'convert.command'),
-    ('merge', RUNS, 'fine-tuned weights with CLIP\'s, or a mean of epochs',
+    ('merge', RUNS, 'mix fine-tuned weights with CLIP\'s, or average epochs',
      'merge.command'),
     ('matrix', RUNS, "run the paper's tables, cell by cell",
      'paper.matrix_command'),
     ('report', RUNS, "print the paper's tables from finished runs",
      'paper.report_command'),
-    ('splits', DATA, 'lists of every protocol, from official annotations',
+    ('splits', DATA, 'write every protocol\'s lists from annotations',
      'splits.command'),
     ('check-data', DATA,
-     'missing, broken and duplicate videos; leakage; counts',
+     'find missing, broken and duplicate videos, and leakage',
      'doctor.command'),
-    ('mini-world', DATA, 'render the small world, a data set to try things on',
+    ('mini-world', DATA, 'render the small world, a data set for trials',
      'mini_world.command'),
-    ('pack', DATA, 'encode videos anew, to read them in less time',
+    ('pack', DATA, 're-encode videos so that they are read faster',
      'pack.command'),
-    ('cache-frames', DATA, 'embed frames once, to train the text side on',
+    ('cache-frames', DATA, 'embed frames once, to train the text tower on',
      'embeddings.frames_command'),
 )
 COMMANDS: Dict[str, Command] = {name: Command(*row) for name, *row in _ROWS}
@@ -231,7 +233,7 @@ def _answer(word: str) -> int:
         near = difflib.get_close_matches(word.replace('_', '-'), COMMANDS, 1)
         hint = f'did you mean {near[0]!r}? ' if near else ''
         raise ValueError(f'there is no command {word!r}; {hint}'
-                         'vifi-clip --help lists them')
+                         'vifi-clip --help lists all commands')
     return DONE
 
 
@@ -253,9 +255,9 @@ def _address_space(error: Exception) -> str:
                 isinstance(error.__cause__ or error, MemoryError)
                 or _NO_SPACE.search(str(error))):
             return (f'ulimit -v allows {limit / 1e9:.1f} GB of address space, '
-                    'and that is too little (the libraries take 4 to 6 GB, '
-                    'whatever memory it uses): raise it, or bound the memory '
-                    'in another way')
+                    'which is too little (the libraries reserve 4 to 6 GB, '
+                    'however little memory is used): raise it, or limit '
+                    'memory in another way')
     return ''
 
 

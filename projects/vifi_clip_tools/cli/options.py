@@ -23,16 +23,16 @@ CONFIG = 'vifi_zero_shot'
 _CONFIG_WORDS = (f"{CONFIG}, which without a checkpoint is OpenAI's CLIP "
                  'ViT-B/16')
 _MODEL = Group('model')
-_FASTER = Group('faster for a tolerance',
-                'docs/performance.md has the cost of each')
+_FASTER = Group('faster, less exact',
+                'docs/performance.md gives the cost of each')
 
 
 def cfg_options(group: Group = Group()) -> Any:
     """Declare ``--cfg-options``."""
     return option(
         nargs='+', action=DictAction, metavar='KEY=VALUE', group=group,
-        help='override settings of the config: nested keys with dots, lists '
-        'as KEY="[a,b]"')
+        help='override settings of the config; dots separate nested keys, '
+        'and a list is KEY="[a,b]"')
 
 
 def trust(group: Group = Group()) -> Any:
@@ -51,14 +51,14 @@ def device(group: Group = Group()) -> Any:
 def model_config(words: str, **settings: Any) -> Any:
     """Declare ``--config``; ``words`` say in its help what the default is."""
     return option(
-        group=_MODEL, help='a config file, or the name of one that comes '
-        f"along; 'small_world' needs no download (default: {words})",
+        group=_MODEL, help='a config file, or the name of a bundled one; '
+        f"'small_world' needs no download (default: {words})",
         **settings)
 
 
 def _checkpoint(**settings: Any) -> Any:
     return option(
-        group=_MODEL, help='trained weights, a file or a web address '
+        group=_MODEL, help='file or web address of trained weights '
         '(default: those that the config names)', **settings)
 
 
@@ -68,13 +68,13 @@ class InferenceOptions:
 
     precision: str = option(
         choices=('fp32', 'autocast', 'bf16'), default='fp32', group=_FASTER,
-        help='numbers of the image tower (default: fp32)')
+        help='precision of the image tower (default: fp32)')
     compile: bool = option(
         action='store_true', group=_FASTER,
         help='torch.compile the image tower for the shape of the first batch')
     text_bf16: bool = option(
         action='store_true', group=_FASTER,
-        help='the text tower in bfloat16, for very many classes')
+        help='run the text tower in bfloat16, for very many classes')
 
     def settings(self) -> Dict[str, Any]:
         """Return those that are not the default."""
@@ -142,11 +142,11 @@ class RunOptions:
 
     work_dir: Optional[str] = option(
         help='folder for logs and results (default: work_dirs/<name of the '
-        'config>, with the knobs that are turned)')
+        'config>, with the settings changed from their defaults)')
     cfg_options: Optional[Dict[str, Any]] = cfg_options()
     trust: bool = trust()
     amp: bool = option(action='store_true',
-                       help='bfloat16 autocast (CPU and GPU)')
+                       help='use bfloat16 autocast (CPU and GPU)')
     launcher: str = option(
         choices=['none', 'pytorch', 'slurm', 'mpi'], default='none',
         help='job launcher; tools/dist_*.sh set it')

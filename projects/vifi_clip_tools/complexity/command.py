@@ -16,20 +16,22 @@ class Options:
 
     specs: List[Spec] = argument(
         nargs='+', metavar='CONFIG', type=parse_spec,
-        help='name of a config or its file, then after a colon knobs with '
-        'commas between: vifi_k400:TUNE=prompts,NUM_FRAMES=8. A name with '
-        'dots is a setting, as in --cfg-options: '
+        help='name or file of a config, then after a colon its knobs, '
+        'separated by commas: vifi_k400:TUNE=prompts,NUM_FRAMES=8. A name '
+        'with dots is a setting, as in --cfg-options: '
         'vifi_k400:model.tune=image')
     convention: str = option(
         choices=['macs', 'flops'], default='macs', help='count a multiply-add '
         'once, as the paper and fvcore do, or twice (default: %(default)s)')
-    json: Optional[str] = option(metavar='FILE', help='write the figures')
-    markdown: Optional[str] = option(metavar='FILE', help='write the table')
+    json: Optional[str] = option(metavar='FILE', help='write the figures to '
+                                 'this file')
+    markdown: Optional[str] = option(metavar='FILE', help='write the table to '
+                                     'this file')
     overwrite: bool = option(action='store_true',
                              help='replace files that exist')
     measure: bool = option(
         action='store_true', group=_MEASURING, help='time views and read peak '
-        'memory, with random weights, each config in a process of its own')
+        'memory, with random weights, each config in its own process')
     device: str = option(choices=['auto', 'cpu', 'cuda'], default='auto',
                          group=_MEASURING)
     batch_size: int = option(type=positive_int, default=1, group=_MEASURING,
@@ -40,14 +42,14 @@ class Options:
         type=number(int, 1, 4096), group=_MEASURING,
         help='CPU threads (default: the cores of this process)')
     amp: bool = option(action='store_true', group=_MEASURING,
-                       help='bfloat16 autocast')
+                       help='use bfloat16 autocast')
 
 
 parse_args = reader(
-    Options, 'GFLOPs with attention counted, parameters, and with '
-    '--measure views per\nsecond and peak memory of several configs side '
-    'by side, as in Tables 6 and 9\nof the paper. No weights are loaded '
-    'and no videos are read.',
+    Options, 'Compare configs side by side, as in Tables 6 and 9 of the '
+    'paper: GFLOPs with\nattention counted, parameters, and with --measure '
+    'views per second and peak\nmemory. No weights are loaded and no videos '
+    'are read.',
     'examples:\n'
     '  vifi-clip complexity vifi_k400\n'
     '  vifi-clip complexity vifi_k400 vifi_k400:TUNE=prompts '

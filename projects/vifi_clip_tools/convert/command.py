@@ -9,13 +9,13 @@ from .options import ConvertOptions, config_file
 
 _EPILOG = """
 sources:
-  release       a file of the ViFi-CLIP paper's release (QuickGELU); nothing
-                that is pickled in it is run
+  release       a file of the ViFi-CLIP paper's release (QuickGELU); none of
+                its pickled code is run
   openai        OpenAI's TorchScript archive or state dict (QuickGELU)
   open_clip     OpenCLIP's .pt or .safetensors (GELU, unless --arch has it)
   transformers  model.safetensors or pytorch_model.bin of a CLIPModel or
-                XCLIPModel, or the folder, whose config.json says which
-                activation (QuickGELU where there is none)
+                XCLIPModel, or the folder, whose config.json names the
+                activation (QuickGELU if there is none)
   xclip         a file of X-CLIP's release (QuickGELU); as a target, as
                 transformers is, for X-CLIP alone
   actionclip    a file of ActionCLIP's release, or of MMAction2's port of it
@@ -61,17 +61,17 @@ def _check(options: ConvertOptions) -> None:
     if osp.isdir(src) and options.source != 'transformers':
         raise ValueError(f'{src} is a folder; name the file in it')
     if target == 'transformers' and not dst.endswith('.safetensors'):
-        raise ValueError(f'{dst}: name it FOLDER/model.safetensors, beside '
-                         'which its config.json will be')
+        raise ValueError(f'{dst}: name it FOLDER/model.safetensors; its '
+                         'config.json is written beside it')
     if target not in ('open_clip', 'transformers') and dst.endswith(
             '.safetensors'):
-        raise ValueError(f'{dst}: --target {target} is written as torch.save '
-                         'does; name it .pth')
+        raise ValueError(f'{dst}: --target {target} is written by torch.save; '
+                         'name it .pth')
     if target != 'open_clip' and options.drop_prompts:
         raise ValueError('--drop-prompts is for --target open_clip; the '
-                         f'layout of {target} has a place for them')
+                         f'layout of {target} holds them')
     if osp.realpath(options.report) == osp.realpath(dst):
-        raise ValueError(f'--report and DST are one file: {dst}')
+        raise ValueError(f'--report and DST are the same file: {dst}')
     outputs = [('DST', dst), ('--report', options.report)]
     if target == 'transformers':
         outputs.append(('config.json of DST', str(config_file(dst))))
@@ -85,7 +85,7 @@ def _check(options: ConvertOptions) -> None:
             raise ValueError(f'{name} {path} would be written over itself '
                              'while it is read; name another file')
         if osp.isfile(path) and not options.force:
-            raise ValueError(f'{name} {path} exists; --force writes over it')
+            raise ValueError(f'{name} {path} exists; --force overwrites it')
         check_target(name, path, ('', ))
 
 

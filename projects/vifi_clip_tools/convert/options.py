@@ -26,25 +26,25 @@ TARGETS = ('vifi', 'open_clip', 'release', 'xclip', 'transformers')
 class ConvertOptions:
     """The command line of ``vifi-clip convert``."""
 
-    src: str = argument(help='file to read (transformers: or folder)')
+    src: str = argument(help='file to read (for transformers, or a folder)')
     dst: str = argument(help='file to write')
     source: str = option(choices=SOURCES, required=True, help='layout of SRC')
     target: str = option(choices=TARGETS, required=True, help='layout of DST')
     clip: Optional[str] = option(
-        metavar='FILE', help='a whole CLIP, in any layout, for the weights '
-        'that SRC lacks: the token embeddings of a released file, or what a '
-        'checkpoint of ours left out (save_trainable_only)')
+        metavar='FILE', help='a complete CLIP, in any layout, for the weights '
+        'that SRC lacks: the token embeddings of a released file, or what '
+        'save_trainable_only left out')
     arch: Optional[str] = option(
         help='OpenCLIP model name, or a .json file like its model_configs '
-        '(default: what the file states, else told from the shapes)')
+        '(default: as the file states, or inferred from its shapes)')
     drop_prompts: bool = option(
         action='store_true', help='write an OpenCLIP file without the learnt '
         'prompts')
     report: Optional[str] = option(
         metavar='FILE',
-        help='where to list every key (default: DST.report.json)')
+        help='file that lists every key (default: DST.report.json)')
     force: bool = option(action='store_true',
-                         help='write over existing files')
+                         help='overwrite existing files')
     trust: bool = trust()
 
 

@@ -9,13 +9,13 @@ _EXAMPLES = """examples:
   vifi-clip demo --config vifi_k400 --checkpoint vifi.pth --open
   vifi-clip demo --index my_index           # search these videos, too
 
-The page is for this machine alone unless --host says otherwise, as
---host 0.0.0.0 does; VIFI_DEMO_AUTH=USER:PASSWORD asks visitors for these."""
+Other machines can open the page only with --host, such as --host 0.0.0.0;
+VIFI_DEMO_AUTH=USER:PASSWORD makes the page ask for these."""
 
 
 parse_args = reader(
-    DemoOptions, 'A web page: drop a video or use the camera, type '
-    'labels, and see which fits,\nframe by frame and over time, and where '
+    DemoOptions, 'Open a web page: drop a video or use the camera, type '
+    'labels, and see which\nfits, frame by frame and over time, and where '
     'the model looks.', _EXAMPLES)
 
 

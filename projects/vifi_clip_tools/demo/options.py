@@ -15,13 +15,13 @@ class Limits:
 
     upload_mb: float = option(
         '--max-upload-mb', type=_positive, metavar='MB', default=200,
-        group=_LIMITS, help='size of a video (default: 200)')
+        group=_LIMITS, help='largest size of a video (default: 200)')
     video_seconds: float = option(
         '--max-seconds', type=_positive, metavar='S', default=600,
-        group=_LIMITS, help='length of a video (default: 600)')
+        group=_LIMITS, help='longest duration of a video (default: 600)')
     seconds: float = option(
         '--timeout', type=_positive, metavar='S', default=60, group=_LIMITS,
-        help='time that one request may take (default: 60)')
+        help='seconds that one request may take (default: 60)')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,15 +29,15 @@ class DemoOptions:
     """The page, and where it is served."""
 
     labels: Optional[str] = option(
-        help='what stands in the text box at first: names with commas '
-        'between, or a file of them')
+        help='labels to start with: names separated by commas, or a file of '
+        'them')
     index: Optional[str] = option(
-        metavar='FOLDER', help='made by vifi-clip index: the page searches it '
+        metavar='FOLDER', help='an index to search, made by vifi-clip index '
         '(needs vifi_clip[search])')
-    host: str = option(default='127.0.0.1', help='address to listen at '
+    host: str = option(default='127.0.0.1', help='address to listen on '
                        '(default: 127.0.0.1, this machine alone)')
-    port: int = option(type=number(int, 0, 65535), default=7860,
-                       help='0 takes a free one (default: 7860)')
+    port: int = option(type=number(int, 0, 65535), default=7860, help='port '
+                       'to listen on; 0 picks a free one (default: 7860)')
     open: bool = option(action='store_true', help='open the page in a browser')
     limits: Limits = part(Limits)
     model: ModelOptions = part(ModelOptions, config=model_config(

@@ -8,7 +8,7 @@ Check a data set before training on it: missing, unreadable, short and
 duplicate videos, leakage between training and test and between base and
 novel classes, labels and class coverage, counts against the published ones.
 Writes report.md, report.json, tables of videos and classes, and cleaned lists
-to a folder of its own; lists and videos are only read."""
+to a separate folder; your lists and videos are not changed."""
 EPILOG = """\
 examples:
   # all lists of a folder; their names say what they are for
@@ -22,9 +22,9 @@ examples:
   vifi-clip check-data --descriptions ucf.json \\
       --classes data_splits/ucf101/classes.txt
 
-A list folder is named and laid out as vifi-clip splits does it:
+A list folder is named and laid out as vifi-clip splits writes it:
 train.txt, val.txt, train_split1.txt, base_val.txt, ... and class lists.
-Videos are looked for in data/NAME/videos if --videos is not given.
+Without --videos, videos are read from data/NAME/videos.
 
 exit code: 0 no problem (warnings do not count), 1 problems, 2 wrong usage"""
 

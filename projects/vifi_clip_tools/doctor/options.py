@@ -23,10 +23,10 @@ class Options:
         nargs='+', default=[], metavar='LIST',
         help='test lists whose names do not say so')
     videos: Optional[str] = option(
-        metavar='DIR', help='folder that paths start from (default: '
+        metavar='DIR', help='folder that paths are relative to (default: '
         'data/NAME/videos)')
     classes: Optional[str] = option(
-        metavar='FILE', help='class list of the lists (default: the one '
+        metavar='FILE', help='class list for all lists (default: the one '
         'beside each)')
     descriptions: Optional[str] = option(
         metavar='FILE', help='instead of lists, check sentences about the '
@@ -44,21 +44,21 @@ class Options:
         help='warn of videos with fewer frames (default: %(default)s)')
     decode: str = option(
         choices=['quick', 'full'], default='quick',
-        help='decode five frames of each video from first to last, or all '
+        help='decode five frames from first to last of each video, or all '
         '(default: %(default)s)')
     timeout: float = option(
         type=number(float, 0.001, _DAY), default=120, metavar='SECONDS',
-        help='give up on a video after so long (default: %(default)s)')
+        help='give up on a video after this time (default: %(default)s)')
     workers: Optional[int] = option(
         type=process_count, metavar='N',
-        help='processes (default: one for each CPU)')
+        help='number of processes (default: one for each CPU)')
     force: bool = option(action='store_true', help='replace an earlier report')
 
     def __post_init__(self) -> None:
         lists = self.lists or self.train or self.val
         if self.descriptions and (lists or not self.classes):
-            raise ValueError('--descriptions goes with --classes FILE, and '
-                             'without lists: check those in another run')
+            raise ValueError('--descriptions needs --classes FILE and takes '
+                             'no lists: check those in another run')
         if not (lists or self.descriptions):
             raise ValueError('no list given; name a list folder such as '
-                             'data_splits/ucf101, or lists')
+                             'data_splits/ucf101, or list files')

@@ -11,13 +11,13 @@ _EXAMPLES = """examples:
   torchrun --nproc_per_node 4 -m projects.vifi_clip_tools embed val.txt \\
       --root videos --out val.npz
 
-Stop it whenever you like: the same command goes on where it was. Exit code:
-0 if all videos are embedded, 1 if some could not be read (they are named in
-the file; --allow-bad makes that 0), 2 if there is no file."""
+You can stop it at any time: the same command resumes where it stopped. Exit
+code: 0 if all videos are embedded, 1 if some could not be read (they are named
+in the file; --allow-bad makes that 0), 2 if no file was written."""
 
 
 parse_args = reader(
-    EmbedOptions, 'Embed videos: one vector of length 1 for each', _EXAMPLES)
+    EmbedOptions, 'Embed each video as one vector of length 1', _EXAMPLES)
 
 
 def run(options: EmbedOptions) -> Optional[int]:

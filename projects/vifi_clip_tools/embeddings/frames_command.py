@@ -6,8 +6,8 @@ from .options import FramesOptions
 
 parse_args = reader(
     FramesOptions, 'Embed the frames of the training and validation videos '
-    'once, by the validation pipeline. configs/vifi_cached.py then trains the '
-    'text side on the embeddings, without videos, image tower or '
+    'once, with the validation pipeline. configs/vifi_cached.py then trains '
+    'the text tower on the embeddings, without videos, image tower or '
     'augmentation.',
     'examples:\n'
     '  vifi-clip cache-frames vifi_k400 none --out data/frame_cache\n'

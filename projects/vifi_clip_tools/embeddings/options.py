@@ -13,15 +13,17 @@ PARTS = ('train', 'val')
 class ListOptions:
     """How to embed videos."""
 
-    root: Optional[str] = option(help='folder that the names of a list start '
-                                 'from (default: the working directory)')
+    root: Optional[str] = option(
+        help='folder that the names in a list are relative to (default: the '
+        'working directory)')
     classes: Optional[str] = option(
-        help="names of the classes that a list's labels count: a file, or "
+        help="class names, in the order of a list's label numbers: a file, or "
         '"a, b, c"')
-    num_views: str = option(default='1', help="temporal views, with crops as "
-                            "4x3, or 'config' (default: 1)")
+    num_views: str = option(
+        default='1', help='temporal views, or with spatial crops such as 4x3, '
+        "or 'config' (default: 1)")
     batch_size: int = option(type=positive_int, default=1,
-                             help='videos at once (default: 1)')
+                             help='videos in a batch (default: 1)')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +37,8 @@ class EmbedOptions:
     how: ListOptions = part(ListOptions)
     model: ModelOptions = part(ModelOptions)
     overwrite: bool = option(
-        action='store_true', help='replace a file, or stopped work, of '
-        'another model, setting or list')
+        action='store_true', help='replace a file, or unfinished work, made '
+        'with another model, setting or list')
     allow_bad: bool = option(action='store_true', help='exit code 0 even if '
                              'some videos could not be read')
 
@@ -45,19 +47,19 @@ class EmbedOptions:
 class FramesOptions:
     """The command line of ``vifi-clip cache-frames``."""
 
-    config: str = argument(help='config file, of the videos')
-    checkpoint: str = argument(help="checkpoint of the image tower, or "
-                               "'none': what the config starts from")
-    out: str = option(required=True, help='folder of the cache; what is in '
-                      'it already is kept')
+    config: str = argument(help='config file that names the videos')
+    checkpoint: str = argument(help="checkpoint of the image tower, or 'none' "
+                               'for the weights that the config starts from')
+    out: str = option(required=True, help='folder of the cache; files '
+                      'already in it are kept')
     parts: List[str] = option(nargs='+', choices=PARTS, default=PARTS,
                               help='lists to embed (default: both)')
     dtype: str = option(
         choices=['float32', 'float16'], default='float32',
-        help='of the files; float16 halves them, and rounds each number by '
-        'up to 5e-4 of itself (default: float32)')
+        help='precision of the files; float16 halves them, and rounds each '
+        'number by up to 5e-4 of its value (default: float32)')
     batch_size: int = option(type=positive_int, default=4,
-                             help='videos at a time (default: 4)')
+                             help='videos in a batch (default: 4)')
     device: str = device()
     common: RunOptions = part(RunOptions)
 

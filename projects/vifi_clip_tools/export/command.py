@@ -13,7 +13,8 @@ _EXAMPLES = """examples:
       --evaluate config --out exported/
 
 Each file is run and compared with the model at every frame count and batch
-size; a difference above 1e-4 is an error, exit code 1, and leaves no file."""
+size. If they differ by more than 1e-4, the exit code is 1 and no file is left.
+"""
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> ExportOptions:

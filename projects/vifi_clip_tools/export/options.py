@@ -27,21 +27,22 @@ class ExportOptions:
 
     out: str = option('-o', required=True, help='folder to write')
     form: str = option('--format', choices=tuple(SUFFIXES), default='onnx',
-                       help='kind of files (default: onnx)')
+                       help='format of the files (default: onnx)')
     parts: Tuple[str, ...] = option(
-        type=_parts, default=tuple(PARTS), help='of video (clips to '
+        type=_parts, default=tuple(PARTS), help='any of video (clips to '
         'embeddings), text (tokens to embeddings) and classifier (clips to '
-        'probabilities of the labels), with commas (default: all)')
+        'probabilities of the labels), separated by commas (default: all)')
     labels: Optional[str] = option(
-        help='classes of the classifier, with commas between, or a file of '
+        help='classes of the classifier, separated by commas, or a file of '
         "them (default: the config's classes)")
     pixels: str = option(
         '--input', choices=('uint8', 'float'), default='uint8',
-        help='frames as they are, [B, T, H, W, 3], normalised inside the '
-        'file; or normalised ones, [B, T, 3, H, W] (default: uint8)')
+        help='uint8: the file takes frames [B, T, H, W, 3] and normalises '
+        'them; float: it takes normalised ones [B, T, 3, H, W] (default: '
+        'uint8)')
     opset: Optional[int] = option(
         type=number(int, 18), metavar='N',
-        help="of ONNX, from 18 (default: torch's choice)")
+        help="ONNX opset, at least 18 (default: torch's choice)")
     int8: bool = option(
         action='store_true', help='also write copies with int8 matrix '
         'products (dynamic quantisation by onnxruntime)')
@@ -57,9 +58,9 @@ class ExportOptions:
         "of 'path label' lines, or 'config' for the config's test set, and "
         'print their accuracy')
     root: Optional[str] = option(
-        help="folder that the list's paths start from")
+        help="folder that the list's paths are relative to")
     overwrite: bool = option(action='store_true',
-                             help='replace files of these names')
+                             help='replace files that exist')
     model: ModelOptions = part(ModelOptions)
 
     def __post_init__(self) -> None:

@@ -40,7 +40,8 @@ def run(options: Options) -> None:
     if osp.exists(options.out) and any(
             osp.exists(file) and osp.samefile(file, options.out)
             for file in (options.files[0], *files)):
-        raise ValueError(f'--out {options.out} would replace what is merged')
+        raise ValueError(f'--out {options.out} would replace an input; name '
+                         'another file')
     tuned = read_mean(files) if options.mean else read_tuned(files[0])
     clip = read_clip(options.files[0], tuned) if options.alpha else {}
     if options.evaluate:
@@ -49,14 +50,14 @@ def run(options: Options) -> None:
         return
     state, settings = tuned.state, tuned.settings
     if options.mean:
-        print(f'the mean of {len(files)}: {", ".join(files)}')
+        print(f'averaged {len(files)}: {", ".join(files)}')
     if options.alpha:
         state = interpolate(clip, state, options.alpha[0])
         names = settings.get('merged', osp.basename(files[0]))
         settings = dict(settings, merged=dict(
             clip=osp.basename(options.files[0]), tuned=names,
             alpha=options.alpha[0]))
-        print(f'{len(clip)} of {len(state)} tensors lie between; what CLIP '
-              'lacks is the fine-tuned model\'s')
+        print(f'interpolated {len(clip)} of {len(state)} tensors; those that '
+              'CLIP lacks are the fine-tuned model\'s')
     write_checkpoint(options.out, settings, state_dict=state)
     print(f'wrote {options.out}')

@@ -6,7 +6,7 @@ from typing import List, Optional
 from ..cli.options import RunOptions
 from ..cli.parsing import Group, argument, option, part, probability
 
-_EVALUATE = Group('of --evaluate')
+_EVALUATE = Group('with --evaluate')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,24 +14,24 @@ class Options:
     """The command line of ``vifi-clip merge``."""
 
     files: List[str] = argument(
-        nargs='+', metavar='FILE', help='with --alpha first the CLIP that was '
-        'trained from (a file or a tag, as PRETRAINED), then checkpoints of '
-        'ours: one, or several with --mean, for which a work folder stands '
-        'for its epoch_*.pth')
+        nargs='+', metavar='FILE', help='with --alpha, first the CLIP that '
+        'training started from (a file or a tag, as in PRETRAINED); then our '
+        'checkpoints: one, or several with --mean, where a work folder '
+        'means its epoch_*.pth')
     out: str = option(required=True, metavar='FILE', help='.pth file to '
                       'write; with --evaluate .csv, and a .png beside it')
     alpha: List[float] = option(
-        nargs='+', type=probability, default=[], metavar='A', help='(1 - A) '
-        'CLIP + A fine-tuned, for each parameter that CLIP has')
+        nargs='+', type=probability, default=[], metavar='A', help='write '
+        '(1 - A) CLIP + A fine-tuned, for each parameter that CLIP has')
     mean: bool = option(action='store_true',
-                        help='the mean of the checkpoints')
+                        help='average the checkpoints')
     evaluate: Optional[str] = option(
         metavar='CONFIG', help='test each --alpha, and write the accuracies '
-        'in the place of weights; goes on with a file that is there')
+        'instead of weights; resumes an unfinished file')
     overwrite: bool = option(action='store_true',
                              help='replace files that exist')
     single_view: bool = option(action='store_true', group=_EVALUATE,
-                               help='one view per video')
+                               help='test one view per video')
     common: RunOptions = part(RunOptions)
 
     def __post_init__(self) -> None:
@@ -45,7 +45,7 @@ class Options:
             raise ValueError('several --alpha need --evaluate CONFIG')
         if self.evaluate and not self.alpha:
             raise ValueError('--evaluate needs --alpha; to test a mean, write '
-                             'it, then vifi-clip test')
+                             'it, then run vifi-clip test')
 
     def picture(self) -> Path:
         """Name the picture beside the table."""

@@ -8,7 +8,7 @@ from .world import WorldParams
 
 _EXAMPLES = """\
 examples:
-  # what configs/vifi_mini.py reads; a second start finds it and returns
+  # the data of configs/vifi_mini.py; done at once if it exists already
   vifi-clip mini-world --out data/mini
   # a small one, for tests
   vifi-clip mini-world --out /tmp/mini --train-per-class 2 \\
@@ -22,7 +22,7 @@ class Options:
 
     out: str = option(required=True, help='folder to make')
     workers: Optional[int] = option(
-        type=process_count, help='processes to render with; they do not '
+        type=process_count, help='number of rendering processes; it does not '
         'change the result (default: one for each CPU)')
     params: WorldParams = part(WorldParams)
     force: bool = option(action='store_true',

@@ -66,7 +66,7 @@ class WorldParams:
         'the training set (default: %(default)s)')
     test_per_class: int = option(
         type=positive_int, default=42, help='validation clips of each class; '
-        '42 x 24 classes can tell a difference of 3 points (default: '
+        '42 x 24 classes can show a difference of 3 points (default: '
         '%(default)s)')
     # By default more than the 16 of the largest draw, so that draws differ.
     target_train_per_class: Optional[int] = option(

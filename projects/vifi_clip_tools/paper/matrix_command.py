@@ -7,12 +7,12 @@ from .options import MatrixOptions
 
 _EPILOG = """
 examples:
-  vifi-clip matrix                              # what there is
+  vifi-clip matrix                              # list all cells
   vifi-clip matrix --table 2 --dataset hmdb51 --run --gpus 8
   vifi-clip matrix --table 3 --commands slurm --gpus 8 > jobs.sh
-  vifi-clip matrix --mini                       # run it all
+  vifi-clip matrix --mini                       # run everything
   vifi-clip matrix --mini --only xclip          # X-CLIP's rows
-  vifi-clip report                              # the tables
+  vifi-clip report                              # print the tables
 """
 
 
@@ -24,7 +24,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> MatrixOptions:
     """
     options = reader(
         MatrixOptions, 'List, run or print every cell of the paper\'s '
-        'tables. Without --run, or --mini, nothing is run.', _EPILOG)(argv)
+        'tables. Nothing runs without --run or --mini.', _EPILOG)(argv)
     mini = options.mini and not (options.dry_run or options.commands)
     return replace(options, run=options.run or mini)
 

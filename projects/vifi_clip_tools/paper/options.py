@@ -20,12 +20,12 @@ class MatrixOptions:
     dataset: Optional[List[str]] = option(
         nargs='+', help='data sets, or protocols of the small world '
         '(default: all)')
-    only: Optional[str] = option(help='runs whose name holds this text: a '
-                                 'method, as xclip or a5, or a seed')
+    only: Optional[str] = option(help='runs whose name contains this text: a '
+                                 'method such as xclip or a5, or a seed')
     run: bool = option(action='store_true', group=_WHAT,
-                       help='run what is not finished, here')
+                       help='run what is not finished on this machine')
     dry_run: bool = option(action='store_true', group=_WHAT, help='with '
-                           '--mini: list the runs, run nothing')
+                           '--mini: list the runs without running them')
     commands: Optional[str] = option(
         choices=['shell', 'slurm'], group=_WHAT,
         help='print commands for a cluster instead')
@@ -33,12 +33,12 @@ class MatrixOptions:
                        '(default: 1); the paper\'s batches are for 8')
     jobs: Optional[int] = option(
         type=process_count, help='runs at a time on this machine (default: 1; '
-        '--mini: one for each core, 4 at most)')
+        'with --mini one for each core, at most 4)')
     work_dir: Optional[str] = option(
-        help='folder of the runs (default: work_dirs/matrix, '
-        'work_dirs/matrix_mini, with the knobs that are turned for all runs)')
-    data_root: str = option(default='data/mini', help='the small world of '
-                            '--mini (default: data/mini)')
+        help='folder of the runs (default: work_dirs/matrix or '
+        'work_dirs/matrix_mini, with the settings changed for all runs)')
+    data_root: str = option(default='data/mini', help='folder of the small '
+                            'world for --mini (default: data/mini)')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,11 +62,11 @@ class QuickstartOptions:
 class ReportOptions:
     """The command line of ``vifi-clip report``."""
 
-    mini: bool = option(action='store_true', help='the small world')
+    mini: bool = option(action='store_true', help='report the small world')
     table: Optional[List[str]] = option(
-        nargs='+', help='numbers of tables (default: all)')
+        nargs='+', help='numbers of the tables (default: all)')
     work_dir: Optional[str] = option(
-        help='folder of the runs (default: work_dirs/matrix, '
+        help='folder of the runs (default: work_dirs/matrix or '
         'work_dirs/matrix_mini)')
     out: Optional[str] = option(
         help='folder of the report (default: that of the runs)')

@@ -6,7 +6,7 @@ from .options import QuickstartOptions
 
 parse_args = reader(
     QuickstartOptions, 'Make the small world, train its CLIP, fine-tune it '
-    'on videos and compare. What is finished is not done again.',
+    'on videos and compare. Finished steps are not repeated.',
     'examples:\n  vifi-clip quickstart\n'
     '  vifi-clip quickstart my.mp4 --seeds 0 1 2')
 

@@ -5,8 +5,8 @@ from .options import ReportOptions
 
 
 parse_args = reader(
-    ReportOptions, 'Print the paper\'s tables as far as their runs are '
-    'finished, and save them as report.md, report.csv and report.png.',
+    ReportOptions, 'Print the paper\'s tables from the finished runs, and '
+    'save them as report.md, report.csv and report.png.',
     'examples:\n  vifi-clip report --mini\n'
     '  vifi-clip report --table 1 3 --out tables')
 

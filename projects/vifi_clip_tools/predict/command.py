@@ -14,9 +14,9 @@ _EXAMPLES = """examples:
   torchrun --nproc_per_node 2 -m projects.vifi_clip_tools predict videos/
       --labels labels.txt --out results.jsonl
 
-The same command goes on with an --out file that is not finished, and tries
-again what could not be read. Exit code 1: some videos could not be read;
-2: none could, or the command line is wrong."""
+The same command resumes an unfinished --out file, and tries again to read the
+videos that failed. Exit code 1: some videos could not be read; 2: none could,
+or the command line is wrong."""
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> Options:

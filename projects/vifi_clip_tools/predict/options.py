@@ -25,7 +25,7 @@ class Fetching:
         '(default: 2048)')
     timeout: float = option(
         type=number(float, 0, 86400, open_low=True), metavar='S', default=30.,
-        group=_WEB, help='seconds to wait for an answer, or more of it '
+        group=_WEB, help='seconds without data before giving up '
         '(default: 30)')
 
 
@@ -36,44 +36,44 @@ class Options:
     videos: List[str] = argument(
         nargs='*', help='files, folders, quoted patterns, web addresses, '
         'cameras (camera:0, camera:0:10 for 10 seconds); \'-\' reads names '
-        'from standard input, one a line')
+        'from standard input, one per line')
     list: Optional[str] = option(metavar='FILE', help='a file of names or web '
-                                 'addresses, one a line')
+                                 'addresses, one per line')
     labels: Optional[str] = option(
-        help='names with commas between, or a file of them (.txt, .csv, '
+        help='names separated by commas, or a file of them (.txt, .csv, '
         ".json, .yaml; default: the config's classes)")
     templates: Optional[List[str]] = option(
-        '--template', action='append', metavar='TEXT', help='with {} where '
-        'the label goes; may be given several times (default: the '
+        '--template', action='append', metavar='TEXT', help='a sentence with '
+        '{} where the label goes; can be given several times (default: the '
         "config's, such as 'a photo of a {}.')")
     topk: int = option(type=positive_int, default=5,
-                       help='labels to show of each video (default: 5)')
+                       help='labels to show for each video (default: 5)')
     threshold: Optional[float] = option(
-        type=probability, metavar='P', help="a video whose best label has a "
-        "lower probability is 'none of these'")
+        type=probability, metavar='P', help="call a video 'none of these' if "
+        'its best label has a lower probability')
     num_views: str = option(
-        default='1', metavar='N', help='temporal views, with crops as 4x3, '
-        "or 'config' for its own (default: 1)")
+        default='1', metavar='N', help='temporal views, or with spatial crops '
+        "such as 4x3, or 'config' for the config's (default: 1)")
     batch_size: int = option(type=positive_int, default=1, metavar='N',
-                             help='videos at once (default: 1)')
+                             help='videos in a batch (default: 1)')
     out: Optional[str] = option(
-        type=_file, metavar='FILE', group=_OUTPUTS, help='.jsonl or .csv, a '
-        'line for each video as soon as it is done, with FILE.meta.json for '
-        'the settings')
+        type=_file, metavar='FILE', group=_OUTPUTS, help='write a .jsonl or '
+        '.csv file, one line per video as soon as it is done, and the '
+        'settings to FILE.meta.json')
     overwrite: bool = option(action='store_true', group=_OUTPUTS, help='start '
-                             'anew, and replace what is there')
+                             'again, and replace existing files')
     save_video: Optional[str] = option(
-        metavar='FOLDER', group=_OUTPUTS, help='copies of the videos with '
-        'their labels over them, as .mp4 (without sound)')
+        metavar='FOLDER', group=_OUTPUTS, help='write copies of the videos '
+        'with their labels drawn on them, as .mp4 (without sound)')
     timeline: Optional[str] = option(
-        metavar='FILE|FOLDER', group=_OUTPUTS, help='scores of windows that '
-        'slide over the video: a .png or .json of one video, or a folder '
-        'with both of each')
+        metavar='FILE|FOLDER', group=_OUTPUTS, help='write the scores of '
+        'sliding windows: a .png or .json for one video, or a folder with '
+        'both for each')
     window: float = option(type=seconds, default=2., metavar='S',
                            group=_OUTPUTS,
-                           help='seconds of a window (default: 2)')
+                           help='length of a window in seconds (default: 2)')
     stride: Optional[float] = option(
-        type=seconds, metavar='S', group=_OUTPUTS, help='seconds from a '
+        type=seconds, metavar='S', group=_OUTPUTS, help='seconds from one '
         'window to the next (default: half a window)')
     fetching: Fetching = part(Fetching)
     model: ModelOptions = part(ModelOptions)

@@ -39,7 +39,7 @@ class Options:
     predictions: Optional[str] = option(
         help='write each video\'s label and prediction to this .csv file')
     metrics: Optional[str] = option(
-        help='write the metrics, and what was tested how, to this .json file')
+        help='write the metrics and how they were made to this .json file')
     bad_videos: Optional[str] = option(
         choices=['error', 'count_as_wrong'], help='what to do with a video '
         "that cannot be read (default: the config's setting, an error)")

@@ -9,7 +9,8 @@ from ..cli.parsing import (argument, option, part, positive_int, random_seed,
 _EPILOG = """
 examples:
   vifi-clip train vifi_k400 --amp
-  DATASET=ucf101 SHOTS=4 TUNE=prompt vifi-clip train vifi_few_shot --seed 1
+  DATASET=ucf101 SHOTS=4 TUNE=prompts PRETRAINED=openai \\
+      vifi-clip train vifi_few_shot --seed 1
   vifi-clip train my.py --work-dir runs/a --resume --auto-accumulate 256
   # 8 GPUs
   bash "$(vifi-clip --root)/tools/dist_train.sh" vifi_k400 8 --amp
@@ -23,8 +24,8 @@ class Options:
     config: str = argument(help='config file, or its name')
     common: RunOptions = part(RunOptions)
     resume: Optional[str] = option(
-        nargs='?', const='auto', help='go on from this checkpoint, or from '
-        'the latest of the work directory if none is named')
+        nargs='?', const='auto', help='resume from this checkpoint, or from '
+        'the latest in the work directory if none is named')
     validate: bool = option(
         '--no-validate', action='store_false',
         help='do not evaluate during training')
@@ -32,14 +33,14 @@ class Options:
         action='store_true', help='scale the learning rate by the batch size')
     auto_accumulate: Optional[int] = option(
         type=positive_int, metavar='N',
-        help='N samples in each optimizer step, over all processes: sets '
+        help='use N samples in each optimizer step, over all processes: sets '
         'accumulative_counts, and a smaller train_dataloader.batch_size where '
         "the config's does not fit in memory (tried before training)")
     seed: Optional[int] = option(type=random_seed, help='random seed')
     diff_rank_seed: bool = option(action='store_true',
-                                  help='another seed on every process')
+                                  help='use a different seed on every process')
     deterministic: bool = option(action='store_true',
-                                 help='deterministic CUDNN')
+                                 help='use deterministic CUDNN')
 
 
 parse_args = reader(Options, 'Train a recognizer', _EPILOG)

@@ -10,11 +10,11 @@ _EXAMPLES = """examples:
   vifi-clip index videos/ --index my_index --prune
   vifi-clip search "a dog catching a frisbee" --index my_index
 
-Run it again after videos were added: those that have not changed (path, size
-and time of change) are skipped. Ctrl-C keeps what is done. One process writes
-at a time; searching works meanwhile. Exit code: 0 if all videos are in the
-index, 1 if some could not be read (the others are in it), 2 for a bad option,
-130 after Ctrl-C."""
+Run it again after adding videos: those that have not changed (path, size and
+modification time) are skipped. Ctrl-C keeps finished work. Only one process
+can write at a time; others can search meanwhile. Exit code: 0 if all videos
+are in the index, 1 if some could not be read (the others are in it), 2 for a
+bad option, 130 after Ctrl-C."""
 
 
 parse_args = reader(

@@ -13,25 +13,24 @@ class IndexOptions:
     """An index to make, to bring up to date, or to maintain."""
 
     videos: List[str] = argument(
-        nargs='*', help='folders, files and patterns; may be left out with '
-        '--prune or --ann')
+        nargs='*', help='folders, files and patterns; optional with --prune '
+        'or --ann')
     index: str = option(default=INDEX, metavar='FOLDER',
-                        help=f'where the index is (default: {INDEX})')
+                        help=f'folder of the index (default: {INDEX})')
     window: Optional[float] = option(
-        type=seconds, metavar='SECONDS', help='one embedding for each window '
-        'of a video, so that a moment in a long one is found (default: one '
-        'for the whole video)')
+        type=seconds, metavar='SECONDS', help='make one embedding for each '
+        'window of a video, so that moments in long ones can be found '
+        '(default: one for the whole video)')
     batch_size: int = option(type=positive_int, default=4,
-                             help='videos at once (default: 4)')
+                             help='videos in a batch (default: 4)')
     prune: bool = option(
         action='store_true', help='forget videos that are no longer on disk: '
-        'those of the given folders, or all (default: they are only '
-        'reported)')
+        'those in the given folders, or all (default: only report them)')
     ann: Optional[str] = option(
         nargs='?', const='IVF_PQ', choices=['IVF_PQ', 'IVF_FLAT'],
-        help='build an approximate index over the embeddings, for 50,000 and '
-        'more, which searches then use; IVF_FLAT is built sooner than IVF_PQ '
-        '(default), takes as much disk again and is slower to search')
+        help='build an approximate index for searches to use, worthwhile from '
+        '50,000 embeddings on; IVF_FLAT is quicker to build than IVF_PQ '
+        '(default), but takes as much disk again and is slower to search')
     model: ModelOptions = part(ModelOptions, config=model_config(
         f'the model of the index; {CONFIG} for a new index'))
     num_views: Optional[str] = option(
@@ -52,31 +51,31 @@ class SearchOptions:
     index: str = option(default=INDEX, metavar='FOLDER',
                         help=f'made by vifi-clip index (default: {INDEX})')
     topk: int = option(type=positive_int, default=10, metavar='N',
-                       help='how many to show (default: 10)')
+                       help='number of results (default: 10)')
     videos: List[str] = option(nargs='+', metavar='FILE', default=[],
-                               help='search for what looks like these instead')
+                               help='search for videos like these instead')
     sheet: Optional[str] = option(
-        metavar='FILE', help='contact sheet with frames of what was found '
-        '(.jpg, .png)')
-    json: Optional[str] = option(metavar='FILE',
-                                 help='the results, with full paths')
+        metavar='FILE', help='write a contact sheet with frames of the '
+        'results (.jpg, .png)')
+    json: Optional[str] = option(metavar='FILE', help='write the results, '
+                                 'with full paths')
     overwrite: bool = option(action='store_true', help='replace --sheet and '
                              '--json if they exist')
     template: str = option(
         default='{}', help='a sentence with {} where the query goes, such as '
-        "'a photo of {}'; 'model': the one that a fine-tuned model learnt, "
-        'for queries like its labels (default: the query as it is)')
+        "'a photo of {}', or 'model' for the one that a fine-tuned model "
+        'learnt, for queries like its labels (default: the query alone)')
     exact: bool = option(
         action='store_true', help='compare with every embedding even if the '
         'index has an approximate one (index --ann)')
     model: ModelOptions = part(ModelOptions, config=model_config(
-        'the model of the index; say where it is if it was moved'))
+        'the model of the index; give its path if it was moved'))
 
     def __post_init__(self) -> None:
         if bool(self.videos) == bool(self.queries):
-            raise ValueError('give words to look for, or --videos')
+            raise ValueError('give either words to look for or --videos')
         if not all(map(str.strip, self.queries)):
-            raise ValueError('a query is empty; say in words what to look for')
+            raise ValueError('a query is empty; type what to look for')
         if self.template != 'model' and self.template.count('{}') != 1:
             raise ValueError(f'--template {self.template!r} must have {{}} '
                              "once, where the query goes, or be 'model'")

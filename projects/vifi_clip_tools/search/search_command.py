@@ -9,7 +9,7 @@ _EXAMPLES = """examples:
       --sheet found.jpg --json found.json
   vifi-clip search --videos like_this.mp4 --index my_index
 
-The model is that of the index. vifi-clip index makes one."""
+Queries use the model of the index, which vifi-clip index makes."""
 
 
 parse_args = reader(SearchOptions, 'Search an index of videos', _EXAMPLES)

@@ -17,7 +17,7 @@ examples:
   vifi-clip splits kitchen --csv kitchen.csv --out kitchen_lists
   # the paper's released lists
   vifi-clip splits hmdb51 --import ViFi-CLIP --out released/hmdb51
-  # are the lists as they were made, and all videos there?
+  # check that the lists are unchanged and all videos exist
   vifi-clip splits ucf101 --check --videos data/ucf101/videos
 """
 

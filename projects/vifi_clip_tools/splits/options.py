@@ -32,7 +32,7 @@ def _pattern(text: str) -> str:
         used = {f'{{{field}}}' if not (spec or conversion) else field
                 for _, field, spec, conversion in Formatter().parse(text)
                 if field is not None}
-        problem = f'{min(used - fields)!r} is no field' if (
+        problem = f'{min(used - fields)!r} is not a field' if (
             used - fields) else ''
     except ValueError as error:
         problem = str(error)
@@ -40,8 +40,8 @@ def _pattern(text: str) -> str:
         problem = 'every video would have the same path'
     if problem:
         raise argparse.ArgumentTypeError(
-            f'{text!r}: {problem}; use {", ".join(sorted(fields))}, {{name}} '
-            'or {stem} among them')
+            f'{text!r}: {problem}; use {", ".join(sorted(fields))}, '
+            'including {name} or {stem}')
     return text
 
 
@@ -68,28 +68,29 @@ class Options:
                          'differ, and delete those that earlier settings or '
                          'annotations made')
     videos: Optional[Path] = option(
-        type=Path, metavar='DIR', help='with --check: folder of the videos, '
-        'to look for each of them')
+        type=Path, metavar='DIR', help='with --check: folder in which every '
+        'video is looked for')
     shots: List[int] = option(
         type=_shots, nargs='*', metavar='K', default=[2, 4, 8, 16],
         group=_LISTS,
-        help='few-shot lists (default: 2 4 8 16); without a K, no such list')
+        help='videos per class of the few-shot lists (default: 2 4 8 16); '
+        'without a K, no such list')
     base_shots: List[int] = option(
         type=_shots, nargs='*', metavar='K', default=[16], group=_LISTS,
-        help='base lists (default: 16)')
+        help='videos per class of the base lists (default: 16)')
     seeds: List[int] = option(
         type=positive_int, nargs='+', metavar='S', default=[1, 2, 3],
-        group=_LISTS, help='draws (default: 1 2 3)')
+        group=_LISTS, help='seeds of the draws (default: 1 2 3)')
     partition: Optional[str] = option(
         choices=['published', 'frequency'], group=_LISTS,
-        help='base and novel: the published halves (default, where there '
-        'are), or the more frequent half is base (default for --csv)')
+        help='base and novel classes: the published halves (default where '
+        'they exist), or the more frequent half as base (default for --csv)')
     halves: Optional[List[Path]] = option(
         type=Path, nargs=2, metavar=('BASE', 'NOVEL'), group=_LISTS,
-        help='base and novel: class lists of your own')
+        help='base and novel classes: class lists of your own')
     pattern: Optional[str] = option(
         type=_pattern, group=_LISTS,
-        help='path of a video below the folder of videos, from {name} {stem} '
+        help='path of a video in the folder of videos, made of {name} {stem} '
         '{split} {label} {label_} (spaces as _); default: k400, k600 '
         '{split}/{name}, hmdb51, ucf101 {label_}/{name}, else {name}; '
         '--import: as released')
@@ -109,7 +110,7 @@ class Options:
         'val (default: %(default)s)')
     fix_labels: bool = option(
         action='store_true', group=_LISTS, help='--import: where label and '
-        'file name disagree, go by the name')
+        'file name disagree, use the name')
 
     def __post_init__(self) -> None:
         own = self.dataset not in DATASETS
@@ -127,7 +128,7 @@ class Options:
                 (self.csv and self.partition == 'published',
                  '--partition published is not for --csv; use --halves'),
                 (self.halves and self.partition,
-                 '--halves and --partition exclude each other'),
+                 'give either --halves or --partition'),
                 (self.val_ratio == 1,
                  '--val-ratio 1 leaves nothing to train on')):
             if wrong:

@@ -19,23 +19,23 @@ class TsneOptions:
         nargs='+', help='files of `vifi-clip embed`; or, with --checkpoint, a '
         'list (.txt) of "name label" lines')
     out: str = option('-o', required=True, help='.png, .pdf or .svg file')
-    json: Optional[str] = option(help='write the figures to this file, too')
+    json: Optional[str] = option(help='also write the numbers to this file')
     titles: Optional[List[str]] = option(
-        '--names', type=_names, metavar='NAMES', help='titles with commas '
-        'between (default: names of the files or checkpoints)')
+        '--names', type=_names, metavar='NAMES', help='titles, separated by '
+        'commas (default: names of the files or checkpoints)')
     method: str = option(choices=['tsne', 'umap'], default='tsne',
-                         help='(default: tsne)')
+                         help='projection (default: tsne)')
     perplexity: Optional[float] = option(
-        type=number(float, 1), help='of t-SNE (default: 30, or a third of '
-        'the videos if those are fewer)')
+        type=number(float, 1), help='perplexity of t-SNE (default: 30, or a '
+        'third of the videos if those are fewer)')
     neighbors: Optional[int] = option(type=number(int, 2),
-                                      help='of UMAP (default: 15)')
+                                      help='neighbours in UMAP (default: 15)')
     seed: int = option(type=random_seed, default=0,
-                       help='(default: 0)')
-    common: bool = option(action='store_true', help='use the videos that all '
-                          'files have, where they differ')
+                       help='random seed (default: 0)')
+    common: bool = option(action='store_true', help='where the files differ, '
+                          'use the videos that all of them have')
     dpi: int = option(type=number(int, 10, 2400), default=300,
-                      help='pixels an inch (default: 300)')
+                      help='pixels per inch (default: 300)')
     overwrite: bool = option(action='store_true',
                              help='replace files that exist')
     how: ListOptions = part(ListOptions)  # its classes serve files, too
@@ -60,7 +60,7 @@ class TsneOptions:
     def __post_init__(self) -> None:
         files, several = self.files, self.several.checkpoint != [None]
         if files and (len(files) < len(self.inputs) or several):
-            raise ValueError('give files of embeddings alone, or a list of '
+            raise ValueError('give either files of embeddings, or a list of '
                              'videos with --checkpoint')
         panels = len(files or self.models)
         if self.titles and len(self.titles) != panels:
