@@ -23,7 +23,7 @@ from .service import (MOST_VIEWS, Recogniser, Request, auto_window,
                       check_video)
 
 ATTENTION, TIMELINE = 'Attention', 'Over time'
-FIRST = 'Recognise a video first.'
+EMPTY, FIRST = 'Results will appear here.', 'Recognise a video first.'
 # Errors with a text for visitors; others are ours, and go to the log.
 _EXPECTED = (UserError, ValueError, OSError)
 # On a telephone the answer is below the fold.
@@ -36,7 +36,7 @@ _AT_ONCE = dict(api_visibility='private', show_progress='hidden')
 _CAMERA = dict(video=dict(width=dict(ideal=640), height=dict(ideal=480)))
 _METHODS = [('Rollout: through all layers', 'rollout'),
             ('Last layer', 'last'),
-            ('What speaks for a label', 'gradient')]
+            ('Evidence for a label', 'gradient')]
 _SIDE = 240  # pixels of a picture's shorter side
 # Of a chart's labels: Okabe and Ito's, which the colour-blind can tell apart.
 _COLOURS = ('#0072b2', '#e69f00', '#009e73', '#cc79a7', '#56b4e9')
@@ -125,7 +125,7 @@ class Handlers:
     def video_changed(self, path: Optional[str]) -> Tuple:
         """Look at a video as it comes, and take the old answers away: the
         answer, the frames, attention, over time, what is shown."""
-        text = HTML.note('The answer comes here.')
+        text = HTML.note(EMPTY)
         try:
             if path:
                 facts = check_video(path, self.recogniser.limits)
@@ -157,9 +157,9 @@ class Handlers:
             frames = self.recogniser.attention(shown.request, method, text)
         except _EXPECTED as error:
             return _alert(error, shown.request.path)
-        remark = 'Blue to red: more; each frame has a scale of its own.'
+        remark = 'Blue is little, red is much; each frame has its own scale.'
         if method == 'gradient':
-            remark = f'What speaks for "{text}". ' + remark
+            remark = f'Evidence for "{text}". ' + remark
         return HTML.note(remark) + HTML.frames(frames,
                                                'Attention over the frame')
 
@@ -237,20 +237,20 @@ def _recognise_part(gr: Any, handlers: Handlers, labels: Sequence[str],
             words = gr.Textbox(
                 label='Labels', value='\n'.join(labels), lines=4,
                 max_lines=10, elem_id='vifi-labels',
-                info='What it could be, with commas or line breaks between',
+                info='Candidate labels, separated by commas or new lines',
                 placeholder='arm wrestling, playing cards, cooking')
             with gr.Accordion('Options', open=False):
                 template = gr.Textbox(
                     label='Sentence', elem_id='vifi-template',
-                    info='With {} where the label goes; empty for the '
+                    info="With {} where the label goes; leave empty for the "
                     "model's own", placeholder='a video of {}')
                 threshold = gr.Slider(
                     0, 0.95, 0, step=0.05, elem_id='vifi-threshold',
-                    label='None of these below', info='The best label must '
-                    'have this probability; 0 is off')
+                    label='Minimum probability', info='If the best label has '
+                    'less, the answer is "none of these"; 0 turns this off')
                 views = gr.Slider(
                     1, MOST_VIEWS, 1, step=1, elem_id='vifi-views',
-                    label='Views', info='Samplings of the video, averaged: '
+                    label='Views', info='Number of samplings to average; '
                     'more is slower')
             start = gr.Button('Recognise', variant='primary',
                               elem_id='vifi-start')
@@ -263,9 +263,8 @@ def _recognise_part(gr: Any, handlers: Handlers, labels: Sequence[str],
                     triggers.append(button.click(
                         lambda path=path: path, None, video, **_AT_ONCE).then)
         with gr.Column(scale=7, min_width=320):
-            answer = gr.HTML(HTML.note('The answer comes here.'),
-                             elem_id='vifi-answer', container=True,
-                             padding=True)
+            answer = gr.HTML(HTML.note(EMPTY), elem_id='vifi-answer',
+                             container=True, padding=True)
             with gr.Tabs() as tabs:
                 with gr.Tab('Frames'):
                     frames = gr.HTML(elem_id='vifi-frames')
@@ -325,7 +324,7 @@ def _search_part(gr: Any, handlers: Handlers) -> None:
     with gr.Row(equal_height=True):
         query = gr.Textbox(label='What to look for', scale=6, min_width=240,
                            elem_id='vifi-query', max_lines=1,
-                           info=f'In words, among {count} embeddings',
+                           info=f'Searches {count} embeddings',
                            placeholder='a dog catching a frisbee')
         topk = gr.Slider(1, 24, 6, step=1, label='Results', scale=2,
                          min_width=160)

@@ -29,8 +29,8 @@ from .service import Recogniser
 AUTH = 'VIFI_DEMO_AUTH'
 SMALL_WORLD = 'small_world'
 _MOST_LABELS = 30  # that the text box starts with: no wall of text
-_SMALL = ('This small model knows **coloured shapes** and how they move, and '
-          'nothing of real videos. For those, start the page with CLIP: '
+_SMALL = ('This small model knows **coloured shapes** and how they move, but '
+          'nothing else. For real videos, start the page with CLIP: '
           f'`vifi-clip demo --config {CONFIG}`')
 # Clips of the small world to try the page with.
 _SCENES = {
@@ -63,10 +63,10 @@ def serve(options: DemoOptions) -> None:
             with served(page, options.host, port, options.limits.upload_mb,
                         auth) as address:
                 warn_if_open(options.host, auth)
-                print(f'The page is at {address} (Ctrl-C ends it)',
+                print(f'The page is at {address} (Ctrl-C stops it)',
                       flush=True)
                 if options.open and not webbrowser.open(address):
-                    print('There is no browser to open here; use the address '
+                    print('No browser could be opened; use the address '
                           'above.', flush=True)
                 # A signal that comes just before a wait without end is not
                 # heard.
@@ -99,7 +99,7 @@ def _build(model: ModelOptions, recogniser: Recogniser,
         about = 'Model `' + osp.splitext(osp.basename(model.config))[0]
         if inferencer.checkpoint:
             about += f'` with `{osp.basename(inferencer.checkpoint)}'
-        about += f'`, {inferencer.num_frames} frames of a video.'
+        about += f'`, {inferencer.num_frames} frames per video.'
     if labels is None:
         labels = names if len(names) <= _MOST_LABELS else []
     return build_page(Handlers(recogniser), about, labels, examples)
@@ -131,7 +131,7 @@ def check_address(host: str, port: int) -> int:
             trial.bind(address)
             return trial.getsockname()[1]
     except (socket.gaierror, UnicodeError) as error:
-        raise ValueError(f'--host {host} is no address of this machine: '
+        raise ValueError(f'--host {host} is not an address of this machine: '
                          f'{error}') from error
     except OSError as error:  # in use, or needs the rights of root
         raise UserError(f'{host}:{port} cannot be used: {error.strerror}; '
@@ -199,8 +199,8 @@ def warn_if_open(host: str, auth: Any) -> None:
         alone = host == 'localhost'
     if alone:
         return
-    secret = ('and has no encryption' if auth else
-              f'and has no password;\n{AUTH}=USER:PASSWORD sets one')
-    print(f'warning: {host} is open to other machines {secret}. Browsers\n'
-          'give a camera to http://localhost and to https:// only.',
+    secret = ('has no encryption' if auth else
+              f'has no password;\n{AUTH}=USER:PASSWORD sets one')
+    print(f'warning: other machines can open {host}, which {secret}. Browsers'
+          '\nallow a camera on http://localhost and https:// only.',
           file=sys.stderr)

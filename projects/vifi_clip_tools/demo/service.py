@@ -110,7 +110,7 @@ class Worker:
 
     def _too_long(self) -> UserError:
         return UserError(
-            f'This took longer than {self.seconds:g} s and was stopped. Take '
+            f'This took longer than {self.seconds:g} s and was stopped. Use '
             'a shorter video, fewer views or labels, or a longer stride.')
 
 
@@ -139,14 +139,14 @@ class Recogniser:
         facts = check_video(path, self.limits)
         names = split_labels(labels)
         template = (template or '').strip() or None
-        check_text(template or '', 'template')
+        check_text(template or '', 'sentence')
         if template and template.count('{}') != 1:
-            raise UserError('The template must have {} once, where the label '
+            raise UserError('The sentence must have {} once, where the label '
                             'goes: "a video of {}".')
         if threshold and len(names) < 2:
-            raise UserError('With one label its probability is always 100%, '
-                            'and no threshold tells anything: give at least '
-                            'two labels.')
+            raise UserError('A single label always has 100%, so a minimum '
+                            'probability has no effect: give at least two '
+                            'labels.')
         return Request(path, tuple(names), template, float(threshold or 0),
                        min(max(int(num_views), 1), MOST_VIEWS), facts.seconds)
 
@@ -209,13 +209,13 @@ class Recogniser:
                  stride: float) -> Timeline:
         """Score windows that slide over the video, in seconds."""
         if not (window > 0 and stride > 0):
-            raise UserError('Window and stride are seconds, above 0.')
+            raise UserError('Window and stride must be above 0 seconds.')
         count = max(request.seconds - window, 0) / stride + 1
         if count > _MOST_WINDOWS:
             raise UserError(
-                f'These are {count:.0f} windows, more than {_MOST_WINDOWS}: '
-                'take a stride from '
-                f'{request.seconds / _MOST_WINDOWS:.1f} s on.')
+                f'This makes {count:.0f} windows, more than {_MOST_WINDOWS}: '
+                'use a stride of at least '
+                f'{request.seconds / _MOST_WINDOWS:.1f} s.')
         return self._run(request, lambda: self.inferencer.timeline(
             request.video, window, stride))
 
@@ -224,7 +224,7 @@ class Recogniser:
         Hit, pictures of PIL, and why there are none."""
         query = (query or '').strip()
         if not query:
-            raise UserError('Say in words what to look for.')
+            raise UserError('Type what to look for.')
         check_text(query, 'text')
 
         def job() -> List[tuple]:
@@ -261,15 +261,15 @@ def check_video(path: Optional[str], limits: Limits) -> Facts:
     """Look into the file of a visitor; a UserError tells the visitor why it
     is not taken."""
     if not path:
-        raise UserError('There is no video yet: drop one, or record one with '
-                        'the camera.')
+        raise UserError('There is no video yet: drop a file, or record one '
+                        'with the camera.')
     name = osp.basename(path)
     if not osp.isfile(path):
         raise UserError(f'{name} is no longer here; upload it again.')
     megabytes = osp.getsize(path) / 1e6
     if megabytes > limits.upload_mb:
-        raise UserError(f'{name} has {megabytes:.0f} MB; at most '
-                        f'{limits.upload_mb:g} MB are taken.')
+        raise UserError(f'{name} is {megabytes:.0f} MB large; the limit is '
+                        f'{limits.upload_mb:g} MB.')
     try:
         facts = read_facts(path)
         plays = facts.codec in _CODECS and any(
@@ -277,15 +277,15 @@ def check_video(path: Optional[str], limits: Limits) -> Facts:
         width, height = facts.width, facts.height
         if width * height > 4096 * 2304:  # a frame is 28 MB
             raise UserError(f'{name} has {width} x {height} pixels; scale it '
-                            'down, 4K is the most.')
+                            'down to 4K or less.')
         # Some kinds are decoded to know their length: after the size.
         seconds = float(open_video(path, timeout=60.).frame_times()[-1])
     except UnreadableVideo as error:
         raise UnreadableVideo(name, error.reason) from error
     if seconds > limits.video_seconds:
-        raise UserError(f'{name} is {seconds:.0f} s long; at most '
-                        f'{limits.video_seconds:g} s are taken. Cut out the '
-                        'part that matters.')
+        raise UserError(f'{name} is {seconds:.0f} s long; the limit is '
+                        f'{limits.video_seconds:g} s. Cut out the part that '
+                        'matters.')
     return Facts(seconds, width, height, plays)
 
 
@@ -295,11 +295,11 @@ def split_labels(text: Optional[str]) -> List[str]:
     parts = split_names((text or '').replace('\n', ','))
     labels = list(dict.fromkeys(filter(None, map(str.strip, parts))))
     if not labels:
-        raise UserError('There are no labels: type some, with commas or line '
-                        'breaks between.')
+        raise UserError('There are no labels: type some, separated by commas '
+                        'or new lines.')
     if len(labels) > MOST_LABELS:
-        raise UserError(f'These are {len(labels)} labels; at most '
-                        f'{MOST_LABELS} are taken.')
+        raise UserError(f'You gave {len(labels)} labels; the limit is '
+                        f'{MOST_LABELS}.')
     for label in labels:
         check_text(label, 'label')
     return parse_class_names(','.join(labels), 'labels')
@@ -309,4 +309,4 @@ def check_text(text: str, kind: str) -> None:
     """Refuse a very long text; ``kind`` says what it is."""
     if len(text) > _MOST_CHARACTERS:
         raise UserError(f'The {kind} "{text[:30]}…" has {len(text)} '
-                        f'characters; at most {_MOST_CHARACTERS} are taken.')
+                        f'characters; the limit is {_MOST_CHARACTERS}.')
