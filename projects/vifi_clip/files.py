@@ -155,8 +155,8 @@ def _unique_keys(pairs: List[Tuple[Any, Any]]) -> Dict[Any, Any]:
     if len(result) < len(pairs):
         keys = [key for key, _ in pairs]
         repeated = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f'key {repeated!r} stands there '
-                         f'{keys.count(repeated)} times; join them into one')
+        raise ValueError(f'key {repeated!r} appears {keys.count(repeated)} '
+                         'times; join them into one')
     return result
 
 
@@ -233,7 +233,7 @@ def _lock(folder: Union[str, Path]) -> int:
     lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         if os.fstat(lock).st_uid != os.geteuid():
-            raise PermissionError(f'{folder} is of another user')
+            raise PermissionError(f'{folder} belongs to another user')
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(lock)

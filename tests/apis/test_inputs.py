@@ -261,7 +261,7 @@ def test_labels(tmp_path, monkeypatch, given, expected):
 
 @pytest.mark.parametrize('given, message', [
     ('', '--labels.*empty'), ('a,,b', 'empty'), ('a, a', "'a'"),
-    ([], 'no class names'), ('gone.txt', 'gone.txt'), ('.', 'no list of')])
+    ([], 'no class names'), ('gone.txt', 'gone.txt'), ('.', 'not a list')])
 def test_wrong_labels(given, message):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         read_labels(given)

@@ -97,8 +97,8 @@ def test_why_a_file_is_missing(tmp_path, monkeypatch):
     for path, hint in (
             ('gone.mp4', 'no such file$'), ('x\0', 'no such file$'),
             ('clips\\b.mp4', r'write / where the path has \\$'),
-            ('"b.mp4"', 'take the quotes off'), ("a/'b.mp4'", 'quotes'),
-            (' b.mp4', 'without spaces'), ('b.mp4 7', 'a number behind'),
+            ('"b.mp4"', 'remove the quotes'), ("a/'b.mp4'", 'quotes'),
+            (' b.mp4', 'without spaces'), ('b.mp4 7', 'a number after'),
             (unicodedata.normalize('NFD', 'caf\u00e9.mp4'), 'in NFC$'),
             (unicodedata.normalize('NFC', 'n\u00e4he.mp4'), 'in NFD$'),
             ('\u200bb\ufeff.mp4', 'without special spaces'),

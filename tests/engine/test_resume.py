@@ -190,10 +190,10 @@ def test_what_cannot_be_gone_on_from(tmp_path):
         refused(tmp_path, whole / 'iter_4.pth', 'inside an epoch', *said,
                 **dict(dict(counts=4), **changes))
     path = stripped(whole / 'iter_4.pth', whole / 'best_4.pth', 'optimizer')
-    refused(tmp_path, path, 'no state of a training', 'load_from=',
+    refused(tmp_path, path, 'no training state', 'load_from=',
             f'resume from {whole / "iter_12.pth"}')
     stripped(path, path, 'epoch')
-    refused(tmp_path, path, 'no state of a training')
+    refused(tmp_path, path, 'no training state')
 
 
 def changed(path, target, part, **values):
@@ -220,7 +220,7 @@ def test_a_record_of_another_form(tmp_path):
             ('hub', dict(runtime_info=5)), ('info', dict(max_iters='x')),
             ('info', dict(best_score='x')), ('info', dict(best_ckpt=5))]:
         changed(path, target, part, **values)
-        refused(tmp_path, target, 'no state of a training',
+        refused(tmp_path, target, 'no training state',
                 f'resume from {tmp_path}/iter_')
 
 

@@ -239,7 +239,7 @@ def test_names_of_standard_input_and_lists(folder, monkeypatch, capsys):
     Path('list').write_text('a/x.mp4 0\na\\x.mp4\n')
     assert predict('a/x.mp4', '--list', 'list', '--out', 's.jsonl') == 1
     assert [line['error'].partition('; ')[2] for line in lines('s.jsonl')[1:]
-            ] == ['a number behind the path is no part of it',
+            ] == ['a number after the path is not part of it',
                   'write / where the path has \\']
     assert 'http://[bad: ' in capsys.readouterr().err
 

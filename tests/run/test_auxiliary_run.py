@@ -73,7 +73,7 @@ def test_what_it_saves(config, tmp_path, tools, capsys):
     file, plain = run / 'epoch_2.pth', config()
     for which in path, plain:
         assert 'acc/top1' in tools.test(which, file, '--work-dir', run)
-        assert 'taking' not in capsys.readouterr().out
+        assert 'selects others' not in capsys.readouterr().out
     model = load_model(plain, f'{file}#teacher_state_dict')[0]
     torch.testing.assert_close(model.state_dict(),
                                saved['teacher_state_dict'], rtol=0, atol=0)

@@ -269,7 +269,7 @@ def check_knobs(config: str, knobs: Mapping[str, str],
         _check_value(name, environ[name])
     elsewhere = _readers(Path(config).absolute().parent.glob('*.py'))
     for name in sorted(set(environ) - set(knobs)):
-        problem = f'{name}={environ[name]} is no knob of {config}'
+        problem = f'{name}={environ[name]} is not a knob of {config}'
         if name in elsewhere:
             if not is_place(name):
                 raise ValueError(f'{problem}, which has '

@@ -177,8 +177,8 @@ class ViFiCLIPInferencer:
         not normalised, or [T, 1 + P, D] with tokens."""
         self.classifier  # says what is missing
         if self.model.data_preprocessor.format_shape != 'NCHW':
-            raise UserError(f'The backbone of {self.cfg.filename} takes clips '
-                            'and not frames on their own')
+            raise UserError(f'The backbone of {self.cfg.filename} takes '
+                            'clips, not single frames')
         return embed_frames(self.model, self.normalise(images)[None],
                             len(images))[0, 0]
 
@@ -186,9 +186,9 @@ class ViFiCLIPInferencer:
         """Refuse a model whose text embeddings are those of a video."""
         if getattr(self.model.cls_head, 'condition', None) is not None:
             raise UserError(
-                f'the model of {self.cfg.filename} embeds a text anew for each'
-                ' video (METHOD=xclip), so that texts have no embedding of '
-                'their own to search or compare with; use predict')
+                f'the model of {self.cfg.filename} embeds a text for each '
+                'video separately (METHOD=xclip), so texts have no embedding '
+                'of their own to search or compare with; use predict')
 
     def normalise(self, images: np.ndarray) -> Tensor:
         """Frames uint8 [T, h, w, 3] to the model's input, [T, 3, h, w]."""
@@ -276,8 +276,8 @@ class ViFiCLIPInferencer:
         def run(samples: List[dict]) -> List[dict]:
             if state != self._label_state():
                 raise UserError(
-                    'The labels were changed while predictions with others '
-                    'were still being read; read those first')
+                    'The labels were changed while predictions with the old '
+                    'ones were still being read; read those first')
             with torch.no_grad():
                 done = self.model.test_step(pseudo_collate(samples))
             return [ranked(sample.pred_score.float().cpu().numpy(), names,

@@ -114,7 +114,7 @@ def one_video(video: Any) -> VideoInput:
     """Expand what must be one video; a UserError if it is not."""
     videos = expand_inputs(video)
     if len(videos) != 1:
-        raise UserError(f'One video is wanted, {video} are {len(videos)}')
+        raise UserError(f'Give one video; {video} is {len(videos)} videos')
     return videos[0]
 
 
@@ -152,7 +152,7 @@ def _paths(text: str) -> List[str]:
 def _videos_below(top: str) -> Iterator[str]:
     """Videos in a folder; through links, but each folder once."""
     def left_out(error: OSError) -> None:
-        warnings.warn(f'{error.filename} is left out: {error.strerror}')
+        warnings.warn(f'{error.filename} is skipped: {error.strerror}')
 
     seen, others = set(), 0
     for folder, below, names in os.walk(top, followlinks=True,
@@ -167,8 +167,8 @@ def _videos_below(top: str) -> Iterator[str]:
         others += len(names) - len(videos)
         yield from (osp.join(folder, name) for name in videos)
     if others:
-        warnings.warn(f'{top}: {others} files are left out, whose names do '
-                      'not end as those of videos')
+        warnings.warn(f'{top}: skipped {others} files whose names do not end '
+                      'like those of videos')
 
 
 def _is_frames(items: Any) -> bool:
@@ -215,7 +215,7 @@ def fetch(address: str, path: str, max_mb: float, timeout: float) -> None:
             address, f'it cannot be fetched: {reason}') from error
     if done < expected:
         raise UnreadableVideo(address, f'it cannot be fetched: {done} of '
-                              f'{expected} bytes came')
+                              f'{expected} bytes arrived')
 
 
 def is_camera(text: str) -> bool:
@@ -248,7 +248,7 @@ def record(text: str) -> Tuple[np.ndarray, float]:
     log.setLogLevel(level)
     try:
         if not camera.isOpened():
-            raise UnreadableVideo(text, f'no camera {index}')
+            raise UnreadableVideo(text, f'there is no camera {index}')
         frames, start, end = [], None, None
         while end is None or end - start < seconds:
             good, frame = camera.read()
@@ -308,7 +308,8 @@ def read_labels(labels: Union[str, Sequence[str]],
         return read_class_list(labels)
     if isinstance(labels, str):
         if osp.exists(labels):
-            raise ValueError(f'{source} {labels} is no list of classes; give '
-                             'a .txt, .csv, .json or .yaml file, or names')
+            raise ValueError(f'{source} {labels} is not a list of classes; '
+                             'give a .txt, .csv, .json or .yaml file, or '
+                             'names')
         return parse_class_names(labels, source)
     return check_class_names(list(labels), source)

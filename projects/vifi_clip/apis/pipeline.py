@@ -66,8 +66,9 @@ def parse_views(text: str) -> Views:
         views, crops = match.groups() if match else ('0', None)
         return check_views((int(views), int(crops)) if crops else int(views))
     except ValueError:
-        raise ValueError(f'--num-views {text}: give temporal views up to '
-                         f"{_MOST_VIEWS}, with crops as 4x3, or 'config'"
+        raise ValueError(f'--num-views {text}: give up to {_MOST_VIEWS} '
+                         'temporal views, also with crops such as 4x3, or '
+                         "'config'"
                          ) from None
 
 

@@ -80,7 +80,8 @@ def train(config: str, amp: bool = False, resume: Optional[str] = None,
     kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
     if amp and kind != 'AmpOptimWrapper':
         if kind not in ('OptimWrapper', 'AutocastOptimWrapper'):
-            raise ValueError(f'--amp does not go with optim_wrapper {kind!r}')
+            raise ValueError('--amp cannot be combined with optim_wrapper '
+                             f'{kind!r}')
         cfg.optim_wrapper.update(type='AutocastOptimWrapper',
                                  dtype='bfloat16')
     if resume:
@@ -89,7 +90,7 @@ def train(config: str, amp: bool = False, resume: Optional[str] = None,
         cfg.resume, cfg.load_from = bool(path), path or cfg.get('load_from')
     if auto_scale_lr and auto_accumulate is not None:
         raise ValueError('--auto-scale-lr scales by the micro-batch, which '
-                         '--auto-accumulate may change: give one of them')
+                         '--auto-accumulate may change: give only one of them')
     if auto_scale_lr:
         if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
             raise ValueError(
@@ -107,8 +108,9 @@ def train(config: str, amp: bool = False, resume: Optional[str] = None,
         accumulate(cfg, auto_accumulate)
     runner = build_runner(cfg)
     if resume and not cfg.resume:
-        runner.logger.warning(f'--resume: there is no checkpoint in '
-                              f'{cfg.work_dir}; training starts afresh')
+        runner.logger.warning('--resume: there is no checkpoint in '
+                              f'{cfg.work_dir}; training starts from the '
+                              'beginning')
     runner.train()
 
 
@@ -177,9 +179,10 @@ def micro_batches(total: int, processes: int, batch_size: int) -> List[int]:
         below = max(total, 0) // step * step
         near = f'{below} or {below + step}' if below else str(step)
         raise ValueError(
-            f'--auto-accumulate {total} is no multiple of {step} = '
-            f'{processes} processes x train_dataloader.batch_size='
-            f'{batch_size}: give {near}, or another batch_size')
+            f'--auto-accumulate {total} is not a multiple of {step} = '
+            f'{processes} processes x '
+            f'train_dataloader.batch_size={batch_size}: give {near}, or '
+            'another batch_size')
     return [n for n in range(batch_size, 0, -1) if batch_size % n == 0]
 
 
@@ -200,17 +203,17 @@ def accumulate(cfg: Config, total: int) -> None:
     # memory can be looked at on a GPU, or under Linux
     if cfg.get('strategy') or (get_device() == 'cpu' and not
                                Path('/proc/meminfo').exists()):
-        tried, chosen = 'whether it fits was not tried', given
+        tried, chosen = 'whether it fits was not tested', given
     else:
         chosen = largest(sizes, MemoryTrial(cfg).fits)
         _give_back_memory()
-        tried = 'tried with a step of the model'
+        tried = 'tested with a step of the model'
     if chosen != given and _is_in_batch(cfg.model):
         raise UserError(
             f'a batch of {given} does not fit in memory, and with an in-batch '
-            f'loss {chosen} is another training: set train_dataloader.'
-            f'batch_size={chosen} if that is what you want, or take more '
-            'processes or grad_checkpointing=True')
+            f'loss {chosen} changes the training: set '
+            f'train_dataloader.batch_size={chosen} if that is what you want, '
+            'or take more processes or grad_checkpointing=True')
     counts = total // (processes * chosen)
     cfg.train_dataloader.batch_size = chosen
     cfg.optim_wrapper.accumulative_counts = counts

@@ -63,7 +63,7 @@ class _File(io.BufferedReader):
             left = self.size - self.tell()
             size = left if size < 0 else size
             if size > min(left, self.limit):
-                raise EOFError('it is cut short, or wants too much memory')
+                raise EOFError('it is cut short, or needs too much memory')
         return super().read(size)
 
     def readline(self, size: int = -1) -> bytes:
@@ -83,7 +83,7 @@ class _Source:
         self.names: Dict[str, None] = {}
         self.storages: Dict[str, torch.UntypedStorage] = {}
         size = self.file.size
-        self.tensors = Budget(8 * size + 2**20, 'its tensors want several '
+        self.tensors = Budget(8 * size + 2**20, 'its tensors need several '
                               'times the memory of the file')
         self.objects = Budget(OBJECTS + min(2 * size, OBJECTS), 'its '
                               'pickle makes more objects than weights need')

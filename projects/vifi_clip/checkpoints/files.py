@@ -69,8 +69,8 @@ def load_checkpoint(path: str, map_location: Device = None,
     if not trust:
         raise ForeignObjectError(
             f'{path} holds more than weights and plain values ({names[0]}), '
-            'and would have to run code; give --trust if you trust where it '
-            f'comes from, or {_SAVE}')
+            'and would have to run code; give --trust if you trust its '
+            f'source, or {_SAVE}')
     content = torch.load(path, map_location=device, weights_only=False)
     return content.state_dict() if isinstance(content, nn.Module) else content
 
@@ -80,7 +80,7 @@ def _damaged(path: str, error: Exception) -> ValueError:
     reason = textwrap.shorten(lines[0], 160)
     if not isinstance(error, (Refused, EOFError, OSError)):
         reason = f'{type(error).__name__}: {reason}'
-    return ValueError(f'{path} is damaged or no checkpoint: {reason}')
+    return ValueError(f'{path} is damaged or not a checkpoint: {reason}')
 
 
 def _load_safetensors(path: str, device: torch.device) -> Dict[str, Tensor]:
@@ -154,8 +154,8 @@ def _find_weights(content: Any, path: str, key: str) -> str:
             raise ValueError(f'{path} holds no weights by name; {_SAVE}')
     key = key or (usual or found)[0]
     if set(found) - _OF_TRAINING > {key} or key not in usual:
-        print_log(f'{path}: taking the weights {key!r} of {listed}; '
-                  f'{path}#KEY takes others', 'current', logging.WARNING)
+        print_log(f'{path}: using the weights {key!r} of {listed}; {path}#KEY '
+                  'selects others', 'current', logging.WARNING)
     return key
 
 
@@ -164,8 +164,8 @@ def _check_weights(weights: Any, path: str, strict: bool,
     """Refuse (ValueError) what is no dict of tensors by name, or has
     :func:`_fault`. Unless ``strict``, other things may stand beside them."""
     if not _is_dict(weights):
-        raise ValueError(f'{path} holds a {_kind(weights)} in the place of a '
-                         f'dict of weights; {_SAVE}')
+        raise ValueError(f'{path} holds a {_kind(weights)} instead of a dict '
+                         f'of weights; {_SAVE}')
     for key, value in weights.items():
         if not isinstance(key, str):
             raise ValueError(f'{path} has a {_kind(key)} as the name of a '
@@ -173,7 +173,7 @@ def _check_weights(weights: Any, path: str, strict: bool,
         if torch.is_tensor(value):
             fault = _fault(key, value, values)
         else:
-            fault = f'is a {_kind(value)} and no weight' if strict else ''
+            fault = f'is a {_kind(value)}, not a weight' if strict else ''
         if fault:
             raise ValueError(f'{path}: {key[:80]!r} {fault}; get an intact '
                              f'copy, or {_SAVE}')
@@ -184,10 +184,10 @@ def _fault(name: str, value: Tensor, values: bool) -> str:
     complex, or of integers, has no values though it should, or values that
     are not finite. Buffers may be of integers, and masks infinite."""
     if len(name) > 500 or not name.isprintable():
-        return 'is no name of a weight'
+        return 'is not the name of a weight'
     if value.layout != torch.strided or value.is_complex() or (
             not value.is_floating_point() and name.endswith(_WEIGHTS)):
-        return f'is {value.layout} of {value.dtype}, no real numbers'
+        return f'is {value.layout} of {value.dtype}, not real numbers'
     if not values:
         return ''
     if value.is_meta:

@@ -21,7 +21,7 @@ def weight_files(folder: str) -> List[str]:
                 return [osp.join(folder, osp.basename(part))
                         for part in sorted(parts)]
             except (KeyError, TypeError, AttributeError) as error:
-                raise ValueError(f'{index} is no index of weights: '
+                raise ValueError(f'{index} is not an index of weights: '
                                  f'{type(error).__name__}: {error}') from error
     raise FileNotFoundError(f'{folder} is a folder without any of '
                             f'{", ".join(_NAMES)}; name the file')
@@ -44,16 +44,16 @@ def read_config(path: str) -> Dict[str, Any]:
             if 'num_attention_heads' in tower:
                 heads = hidden[f'{part}_heads'] = tower['num_attention_heads']
                 if type(heads) is not int or heads < 1:
-                    raise TypeError(f'num_attention_heads is {heads!r}, no '
+                    raise TypeError(f'num_attention_heads is {heads!r}, not a '
                                     'whole number from 1')
         wanted = {max(config.get('projection_dim', 512) // 64, 1)}
         if config.get('model_type') == 'xclip' and wanted != {
                 config.get('prompt_num_attention_heads', 8),
                 config['vision_config'].get('mit_num_attention_heads', 8)}:
-            raise TypeError('MIT or prompts of the XCLIPModel have not one '
-                            'attention head for 64 channels')
+            raise TypeError('MIT or prompts of the XCLIPModel do not have one '
+                            'attention head per 64 channels')
     except (AttributeError, TypeError, KeyError) as error:
-        raise ValueError(f'{file} is no config of a CLIPModel: '
+        raise ValueError(f'{file} is not a config of a CLIPModel: '
                          f'{error}') from error
     if len(acts) > 1 or not acts <= {'quick_gelu', 'gelu'}:
         raise ValueError(f'{file}: hidden_act is {sorted(map(str, acts))}; '

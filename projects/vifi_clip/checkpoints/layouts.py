@@ -211,7 +211,7 @@ def _read_clip(state: StateDict) -> Renamed:
         if not key.startswith(prefix):
             renamed.dropped[key] = f'is not part of {prefix.rstrip(".")}'
         elif name in _NOT_WEIGHTS:
-            renamed.dropped[key] = 'is no weight (a constant of the model)'
+            renamed.dropped[key] = 'is not a weight (a constant of the model)'
         else:
             keys[name] = key
     # It renames keys whatever the values are: here, the original names.
@@ -231,8 +231,9 @@ def _read_release(state: StateDict) -> Renamed:
         if not layers:
             continue
         if sorted(layers) != list(range(len(layers))):
-            raise ValueError(f'{tower} has prompts in layers {sorted(layers)};'
-                             f' from {first} (layer 0) on none may lack.')
+            raise ValueError(f'{tower} has prompts in layers '
+                             f'{sorted(layers)}; from {first} (layer 0) on '
+                             'none may be missing.')
         keys = [layers[i] for i in range(len(layers))]
         tokens = [rest.pop(key) for key in keys]  # each [length, width]
         shapes = {key: tuple(t.shape) for key, t in zip(keys, tokens)}
@@ -244,7 +245,7 @@ def _read_release(state: StateDict) -> Renamed:
         else:
             renamed.dropped.update({key: 'has no tokens' for key in keys})
     renamed.dropped.update({
-        key: 'is no weight: the class sentences of training'
+        key: 'is not a weight: the class sentences of training'
         for key in BUFFERS if rest.pop(key, None) is not None})
     return renamed.take_by_prefix(
         rest, _RELEASE, 'is not known in a released file')
@@ -302,7 +303,7 @@ def _read_transformers(state: StateDict) -> Renamed:
         if match:  # query, key and value are one matrix in CLIP
             parts.setdefault(match.expand(r'\1in_proj_\2'), []).append(key)
         elif key.endswith('.position_ids'):
-            renamed.dropped[key] = 'is no weight (0, 1, 2 ...)'
+            renamed.dropped[key] = 'is not a weight (0, 1, 2 ...)'
         else:
             rest[key] = value.T if key in _TRANSPOSED else value
     renamed.take_by_prefix(rest, _TRANSFORMERS, 'is not known in a CLIPModel')
@@ -382,8 +383,8 @@ def write_release(neutral: StateDict) -> Renamed:
               'visual.class_embedding', 'text.text_projection')
     lacking = [key for key in needed if key not in neutral]
     if lacking:
-        raise ValueError('The release\'s code builds OpenAI\'s ViT models '
-                         f'alone; these weights have no {lacking}.')
+        raise ValueError("The release's code builds only OpenAI's ViT models; "
+                         f'these weights have no {lacking}.')
     renamed, rest = Renamed(), dict(neutral)
     if rest.pop(TOKENS, None) is not None:
         renamed.dropped[TOKENS] = ('has no place in a released file, whose '

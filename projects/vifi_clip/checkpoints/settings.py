@@ -337,8 +337,8 @@ def _refuse(message: str, cfg: Config, on_mismatch: str) -> None:
               'custom_hooks')
     for index in _hooks_of(cfg):
         remedy = f'--cfg-options custom_hooks.{index}.on_mismatch=warn'
-    raise UserError(f'{message}\nIf it is meant to be so, {remedy} makes this '
-                    'a warning.')
+    raise UserError(f'{message}\nIf this is intended, {remedy} makes this a '
+                    'warning.')
 
 
 def _hooks_of(cfg: Config) -> Dict[int, Mapping]:

@@ -117,7 +117,7 @@ def find_descriptions(files: Mapping[str, Descriptions],
     other = [f'{theirs!r} for {ours!r}' for ours, theirs in zip(names, found)
              if _key(ours) != _key(theirs)]
     if other:
-        warnings.warn(f'{path}: taken for nearly the same name: '
+        warnings.warn(f'{path}: matched with nearly the same name: '
                       f'{", ".join(other)}')
     return [described[name] for name in found]
 

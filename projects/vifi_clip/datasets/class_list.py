@@ -21,7 +21,7 @@ _NUMBERED = {
                          r'(?:\s*[:,;=|]\s*|\s+(?:-\s+)?)(?P<id>\d{1,9})')}
 _HEADERS = ('class', 'class name', 'classes', 'label', 'labels', 'name',
             'names')
-_QUOTE_IT = 'put the name in "quotes" if it is meant so'
+_QUOTE_IT = 'put the name in "quotes" if this is intended'
 
 
 class _Entry(NamedTuple):
@@ -106,9 +106,9 @@ def check_class_names(names: Sequence[str], source: str,
         name = clean_class_name(name, f'{source}, {place}')
         if name in first_place:
             raise ValueError(
-                f'{source}: class name {name!r:.200} stands both at '
-                f'{first_place[name]} and at {place}; rename one or take it '
-                'out (labels after it move up)')
+                f'{source}: class name {name!r:.200} appears both at '
+                f'{first_place[name]} and at {place}; rename one or remove it '
+                '(labels after it move up)')
         first_place[name] = place
     _warn_of_numbers(list(first_place))
     return list(first_place)
@@ -129,7 +129,7 @@ def clean_class_name(name: str, place: str) -> str:
     name = ' '.join((quoted[2] if quoted else name).split())
     if not name:
         raise ValueError(f'{place}: empty class name; give the class a name '
-                         'or take the entry out')
+                         'or remove the entry')
     return name
 
 
@@ -180,7 +180,7 @@ def _read_lines(path: Path) -> List[_Entry]:
                 start.replace('_', ' ').casefold() in _HEADERS):
             raise ValueError(
                 f'{path}, {place}: {name!r:.200} looks like a comment or a '
-                'heading, which would count as a class; take it out, or '
+                'heading, which would count as a class; remove it, or '
                 f'{_QUOTE_IT}')
     _refuse_trees(text, str(path))
     return _without_ids(entries, str(path))
@@ -209,9 +209,9 @@ def _read_tree(tree: Any, source: str) -> List[_Entry]:
         odd = next((pair for pair in pairs if not _is_id(pair[0])), None)
         if odd:
             raise ValueError(
-                f'{source}: {odd[1]!r:.80} has {odd[0]!r:.80}, which is no id:'
-                ' class lists are lists of names, or dicts of ids and names: '
-                '{"0": "chop", "1": "stir"} or {"chop": 0, "stir": 1}')
+                f'{source}: {odd[1]!r:.80} has {odd[0]!r:.80}, which is not '
+                'an id: class lists are lists of names, or dicts of ids and '
+                'names: {"0": "chop", "1": "stir"} or {"chop": 0, "stir": 1}')
     return _by_id([(number, _Entry(name, f'item {i}'))
                    for i, (number, name) in enumerate(pairs)], source)
 
@@ -229,8 +229,8 @@ def _by_id(rows: Sequence[tuple], source: str) -> List[_Entry]:
                              'whole number from 0')
         other = places.setdefault(int(text), place)
         if other != place:
-            raise ValueError(f'{source}: id {text} stands both at {other} and '
-                             f'at {place}; each class needs its own id')
+            raise ValueError(f'{source}: id {text} appears both at {other} '
+                             f'and at {place}; each class needs its own id')
     if not _run(list(places)):
         count, first = len(places), int(0 not in places)
         missing = min(set(range(first, first + count)) - set(places))
@@ -253,8 +253,8 @@ def _without_ids(entries: List[_Entry], source: str) -> List[_Entry]:
     """
     only = entries[0].name if len(entries) == 1 else ''
     if re.search('[,\uff0c\u3001]', only) and not _QUOTED.fullmatch(only):
-        raise ValueError(f'{source}: {only!r:.80} is one class name; write one'
-                         f' a line in a file, or {_QUOTE_IT}')
+        raise ValueError(f'{source}: {only!r:.80} is one class name; write '
+                         f'one per line in a file, or {_QUOTE_IT}')
     for side, pattern in _NUMBERED.items():
         found = {i: match for i, (name, _) in enumerate(entries)
                  if (match := pattern.fullmatch(name.strip()))}

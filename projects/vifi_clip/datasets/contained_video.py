@@ -173,7 +173,7 @@ class _Children:
             child = _Child()
         except OSError as error:
             raise UserError(
-                'no process can be started to decode videos in: '
+                'no process can be started to decode videos: '
                 f'{error.strerror}; ulimit -a shows the limits') from error
         self._all.add(child)
         return child

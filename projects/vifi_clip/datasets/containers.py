@@ -142,7 +142,7 @@ def check_file(source: Source) -> None:
         # a pipe would be waited for
         if isinstance(source, str) and not stat.S_ISREG(
                 os.stat(source).st_mode):
-            raise unreadable(source, 'it is no file')
+            raise unreadable(source, 'it is not a file')
         size = (len(source) if isinstance(source, bytes)
                 else os.path.getsize(source))
     except (OSError, ValueError) as error:

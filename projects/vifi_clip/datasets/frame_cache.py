@@ -74,7 +74,7 @@ class FrameCache:
         if differences:
             raise UserError(
                 f'{self.folder} does not fit: ' + '; '.join(differences) +
-                '. Embed the frames anew with this config: vifi-clip '
+                '. Embed the frames again with this config: vifi-clip '
                 'cache-frames CONFIG CHECKPOINT --out ANOTHER_FOLDER')
 
     @cached_property
@@ -102,7 +102,7 @@ class FrameCache:
             raise UserError(
                 f'{self.folder} has no embeddings of {len(absent)} of the '
                 f'{len(keys)} videos of {source}: {shown}. Embed that list '
-                'too (vifi-clip cache-frames goes on in the same folder)')
+                'too (vifi-clip cache-frames adds to the same folder)')
         twice = [key for key in keys if key in self._clashes]
         if twice:
             raise UserError(
@@ -127,7 +127,7 @@ class FrameCache:
             except (OSError, ValueError) as error:
                 raise UserError(f'{path} is damaged ({error}): delete it and '
                                 f'{name}.json, and embed its list '
-                                'anew') from error
+                                'again') from error
         return self._arrays[name]
 
     def __getstate__(self) -> dict:
@@ -139,8 +139,8 @@ def _read(path: Path, *names: str) -> Dict[str, Any]:
     """Read a JSON object of a cache that has all of these names."""
     value = read_json(path)
     if not isinstance(value, dict) or not set(names) <= set(value):
-        raise UserError(f'{path} is no object ({", ".join(names)}): not a '
-                        'file of a cache, or damaged; take it out of the '
+        raise UserError(f'{path} is not an object ({", ".join(names)}): not a '
+                        'file of a cache, or damaged; remove it from the '
                         'folder')
     return value
 

@@ -23,13 +23,13 @@ def remedy(path: str) -> str:
         return ('; lines of "folder frames label" are for RawframeDataset, '
                 'with RawFrameDecode in its pipeline')
     if numbers and osp.exists(stem):
-        return '; a number behind the path is no part of it'
+        return '; a number after the path is not part of it'
     if path.lower().endswith(PICTURES) or osp.isdir(stem):
         return remedy_of_pictures(path if osp.exists(path) else stem)
     if osp.lexists(path):
         return ''
     if re.fullmatch(r'(["\']).*\1', osp.basename(path)):
-        return '; take the quotes off'
+        return '; remove the quotes'
     if '\\' in path:
         return '; write / where the path has \\'
     plain = INVISIBLE.sub('', path.replace('\xa0', ' '))

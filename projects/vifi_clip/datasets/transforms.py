@@ -230,7 +230,7 @@ class RepeatFrames(BaseTransform):
         if len(imgs) % unique:
             raise ValueError(
                 f'RepeatFrames: {unique} frames were decoded and {len(imgs)} '
-                'arrive, which is no whole number of crops; put the '
+                'arrive, which is not a whole number of crops; put the '
                 'transform that adds or drops frames after RepeatFrames')
         crops = np.arange(len(imgs) // unique)[:, None] * unique
         order = (crops + places).reshape(-1)  # [C, M] to [C*M]

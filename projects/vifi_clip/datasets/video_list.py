@@ -65,7 +65,8 @@ def read_video_list(ann_file: str, delimiter: str = ' ',
                if labels.setdefault(path, label) != label]
     if several:
         warnings.warn(f'{ann_file}: {len(several)} lines give a video another '
-                      f'label than one before, such as {several[0]!r:.200}; '
+                      'label than an earlier line, such as '
+                      f'{several[0]!r:.200}; '
                       + _ONE_LABEL)
     return pairs
 
@@ -94,7 +95,7 @@ def _parse_line(line: str, place: str, delimiter: str,
                    'class index as label, or set delimiter=... (now '
                    f'{delimiter!r})')
     elif after and (bare or not after[2]):
-        problem = (f'a label behind {after[1]!r}? Set delimiter={after[1]!r} '
+        problem = (f'a label after {after[1]!r}? Set delimiter={after[1]!r} '
                    f'(now {delimiter!r})')
     elif after or re.fullmatch('[0-9]+([,;|:][0-9]+)+', label):
         problem = f'several labels; {_ONE_LABEL}'
@@ -148,8 +149,8 @@ def check_video_root(root: Optional[str]) -> None:
         raise FileNotFoundError(
             f'no video folder {root!r}; set data_prefix=dict(video=...) '
             '(knob VIDEO_DIR, or PACKED of vifi-clip pack) to the folder that '
-            'the paths of the list start from (relative to data_root, when '
-            'that is set)')
+            'the paths of the list are in (relative to data_root, when that '
+            'is set)')
 
 
 def find_missing(paths: Sequence[str]) -> List[int]:

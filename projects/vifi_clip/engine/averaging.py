@@ -62,5 +62,6 @@ def check_average(cfg: Config) -> None:
         raise ValueError(f'{name} needs the whole model, and {strategy} '
                          f'shards it: leave one of them out, or {remedy}')
     if cfg.model.get('save_trainable_only'):
-        raise ValueError(f'{name} does not go with save_trainable_only: leave '
-                         f'one of them out, or {remedy}')
+        raise ValueError(f'{name} cannot be combined with '
+                         'save_trainable_only: leave one of them out, or '
+                         f'{remedy}')

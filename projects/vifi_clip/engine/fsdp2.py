@@ -65,12 +65,13 @@ class FSDP2Strategy(DDPStrategy):
     def _wrap_model(self, model: nn.Module) -> nn.Module:
         """Shard in place; the model keeps its class's methods and names."""
         if getattr(model, 'save_trainable_only', False):
-            raise ValueError('save_trainable_only does not go with FSDP2, nor '
-                             'needs it: leave the strategy out')
+            raise ValueError('save_trainable_only cannot be combined with '
+                             'FSDP2, nor does it need it: leave the strategy '
+                             'out')
         if getattr(model, 'auxiliary', None):
-            raise ValueError('auxiliary losses (AUX) do not go with FSDP2, '
-                             'which would not shard their teachers: leave the '
-                             'strategy out (STRATEGY=ddp)')
+            raise ValueError('auxiliary losses (AUX) cannot be combined with '
+                             'FSDP2, which would not shard their teachers: '
+                             'leave the strategy out (STRATEGY=ddp)')
         for module in model.modules():
             if isinstance(module, BaseDataPreprocessor):
                 module.to(get_device())  # moves its inputs, too

@@ -110,16 +110,15 @@ class EpochAccumulationHook(Hook):
                             f'{needed} of a step: set {setting}')
         runner.logger.info(
             f'{epoch}, {batches // needed} optimizer steps of {needed}; '
-            'what does not fill a step is left out, other videos each epoch')
+            'videos left over are skipped, different ones each epoch')
         head = getattr(unwrapped(runner.model), 'cls_head', None)
         if needed > 1 and getattr(
                 getattr(head, 'loss_cls', None), 'in_batch', False):
             runner.logger.warning(
-                f'{type(head.loss_cls).__name__} compares the videos of a '
-                'micro-batch alone, so that accumulative_counts='
-                f'{needed} is another training than a batch of '
-                f'{needed * loader.batch_size} a process: raise '
-                'train_dataloader.batch_size instead')
+                f'{type(head.loss_cls).__name__} compares only the videos of '
+                f'a micro-batch, so that accumulative_counts={needed} differs '
+                f'from a batch of {needed * loader.batch_size} a process: '
+                'raise train_dataloader.batch_size instead')
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Count micro-batches from the start of each epoch, with those that

@@ -122,14 +122,15 @@ def clip_parameters(model: nn.Module) -> List[nn.Parameter]:
         names += ['text', 'tokens']
     for name, part in parts:
         if part.pretrained is None:
-            raise UserError(f'{_NAME} goes back towards CLIP, and model.{name}'
-                            '.pretrained names none: set PRETRAINED')
+            raise UserError(f'{_NAME} moves back towards CLIP, but '
+                            f'model.{name}.pretrained names none: set '
+                            'PRETRAINED')
     groups = parameter_groups(model)
     params = [param for name in names for param in groups[name]
               if param.requires_grad]
     if not params:
-        raise UserError(f'{_NAME}: nothing trains that CLIP has (TUNE='
-                        f'{model.tune}); take it out of custom_hooks')
+        raise UserError(f'{_NAME}: no parameter of CLIP trains '
+                        f'(TUNE={model.tune}); remove it from custom_hooks')
     return params
 
 

@@ -181,8 +181,8 @@ class InferenceHook(Hook):
         self.settings = settings
 
     def before_train(self, runner: Runner) -> None:
-        raise UserError('InferenceHook changes weights for testing: take it '
-                        'out of custom_hooks to train')
+        raise UserError('InferenceHook changes weights for testing: remove it '
+                        'from custom_hooks to train')
 
     def before_test(self, runner: Runner) -> None:
         """Change the model, now that the checkpoint is loaded."""
@@ -192,7 +192,7 @@ class InferenceHook(Hook):
             return
         if any(isinstance(hook, EMAHook) for hook in runner.hooks):
             raise UserError('EMAHook exchanges the weights that InferenceHook '
-                            'changes: take one out of custom_hooks')
+                            'changes: remove one from custom_hooks')
         apply_inference(model, **self.settings)
         runner.logger.info(f'Changed for inference: {self.settings}')
 

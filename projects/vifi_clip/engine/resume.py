@@ -65,9 +65,8 @@ class ResumeHook(Hook):
         self._saved = _said_in(checkpoint) if runner._resume else {}
         if self._saved is None:
             raise UserError(
-                f'{_name(runner)} has no state of a training that can go on '
-                '(best_* and converted files have weights alone): '
-                f'{_remedy(runner)}')
+                f'{_name(runner)} has no training state to resume (best_* and '
+                f'converted files have only weights): {_remedy(runner)}')
         if runner._resume:
             hub = checkpoint['message_hub']
             info = hub['runtime_info']
@@ -110,16 +109,16 @@ class ResumeHook(Hook):
             changed.append(f'its run had {_in_words(saved)}, this one has '
                            f'{_in_words(self._data)}')
         if not isinstance(runner.train_dataloader.batch_sampler, BatchSampler):
-            changed.append('the batch sampler of train_dataloader is none of '
-                           "torch's")
+            changed.append('the batch sampler of train_dataloader is not one '
+                           "of torch's")
         if changed:
             raise UserError(
-                f'{name} was saved inside an epoch, which cannot go on: '
-                f'{"; ".join(changed)}. Give what it was, or '
+                f'{name} was saved inside an epoch, which cannot be resumed: '
+                f'{"; ".join(changed)}. Restore these, or '
                 f'{_remedy(runner, _ended)}')
         loop.batches_done = saved['done']
         runner.logger.info(
-            f'Going on in epoch {loop.epoch + 1}, after {saved["done"]} of '
+            f'Resuming in epoch {loop.epoch + 1}, after {saved["done"]} of '
             f'{length} micro-batches')
 
     def before_train_epoch(self, runner: Runner) -> None:
@@ -258,7 +257,7 @@ def _check_classes(old: Optional[list], new: Optional[list],
         f'{_name(runner)} was trained on {len(old)} classes, and this config '
         f'has {len(new)}; the first to differ is label {first}: '
         f'{[*old, None][first]!r} there, {[*new, None][first]!r} here. Give '
-        f'the list that it was, or {_from_weights(runner)}')
+        f'its list, or {_from_weights(runner)}')
 
 
 def _ended(said: Mapping) -> bool:

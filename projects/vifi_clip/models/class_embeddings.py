@@ -146,7 +146,7 @@ class ClassAccumulation:
             if unchanged:
                 torch.autograd.backward([self._classes], [self._leaf.grad])
             print_log('An optimizer step was interrupted (other classes, or '
-                      'begun anew); the text side\'s gradients so far ' +
+                      "restarted); the text side's gradients so far " +
                       ('stay' if unchanged else 'are dropped, as it changed'),
                       'current', logging.WARNING)
         self.drop()
@@ -160,8 +160,8 @@ class ClassAccumulation:
         if self._snapshot != _snapshot(params):
             if self._waiting():
                 raise RuntimeError(
-                    'The text side\'s weights changed within an optimizer '
-                    'step: take TextAccumulationHook out of custom_hooks.')
+                    "The text side's weights changed within an optimizer "
+                    'step: remove TextAccumulationHook from custom_hooks.')
             self.drop()
         # A graph serves one backward pass.
         return None if self._taken else self._classes

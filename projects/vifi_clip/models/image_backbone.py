@@ -93,7 +93,7 @@ class CLIPVisionBackbone(BaseModule):
 
         ValueError if they are no views of ``num_frames``."""
         if self.num_frames and x.shape[0] % self.num_frames:
-            raise ValueError(f'{x.shape[0]} frames are no views of '
+            raise ValueError(f'{x.shape[0]} frames are not views of '
                              f'num_frames={self.num_frames}')
         if not self._may_regroup(x):
             return self.embed_chunk(x)

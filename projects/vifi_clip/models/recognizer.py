@@ -88,7 +88,7 @@ class ViFiCLIP(Recognizer2D):
         if seen and seen != self.cls_head.num_frames:
             raise ValueError(
                 f'num_frames of the backbone is {seen} and of the cls_head '
-                f'{self.cls_head.num_frames}; set one of both')
+                f'{self.cls_head.num_frames}; set only one of them')
         self.auxiliary = AuxiliaryLosses(
             auxiliary, self) if auxiliary else None
         self.tune = tune

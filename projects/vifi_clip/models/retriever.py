@@ -57,7 +57,7 @@ class ViFiCLIPRetriever(ViFiCLIP):
         head = self.cls_head
         for fits, setting in (
                 (getattr(head.loss_cls, 'in_batch', False),
-                 'loss_cls of CLIPContrastiveLoss: captions are no classes'),
+                 'loss_cls of CLIPContrastiveLoss: captions are not classes'),
                 (head.fusion == 'embedding', "fusion='embedding'"),
                 (head.condition is None, 'no condition: captions have no '
                  'embedding without the video (METHOD)'),
@@ -84,7 +84,7 @@ class ViFiCLIPRetriever(ViFiCLIP):
         text = classifier.text
         if tokens.ndim != 2 or tokens.shape[1] > text.context_length:
             raise ValueError(
-                f'Captions {tuple(tokens.shape)} are no tokens [B, up to '
+                f'Captions {tuple(tokens.shape)} are not tokens [B, up to '
                 f'{text.context_length}]: give OpenCLIPTokenize this arch.')
         x = encode_tokens(text, tokens, end_positions(text, tokens), None,
                           classifier.grad_checkpointing,

@@ -49,7 +49,7 @@ class TemporalTransformer(BaseModule):
         super().__init__(init_cfg=init_cfg)
         num_heads = num_heads or max(embed_dim // 64, 1)
         if embed_dim % num_heads:
-            raise ValueError(f'embed_dim {embed_dim} is no multiple of '
+            raise ValueError(f'embed_dim {embed_dim} is not a multiple of '
                              f'num_heads={num_heads}')
         self.residual = residual
         self.positions = nn.Embedding(max_frames, embed_dim)

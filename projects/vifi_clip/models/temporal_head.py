@@ -146,10 +146,10 @@ class TemporalMeanPoolHead(BaseHead):
             x = x.mean(dim=(2, 3))
             # [N*T, C, h, w] -> [N*T, C]
         if x.ndim != (2 if self.condition is None else 3):
-            raise ValueError(f'{tuple(x.shape)} are no features [N*T, C], '
+            raise ValueError(f'{tuple(x.shape)} are not features [N*T, C], '
                              '[N*T, C, h, w] or [N, C, T, h, w]')
         if x.shape[0] % num_frames:
-            raise ValueError(f'{x.shape[0]} frames are no multiple of '
+            raise ValueError(f'{x.shape[0]} frames are not a multiple of '
                              f'num_frames={num_frames} of the head; set it to '
                              'what the pipeline samples for a view.')
         return self.projection(x).unflatten(0, (-1, num_frames))
@@ -208,7 +208,7 @@ class TemporalMeanPoolHead(BaseHead):
         if num_segs is not None and x.ndim < 5 and num_segs % self.num_frames:
             raise ValueError(
                 f'The pipeline gives {num_segs} frames per video, which are '
-                f'no views of num_frames={self.num_frames} frames each.')
+                f'not views of num_frames={self.num_frames} frames each.')
         return self.frame_embeddings(x)
 
     def encode_classes(self, autocast: Optional[bool] = None) -> Tensor:
@@ -317,6 +317,7 @@ class TemporalMeanPoolHead(BaseHead):
             return torch.cat(labels).to(device)
         if sizes != {(num_classes, )}:
             raise ValueError(
-                f'Labels {sorted(sizes)} are no indices, nor of {num_classes} '
-                'classes: set num_classes in blending, or blending=None.')
+                f'Labels {sorted(sizes)} are neither indices nor of '
+                f'{num_classes} classes: set num_classes in blending, or '
+                'blending=None.')
         return torch.stack(labels).to(device).float()

@@ -101,7 +101,7 @@ class CLIPTextClassifier(BaseModule):
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg=init_cfg)
         if (class_names is None) == (class_file is None):
-            raise ValueError('Give class_names or class_file, and not both.')
+            raise ValueError('Give either class_names or class_file.')
         if max_graph_tokens is not None and (
                 type(max_graph_tokens) is not int or max_graph_tokens < 1):
             raise ValueError('max_graph_tokens must be None or a whole number '
@@ -234,8 +234,8 @@ class CLIPTextClassifier(BaseModule):
         owners = torch.tensor([s.label for s in sentences])
         if self.average == 'prob' and len(set(
                 torch.bincount(owners).tolist())) > 1:
-            raise ValueError("average='prob' needs as many descriptions of "
-                             'each class; leave it out')
+            raise ValueError("average='prob' needs equally many descriptions "
+                             'of each class; leave it out')
         tokens, ends = tokenize(
             self.text, self.tokenizer,
             [self.context + s.text + self.context_behind for s in sentences],

@@ -85,7 +85,7 @@ def load_pretrained(tower: nn.Module, part: str, arch: Arch,
     added = (f'prompts.{part}', 'prompts.table.', *METHOD_PARTS)
     if any(key.startswith(added) for key in state):
         # Right where new prompts are learnt on top of its towers.
-        print_log(f'{path} has more than towers, as learnt prompts or a '
+        print_log(f'{path} has more than towers, such as learnt prompts or a '
                   'temporal module, which pretrained= leaves out; to use all '
                   'of it give it as checkpoint / load_from (LOAD_FROM)',
                   'current', logging.WARNING)
@@ -157,9 +157,9 @@ def read_clip_state_dict(path: str, prompts: bool = False,
     if layout == 'xclip' or any(
             key.startswith(('messages.', 'condition.')) for key in weights):
         raise ValueError(f'{path} holds an X-CLIP, whose towers exchange '
-                         'messages between frames: no CLIP\'s. Give the CLIP '
-                         'that it was trained from, or go on from this one by '
-                         'LOAD_FROM=FILE (METHOD=xclip)')
+                         "messages between frames, unlike CLIP's. Give the "
+                         'CLIP that it was trained from, or continue from '
+                         'this one by LOAD_FROM=FILE (METHOD=xclip)')
     if not any(k.startswith('visual.') for k in weights):
         raise ValueError(f'{path} holds no CLIP image tower; {len(state)} '
                          f'tensors, e.g. {list(state)[:3]}.')

@@ -197,7 +197,7 @@ def attention_maps(model: nn.Module, inputs: np.ndarray,
             f'{list(np.shape(inputs))}')
     together = getattr(model.backbone, 'num_frames', None)
     if together and len(inputs) % together:
-        raise ValueError(f'{len(inputs)} frames are no views of {together}, '
+        raise ValueError(f'{len(inputs)} frames are not views of {together}, '
                          'which this model embeds together')
     # Its tensors could be in no graph, should the caller be in this mode.
     with torch.inference_mode(False), torch.autocast(

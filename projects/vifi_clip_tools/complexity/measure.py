@@ -52,7 +52,7 @@ def _die_first() -> None:
 def reason(error: Exception) -> str:
     """Say in one line why a call in a process of its own failed."""
     if isinstance(error, BrokenProcessPool):
-        return 'its process was ended, most likely for want of memory'
+        return 'its process was killed, most likely for lack of memory'
     first, *_ = str(error).strip().splitlines() or ['']
     return f'{type(error).__name__}: {first}'
 

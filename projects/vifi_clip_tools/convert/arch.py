@@ -18,8 +18,9 @@ from projects.vifi_clip.models.towers import (build_text_tower,
                                               build_vision_tower, compare,
                                               tower_cfg)
 
-_UNKNOWN = ('the architecture cannot be told from these weights: {}. Say it '
-            'with --arch, an OpenCLIP model name or a .json file like its own')
+_UNKNOWN = ('the architecture cannot be inferred from these weights: {}. Give '
+            'it with --arch, an OpenCLIP model name or a .json file like its '
+            'own')
 _HEAD_WIDTH = 64
 
 
@@ -110,8 +111,8 @@ def infer_arch(weights: StateDict, quick_gelu: bool,
                 and not misfit(weights, name)):
             return name
     if vision is None:
-        raise ValueError(_UNKNOWN.format('the image tower is no ViT, and no '
-                                         'model of OpenCLIP\'s fits'))
+        raise ValueError(_UNKNOWN.format('the image tower is not a ViT, and '
+                                         "no model of OpenCLIP's fits"))
     if 'visual_heads' in hidden:
         vision['head_width'] = vision['width'] // hidden['visual_heads']
     elif vision['width'] % _HEAD_WIDTH:

@@ -81,7 +81,7 @@ def _supply(source: Source, base: Optional[StateDict],
     if TOKENS not in weights and TOKENS not in base and (
             options.target != 'release'):
         raise ValueError(f'--clip {options.clip} has no token embeddings '
-                         f'either, which {options.src} lacks: give a whole '
+                         f'either, which {options.src} lacks: give a complete '
                          'CLIP')
     supplied = {k: v for k, v in base.items() if k not in weights and
                 (kind == 'vifi' or (released and k == TOKENS))}
@@ -109,7 +109,7 @@ def _stated_arch(source: Source, path: str) -> Optional[Arch]:
     timm = vision.get('timm_model_name') if isinstance(vision, dict) else None
     if ':' in str(timm) or isinstance(arch, str) and arch.endswith('.json'):
         raise ValueError(
-            f'{path} states an architecture that lies elsewhere, '
+            f'{path} states an architecture that is elsewhere, '
             f'{timm or arch!r:.100}: if you know it, give it with --arch')
     return arch
 
@@ -122,10 +122,10 @@ def _settle_arch(source: Source, options: ConvertOptions) -> Arch:
         arch = infer_arch(weights, source.quick_gelu, source.hidden)
         heads = {'visual_heads', 'text_heads'} & source.hidden.keys()
         source.notes.append(
-            'the architecture is told from the shapes' +
+            'the architecture is inferred from the shapes' +
             ('' if isinstance(arch, str) or heads else
-             '; the number of attention heads cannot be, and is taken as one '
-             'for 64 channels (--arch says otherwise)'))
+             '; the number of attention heads cannot be: one per 64 channels '
+             'is assumed (--arch overrides this)'))
     name = shown(arch)
     if name.endswith('.json'):
         arch = get_arch_cfg(arch)  # the file may not travel
@@ -135,8 +135,8 @@ def _settle_arch(source: Source, options: ConvertOptions) -> Arch:
                     (TOKENS, ) if options.target == 'release' else ())
     if faults:
         raise ValueError(
-            f'{options.src} does not fit arch {name!r}:\n{faults}\nSay which '
-            'it is with --arch, or leave that out: shapes tell')
+            f'{options.src} does not fit arch {name!r}:\n{faults}\nGive the '
+            'right one with --arch, or leave it out to go by the shapes')
     wrong = contradictions(source.hidden, arch)
     if options.arch and wrong:
         raise ValueError(

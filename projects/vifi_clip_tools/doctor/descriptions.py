@@ -80,7 +80,7 @@ def _check_texts(entries: Sequence[Description]) -> Iterator[Finding]:
         if len(tokens) + 2 > _CONTEXT:
             lost = tokenizer.decode(tokens[_CONTEXT - 2:]).strip()
             yield Finding('too_many_tokens', name, f'{len(tokens) + 2} tokens '
-                          f'with the longest template; {lost!r} is too much',
+                          f'with the longest template; {lost!r} is cut off',
                           (place, ))
     for about, same in owners.items():
         if len(same) > 1:

@@ -26,7 +26,7 @@ class Finding(NamedTuple):
         return CHECKS[self.check].level
 
 
-_GET_ANEW = 'Get the file anew, or train on the cleaned list.'
+_GET_ANEW = 'Get the file again, or train on the cleaned list.'
 # In the order of the report. The first group are states of a video.
 CHECKS: Dict[str, Check] = {
     'missing': Check(PROBLEM, 'Missing videos',
@@ -41,8 +41,8 @@ CHECKS: Dict[str, Check] = {
                        'They may hang a training run. If the storage is slow '
                        'or the videos are long, raise --timeout.'),
     'damaged': Check(WARNING, 'Videos with damaged pictures',
-                     'FFmpeg conceals it and training goes on with them; '
-                     '--decode full found it. Get the files anew if you can.'),
+                     'FFmpeg hides this and training uses them; --decode full '
+                     'found it. Get the files again if you can.'),
     'too_short': Check(WARNING, 'Videos shorter than --min-frames',
                        'Sampling repeats frames in them.'),
     'repeated_line': Check(PROBLEM, 'Videos named twice in one list',
@@ -67,25 +67,25 @@ CHECKS: Dict[str, Check] = {
         PROBLEM, 'Videos in both base and novel lists',
         'The halves share no class, so they must share no video.'),
     'shared_class': Check(PROBLEM, 'Classes in both base and novel',
-                          'Make the halves anew with vifi-clip splits.'),
+                          'Make the halves again with vifi-clip splits.'),
     'label_range': Check(
         PROBLEM, 'Labels beyond the class list',
         'A list of another protocol, or the wrong class list?'),
     'no_video': Check(PROBLEM, 'Classes without a video',
                       'After leaving out unreadable videos.'),
     'shots': Check(PROBLEM, 'K-shot classes without K videos',
-                   'Make the list anew with vifi-clip splits.'),
+                   'Make the list again with vifi-clip splits.'),
     'captions': Check(PROBLEM, 'Videos without a proper caption',
                       'Each needs a list of at least one sentence.'),
     'counts': Check(PROBLEM, 'Counts unlike the published ones',
                     'The list is not the official one.'),
     'train_test_look_alike': Check(
         WARNING, 'Look-alikes in training and test',
-        'The same pictures at the same length in another encoding: look at '
+        'The same pictures at the same length in another encoding: check '
         'them. Cleaned lists leave them in.'),
     'look_alike': Check(
         WARNING, 'Look-alikes within one list',
-        'The same pictures in another encoding: look at them.'),
+        'The same pictures in another encoding: check them.'),
     'imbalance': Check(
         WARNING, 'Unbalanced training lists',
         'The largest class has over ten times the videos of the smallest.'),
@@ -94,7 +94,7 @@ CHECKS: Dict[str, Check] = {
                        'with your figures.'),
     'not_checked': Check(INFO, 'Not checked', ''),
     # of descriptions
-    'no_colon': Check(PROBLEM, 'No ":" behind the name of the class',
+    'no_colon': Check(PROBLEM, 'No ":" after the name of the class',
                       'Each is "Name: A person ...".'),
     'undescribed': Check(PROBLEM, 'Classes without a description', ''),
     'described_twice': Check(PROBLEM, 'Classes described twice', ''),
@@ -104,7 +104,7 @@ CHECKS: Dict[str, Check] = {
     'same_description': Check(PROBLEM, 'One description of several classes',
                               'A model cannot tell them apart by it.'),
     'leaked_name': Check(WARNING, 'Descriptions that name another class',
-                         'They pull the two together: say it otherwise.'),
+                         'They pull the two classes together: reword them.'),
     'other_description': Check(INFO, 'Descriptions of no class in the list',
-                               'They are passed over.'),
+                               'They are ignored.'),
 }

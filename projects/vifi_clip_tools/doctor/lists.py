@@ -111,7 +111,8 @@ def load_lists(roles: Dict[Path, Optional[str]],
     for path in sorted(roles, key=lambda item: item.name):
         if path.name in lists:
             raise UserError(f'{lists[path.name].path} and {path}: two lists '
-                            'of one name; rename one, or check them apart')
+                            'with one name; rename one, or check them '
+                            'separately')
         role = roles[path] or role_of(path) or UNKNOWN
         lists[path.name] = _load(path, role, class_file, several)
     # The report and the cleaned lists know a class list by its name.
@@ -119,8 +120,9 @@ def load_lists(roles: Dict[Path, Optional[str]],
     for path in class_files_of(lists.values()):
         twin = first.setdefault(path.name, path)
         if twin.read_bytes() != path.read_bytes():
-            raise UserError(f'{twin} and {path}: two class lists of one name '
-                            'that differ; rename one, or check them apart')
+            raise UserError(f'{twin} and {path}: two class lists with one '
+                            'name that differ; rename one, or check them '
+                            'separately')
     return list(lists.values())
 
 

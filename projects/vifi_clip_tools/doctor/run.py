@@ -91,8 +91,7 @@ def _roles(options: Options) -> Tuple[Dict[Path, Optional[str]],
 
 def video_paths(lists: Sequence[VideoList], root: str) -> Dict[str, str]:
     """Return the file of each video that a list names, ascending by key."""
-    setting = ('set --videos to the folder that the paths in the lists start '
-               'from')
+    setting = ('set --videos to the folder that the paths in the lists are in')
     if not osp.isdir(root):
         raise UserError(f'no folder of videos {root!r}; {setting}')
     keys = sorted({entry.key for item in lists for entry in item.entries})
@@ -146,8 +145,8 @@ def check_out(out: Path, originals: Iterable[Path], inputs: Dict,
     foreign = [name for name in sorted(_files_in(out))
                if REPORT not in files or name not in files]
     if foreign:
-        raise UserError(f'--out {out} holds {foreign[0]}, no part of a report;'
-                        ' move it away, or choose another folder')
+        raise UserError(f'--out {out} holds {foreign[0]}, not part of a '
+                        'report; move it away, or choose another folder')
     if earlier != inputs and not force:
         raise UserError(f'{out} holds a report on other lists or options; use '
                         '--force to replace it, or choose another --out')

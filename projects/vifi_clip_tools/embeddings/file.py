@@ -63,8 +63,9 @@ def read_embeddings(path: str) -> Embeddings:
                       _load_npz)(path)
         _check_notes(embeddings)
     except Exception as error:  # as many kinds as there are broken files
-        raise ValueError(f'{path} is damaged, or not of `vifi-clip embed` '
-                         f'({type(error).__name__}: {error})') from error
+        raise ValueError(f'{path} is damaged, or not written by `vifi-clip '
+                         f'embed` ({type(error).__name__}: '
+                         f'{error})') from error
     _check(embeddings, path)
     embeddings.embeddings = np.ascontiguousarray(embeddings.embeddings,
                                                  np.float32)
@@ -155,7 +156,7 @@ def _check(file: Embeddings, path: str) -> None:
             f'{list(vectors.shape)}; floats [N, D] are needed')
     if not np.isfinite(vectors).all():
         raise ValueError(f'{path} has an embedding that is not finite; embed '
-                         'the videos anew')
+                         'the videos again')
     if labels is None:
         return
     if labels.shape != (len(vectors), ) or labels.dtype.kind not in 'iu':

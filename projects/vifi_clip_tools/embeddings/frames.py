@@ -91,7 +91,7 @@ def _embed(model: torch.nn.Module, dataset: CheckedVideoDataset,
     inputs, num_frames = dataset[0]['inputs'], settings['num_frames']
     if not inputs.equal(dataset[0]['inputs']):
         raise ValueError('the validation pipeline is random: readings of '
-                         f'{files[0]} differ; take random transforms out')
+                         f'{files[0]} differ; remove random transforms')
     if len(inputs) != num_frames:
         raise ValueError(f'the validation pipeline gives {len(inputs)} frames '
                          f'for num_frames={num_frames}; cache one view')
@@ -100,7 +100,7 @@ def _embed(model: torch.nn.Module, dataset: CheckedVideoDataset,
         [cache_key(file, root) for file in files],
         [osp.getsize(file) if osp.isfile(file) else 0 for file in files])
     if writer.is_complete:
-        print(f'{dataset.ann_file}: there already')
+        print(f'{dataset.ann_file}: cached already')
         return 0
     first = writer.done
     with tqdm(total=len(files), initial=first, unit='video',

@@ -60,7 +60,7 @@ def embed(options: EmbedOptions) -> Optional[int]:
             options.model.load(views=[views]), videos, out, views,
             how.batch_size, options.overwrite, options.model)
     except KeyboardInterrupt:
-        print('\nstopped; the same command goes on from here',
+        print('\nstopped; the same command resumes from here',
               file=sys.stderr)
         raise
     if result is None:  # the first process reports
@@ -79,7 +79,7 @@ def read_videos(inputs: Sequence[str], root: Optional[str] = None,
         return _read_list(inputs[0], root, classes)
     if any(path.endswith('.txt') for path in inputs):
         raise ValueError(f'{" ".join(inputs)}: give one list (.txt) and '
-                         'nothing beside it')
+                         'nothing else')
     for option, value in dict(root=root, classes=classes).items():
         if value is not None:
             raise ValueError(f'--{option} is for a list: one .txt file of '
@@ -103,11 +103,11 @@ def _read_list(path: str, root: Optional[str],
     if len(find_missing(paths)) == len(paths):
         raise FileNotFoundError(
             f'none of the {len(paths)} videos of {path} is there, such as '
-            f'{paths[0]}{remedy(paths[0])}; --root FOLDER says where their '
-            'names start from')
+            f'{paths[0]}{remedy(paths[0])}; set --root to the folder of their '
+            'names')
     if labels[0] < 0:
         if classes is not None:
-            raise ValueError(f'--classes: {path} has names and no labels')
+            raise ValueError(f'--classes: {path} has names but no labels')
         labels = None
     return VideoSet(names, paths, labels, class_names)
 
@@ -141,8 +141,8 @@ def embed_videos(inferencer: ViFiCLIPInferencer, videos: VideoSet, out: str,
         if not todo:
             return before if rank == 0 else None
         if rank == 0:
-            print(f'{out}: {len(before)} embedded before; trying again what '
-                  f'could not be read ({len(todo)})', file=sys.stderr)
+            print(f'{out}: {len(before)} embedded before; retrying '
+                  f'{len(todo)} that could not be read', file=sys.stderr)
         good = (i for i in range(len(names)) if i not in todo)
         results = dict(zip(good, before.embeddings))
     if rank == 0:
@@ -191,7 +191,7 @@ def _check_same(source: str, made: Mapping[str, Any],
         by = ', '.join(str(made[name]) for name in ('config', 'checkpoint')
                        if made.get(name))
         raise ValueError(
-            f'{source} was made{" with " + by if by else ""} otherwise '
+            f'{source} was made differently{", with " + by if by else ""} '
             f'({"; ".join(different)}); rename --out, or add --overwrite')
 
 

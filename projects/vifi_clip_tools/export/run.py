@@ -57,8 +57,8 @@ def export(options: ExportOptions) -> Optional[int]:
             need(library, 'export')
         newest = need('onnx', 'export').defs.onnx_opset_version()
         if options.opset and options.opset > newest:
-            raise ValueError(f'--opset {options.opset}: the onnx that is '
-                             f'installed knows them up to {newest}')
+            raise ValueError(f'--opset {options.opset}: the installed onnx '
+                             f'supports up to {newest}')
     for name in options.files():
         check_target('--out', osp.join(options.out, name),
                      [osp.splitext(name)[1]], options.overwrite)

@@ -44,8 +44,8 @@ def sweep(options: Options, clip: StateDict, tuned: Tuned) -> None:
     with until_it_goes(test.config, test.common.cfg_options):
         runner, weights = tester(test), _Weights()
         if not hasattr(runner, '_has_loaded'):
-            raise ValueError('--evaluate does not go with STRATEGY=fsdp: '
-                             'leave it out')
+            raise ValueError('--evaluate cannot be combined with '
+                             'STRATEGY=fsdp: leave it out')
         runner.register_hook(weights)
         made = json.loads(json.dumps(dict(
             record(runner.cfg, test, {}), amp=test.common.amp,
@@ -57,7 +57,7 @@ def sweep(options: Options, clip: StateDict, tuned: Tuned) -> None:
             made['metrics'] = before.get('metrics')
             if differs := differences(before, made, ('checkpoint', )):
                 raise ValueError(
-                    f'--out {options.out} was made otherwise than asked now '
+                    f'--out {options.out} was made with other settings '
                     f'({"; ".join(differs)}); choose another name, or add '
                     '--overwrite')
         rows = made['metrics']  # by alpha

@@ -35,8 +35,8 @@ def read_tuned(path: str) -> Tuned:
     state = tensors_of(content)
     layout = detect_layout(state, path)
     if layout != 'vifi':
-        raise ValueError(f'{path} is no checkpoint of ours (its layout is '
-                         f'{layout}): vifi-clip convert makes one of it')
+        raise ValueError(f'{path} is not a checkpoint of ours (its layout is '
+                         f'{layout}): vifi-clip convert makes it one')
     return Tuned(path, state, saved_settings(content))
 
 
@@ -63,7 +63,7 @@ def read_mean(paths: Sequence[str]) -> Tuned:
     together.
     """
     if len(paths) < 2:
-        raise ValueError(f'--mean is of two checkpoints or more, not of '
+        raise ValueError('--mean needs two checkpoints or more, got '
                          f'{paths[0]} alone')
     first = read_tuned(paths[0])
     mean = dict(first.state)

@@ -117,9 +117,9 @@ def _is_there(out: Path, params: WorldParams, jobs: List[Job],
                    'or choose another --out')
     elif faults := damages(out, manifest, [job.path for job in jobs]):
         problem = (f'is damaged: {faults[0]} ({len(faults)} in all); use '
-                   '--force to make it anew')
+                   '--force to make it again')
     if problem:
-        raise UserError(f'{out} {problem} (nothing was touched)')
+        raise UserError(f'{out} {problem} (nothing was changed)')
     return True
 
 

@@ -53,10 +53,10 @@ def matrix(options: MatrixOptions) -> None:
     clash = sorted(turned & set(os.environ))
     if clash:
         raise ValueError(
-            f'{", ".join(clash)} set in the environment, but the matrix turns '
+            f'{", ".join(clash)} set in the environment, but the matrix sets '
             'that itself, or has a value for each of its data sets: unset it, '
-            'choose runs with --table, --dataset or --only, and say where '
-            'data are with DATA_ROOT and LIST_ROOT')
+            'choose runs with --table, --dataset or --only, and set the '
+            'places of data with DATA_ROOT and LIST_ROOT')
     if options.commands:
         if options.mini:
             print('# They need data/mini and work_dirs/mini_clip, which '
@@ -168,8 +168,8 @@ def _run(options: MatrixOptions, runs: Sequence[Run], layout: Layout) -> None:
     print(f'\nThe tables: vifi-clip report{again}')
     if failed:
         listed = '\n'.join(f'  {name}: {why}' for name, why in failed.items())
-        raise UserError(f'{len(failed)} of {len(todo)} runs failed:\n{listed}'
-                        '\nThe same command tries them again.')
+        raise UserError(f'{len(failed)} of {len(todo)} runs failed:\n'
+                        f'{listed}\nRun the same command to retry them.')
 
 
 def run_alone(layout: Layout, run: Run) -> None:
@@ -184,8 +184,8 @@ def run_alone(layout: Layout, run: Run) -> None:
             for word in [*argv, *layout.environ(run).values()]:
                 if isinstance(word, ShellText):
                     raise UserError(
-                        f'there is no checkpoint: {word} would name it; '
-                        'remove the file "trained" beside it to train again')
+                        f'there is no checkpoint such as {word}; remove the '
+                        'file "trained" beside it to train again')
             TOOLS[kind](argv)
         if kind == 'train' and run.train:
             Path(layout.path(run.name, 'trained')).write_text(

@@ -128,7 +128,7 @@ def _predict(options: QuickstartOptions, checkpoint: str) -> None:
         # One of each class.
         rows = {label: path for path, label in read_video_list(listed)}
         videos = [osp.join(options.data_root, path) for path in rows.values()]
-        print('Classes that no training video shows; folders tell the truth:')
+        print('Classes without training videos; folders name the true class:')
         more = ['--topk', '2', '--labels', labels]
     predict.run(predict.parse_args([
         *videos, '--config', str(CONFIGS / 'vifi_mini.py'), '--checkpoint',

@@ -32,8 +32,9 @@ def report(options: ReportOptions) -> None:
     runs = by_name(tables.values())
     folder = options.work_dir or default_folder(mini, runs.values())
     if not osp.isdir(folder):
-        raise FileNotFoundError(f'{folder} does not exist; vifi-clip matrix '
-                                'makes it, or name another with --work-dir')
+        raise FileNotFoundError(f'{folder} does not exist; make it with '
+                                'vifi-clip matrix, or name another with '
+                                '--work-dir')
     check_choice('--table', keys, tables)
     records = Records(Layout(folder), runs)
     filled = [(tables[key], fill(tables[key], records))
@@ -95,7 +96,8 @@ def _footnote(table: Table, records: Records) -> str:
     others = [name for name in names if name not in finished and osp.isfile(
         records.layout.path(name, 'metrics.json'))]
     if others:
-        said.append(f'Left out for other knobs: {", ".join(others)}.')
+        said.append('Left out because of other settings: '
+                    f'{", ".join(others)}.')
     if finished:
         # What stood around a class name; captions have neither.
         prompts = sorted({

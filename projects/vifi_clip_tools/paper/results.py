@@ -166,7 +166,7 @@ def _from_source(cell: Cell, layout: Layout) -> Result:
     except (ValueError, KeyError, TypeError, OverflowError,
             RecursionError) as error:
         raise ValueError(f'{path} is not what its command writes: {error}; '
-                         'remove it or make it anew') from error
+                         'remove it or make it again') from error
     return Result(cell, (value, ))
 
 

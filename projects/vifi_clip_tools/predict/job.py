@@ -44,7 +44,7 @@ def predict(options: Options) -> int:
     if options.templates:
         check_templates(options.templates, '')
     if options.threshold is not None and labels and len(labels) < 2:
-        raise ValueError('--threshold tells nothing of one label, whose '
+        raise ValueError('--threshold has no effect with one label, whose '
                          'probability is always 1; give at least two')
     views = parse_views(options.num_views)
     videos = _videos(options, world)
@@ -64,7 +64,7 @@ def predict(options: Options) -> int:
         bad = job.to_file(videos) if options.out else job.to_screen(videos)
     except KeyboardInterrupt:
         if options.out:
-            print(f'\n{options.out}: the same command goes on from here',
+            print(f'\n{options.out}: the same command resumes from here',
                   file=sys.stderr)
         raise
     if rank == 0 and len(bad) == len(videos):

@@ -45,8 +45,9 @@ def check_out(out: str, overwrite: bool,
     if osp.lexists(meta):
         read_record(meta)
     elif osp.exists(out) and not overwrite:
-        raise ValueError(f'--out {out} exists and is not of this command (no '
-                         f'{meta}); choose another name, or add --overwrite')
+        raise ValueError(f'--out {out} exists and was not written by this '
+                         f'command (no {meta}); choose another name, or add '
+                         '--overwrite')
     start = (b'video,label,score,error' if out.lower().endswith('.csv') else
              b'{"video": ')
     for part in _part_paths(out):
@@ -54,8 +55,8 @@ def check_out(out: str, overwrite: bool,
             ours = osp.exists(meta) and start.startswith(
                 file.read(len(start)))
         if not ours:
-            raise ValueError(f'{part} is not of this command; move it away, '
-                             'or choose another --out')
+            raise ValueError(f'{part} was not written by this command; move '
+                             'it away, or choose another --out')
 
 
 def _part_paths(out: str) -> List[str]:
@@ -73,8 +74,8 @@ def read_record(meta: str) -> Dict[str, Any]:
             raise ValueError
         return record
     except (OSError, ValueError, RecursionError):
-        raise ValueError(f'{meta} is damaged, or not of this command; move '
-                         'it away, or choose another --out') from None
+        raise ValueError(f'{meta} is damaged, or not written by this command; '
+                         'move it away, or choose another --out') from None
 
 
 class Line(NamedTuple):
@@ -129,9 +130,9 @@ class ResultsFile:
             differs.append('--save-video, --timeline, --window or --stride '
                            'differ')
         if differs:
-            raise ValueError(f'--out {self.out} was made otherwise than asked '
-                             f'now ({"; ".join(differs)}); choose another '
-                             'name, or add --overwrite')
+            raise ValueError(f'--out {self.out} was made with other settings '
+                             f'({"; ".join(differs)}); choose another name, '
+                             'or add --overwrite')
         self._gather(None)
         return bool(sources)
 
@@ -249,7 +250,7 @@ class ResultsFile:
                     yield line
                 elif file.tell() < size:
                     raise ValueError(f'{path}, line {number}: no prediction; '
-                                     'take it out, or add --overwrite')
+                                     'remove it, or add --overwrite')
 
     def _rows(self, file: BinaryIO) -> Iterator[Tuple[int, Optional[Line]]]:
         start, number = 0, 1  # of a row; a name may hold line ends

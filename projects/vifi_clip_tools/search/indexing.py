@@ -50,17 +50,17 @@ def index(options: IndexOptions) -> Optional[int]:
                 outcome.unchanged = len(videos.videos())
         _report(options, outcome)
         if options.ann and len(videos) < MIN_ROWS:
-            print(f'--ann: {len(videos)} embeddings are searched exactly in '
-                  f'milliseconds; it is for\n{MIN_ROWS} and more, and was '
-                  'left out')
+            print(f'--ann was ignored: {len(videos)} embeddings are searched '
+                  'exactly in milliseconds;\nit is worthwhile from '
+                  f'{MIN_ROWS} on')
         elif options.ann:
             print(f'Building {options.ann} over {len(videos)} embeddings ...',
                   flush=True)
             videos.build_ann(options.ann)
             videos.compact()
     except KeyboardInterrupt:
-        print('\nstopped; what was done is kept, and the same command goes '
-              'on', file=sys.stderr)
+        print('\nstopped; finished work is kept, and the same command resumes '
+              'it', file=sys.stderr)
         raise
     return 1 if outcome.failed else None
 
@@ -96,10 +96,10 @@ def _report(options: IndexOptions, outcome: Outcome) -> None:
           'failed')
     gone = outcome.vanished
     if gone and options.prune:
-        print(f'{len(gone)} no longer on disk, forgotten')
+        print(f'{len(gone)} no longer on disk, removed from the index')
     elif gone:
         print(f'{len(gone)} no longer on disk, e.g. {shorten(gone[0], 50)}\n'
-              '(--prune makes the index forget them)')
+              '(--prune removes them from the index)')
     for path, reason in outcome.failed:
         print(f'failed: {shorten(path, 72)}\n  {shorten(reason, 78)}',
               file=sys.stderr)
@@ -149,8 +149,8 @@ def find_files(videos: Any) -> List[str]:
     files = {}
     for video in expand_inputs(videos):
         if video.path is None or is_url(video.path):
-            raise ValueError(f'An index is of files; {video.name} is none: '
-                             'save it first')
+            raise ValueError(f'An index holds files, and {video.name} is not '
+                             'one: save it first')
         files[osp.abspath(video.path)] = None
     return list(files)
 

@@ -49,8 +49,8 @@ def read_identity(path: str) -> Identity:
         return identity
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f'{path} is no search index of this version ({error}), and stays '
-            'as it is; index the videos under another name') from error
+            f'{path} is not a search index of this version ({error}), and is '
+            'left unchanged; index the videos under another name') from error
 
 
 def completed(options: ModelOptions, made: Identity,
@@ -68,9 +68,9 @@ def completed(options: ModelOptions, made: Identity,
     settings = options.cfg_options or made.cfg_options
     if config is None or not (options.cfg_options or _are_plain(settings)):
         raise ValueError(
-            f'the index {path} was made with --config {made.config}'
-            f'{with_options(settings)}, and these may run code: if you know '
-            'them, give them on the command line')
+            f'the index {path} was made with --config '
+            f'{made.config}{with_options(settings)}, and these may run code: '
+            'if you trust them, give them on the command line')
     return replace(options, config=config, cfg_options=settings,
                    checkpoint=options.checkpoint or _checkpoint(made, path))
 
@@ -82,11 +82,11 @@ def _checkpoint(made: Identity, path: str) -> Optional[str]:
         return weights
     if '://' in weights:
         raise ValueError(
-            f'the index {path} was made with weights from {weights}: '
-            'if you know them, give them with --checkpoint')
+            f'the index {path} was made with weights from {weights}: if you '
+            'trust them, give them with --checkpoint')
     raise FileNotFoundError(
-        f'the model of the index {path} was moved ({weights}); say '
-        'with --checkpoint where it is')
+        f'the model of the index {path} was moved ({weights}); give its path '
+        'with --checkpoint')
 
 
 def _are_plain(settings: Dict[str, Any]) -> bool:

@@ -41,7 +41,7 @@ class ClassIndex:
             if other != label:
                 raise UserError(
                     f'{source}: class names {names[other]!r} and {name!r} '
-                    'differ in case or underscores alone; rename one')
+                    'differ only in case or underscores; rename one')
 
     def label(self, name: str, place: str) -> int:
         """The label of a class; ``place`` is where the name stands."""

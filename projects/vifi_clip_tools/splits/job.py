@@ -59,7 +59,7 @@ class Job(NamedTuple):
             digest = sha256_of(path)
             other = found.setdefault(path.name, (digest, path))
             if other[0] != digest:
-                raise UserError(f'{other[1]} and {path}: two files of one '
+                raise UserError(f'{other[1]} and {path}: two files with one '
                                 'name that differ; rename one')
         return {name: digest for name, (digest, _) in found.items()}
 
@@ -221,7 +221,7 @@ def check_lists(folder: Path, dataset: str,
     videos below a folder of theirs: a phrase for each fault."""
     if videos and not videos.is_dir():
         raise UserError(f'--videos {videos}: no such folder; give the folder '
-                        'that the paths of the lists start from')
+                        'that the paths of the lists are in')
     manifest = read_manifest(folder)
     if manifest.get('dataset') != dataset:
         raise UserError(f'{folder / MANIFEST}: made for '
@@ -243,7 +243,7 @@ def check_lists(folder: Path, dataset: str,
     missing = find_missing([str(videos / path) for path in names]
                            ) if videos else []
     if missing:
-        faults.append(f'{len(missing)} of {len(names)} videos are not below '
+        faults.append(f'{len(missing)} of {len(names)} videos are not in '
                       f'{videos}: {some([names[i] for i in missing], 10)}'
                       + remedy(str(videos / names[missing[0]])))
     return faults

@@ -122,7 +122,7 @@ def absent_classes(annotations: Annotations) -> List[str]:
             if lacking:
                 phrases.append(f'{part}{fold}: {len(lacking)} of '
                                f'{len(annotations.classes)} classes have no '
-                               f'video there, {lacking[0]!r} for one')
+                               f'video there, such as {lacking[0]!r}')
     return phrases
 
 

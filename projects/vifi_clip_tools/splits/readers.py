@@ -203,7 +203,7 @@ def read_msrvtt(folder: Path,
                                             'sentence')):
         video = _checked(row['video_id'], place)
         if video in test or not row['sentence']:
-            raise wrong(place, f'{video!r} has not one caption here')
+            raise wrong(place, f'{video!r} does not have one caption here')
         test[video] = [row['sentence']]
     train = _read_train(train_csv, test, data)
     lists: Dict[str, Captions] = {}

@@ -72,10 +72,10 @@ def check_unique(videos: Iterable[Video], part: str,
         other, place = seen.setdefault(video.key, (part, video.place))
         if place == video.place:
             continue
-        where = ('stands there already' if other == part else f'is in {part} '
+        where = ('is there already' if other == part else f'is in {part} '
                  f'and in {other}, but a test must not see training videos')
         raise UserError(f'{video.place}: video {video.key!r} {where} '
-                        f'({place}); take one of the two lines out')
+                        f'({place}); remove one of the two lines')
 
 
 def video_path(pattern: str, name: str, split: str, label: str) -> str:

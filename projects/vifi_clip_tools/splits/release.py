@@ -163,8 +163,8 @@ def _mislabelled(odd: Dict[Video, int], index: ClassIndex,
     if not pairs:
         return ''
     done = ('relabelled by --fix-labels' if fix_labels else
-            'kept as released; --fix-labels goes by the names')
-    return (f'{len(odd)} videos are labelled otherwise than they are named '
+            'kept as released; --fix-labels uses the names')
+    return (f'{len(odd)} videos have labels that contradict their names '
             f'({", ".join(pairs[:5])}); {done}')
 
 

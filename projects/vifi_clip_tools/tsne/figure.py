@@ -43,7 +43,7 @@ def unit_length(embeddings: np.ndarray) -> np.ndarray:
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     if not lengths.all():
         raise ValueError(f'embedding {int(np.argmin(lengths))} is all zeros '
-                         'and has no direction; embed the videos anew')
+                         'and has no direction; embed the videos again')
     return vectors / lengths
 
 

@@ -135,8 +135,8 @@ def align(files: Sequence[Embeddings], sources: Sequence[str],
     for file, source in zip(files, sources):
         names = names or file.class_names
         if file.class_names not in (None, [], names):
-            raise ValueError(f'{source} names the classes differently; say '
-                             'which with --classes')
+            raise ValueError(f'{source} names the classes differently; give '
+                             'the right names with --classes')
     return [replace(file, class_names=names) for file in files]
 
 

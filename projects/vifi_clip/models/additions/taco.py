@@ -42,7 +42,7 @@ class AnchorRelationLoss(nn.Module):
                  loss_weight: float = 0.4) -> None:
         super().__init__()
         if num_anchors < 1:
-            raise ValueError(f'num_anchors={num_anchors} must be from 1')
+            raise ValueError(f'num_anchors={num_anchors} must be at least 1')
         self.num_anchors, self.loss_weight = num_anchors, loss_weight
         self.expand = nn.Linear(embed_dim, 2 * embed_dim)
         self.reduce = nn.Linear(2 * embed_dim, embed_dim)

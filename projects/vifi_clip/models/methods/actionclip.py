@@ -108,8 +108,8 @@ class TemporalClassToken(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Gather the frames in the token; ValueError for another T."""
         if x.shape[1] + 1 != self.positions.shape[1]:
-            raise ValueError(f'{x.shape[1]} frames are not those '
-                             f'{self.positions.shape[1] - 1} of num_frames')
+            raise ValueError(f'{x.shape[1]} frames, but '
+                             f'num_frames={self.positions.shape[1] - 1}')
         # Not len(x), which would fix the batch size of an exported graph.
         x = torch.cat([self.token.expand(x.shape[0], -1, -1), x], dim=1)
         return self.encoder(x + self.positions)[:, :1]

@@ -79,7 +79,7 @@ class SampledCrossEntropyLoss(nn.Module):
     def __init__(self, max_classes: int = 400) -> None:
         super().__init__()
         if max_classes < 1:
-            raise ValueError(f'max_classes={max_classes} must be from 1')
+            raise ValueError(f'max_classes={max_classes} must be at least 1')
         self.max_classes = max_classes
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
