@@ -1,7 +1,7 @@
-# The small world's CLIP, fine-tuned on its videos, as it ships with the
-# package: to try predict, demo, search and export at once, without a download
-# or training. It knows coloured shapes and how they move, at 60 x 60 pixels,
-# and nothing of real videos. `configs/vifi_mini.py` trains one.
+# The small world's CLIP, fine-tuned on its videos and bundled with the
+# package, for trying predict, demo, search and export at once, without a
+# download or training. It knows coloured shapes and how they move, at 60 x 60
+# pixels, but nothing of real videos. `configs/vifi_mini.py` trains one.
 #
 #   vifi-clip demo --config small_world
 #   vifi-clip predict my.mp4 --config small_world --labels "a red ring, a star"

@@ -15,8 +15,8 @@
 # 0.7) in zero-shot alone: compare with best/epoch_11.pth.
 # Not yet run on real data: nobody has published the three together.
 #
-# Knobs (environment): those of vifi_base2novel.py but METHOD and AUX; TUNE has
-# no prompts. Without DESCRIPTIONS a class is its name in 28 templates.
+# Knobs (environment): those of vifi_base2novel.py except METHOD and AUX; TUNE
+# has no prompts. Without DESCRIPTIONS a class is its name in 28 templates.
 _base_ = ['./vifi_base2novel.py']
 
 for _name, _value, _bad in (

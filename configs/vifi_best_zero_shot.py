@@ -15,8 +15,8 @@
 #   C. TACO, with sentences in tests            60.0 / 85.6 / 77.0
 # Not yet run on real data: nobody has published the three together.
 #
-# Knobs (environment): those of vifi_zero_shot.py but METHOD and AUX; TUNE has
-# no prompts. Without DESCRIPTIONS a class is its name in 28 templates.
+# Knobs (environment): those of vifi_zero_shot.py except METHOD and AUX; TUNE
+# has no prompts. Without DESCRIPTIONS a class is its name in 28 templates.
 _base_ = ['./vifi_zero_shot.py']
 
 for _name, _value, _bad in (

@@ -1,6 +1,6 @@
-# Training of the text side on frame embeddings that were made before: the
-# config ENTRY, behind a frozen image tower, without augmentation and without
-# decoding a video. Tests still read videos.
+# Train the text side of the config ENTRY on frame embeddings that were made
+# before by a frozen image tower, without augmentation and without decoding a
+# video. Tests still read videos.
 #
 #   TUNE=text vifi-clip cache-frames configs/vifi_k400.py none \
 #       --out data/frame_cache
@@ -9,7 +9,7 @@
 #
 # Knobs (environment): ENTRY (one of those below), CACHE (folder of vifi-clip
 # cache-frames), TUNE (text, or prompts: on the text side alone), and those of
-# the entry, as SEED.
+# the entry, such as SEED.
 entry = '{{$ENTRY:vifi_k400}}'
 _base_ = ['./{{$ENTRY:vifi_k400}}.py']
 _entries = ('vifi_k400', 'vifi_zero_shot', 'vifi_few_shot', 'vifi_base2novel',

@@ -15,8 +15,8 @@
 #   base2novel base half of 24 other classes, SHOTS clips each; both halves
 #   few_shot   those 24 classes, SHOTS clips each;
 # SHOTS, SEED (of the draw, 1 to 3, and of the run), and those of its _base_
-# files. DESCRIPTIONS=mini are the small world's own. To learn prompts, let
-# PRETRAINED be a checkpoint of `full`; docs/settings.md.
+# files. DESCRIPTIONS=mini are the small world's own. To learn prompts, set
+# PRETRAINED to a checkpoint of `full`; docs/settings.md.
 _base_ = [
     './_base_/runtime.py', './_base_/schedule_mini.py',
     './_base_/models/mini.py', './_base_/datasets/mini.py']

@@ -5,8 +5,8 @@
 #   python tools/test.py configs/vifi_retrieval.py CHECKPOINT
 #   python tools/test.py configs/vifi_retrieval.py none         # frozen CLIP
 #
-# The paper gives the number of frames and no epochs, batch or learning rate
-# for this table. Those below are MMAction2's for CLIP4Clip with mean pooling
+# The paper gives the number of frames for this table, but no epochs, batch or
+# learning rate. Those below are MMAction2's for CLIP4Clip with mean pooling
 # (configs/retrieval/clip4clip: R@1 43.1 with ViT-B/32 and 12 frames); the
 # optimizer is the paper's for its other tables.
 #

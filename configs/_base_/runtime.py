@@ -1,8 +1,8 @@
 # What every entry shares: imports, hooks, environment.
 # Knobs: LOAD_FROM, a checkpoint of the same model that a run starts from, with
-# all that a METHOD adds to CLIP; PRETRAINED takes CLIP's towers alone.
-# EPOCH_MEAN, the first epoch of a mean of weights in the place of the last
-# ones (docs/methods.md, "Additions: weights"; 0: no mean).
+# all that a METHOD adds to CLIP; PRETRAINED loads only CLIP's towers.
+# EPOCH_MEAN, the first epoch of a mean of weights instead of the last ones
+# (docs/methods.md, "Additions: weights"; 0: no mean).
 default_scope = 'mmaction'
 custom_imports = dict(imports=['projects.vifi_clip'])
 

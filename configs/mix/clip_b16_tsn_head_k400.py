@@ -5,8 +5,8 @@
 #   tools/dist_train.sh configs/mix/clip_b16_tsn_head_k400.py 8
 #   python tools/test.py configs/mix/clip_b16_tsn_head_k400.py CHECKPOINT
 #
-# Without --amp: MMAction2's heads turn their scores into numpy arrays, which
-# know no bfloat16.
+# Do not give --amp: MMAction2's heads turn their scores into numpy arrays,
+# which have no bfloat16.
 #
 # Knob (environment): PRETRAINED (OpenCLIP tag or file of the image weights: by
 # default those of OpenAI's CLIP ViT-B/16; 'none': random).

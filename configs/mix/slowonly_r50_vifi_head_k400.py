@@ -1,5 +1,5 @@
 # ViFi-CLIP's head on MMAction2's SlowOnly, a 3D ResNet-50: the time steps of
-# its features take the place of frames. 8 frames a view, 10 x 3 views.
+# its features are used as frames. 8 frames a view, 10 x 3 views.
 #
 #   tools/dist_train.sh configs/mix/slowonly_r50_vifi_head_k400.py 8
 #   python tools/test.py configs/mix/slowonly_r50_vifi_head_k400.py CHECKPOINT

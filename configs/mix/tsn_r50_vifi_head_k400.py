@@ -1,5 +1,5 @@
-# ViFi-CLIP's head on MMAction2's TSN: a ResNet-50 that never saw text learns
-# to speak to CLIP's text tower. 8 frames a view.
+# ViFi-CLIP's head on MMAction2's TSN: a ResNet-50 that was trained without
+# text learns to match CLIP's text tower. 8 frames a view.
 #
 #   tools/dist_train.sh configs/mix/tsn_r50_vifi_head_k400.py 8
 #   python tools/test.py configs/mix/tsn_r50_vifi_head_k400.py CHECKPOINT

@@ -1,7 +1,7 @@
 # AUX=froster: FROSTER's distillation of features (docs/methods.md,
-# "Additions: teachers"). Frames and classes are kept near to those of frozen
-# CLIP, but for a residual that a projector learns, which is gone in tests.
-# Knobs: METHOD, with whose own recipe, if it has one, the loss is used;
+# "Additions: teachers"). Frames and classes are kept near those of frozen
+# CLIP, except for a residual that a projector learns and tests leave out.
+# Knobs: METHOD (the loss uses the METHOD's own recipe, if it has one);
 # NUM_FRAMES, FUSION (decision), PIXELS (clip).
 _base_ = ['../methods/{{$METHOD:vifi}}.py']
 

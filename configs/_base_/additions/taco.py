@@ -1,9 +1,9 @@
 # AUX=taco: TACO's distillation of relations (docs/methods.md, "Additions:
 # teachers").
-# The relations of videos and classes to random anchors are kept near to those
-# of the model's own running mean; a projection, which is gone in tests, takes
+# The relations of videos and classes to random anchors are kept near those of
+# the model's own running mean; a projection, which tests leave out, learns
 # what is special to the training set.
-# Knobs: METHOD, with whose own recipe, if it has one, the loss is used;
+# Knobs: METHOD (the loss uses the METHOD's own recipe, if it has one);
 # NUM_FRAMES, PIXELS (clip).
 _base_ = ['../methods/{{$METHOD:vifi}}.py']
 

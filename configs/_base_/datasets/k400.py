@@ -1,4 +1,4 @@
-# Kinetics-400, or data of your own in its place.
+# Kinetics-400, or your own data instead.
 # Knobs: LIST_DIR (holds TRAIN_LIST and VAL_LIST), VIDEO_DIR, CLASS_FILE.
 _base_ = ['./videos.py']
 

@@ -1,9 +1,9 @@
-# Videos with labels, in lists of vifi-clip splits. What is trained and
-# tested on, and through which pipelines, the entry says.
+# Videos with labels, in lists of vifi-clip splits. The entry says which are
+# trained and tested on, and through which pipelines.
 # Knobs: DATA_ROOT (holds <data set>/videos), LIST_ROOT (holds the lists of
 # each data set); WORKERS, processes that read videos: a number, or 'auto', the
-# number that suits the machine (datasets/loader_settings.py). Tools that do
-# not know 'auto', MMAction2's own, start 4. PACKED, the folder in which
+# number that suits the machine (datasets/loader_settings.py). MMAction2's own
+# tools, which do not know 'auto', start 4. PACKED, the folder in which
 # vifi-clip pack made the videos that VIDEO_DIR would hold.
 data_root = '{{$DATA_ROOT:data}}'
 list_root = '{{$LIST_ROOT:default}}'

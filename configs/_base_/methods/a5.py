@@ -1,5 +1,5 @@
 # METHOD=a5: Ju et al., Efficient Prompting (arXiv 2112.04478). CLIP is frozen;
-# learnt tokens before and behind the class name, and a small transformer over
+# learnt tokens before and after the class name, and a small transformer over
 # time are trained, with a fixed temperature.
 # Knobs: FUSION, ARCH, PRETRAINED, PIXELS (clip). A5 and A6 are names of their
 # paper's table; their code has one architecture, whose settings are

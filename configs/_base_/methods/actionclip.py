@@ -1,10 +1,10 @@
 # METHOD=actionclip: ActionCLIP (arXiv 2109.08472). A temporal module over the
 # frames' embeddings; a contrastive loss between the videos of a batch and
 # their texts, each in one of 16 templates; probabilities averaged over the
-# templates in tests. Everything trains, what is new ten times as fast.
+# templates in tests. Everything trains, new parts ten times as fast.
 # Knobs: TEMPORAL (transf, the variant that the paper compares with; meanp,
-# lstm, conv1d, transf_cls), and those of vifi_clip.py but TEMPLATE; TUNE has
-# no prompts. docs/methods.md says what is known of the settings.
+# lstm, conv1d, transf_cls), and those of vifi_clip.py except TEMPLATE; TUNE
+# has no prompts. docs/methods.md says what is known about the settings.
 _base_ = ['../models/vifi_clip.py']
 
 temporal = '{{$TEMPORAL:transf}}'

@@ -3,7 +3,7 @@
 # between CLIP's and the model's. The text tower is frozen, a class is the mean
 # of 28 templates, and logits are averaged over frames.
 # Its weights are made for `vifi-clip merge`: the mean of the epochs from 2 on,
-# then half way to CLIP.
+# then halfway to CLIP.
 # Knobs: INTERPOLATE (the largest share of CLIP's weights; 0: no second
 # gradient), TUNE (image; text, both, none), FUSION (decision), PIXELS (clip),
 # ARCH (a ViT of OpenCLIP), PRETRAINED (a CLIP), TEMPLATE (actions),

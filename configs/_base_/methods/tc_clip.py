@@ -1,6 +1,6 @@
 # METHOD=tc_clip: TC-CLIP (arXiv 2404.09490). In each layer of the image tower
-# the patches of a view that matter most are merged to a few context tokens,
-# to which all its frames attend in the next.
+# the patches of a view that matter most are merged into a few context tokens,
+# to which all its frames attend in the next layer.
 # Its weights are made for `vifi-clip merge`, with 0.7 of the fine-tuned ones.
 # Knobs: TUNE (both; image, text, none), and those of vifi_clip.py; ARCH is a
 # ViT of OpenCLIP, PRETRAINED a CLIP.

@@ -1,11 +1,11 @@
 # METHOD=xclip: X-CLIP (arXiv 2208.02816). The frames of a view exchange
 # messages in every layer of the image tower, a transformer (MIT) joins them,
 # and the video's patches change the class embeddings. The text tower and the
-# logit scale are frozen, the class names stand alone; what is new trains ten
+# logit scale are frozen, class names have no template; new parts train ten
 # times as fast.
 # Knobs: TUNE (image; both, none), FUSION (embedding, decision), ARCH (a ViT),
-# PRETRAINED (a CLIP), TEMPLATE (name; photo), DESCRIPTIONS, PIXELS. To go on
-# from an X-CLIP, LOAD_FROM=CHECKPOINT.
+# PRETRAINED (a CLIP), TEMPLATE (name; photo), DESCRIPTIONS, PIXELS. To start
+# from an X-CLIP, set LOAD_FROM=CHECKPOINT.
 _base_ = ['../models/vifi_clip.py']
 
 tune = '{{$TUNE:image}}'

@@ -1,8 +1,8 @@
-# A CLIP small enough for two CPU cores: 60 x 60 pixels, 25 patches. CLIP's
-# own vocabulary and tokenizer, so that any class name works.
-# Knobs: METHOD, AUX, and those of vifi_clip.py but ARCH; MINI_CLIP, the small
-# world's "pretrained CLIP" (a checkpoint of mini_clip.py), stands in OpenAI's
-# place.
+# A CLIP small enough for two CPU cores: 60 x 60 pixels, 25 patches. It has
+# CLIP's own vocabulary and tokenizer, so that any class name works.
+# Knobs: METHOD, AUX, and those of vifi_clip.py except ARCH; MINI_CLIP, the
+# small world's "pretrained CLIP" (a checkpoint of mini_clip.py), used instead
+# of OpenAI's.
 _base_ = ['../additions/{{$AUX:none}}.py']
 
 arch = dict(

@@ -1,5 +1,5 @@
-# What stands for a class: templates with its name, and sentences about it.
-# Knobs: TEMPLATE and DESCRIPTIONS, files of sentences with commas between, in
+# The texts of a class: templates with its name, and sentences about it.
+# Knobs: TEMPLATE and DESCRIPTIONS, files of sentences separated by commas, in
 # the order in which a label set looks for its own (docs/methods.md, "Texts").
 _base_ = ['./tower.py']
 

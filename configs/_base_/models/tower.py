@@ -1,8 +1,8 @@
-# The CLIP that all starts from: its name, its pixels, its sentences.
+# The CLIP that training starts from: its name, its pixels, its sentences.
 # Knobs: ARCH (OpenCLIP name, or a .json like its own), PRETRAINED (OpenCLIP
 # tag or file; none: random), PIXELS (imagenet, clip: mean and standard
 # deviation of the pixels). `clip` is what ARCH was pretrained with, as
-# OpenCLIP knows it: 0.5 and 0.5 for SigLIP and PE-Core, say.
+# OpenCLIP records it: 0.5 and 0.5 for SigLIP and PE-Core, for example.
 _base_ = []  # without it, MMEngine takes the import below for lazy configs
 
 arch = '{{$ARCH:ViT-B-16-quickgelu}}'

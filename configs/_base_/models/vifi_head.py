@@ -1,5 +1,5 @@
-# ViFi-CLIP's head for backbones that know no text: the entries of configs/mix.
-# An entry takes vifi_head out, a part and no setting of its own, and adds
+# ViFi-CLIP's head for backbones without text: the entries of configs/mix.
+# An entry removes vifi_head, which is a part and not a setting, and adds
 # in_channels (a projection to CLIP's embedding is learnt) and num_frames.
 # Knobs: TEXT_ARCH (OpenCLIP name), PRETRAINED (OpenCLIP tag or file of the
 # text weights: by default those of OpenAI's CLIP ViT-B/16; 'none': random).

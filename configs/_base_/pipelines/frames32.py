@@ -1,6 +1,6 @@
 # Sparse sampling, 224 x 224 pixels, 32 frames a view. A frame that views or
 # a short video repeat is decoded and transformed once: RepeatFrames.
-# They are made for the model of a METHOD, which may set the frames and views.
+# A METHOD may set the frames and views of its model.
 # Knobs: NUM_FRAMES, METHOD, AUX.
 _base_ = ['../additions/{{$AUX:none}}.py']
 

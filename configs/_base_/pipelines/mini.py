@@ -1,6 +1,6 @@
 # The small world's clips: 8 frames, 60 x 60 pixels of 64 x 64.
-# Knobs: READER; FRAMES_DIR, a folder where decoded clips are kept for all who
-# read them again.
+# Knobs: READER; FRAMES_DIR, a folder where decoded clips are kept for later
+# runs.
 _reader = dict(type='VideoReader', backend='{{$READER:pyav}}')
 if '{{$FRAMES_DIR:none}}' != 'none':
     _reader.update(type='KeptVideoReader', folder='{{$FRAMES_DIR:none}}')
@@ -16,7 +16,7 @@ train_pipeline = [
     # No colour change and no flip: class names tell colours, captions sides.
     dict(type='RandomCrop', size=60),
     *_pack]
-# Clips of the small world have 64 pixels; other videos are made so.
+# Clips of the small world have 64 pixels; other videos are resized to that.
 val_pipeline = [
     _reader,
     dict(type='SparseSampleViews', num_frames=8, num_views=1),
