@@ -28,7 +28,8 @@ class VideoAccMetric(AccMetric):
     A sample whose metainfo holds ``bad_video=True``, as
     ``CheckedVideoDataset(on_bad_video='count_as_wrong')`` marks it, was scored
     on the pixels of another video. It counts as wrong in every metric, and
-    ``num_bad`` reports how many there were, if any.
+    ``num_bad`` reports how many there were, if any. Top-k is left out where
+    there are at most k classes, for k above 1: it would be 1.
 
     Where top-k and mean class accuracy of single labels are all that is asked
     for, each video's best classes are kept in place of all K scores (3 GB for
@@ -94,13 +95,15 @@ class VideoAccMetric(AccMetric):
     def compute_metrics(self, results: List[dict]) -> Dict[str, float]:
         values = super().compute_metrics(results)
         num_bad = sum(result['bad'] for result in results)
-        if num_bad:
-            # The last of K scores still is among the best k when k >= K,
-            # where every readable sample is right.
-            for name in values:
-                k = name.rpartition('top')[2]
-                if k.isdigit() and int(k) >= results[0]['num_classes']:
+        for name in list(values):
+            k = name.rpartition('top')[2]
+            if k.isdigit() and int(k) >= results[0]['num_classes']:
+                # Every readable video is among the best k of so few classes.
+                if int(k) > 1:
+                    del values[name]
+                else:
                     values[name] = 1 - num_bad / len(results)
+        if num_bad:
             values['num_bad'] = float(num_bad)
         return values
 

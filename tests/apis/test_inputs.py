@@ -72,7 +72,7 @@ def test_folder_that_cannot_be_looked_into(folder, monkeypatch):
     refused = PermissionError(13, 'Permission denied', 'sub/deep')
     monkeypatch.setattr(os, 'scandir', Mock(
         side_effect=[os.scandir('sub'), refused]))
-    with pytest.warns(UserWarning, match='deep is left out: Permission'):
+    with pytest.warns(UserWarning, match='deep is skipped: Permission'):
         video, = expand_inputs('sub')
     assert video.path == 'sub/c.webm'
 
@@ -229,7 +229,8 @@ def test_camera(camera):
 
 
 @pytest.mark.parametrize('name, message', [
-    ('camera:1', 'no camera 1'), ('camera:0', 'camera 0 gives no pictures')])
+    ('camera:1', 'there is no camera 1'),
+    ('camera:0', 'camera 0 gives no pictures')])
 def test_no_camera(camera, small, name, message):
     camera.return_value.read = lambda: (False, None)
     result, = small.predict(name, on_error='report')

@@ -155,11 +155,11 @@ BOTH = dict(state_dict=part(1), state_dict_ema=part(2))
     (dict(model=part(1), epoch=3), '', 1, ''),
     (dict(model_state_dict=part(1), optimizer_state_dict=dict(
         state={0: part(2)}, param_groups=[])), '', 1, ''),
-    (dict(network=part(1), epoch=3), '', 1, "taking the weights 'network'"),
-    (BOTH, '', 1, "taking the weights 'state_dict' of 'state_dict', "
-     "'state_dict_ema'; {}#KEY takes others"),
-    (BOTH, 'state_dict_ema', 2, "taking the weights 'state_dict_ema'"),
-    (BOTH, 'state_dict', 1, "taking the weights 'state_dict'"),
+    (dict(network=part(1), epoch=3), '', 1, "using the weights 'network'"),
+    (BOTH, '', 1, "using the weights 'state_dict' of 'state_dict', "
+     "'state_dict_ema'; {}#KEY selects others"),
+    (BOTH, 'state_dict_ema', 2, "using the weights 'state_dict_ema'"),
+    (BOTH, 'state_dict', 1, "using the weights 'state_dict'"),
     (dict(model=part(1), model_ema=part(2)), 'model_ema', 2, 'model_ema'),
     (dict(params=part(1), params_ema=part(2)), 'params_ema', 2, 'params')])
 def test_the_weights_of_a_file(tmp_path, monkeypatch, content, key, taken,

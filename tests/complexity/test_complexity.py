@@ -272,6 +272,9 @@ def test_json(tmp_path, capsys):
     assert record['run']['image'] < record['asked']['image']
     assert record['asked']['image'] == pytest.approx(0.161e9, rel=0.01)
     refused(capsys, *argv, names='--overwrite')
+    capsys.readouterr()
+    assert vifi(*argv[:-1]) == 0
+    assert json.loads(capsys.readouterr().out)['configs'] == [record]
 
 
 @pytest.mark.slow

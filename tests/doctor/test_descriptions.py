@@ -53,7 +53,7 @@ LONG = 'Run: A person ' + 'moves fast ' * 40 + 'at dawn'
     ({'kick ball': 'Kick ball: A person will kick a ball'}, 0,
      ['0 warnings']),
     ({'run': 'Kick_ball: A person'}, 1, ['twice', '[item 1, item 3]']),
-    ({'run': LONG}, 1, ['too long', '`Run`: ', "at dawn' is too much"])])
+    ({'run': LONG}, 1, ['too long', '`Run`: ', "at dawn' is cut off"])])
 def test_what_is_wrong(check, change, code, said):
     out = check([*(GOOD | change).values()], code)
     assert not [part for part in said if part not in out], out

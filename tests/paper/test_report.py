@@ -275,7 +275,7 @@ def test_what_results_rest_on(layout, monkeypatch):
     for words in ('Percent. 0 of 21 runs finished.', '1 of 75 runs finished',
                   "Prompts: '{}'.", "Prompts: '{}'; learnt prompts. Pixel "
                   'means: [123.675', 'Prompts: captions as they are.\n',
-                  'Left out for other knobs: supervised/both'):
+                  'Left out because of other settings: supervised/both'):
         assert words in text
 
 

@@ -232,6 +232,9 @@ def test_index_then_search(clips, small_inferencer, capsys):
         assert hit['similarity'] == pytest.approx(text @ video, abs=1e-5)
     assert Image.open('out/a.png').height > 400
     refused(capsys, *search, names='out/a.png')
+    capsys.readouterr()
+    assert vifi(*search[:3], '--topk', 2, '--device', 'cpu', '--json') == 0
+    assert json.loads(capsys.readouterr().out)['queries'] == found
     assert vifi(*search, '--overwrite', '--exact') == 0
     example = clips / "green's.mp4"
     capsys.readouterr()
@@ -245,7 +248,7 @@ def test_pruning_needs_no_model(clips, capsys):
     os.remove(clips / "red's.mp4")
     assert vifi('index', '--prune', '--index', 'i', '--ann') == 0
     out = capsys.readouterr().out
-    assert '1 no longer on disk, forgotten' in out and '--ann: 2' in out
+    assert '1 no longer on disk, removed' in out and 'ignored: 2' in out
     assert len(index) == 2
     shutil.rmtree(clips)
     assert vifi('index', '--prune', '--index', 'i') == 0
@@ -329,7 +332,7 @@ def test_a_record_of_other_kinds_is_refused(tmp_path, name, value):
     record = json.loads(file.read_text())
     record['identity'][name] = value
     file.write_text(json.dumps(record))
-    with pytest.raises(ValueError, match=f'/i is no search index.*{name}'):
+    with pytest.raises(ValueError, match=f'/i is not a search index.*{name}'):
         VideoIndex(str(tmp_path / 'i'))
 
 

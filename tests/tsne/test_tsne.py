@@ -84,6 +84,10 @@ def test_figure_table_and_json(files, tmp_path, capsys):
     expected = cluster_scores(_blobs(0.6), LABELS)
     assert models[0]['v_measure'] == expected.v_measure < 0.9
     refused(capsys, *argv, names=['--out', '--overwrite'])
+    capsys.readouterr()
+    assert vifi('tsne', *files, '--out', tmp_path / 'g.png', '--names',
+                'CLIP, ViFi-CLIP', '--json') == 0
+    assert json.loads(capsys.readouterr().out)['models'] == models
 
 
 def test_a_list_is_embedded_with_each_model(tmp_path):

@@ -116,7 +116,7 @@ class InertUnpickler(pickle._Unpickler):
         kind, dtype, key, _, numel, *view = pid
         if (kind != 'storage' or type(dtype) is not torch.dtype or any(view)
                 or type(key) is not str or not _natural(numel)):
-            raise Refused('it refers to something that is no storage')
+            raise Refused('it refers to something that is not a storage')
         return TypedStorage(
             wrap_storage=self.storage(key, dtype, numel), dtype=dtype,
             _internal=True)

@@ -12,13 +12,13 @@ from .path_hints import INVISIBLE
 PathLike = Union[str, Path]
 _TREES = {'.json': read_json, '.yaml': read_yaml, '.yml': read_yaml}
 _QUOTED = re.compile(r'\s*(["\'])((?:(?!\1).)*)\1\s*')
-# A number before a name, as in '0 chop', '0,chop', '0: chop'; behind one.
+# A number before a name, as in '0 chop', '0,chop', '0: chop'; after one.
 _NUMBERED = {
     'before': re.compile(
         r'[\[(]?(?P<id>\d{1,9})(?:\s*[\]).:,;=|]\s*|\s+(?:-\s+)?)'
         r'(?P<name>\S.*)'),
-    'behind': re.compile(r'(?P<name>.*[^\s:,;=|])'
-                         r'(?:\s*[:,;=|]\s*|\s+(?:-\s+)?)(?P<id>\d{1,9})')}
+    'after': re.compile(r'(?P<name>.*[^\s:,;=|])'
+                        r'(?:\s*[:,;=|]\s*|\s+(?:-\s+)?)(?P<id>\d{1,9})')}
 _HEADERS = ('class', 'class name', 'classes', 'label', 'labels', 'name',
             'names')
 _QUOTE_IT = 'put the name in "quotes" if this is intended'
@@ -303,7 +303,7 @@ def _is_numbering(ids: Dict[int, int], names: int, count: int,
     counted = max(steps.count(step) for step in (-1, 0, 1))
     if counted == len(ids):
         return counted > 1 or 0 in numbers
-    if side == 'behind':
+    if side == 'after':
         return whole and 2 * counted > count
     return 2 * len(ids) > count and min(numbers) < 2 and max(numbers) <= count
 

@@ -270,8 +270,8 @@ class TemporalMeanPoolHead(BaseHead):
     def _in_batch_loss(self, frames: Tensor, data_samples: SampleList) -> dict:
         labels = self._labels(data_samples, frames.device)
         if labels.ndim != 1:
-            raise ValueError('An in-batch loss needs index labels: take '
-                             'blending out of the data preprocessor.')
+            raise ValueError('An in-batch loss needs index labels: remove '
+                             'blending from the data preprocessor.')
         video = self.fuse(frames)
         if len(video) != len(labels):
             labels = labels.repeat_interleave(len(video) // len(labels))
@@ -294,7 +294,8 @@ class TemporalMeanPoolHead(BaseHead):
             best = scores.topk(min(max(self.topk), scores.shape[1])).indices
             hits = best == labels[:, None]
             for k in self.topk:
-                losses[f'top{k}_acc'] = hits[:, :k].any(1).float().mean()
+                if k == 1 or k < scores.shape[1]:  # else always right
+                    losses[f'top{k}_acc'] = hits[:, :k].any(1).float().mean()
         if self.label_smooth_eps:
             eps = self.label_smooth_eps
             if labels.ndim == 1:

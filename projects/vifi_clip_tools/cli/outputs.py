@@ -1,9 +1,13 @@
 """Files that tools write: refused before any long work if they cannot be."""
+import json
 import os
 import os.path as osp
+import sys
 import tempfile
 from pathlib import Path
-from typing import Sequence
+from typing import Any, Optional, Sequence, TextIO
+
+PRINT = '-'  # --json without a file
 
 
 def check_target(option: str, path: str, suffixes: Sequence[str],
@@ -35,6 +39,26 @@ def check_target(option: str, path: str, suffixes: Sequence[str],
         raise ValueError(f'{option} {path} exists; choose another name, or '
                          'add --overwrite')
     return path
+
+
+def check_json(path: Optional[str], overwrite: bool = True) -> None:
+    """Do :func:`check_target` for ``--json``, if it names a file."""
+    if path and path != PRINT:
+        check_target('--json', path, ('.json', ), overwrite)
+
+
+def put_json(path: str, value: Any) -> None:
+    """Write a value to the file of ``--json``, or print it without a file."""
+    from projects.vifi_clip.files import write_json
+    if path == PRINT:
+        print(json.dumps(value, indent=1))
+    else:
+        write_json(path, value)
+
+
+def for_people(json_path: Optional[str]) -> TextIO:
+    """Return where tables go: standard output, unless JSON is printed."""
+    return sys.stderr if json_path == PRINT else sys.stdout
 
 
 def check_folder(option: str, path: str) -> None:

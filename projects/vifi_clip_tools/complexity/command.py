@@ -2,6 +2,7 @@
 from dataclasses import dataclass
 from typing import List, Optional
 
+from ..cli.outputs import PRINT
 from ..cli.parsing import (Group, argument, number, option, positive_int,
                            reader)
 from .measure import Conditions
@@ -23,8 +24,9 @@ class Options:
     convention: str = option(
         choices=['macs', 'flops'], default='macs', help='count a multiply-add '
         'once, as the paper and fvcore do, or twice (default: %(default)s)')
-    json: Optional[str] = option(metavar='FILE', help='write the figures to '
-                                 'this file')
+    json: Optional[str] = option(
+        nargs='?', const=PRINT, metavar='FILE', help='write the figures to '
+        'this file; without FILE, print them')
     markdown: Optional[str] = option(metavar='FILE', help='write the table to '
                                      'this file')
     overwrite: bool = option(action='store_true',

@@ -3,7 +3,6 @@
 A config is a column. Everything fits in 80 characters: below three configs
 the next three follow.
 """
-import json
 import textwrap
 from dataclasses import asdict, replace
 from itertools import zip_longest
@@ -13,7 +12,7 @@ from projects.vifi_clip.apis.loading import find_device
 from projects.vifi_clip.datasets.loader_settings import usable_cores
 from projects.vifi_clip.files import write_text
 from ..cli.options import quiet
-from ..cli.outputs import check_target
+from ..cli.outputs import check_json, check_target, for_people, put_json
 from ..cli.tables import markdown_table
 from .count import Complexity, complexity
 from .measure import Conditions, machine, measure
@@ -28,11 +27,10 @@ CONVENTIONS = dict(
     macs=(1, '1 per multiply-add (MACs, as the paper and fvcore count)'),
     flops=(2, '2 per multiply-add (twice what the paper and fvcore count)'))
 _NOTE = (
-    'asked for: what the mathematics says; whole towers, every sentence at '
-    'the full context. run here: the last layer for the one token that is '
-    'read, sentences cut behind their end; the text side once per label set. '
-    'Counted: linear layers, convolutions, attention; not norms, softmax and '
-    'activations.')
+    'asked for: whole towers, every sentence at the full context. run here: '
+    'the last layer for the one token that is read, sentences cut after their '
+    'end; the text side once per label set. Counted: linear layers, '
+    'convolutions, attention; not norms, softmax and activations.')
 Row = Tuple[str, List[str]]
 Measured = Sequence[dict]
 
@@ -43,10 +41,9 @@ def compare(specs: Sequence[Spec], conditions: Optional[Conditions],
     """Count, measure under ``conditions`` if there are any, and print and
     write the table; return 1 if a config could not be measured (the notes say
     why), else 0. ValueError for a bad setting, model, device or output."""
-    for option, path, suffix in (('--json', json_file, '.json'),
-                                 ('--markdown', markdown_file, '.md')):
-        if path:
-            check_target(option, path, (suffix, ), overwrite)
+    check_json(json_file, overwrite)
+    if markdown_file:
+        check_target('--markdown', markdown_file, ('.md', ), overwrite)
     if conditions:
         on_gpu = find_device(conditions.device).startswith('cuda')
         conditions = replace(conditions, device='cuda' if on_gpu else 'cpu',
@@ -59,11 +56,12 @@ def compare(specs: Sequence[Spec], conditions: Optional[Conditions],
     if conditions:  # one after another, so that none disturbs the next
         measured = [measure(spec, conditions) for spec in specs]
         about = machine(conditions)  # with the load that there was
-    print(terminal(figures, measured, convention, about))
+    table = for_people(json_file)
+    print(terminal(figures, measured, convention, about), file=table)
     if markdown_file:
         write_text(markdown_file,
                    markdown(figures, measured, convention, about))
-        print(f'Written: {markdown_file}')
+        print(f'Written: {markdown_file}', file=table)
     if json_file:
         factor, _ = CONVENTIONS[convention]
         records = [asdict(figure) for figure in figures]
@@ -73,10 +71,10 @@ def compare(specs: Sequence[Spec], conditions: Optional[Conditions],
                 part.update({side: factor * n for side, n in part.items()})
             if measured:
                 config['measured'] = measured[i]
-        write_text(json_file, json.dumps(dict(
+        put_json(json_file, dict(
             convention=convention, operations=_header(convention),
-            machine=about or None, configs=records), indent=1))
-        print(f'Written: {json_file}')
+            machine=about or None, configs=records))
+        print(f'Written: {json_file}', file=table)
     return int(any('error' in record for record in measured))
 
 

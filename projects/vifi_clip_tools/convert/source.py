@@ -26,7 +26,7 @@ _METHODS = dict(
     actionclip=(
         'actionclip',
         ('', 'templates and pixel statistics are those of METHOD=actionclip'),
-        ('logit_scale', 'its test takes 100 in the place of the trained scale'
+        ('logit_scale', 'its test uses 100 instead of the trained scale'
          ),
         ('temporal.blocks', 'TEMPORAL=transf; of MMAction2\'s port, '
          'model.cls_head.temporal.eps=1e-5'),
@@ -84,9 +84,9 @@ def read_source(path: str, kind: str) -> Source:
     expected, quick_gelu = SOURCES[kind]
     if layout != expected:
         fits = [name for name in SOURCES if SOURCES[name][0] == layout]
-        raise ValueError(f'{path} has not the layout of --source {kind}: its '
-                         f'keys ({", ".join(list(state)[:3])} ...) are those '
-                         f'of --source {" or ".join(fits)}')
+        raise ValueError(f'{path} does not have the layout of --source '
+                         f'{kind}: its keys ({", ".join(list(state)[:3])} '
+                         f'...) are those of --source {" or ".join(fits)}')
     source = Source(layouts.read_layout(state, layout, path),
                     saved_settings(loaded), quick_gelu)
     activation = source.settings.get('text_activation')
@@ -116,9 +116,9 @@ def read_source(path: str, kind: str) -> Source:
         source.quick_gelu = source.hidden['text_activation'] == 'QuickGELU'
     else:
         source.notes.append(
-            f'the file does not state the activation: '
+            'the file does not state the activation: '
             f'{"QuickGELU" if quick_gelu else "GELU"} as is usual for '
-            f'--source {kind}; --arch says otherwise')
+            f'--source {kind}; --arch overrides this')
     return source
 
 

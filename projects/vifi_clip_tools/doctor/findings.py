@@ -102,7 +102,7 @@ CHECKS: Dict[str, Check] = {
         PROBLEM, 'Descriptions that are too long',
         'With templates a text has room for 77 tokens; a run refuses more.'),
     'same_description': Check(PROBLEM, 'One description of several classes',
-                              'A model cannot tell them apart by it.'),
+                              'A model cannot tell these classes apart.'),
     'leaked_name': Check(WARNING, 'Descriptions that name another class',
                          'They pull the two classes together: reword them.'),
     'other_description': Check(INFO, 'Descriptions of no class in the list',

@@ -50,7 +50,7 @@ class Records:
         told = self._record(name)['metrics'][metric]
         if not right.size or not math.isclose(right.mean(), told,
                                               abs_tol=1e-6):
-            raise ValueError(f'{path} is not of the test that wrote '
+            raise ValueError(f'{path} is not from the test that wrote '
                              f'metrics.json beside it; {AGAIN}')
         return names, right
 

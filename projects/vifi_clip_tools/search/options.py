@@ -3,6 +3,7 @@ from dataclasses import dataclass
 from typing import List, Optional
 
 from ..cli.options import CONFIG, ModelOptions, model_config
+from ..cli.outputs import PRINT
 from ..cli.parsing import argument, option, part, positive_int, seconds
 
 INDEX = 'vifi_index'
@@ -57,8 +58,9 @@ class SearchOptions:
     sheet: Optional[str] = option(
         metavar='FILE', help='write a contact sheet with frames of the '
         'results (.jpg, .png)')
-    json: Optional[str] = option(metavar='FILE', help='write the results, '
-                                 'with full paths')
+    json: Optional[str] = option(
+        nargs='?', const=PRINT, metavar='FILE', help='write the results, with '
+        'full paths; without FILE, print them')
     overwrite: bool = option(action='store_true', help='replace --sheet and '
                              '--json if they exist')
     template: str = option(

@@ -14,9 +14,9 @@ from projects.vifi_clip.apis.inputs import expand_inputs
 from projects.vifi_clip.apis.pipeline import parse_views
 from projects.vifi_clip.datasets.contained_video import open_video
 from projects.vifi_clip.errors import UnreadableVideo
-from projects.vifi_clip.files import write_bytes, write_json
+from projects.vifi_clip.files import write_bytes
 from ..cli.media import dejavu
-from ..cli.outputs import check_target
+from ..cli.outputs import check_json, check_target, for_people, put_json
 from ..cli.terminal import one_line
 from .options import SearchOptions
 from .store import Hit, VideoIndex
@@ -38,8 +38,8 @@ def search(options: SearchOptions) -> None:
     if options.sheet:
         check_target('--sheet', options.sheet, ('.jpg', '.jpeg', '.png'),
                      options.overwrite)
-    if options.json:
-        check_target('--json', options.json, ('.json', ), options.overwrite)
+    check_json(options.json, options.overwrite)
+    table = for_people(options.json)
     model = index.model_options(options.model)
     inferencer = model.load()
     index.check(inferencer, model)
@@ -52,24 +52,24 @@ def search(options: SearchOptions) -> None:
                              options.template, options.exact)
     duration = time.perf_counter() - start
     for query, hits in zip(queries, found):
-        print(f'\n{shorten(query, 80)}\n{format_hits(hits)}')
+        print(f'\n{shorten(query, 80)}\n{format_hits(hits)}', file=table)
     kind = None if options.exact else index.ann
     print(f'\n{len(index)} embeddings, '
           f'{f"approximate ({kind})" if kind else "exact"} search, '
-          f'{duration:.2f} s with the query\'s embedding')
+          f'{duration:.2f} s with the query\'s embedding', file=table)
     if options.json:
-        write_json(options.json, dict(
+        put_json(options.json, dict(
             index=index.path, model=str(index.identity), queries=[
                 dict(query=query, hits=[dict(rank=rank, **hit._asdict())
                                         for rank, hit in enumerate(hits, 1)])
                 for query, hits in zip(queries, found)]))
-        print(f'results: {options.json}')
+        print(f'results: {options.json}', file=table)
     if options.sheet:
         sheets = [contact_sheet(hits, osp.basename(query) if options.videos
                                 else query)
                   for query, hits in zip(queries, found)]
         write_bytes(options.sheet, encode(stack(sheets), options.sheet))
-        print(f'contact sheet: {options.sheet}')
+        print(f'contact sheet: {options.sheet}', file=table)
 
 
 def search_texts(index: VideoIndex, inferencer: ViFiCLIPInferencer,

@@ -52,8 +52,8 @@ def from_lists(classes: Sequence[str], base: Sequence[str],
     these come from."""
     labels: Dict[str, int] = {name: i for i, name in enumerate(classes)}
     for wrong, problem in (
-            (set(base) & set(novel), 'is a base and a novel class; take it '
-             'out of one list'),
+            (set(base) & set(novel), 'is a base and a novel class; remove it '
+             'from one list'),
             ({*base, *novel} - set(classes), 'is in a half, but not in '
              'classes.txt; correct the name'),
             (set(classes) - set(base) - set(novel), 'is neither a base nor a '

@@ -3,6 +3,7 @@ from dataclasses import dataclass
 from typing import List, Optional
 
 from ..cli.options import ModelOptions, SeveralModels
+from ..cli.outputs import PRINT
 from ..cli.parsing import argument, number, option, part, random_seed
 from ..embeddings.options import SUFFIXES, ListOptions
 
@@ -19,7 +20,9 @@ class TsneOptions:
         nargs='+', help='files of `vifi-clip embed`; or, with --checkpoint, a '
         'list (.txt) of "name label" lines')
     out: str = option('-o', required=True, help='.png, .pdf or .svg file')
-    json: Optional[str] = option(help='also write the numbers to this file')
+    json: Optional[str] = option(
+        nargs='?', const=PRINT, metavar='FILE', help='also write the numbers '
+        'to this file; without FILE, print them')
     titles: Optional[List[str]] = option(
         '--names', type=_names, metavar='NAMES', help='titles, separated by '
         'commas (default: names of the files or checkpoints)')

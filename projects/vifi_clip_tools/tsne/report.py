@@ -1,5 +1,4 @@
 """The picture and the table of ``vifi-clip tsne``."""
-import json
 import os
 import os.path as osp
 import sys
@@ -11,8 +10,8 @@ import numpy as np
 from projects.vifi_clip.apis.inputs import read_labels
 from projects.vifi_clip.apis.pipeline import parse_views
 from projects.vifi_clip.errors import need
-from projects.vifi_clip.files import write_bytes, write_text
-from ..cli.outputs import check_target
+from projects.vifi_clip.files import write_bytes
+from ..cli.outputs import check_json, check_target, for_people, put_json
 from ..embeddings.file import Embeddings, read_embeddings
 from ..embeddings.job import embed_videos, read_videos
 from .figure import (NUM_INITS, Panel, cluster_scores, draw, layout,
@@ -25,8 +24,7 @@ def report(options: TsneOptions) -> None:
     method, seed = options.method, options.seed
     check_target('--out', options.out, ('.png', '.pdf', '.svg'),
                  options.overwrite)
-    if options.json:
-        check_target('--json', options.json, ('.json', ), options.overwrite)
+    check_json(options.json, options.overwrite)
     need('sklearn', 'figures')
     if method == 'umap':
         need('umap', 'umap')
@@ -52,14 +50,13 @@ def report(options: TsneOptions) -> None:
                 draw(panels, files[0].class_names, suffix, options.dpi))
     if options.json:
         name = 'perplexity' if method == 'tsne' else 'neighbors'
-        write_text(options.json, json.dumps(dict(
+        put_json(options.json, dict(
             picture=dict(method=method, seed=seed, metric='cosine',
                          **{name: neighbours}),
             clusters=dict(
                 method='k-means', num_clusters=rows[0]['num_classes'],
-                num_inits=NUM_INITS, seed=seed), models=rows), indent=1))
-    print(table(rows))
-    print(options.out)
+                num_inits=NUM_INITS, seed=seed), models=rows))
+    print(table(rows), options.out, sep='\n', file=for_people(options.json))
 
 
 def _read(path: str, classes: Optional[str]) -> Embeddings:

@@ -77,9 +77,9 @@ class XCLIPBackbone(CLIPVisionBackbone):
                  num_frames: int, drop_path: float = 0.,
                  prompts: Optional[dict] = None, **kwargs) -> None:
         if prompts is not None:
-            raise ValueError('the messages of X-CLIP stand where deep prompts '
-                             'would: leave out backbone.prompts (TUNE=prompts '
-                             'is ViFi-CLIP\'s)')
+            raise ValueError('the messages of X-CLIP take the place of deep '
+                             'prompts: leave out backbone.prompts '
+                             "(TUNE=prompts is ViFi-CLIP's)")
         super().__init__(arch, pretrained, **kwargs)
         tower = self.visual
         if not isinstance(tower, VisionTransformer) or not reads_class_token(
@@ -94,8 +94,8 @@ class XCLIPBackbone(CLIPVisionBackbone):
             for block, rate in zip(blocks, rates))
         for block, rate in zip(blocks, rates if drop_path else ()):
             if not isinstance(block.ls_1, nn.Identity):
-                raise ValueError('drop_path stands where the layers of this '
-                                 'arch have a scale (ls_init_value)')
+                raise ValueError('drop_path takes the place of the scale in '
+                                 'the layers of this arch (ls_init_value)')
             block.ls_1, block.ls_2 = DropPath(rate), DropPath(rate)
         self.prompts_visual_ln = nn.LayerNorm(width)
         self.prompts_visual_proj = nn.Parameter(
