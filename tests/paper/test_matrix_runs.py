@@ -127,6 +127,9 @@ def test_merged_after_the_training(layout, tools):
         ('train', None), ('merge', f'{folder}/epoch_2.pth'),
         ('test', f'{folder}/merged.pth')]
     assert float((folder / 'trained').read_text()) >= 0  # CPU seconds
+    (folder / 'trained').write_text('7')
+    execute_runs(layout, [run])  # which tests again
+    assert (folder / 'trained').read_text() == '7'
 
 
 def test_two_at_a_time(layout, tools):

@@ -221,7 +221,8 @@ def test_settings(monkeypatch, run):
     method = knobs.get('METHOD', 'vifi')
     assert cfg.model.tune == dict(
         vifi=knobs.get('TUNE'), actionclip='both', xclip='image',
-        a5='prompts', a6='prompts', open_vclip='image')[method]
+        a5='prompts', a6='prompts', open_vclip='image',
+        tc_clip='both')[method]
     assert getattr(cfg.model.cls_head.get('temporal'), 'depth', 0) == dict(
         actionclip=6, xclip=1, a5=1, a6=2).get(method, 0)
     assert cfg.randomness.seed == int(

@@ -33,6 +33,7 @@ PARTS = (
          dict(METHOD='open_vclip', EPOCH_MEAN='2')),
     Part('E. the same, merged, 0.5', 'open_vclip_merged', uses='open_vclip',
          alpha=0.5),
+    Part('F. TC-CLIP, tokens', 'tc_clip', dict(METHOD='tc_clip')),
     Part('A + B + C, merged, 0.7', 'best',
          dict(_DESCRIBED, AUX='taco', EPOCH_MEAN='2'), alpha=0.7))
 

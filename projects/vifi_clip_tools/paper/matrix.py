@@ -187,9 +187,9 @@ def run_alone(layout: Layout, run: Run) -> None:
                         f'there is no checkpoint such as {word}; remove the '
                         'file "trained" beside it to train again')
             TOOLS[kind](argv)
-        if kind == 'train' and run.train:
-            Path(layout.path(run.name, 'trained')).write_text(
-                f'{time.process_time() - start:.1f}\n')
+            if kind == 'train':
+                Path(layout.path(run.name, 'trained')).write_text(
+                    f'{time.process_time() - start:.1f}\n')
 
 
 class Executor:
