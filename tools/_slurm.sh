@@ -14,7 +14,7 @@ for name in gpus per_node cpus; do
 done
 if [ "$gpus" -lt "$per_node" ]; then per_node="$gpus"; fi
 if [ $(( gpus % per_node )) != 0 ]; then
-    echo "error: GPUS=$gpus is no multiple of GPUS_PER_NODE=$per_node" >&2
+    echo "error: GPUS=$gpus is not a multiple of GPUS_PER_NODE=$per_node" >&2
     exit 2
 fi
 command -v srun >/dev/null || {

@@ -194,7 +194,7 @@ def test_full_disk(world, monkeypatch, capsys):
     with monkeypatch.context() as patch:
         patch.setattr(os, 'fsync', full)
         said = refused(capsys, *pack(world), names='packed')
-    assert 'No space left' in said and 'goes on' in said
+    assert 'No space left' in said and 'resumes' in said
     assert not list((world / 'packed').rglob('*.mp4*'))
     assert vifi(*pack(world)) == 0
 
@@ -211,7 +211,7 @@ def test_refused_before_work(world, capsys):
     refused(capsys, 'pack', world / 'val.txt', '--root', world, '--out',
             world / 'new', names=['none of', '--root'])
     refused(capsys, *pack(world, lists=['train.txt', 'packed/train.txt']),
-            names='two lists of one name')
+            names='two lists with one name')
     for line in ('../z.mp4 0', f'{videos}/z.mp4 0'):
         (world / 'bad.txt').write_text(line)
         refused(capsys, *pack(world, lists=['bad.txt']), names='--root')

@@ -10,7 +10,7 @@ class AnalyzeOptions:
 
     predictions: str = argument(
         help='file that `vifi-clip test --predictions` has written')
-    out: str = option('-o', required=True, help='folder')
+    out: str = option('-o', required=True, help='folder to write')
     worst: int = option(type=number(int, 0, 200), default=24,
                         help='errors to show with a frame of the video '
                         '(default: 24)')

@@ -97,7 +97,7 @@ def class_rows(confusion: Confusion) -> List[Sequence[Any]]:
     rival = others.argmax(1)
     rows: List[Sequence[Any]] = [
         ('class', 'videos', 'right', 'recall', 'precision',
-         'most often taken for', 'times')]
+         'most often predicted as', 'times')]
     for k in np.argsort(confusion.recall, kind='stable').tolist():
         if confusion.videos[k]:
             times = others[k, rival[k]]

@@ -3,12 +3,12 @@ from ..cli.parsing import reader
 from .options import PackOptions
 
 parse_args = reader(
-    PackOptions, 'Encode the videos of lists anew (short side 256, H.264 with '
+    PackOptions, 'Re-encode the videos of lists (short side 256, H.264 with '
     'a key frame every few frames), so that reading a few frames of each '
-    'takes less time. The originals stay as they are. PACKED=DIR trains and '
-    'tests on the packed videos; the lists stay the same, and lists of what '
-    'was packed lie in DIR, too. A run that was stopped goes on when it is '
-    'started again.',
+    'takes less time. The originals are not changed. PACKED=DIR trains and '
+    'tests on the packed videos; the lists stay the same, and DIR also has '
+    'lists of what was packed. Run the same command again to resume a '
+    'stopped run.',
     'examples:\n'
     '  vifi-clip pack data_splits/k400/*.txt --root data/k400/videos --out '
     'data/k400/packed\n'

@@ -44,7 +44,7 @@ def pack_video(path: str, how: Encoding, timeout: float,
         data = _encode(video, how, comment)
     except av.FFmpegError as error:
         raise UnreadableVideo(
-            path, f'x264 does not take it: {error.strerror}') from error
+            path, f'x264 refuses it: {error.strerror}') from error
     del video  # its decoder serves for the check
     packed = open_video(data, timeout=timeout)
     packed.frames(range(total - 1, -1, -max(1, total // 4)))

@@ -44,7 +44,7 @@ def pack(options: PackOptions) -> int:
     sources = sources_of(lists, root)
     if len(find_missing(list(sources.values()))) == len(sources):
         raise UserError(f'none of the {len(sources)} videos is in {root}; set '
-                        '--root to the folder that the paths start from')
+                        '--root to the folder that the paths are in')
     check_folder('--out', options.out)
     record = dict(version=VERSION, root=root, **asdict(options.how))
     with _alone(out), ended_by_signals():
@@ -67,8 +67,8 @@ def _alone(out: Path) -> ContextManager:
     try:
         return FileLock(out / _LOCK, timeout=0).acquire()
     except Timeout:
-        raise UserError(f'another process packs into {out}; wait for it, or '
-                        'choose another --out') from None
+        raise UserError(f'another process is packing into {out}; wait for '
+                        'it, or choose another --out') from None
 
 
 def _check_record(out: Path, record: Mapping[str, Any]) -> None:
@@ -128,8 +128,8 @@ def _pack_one(source: str, name: str, options: PackOptions) -> str:
         write_bytes(target, data)
     except OSError as error:
         raise UserError(
-            f'{target} cannot be written: {error.strerror}; what is packed '
-            'is kept, and the same command goes on from there') from error
+            f'{target} cannot be written: {error.strerror}; packed videos are '
+            'kept, and the same command resumes from there') from error
     return AGAIN if before else PACKED
 
 

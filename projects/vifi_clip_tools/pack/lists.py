@@ -36,7 +36,8 @@ def read_lists(files: List[str]) -> List[PackList]:
     for file in map(Path, files):
         if file.name in lists:
             raise UserError(f'{lists[file.name].file} and {file}: two lists '
-                            'of one name; rename one, or pack them apart')
+                            'with one name; rename one, or pack them '
+                            'separately')
         if file.suffix == '.json':
             captions = read_json(file)
             check_captions(captions, str(file))
@@ -45,8 +46,8 @@ def read_lists(files: List[str]) -> List[PackList]:
             entries = read_video_list(str(file), allow_unlabelled=True)
         for path, _ in entries:
             if osp.isabs(path) or '..' in PurePosixPath(path).parts:
-                raise UserError(f'{file}: {path!r:.200} does not lead into '
-                                '--root; write paths that start from there')
+                raise UserError(f'{file}: {path!r:.200} is not in --root; '
+                                'write paths that are relative to it')
         lists[file.name] = PackList(file, entries)
     return list(lists.values())
 

@@ -22,8 +22,8 @@ class Encoding:
     crf: int = option(
         type=number(int, 0, 51), default=18,
         help="x264's quality, lower is better and larger (default: 18)")
-    preset: str = option(choices=_PRESETS, default='medium', help='how long '
-                         'x264 takes for it (default: medium)')
+    preset: str = option(choices=_PRESETS, default='medium', help="x264's "
+                         'speed (default: medium)')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,13 +33,13 @@ class PackOptions:
     lists: List[str] = argument(nargs='+', metavar='LIST', help='"path label" '
                                 'text, or JSON with captions')
     out: str = option(required=True, metavar='DIR', help='folder of the '
-                      'packed videos; what is in it already is kept')
+                      'packed videos; those already in it are kept')
     root: str = option(
         default='.', metavar='DIR', help='folder that the paths of the lists '
-        'start from (default: the working directory)')
+        'are in (default: the working directory)')
     how: Encoding = part(Encoding)
-    timeout: float = option(type=seconds, default=600, help='seconds after '
-                            'which a video is given up (default: 600)')
+    timeout: float = option(type=seconds, default=600, help='give up on a '
+                            'video after these seconds (default: 600)')
     workers: Optional[int] = option(
         type=process_count, metavar='N',
-        help='videos at once (default: one for each CPU)')
+        help='videos packed at once (default: one for each CPU)')
