@@ -1,12 +1,12 @@
 """Choose learning rates for the small world, METHOD by METHOD.
 
-    python benchmarks/mini_rates.py vifi actionclip xclip a5
+    python benchmarks/mini_rates.py vifi actionclip xclip a5 lora
 
 Needs what `bash tools/quickstart.sh` makes. Each is trained with each rate,
 seed 0, on the first 24 training clips of each of the 24 classes and evaluated
-on the other 8, with one view. No clip of a test list is looked at, and
-`vifi-clip matrix --mini` has the seeds 1 to 3. docs/mini.md has the figures,
-configs/_base_/methods/ the choice.
+on the other 8, with one view; ``lora`` is TUNE=lora. No clip of a test list is
+looked at, and `vifi-clip matrix --mini` has the seeds 1 to 3. docs/mini.md has
+the figures, configs/_base_/methods/ the choice.
 """
 import argparse
 import json
@@ -21,7 +21,11 @@ from projects.vifi_clip_tools.run import train
 
 RATES = dict(vifi=(1e-4, 3e-4, 1e-3), actionclip=(1e-4, 3e-4, 1e-3),
              xclip=(1e-4, 3e-4, 1e-3), a5=(1e-3, 3e-3, 1e-2),
-             a6=(3e-4, 1e-3, 3e-3), tc_clip=(1e-4, 3e-4, 1e-3))
+             a6=(3e-4, 1e-3, 3e-3), tc_clip=(1e-4, 3e-4, 1e-3),
+             st_adapter=(1e-3, 3e-3, 1e-2), aim=(1e-3, 3e-3, 1e-2),
+             lora=(1e-3, 3e-3, 1e-2))
+# Knobs of those that are no METHOD.
+_KNOBS = dict(lora=dict(METHOD='vifi', TUNE='lora'))
 _TRAINED = 24  # clips of a class
 
 
@@ -42,7 +46,8 @@ def accuracy(method: str, rate: float, work_dir: str) -> float:
     work = Path(work_dir, name).absolute()
     done = work / 'top1'
     if not done.exists():
-        os.environ['METHOD'] = method
+        os.environ.pop('TUNE', None)
+        os.environ.update(_KNOBS.get(method, dict(METHOD=method)))
         options = [f'optim_wrapper.optimizer.lr={rate}',
                    'train_cfg.val_interval=8']
         options += [f'{part}_dataloader.dataset.ann_file='

@@ -17,8 +17,8 @@ if '{{$AUX:none}}' != 'none':
     raise ValueError('AUX={{$AUX:none}} does not go with retrieval: '
                      'unset it')
 
-if _base_.tune == 'prompts':
-    raise ValueError('TUNE=prompts: retrieval learns no prompts; choose '
+if _base_.tune in ('prompts', 'lora'):
+    raise ValueError(f'TUNE={_base_.tune} does not go with retrieval; choose '
                      'both, image, text or none')
 epochs = 6
 

@@ -208,7 +208,7 @@ def test_zero_shot_sets(read):
     ('vifi_few_shot', 'SHOTS', '0'), ('vifi_few_shot', 'SEED', 'one'),
     ('vifi_few_shot', 'DATASET', 'ucf'),
     ('vifi_few_shot', 'CLASS_TEXT', 'camel'),
-    ('vifi_retrieval', 'TUNE', 'prompts'),
+    ('vifi_retrieval', 'TUNE', 'prompts'), ('mini_retrieval', 'TUNE', 'lora'),
     ('vifi_mini', 'PROTOCOL', 'fewshot')])
 def test_bad_knobs(read, entry, knob, value):
     with pytest.raises(ValueError, match=f'{knob}={value}'):
@@ -480,6 +480,43 @@ def test_settings_of_tc_clip(read, monkeypatch, entry, views, epochs, batch,
         read('vifi_cached', ENTRY=entry, TUNE='text', METHOD='tc_clip')
 
 
+# Frames, temporal views, batch of 8 GPUs, accumulation, rate, decay, warm-up,
+# last rate, epochs.
+@pytest.mark.parametrize('method, entry, expected', [
+    ('st_adapter', 'vifi_k400', (8, 3, 64, 3, 7.5e-4, 0.01, 2, 0, 12)),
+    ('st_adapter', 'vifi_few_shot', (8, 1, 64, 1, 2.5e-4, 0.01, 2, 0, 50)),
+    ('aim', 'vifi_k400', (32, 3, 32, 2, 3e-4, 0.05, 2.5, 0, 30)),
+    ('aim', 'vifi_base2novel', (32, 1, 32, 2, 3e-4, 0.05, 2.5, 0, 11)),
+    ('lora', 'vifi_zero_shot', (32, 1, 32, 8, 2e-4, 0.01, 5, 0.01, 10)),
+    ('lora', 'vifi_few_shot', (32, 1, 32, 2, 2e-4, 0.01, 5, 0.01, 50))])
+def test_settings_of_adapters(read, method, entry, expected):
+    """CLIP is frozen, and its names of classes are the classifier."""
+    cfg = read(entry, **dict(TUNE='lora') if method == 'lora' else dict(
+        METHOD=method))
+    sampler, = [step for step in cfg.test_pipeline if 'Sample' in step.type]
+    wrapper, schedule = cfg.optim_wrapper, cfg.param_scheduler
+    assert expected == (
+        cfg.model.cls_head.num_frames, sampler.num_views,
+        8 * cfg.train_dataloader.batch_size,
+        wrapper.get('accumulative_counts', 1), wrapper.optimizer.lr,
+        wrapper.optimizer.weight_decay, schedule.warmup,
+        schedule.eta_min_ratio, cfg.epochs)
+    assert wrapper.optimizer.betas == (0.9, 0.999)
+    assert cfg.model.tune == 'adapters'
+    assert ('lora' in cfg.model) == (method == 'lora')
+    assert (cfg.model.data_preprocessor.blending is None) == (method != 'lora')
+
+
+def test_knobs_of_lora(read):
+    cfg = read('vifi_few_shot', TUNE='lora', LORA_R='2', LORA_TOWERS='text',
+               LORA_TARGETS='in_proj,c_fc', AUX='taco')
+    assert cfg.model.lora == dict(rank=2, towers='text',
+                                  targets=['in_proj', 'c_fc'])
+    assert cfg.optim_wrapper.optimizer.lr == 2e-4  # and not TACO's
+    with pytest.raises(ValueError, match='LORA_R=two'):
+        read('vifi_few_shot', TUNE='lora', LORA_R='two')
+
+
 def test_actionclip_heads(read):
     kinds = [read('vifi_k400', METHOD='actionclip', TEMPORAL=name)
              .model.cls_head.temporal for name in (
@@ -492,7 +529,9 @@ def test_actionclip_heads(read):
 @pytest.mark.parametrize('method, knob, value', [
     ('actionclip', 'TEMPORAL', 'tsm'), ('actionclip', 'TUNE', 'prompts'),
     ('actionclip', 'TEMPLATE', 'photo'), ('a5', 'TUNE', 'image'),
-    ('a6', 'TEMPLATE', 'name')])
+    ('a6', 'TEMPLATE', 'name'), ('actionclip', 'TUNE', 'lora'),
+    ('tc_clip', 'TUNE', 'lora'), ('open_vclip', 'TUNE', 'lora'),
+    ('aim', 'TUNE', 'image'), ('st_adapter', 'TUNE', 'lora')])
 def test_knobs_that_do_not_go_with_a_method(read, method, knob, value):
     with pytest.raises(ValueError, match=f'{knob}={value}'):
         read('vifi_few_shot', METHOD=method, PRETRAINED='none',

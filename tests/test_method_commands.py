@@ -26,7 +26,8 @@ from projects.vifi_clip_tools.demo.service import Recogniser
 from projects.vifi_clip_tools.embeddings.file import read_embeddings
 
 FPS, TOTAL = 10, 40
-OTHERS = [method for method in METHODS if method != 'xclip']
+SEARCHED = [method for method in METHODS if method != 'xclip']
+APART = [method for method in METHODS if method not in TOGETHER]
 
 
 @pytest.fixture(params=METHODS)
@@ -126,12 +127,12 @@ def test_attention(method, model, clip, tmp_path, capsys):
         assert values.any(axis=(1, 2)).all()
     shares = maps['last'].sum((1, 2))
     assert (shares > 0.5).all() and (shares < 1).all()
-    if method == 'xclip':
+    if method in TOGETHER:
         refused(capsys, 'attention', clip, *model, '--video', video,
                 names=['--video', 'METHOD=xclip'])
     else:
         assert vifi('attention', clip, *model, '--video', video) == 0
-    assert video.exists() == (method != 'xclip')
+    assert video.exists() == (method in APART)
 
 
 @pytest.mark.parametrize('method, command, said', [
@@ -140,7 +141,9 @@ def test_attention(method, model, clip, tmp_path, capsys):
     ('xclip', 'cache-frames CONFIG none --out out', 'XCLIPBackbone'),
     ('tc_clip', 'export MODEL --out out', 'tc_clip'),
     ('tc_clip', 'attention CLIP MODEL --out out.png', 'METHOD=tc_clip'),
-    ('tc_clip', 'cache-frames CONFIG none --out out', 'ContextBackbone')],
+    ('tc_clip', 'cache-frames CONFIG none --out out', 'ContextBackbone'),
+    ('aim', 'export MODEL --out out', 'aim'),
+    ('aim', 'cache-frames CONFIG none --out out', 'AIMBackbone')],
     indirect=['method'])
 def test_what_has_no_text_or_frame_of_its_own(
         command, said, config, model, clip, tmp_path, monkeypatch, capsys):
@@ -173,7 +176,8 @@ def exported(write_config, out, method, *words, **knobs) -> int:
 @pytest.mark.parametrize('method, temporal, counts', [
     ('vifi', '', [2, 4, 90]), ('a5', '', [2, 4, 16]), ('a6', '', [2, 4, 16]),
     ('actionclip', 'transf', [2, 4, 77]), ('actionclip', 'meanp', [2, 4, 90]),
-    ('actionclip', 'conv1d', [2, 4, 90]), ('actionclip', 'transf_cls', [T])])
+    ('actionclip', 'conv1d', [2, 4, 90]), ('actionclip', 'transf_cls', [T]),
+    ('lora', '', [2, 4, 90])])
 def test_export(method, temporal, counts, write_config, tmp_path, capsys):
     """At as many frames as a method takes, with its prompts and templates."""
     knobs = dict(TEMPORAL=temporal) if temporal else {}
@@ -211,7 +215,7 @@ def test_export_to_onnx(method, write_config, tmp_path):
     assert float(done.stdout.split('the same to')[1]) < 1e-5
 
 
-@pytest.mark.parametrize('method', OTHERS, indirect=True)
+@pytest.mark.parametrize('method', SEARCHED, indirect=True)
 def test_search(model, infer, clip, tmp_path, capsys):
     """A text by itself, with a method's own prompts."""
     index = tmp_path / 'i'
@@ -224,8 +228,7 @@ def test_search(model, infer, clip, tmp_path, capsys):
     assert float(cosine) == pytest.approx(float(video @ text), abs=1e-3)
 
 
-@pytest.mark.parametrize('method', [m for m in METHODS if m not in TOGETHER],
-                         indirect=True)
+@pytest.mark.parametrize('method', APART, indirect=True)
 def test_cached_frames(config, weights, infer, shared_world, tmp_path):
     """They are kept before the frames see each other."""
     assert vifi('cache-frames', config, weights, '--out', tmp_path / 'c',

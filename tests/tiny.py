@@ -106,6 +106,10 @@ VARIANTS = dict(
         backbone=dict(type='XCLIPBackbone', arch=tiny_arch(), num_frames=2),
         head=dict(condition=dict(type='VideoPrompts'), temporal=dict(
             type='TemporalTransformer', max_frames=2, depth=1))),
+    lora=dict(tune='adapters', lora=dict(rank=2)),
+    **{kind: dict(tune='adapters', backbone=dict(
+        type=kind, arch=tiny_arch(), num_frames=2))
+       for kind in ('STAdapterBackbone', 'AIMBackbone')},
     auxiliary=dict(auxiliary=[
         dict(type=f'{name}Loss', teacher=dict(type='EMATeacher'))
         for name in ('AnchorRelation', 'FeatureDistillation')]),

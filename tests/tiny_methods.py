@@ -11,14 +11,17 @@ from tools_world import NUM_FRAMES, PREPROCESSOR
 
 from projects.vifi_clip.resources import root
 
-METHODS = ['vifi', 'actionclip', 'xclip', 'a5', 'a6', 'tc_clip']
+METHODS = ['vifi', 'actionclip', 'xclip', 'a5', 'a6', 'tc_clip', 'st_adapter',
+           'aim', 'lora']
+_KNOBS = dict(lora=dict(METHOD='vifi', TUNE='lora'))  # that are no METHOD
 # Those whose frames see each other in the image tower.
-TOGETHER = ['xclip', 'tc_clip']
+TOGETHER = ['xclip', 'tc_clip', 'st_adapter', 'aim']
 
 
 def method_settings(method, **knobs) -> Config:
     """What configs/_base_ sets for the small world."""
-    knobs = dict(knobs, METHOD=method, PRETRAINED='none')
+    knobs = {'PRETRAINED': 'none', **_KNOBS.get(method, dict(METHOD=method)),
+             **knobs}
     with patch.dict(os.environ, knobs):
         return Config.fromfile(root() / 'configs/_base_/models/mini.py')
 

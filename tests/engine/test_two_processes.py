@@ -29,7 +29,9 @@ CLASSES = dict(
     pieces=dict(class_names=NINE, prompts=dict(length=2, depth=2),
                 max_graph_tokens=40))
 LOSSES = dict(
-    conditioned=VARIANTS['conditioned'], auxiliary=VARIANTS['auxiliary'],
+    **{name: VARIANTS[name] for name in (
+        'conditioned', 'auxiliary', 'lora', 'STAdapterBackbone',
+        'AIMBackbone')},
     # with one draw for both processes, model and teacher
     drawn=dict(VARIANTS['auxiliary'], head=dict(text_classifier=classifier_cfg(
         templates=['a photo of a {}.', '{}', 'a video of a {}'],
@@ -73,8 +75,9 @@ def _classes(shard, rank, kwargs):
 def _loss(kwargs, part, wrap=lambda model: model):
     torch.manual_seed(0)
     model = build_model(**copy.deepcopy(kwargs)).train()
-    for param in model.auxiliary.parameters() if model.auxiliary else ():
-        param.data += 0.05 * torch.randn_like(param)  # zero at the start
+    for name, param in model.named_parameters():
+        if 'auxiliary' in name or model.tune == 'adapters':
+            param.data += 0.05 * torch.randn_like(param)  # zero at the start
     frames = torch.randn(8, 2, 3, 32, 32,
                          generator=torch.Generator().manual_seed(3))
     wrapped = wrap(model)  # DDP averages for as long as it lives
@@ -156,5 +159,5 @@ def test_losses_equal_those_of_the_joined_batch(ranks, name):
         torch.testing.assert_close(others, loss.expand(2))
     for _, losses in ranks:
         grads = losses[name][1]
-        assert len(grads[0]) > 20
+        assert len(grads[0]) > 5
         assert_same(grads, expected, rtol=1e-4)

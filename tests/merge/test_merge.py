@@ -177,6 +177,53 @@ def test_mean_then_clip(clips, tmp_path, save):
     assert first['meta'] == second['meta']
 
 
+def test_lora_in_plain_weights(clips, save, tmp_path, capsys):
+    """Which give the same scores, and are merged, averaged, converted and
+    started from as any; each file is folded before."""
+    lora = dict(tune='adapters', lora=dict(rank=2, alpha=6))
+    model, content = recognizer(1, **lora)
+    torch.save(content, tmp_path / 'a.pth')
+    other, out = save('b.pth', 2, **lora), tmp_path / 'plain.pth'
+    assert merge(tmp_path / 'a.pth', '--out', out) == 0
+    made = torch.load(out)
+    plain, _ = recognizer(3)
+    plain.load_state_dict(made['state_dict'])
+    assert made['meta'] == content['meta']
+    assert not any('lora' in key for key in made['state_dict'])
+    x = torch.randn(2, 2, 3, 32, 32)
+    with torch.no_grad():
+        ours, theirs = (m.eval().cls_head(m.extract_feat(x)[0]) /
+                        m.cls_head.logit_scale.exp() for m in (model, plain))
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
+
+    def merged(*argv):
+        assert merge(*argv, '--out', out, '--overwrite') == 0
+        return torch.load(out)['state_dict']
+
+    one, two = made['state_dict'], merged(other)
+    for key, value in merged(tmp_path / 'a.pth', other, '--mean').items():
+        torch.testing.assert_close(value, (one[key] + two[key]) / 2)
+    clip = read_clip_state_dict(str(clips / 'openai.pt'))
+    half = merged(clips / 'openai.pt', tmp_path / 'a.pth', '--alpha', .5)
+    for key, name in names_of(one).items():
+        torch.testing.assert_close(half[key], (clip[name] + one[key]) / 2)
+    for name in 'a.pth', 'plain.pth':
+        merged(tmp_path / 'a.pth')
+        commands.vifi('convert', tmp_path / name, tmp_path / f'{name}.clip',
+                      '--source', 'vifi', '--target', 'open_clip', '--arch',
+                      clips / 'arch.json')
+    torch.testing.assert_close(*(
+        torch.load(tmp_path / f'{name}.clip')['state_dict']
+        for name in ('a.pth', 'plain.pth')))
+    commands.refused(capsys, 'merge', out, '--out', tmp_path / 'no.pth',
+                     names='no LoRA')
+    torch.save(recognizer(1, **lora, save_trainable_only=True)[1],
+               tmp_path / 'alone.pth')
+    commands.refused(capsys, 'merge', tmp_path / 'alone.pth', '--out',
+                     tmp_path / 'no.pth', names='alone.pth')
+    assert not (tmp_path / 'no.pth').exists()
+
+
 def test_what_trained_alone(clips, save, tmp_path, capsys):
     """A checkpoint without what was frozen needs the CLIP it was trained
     from, and stays such a checkpoint."""

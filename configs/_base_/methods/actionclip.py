@@ -4,7 +4,8 @@
 # templates in tests. Everything trains, new parts ten times as fast.
 # Knobs: TEMPORAL (transf, the variant that the paper compares with; meanp,
 # lstm, conv1d, transf_cls), and those of vifi_clip.py except TEMPLATE; TUNE
-# has no prompts. docs/methods.md says what is known about the settings.
+# has no prompts and no LoRA. docs/methods.md says what is known
+# about the settings.
 _base_ = ['../models/vifi_clip.py']
 
 temporal = '{{$TEMPORAL:transf}}'
@@ -21,13 +22,14 @@ if temporal not in _modules:
     raise ValueError(
         f'TEMPORAL={temporal}: choose one of {tuple(_modules)}')
 for _name, _value in (('TUNE=prompts', _base_.tune == 'prompts'),
+                      ('TUNE=lora', _base_.tune == 'lora'),
                       ('DESCRIPTIONS={{$DESCRIPTIONS:none}}',
                        '{{$DESCRIPTIONS:none}}' != 'none'),
                       ('TEMPLATE={{$TEMPLATE:default}}',
                        '{{$TEMPLATE:default}}' != 'default')):
     if _value:
         raise ValueError(f'{_name} does not go with METHOD=actionclip, which '
-                         'has 16 templates and no prompts: unset it')
+                         'has 16 templates and trains CLIP: unset it')
 template = 'actionclip'
 
 model = dict(

@@ -6,9 +6,10 @@
 # ViT of OpenCLIP, PRETRAINED a CLIP.
 _base_ = ['../models/vifi_clip.py']
 
-if _base_.tune == 'prompts':
-    raise ValueError('TUNE=prompts does not go with METHOD=tc_clip, which '
-                     'changes weights of CLIP: both, image, text or none')
+if _base_.tune in ('prompts', 'lora'):
+    raise ValueError(
+        f'TUNE={_base_.tune} does not go with METHOD=tc_clip, which changes '
+        'weights of CLIP: both, image, text or none')
 
 # None: the number of frames of the head, which an entry sets. Of 16 frames of
 # 196 patches, 16 x int(0.3 x 196) = 928 are merged to 96.

@@ -1,9 +1,11 @@
 # ViFi-CLIP: CLIP fine-tuned on videos (paper section 4), or frozen with deep
 # prompts learnt in both towers (section 5). An entry adds class_file and
 # num_frames.
-# Knobs: TUNE (both, image, text, prompts; none: frozen CLIP), FUSION
-# (embedding, decision, image), those of tower.py: ARCH, PRETRAINED, PIXELS,
-# and of texts.py: TEMPLATE (photo: 'a photo of a {}.', name: the class name
+# Knobs: TUNE (both, image, text, prompts, lora; none: frozen CLIP), LORA_R
+# (rank), LORA_TOWERS (both, image, text) and LORA_TARGETS (all, or names of
+# layers with commas between), FUSION (embedding, decision, image), those of
+# tower.py: ARCH, PRETRAINED, PIXELS, and of texts.py: TEMPLATE (photo: 'a
+# photo of a {}.', name: the class name
 # alone, actions: 28 templates; product and sentences: with DESCRIPTIONS).
 _base_ = ['./texts.py']
 
@@ -11,7 +13,8 @@ pretrained = '{{$PRETRAINED:default}}'  # OpenCLIP tag or file; 'none': random
 tune = '{{$TUNE:both}}'
 fusion = '{{$FUSION:embedding}}'
 for _name, _value, _allowed in (
-        ('TUNE', tune, ('both', 'image', 'text', 'prompts', 'prompt', 'none')),
+        ('TUNE', tune, ('both', 'image', 'text', 'prompts', 'prompt', 'lora',
+                        'none')),
         ('FUSION', fusion, ('embedding', 'decision', 'image'))):
     if _value not in _allowed:
         raise ValueError(f'{_name}={_value}: choose one of {_allowed}')
@@ -58,4 +61,12 @@ model = dict(
             augments=[dict(type='MixupBlending', alpha=0.8),
                       dict(type='CutmixBlending', alpha=1.0)])),
     tune=tune)
+if tune == 'lora':
+    _rank, _targets = '{{$LORA_R:8}}', '{{$LORA_TARGETS:all}}'
+    if not _rank.isdecimal():
+        raise ValueError(f'LORA_R={_rank}: give a whole number')
+    model.update(tune='adapters', lora=dict(
+        rank=int(_rank), towers='{{$LORA_TOWERS:both}}',
+        targets=None if _targets == 'all' else _targets.split(',')))
+    del _rank, _targets
 del _tag, _, _tower, _backbone, _text

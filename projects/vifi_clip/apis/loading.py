@@ -31,6 +31,8 @@ def load_model(config: Union[str, Config],
                views: Sequence[Views] = ()) -> Tuple[nn.Module, Config]:
     """Build a recognizer, fill it, and see that the two belong together.
 
+    LoRA is folded into its weights.
+
     Args:
         config (str | Config): Path of a config, name of an entry in
             ``configs/`` ('vifi_k400'; 'small_world', whose weights ship with
@@ -70,6 +72,7 @@ def load_model(config: Union[str, Config],
     checkpoint = checkpoint and os.fspath(checkpoint)
     if checkpoint:
         leave_out_pretrained(cfg)
+    cfg.model.pop('lora', None)  # is folded into the weights of the file
     head = cfg.model.get('cls_head') or {}
     text = head.get('text_classifier') or {}
     if not text and class_names is not None:

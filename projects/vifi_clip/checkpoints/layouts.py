@@ -13,7 +13,8 @@ Prompts of the first layer are ``image_encoder.VPT`` [length, width] and
 ``transformer.resblocks.N.VPT_shallow``, for N = 1 .. depth - 1.
 
 Of other methods there are ``messages.*`` and ``prompts_visual_*`` (X-CLIP's
-image tower), ``temporal.*``, ``condition.*`` and ``prompts.table.*``.
+image tower), ``adapter*``, ``temporal.*``, ``condition.*`` and
+``prompts.table.*``. LoRA of our checkpoints is folded into the towers.
 """
 import re
 from dataclasses import dataclass, field
@@ -23,12 +24,15 @@ from typing import Callable, Dict, List, Optional, Tuple
 import torch
 from open_clip.model import convert_to_custom_text_state_dict
 
+from .lora import fold_lora
+
 StateDict = Dict[str, torch.Tensor]
 VISUAL_PROMPTS, TEXT_PROMPTS = 'prompts.visual', 'prompts.text'
 TOKENS = 'text.token_embedding.weight'
 POSITIONS = 'temporal.positions.weight'  # [T, D], of frames
 # Starts of the names of what other methods add to CLIP.
-METHOD_PARTS = ('messages.', 'prompts_visual_', 'temporal.', 'condition.')
+METHOD_PARTS = ('messages.', 'prompts_visual_', 'temporal.', 'condition.',
+                'adapter')
 # Of the release: the sentences of its training classes.
 BUFFERS = ('prompt_learner.complete_text_embeddings',
            'prompt_learner.token_prefix', 'prompt_learner.token_suffix')
@@ -43,6 +47,7 @@ _VIFI = {
     'cls_head.text_classifier.prompts.table.': 'prompts.table.',
     'backbone.messages.': 'messages.',
     'backbone.prompts_visual_': 'prompts_visual_',
+    'backbone.adapter': 'adapter',
     'cls_head.temporal.': 'temporal.',
     'cls_head.condition.': 'condition.',
 }
@@ -321,7 +326,7 @@ def _read_transformers(state: StateDict) -> Renamed:
 
 _READERS: Dict[str, Callable[[StateDict], Renamed]] = dict(
     vifi=lambda state: Renamed().take_by_prefix(
-        state, _VIFI, 'belongs to neither tower'),
+        fold_lora(state), _VIFI, 'belongs to neither tower'),
     clip=_read_clip, release=_read_release, xclip=_read_xclip,
     actionclip=_read_actionclip, efficient_prompting=_read_prompting,
     transformers=_read_transformers)

@@ -12,7 +12,9 @@ from mmaction.utils import ConfigType, OptConfigType, SampleList
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from ..checkpoints.lora import SCALE, fold_lora, has_lora
 from .additions.auxiliary import AuxiliaryLosses
+from .additions.lora import add_lora, clip_towers, lora_parameters
 from .towers import compare
 
 # What trains by `tune`; the groups are those of parameter_groups.
@@ -21,6 +23,7 @@ _TRAINED = dict(
     image={'image', 'other'},
     text={'text', 'other'},
     prompts={'prompts', 'other'},
+    adapters={'lora', 'other'},
     none=set())
 
 
@@ -40,8 +43,9 @@ class ViFiCLIP(Recognizer2D):
             its ``blending`` get the label set's number of classes where
             their ``num_classes`` is not given.
         tune (str): What trains: ``'both'`` towers, ``'image'``, ``'text'``,
-            ``'prompts'`` or ``'none'``. Re-applied whenever training starts.
-            Defaults to 'both'.
+            ``'prompts'``, ``'adapters'`` (CLIP is frozen; LoRA, and what a
+            method adds, train) or ``'none'``. Re-applied whenever training
+            starts. Defaults to 'both'.
         logit_scale (bool, optional): Force training (True) or freezing
             (False) of the logit scale. Defaults to None: trained in 'both'
             only, as in the release.
@@ -52,12 +56,15 @@ class ViFiCLIP(Recognizer2D):
             False.
         auxiliary (Sequence[dict]): Losses beside the main one, in training;
             see :class:`AuxiliaryLosses`. Defaults to none.
+        lora (dict, optional): Low-rank factors beside the towers' layers,
+            the arguments of :func:`add_lora`; for ``tune='adapters'``.
+            Defaults to None.
         kwargs: Of Recognizer2D.
 
     Raises:
         ValueError: Unknown ``tune``, or ``'prompts'`` without any prompts;
             frames that see each other, of another number than the head's;
-            auxiliary losses that the model does not go with.
+            auxiliary losses, or LoRA, that the model does not go with.
     """
 
     def __init__(self, backbone: ConfigType, cls_head: ConfigType,
@@ -65,7 +72,8 @@ class ViFiCLIP(Recognizer2D):
                  logit_scale: Optional[bool] = None,
                  train_token_embedding: bool = False,
                  save_trainable_only: bool = False,
-                 auxiliary: Sequence[ConfigType] = (), **kwargs) -> None:
+                 auxiliary: Sequence[ConfigType] = (),
+                 lora: OptConfigType = None, **kwargs) -> None:
         if tune not in _TRAINED:
             raise ValueError(f'tune must be one of {tuple(_TRAINED)}, got '
                              f'{tune!r}')
@@ -89,6 +97,8 @@ class ViFiCLIP(Recognizer2D):
             raise ValueError(
                 f'num_frames of the backbone is {seen} and of the cls_head '
                 f'{self.cls_head.num_frames}; set only one of them')
+        if lora is not None:
+            add_lora(self, **lora)
         self.auxiliary = AuxiliaryLosses(
             auxiliary, self) if auxiliary else None
         self.tune = tune
@@ -134,6 +144,9 @@ class ViFiCLIP(Recognizer2D):
                 if self.tune == 'prompts' or not any(
                         p.requires_grad for p in part.parameters()):
                     part.eval()
+            if self.tune == 'adapters':  # the parts train, their towers not
+                for tower in clip_towers(self).values():
+                    tower.eval()
         return self
 
     def loss(self, inputs: Tensor, data_samples: SampleList,
@@ -155,14 +168,22 @@ class ViFiCLIP(Recognizer2D):
                               missing_keys, unexpected_keys,
                               error_msgs) -> None:
         """Refuse another architecture's weights, which MMEngine, not strict
-        by default, would pass over with a warning."""
+        by default, would pass over with a warning. LoRA is folded into the
+        weights of a model that has none."""
+        if has_lora(state_dict) and not has_lora(dict(self.named_buffers())):
+            plain = fold_lora(state_dict, dict(self.named_parameters()))
+            state_dict.clear()
+            state_dict.update(plain)
         given = {k[len(prefix):]: v
                  for k, v in state_dict.items() if k.startswith(prefix)}
         expected = self.state_dict()
         if self.save_trainable_only:  # a full checkpoint is welcome too
             expected.update(
                 {n: p for n, p in self.named_parameters() if n in given})
-        report = compare(expected, given)
+        report = compare(expected, given) or '\n'.join(
+            f'  {name}: file {float(given[name]):g}, model {float(value):g}'
+            for name, value in self.named_buffers() if name.endswith(SCALE)
+            and given[name] != value)
         if report and not self._lenient:
             raise ValueError(
                 f'The checkpoint does not fit this model:\n{report}\nUse the '
@@ -176,10 +197,10 @@ class ViFiCLIP(Recognizer2D):
 def parameter_groups(model: nn.Module) -> Dict[str, List[nn.Parameter]]:
     """Sort a recognizer's parameters by what they are.
 
-    The groups are ``tokens`` (token embeddings), ``text``, ``image``,
-    ``prompts``, ``logit_scale`` and ``other`` (a projection, a neck, what a
-    method adds). Each has what those before it left. Any other backbone counts
-    as an image tower.
+    The groups are ``lora``, ``tokens`` (token embeddings), ``text``,
+    ``image``, ``prompts``, ``logit_scale`` and ``other`` (a projection, a
+    neck, what a method adds). Each has what those before it left. Any other
+    backbone counts as an image tower.
     """
 
     def parameters(owner: Optional[nn.Module], part: str) -> list:
@@ -191,6 +212,7 @@ def parameter_groups(model: nn.Module) -> Dict[str, List[nn.Parameter]]:
     text = getattr(classifier, 'text', None)
     scale = getattr(head, 'logit_scale', None)
     groups = dict(
+        lora=lora_parameters(model),
         tokens=parameters(text, 'token_embedding'),
         text=parameters(classifier, 'text'),
         image=list(getattr(backbone, 'visual', backbone).parameters()),

@@ -175,8 +175,8 @@ def build_parts(model: nn.Module, parts: Sequence[str],
     if getattr(model.backbone, 'num_frames', None):
         raise UserError(
             'export writes towers whose frames and texts are embedded alone; '
-            'frames of this model (METHOD=xclip, open_vclip, tc_clip) see '
-            'each other')
+            'frames of this model (METHOD=xclip, open_vclip, tc_clip, '
+            'st_adapter, aim) see each other')
     model.eval()
     kinds = dict(video=VideoEncoder, text=TextEncoder, classifier=Classifier)
     return {part: kinds[part](model, pixels).eval() for part in parts}

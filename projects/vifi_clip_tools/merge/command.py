@@ -1,5 +1,5 @@
-"""``vifi-clip merge``: weights between CLIP and a fine-tuned model, or a mean
-of several."""
+"""``vifi-clip merge``: weights between CLIP and a fine-tuned model, a mean of
+several, LoRA in plain weights."""
 import os.path as osp
 
 from ..cli.options import quiet_logs
@@ -13,12 +13,13 @@ examples:
   vifi-clip merge work_dirs/vifi_k400 --mean --out mean.pth
   vifi-clip merge ViT-B-16.pt work_dirs/vifi_k400 --mean --alpha 0.7 \\
       --out merged.pth
+  vifi-clip merge lora.pth --out plain.pth
   vifi-clip merge ViT-B-16.pt epoch_10.pth --alpha 0 0.25 0.5 0.75 1 \\
       --evaluate vifi_zero_shot --out alphas.csv
 """
 
-parse_args = reader(Options, 'Interpolate weights with CLIP\'s, or average '
-                    'them', _EPILOG)
+parse_args = reader(Options, 'Interpolate weights with CLIP\'s, average '
+                    'them, fold LoRA into them', _EPILOG)
 
 
 def run(options: Options) -> None:
@@ -43,12 +44,17 @@ def run(options: Options) -> None:
         raise ValueError(f'--out {options.out} would replace an input; name '
                          'another file')
     tuned = read_mean(files) if options.mean else read_tuned(files[0])
+    if not (options.alpha or options.mean or tuned.folded):
+        raise ValueError(f'{files[0]} has no LoRA to fold into its weights: '
+                         'give --alpha or --mean')
     clip = read_clip(options.files[0], tuned) if options.alpha else {}
     if options.evaluate:
         from .sweep import sweep
         sweep(options, clip, tuned)
         return
     state, settings = tuned.state, tuned.settings
+    if tuned.folded:
+        print('LoRA is folded into the weights that it adds to')
     if options.mean:
         print(f'averaged {len(files)}: {", ".join(files)}')
     if options.alpha:

@@ -17,7 +17,7 @@ class Options:
         nargs='+', metavar='FILE', help='with --alpha, first the CLIP that '
         'training started from (a file or a tag, as in PRETRAINED); then our '
         'checkpoints: one, or several with --mean, where a work folder '
-        'means its epoch_*.pth')
+        'means its epoch_*.pth; LoRA is folded into the weights')
     out: str = option(required=True, metavar='FILE', help='.pth file to '
                       'write; with --evaluate .csv, and a .png beside it')
     alpha: List[float] = option(
@@ -36,8 +36,9 @@ class Options:
 
     def __post_init__(self) -> None:
         tuned = len(self.files) - bool(self.alpha)
-        if not (self.alpha or self.mean):
-            raise ValueError('give --alpha, --mean or both')
+        if not (self.alpha or self.mean) and len(self.files) > 1:
+            raise ValueError('give --alpha, --mean or both; without, one '
+                             'checkpoint with LoRA')
         if self.alpha and (tuned < 1 or tuned > 1 and not self.mean):
             raise ValueError('--alpha takes CLIP and a checkpoint, several '
                              f'with --mean; got {" ".join(self.files)}')

@@ -10,6 +10,7 @@ from projects.vifi_clip.apis.identity import differences
 from projects.vifi_clip.checkpoints.files import load_weights, tensors_of
 from projects.vifi_clip.checkpoints.layouts import (StateDict, detect_layout,
                                                     read_layout, write_vifi)
+from projects.vifi_clip.checkpoints.lora import fold_lora, has_lora
 from projects.vifi_clip.checkpoints.settings import (fingerprint,
                                                      saved_settings)
 from projects.vifi_clip.models.towers import (compare, read_clip_state_dict,
@@ -27,17 +28,23 @@ class Tuned:
     path: str
     state: StateDict
     settings: Dict[str, Any]  # see checkpoints.settings.collect_settings
+    folded: bool = False  # whether the file has LoRA, which they contain
 
 
 def read_tuned(path: str) -> Tuned:
-    """Read a checkpoint of ours; ValueError if it is none."""
+    """Read a checkpoint of ours, LoRA folded into its weights; ValueError if
+    it is none, or holds LoRA without them."""
     content = load_weights(path)
     state = tensors_of(content)
     layout = detect_layout(state, path)
     if layout != 'vifi':
         raise ValueError(f'{path} is not a checkpoint of ours (its layout is '
                          f'{layout}): vifi-clip convert makes it one')
-    return Tuned(path, state, saved_settings(content))
+    try:
+        plain = fold_lora(state)
+    except ValueError as error:
+        raise ValueError(f'{path}: {error}') from error
+    return Tuned(path, plain, saved_settings(content), has_lora(state))
 
 
 def epochs_of(names: Sequence[str]) -> List[str]:
@@ -77,7 +84,8 @@ def read_mean(paths: Sequence[str]) -> Tuned:
                                   alpha=1 / count)
             mean[key] = value
     names = list(map(osp.basename, paths))
-    return Tuned(first.path, mean, dict(first.settings, merged=names))
+    return Tuned(first.path, mean, dict(first.settings, merged=names),
+                 first.folded)
 
 
 def read_clip(name: str, tuned: Tuned) -> StateDict:

@@ -18,6 +18,7 @@ from mmengine.model import ExponentialMovingAverage
 from torch import Tensor, nn
 
 from ...architectures import Arch
+from ...checkpoints.lora import fold_lora
 from ...errors import UserError
 from ..image_backbone import CLIPVisionBackbone
 from ..towers import ImageSize, build_text_tower, compare, load_pretrained
@@ -179,7 +180,7 @@ class CLIPTeacher(Teacher):
                 ('image', backbone.visual,
                  getattr(model.backbone, 'visual', None)),
                 ('text', text, classifier.text)):
-            if theirs is None or compare(theirs.state_dict(),
+            if theirs is None or compare(fold_lora(theirs.state_dict()),
                                          own.state_dict()):
                 raise UserError(
                     f'the {name} tower of CLIPTeacher is not of the model\'s '
