@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import List, Optional
 
 _PACKAGE = Path(__file__).resolve().parent
+MODEL_CONFIG = 'config.py'  # in the folder of a trained model
+HUB = 'hf://'  # before ORGANISATION/NAME on the Hugging Face Hub
 
 
 def root() -> Path:
@@ -42,10 +44,15 @@ def shipped_config(name: str) -> Optional[str]:
 
 
 def find_config(name: str) -> str:
-    """Return the path of a config: an existing file as it was given, or that
-    of :func:`shipped_config`. A FileNotFoundError lists the names."""
+    """Return the path of a config: an existing file as it was given, that in
+    the folder of a trained model, which may be on the Hugging Face Hub, or
+    that of :func:`shipped_config`. A FileNotFoundError lists the names."""
+    if name.startswith(HUB):
+        name = _from_hub(name)
     if Path(name).is_file():
         return name
+    if Path(name, MODEL_CONFIG).is_file():
+        return str(Path(name, MODEL_CONFIG))
     shipped = shipped_config(name)
     if shipped:
         return shipped
@@ -58,3 +65,15 @@ def find_config(name: str) -> str:
     raise FileNotFoundError(
         f'Config {name!r} does not exist.{hint} Give a file, or one of '
         f'{", ".join(names)}.')
+
+
+def _from_hub(name: str) -> str:
+    """Fetch a model's folder, unless it is there; return its path."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    try:
+        return snapshot_download(name.removeprefix(HUB))
+    except (HfHubHTTPError, LocalEntryNotFoundError, ValueError) as error:
+        raise FileNotFoundError(
+            f'{name} cannot be fetched: {str(error).splitlines()[0]}'
+        ) from error

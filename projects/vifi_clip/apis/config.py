@@ -23,7 +23,7 @@ from mmengine.config import Config
 from ..checkpoints.files import register_loader
 from ..datasets.loader_settings import resolve_workers
 from ..errors import UserError
-from ..resources import find_config
+from ..resources import MODEL_CONFIG, find_config
 
 # MMEngine's own pattern for '{{$NAME:default}}'.
 _KNOB = re.compile(r'\{\{[\'"]?\s*\$(\w+)\s*\:\s*(\S*?)\s*[\'"]?\}\}')
@@ -83,7 +83,9 @@ def load_config(config: str, cfg_options: Optional[dict] = None,
     if work_dir:
         cfg.work_dir = work_dir
     elif not cfg.get('work_dir'):
-        names = Path(cfg.filename).stem, experiment(read_knobs(cfg.filename))
+        path = Path(cfg.filename)
+        names = ((path.parent if path.name == MODEL_CONFIG else path).stem,
+                 experiment(read_knobs(cfg.filename)))
         cfg.work_dir = osp.join('work_dirs', '-'.join(filter(None, names)))
     return cfg
 

@@ -16,6 +16,7 @@ from mmengine.dist import (all_reduce, get_dist_info, get_world_size,
                            init_dist, is_distributed)
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, find_latest_checkpoint
@@ -29,6 +30,7 @@ from ..errors import UserError
 from .config import (blamed_on, check_loggers, load_config,
                      without_pretrained)
 from .config_lists import check_lists
+from .model_folder import best_checkpoint, save_model_folder
 
 _RESERVE = 0.9  # of the free memory: a step does not always peak alike
 
@@ -112,6 +114,26 @@ def train(config: str, amp: bool = False, resume: Optional[str] = None,
                               f'{cfg.work_dir}; training starts from the '
                               'beginning')
     runner.train()
+    _leave_model(runner)
+
+
+def _leave_model(runner: Runner) -> None:
+    """Write the model of the best validation, or else the last, as a folder
+    that works anywhere: ``WORK_DIR/model``."""
+    checkpoint = best_checkpoint(runner, latest_checkpoint(runner.work_dir))
+    model = (runner.model.module if is_model_wrapper(runner.model)
+             else runner.model)
+    if not checkpoint or runner.rank or not hasattr(
+            getattr(model, 'cls_head', None), 'text_classifier'):
+        return
+    folder = osp.join(runner.work_dir, 'model')
+    try:
+        save_model_folder(runner.cfg, model, checkpoint, folder)
+    except OSError as error:  # the checkpoint is there
+        runner.logger.warning(f'{folder} could not be written: {error}')
+        return
+    runner.logger.info(f'{folder} is {checkpoint} to be used anywhere: '
+                       f'vifi-clip predict VIDEO --model {folder}')
 
 
 def build_runner(cfg: Config) -> Runner:

@@ -5,6 +5,7 @@ A pickle is a program, and TorchScript has code that runs as it is loaded.
 values, and :func:`load_weights` runs nothing of it.
 """
 import io
+import json
 import logging
 import lzma
 import os
@@ -19,6 +20,7 @@ from mmengine.dist import barrier, get_local_rank
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -29,6 +31,7 @@ from .folders import weight_files
 from .unpickling import Inert, Refused
 
 Device = Union[str, torch.device, None]
+KEY = 'vifi_clip'  # of settings, in a checkpoint's meta (see settings.py)
 # Weights that ship with the package: vifi-clip://small_world.
 ASSET = 'vifi-clip://'
 ASSETS = Path(__file__).parents[1] / 'assets'
@@ -83,11 +86,15 @@ def _damaged(path: str, error: Exception) -> ValueError:
     return ValueError(f'{path} is damaged or not a checkpoint: {reason}')
 
 
-def _load_safetensors(path: str, device: torch.device) -> Dict[str, Tensor]:
+def _load_safetensors(path: str, device: torch.device) -> Dict[str, Any]:
     with open(path, 'rb') as file:
         if int.from_bytes(file.read(8), 'little') > _HEADER:
             raise EOFError('it is cut short, or lists too many tensors')
-    return load_file(path, device=str(device))
+    weights = load_file(path, device=str(device))
+    with safe_open(path, 'pt') as opened:
+        settings = (opened.metadata() or {}).get(KEY)
+    return weights if settings is None else dict(
+        state_dict=weights, meta={KEY: json.loads(settings)})
 
 
 def load_weights(path: str) -> Any:

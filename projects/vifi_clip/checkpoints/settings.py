@@ -25,9 +25,8 @@ from torch import nn
 
 from ..errors import UserError
 from ..files import read_json, write_bytes
-from .files import split_name, tensors_of
+from .files import KEY, split_name, tensors_of
 
-KEY = 'vifi_clip'  # under checkpoint['meta']
 VERSION = 1
 # Setting, the config key that sets it, and whether another value makes the
 # result wrong (an error) or only different (a warning).
@@ -259,11 +258,11 @@ def check_file(path: str, model: nn.Module, cfg: Config) -> None:
     ``custom_hooks`` holds here too. UserError if learnt prompts differ; or a
     setting does, and ``on_mismatch`` is 'error'.
     """
-    content, on_mismatch = {}, 'error'
-    if not split_name(path)[0].endswith('.safetensors'):
-        # On 'meta', nothing but the file's directory is read.
-        content = CheckpointLoader.load_checkpoint(path, map_location='meta')
-        _check_prompts(model, tensors_of(content), path)
+    # On 'meta', nothing but the file's directory is read.
+    where = 'cpu' if split_name(path)[0].endswith('.safetensors') else 'meta'
+    content = CheckpointLoader.load_checkpoint(path, map_location=where)
+    _check_prompts(model, tensors_of(content), path)
+    on_mismatch = 'error'
     for hook in _hooks_of(cfg).values():
         on_mismatch = hook.get('on_mismatch', 'error')
     _check_settings(saved_settings(content), model, cfg, path, on_mismatch)

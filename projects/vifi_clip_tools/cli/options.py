@@ -51,9 +51,10 @@ def device(group: Group = Group()) -> Any:
 def model_config(words: str, **settings: Any) -> Any:
     """Declare ``--config``; ``words`` say in its help what the default is."""
     return option(
-        group=_MODEL, help='a config file, or the name of a bundled one; '
-        f"'small_world' needs no download (default: {words})",
-        **settings)
+        '--config', '--model', group=_MODEL, help='a config file, the name of '
+        "a bundled one ('small_world' needs no download), "
+        'the folder of a trained model, or hf://ORGANISATION/NAME (default: '
+        f'{words})', **settings)
 
 
 def _checkpoint(**settings: Any) -> Any:

@@ -27,10 +27,12 @@ examples:
 class Options:
     """The command line of ``vifi-clip test``."""
 
-    config: str = argument(help='config file, or its name')
+    config: str = argument(
+        help='config file, or its name, or the folder of a trained model')
     checkpoint: str = argument(
-        help="checkpoint file, or 'none' to test the model as its config "
-        'builds it (e.g. frozen CLIP)')
+        nargs='?', default='none', help="checkpoint file, or 'none' to test "
+        'the model as its config builds it (e.g. frozen CLIP), with the '
+        'weights of a model folder (default: none)')
     common: RunOptions = part(RunOptions)
     single_view: bool = option(
         action='store_true', help='one view per video (the config\'s '

@@ -1,0 +1,160 @@
+"""A trained model as a folder that works from anywhere: its weights, classes,
+descriptions, and a config that names nothing outside of the folder.
+
+Commands take the folder, or ``hf://ORGANISATION/NAME`` on the Hugging Face
+Hub, in the place of a config.
+"""
+import copy
+import json
+import os
+import os.path as osp
+import shutil
+from typing import Any, Dict, List, Mapping, Optional
+
+import safetensors.torch
+from mmengine.config import Config, ConfigDict
+from mmengine.runner import CheckpointLoader
+from torch import Tensor, nn
+
+from ..architectures import get_arch_cfg
+from ..checkpoints.files import KEY, tensors_of
+from ..checkpoints.settings import lasting_parameters, saved_settings
+from ..datasets.class_list import read_class_list
+from ..files import temporary_folder, write_bytes, write_text
+from ..resources import MODEL_CONFIG
+from .config import without_pretrained
+
+WEIGHTS, CLASSES = 'model.safetensors', 'classes.txt'
+_HERE = '{{ fileDirname }}'  # MMEngine's, of the folder of a config
+# What predicting and testing read of a config.
+_KEPT = ('default_scope', 'custom_imports', 'val_pipeline', 'views_pipeline',
+         'test_pipeline', 'test_dataloader', 'test_cfg', 'test_evaluator',
+         'default_hooks', 'env_cfg', 'log_processor', 'log_level',
+         'vis_backends', 'visualizer')
+_CONFIG_HEAD = """# A trained model: {title}.
+#
+#   vifi-clip predict VIDEO --model FOLDER
+#   TEST_LIST=list.txt VIDEO_DIR=videos vifi-clip test FOLDER
+#
+# Knobs: TEST_LIST (lines of "video label", labels by classes.txt), VIDEO_DIR.
+load_from = '{here}/{weights}'
+"""
+_CARD = """---
+library_name: vifi_clip
+pipeline_tag: video-classification
+tags: [clip, video-classification, zero-shot-video-classification]
+---
+
+# {title}
+
+A video CLIP, fine-tuned with vifi_clip from `{config}`: {frames} frames of a
+video, {classes}.
+
+```bash
+vifi-clip predict my_video.mp4 --model FOLDER
+vifi-clip predict my_video.mp4 --model FOLDER --labels "juggling, knitting"
+```
+
+```python
+from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
+
+infer = ViFiCLIPInferencer('FOLDER')   # or 'hf://ORGANISATION/NAME'
+infer('my_video.mp4', labels=['juggling', 'knitting'])
+```
+"""
+
+
+def save_model_folder(cfg: Config, model: nn.Module, checkpoint: str,
+                      folder: str) -> None:
+    """Write a trained model as a folder, in the place of an earlier one.
+
+    Args:
+        cfg (Config): What it was trained with.
+        model (nn.Module): For weights that the checkpoint leaves out because
+            they did not train.
+        checkpoint (str): File of its weights.
+        folder (str): To write; appears whole or not at all.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    os.makedirs(osp.dirname(osp.abspath(folder)), exist_ok=True)
+    content = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
+    with temporary_folder(osp.dirname(osp.abspath(folder))) as part:
+        made = osp.join(part, 'model')
+        os.mkdir(made)
+        settings = saved_settings(content)
+        settings.pop('fingerprint', None)  # of weights that are left out
+        write_bytes(osp.join(made, WEIGHTS), safetensors.torch.save(
+            _weights(tensors_of(content), model),
+            {KEY: json.dumps(settings)}))
+        _write_config(cfg, made, osp.basename(checkpoint))
+        if osp.isfile(osp.join(folder, WEIGHTS)):
+            os.rename(folder, osp.join(part, 'before'))
+        os.rename(made, folder)
+
+
+def _weights(state: Mapping[str, Tensor],
+             model: nn.Module) -> Dict[str, Tensor]:
+    """The tensors of a checkpoint, and of the model what it lacks."""
+    lacking = {name: value.detach().cpu() for name, value in
+               lasting_parameters(model) if name not in state}
+    return {name: value.clone().contiguous()
+            for name, value in {**lacking, **state}.items()}
+
+
+def _write_config(cfg: Config, folder: str, title: str) -> None:
+    """Write the config, the classes and descriptions that it names, and how
+    to use them."""
+    kept = {key: copy.deepcopy(cfg[key]) for key in _KEPT if key in cfg}
+    model = kept['model'] = without_pretrained(cfg.model)
+    for key in 'auxiliary', 'save_trainable_only':
+        model.pop(key, None)
+    text = (model.get('cls_head') or {}).get('text_classifier') or {}
+    for tower in model.get('backbone') or {}, text:
+        if str(tower.get('arch', '')).endswith('.json'):
+            tower['arch'] = get_arch_cfg(tower['arch'])
+    names = text.get('class_names') or (
+        text.get('class_file') and read_class_list(text['class_file']))
+    if names:
+        write_text(osp.join(folder, CLASSES), '\n'.join(names) + '\n')
+        text.update(class_file=f'{_HERE}/{CLASSES}', class_names=None)
+    if text.get('description_file'):
+        text['description_file'] = _copied(text['description_file'], folder)
+    if kept.get('test_dataloader'):
+        _open_test(kept, bool(names))
+    head = _CONFIG_HEAD.format(title=title, here=_HERE, weights=WEIGHTS)
+    body = Config(ConfigDict(kept), format_python_code=False).pretty_text
+    write_text(osp.join(folder, MODEL_CONFIG), head + body)
+    write_text(osp.join(folder, 'README.md'), _CARD.format(
+        title=osp.splitext(title)[0], config=osp.basename(cfg.filename or ''),
+        frames=(model.get('cls_head') or {}).get('num_frames'),
+        classes=f'{len(names)} classes' if names else 'any text'))
+
+
+def _open_test(kept: dict, classes: bool) -> None:
+    """Let knobs say on which list a test runs, as one set."""
+    kept['test_cfg'] = dict(type='TestLoop')
+    dataset = kept['test_dataloader']['dataset']
+    for key in 'data_root', 'class_file', 'num_classes':
+        dataset.pop(key, None)
+    dataset.update(ann_file='{{$TEST_LIST:TEST_LIST}}',
+                   data_prefix=dict(video='{{$VIDEO_DIR:.}}'))
+    if classes:
+        dataset['class_file'] = f'{_HERE}/{CLASSES}'
+
+
+def _copied(files: Any, folder: str) -> List[str]:
+    """Copy files into a folder; return their names in the config."""
+    names = []
+    for index, file in enumerate([files] if isinstance(files, str) else files):
+        name = f'descriptions_{index}{osp.splitext(file)[1]}'
+        shutil.copyfile(file, osp.join(folder, name))
+        names.append(f'{_HERE}/{name}')
+    return names
+
+
+def best_checkpoint(runner: Any, latest: Optional[str]) -> Optional[str]:
+    """Return the file of the best validation of a run, or else its last."""
+    best = (getattr(hook, 'best_ckpt_path', None) for hook in runner.hooks)
+    return next((path for path in best if path and osp.exists(path)), latest)

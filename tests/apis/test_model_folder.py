@@ -1,0 +1,116 @@
+"""The folder that a training leaves works anywhere, without what made it."""
+import json
+import shutil
+
+import pytest
+import torch
+from commands import refused, vifi
+from safetensors import safe_open
+from tiny import NAMES, tiny_arch
+from tools_world import settings_of
+
+from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
+
+
+@pytest.fixture(scope='module')
+def trained(shared_world, tmp_path_factory):
+    """A run that read its classes, its descriptions, its architecture and its
+    lists from files; the config, its checkpoint, its model's folder."""
+    made = tmp_path_factory.mktemp('run')
+    (made / 'classes.txt').write_text('\n'.join(NAMES))
+    (made / 'about.txt').write_text(''.join(
+        f'{name}: people in a {name}\n' for name in NAMES))
+    (made / 'arch.json').write_text(json.dumps(tiny_arch()))
+    settings = settings_of(shared_world)
+    settings['model']['backbone'].update(arch=str(made / 'arch.json'))
+    text = settings['model']['cls_head']['text_classifier']
+    text.pop('class_names', None)
+    text.update(
+        arch=str(made / 'arch.json'), class_file=str(made / 'classes.txt'),
+        description_file=[str(made / 'about.txt')],
+        templates='{} {description}')
+    config = made / 'config.py'
+    config.write_text(''.join(f'{k} = {v!r}\n' for k, v in settings.items()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('LOCAL_RANK', '0')
+        assert vifi('train', config, '--work-dir', made / 'work') == 0
+    folder = tmp_path_factory.mktemp('elsewhere') / 'model'
+    shutil.copytree(made / 'work/model', folder)
+    return config, made / 'work' / 'epoch_1.pth', folder
+
+
+@pytest.fixture
+def moved(trained, monkeypatch, tmp_path):
+    """All but the folder is out of reach."""
+    _, checkpoint, folder = trained
+    hidden = checkpoint.parents[1].with_name('hidden')
+    checkpoint.parents[1].rename(hidden)
+    monkeypatch.chdir(tmp_path)
+    yield folder
+    hidden.rename(checkpoint.parents[1])
+
+
+def test_the_same_model_from_anywhere(trained, moved, shared_world, tmp_path,
+                                      capsys):
+    config, checkpoint, _ = trained
+    videos = sorted(shared_world.glob('videos/val_*.mp4'))
+    here = list(ViFiCLIPInferencer(str(moved)).predict(videos))
+    hidden = checkpoint.parents[1].with_name('hidden')
+    state = torch.load(hidden / 'work/epoch_1.pth')['state_dict']
+    with safe_open(moved / 'model.safetensors', 'pt') as file:
+        assert set(file.keys()) == set(state)
+        assert all(torch.equal(file.get_tensor(k), v)
+                   for k, v in state.items())
+    assert (moved / 'classes.txt').read_text().split('\n')[:-1] == NAMES
+    text = (moved / 'config.py').read_text()
+    assert str(hidden.parent) not in text and str(shared_world) not in text
+    # the command, a test of another list, and the inferencer agree
+    assert vifi('predict', *videos, '--config', moved, '--out', 'p.csv') == 0
+    listed = tmp_path / 'list.txt'
+    listed.write_text(''.join(f'{v.name} 1\n' for v in videos))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('TEST_LIST', str(listed))
+        patch.setenv('VIDEO_DIR', str(videos[0].parent))
+        capsys.readouterr()
+        assert vifi('test', moved, '--predictions', 'q.csv') == 0
+        assert 'does not say' not in capsys.readouterr().out
+    predicted = [line.split(',')[1]
+                 for line in (tmp_path / 'p.csv').read_text().splitlines()[1:]]
+    assert predicted == [result['label'] for result in here]
+    assert [line.rpartition(',')[2] for line in
+            (tmp_path / 'q.csv').read_text().splitlines()[1:]] == predicted
+    refused(capsys, 'test', moved, names='TEST_LIST')
+
+
+def test_it_equals_the_checkpoint(trained, shared_world):
+    config, checkpoint, folder = trained
+    video = next(shared_world.glob('videos/val_*.mp4'))
+    scores = [next(ViFiCLIPInferencer(*model).predict(video))['scores']
+              for model in ((str(config), str(checkpoint)), (str(folder), ))]
+    assert scores[0] == scores[1]
+
+
+def test_settings_are_compared(trained, shared_world, tmp_path, capsys):
+    """They travel in the file of the weights."""
+    config, _, folder = trained
+    video = next(shared_world.glob('videos/val_*.mp4'))
+    refused(capsys, 'predict', video, '--config', config, '--checkpoint',
+            folder / 'model.safetensors', '--cfg-options',
+            'model.data_preprocessor.mean=[1,2,3]', names='pixel_mean')
+
+
+def test_the_hub(trained, monkeypatch, capsys, shared_world):
+    """hf:// is a folder that huggingface_hub fetches."""
+    import huggingface_hub
+
+    def fetch(name):
+        assert name == 'someone/model'
+        return str(trained[2])
+
+    monkeypatch.setattr(huggingface_hub, 'snapshot_download', fetch)
+    assert ViFiCLIPInferencer('hf://someone/model').class_names == NAMES
+    monkeypatch.undo()
+    monkeypatch.setenv('HF_HUB_OFFLINE', '1')
+    video = next(shared_world.glob('videos/val_*.mp4'))
+    refused(capsys, 'predict', video, '--config', 'hf://someone/else',
+            names='hf://someone/else')
