@@ -12,7 +12,8 @@ from projects.vifi_clip.checkpoints import layouts
 from projects.vifi_clip.checkpoints.files import register_loader
 from projects.vifi_clip.checkpoints.layouts import (METHOD_PARTS, TOKENS,
                                                     Renamed, StateDict)
-from projects.vifi_clip.checkpoints.settings import (VERSION, fingerprint,
+from projects.vifi_clip.checkpoints.settings import (KEY, VERSION,
+                                                     fingerprint,
                                                      write_checkpoint)
 from projects.vifi_clip.files import write_bytes, write_text
 from projects.vifi_clip.models.towers import read_clip_state_dict
@@ -52,7 +53,8 @@ def convert(options: ConvertOptions) -> None:
         arch=arch, settings=settings, notes=source.notes,
         **_account(source.neutral, written, supplied, options.clip))
     if options.dst.endswith('.safetensors'):
-        write_bytes(options.dst, safetensors.torch.save(written.weights))
+        write_bytes(options.dst, safetensors.torch.save(
+            written.weights, {'format': 'pt', KEY: json.dumps(settings)}))
     else:
         write_checkpoint(options.dst, settings, **(
             dict(model=written.weights, epoch=0, max_accuracy=0.0)
