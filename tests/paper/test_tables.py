@@ -220,9 +220,10 @@ def test_settings(monkeypatch, run):
     cfg = Config.fromfile(config_file(run.config))
     method = knobs.get('METHOD', 'vifi')
     assert cfg.model.tune == dict(
-        vifi=knobs.get('TUNE'), actionclip='both', xclip='image',
+        vifi=knobs.get('TUNE', '').replace('lora', 'adapters'),
+        actionclip='both', xclip='image',
         a5='prompts', a6='prompts', open_vclip='image',
-        tc_clip='both')[method]
+        tc_clip='both', st_adapter='adapters', aim='adapters')[method]
     assert getattr(cfg.model.cls_head.get('temporal'), 'depth', 0) == dict(
         actionclip=6, xclip=1, a5=1, a6=2).get(method, 0)
     assert cfg.randomness.seed == int(

@@ -20,21 +20,25 @@ class Part(NamedTuple):
     alpha: Optional[float] = None  # the share of fine-tuned weights in them
 
 
-# What the knobs leave open is of the `mini` recipes in configs/_base_.
+# What the knobs leave open is of the `mini` recipes in configs/_base_. The
+# recipe is that of configs/vifi_best_*, with the texts of `descriptions`.
 _DESCRIBED = dict(DESCRIPTIONS='mini')
 PARTS = (
-    Part('A. merged, 0.5', 'merged_50', uses='both', alpha=0.5),
-    Part('A. merged, 0.7', 'merged_70', uses='both', alpha=0.7),
-    Part('A. mean over epochs', 'epoch_mean', dict(EPOCH_MEAN='2')),
-    Part('B. descriptions', 'descriptions', _DESCRIBED),
-    Part('C. TACO', 'taco', dict(AUX='taco')),
-    Part('D. FROSTER', 'froster', dict(AUX='froster')),
-    Part('E. Open-VCLIP, mean', 'open_vclip',
+    Part('merged, 0.5', 'merged_50', uses='both', alpha=0.5),
+    Part('merged, 0.7', 'merged_70', uses='both', alpha=0.7),
+    Part('mean over epochs', 'epoch_mean', dict(EPOCH_MEAN='2')),
+    Part('descriptions', 'descriptions', _DESCRIBED),
+    Part('TACO', 'taco', dict(AUX='taco')),
+    Part('FROSTER', 'froster', dict(AUX='froster')),
+    Part('Open-VCLIP, mean', 'open_vclip',
          dict(METHOD='open_vclip', EPOCH_MEAN='2')),
-    Part('E. the same, merged, 0.5', 'open_vclip_merged', uses='open_vclip',
-         alpha=0.5),
-    Part('F. TC-CLIP, tokens', 'tc_clip', dict(METHOD='tc_clip')),
-    Part('A + B + C, merged, 0.7', 'best',
+    Part('Open-VCLIP, mean, merged, 0.5', 'open_vclip_merged',
+         uses='open_vclip', alpha=0.5),
+    Part('TC-CLIP, tokens', 'tc_clip', dict(METHOD='tc_clip')),
+    Part('LoRA', 'lora', dict(TUNE='lora')),
+    Part('ST-Adapter', 'st_adapter', dict(METHOD='st_adapter')),
+    Part('AIM', 'aim', dict(METHOD='aim')),
+    Part('recipe, merged, 0.7', 'best',
          dict(_DESCRIBED, AUX='taco', EPOCH_MEAN='2'), alpha=0.7))
 
 
