@@ -258,3 +258,33 @@ def test_fingerprint():
                 fingerprint([('a', a.T), ('b', b)]),
                 fingerprint([('a', a), ('c', b)]),
                 fingerprint([('a', a + 1e-6), ('b', b)])}) == 5
+
+
+@pytest.mark.parametrize('method, mean, said', [
+    ('xclip', MEAN, 'METHOD=xclip'),  # of other tensors
+    ('open_vclip', [1., 2., 3.], 'METHOD=open_vclip'),  # of other pixels
+    ('open_vclip', MEAN, None), ('vifi', [1., 2., 3.], 'pixel_mean')])
+def test_another_method_is_named(tmp_path, runner, method, mean, said):
+    """In the place of lists of tensors and settings; where weights and
+    settings fit, nothing is said."""
+    model = settings_of(data_preprocessor__mean=mean)
+    if method == 'xclip':
+        model['cls_head']['temporal'] = dict(
+            type='TemporalTransformer', depth=1, max_frames=2)
+    first = runner(model, 'train')
+    first.cfg.method = method
+    first.train()
+    path = tmp_path / 'train/epoch_1.pth'
+    cfg = dict(whole(settings_of()), method='vifi')
+    again = runner(settings_of(), load_from=str(path))
+    again.cfg.method = 'vifi'
+    ToyMetric.scores = [.5]
+    plain = MODELS.build(settings_of())
+    for check in (again.test, lambda: check_file(str(path), plain,
+                                                 Config(cfg))):
+        if said is None:
+            check()
+            continue
+        with pytest.raises(UserError, match=said) as error:
+            check()
+        assert ('\n' in str(error.value)) == (said == 'pixel_mean')

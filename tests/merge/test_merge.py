@@ -292,7 +292,9 @@ def test_other_models_are_refused(clips, save, tmp_path, capsys):
             ([deep, long, '--mean'], ['4.pth', 'prompts.tokens']),
             ([plain, nan, '--mean'], ['nan.pth', 'not finite']),
             ([plain, '--mean'], ['plain.pth', 'two']),
-            ([clips, '--mean'], ['epoch_*.pth'])):
+            ([clips, '--mean'], ['epoch_*.pth']),
+            (['clap.pt', plain, '--alpha', '.5'], "no such file: 'clap.pt'"),
+            ([plain, 'epoch_9.pth', '--mean'], "file: 'epoch_9.pth'")):
         refuse(capsys, tmp_path, *argv, names=names)
 
 

@@ -69,6 +69,15 @@ def test_scores_of_own_labels(folder, capsys):
             assert f'{100 * score:5.1f}%' in printed.out
 
 
+def test_a_model_without_weights_says_so(folder, capsys, monkeypatch):
+    """Unless one asks for it."""
+    monkeypatch.setenv('PRETRAINED', 'none')
+    for more, said in ([], True), (['--checkpoint', 'none'], False):
+        assert vifi('predict', 'a/x.mp4', '--config', 'vifi_mini', '--labels',
+                    'one,two', '--device', 'cpu', *more) == 0
+        assert ('give --checkpoint FILE' in capsys.readouterr().err) == said
+
+
 def test_labels_views_precision_and_threshold(folder, capsys):
     assert predict('b/x.mp4', '--labels', 'classes.txt', '--num-views', '4x3',
                    '--out', 'a.jsonl') == 0

@@ -33,6 +33,7 @@ for _name, _value in (('TUNE=prompts', _base_.tune == 'prompts'),
 template = 'actionclip'
 
 model = dict(
+    train_token_embedding=True,
     cls_head=dict(
         temporal=_modules[temporal],
         loss_cls=dict(type='KLContrastiveLoss'),

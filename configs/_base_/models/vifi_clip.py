@@ -12,6 +12,7 @@ _base_ = ['./texts.py']
 pretrained = '{{$PRETRAINED:default}}'  # OpenCLIP tag or file; 'none': random
 tune = '{{$TUNE:both}}'
 fusion = '{{$FUSION:embedding}}'
+method = '{{$METHOD:vifi}}'  # noted in checkpoints
 for _name, _value, _allowed in (
         ('TUNE', tune, ('both', 'image', 'text', 'prompts', 'prompt', 'lora',
                         'none')),

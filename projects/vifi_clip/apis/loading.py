@@ -1,5 +1,6 @@
 """A trained model from a config and a checkpoint; its device."""
 import copy
+import logging
 import os
 from datetime import timedelta
 from typing import Mapping, Optional, Sequence, Tuple, Union
@@ -9,7 +10,7 @@ from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import get_dist_info
-from mmengine.logging import MMLogger
+from mmengine.logging import MMLogger, print_log
 from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 from torch import distributed, nn
@@ -67,6 +68,7 @@ def load_model(config: Union[str, Config],
     cfg = (copy.deepcopy(config) if isinstance(config, Config) else
            read_config(os.fspath(config), trust))
     override(cfg, cfg_options)
+    unsaid = checkpoint is None and not cfg.get('load_from')
     if checkpoint in (None, 'none'):
         checkpoint = cfg.get('load_from')
     checkpoint = checkpoint and os.fspath(checkpoint)
@@ -89,6 +91,10 @@ def load_model(config: Union[str, Config],
             pipeline_cfg(cfg, asked)
         init_default_scope(cfg.get('default_scope', 'mmaction'))
         model = MODELS.build(cfg.model)
+    if unsaid and getattr(model.backbone, 'pretrained', '') is None:
+        print_log(f'{cfg.filename} names no weights, so that answers are '
+                  'random: give --checkpoint FILE', 'current',
+                  logging.WARNING)
     if checkpoint:
         with blamed_on(checkpoint):
             check_file(checkpoint, model, cfg)

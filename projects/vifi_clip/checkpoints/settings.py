@@ -48,6 +48,11 @@ _CHECKED = (
     ('fusion', 'model.cls_head.fusion', False))
 
 
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The model that a DDP, say, wraps, or the model itself."""
+    return model.module if is_model_wrapper(model) else model
+
+
 def collect_settings(model: nn.Module,
                      cfg: Optional[Mapping] = None) -> Dict[str, Any]:
     """Return what a model was built with, as plain values: {} for one without
@@ -208,23 +213,28 @@ class CheckpointSettingsHook(Hook):
         self._saved: Optional[Dict[str, Any]] = None
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        model = _bare(runner.model)
+        model = unwrapped(runner.model)
         settings = collect_settings(model, runner.cfg.get('model'))
         if not settings:
             return
         absent = _absent(model, checkpoint['state_dict'])
         if absent:
             settings['fingerprint'] = fingerprint(absent.items())
+        if 'method' in runner.cfg:
+            settings['method'] = runner.cfg.method
         checkpoint.setdefault('meta', {})[KEY] = settings
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Check what holds for testing and training alike; UserError where
-        learnt prompts differ (:func:`_check_prompts`), or what is not in the
-        file is not what its prompts were learnt on."""
-        name, model = _name(runner), _bare(runner.model)
+        weights of another METHOD do not fit, learnt prompts differ
+        (:func:`_check_prompts`), or what is not in the file is not what its
+        prompts were learnt on."""
+        name, model = _name(runner), unwrapped(runner.model)
         state = tensors_of(checkpoint)
-        _check_prompts(model, state, name)
         self._saved = saved_settings(checkpoint)
+        _check_method(self._saved, runner.cfg, name,
+                      state.keys() == model.state_dict().keys())
+        _check_prompts(model, state, name)
         expected = self._saved.get('fingerprint')
         if expected and expected != fingerprint(_absent(model, state).items()):
             _refuse(
@@ -244,7 +254,7 @@ class CheckpointSettingsHook(Hook):
         differs and ``on_mismatch`` is 'error'."""
         saved, self._saved = self._saved, None
         if saved is not None:
-            _check_settings(saved, _bare(runner.model), runner.cfg,
+            _check_settings(saved, unwrapped(runner.model), runner.cfg,
                             _name(runner), self.on_mismatch)
 
     before_val = before_test  # of a checkpoint that is only validated
@@ -255,17 +265,30 @@ def check_file(path: str, model: nn.Module, cfg: Config) -> None:
     for code that has no runner.
 
     ``cfg`` is the whole config; an ``on_mismatch`` of the hook in its
-    ``custom_hooks`` holds here too. UserError if learnt prompts differ; or a
-    setting does, and ``on_mismatch`` is 'error'.
+    ``custom_hooks`` holds here too. UserError if weights of another METHOD do
+    not fit, or learnt prompts differ; or a setting does, and ``on_mismatch``
+    is 'error'.
     """
     # On 'meta', nothing but the file's directory is read.
     where = 'cpu' if split_name(path)[0].endswith('.safetensors') else 'meta'
     content = CheckpointLoader.load_checkpoint(path, map_location=where)
-    _check_prompts(model, tensors_of(content), path)
+    state = tensors_of(content)
+    _check_method(saved_settings(content), cfg, path,
+                  state.keys() == model.state_dict().keys())
+    _check_prompts(model, state, path)
     on_mismatch = 'error'
     for hook in _hooks_of(cfg).values():
         on_mismatch = hook.get('on_mismatch', 'error')
     _check_settings(saved_settings(content), model, cfg, path, on_mismatch)
+
+
+def _check_method(saved: Mapping, cfg: Config, name: str,
+                  fits: bool = False) -> None:
+    """Refuse what does not fit, where it is another METHOD's (UserError)."""
+    made, here = saved.get('method'), cfg.get('method')
+    if not fits and made and here and made != here:
+        raise UserError(f'{name} is a model of METHOD={made}, and this config '
+                        f'has METHOD={here}: set METHOD={made}')
 
 
 def _check_prompts(model: nn.Module, state: Mapping, name: str) -> None:
@@ -317,6 +340,8 @@ def _check_settings(saved: Mapping, model: nn.Module, cfg: Config, name: str,
               'config has the same cannot be checked')
     if not serious:
         return
+    if on_mismatch == 'error':
+        _check_method(saved, cfg, name)
     error = (
         f'{name} was made with other settings than those here:'
         '\n  ' + '\n  '.join(serious) + '\nUse the config that it was trained '
@@ -348,10 +373,6 @@ def _hooks_of(cfg: Config) -> Dict[int, Mapping]:
 
 def _warn(message: str) -> None:
     print_log(message, 'current', logging.WARNING)
-
-
-def _bare(model: nn.Module) -> nn.Module:
-    return model.module if is_model_wrapper(model) else model
 
 
 def _absent(model: nn.Module, state: Mapping) -> Dict[str, torch.Tensor]:

@@ -4,9 +4,9 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
+from ..checkpoints.settings import unwrapped
 from ..errors import UserError
 from ..models.additions.auxiliary import PARTS
-from .hooks import unwrapped
 from .resume import waiting
 
 

@@ -15,6 +15,7 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from ..checkpoints.settings import unwrapped
 from ..errors import UserError
 
 
@@ -27,11 +28,6 @@ def datasets_with(dataset, attribute: str) -> Iterator:
             getattr(dataset, 'dataset', None)]):
         if child is not None:
             yield from datasets_with(child, attribute)
-
-
-def unwrapped(model: nn.Module) -> nn.Module:
-    """The model that a DDP, say, wraps, or the model itself."""
-    return model.module if is_model_wrapper(model) else model
 
 
 def text_classifier_of(model: nn.Module) -> Optional[nn.Module]:

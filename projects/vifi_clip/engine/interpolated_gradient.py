@@ -15,11 +15,13 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from ..checkpoints.settings import unwrapped
 from ..errors import UserError
 from ..models.class_embeddings import ClassAccumulation
 from ..models.image_backbone import CLIPVisionBackbone
 from ..models.recognizer import parameter_groups
-from .hooks import text_classifier_of, unwrapped
+from .hooks import text_classifier_of
+from .resume import waiting
 
 _NAME = 'InterpolatedGradientHook'
 
@@ -90,9 +92,8 @@ class InterpolatedGradientHook(Hook):
         if not self.weight:
             return
         model, wrapper = runner.model, runner.optim_wrapper
-        done = wrapper._inner_count % wrapper._accumulative_counts
         ratio = np.random.default_rng(
-            [runner.seed, get_rank(), runner.iter - done]).uniform(
+            [runner.seed, get_rank(), runner.iter - waiting(runner)]).uniform(
                 0, self.max_ratio)
         with torch.no_grad():
             between = [torch.lerp(own, clip, ratio)

@@ -6,12 +6,12 @@ from typing import Callable, Optional, Union
 import torch
 from mmaction.registry import HOOKS, OPTIM_WRAPPERS
 from mmengine.hooks import EMAHook, Hook
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from open_clip.transformer import TextTransformer
 from torch import Tensor, nn
 
+from ..checkpoints.settings import unwrapped
 from ..errors import UserError
 
 PRECISIONS = ('fp32', 'autocast', 'bf16')
@@ -186,8 +186,7 @@ class InferenceHook(Hook):
 
     def before_test(self, runner: Runner) -> None:
         """Change the model, now that the checkpoint is loaded."""
-        model = runner.model
-        model = model.module if is_model_wrapper(model) else model
+        model = unwrapped(runner.model)
         if isinstance(getattr(model, 'backbone', None), InferenceBackbone):
             return
         if any(isinstance(hook, EMAHook) for hook in runner.hooks):

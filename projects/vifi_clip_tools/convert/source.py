@@ -132,7 +132,7 @@ def _describe_method(source: Source, kind: str) -> None:
     source.settings.update(
         pixel_mean=cfg.model.data_preprocessor.mean, to_rgb=False,
         pixel_std=cfg.model.data_preprocessor.std, version=VERSION,
-        descriptions=False, fusion=cfg.model.cls_head.fusion,
+        method=method, descriptions=False, fusion=cfg.model.cls_head.fusion,
         visual_prompts=None, templates=check_templates(text.templates, '{}'),
         tune=cfg.model.tune, text_prompts=prompts and dict(
             length=prompts.before + prompts.behind, depth=1, words='',

@@ -24,6 +24,12 @@ parse_args = reader(Options, 'Interpolate weights with CLIP\'s, average '
 
 def run(options: Options) -> None:
     """Merge, and write a checkpoint or a table."""
+    from projects.vifi_clip.checkpoints.files import split_name
+    for name in options.files:
+        file = split_name(name)[0]
+        if osp.splitext(file)[1] and '://' not in file and not osp.exists(
+                osp.expanduser(file)):
+            raise FileNotFoundError(f'no such file: {name!r}')
     check_target(
         '--out', options.out, ['.csv' if options.evaluate else '.pth'],
         options.overwrite or options.record().exists())
