@@ -505,6 +505,10 @@ def test_settings_of_adapters(read, method, entry, expected):
     assert cfg.model.tune == 'adapters'
     assert ('lora' in cfg.model) == (method == 'lora')
     assert (cfg.model.data_preprocessor.blending is None) == (method != 'lora')
+    described = read(entry, DESCRIPTIONS='texts.json').model.cls_head
+    assert described.text_classifier.templates == 'product'
+    assert described.text_classifier.random_template == (
+        'shared' if method == 'lora' else False)
 
 
 def test_knobs_of_lora(read):

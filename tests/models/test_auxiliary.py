@@ -227,6 +227,9 @@ def test_the_teacher_reads_the_sentences_that_were_drawn(clip_file, name,
 VARIANTS = dict(
     image=dict(tune='image'), text=dict(tune='text'),
     prompts=dict(prompts=PROMPTS, tune='prompts'),
+    lora=dict(tune='adapters', lora=dict(rank=2)),
+    adapters=dict(tune='adapters', backbone=dict(
+        type='AIMBackbone', arch=tiny_arch(), num_frames=T)),
     image_fusion=dict(head=dict(fusion='image')),
     in_batch=dict(head=dict(loss_cls=dict(type='KLContrastiveLoss'))),
     temporal=dict(head=dict(temporal=dict(
