@@ -164,7 +164,7 @@ def test_texts_have_no_embedding(infer):
 
 def test_retrieval_is_vifis(monkeypatch, capsys):
     monkeypatch.setenv('METHOD', 'a5')
-    refused(capsys, 'train', 'vifi_retrieval', names='METHOD=a5 is no knob')
+    refused(capsys, 'train', 'vifi_retrieval', names='METHOD=a5 is not a knob')
 
 
 def exported(write_config, out, method, *words, **knobs) -> int:
