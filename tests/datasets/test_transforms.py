@@ -17,11 +17,12 @@ from mmaction.registry import TRANSFORMS
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from tiny import tiny_arch
-from torchvision.transforms import ColorJitter
+from torchvision.transforms import ColorJitter, RandomGrayscale
 from torchvision.transforms import functional as F
 
-from projects.vifi_clip.datasets import (FrameColorJitter, RepeatFrames,
-                                         SparseSampleViews, transforms)
+from projects.vifi_clip.datasets import (FrameColorJitter, RandomGreyClip,
+                                         RepeatFrames, SparseSampleViews,
+                                         transforms)
 from projects.vifi_clip.datasets.contained_video import ContainedVideo
 
 SETTINGS = dict(brightness=.4, contrast=.4, saturation=.2, hue=.1)
@@ -174,6 +175,20 @@ def test_the_same_draws_give_the_same_pixels():
     assert (apart <= 1).mean() > .999 and apart.max() <= 12
     picture, = FrameColorJitter()(dict(imgs=[_pictures()[0]]))['imgs']
     assert (picture == _pictures()[0]).all()  # no strength, no change
+
+
+def test_clips_turn_grey_as_in_torchvision():
+    ours, theirs = RandomGreyClip(p=.5), RandomGrayscale(p=.5)
+    clip = torch.from_numpy(np.stack([_pictures()[0], _pictures()[2]]))
+    seen = set()
+    for seed in range(12):
+        torch.manual_seed(seed)
+        expected = theirs(clip.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        torch.manual_seed(seed)
+        found = np.stack(ours(dict(imgs=list(clip.numpy())))['imgs'])
+        assert (found == expected.numpy()).all()
+        seen.add(bool((found == clip.numpy()).all()))
+    assert seen == {False, True}
 
 
 def test_strengths_and_frames_that_are_refused():

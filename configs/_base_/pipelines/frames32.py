@@ -29,7 +29,7 @@ train_pipeline = [
     dict(type='RandomApply', prob=0.8, transforms=[
         dict(type='FrameColorJitter', brightness=0.4, contrast=0.4,
              saturation=0.2, hue=0.1)]),
-    dict(type='TorchVisionWrapper', op='RandomGrayscale', p=0.2),
+    dict(type='RandomGreyClip', p=0.2),
     *_pack]
 # One view: segment midpoints, centre crop. Used in training and by
 # `tools/test.py --single-view`.

@@ -4,7 +4,7 @@ from .class_list import check_class_names, read_class_list
 from .frame_cache import CachedVideoDataset
 from .kept_frames import KeptVideoReader
 from .transforms import (DecordDecodeOnce, FrameColorJitter, OpenCLIPTokenize,
-                         OpenCVDecodeOnce, PyAVDecodeOnce, RepeatFrames,
-                         SparseSampleViews, VideoDecode)
+                         OpenCVDecodeOnce, PyAVDecodeOnce, RandomGreyClip,
+                         RepeatFrames, SparseSampleViews, VideoDecode)
 from .video_dataset import CheckedVideoDataset, CheckedVideoTextDataset
 from .video_reader import VideoReader

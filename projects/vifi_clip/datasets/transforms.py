@@ -13,9 +13,6 @@ are decoded in the order of time, pass the pipeline once, and
     ...
     dict(type='RepeatFrames'),
     dict(type='FormatShape', input_format='NCHW'),
-
-Greyscale is not among these: ``dict(type='TorchVisionWrapper',
-op='RandomGrayscale', p=0.2)`` draws once for the whole clip.
 """
 import hashlib
 import os.path as osp
@@ -283,9 +280,37 @@ class FrameColorJitter(BaseTransform):
         return frame
 
 
-# torchvision cuts fractions off where OpenCV rounds.
-_CUT = -0.4999
+@TRANSFORMS.register_module()
+class RandomGreyClip(BaseTransform):
+    """Turn all frames of a clip grey, or none.
+
+    torchvision's RandomGrayscale on the whole clip, with its draw and pixels
+    (but for 20 of the 2^24 colours, by one level), without its copies.
+
+    Required and modified key is ``imgs`` (uint8 RGB [H, W, 3] each).
+
+    Args:
+        p (float): How probable it is. Defaults to 0.1.
+    """
+
+    def __init__(self, p: float = 0.1) -> None:
+        self.p = p
+
+    def transform(self, results: dict) -> dict:
+        """Turn one clip grey, or leave it."""
+        if torch.rand(1) < self.p:
+            results['imgs'] = [_grey(frame) for frame in results['imgs']]
+        return results
+
+
+# torchvision cuts fractions off where OpenCV rounds. Those of a grey value are
+# whole numbers of 1e-4.
+_CUT = -0.49995
 _GREY = np.array([[0.2989, 0.587, 0.114, _CUT]])  # torchvision's weights
+
+
+def _grey(frame: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor(cv2.transform(frame, _GREY), cv2.COLOR_GRAY2RGB)
 
 
 def adjust_brightness(frame: np.ndarray, factor: float) -> np.ndarray:
@@ -307,16 +332,18 @@ def _blend_table(factor: float, other: float) -> np.ndarray:
 
 def adjust_saturation(frame: np.ndarray, factor: float) -> np.ndarray:
     """Move towards (``factor`` below 1) or away from each pixel's grey."""
-    grey = cv2.cvtColor(cv2.transform(frame, _GREY), cv2.COLOR_GRAY2RGB)
-    return cv2.addWeighted(frame, factor, grey, 1 - factor, _CUT)
+    return cv2.addWeighted(frame, factor, _grey(frame), 1 - factor, _CUT)
 
 
 def adjust_hue(frame: np.ndarray, turn: float) -> np.ndarray:
     """Turn the hue by a share of the circle."""
-    hsv = cv2.cvtColor(frame * np.float32(1 / 255), cv2.COLOR_RGB2HSV)
-    hsv[..., 0] += 360 * (turn % 1)  # OpenCV goes round at 360, not below 0
-    rgb = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
-    return (rgb * np.float32(255.999)).astype(np.uint8)
+    pixels = frame.astype(np.float32)  # all in this memory
+    pixels *= np.float32(1 / 255)
+    cv2.cvtColor(pixels, cv2.COLOR_RGB2HSV, dst=pixels)
+    pixels[..., 0] += 360 * (turn % 1)  # OpenCV goes round at 360, not below 0
+    cv2.cvtColor(pixels, cv2.COLOR_HSV2RGB, dst=pixels)
+    pixels *= np.float32(255.999)
+    return pixels.astype(np.uint8)
 
 
 # In the order in which torchvision numbers them.
