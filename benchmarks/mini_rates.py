@@ -21,7 +21,7 @@ from projects.vifi_clip_tools.run import train
 
 RATES = dict(vifi=(1e-4, 3e-4, 1e-3), actionclip=(1e-4, 3e-4, 1e-3),
              xclip=(1e-4, 3e-4, 1e-3), a5=(1e-3, 3e-3, 1e-2),
-             a6=(3e-4, 1e-3, 3e-3), tc_clip=(1e-4, 3e-4, 1e-3),
+             a6=(3e-4, 1e-3, 3e-3), tc_clip=(3e-4, 1e-3, 3e-3),
              st_adapter=(1e-3, 3e-3, 1e-2), aim=(1e-3, 3e-3, 1e-2),
              lora=(1e-3, 3e-3, 1e-2))
 # Knobs of those that are no METHOD.

@@ -474,6 +474,23 @@ def test_settings_of_tc_clip(read, monkeypatch, entry, views, epochs, batch,
         length=96, ratio=0.3, step=100)
     assert model == plain
     monkeypatch.delenv('NUM_FRAMES')
+    prompted = read(entry, METHOD='tc_clip', CONTEXT_PROMPTS='on',
+                    DESCRIPTIONS='texts.json')
+    text = prompted.model.cls_head.text_classifier
+    assert (text.type, text.templates, text.random_template,
+            prompted.model.backbone.give_context) == (
+                'VideoTextClassifier', '{description}', False, True)
+    assert {k: v.lr_mult for k, v in
+            prompted.optim_wrapper.paramwise_cfg.custom_keys.items()} == {
+                'cls_head.text_classifier.prompts': 10,
+                'cls_head.text_classifier.prompt_layer': 10}
+    with pytest.raises(ValueError, match='TEMPLATE=product'):
+        read(entry, METHOD='tc_clip', TEMPLATE='product')
+    for knob in 'CONTEXT_PROMPTS', 'DESCRIPTIONS', 'TEMPLATE':
+        monkeypatch.delenv(knob)
+    with pytest.raises(ValueError, match='CONTEXT_PROMPTS=yes'):
+        read(entry, METHOD='tc_clip', CONTEXT_PROMPTS='yes')
+    monkeypatch.delenv('CONTEXT_PROMPTS')
     with pytest.raises(ValueError, match='METHOD=tc_clip'):
         read(entry, METHOD='tc_clip', TUNE='prompts', PRETRAINED='none')
     with pytest.raises(ValueError, match='METHOD=tc_clip'):

@@ -106,6 +106,12 @@ VARIANTS = dict(
         backbone=dict(type='XCLIPBackbone', arch=tiny_arch(), num_frames=2),
         head=dict(condition=dict(type='VideoPrompts'), temporal=dict(
             type='TemporalTransformer', max_frames=2, depth=1))),
+    # and text that trains before and behind them
+    video_prompts=dict(
+        backbone=dict(type='ContextBackbone', arch=tiny_arch(), num_frames=2,
+                      length=5, give_context=True),
+        head=dict(text_classifier=classifier_cfg(
+            type='VideoTextClassifier', prompts=dict(length=2, depth=1)))),
     lora=dict(tune='adapters', lora=dict(rank=2)),
     **{kind: dict(tune='adapters', backbone=dict(
         type=kind, arch=tiny_arch(), num_frames=2))

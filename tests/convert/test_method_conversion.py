@@ -183,6 +183,78 @@ def test_open_vclip_and_froster(tmp_path, kind):
     assert settings['pixel_mean'] == [122.771, 116.746, 104.094]
 
 
+def tc_clip_file(model, prompts):
+    """Its weights by the names of the release, but for token embeddings, and
+    those that are to be left out."""
+    state, dropped = {}, {
+        'image_encoder.transformer.resblocks.0.attn.local_global_bias_table':
+        torch.ones(2, 1, 2)}
+    for key, value in split(model)[0].items():
+        name = ('image_encoder.' + key[7:] if key.startswith('visual.') else
+                key if key == 'logit_scale' else f'text_encoder.{key}')
+        if key == 'context_bias':
+            for i, table in enumerate(value, 1):
+                state['image_encoder.transformer.resblocks.'
+                      f'{i}.attn.local_global_bias_table'] = table[:, None]
+        elif key.startswith('visual.') and '.in_proj_' in key:
+            for part, third in zip('qkv', value.chunk(3)):
+                state[name.replace('in_proj_', f'{part}_proj.')] = third
+        elif key.startswith('prompt_layer.'):
+            state['text_encoder.prompt_generation_layer.0.' + key[13:]] = value
+        elif key != 'token_embedding.weight':
+            state[name] = value
+    if prompts:
+        text = model.cls_head.text_classifier
+        state['prompt_learner.ctx'] = text.prompts.tokens[0].detach()
+        words = text.text.token_embedding.weight.detach()[text.tokens]
+        dropped.update({'prompt_learner.token_prefix': words[:, :1],
+                        'prompt_learner.token_suffix': words[:, 5:],
+                        'prompt_learner.complete_text_embeddings': words})
+    return state, dropped
+
+
+@pytest.mark.parametrize('prompts', [False, True])
+def test_tc_clip(tmp_path, capsys, prompts):
+    arch = dict(ARCH, embed_dim=64)
+
+    def build_tc_clip():
+        cfg = model_cfg(num_frames=T)
+        cfg['backbone'] = dict(
+            type='ContextBackbone', num_frames=None, arch=arch, length=6,
+            give_context=prompts)
+        cfg['cls_head'].update(in_channels=None)
+        text = cfg['cls_head']['text_classifier']
+        text.update(arch=arch, class_names=NAMES)
+        if prompts:
+            text.update(type='VideoTextClassifier', prompts=dict(
+                length=4, depth=1, init='a photo of a'))
+        return MODELS.build(cfg).eval()
+
+    model = randomise(build_tc_clip())
+    state, dropped = tc_clip_file(model, prompts)
+    src, clip, dst = (tmp_path / f'{name}.pth'
+                      for name in ('src', 'clip', 'dst'))
+    torch.save(dict(model={f'module.{key}': value for key, value in {
+        **state, **dropped}.items()}, epoch=9, max_accuracy=80.), src)
+    torch.save(split(model)[0], clip)
+    words = ['convert', src, dst, '--source=tc_clip', '--target=vifi']
+    commands.refused(capsys, *words, names='--clip FILE')
+    assert commands.vifi(*words, f'--clip={clip}') == 0
+    report = json.loads(Path(f'{dst}.report.json').read_text())
+    assert_listed(report, {*state, *dropped}, dropped)
+    assert len(report['missing']) == 1
+    assert ('CONTEXT_PROMPTS=on' in ' '.join(report['notes'])) == prompts
+    settings = assert_same(dst, model, build_tc_clip())
+    assert settings['context'] == dict(length=96, ratio=0.3, step=100)
+    assert settings['templates'] == [
+        '{}.' if prompts else 'a photo of a {}.']
+    assert settings['text_prompts'] == (
+        dict(length=4, depth=1, words='') if prompts else None)
+    commands.refused(
+        capsys, 'convert', dst, tmp_path / 'no.pt', '--source=vifi',
+        '--target=open_clip', names='context_bias')
+
+
 def test_what_no_other_layout_holds(tmp_path, capsys):
     model = build(TRANSF)
     clip, parts = split(model)

@@ -161,9 +161,10 @@ def test_gradients_equal_the_plain_ones(variant, num, counts):
     assert_same(gradients, expected)
     torch.testing.assert_close(model.state_dict(), plain.state_dict(),
                                rtol=1e-4, atol=1e-6)
-    # Chunks and a teacher have runs of their own, frozen text one at all.
+    # Chunks and a teacher have runs of their own, frozen text one at all, and
+    # prompts of a video one for each.
     if variant not in ('chunks', 'auxiliary', 'STAdapterBackbone',
-                       'AIMBackbone'):
+                       'AIMBackbone', 'video_prompts'):
         assert [(r.forward, r.backward) for r in runs] == [
             (num, num), (steps, steps)]
 

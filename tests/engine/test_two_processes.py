@@ -30,8 +30,8 @@ CLASSES = dict(
                 max_graph_tokens=40))
 LOSSES = dict(
     **{name: VARIANTS[name] for name in (
-        'conditioned', 'auxiliary', 'lora', 'STAdapterBackbone',
-        'AIMBackbone')},
+        'conditioned', 'video_prompts', 'auxiliary', 'lora',
+        'STAdapterBackbone', 'AIMBackbone')},
     # with one draw for both processes, model and teacher
     drawn=dict(VARIANTS['auxiliary'], head=dict(text_classifier=classifier_cfg(
         templates=['a photo of a {}.', '{}', 'a video of a {}'],

@@ -29,9 +29,11 @@ if _base_.tune == 'prompts':  # in every layer: 3 of images, 2 of text
     model['backbone'].update(prompts=dict(length=4, depth=3))
     model['cls_head']['text_classifier'].update(
         prompts=dict(length=4, depth=2))
-elif 'prompts' in _base_.model.cls_head.text_classifier:  # of METHOD, of 32
+elif 'prompts' in _base_.model.cls_head.text_classifier:  # of METHOD
     model['cls_head']['text_classifier'].update(
-        prompts=dict(before=4, behind=4))
+        prompts=dict(before=4, behind=4)  # of 32
+        if 'before' in _base_.model.cls_head.text_classifier.prompts else
+        dict(length=3, init='a photo of'))  # class names bring their article
 elif _base_.template == 'photo' and not _base_.descriptions:
     # class names bring their article
     model['cls_head']['text_classifier'].update(templates='a photo of {}.')

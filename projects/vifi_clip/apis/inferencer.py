@@ -187,8 +187,9 @@ class ViFiCLIPInferencer:
         if getattr(self.model.cls_head, 'condition', None) is not None:
             raise UserError(
                 f'the model of {self.cfg.filename} embeds a text for each '
-                'video separately (METHOD=xclip), so texts have no embedding '
-                'of their own to search or compare with; use predict')
+                'video separately (METHOD=xclip, CONTEXT_PROMPTS=on), so texts'
+                ' have no embedding of their own to search or compare with; '
+                'use predict')
 
     def normalise(self, images: np.ndarray) -> Tensor:
         """Frames uint8 [T, h, w, 3] to the model's input, [T, 3, h, w]."""

@@ -4,17 +4,6 @@ Pure functions from names and tensors to names and tensors. In between stands
 one neutral layout: float32 tensors as OpenCLIP's CustomTextCLIP names them
 (``visual.*``, ``text.*``, ``logit_scale`` []), and learnt prompts
 [depth, length, width] as ``prompts.visual`` and ``prompts.text``.
-
-A file of the ViFi-CLIP release holds ``image_encoder.*``, ``text_encoder.*``
-and ``logit_scale`` under DistributedDataParallel's ``module.``. Of the token
-embeddings it has only the sentences of its training classes, as buffers.
-Prompts of the first layer are ``image_encoder.VPT`` [length, width] and
-``prompt_learner.ctx``; those of a later layer N of either tower are
-``transformer.resblocks.N.VPT_shallow``, for N = 1 .. depth - 1.
-
-Of other methods there are ``messages.*`` and ``prompts_visual_*`` (X-CLIP's
-image tower), ``adapter*``, ``temporal.*``, ``condition.*`` and
-``prompts.table.*``. LoRA of our checkpoints is folded into the towers.
 """
 import re
 from dataclasses import dataclass, field
@@ -24,103 +13,14 @@ from typing import Callable, Dict, List, Optional, Tuple
 import torch
 from open_clip.model import convert_to_custom_text_state_dict
 
+from .layout_names import (ACTIONCLIP, BUFFERS, NOT_WEIGHTS, ONE_OF_THREE,
+                           POSITIONS, PROMPTING, RELEASE, RELEASE_PROMPTS,
+                           TC_CLIP, TOKENS, TRANSFORMERS, TRANSPOSED, VIFI,
+                           XCLIP)
 from .lora import fold_lora
 
 StateDict = Dict[str, torch.Tensor]
-VISUAL_PROMPTS, TEXT_PROMPTS = 'prompts.visual', 'prompts.text'
-TOKENS = 'text.token_embedding.weight'
-POSITIONS = 'temporal.positions.weight'  # [T, D], of frames
-# Starts of the names of what other methods add to CLIP.
-METHOD_PARTS = ('messages.', 'prompts_visual_', 'temporal.', 'condition.',
-                'adapter')
-# Of the release: the sentences of its training classes.
-BUFFERS = ('prompt_learner.complete_text_embeddings',
-           'prompt_learner.token_prefix', 'prompt_learner.token_suffix')
-
-# Starts of names in a layout to those of the neutral one; {} is a number.
-_VIFI = {
-    'backbone.visual.': 'visual.',
-    'cls_head.text_classifier.text.': 'text.',
-    'cls_head.logit_scale': 'logit_scale',
-    'backbone.prompts.tokens': VISUAL_PROMPTS,
-    'cls_head.text_classifier.prompts.tokens': TEXT_PROMPTS,
-    'cls_head.text_classifier.prompts.table.': 'prompts.table.',
-    'backbone.messages.': 'messages.',
-    'backbone.prompts_visual_': 'prompts_visual_',
-    'backbone.adapter': 'adapter',
-    'cls_head.temporal.': 'temporal.',
-    'cls_head.condition.': 'condition.',
-}
-# X-CLIP's release, beside OpenAI's names.
-_XCLIP = {
-    'visual.transformer.resblocks.{}.message_': 'messages.{}.',
-    'mit.positional_embedding': POSITIONS,
-    'mit.resblocks.': 'temporal.blocks.',
-    'prompts_generator.': 'condition.',
-    'prompts_visual_': 'prompts_visual_',
-}
-# Ju et al., beside OpenAI's names under ``clipmodel.``.
-_PROMPTING = {
-    'embedding.': 'prompts.table.',
-    'temporalEmbedding.': 'temporal.positions.',
-    'temporalModelling.resblocks.': 'temporal.blocks.',
-}
-# ActionCLIP's heads, beside OpenAI's names: its second state dict as
-# ``fusion.``, and in MMAction2's port ``adapter.``.
-_ACTIONCLIP = {
-    f'{owner}.{old}': f'temporal.{new}' for owner in ('fusion', 'adapter')
-    for old, new in (
-        ('frame_position_embeddings.', 'positions.'),
-        ('transformer.resblocks.', 'blocks.'), ('lstm_visual.', 'lstm.'),
-        ('shift.', 'conv.'), ('transformer.cls_token', 'token'),
-        ('transformer.pos_embed', 'positions'),
-        ('transformer.transformer_enc.', 'encoder.'))
-}
-_RELEASE = {
-    'image_encoder.': 'visual.',
-    'text_encoder.': 'text.',
-    'logit_scale': 'logit_scale',
-}
-# First layer's key, tower of the later layers', neutral name.
-_RELEASE_PROMPTS = (('image_encoder.VPT', 'image_encoder', VISUAL_PROMPTS),
-                    ('prompt_learner.ctx', 'text_encoder', TEXT_PROMPTS))
-_TRANSFORMERS = {
-    'vision_model.embeddings.class_embedding': 'visual.class_embedding',
-    'vision_model.embeddings.patch_embedding.': 'visual.conv1.',
-    'vision_model.embeddings.position_embedding.weight':
-    'visual.positional_embedding',
-    'vision_model.pre_layrnorm.': 'visual.ln_pre.',  # so spelt there
-    'vision_model.pre_layernorm.': 'visual.ln_pre.',  # of an XCLIPModel
-    'vision_model.post_layernorm.': 'visual.ln_post.',
-    'text_model.embeddings.token_embedding.': 'text.token_embedding.',
-    'text_model.embeddings.position_embedding.weight':
-    'text.positional_embedding',
-    'text_model.final_layer_norm.': 'text.ln_final.',
-    # linear layers there, right-hand matrices in CLIP
-    'visual_projection.weight': 'visual.proj',
-    'text_projection.weight': 'text.text_projection',
-    'logit_scale': 'logit_scale',
-    # of an XCLIPModel
-    'vision_model.encoder.layers.{}.message_': 'messages.{}.',
-    'mit.position_embedding': POSITIONS,
-    'prompts_generator.layernorm.': 'condition.norm.',
-    'prompts_generator.': 'condition.',
-    'prompts_visual_layernorm.': 'prompts_visual_ln.',
-    'prompts_visual_projection': 'prompts_visual_proj',
-    **{f'{old}.encoder.layers.{{}}.{part}': f'{new}.{{}}.{own}'
-       for old, new in (('vision_model', 'visual.transformer.resblocks'),
-                        ('text_model', 'text.transformer.resblocks'),
-                        ('mit', 'temporal.blocks'))
-       for part, own in (('layer_norm1.', 'ln_1.'), ('layer_norm2.', 'ln_2.'),
-                         ('mlp.fc1.', 'mlp.c_fc.'),
-                         ('mlp.fc2.', 'mlp.c_proj.'),
-                         ('self_attn.', 'attn.'))},
-}
-_TRANSPOSED = ('visual_projection.weight', 'text_projection.weight')
-_ONE_OF_THREE = re.compile(r'(.*\.(?:self|message)_attn\.)[qkv]_proj\.(\w+)')
-# What OpenAI's TorchScript archives and old state dicts hold beside weights.
-_NOT_WEIGHTS = ('input_resolution', 'context_length', 'vocab_size',
-                'attn_mask', 'text.attn_mask')
+_BIAS = '.attn.local_global_bias_table'  # of a layer of TC-CLIP, [h, 1, 2]
 
 
 @dataclass
@@ -165,16 +65,17 @@ def _pattern(prefix: str) -> re.Pattern:
 
 def detect_layout(state: StateDict, path: str) -> str:
     """Tell the layout: 'vifi', 'release', 'transformers', 'actionclip',
-    'efficient_prompting', 'xclip' or 'clip'; ValueError if it is none of
-    them."""
+    'efficient_prompting', 'xclip', 'tc_clip' or 'clip'; ValueError if it is
+    none of them."""
     if any(k.startswith(('backbone.', 'cls_head.')) for k in state):
         return 'vifi'
     if any(k.startswith('image_encoder.') for k in state) and any(
             k.startswith(('text_encoder.', 'prompt_learner.')) for k in state):
-        return 'release'
+        return 'tc_clip' if any(k.endswith(_BIAS) for k in state) else (
+            'release')
     if any(k.startswith('vision_model.embeddings.') for k in state):
         return 'transformers'
-    if any(k.startswith(tuple(_ACTIONCLIP)) for k in state):
+    if any(k.startswith(tuple(ACTIONCLIP)) for k in state):
         return 'actionclip'
     if 'temporalEmbedding.weight' in state:
         return 'efficient_prompting'
@@ -215,7 +116,7 @@ def _read_clip(state: StateDict) -> Renamed:
         name = key.removeprefix(prefix)
         if not key.startswith(prefix):
             renamed.dropped[key] = f'is not part of {prefix.rstrip(".")}'
-        elif name in _NOT_WEIGHTS:
+        elif name in NOT_WEIGHTS:
             renamed.dropped[key] = 'is not a weight (a constant of the model)'
         else:
             keys[name] = key
@@ -225,9 +126,10 @@ def _read_clip(state: StateDict) -> Renamed:
     return renamed
 
 
-def _read_release(state: StateDict) -> Renamed:
+def _read_release(state: StateDict,
+                  prefixes: Dict[str, str] = RELEASE) -> Renamed:
     renamed, rest = Renamed(), dict(state)
-    for first, tower, name in _RELEASE_PROMPTS:
+    for first, tower, name in RELEASE_PROMPTS:
         later = tower + r'\.transformer\.resblocks\.(\d+)\.VPT_shallow'
         layers = {int(match[1]): key for key in state
                   if (match := re.fullmatch(later, key))}
@@ -253,7 +155,27 @@ def _read_release(state: StateDict) -> Renamed:
         key: 'is not a weight: the class sentences of training'
         for key in BUFFERS if rest.pop(key, None) is not None})
     return renamed.take_by_prefix(
-        rest, _RELEASE, 'is not known in a released file')
+        rest, prefixes, 'is not known in a released file')
+
+
+def _read_tc_clip(state: StateDict) -> Renamed:
+    """Read the layout of TC-CLIP: the release's, with a bias of the context
+    in each layer. The first has none to use it."""
+    rest, joined = _join(state)
+    tables = {int(key.split('.')[-3]): key for key in rest
+              if key.endswith(_BIAS)}
+    biases = {layer: rest.pop(tables[layer]) for layer in sorted(tables)}
+    renamed = _read_release(rest, TC_CLIP)
+    if biases.pop(0, None) is not None:
+        renamed.dropped[tables[0]] = 'is not used in the first layer'
+    if sorted(biases) != list(range(1, 1 + len(biases))):
+        raise ValueError(f'layers {sorted(biases)} have a bias of the context;'
+                         ' from 1 on none may lack')
+    if biases:
+        renamed.take([tables[layer] for layer in biases], 'context_bias',
+                     torch.stack([table[:, 0] for table in biases.values()]))
+    return _take_joined(renamed, joined, TC_CLIP, 'is not known in a released '
+                        'file')
 
 
 def _read_xclip(state: StateDict) -> Renamed:
@@ -261,7 +183,7 @@ def _read_xclip(state: StateDict) -> Renamed:
     clip, renamed = _read_clip(state), Renamed()
     renamed.dropped = clip.dropped
     for old, name in clip.pairs:
-        renamed.take([old], _renamed(name, _XCLIP) or name,
+        renamed.take([old], _renamed(name, XCLIP) or name,
                      clip.weights[name])
     return _with_positions(renamed)
 
@@ -276,7 +198,7 @@ def _with_positions(renamed: Renamed) -> Renamed:
 
 def _read_prompting(state: StateDict) -> Renamed:
     """Read the layout of Ju et al.: CLIP's scale is not theirs."""
-    renamed = _read_beside(state, _PROMPTING, {
+    renamed = _read_beside(state, PROMPTING, {
         'clipmodel.logit_scale': 'is not used: the temperature is 0.07'})
     renamed.weights['logit_scale'] = torch.tensor(0.07).log().neg()
     return renamed
@@ -286,7 +208,7 @@ def _read_actionclip(state: StateDict) -> Renamed:
     """Read the layout of ActionCLIP and of MMAction2's port. Three of its
     heads hold frame positions that they do not use."""
     transf = any(k.startswith('fusion.transformer.resblocks.') for k in state)
-    return _read_beside(state, _ACTIONCLIP, {} if transf else {
+    return _read_beside(state, ACTIONCLIP, {} if transf else {
         'fusion.frame_position_embeddings.weight': 'is not used by this head'})
 
 
@@ -302,40 +224,57 @@ def _read_beside(state: StateDict, prefixes: Dict[str, str],
 
 
 def _read_transformers(state: StateDict) -> Renamed:
-    renamed, rest, parts = Renamed(), {}, {}
-    for key, value in state.items():
-        match = _ONE_OF_THREE.fullmatch(key)
-        if match:  # query, key and value are one matrix in CLIP
-            parts.setdefault(match.expand(r'\1in_proj_\2'), []).append(key)
-        elif key.endswith('.position_ids'):
+    renamed, rest = Renamed(), {}
+    whole, joined = _join(state)
+    for key, value in whole.items():
+        if key.endswith('.position_ids'):
             renamed.dropped[key] = 'is not a weight (0, 1, 2 ...)'
         else:
-            rest[key] = value.T if key in _TRANSPOSED else value
-    renamed.take_by_prefix(rest, _TRANSFORMERS, 'is not known in a CLIPModel')
-    for joined, keys in parts.items():
-        name = _renamed(joined, _TRANSFORMERS)
-        if len(keys) == 3 and name:
-            keys = sorted(keys, key=lambda key: 'qkv'.index(
-                key[len(joined.rpartition('in_proj')[0])]))
-            renamed.take(keys, name, torch.cat([state[key] for key in keys]))
+            rest[key] = value.T if key in TRANSPOSED else value
+    renamed.take_by_prefix(rest, TRANSFORMERS, 'is not known in a CLIPModel')
+    return _with_positions(_take_joined(renamed, joined, TRANSFORMERS,
+                                        'is not known in a CLIPModel'))
+
+
+def _join(state: StateDict) -> Tuple[StateDict, Dict[str, StateDict]]:
+    """Take out of a state dict the queries, keys and values that are one
+    matrix in CLIP: what is left, and those three by that one's name."""
+    rest, parts = {}, {}
+    for key, value in state.items():
+        match = ONE_OF_THREE.fullmatch(key)
+        if match:
+            name = match.expand(r'\1in_proj_\2')
+            parts.setdefault(name, {})[key] = value
         else:
-            renamed.dropped.update(
-                {key: 'is not known in a CLIPModel' for key in keys})
-    return _with_positions(renamed)
+            rest[key] = value
+    return rest, parts
+
+
+def _take_joined(renamed: Renamed, joined: Dict[str, StateDict],
+                 prefixes: Dict[str, str], reason: str) -> Renamed:
+    """Take the matrices of :func:`_join`; drop those that lack a part."""
+    for old, parts in joined.items():
+        name, first = _renamed(old, prefixes), len(old.rpartition('in_')[0])
+        if len(parts) == 3 and name:
+            keys = sorted(parts, key=lambda key: 'qkv'.index(key[first]))
+            renamed.take(keys, name, torch.cat([parts[key] for key in keys]))
+        else:
+            renamed.dropped.update(dict.fromkeys(parts, reason))
+    return renamed
 
 
 _READERS: Dict[str, Callable[[StateDict], Renamed]] = dict(
     vifi=lambda state: Renamed().take_by_prefix(
-        fold_lora(state), _VIFI, 'belongs to neither tower'),
+        fold_lora(state), VIFI, 'belongs to neither tower'),
     clip=_read_clip, release=_read_release, xclip=_read_xclip,
     actionclip=_read_actionclip, efficient_prompting=_read_prompting,
-    transformers=_read_transformers)
+    tc_clip=_read_tc_clip, transformers=_read_transformers)
 
 
 def write_vifi(neutral: StateDict) -> Renamed:
     """Convert to the ``state_dict`` of our recognizer."""
     return Renamed().take_by_prefix(
-        neutral, {new: old for old, new in _VIFI.items()},
+        neutral, {new: old for old, new in VIFI.items()},
         'is not known to our recognizer')
 
 
@@ -352,7 +291,7 @@ def write_open_clip(neutral: StateDict, custom_text: bool) -> Renamed:
 def write_xclip(neutral: StateDict) -> Renamed:
     """Convert to the ``model`` of a file of X-CLIP's release."""
     return Renamed().take_by_prefix(_in_batch(neutral), {
-        **{new: old for old, new in _XCLIP.items()},
+        **{new: old for old, new in XCLIP.items()},
         'visual.': 'visual.', 'logit_scale': 'logit_scale', 'text.': ''},
         'is not known in X-CLIP\'s release')
 
@@ -366,11 +305,11 @@ def _in_batch(neutral: StateDict) -> StateDict:
 def write_transformers(neutral: StateDict) -> Renamed:
     """Convert to the state dict of transformers' XCLIPModel."""
     renamed = Renamed().take_by_prefix(
-        _in_batch(neutral), {new: old for old, new in _TRANSFORMERS.items()},
+        _in_batch(neutral), {new: old for old, new in TRANSFORMERS.items()},
         'is not known in an XCLIPModel')
     for name, key in list(renamed.pairs):
         value = renamed.weights[key]
-        if key in _TRANSPOSED:
+        if key in TRANSPOSED:
             renamed.weights[key] = value.T.contiguous()
         elif '.in_proj_' in key:
             renamed.pairs.remove((name, key))
@@ -394,11 +333,11 @@ def write_release(neutral: StateDict) -> Renamed:
     if rest.pop(TOKENS, None) is not None:
         renamed.dropped[TOKENS] = ('has no place in a released file, whose '
                                    'code takes those of OpenAI\'s CLIP')
-    prompts = {name: rest.pop(name, ()) for *_, name in _RELEASE_PROMPTS}
+    prompts = {name: rest.pop(name, ()) for *_, name in RELEASE_PROMPTS}
     renamed.take_by_prefix(
-        rest, {new: f'module.{old}' for old, new in _RELEASE.items()},
+        rest, {new: f'module.{old}' for old, new in RELEASE.items()},
         'is not known in a released file')
-    for first, tower, name in _RELEASE_PROMPTS:
+    for first, tower, name in RELEASE_PROMPTS:
         for layer, tokens in enumerate(prompts[name]):
             key = (f'{tower}.transformer.resblocks.{layer}.VPT_shallow'
                    if layer else first)

@@ -216,8 +216,10 @@ def parameter_groups(model: nn.Module) -> Dict[str, List[nn.Parameter]]:
         tokens=parameters(text, 'token_embedding'),
         text=parameters(classifier, 'text'),
         image=list(getattr(backbone, 'visual', backbone).parameters()),
-        prompts=parameters(backbone, 'prompts') + parameters(
-            classifier, 'prompts'),
+        # Those of a video are a method's, and train with the towers.
+        prompts=parameters(backbone, 'prompts') + (
+            [] if hasattr(classifier, 'condition') else
+            parameters(classifier, 'prompts')),
         logit_scale=[] if scale is None else [scale],
         other=list(model.parameters()))
     grouped = set()

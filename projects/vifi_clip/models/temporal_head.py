@@ -52,7 +52,7 @@ class TemporalMeanPoolHead(BaseHead):
             [N, K, D], by its tokens [N, P, D]. The backbone then gives
             [N*T, 1 + P, D]: each frame's embedding, and its tokens, which
             are averaged over the frames.
-            Defaults to None.
+            Defaults to None: that of the text classifier, if it has one.
         temperature (float, optional): exp(-logit_scale) at the start.
             Defaults to None: as in the weights that ``pretrained`` loads.
         loss_cls (dict): A loss on [*, K] logits, or
@@ -114,7 +114,9 @@ class TemporalMeanPoolHead(BaseHead):
         self.temporal, self.condition = (
             MODELS.build(dict(part, embed_dim=dim)) if part else None
             for part in (temporal, condition))
-        if condition and (classifier.average == 'prob' or getattr(
+        if self.condition is None:
+            self.condition = getattr(classifier, 'condition', None)
+        if self.condition and (classifier.average == 'prob' or getattr(
                 self.loss_cls, 'in_batch', False)):
             raise ValueError("class embeddings of a video (condition) go with "
                              "average='embedding' and a loss over all classes")

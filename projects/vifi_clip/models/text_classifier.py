@@ -23,7 +23,8 @@ from .class_embeddings import (ClassAccumulation, EmbeddingCache,
 from .class_sentences import (Templates, applied_templates, check_templates,
                               class_sentences)
 from .sentence_draw import sentences_at, with_fixed
-from .text_tower import encode_tokens, is_causal, tokenize
+from .text_tower import (encode_chunk, encode_tokens, is_causal,
+                         tokenize)
 from .towers import build_text_tower, load_pretrained
 
 
@@ -142,6 +143,9 @@ class CLIPTextClassifier(BaseModule):
             self.requires_grad_(False)
         self.embedding_cache = EmbeddingCache()
         self.set_classes(names, source=class_file or 'class_names')
+
+    # What runs sentences, [S, L] to [S, D].
+    encode = staticmethod(encode_chunk)
 
     def init_weights(self) -> None:
         """Do nothing: the weights come with the tower."""
@@ -350,7 +354,8 @@ class CLIPTextClassifier(BaseModule):
                           num_classes: int) -> Tensor:
         """Sentences [S, L] to their classes' embeddings [K, D]."""
         x = encode_tokens(self.text, tokens, ends, self.prompts,
-                          self.grad_checkpointing, self.max_graph_tokens)
+                          self.grad_checkpointing, self.max_graph_tokens,
+                          self.encode)
         x = x.float()
         # [S, D]
         if self.normalize and (self.average != 'raw' or len(x) == num_classes):

@@ -10,6 +10,7 @@ from itertools import accumulate
 from typing import Callable, List, Optional, Sequence, Tuple
 
 import torch
+import torch.nn.functional as F
 from open_clip.tokenizer import SimpleTokenizer
 from open_clip.transformer import TextTransformer
 from torch import Tensor
@@ -63,14 +64,18 @@ def tokenize(text: TextTransformer, tokenizer: Callable,
 def encode_tokens(text: TextTransformer, tokens: Tensor, ends: Tensor,
                   prompts: Optional[DeepPrompts] = None,
                   grad_checkpointing: bool = False,
-                  max_graph_tokens: Optional[int] = None) -> Tensor:
+                  max_graph_tokens: Optional[int] = None,
+                  encode: Optional[Callable[..., Tensor]] = None) -> Tensor:
     """Embed token ids [S, L] with ends of text at [S], as [S, D], not
     normalised; L may be shorter than the context of a causal tower.
 
     ``grad_checkpointing`` recomputes each layer's activations in the backward
     pass. More than ``max_graph_tokens`` are encoded in pieces of a quarter of
-    it, each recomputed in the backward pass; None is no bound.
+    it, each recomputed in the backward pass; None is no bound. ``encode``, in
+    the place of :func:`encode_chunk`, may return all tokens, [S, L, W]; those
+    of shorter chunks are padded.
     """
+    encode = encode or encode_chunk
     parts = (text, ) if prompts is None else (text, prompts)
     grad = torch.is_grad_enabled() and any(
         p.requires_grad for part in parts for p in part.parameters())
@@ -84,10 +89,11 @@ def encode_tokens(text: TextTransformer, tokens: Tensor, ends: Tensor,
             args = (text, tokens[rows, :length], ends[rows], prompts,
                     grad_checkpointing)
             # The tower draws no random numbers.
-            embedded.append(
-                checkpoint(encode_chunk, *args, use_reentrant=False,
-                           preserve_rng_state=False)
-                if recompute else encode_chunk(*args))
+            x = checkpoint(
+                encode, *args, use_reentrant=False, preserve_rng_state=False
+            ) if recompute else encode(*args)
+            embedded.append(x if x.ndim == 2 else F.pad(
+                x, (0, 0, 0, tokens.shape[1] - length)))
         order = torch.cat(chunks).argsort().to(tokens.device)
         return torch.cat(embedded).index_select(0, order)
 
@@ -147,16 +153,25 @@ def encode_chunk(text: TextTransformer, tokens: Tensor, ends: Tensor,
     looked at, so that it can be exported."""
     if not is_causal(text):
         return text(tokens)
-    length, dtype = tokens.shape[1], text.transformer.get_cast_dtype()
-    x = text.token_embedding(tokens).to(dtype)
-    # [S, L, W]
-    if prompts is not None:
-        x = prompts.embed(x, ends)
-    x = x + text.positional_embedding[:length].to(dtype)
+    x = embed_words(text, tokens, ends, prompts)
     x = run_blocks(text.transformer.resblocks, x, prompts, grad_checkpointing,
                    causal=True, only=ends)
+    return project_ends(text, x)
+
+
+def embed_words(text: TextTransformer, tokens: Tensor, ends: Tensor,
+                prompts: Optional[DeepPrompts]) -> Tensor:
+    """Embed token ids [S, L] as what the first layer takes, [S, L, W]."""
+    dtype = text.transformer.get_cast_dtype()
+    x = text.token_embedding(tokens).to(dtype)
+    if prompts is not None:
+        x = prompts.embed(x, ends)
+    return x + text.positional_embedding[:tokens.shape[1]].to(dtype)
+
+
+def project_ends(text: TextTransformer, x: Tensor) -> Tensor:
+    """The last layer's end-of-text tokens [..., W] to embeddings [..., D]."""
     x = text.ln_final(x)
-    # [S, W]
     if text.text_projection is None:
         return x
     if isinstance(text.text_projection, torch.nn.Linear):

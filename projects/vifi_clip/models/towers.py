@@ -24,8 +24,8 @@ from ..architectures import Arch, get_arch_cfg
 from ..checkpoints.files import (ASSET, load_weights, split_name,
                                  tensors_of)
 from ..checkpoints.folders import read_config
-from ..checkpoints.layouts import (METHOD_PARTS, StateDict, detect_layout,
-                                   read_layout)
+from ..checkpoints.layout_names import METHOD_PARTS
+from ..checkpoints.layouts import StateDict, detect_layout, read_layout
 from ..checkpoints.settings import saved_settings, tower_traits
 from ..errors import UserError
 from .blocks import fuse_blocks

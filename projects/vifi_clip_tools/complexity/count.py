@@ -20,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from projects.vifi_clip.apis.config import blamed_on
 from projects.vifi_clip.models.blocks import FusedBlock
-from projects.vifi_clip.models.text_tower import encode_chunk, plan_chunks
+from projects.vifi_clip.models.text_tower import plan_chunks
 
 # Settings that name a size; of a pipeline the last one counts.
 _SIZES = ('crop_size', 'size', 'scale', 'input_size')
@@ -153,12 +153,13 @@ def _both_sides(model: nn.Module, frames: int, size: Tuple[int, int],
     if getattr(head, 'condition', None) is not None:
         fused = head.fuse(head.frame_embeddings(model.extract_feat(x)[0]))
         image += count(lambda: head.condition(
-            fused.new_empty(classes, classifier.embed_dim),
+            fused.new_empty(classes, getattr(classifier, 'row_size',
+                                             classifier.embed_dim)),
             fused[:, 1:])) // 2
 
     def sentence(length: int) -> int:
         tokens = torch.zeros(1, length, dtype=torch.long, device='meta')
-        return count(lambda: encode_chunk(
+        return count(lambda: classifier.encode(
             classifier.text, tokens, tokens[:, 0], classifier.prompts,
             False)) // 2
 

@@ -12,8 +12,9 @@ import torch
 from open_clip.model import CLIPTextCfg, CLIPVisionCfg
 
 from projects.vifi_clip.architectures import Arch, get_arch_cfg
-from projects.vifi_clip.checkpoints.layouts import (METHOD_PARTS, POSITIONS,
-                                                    TOKENS, StateDict)
+from projects.vifi_clip.checkpoints.layout_names import (METHOD_PARTS,
+                                                         POSITIONS, TOKENS)
+from projects.vifi_clip.checkpoints.layouts import StateDict
 from projects.vifi_clip.models.towers import (build_text_tower,
                                               build_vision_tower, compare,
                                               tower_cfg)

@@ -24,6 +24,7 @@ sources:
   open_vclip, froster
                 a file of Open-VCLIP or FROSTER, of an epoch or the mean of
                 several
+  tc_clip       a file of TC-CLIP's release
   vifi          a checkpoint of ours
 
 examples:

@@ -18,6 +18,7 @@ SOURCES = dict(
     efficient_prompting=('efficient_prompting', True),
     open_vclip=('clip', True),
     froster=('clip', True),
+    tc_clip=('tc_clip', True),
     vifi=('vifi', True))
 TARGETS = ('vifi', 'open_clip', 'release', 'xclip', 'transformers')
 

@@ -10,8 +10,9 @@ import torch
 from projects.vifi_clip.architectures import Arch, get_arch_cfg
 from projects.vifi_clip.checkpoints import layouts
 from projects.vifi_clip.checkpoints.files import register_loader
-from projects.vifi_clip.checkpoints.layouts import (METHOD_PARTS, TOKENS,
-                                                    Renamed, StateDict)
+from projects.vifi_clip.checkpoints.layout_names import (METHOD_PARTS, TOKENS,
+                                                         XCLIP_PARTS)
+from projects.vifi_clip.checkpoints.layouts import Renamed, StateDict
 from projects.vifi_clip.checkpoints.settings import (KEY, VERSION,
                                                      fingerprint,
                                                      write_checkpoint)
@@ -20,7 +21,7 @@ from projects.vifi_clip.models.towers import read_clip_state_dict
 from .arch import (contradictions, hidden_settings, infer_arch, misfit, shown,
                    tower_cfgs, with_image_size, xclip_config)
 from .options import ConvertOptions, config_file
-from .source import Source, read_source
+from .source import RELEASES, Source, read_source
 
 _OF_XCLIP = dict(xclip=layouts.write_xclip,
                  transformers=layouts.write_transformers)
@@ -73,7 +74,7 @@ def _supply(source: Source, base: Optional[StateDict],
             options: ConvertOptions) -> List[str]:
     """Fill in from the base CLIP what such a file lacks; return the names."""
     weights, kind = source.neutral.weights, options.source
-    released = kind == 'release' and options.target != 'release'
+    released = kind in RELEASES and options.target != 'release'
     if base is None:
         if released or (kind == 'vifi' and TOKENS not in weights):
             raise ValueError(
@@ -190,7 +191,7 @@ def _check_parts(weights: StateDict, options: ConvertOptions) -> None:
     """Refuse parts of a method that the target cannot hold, or needs."""
     for part in METHOD_PARTS:
         there = any(name.startswith(part) for name in weights)
-        if there != (options.target in _OF_XCLIP):
+        if there != (part in XCLIP_PARTS and options.target in _OF_XCLIP):
             raise ValueError(f'{options.src} has ' + (
                 f'{part}*, which --target {options.target} cannot hold'
                 if there else f'no {part}*: --target {options.target} is for '

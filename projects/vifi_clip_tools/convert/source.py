@@ -9,6 +9,8 @@ from projects.vifi_clip.architectures import build_tokenizer
 from projects.vifi_clip.checkpoints import layouts
 from projects.vifi_clip.checkpoints.files import load_weights, tensors_of
 from projects.vifi_clip.checkpoints.folders import read_config
+from projects.vifi_clip.checkpoints.layout_names import (BUFFERS, POSITIONS,
+                                                         TEXT_PROMPTS)
 from projects.vifi_clip.checkpoints.layouts import Renamed
 from projects.vifi_clip.checkpoints.settings import (VERSION, saved_settings,
                                                      words_behind)
@@ -20,7 +22,8 @@ from .options import SOURCES
 
 _FUSION = 'fusion_model_state_dict'  # of ActionCLIP, beside the CLIP
 _OPENAIS = ('release', 'openai', 'xclip', 'actionclip', 'efficient_prompting',
-            'open_vclip', 'froster')
+            'open_vclip', 'froster', 'tc_clip')
+RELEASES = 'release', 'tc_clip'  # which lack token embeddings
 # Sources to a METHOD of ours, and what to know where there are such weights.
 _METHODS = dict(
     actionclip=(
@@ -48,7 +51,13 @@ _METHODS = dict(
         'open_vclip',
         ('', 'attention, fusion and pixel statistics are those of '
          'METHOD=open_vclip, TUNE=both'),
-        ('', 'texts are those of TEMPLATE=product: give their DESCRIPTIONS')))
+        ('', 'texts are those of TEMPLATE=product: give their DESCRIPTIONS')),
+    tc_clip=(
+        'tc_clip',
+        ('', 'frames, context, words and pixel statistics are those of '
+         'METHOD=tc_clip'),
+        ('prompt_layer.', 'its prompts look at the video: '
+         'CONTEXT_PROMPTS=on')))
 # What its method's config does not say of a source.
 _SETTINGS = dict(froster=dict(
     templates=NAMED_TEMPLATES['product'], descriptions=True, tune='both'))
@@ -92,22 +101,22 @@ def read_source(path: str, kind: str) -> Source:
     activation = source.settings.get('text_activation')
     if kind in _OPENAIS:  # their code knows no other
         activation = activation or 'QuickGELU'
-    if kind == 'release':
-        for key in layouts.BUFFERS[:2]:
+    if kind in RELEASES:
+        for key in BUFFERS[:2]:
             buffer = state.get(key)
             if buffer is not None and buffer.ndim == 3 and buffer.numel():
                 source.first_token = buffer[0, 0].float()
-        if not source.settings:
+        if kind == 'release' and not source.settings:
             _describe_release(source, loaded.get('config'))
-    elif kind == 'transformers':
+    if kind == 'transformers':
         source.hidden.update(read_config(path))
     elif kind in _METHODS:
         _describe_method(source, kind)
-    if layouts.POSITIONS in source.neutral.weights and not source.settings:
+    if POSITIONS in source.neutral.weights and not source.settings:
         source.settings.update(
             _IMAGENET, templates=['{}'], tune='image', text_prompts=None,
             visual_prompts=None,
-            num_frames=len(source.neutral.weights[layouts.POSITIONS]))
+            num_frames=len(source.neutral.weights[POSITIONS]))
         source.notes.append('template and pixel statistics are those of '
                             'X-CLIP\'s release')
     if activation:
@@ -128,7 +137,7 @@ def _describe_method(source: Source, kind: str) -> None:
     method, *notes = _METHODS[kind]
     cfg = Config.fromfile(root() / f'configs/_base_/methods/{method}.py')
     text, weights = cfg.model.cls_head.text_classifier, source.neutral.weights
-    prompts = text.get('prompts')
+    prompts = text.get('prompts') if kind == 'efficient_prompting' else None
     source.settings.update(
         pixel_mean=cfg.model.data_preprocessor.mean, to_rgb=False,
         pixel_std=cfg.model.data_preprocessor.std, version=VERSION,
@@ -138,13 +147,20 @@ def _describe_method(source: Source, kind: str) -> None:
             length=prompts.before + prompts.behind, depth=1, words='',
             before=prompts.before, behind=prompts.behind))
     source.settings.update(_SETTINGS.get(kind, {}))
-    if cfg.model.backbone.type == 'NeighbourBackbone':
+    backbone, tokens = cfg.model.backbone, weights.get(TEXT_PROMPTS)
+    if backbone.type == 'NeighbourBackbone':
         source.settings['neighbours'] = NeighbourBackbone.neighbours
+    if backbone.type == 'ContextBackbone':
+        source.settings.update(num_frames=cfg.recipe.num_frames, context={
+            name: backbone[name] for name in ('length', 'ratio', 'step')})
+    if tokens is not None:  # [1, n, width], in the place of the words
+        source.settings.update(templates=['{}.'], text_prompts=dict(
+            length=tokens.shape[1], depth=len(tokens), words=''))
     source.notes += [note for part, note in notes
                      if any(name.startswith(part) for name in weights)]
-    if layouts.POSITIONS in weights:
+    if POSITIONS in weights:
         source.notes.append('temporal.max_frames='
-                            f'{len(weights[layouts.POSITIONS])}')
+                            f'{len(weights[POSITIONS])}')
 
 
 def _describe_release(source: Source, config: Any) -> None:

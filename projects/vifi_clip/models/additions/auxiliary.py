@@ -49,7 +49,8 @@ class AuxiliaryLosses(nn.ModuleList):
             raise ValueError(
                 'auxiliary losses compare embeddings of frames and of classes,'
                 ' and this model has none that stand alone (a neck, another '
-                'head, or METHOD=xclip): leave auxiliary out (AUX=none)')
+                'head, METHOD=xclip, or CONTEXT_PROMPTS=on): leave auxiliary '
+                'out (AUX=none)')
         missing = [cfg['type'] for cfg in configs if not cfg.get('teacher')]
         if missing:
             raise ValueError(f'auxiliary {missing[0]} has no teacher: give it '

@@ -2,6 +2,7 @@
 from .actionclip import (KLContrastiveLoss, TemporalClassToken, TemporalConv,
                          TemporalLSTM)
 from .aim import AIMBackbone
+from .context_prompts import PromptedBlock, VideoTextClassifier
 from .efficient_prompting import ContextPrompts, SampledCrossEntropyLoss
 from .open_vclip import NeighbourBackbone, NeighbourBlock
 from .st_adapter import STAdapterBackbone

@@ -198,7 +198,7 @@ class ContextBackbone(CLIPVisionBackbone):
         # The first layer has no context.
         self.context_bias = nn.Parameter(
             torch.empty(len(blocks) - 1, blocks[0].attn.num_heads, 2))
-        nn.init.trunc_normal_(self.context_bias, std=0.02)
+        nn.init.normal_(self.context_bias, std=0.02)
         if self.frozen:
             self.requires_grad_(False)
 
