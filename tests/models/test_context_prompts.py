@@ -165,9 +165,10 @@ def test_other_sentences():
     for side in text, whole:
         side.condition(side(), context).square().sum().backward()
     for ours, expected in zip(text.parameters(), whole.parameters()):
-        torch.testing.assert_close(
-            ours.grad, expected.grad, rtol=1e-4,
-            atol=1e-5 * float(expected.grad.abs().max()))
+        if expected.requires_grad:  # not token embeddings
+            torch.testing.assert_close(
+                ours.grad, expected.grad, rtol=1e-4,
+                atol=1e-5 * float(expected.grad.abs().max()))
     with pytest.raises(ValueError, match='one sentence'):
         text.set_classes(NAMES, templates=['a {}', 'the {}'])
 
