@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import List, Optional
 
 _PACKAGE = Path(__file__).resolve().parent
-MODEL_CONFIG = 'config.py'  # in the folder of a trained model
+# In the folder of a trained model.
+MODEL_CONFIG, MODEL_WEIGHTS = 'config.py', 'model.safetensors'
 HUB = 'hf://'  # before ORGANISATION/NAME on the Hugging Face Hub
 
 

@@ -21,10 +21,10 @@ from ..checkpoints.files import KEY, tensors_of
 from ..checkpoints.settings import lasting_parameters, saved_settings
 from ..datasets.class_list import read_class_list
 from ..files import temporary_folder, write_bytes, write_text
-from ..resources import MODEL_CONFIG
+from ..resources import MODEL_CONFIG, MODEL_WEIGHTS
 from .config import without_pretrained
 
-WEIGHTS, CLASSES = 'model.safetensors', 'classes.txt'
+CLASSES = 'classes.txt'
 _HERE = '{{ fileDirname }}'  # MMEngine's, of the folder of a config
 # What predicting and testing read of a config.
 _KEPT = ('default_scope', 'custom_imports', 'val_pipeline', 'views_pipeline',
@@ -85,11 +85,11 @@ def save_model_folder(cfg: Config, model: nn.Module, checkpoint: str,
         os.mkdir(made)
         settings = saved_settings(content)
         settings.pop('fingerprint', None)  # of weights that are left out
-        write_bytes(osp.join(made, WEIGHTS), safetensors.torch.save(
+        write_bytes(osp.join(made, MODEL_WEIGHTS), safetensors.torch.save(
             _weights(tensors_of(content), model),
             {KEY: json.dumps(settings)}))
         _write_config(cfg, made, osp.basename(checkpoint))
-        if osp.isfile(osp.join(folder, WEIGHTS)):
+        if osp.isfile(osp.join(folder, MODEL_WEIGHTS)):
             os.rename(folder, osp.join(part, 'before'))
         os.rename(made, folder)
 
@@ -123,7 +123,7 @@ def _write_config(cfg: Config, folder: str, title: str) -> None:
         text['description_file'] = _copied(text['description_file'], folder)
     if kept.get('test_dataloader'):
         _open_test(kept, bool(names))
-    head = _CONFIG_HEAD.format(title=title, here=_HERE, weights=WEIGHTS)
+    head = _CONFIG_HEAD.format(title=title, here=_HERE, weights=MODEL_WEIGHTS)
     body = Config(ConfigDict(kept), format_python_code=False).pretty_text
     write_text(osp.join(folder, MODEL_CONFIG), head + body)
     write_text(osp.join(folder, 'README.md'), _CARD.format(

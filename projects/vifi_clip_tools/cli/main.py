@@ -105,6 +105,8 @@ _ROWS = (
      'convert.command'),
     ('merge', RUNS, 'mix fine-tuned weights with CLIP\'s, or average epochs',
      'merge.command'),
+    ('push', RUNS, 'upload a trained model to the Hugging Face Hub',
+     'push.command'),
     ('matrix', RUNS, "run the paper's tables, cell by cell",
      'paper.matrix_command'),
     ('report', RUNS, "print the paper's tables from finished runs",

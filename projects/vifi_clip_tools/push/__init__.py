@@ -1,0 +1,1 @@
+"""``vifi-clip push``."""
