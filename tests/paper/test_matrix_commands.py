@@ -247,7 +247,7 @@ def test_list(capsys, tmp_path):
 
 
 @pytest.mark.parametrize('argv, count', [
-    ([], 280), (['--mini', '--dry-run'], 233),
+    ([], 280), (['--mini', '--dry-run'], 239),
     (['--mini', '--dry-run', '--table', 'additions', '--only', 'taco'], 6),
     (['--table', '2', '3'], 151),
     (['--dataset', 'ssv2'], 78), (['--only', 'seed2'], 40),

@@ -35,6 +35,8 @@ PARTS = (
     Part('Open-VCLIP, mean, merged, 0.5', 'open_vclip_merged',
          uses='open_vclip', alpha=0.5),
     Part('TC-CLIP, tokens', 'tc_clip', dict(METHOD='tc_clip')),
+    Part('TC-CLIP, tokens and prompts', 'tc_clip_prompts',
+         dict(METHOD='tc_clip', CONTEXT_PROMPTS='on')),
     Part('LoRA', 'lora', dict(TUNE='lora')),
     Part('ST-Adapter', 'st_adapter', dict(METHOD='st_adapter')),
     Part('AIM', 'aim', dict(METHOD='aim')),
