@@ -22,7 +22,7 @@ _base_ = ['./vifi_base2novel.py']
 for _name, _value, _bad in (
         ('METHOD', '{{$METHOD:vifi}}', '{{$METHOD:vifi}}' != 'vifi'),
         ('AUX', '{{$AUX:none}}', '{{$AUX:none}}' != 'none'),
-        ('TUNE', _base_.tune, _base_.tune == 'prompts')):
+        ('TUNE', _base_.tune, _base_.tune in ('prompts', 'lora'))):
     if _bad:
         raise ValueError(f'{_name}={_value} does not go with this recipe: '
                          'unset it')

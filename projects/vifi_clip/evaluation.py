@@ -189,10 +189,12 @@ def read_predictions(path: str) -> Predictions:
     for line, row in rows:
         try:
             pairs.append((int(row[1]), int(row[2])))
+            if not (-1 <= min(pairs[-1]) and max(pairs[-1]) < 2**31):
+                raise ValueError('no class')
             scores.append(float(row[3] or 'nan'))
         except (IndexError, ValueError) as error:
             raise ValueError(f'{path}, line {line}: label and predicted must '
-                             'be whole numbers, score a number or '
+                             'be whole numbers from -1, score a number or '
                              'nothing') from error
         names.update(zip(pairs[-1], row[4:]))
         videos.append(row[0])

@@ -52,8 +52,8 @@ def find_config(name: str) -> str:
         name = _from_hub(name)
     if Path(name).is_file():
         return name
-    if Path(name, MODEL_CONFIG).is_file():
-        return str(Path(name, MODEL_CONFIG))
+    if Path(name).is_dir() and not shipped_config(name):
+        return _in_folder(Path(name))
     shipped = shipped_config(name)
     if shipped:
         return shipped
@@ -66,6 +66,22 @@ def find_config(name: str) -> str:
     raise FileNotFoundError(
         f'Config {name!r} does not exist.{hint} Give a file, or one of '
         f'{", ".join(names)}.')
+
+
+def _in_folder(folder: Path) -> str:
+    """Return the config in the folder of a trained model, or of its run."""
+    for path in folder / MODEL_CONFIG, folder / 'model' / MODEL_CONFIG:
+        if path.is_file() and (path.parent / MODEL_WEIGHTS).is_file():
+            break
+    else:
+        raise FileNotFoundError(
+            f'{folder} is not the folder of a trained model, which has '
+            f'{MODEL_CONFIG} and {MODEL_WEIGHTS}: vifi-clip train writes one '
+            'as WORK_DIR/model')
+    if set("'\\\n") & set(str(path.absolute())):  # it stands in quotes there
+        raise ValueError(f"the path {path.parent.absolute()} has ' or \\ in "
+                         'it: rename or move the folder')
+    return str(path)
 
 
 def _from_hub(name: str) -> str:

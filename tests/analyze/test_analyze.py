@@ -69,17 +69,20 @@ def test_the_surest_errors_come_first(tmp_path):
     frames[2] = 255  # the middle one
     write_h264(str(tmp_path / '1.mp4'), frames, 8)
     write(tmp_path / 'p.csv', [
-        (0, 0, .9), (0, 1, .8), (2, 3, .95), (3, -1, ''), (-1, 2, .99)],
+        (0, 0, .9), (0, 1, .8), (2, 3, .95), (3, -1, ''), (-1, 2, .99),
+        (10**9, 0, '')], names={**dict(enumerate(NAMES)), 10**9: 'far'},
         folder=f'{tmp_path}/')
     assert vifi('analyze', tmp_path / 'p.csv', '-o', tmp_path / 'out') == 0
     assert rows_of(tmp_path / 'out/wrong.csv')[1:] == [
         [f'{tmp_path}/2.mp4', NAMES[2], NAMES[3], '0.9500'],
         [f'{tmp_path}/1.mp4', NAMES[0], NAMES[1], '0.8000'],
-        [f'{tmp_path}/3.mp4', NAMES[3], '', '']]
+        [f'{tmp_path}/3.mp4', NAMES[3], '', ''],
+        [f'{tmp_path}/5.mp4', 'far', NAMES[0], '']]
     assert rows_of(tmp_path / 'out/per_class.csv')[1:] == [
         [NAMES[2], '1', '0', '0.000', '0.000', NAMES[3], '1'],
         [NAMES[3], '1', '0', '0.000', '0.000', '', '0'],
-        [NAMES[0], '2', '1', '0.500', '1.000', NAMES[1], '1']]
+        ['far', '1', '0', '0.000', '0.000', NAMES[0], '1'],
+        [NAMES[0], '2', '1', '0.500', '0.500', NAMES[1], '1']]
     sheet = np.asarray(Image.open(tmp_path / 'out/worst.jpg').convert('L'))
     assert sheet.shape[1] > 1000 and (sheet > 250).mean() > 0.5
 
@@ -94,7 +97,9 @@ def test_few_of_many_classes_are_drawn():
 
 @pytest.mark.parametrize('text, named', [
     ('video,label\n', 'p.csv'), (','.join(COLUMNS) + '\n', 'p.csv'),
-    (','.join(COLUMNS) + '\na.mp4,0,0,much,,\n', 'line 2')])
+    (','.join(COLUMNS) + '\na.mp4,0,0,much,,\n', 'line 2'),
+    (','.join(COLUMNS) + '\na.mp4,0,-5,1,,\n', 'line 2'),
+    (','.join(COLUMNS) + f'\na.mp4,{10**21},0,1,,\n', 'line 2')])
 def test_bad_files(tmp_path, capsys, text, named):
     (tmp_path / 'p.csv').write_text(text)
     refused(capsys, 'analyze', tmp_path / 'p.csv', '-o', tmp_path / 'out',

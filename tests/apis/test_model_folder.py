@@ -1,6 +1,7 @@
 """The folder that a training leaves works anywhere, without what made it."""
 import json
 import shutil
+import sys
 
 import pytest
 import torch
@@ -29,6 +30,11 @@ def trained(shared_world, tmp_path_factory):
         arch=str(made / 'arch.json'), class_file=str(made / 'classes.txt'),
         description_file=[str(made / 'about.txt')],
         templates='{} {description}')
+    settings['custom_imports'] = dict(
+        imports=['projects.vifi_clip', 'module_of_a_user'])
+    (made / 'module_of_a_user.py').write_text('HERE = __file__\n')
+    (made / 'work/model').mkdir(parents=True)
+    (made / 'work/model/notes.txt').write_text('mine')
     config = made / 'config.py'
     config.write_text(''.join(f'{k} = {v!r}\n' for k, v in settings.items()))
     with pytest.MonkeyPatch.context() as patch:
@@ -62,6 +68,8 @@ def test_the_same_model_from_anywhere(trained, moved, shared_world, tmp_path,
         assert all(torch.equal(file.get_tensor(k), v)
                    for k, v in state.items())
     assert (moved / 'classes.txt').read_text().split('\n')[:-1] == NAMES
+    assert (moved / 'notes.txt').read_text() == 'mine'
+    sys.modules.pop('module_of_a_user')
     text = (moved / 'config.py').read_text()
     assert str(hidden.parent) not in text and str(shared_world) not in text
     # the command, a test of another list, and the inferencer agree
@@ -80,6 +88,19 @@ def test_the_same_model_from_anywhere(trained, moved, shared_world, tmp_path,
     assert [line.rpartition(',')[2] for line in
             (tmp_path / 'q.csv').read_text().splitlines()[1:]] == predicted
     refused(capsys, 'test', moved, names='TEST_LIST')
+    assert sys.modules['module_of_a_user'].HERE == str(
+        moved / 'module_of_a_user.py')
+
+
+def test_folders_that_are_none(trained, tmp_path, capsys):
+    """The folder of a run stands for that of its model."""
+    work = trained[1].parent
+    assert ViFiCLIPInferencer(str(work)).class_names == NAMES
+    shutil.copytree(work / 'model', tmp_path / "it's")
+    refused(capsys, 'test', tmp_path / "it's", names="it's")
+    refused(capsys, 'test', tmp_path, names=tmp_path)
+    (tmp_path / "it's" / 'model.safetensors').unlink()
+    refused(capsys, 'test', tmp_path / "it's", names='model.safetensors')
 
 
 def test_it_equals_the_checkpoint(trained, shared_world):

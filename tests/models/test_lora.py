@@ -203,3 +203,12 @@ def test_without_peft(monkeypatch):
     monkeypatch.setitem(sys.modules, 'peft', None)
     with pytest.raises(UserError, match=r'vifi_clip\[lora\]'):
         build(lora={})
+
+
+def test_settings_are_those_of_the_plain_model():
+    """Activation and heads leave no trace in weights, so the file says it."""
+    plain, lora = (collect_settings(model) for model in (
+        build(tune='both'), build(lora={})))
+    assert {key: value for key, value in lora.items() if key != 'tune'} == {
+        key: value for key, value in plain.items() if key != 'tune'}
+    assert 'visual_heads' in lora and 'text_activation' in lora

@@ -9,6 +9,7 @@ import json
 import os
 import os.path as osp
 import shutil
+import sys
 from typing import Any, Dict, List, Mapping, Optional
 
 import safetensors.torch
@@ -66,14 +67,14 @@ infer('my_video.mp4', labels=['juggling', 'knitting'])
 
 def save_model_folder(cfg: Config, model: nn.Module, checkpoint: str,
                       folder: str) -> None:
-    """Write a trained model as a folder, in the place of an earlier one.
+    """Write a trained model as a folder, over an earlier one.
 
     Args:
         cfg (Config): What it was trained with.
         model (nn.Module): For weights that the checkpoint leaves out because
             they did not train.
         checkpoint (str): File of its weights.
-        folder (str): To write; appears whole or not at all.
+        folder (str): To write; other files in it stay.
 
     Raises:
         OSError: It cannot be written.
@@ -89,9 +90,20 @@ def save_model_folder(cfg: Config, model: nn.Module, checkpoint: str,
             _weights(tensors_of(content), model),
             {KEY: json.dumps(settings)}))
         _write_config(cfg, made, osp.basename(checkpoint))
-        if osp.isfile(osp.join(folder, MODEL_WEIGHTS)):
-            os.rename(folder, osp.join(part, 'before'))
-        os.rename(made, folder)
+        _copy_modules(cfg, made)
+        # File by file: others in it are somebody's.
+        os.makedirs(folder, exist_ok=True)
+        for name in sorted(os.listdir(made), reverse=True):
+            os.replace(osp.join(made, name), osp.join(folder, name))
+
+
+def _copy_modules(cfg: Config, folder: str) -> None:
+    """Copy the modules of custom_imports that are a file each, such as one
+    beside the config; what else is imported has to be installed."""
+    for name in (cfg.get('custom_imports') or {}).get('imports') or ():
+        file = getattr(sys.modules.get(name), '__file__', None) or ''
+        if '.' not in name and file.endswith(f'{name}.py'):
+            shutil.copyfile(file, osp.join(folder, f'{name}.py'))
 
 
 def _weights(state: Mapping[str, Tensor],

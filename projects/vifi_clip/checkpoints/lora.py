@@ -45,7 +45,8 @@ def fold_lora(state: Mapping[str, Tensor],
         if weight is None:
             raise ValueError(f'LoRA of {layer} stands without the weight that '
                              'it adds to (save_trainable_only): use the '
-                             'config that it was trained with (TUNE=lora)')
+                             'model folder that its training wrote, or the '
+                             'config that it was trained with')
         scale = next(value for tower, value in scales.items()
                      if layer.startswith(tower))
         delta = state[layer + _B].float() @ state[key].float()

@@ -121,7 +121,8 @@ def tower_traits(part: str, tower: Optional[nn.Module]) -> Dict[str, Any]:
     """Return a CLIP tower's properties that leave no trace in its weights."""
     modules = [] if tower is None else list(tower.modules())
     heads = {m.num_heads for m in modules
-             if isinstance(m, nn.MultiheadAttention)}
+             if isinstance(m, nn.MultiheadAttention)
+             or hasattr(m, 'num_heads') and hasattr(m, 'in_proj')}  # LoRA's
     if not heads:
         return {}  # a timm tower: its config names what it is
     quick = any(isinstance(m, QuickGELU) for m in modules)
@@ -240,7 +241,8 @@ class CheckpointSettingsHook(Hook):
             _refuse(
                 f'{name} holds only what was trained; it belongs to other '
                 'weights than those that pretrained= loaded here. Give '
-                'pretrained= the file that it was trained on', runner.cfg,
+                'pretrained= the file that it was trained on, and set '
+                'model.save_trainable_only=True, as in training', runner.cfg,
                 self.on_mismatch)
 
     def before_train(self, runner: Runner) -> None:

@@ -79,8 +79,9 @@ def draw_videos(rows: Sequence[Sequence[str]]) -> bytes:
                       fontsize=7, transform=axes.transAxes)
         else:
             axes.imshow(frame)
+        sure = f'with {100 * float(score):.0f}%' if score else ''
         axes.set_title(f'{_short(label)}\npredicted: {_short(predicted)}\n'
-                       f'with {100 * float(score):.0f}%', fontsize=7)
+                       f'{sure}', fontsize=7)
     out = io.BytesIO()
     figure.savefig(out, format='jpg', dpi=120)
     return out.getvalue()

@@ -78,14 +78,13 @@ def analyze(options: AnalyzeOptions) -> None:
 def count(found: Predictions) -> Confusion:
     """Count true against predicted classes."""
     ids = sorted({*found.labels.tolist(), *found.predicted.tolist()} - {-1})
-    place = np.zeros(max(ids) + 1, dtype=int)
-    place[ids] = range(len(ids))
     known = found.labels >= 0
     read = known & (found.predicted >= 0)
     counts = np.zeros((len(ids), len(ids)), dtype=int)
-    np.add.at(counts, (place[found.labels[read]],
-                       place[found.predicted[read]]), 1)
-    videos = np.bincount(place[found.labels[known]], minlength=len(ids))
+    true, predicted, all_true = (np.searchsorted(ids, values) for values in (
+        found.labels[read], found.predicted[read], found.labels[known]))
+    np.add.at(counts, (true, predicted), 1)
+    videos = np.bincount(all_true, minlength=len(ids))
     return Confusion([found.names.get(i) or str(i) for i in ids], counts,
                      videos)
 

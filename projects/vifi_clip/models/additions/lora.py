@@ -111,7 +111,9 @@ def add_lora(model: nn.Module, rank: int = 8, alpha: Optional[float] = None,
     """
     peft = need('peft', 'lora')
     alpha = rank if alpha is None else alpha
-    if type(rank) is not int or rank < 1 or not alpha > 0:
+    targets = [targets] if isinstance(targets, str) else targets
+    if type(rank) is not int or rank < 1 or not (
+            isinstance(alpha, (int, float)) and 0 < alpha < float('inf')):
         raise ValueError('lora.rank (LORA_R) must be a whole number of at '
                          f'least 1 and lora.alpha above 0, got {rank!r} and '
                          f'{alpha!r}')
