@@ -98,7 +98,7 @@ def test_folders_that_are_none(trained, tmp_path, capsys):
     assert ViFiCLIPInferencer(str(work)).class_names == NAMES
     shutil.copytree(work / 'model', tmp_path / "it's")
     refused(capsys, 'test', tmp_path / "it's", names="it's")
-    refused(capsys, 'test', tmp_path, names=tmp_path)
+    refused(capsys, 'test', tmp_path, names=str(tmp_path))
     (tmp_path / "it's" / 'model.safetensors').unlink()
     refused(capsys, 'test', tmp_path / "it's", names='model.safetensors')
 

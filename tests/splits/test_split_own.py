@@ -77,6 +77,14 @@ def test_hash_split_holds_out_a_share_of_each_class(tmp_path):
         name: data for name, data in lists_in(out).items() if name not in few}
 
 
+def test_shots_of_the_base_lists_are_those_of_the_others(tmp_path):
+    """16, as in the paper, would ask too much of small sets."""
+    assert vifi(*own_call(tmp_path, '--shots', '2', '--seeds', '1')) == 0
+    assert {name for name in lists_in(tmp_path / 'lists')
+            if 'shot' in str(name) and str(name).endswith('.txt')} == {
+        'few_shot_train_2shot_seed1.txt', 'base_train_2shot_seed1.txt'}
+
+
 def test_class_list_and_halves_of_ones_own(tmp_path):
     """The class list fixes the label order; labels count within a half."""
     classes, base, novel = (

@@ -119,7 +119,10 @@ def _retrieval(options: Options) -> Job:
 
 def _recognition(options: Options) -> Job:
     settings: Dict[str, Any] = dict(made_from='annotations')
-    plan = Plan(shots=options.shots, base_shots=options.base_shots,
+    base_shots = options.base_shots
+    if base_shots is None:
+        base_shots = options.shots if options.csv else [16]
+    plan = Plan(shots=options.shots, base_shots=base_shots,
                 seeds=options.seeds)
     if options.csv:
         source = read_own(options.csv, options.classes, options.val_ratio)

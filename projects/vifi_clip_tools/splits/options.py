@@ -75,9 +75,10 @@ class Options:
         group=_LISTS,
         help='videos per class of the few-shot lists (default: 2 4 8 16); '
         'without a K, no such list')
-    base_shots: List[int] = option(
-        type=_shots, nargs='*', metavar='K', default=[16], group=_LISTS,
-        help='videos per class of the base lists (default: 16)')
+    base_shots: Optional[List[int]] = option(
+        type=_shots, nargs='*', metavar='K', group=_LISTS,
+        help='videos per class of the base lists (default: 16; with --csv, '
+        'those of --shots)')
     seeds: List[int] = option(
         type=positive_int, nargs='+', metavar='S', default=[1, 2, 3],
         group=_LISTS, help='seeds of the draws (default: 1 2 3)')
