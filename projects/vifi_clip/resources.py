@@ -52,8 +52,8 @@ def find_config(name: str) -> str:
         name = _from_hub(name)
     if Path(name).is_file():
         return name
-    if Path(name).is_dir() and not shipped_config(name):
-        return _in_folder(Path(name))
+    if name and Path(name).is_dir() and not shipped_config(name):
+        return _in_folder(name)
     shipped = shipped_config(name)
     if shipped:
         return shipped
@@ -68,14 +68,15 @@ def find_config(name: str) -> str:
         f'{", ".join(names)}.')
 
 
-def _in_folder(folder: Path) -> str:
+def _in_folder(folder: str) -> str:
     """Return the config in the folder of a trained model, or of its run."""
-    for path in folder / MODEL_CONFIG, folder / 'model' / MODEL_CONFIG:
+    for path in (Path(folder, MODEL_CONFIG),
+                 Path(folder, 'model', MODEL_CONFIG)):
         if path.is_file() and (path.parent / MODEL_WEIGHTS).is_file():
             break
     else:
         raise FileNotFoundError(
-            f'{folder} is not the folder of a trained model, which has '
+            f'{folder!r} is not the folder of a trained model, which has '
             f'{MODEL_CONFIG} and {MODEL_WEIGHTS}: vifi-clip train writes one '
             'as WORK_DIR/model')
     if set("'\\\n") & set(str(path.absolute())):  # it stands in quotes there
