@@ -49,7 +49,7 @@ def find_config(name: str) -> str:
     the folder of a trained model, which may be on the Hugging Face Hub, or
     that of :func:`shipped_config`. A FileNotFoundError lists the names."""
     if name.startswith(HUB):
-        name = _from_hub(name)
+        name = fetch_from_hub(name)
     if Path(name).is_file():
         return name
     if name and Path(name).is_dir() and not shipped_config(name):
@@ -85,12 +85,14 @@ def _in_folder(folder: str) -> str:
     return str(path)
 
 
-def _from_hub(name: str) -> str:
-    """Fetch a model's folder, unless it is there; return its path."""
+def fetch_from_hub(name: str, **options) -> str:
+    """Fetch the folder of ``hf://ORGANISATION/NAME``, unless it is there, and
+    return its path; ``options`` are snapshot_download's. FileNotFoundError if
+    it cannot be had."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
     try:
-        return snapshot_download(name.removeprefix(HUB))
+        return snapshot_download(name.removeprefix(HUB), **options)
     except (HfHubHTTPError, LocalEntryNotFoundError, ValueError) as error:
         raise FileNotFoundError(
             f'{name} cannot be fetched: {str(error).splitlines()[0]}'

@@ -88,7 +88,7 @@ def expand_inputs(inputs: Any) -> List[VideoInput]:
             that is no video, or nothing at all.
         ValueError: A bad number or length of a camera.
     """
-    if not isinstance(inputs, (list, tuple)) or _is_frames(inputs):
+    if not isinstance(inputs, (list, tuple)) or is_frames(inputs):
         inputs = [inputs]
     videos: Dict[Any, VideoInput] = {}
     arrays = 0
@@ -97,10 +97,7 @@ def expand_inputs(inputs: Any) -> List[VideoInput]:
         # names tell results apart
         name = f'array {arrays}' if len(inputs) > 1 else 'array'
         for video in _expand_one(item, name):
-            key = len(videos) if video.path is None else video.path
-            if video.path and not (is_url(key) or is_camera(key)):
-                key = osp.abspath(key)  # ./a.mp4 is a.mp4
-            videos.setdefault(key, video)
+            videos.setdefault(video_key(video, len(videos)), video)
     if not videos:
         raise UserError('No videos were given')
     paths = [video.path or '' for video in videos.values()]
@@ -108,6 +105,15 @@ def expand_inputs(inputs: Any) -> List[VideoInput]:
         raise UserError(f'{paths[0]} is a picture'
                         + remedy_of_pictures(paths[0]))
     return list(videos.values())
+
+
+def video_key(video: VideoInput, number: int) -> Any:
+    """Return what tells a video from others: where it is, or for frames a
+    number."""
+    path = number if video.path is None else video.path
+    if video.path and not (is_url(path) or is_camera(path)):
+        return osp.abspath(path)  # ./a.mp4 is a.mp4
+    return path
 
 
 def one_video(video: Any) -> VideoInput:
@@ -126,7 +132,7 @@ def _expand_one(item: Any, name: str) -> List[VideoInput]:
         local = file_of(text) or text
         return [VideoInput(text if path == local else path, path)
                 for path in _paths(local)]
-    if isinstance(item, (list, tuple)) and not _is_frames(item):
+    if isinstance(item, (list, tuple)) and not is_frames(item):
         return expand_inputs(item)
     return [VideoInput(name, frames=_frames(item))]
 
@@ -171,7 +177,8 @@ def _videos_below(top: str) -> Iterator[str]:
                       'like those of videos')
 
 
-def _is_frames(items: Any) -> bool:
+def is_frames(items: Any) -> bool:
+    """Tell whether a list is one video, frame by frame [H, W, 3]."""
     return len(items) > 0 and all(
         isinstance(item, np.ndarray) and item.ndim == 3 for item in items)
 

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from ..architectures import get_arch_cfg
 from ..checkpoints.files import KEY, tensors_of
-from ..checkpoints.settings import lasting_parameters, saved_settings
+from ..checkpoints.settings import (collect_settings, lasting_parameters,
+                                    saved_settings)
 from ..datasets.class_list import read_class_list
 from ..files import temporary_folder, write_bytes, write_text
 from ..resources import MODEL_CONFIG, MODEL_WEIGHTS
@@ -65,22 +66,27 @@ infer('my_video.mp4', labels=['juggling', 'knitting'])
 """
 
 
-def save_model_folder(cfg: Config, model: nn.Module, checkpoint: str,
-                      folder: str) -> None:
+def save_model_folder(cfg: Config, model: nn.Module,
+                      checkpoint: Optional[str], folder: str) -> None:
     """Write a trained model as a folder, over an earlier one.
 
     Args:
         cfg (Config): What it was trained with.
         model (nn.Module): For weights that the checkpoint leaves out because
             they did not train.
-        checkpoint (str): File of its weights.
+        checkpoint (str, optional): File of its weights; None: those that the
+            model has.
         folder (str): To write; other files in it stay.
 
     Raises:
         OSError: It cannot be written.
     """
     os.makedirs(osp.dirname(osp.abspath(folder)), exist_ok=True)
-    content = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
+    if checkpoint:
+        content = CheckpointLoader.load_checkpoint(checkpoint, 'cpu')
+    else:
+        content = dict(state_dict=model.state_dict(), meta={
+            KEY: collect_settings(model, cfg.model)})
     with temporary_folder(osp.dirname(osp.abspath(folder))) as part:
         made = osp.join(part, 'model')
         os.mkdir(made)
@@ -89,7 +95,7 @@ def save_model_folder(cfg: Config, model: nn.Module, checkpoint: str,
         write_bytes(osp.join(made, MODEL_WEIGHTS), safetensors.torch.save(
             _weights(tensors_of(content), model),
             {KEY: json.dumps(settings)}))
-        _write_config(cfg, made, osp.basename(checkpoint))
+        _write_config(cfg, made, osp.basename(checkpoint or cfg.filename))
         _copy_modules(cfg, made)
         # File by file: others in it are somebody's.
         os.makedirs(folder, exist_ok=True)
@@ -111,7 +117,7 @@ def _weights(state: Mapping[str, Tensor],
     """The tensors of a checkpoint, and of the model what it lacks."""
     lacking = {name: value.detach().cpu() for name, value in
                lasting_parameters(model) if name not in state}
-    return {name: value.clone().contiguous()
+    return {name: value.detach().cpu().clone().contiguous()
             for name, value in {**lacking, **state}.items()}
 
 

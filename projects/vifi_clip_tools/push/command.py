@@ -1,5 +1,4 @@
 """``vifi-clip push``: a trained model to the Hugging Face Hub."""
-import os.path as osp
 from dataclasses import dataclass
 
 from ..cli.parsing import argument, option, reader
@@ -30,22 +29,8 @@ parse_args = reader(
 
 def run(options: Options) -> None:
     """Upload the folder, and say where it is."""
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-
-    from projects.vifi_clip.errors import UserError
-    from projects.vifi_clip.resources import (HUB, MODEL_CONFIG, MODEL_WEIGHTS)
-    for name in MODEL_CONFIG, MODEL_WEIGHTS:
-        if not osp.isfile(osp.join(options.folder, name)):
-            raise FileNotFoundError(
-                f'{options.folder} has no {name}: give the folder of a '
-                'trained model, which `vifi-clip train` leaves in its work '
-                'folder as "model"')
-    hub, name = HfApi(), options.name.removeprefix(HUB)
-    try:
-        hub.create_repo(name, private=options.private or None, exist_ok=True)
-        done = hub.upload_folder(repo_id=name, folder_path=options.folder)
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
-        raise UserError(f'{options.folder} was not pushed to {name}: '
-                        f'{str(error).strip().splitlines()[0]}') from error
-    print(f'{done.commit_url}\nvifi-clip predict VIDEO --model {HUB}{name}')
+    from projects.vifi_clip.apis.hub import push_folder
+    from projects.vifi_clip.resources import HUB
+    print(push_folder(options.folder, options.name, options.private))
+    print(f'vifi-clip predict VIDEO --model {HUB}'
+          f'{options.name.removeprefix(HUB)}')
