@@ -109,6 +109,15 @@ def test_why_a_file_is_missing(tmp_path, monkeypatch):
         assert re.search(hint, why_missing(path)), (path, why_missing(path))
 
 
+def test_a_draw_that_is_not_there_names_its_knobs(tmp_path):
+    for seed in 1, 2:
+        (tmp_path / f'few_shot_train_4shot_seed{seed}.txt').touch()
+    with pytest.raises(FileNotFoundError) as error:
+        read_video_list(str(tmp_path / 'few_shot_train_16shot_seed0.txt'))
+    for words in 'SHOTS 4 with SEED 1, 2', 'SHOTS=16 SEED=0':
+        assert words in str(error.value)
+
+
 def test_unlabelled_and_empty_lists(tmp_path):
     path = write(tmp_path / 'l.txt', 'a.mp4\nb.mp4\n')
     assert read_video_list(path, num_classes=5, allow_unlabelled=True) == [

@@ -1,5 +1,9 @@
 """What visitors may give, what the page computes, and answers as HTML, without
 Gradio."""
+import base64
+import csv
+import io
+import json
 import re
 import shutil
 import threading
@@ -288,6 +292,21 @@ def test_bars():
     assert '<summary>10 more</summary>' in text and 'label 19' in text
     assert [percent(x) for x in (0, 1e-6, 0.0123, 1)] == [
         '0.0%', '<0.1%', '1.2%', '100.0%']
+
+
+def test_downloads(recogniser, examples):
+    """What they hold is what the answer says."""
+    request = recogniser.check(examples['Blue star'], 'a "star", a, b')
+    result = recogniser.recognise(request)
+    html = HTML.verdict(request, result)
+    files = {name: base64.b64decode(data).decode() for data, name in
+             re.findall(r'base64,([^"]+)" download="([^"]+)"', html)}
+    rows = list(csv.DictReader(io.StringIO(files['blue_star.csv'])))
+    assert [(row['label'], float(row['score'])) for row in rows
+            ] == result.ranking
+    content = json.loads(files['blue_star.json'])
+    assert list(zip(content['labels'], content['scores'])) == result.ranking
+    assert content['label'] == result.label
 
 
 def test_chart():

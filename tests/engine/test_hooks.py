@@ -101,6 +101,16 @@ def test_a_resumed_run_knows_its_best_epoch(tmp_path, finished):
     assert best.name == 'best_score_epoch_2.pth'
 
 
+@pytest.mark.parametrize('batch, said', [(6, True), (4, True), (3, False)])
+def test_one_step_an_epoch_is_said(tmp_path, monkeypatch, batch, said):
+    runner, texts = toy_runner(
+        tmp_path, epochs=2, batch_size=batch, loader=dict(drop_last=True)), []
+    monkeypatch.setattr(runner.logger, 'warning', texts.append)
+    runner.train()
+    assert any('one optimizer step: 2 epochs are 2 steps' in text
+               for text in texts) == said
+
+
 class BadData(ToyData):
     """Six samples of which some are bad."""
 

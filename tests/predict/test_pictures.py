@@ -150,7 +150,7 @@ def test_names_do_not_collide():
              'a?*b.mp4', 'l' * 300 + '.mp4']
     stems = target_stems(inputs(*names), {})
     assert [stems[name] for name in names] == [
-        'x', 'x-3', 'x-2', 'X-4', 'höhe 1', 'camera_0', 'v w', 'video',
+        'x', 'x.avi', 'x-2', 'X-3', 'höhe 1', 'camera_0', 'v w', 'video',
         'a__b', 'l' * 100]
     # names that are given away stay, and others are found for the rest
     before = {'gone/x.mp4': 'x', 'b/X.mp4': 'X-3'}

@@ -151,3 +151,25 @@ def test_settings_that_show_in_the_first_batch(world, write_config, tmp_path,
     refused(capsys, 'test', write_config(
         root=world, test_dataloader=settings['test_dataloader']), 'none',
         *folder, names='val_0.mp4')
+
+
+@pytest.mark.parametrize('checkpoint', ['gone.pth', 'gone.pth#ema'])
+def test_a_checkpoint_that_is_missing(world, write_config, capsys, checkpoint):
+    """Is said before anything else is looked for."""
+    (world / 'val.txt').unlink()
+    said = refused(capsys, 'test', write_config(root=world), checkpoint,
+                   names=f'Checkpoint {checkpoint!r} does not exist')
+    assert 'val.txt' not in said
+
+
+@pytest.mark.parametrize('made', [True, False])
+def test_descriptions_that_are_missing(world, write_config, capsys, made):
+    """Of a small world that an older version made, or of one's own."""
+    settings = settings_of(world)
+    file = world / 'annotations' / 'descriptions.txt'
+    text(world, settings, description_file=str(file))
+    if made:
+        (world / 'manifest.json').write_text('{"mini_world": "4"}')
+    config = write_config(root=world, model=settings['model'])
+    refused(capsys, 'train', config, names=[
+        file, f'--out {world}' if made else 'DESCRIPTIONS'])

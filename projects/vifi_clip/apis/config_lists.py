@@ -21,6 +21,22 @@ def check_lists(cfg: Config, parts: Sequence[str]) -> None:
         if classes and not osp.isfile(classes):
             raise FileNotFoundError(f'no class list {classes!r}: set '
                                     'class_file=... to one')
+    _check_descriptions(cfg)
+
+
+def _check_descriptions(cfg: Config) -> None:
+    """Refuse sentences that are not there, before videos are read."""
+    text = (cfg.model.get('cls_head') or {}).get('text_classifier') or {}
+    files = text.get('description_file') or []
+    for file in [files] if isinstance(files, str) else files:
+        if not osp.isfile(file):
+            world = osp.dirname(osp.dirname(file))
+            remedy = (
+                'an older version made this small world; make it again, with '
+                f'its other options: vifi-clip mini-world --out {world} '
+                '--force' if osp.isfile(osp.join(world, 'manifest.json')) else
+                'correct DESCRIPTIONS (description_file=...)')
+            raise FileNotFoundError(f'no descriptions {file!r}: {remedy}')
 
 
 def list_origins(cfg: Config) -> List[Dict[str, str]]:

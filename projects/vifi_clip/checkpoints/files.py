@@ -119,6 +119,14 @@ def split_name(name: str) -> Tuple[str, str]:
     return (file, key) if there and not osp.exists(name) else (name, '')
 
 
+def check_weights_exist(name: str) -> None:
+    """Raise FileNotFoundError, before long work, if what is to be loaded is
+    on this machine and not there."""
+    file, _ = split_name(name)
+    if '://' not in file and not osp.exists(osp.expanduser(file)):
+        raise FileNotFoundError(f'Checkpoint {file!r} does not exist.')
+
+
 def _load(name: str, map_location: Device, **kwargs) -> Dict[str, Any]:
     """Load a file or web address; see :func:`load_checkpoint`. Its weights
     are checked, and stand under ``state_dict`` or alone."""

@@ -120,10 +120,28 @@ def check_ann_file(ann_file: str) -> None:
     ``data_root``) is not there."""
     if is_local(ann_file) and not osp.isfile(ann_file):
         raise FileNotFoundError(
-            f'no annotation file {osp.normpath(ann_file)!r}; vifi-clip splits '
+            f'no annotation file {osp.normpath(ann_file)!r}; '
+            f'{_drawn_beside(Path(ann_file))}vifi-clip splits '
             'writes the lists of known data sets, vifi-clip mini-world those '
             'of the small world, or set ann_file=... to a list of yours '
             '(relative to data_root, when that is set)')
+
+
+def _drawn_beside(path: Path) -> str:
+    """Say which draws of shots are beside one that is not there; '' where it
+    is none, or none is."""
+    drawn = re.fullmatch(r'(.+)_(\d+)shot_seed(\d+)\.txt', path.name)
+    found = sorted(
+        (int(shots), int(seed)) for shots, seed in (
+            re.fullmatch(r'.+_(\d+)shot_seed(\d+)', file.stem).groups()
+            for file in path.parent.glob(f'{drawn[1]}_*shot_seed*.txt'))
+    ) if drawn else []
+    if not found:
+        return ''
+    shots, seeds = (', '.join(map(str, sorted(set(column))))
+                    for column in zip(*found))
+    return (f'beside it are lists of SHOTS {shots} with SEED {seeds}, and '
+            f'SHOTS={drawn[2]} SEED={drawn[3]} was asked for; ')
 
 
 def why_missing(path: str) -> str:

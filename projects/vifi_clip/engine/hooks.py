@@ -107,6 +107,12 @@ class EpochAccumulationHook(Hook):
         runner.logger.info(
             f'{epoch}, {batches // needed} optimizer steps of {needed}; '
             'videos left over are skipped, different ones each epoch')
+        if batches // needed == 1:
+            runner.logger.warning(
+                f'an epoch is one optimizer step: {runner.max_epochs} epochs '
+                f'are {runner.max_epochs} steps, which is little to learn '
+                'from. Set a smaller train_dataloader.batch_size or '
+                'optim_wrapper.accumulative_counts, or train for more epochs')
         head = getattr(unwrapped(runner.model), 'cls_head', None)
         if needed > 1 and getattr(
                 getattr(head, 'loss_cls', None), 'in_batch', False):

@@ -19,6 +19,7 @@ from PIL import Image
 from projects.vifi_clip.apis.pipeline import Timeline
 from projects.vifi_clip.errors import UserError
 from ..search.querying import format_span
+from .downloads import links
 from .service import (MOST_VIEWS, Recogniser, Request, auto_window,
                       check_video)
 
@@ -91,7 +92,7 @@ def _course(timeline: Timeline) -> str:
 
 _JINJA = jinja2.Environment(autoescape=True, trim_blocks=True,
                             undefined=jinja2.StrictUndefined)
-_JINJA.globals.update(format_span=format_span)
+_JINJA.globals.update(format_span=format_span, links=links)
 _JINJA.filters.update(percent=percent, inline=_inline, lines=_lines,
                       course=_course, basename=osp.basename)
 # Its macros make strings.

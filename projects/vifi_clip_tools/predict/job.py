@@ -17,6 +17,7 @@ from projects.vifi_clip.apis.inputs import (VideoInput, expand_inputs,
 from projects.vifi_clip.apis.loading import join_processes
 from projects.vifi_clip.apis.pipeline import (Views, count_views, parse_views,
                                               pipeline_cfg)
+from projects.vifi_clip.datasets.video_list import LABELS_BEHIND
 from projects.vifi_clip.errors import UnreadableVideo, UserError
 from projects.vifi_clip.models.class_sentences import check_templates
 from ..cli.terminal import one_line
@@ -224,7 +225,17 @@ def _names(lines: Iterable[str], source: str) -> Iterator[VideoInput]:
             raise ValueError(f'{source}, line {number}: not UTF-8 text (a '
                              'NUL); save it as UTF-8')
         if name.strip():
+            name = _without_label(name)
             yield VideoInput(name, file_of(name) or name)
+
+
+def _without_label(line: str) -> str:
+    """Take the label off a line of MMAction2's lists, ``name label``; a file
+    whose own name ends in a number keeps it."""
+    behind = LABELS_BEHIND.fullmatch(line)
+    if behind and behind[2].strip() and not os.path.exists(line):
+        return line[:behind.start(1)]
+    return line
 
 
 def _print_result(result: dict) -> None:

@@ -38,7 +38,8 @@ class Options:
         'cameras (camera:0, camera:0:10 for 10 seconds); \'-\' reads names '
         'from standard input, one per line')
     list: Optional[str] = option(metavar='FILE', help='a file of names or web '
-                                 'addresses, one per line')
+                                 'addresses, one per line; a label behind a '
+                                 "name, as in MMAction2's lists, is ignored")
     labels: Optional[str] = option(
         help='names separated by commas, or a file of them (.txt, .csv, '
         ".json, .yaml; default: the config's classes)")

@@ -111,7 +111,11 @@ class Pictures:
 def target_stems(videos: Sequence[VideoInput],
                  before: Mapping[str, str]) -> Dict[str, str]:
     """Name the files of each video, without folders, no two alike; by the
-    video's name, after those that are given away already (``before``)."""
+    video's name, after those that are given away already (``before``).
+
+    The ending of a name stays, unless it is .mp4: ``test.avi`` and
+    ``test.mp4`` of different runs become ``test.avi.mp4`` and ``test.mp4``.
+    """
     videos = [video for video in videos if video.name not in before]
     plain = [_stem(video.name) for video in videos]
     taken = {stem.lower() for stem in plain}
@@ -129,6 +133,8 @@ def target_stems(videos: Sequence[VideoInput],
 def _stem(name: str) -> str:
     if is_url(name):
         name = unquote(url_path(name))
-    stem = osp.splitext(osp.basename(name.rstrip('/')))[0]
+    stem = osp.basename(name.rstrip('/'))
+    if stem.lower().endswith('.mp4'):
+        stem = stem[:-len('.mp4')]
     stem = re.sub(r'[^\w.()+ -]', '_', stem).strip('. ')
     return stem[:_LONGEST] or 'video'

@@ -94,6 +94,7 @@ def _set_options(cfg: Config, options: Options) -> None:
     import torch
 
     from projects.vifi_clip.apis.config import leave_out_pretrained
+    from projects.vifi_clip.checkpoints.files import check_weights_exist
     if not cfg.get('test_dataloader'):
         raise ValueError(f'{cfg.filename} has no test_dataloader')
     dataset = cfg.test_dataloader.dataset
@@ -112,6 +113,7 @@ def _set_options(cfg: Config, options: Options) -> None:
         cfg.custom_hooks = [*cfg.get('custom_hooks', []),
                             dict(type='InferenceHook', **inference)]
     if options.checkpoint != 'none':
+        check_weights_exist(options.checkpoint)
         cfg.load_from = options.checkpoint
         leave_out_pretrained(cfg)
 

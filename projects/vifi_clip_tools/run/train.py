@@ -9,6 +9,7 @@ from ..cli.parsing import (argument, option, part, positive_int, random_seed,
 _EPILOG = """
 examples:
   vifi-clip train vifi_k400 --amp
+  # lists by vifi-clip splits, videos in VIDEO_DIR
   DATASET=ucf101 SHOTS=4 TUNE=prompts PRETRAINED=openai \\
       vifi-clip train vifi_few_shot --seed 1
   vifi-clip train my.py --work-dir runs/a --resume --auto-accumulate 256
