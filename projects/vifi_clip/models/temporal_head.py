@@ -36,6 +36,9 @@ class TemporalMeanPoolHead(BaseHead):
     - ``image``: in training every frame is a sample with its video's label;
       scores are those of ``decision``.
 
+    A subclass with a fusion of its own overrides :meth:`pool`: training,
+    tests and all commands come to it by :meth:`fuse`.
+
     Args:
         in_channels (int, optional): C. A linear projection to D is learnt
             when the two differ. None means D, CLIP's own towers.
@@ -64,10 +67,19 @@ class TemporalMeanPoolHead(BaseHead):
             BaseHead.
 
     Raises:
-        ValueError: Unknown fusion, or one that a temporal module does not
-            go with; features whose number of frames is no multiple of
-            ``num_frames``; labels of a wrong shape.
+        ValueError: Unknown fusion, or one that a temporal module or a fusion
+            of one's own does not go with; features whose number of frames is
+            no multiple of ``num_frames``; labels of a wrong shape.
+        TypeError: A subclass that overrides ``forward``, when it is defined.
     """
+
+    def __init_subclass__(cls, **kwargs) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.forward is not TemporalMeanPoolHead.forward:
+            raise TypeError(
+                f'{cls.__name__} overrides forward, which only a test calls: '
+                'override pool([N, T, D]) -> [N, D], which training and all '
+                'commands use, or class_logits([N, D]) -> [N, K]')
 
     def __init__(self, in_channels: Optional[int], num_frames: int,
                  text_classifier: ConfigType, fusion: str = 'embedding',
@@ -79,10 +91,14 @@ class TemporalMeanPoolHead(BaseHead):
         if fusion not in FUSIONS:
             raise ValueError(f'fusion must be one of {FUSIONS}, got '
                              f'{fusion!r}')
-        if fusion == 'image' and (temporal or condition):
+        own = type(self)
+        if fusion == 'image' and (
+                temporal or condition
+                or own.pool is not TemporalMeanPoolHead.pool
+                or own.fuse is not TemporalMeanPoolHead.fuse):
             raise ValueError("fusion='image' (FUSION) trains on single frames,"
-                             ' which a temporal module cannot take: set '
-                             "'embedding'")
+                             ' which a temporal module or a pool() of your '
+                             "own cannot take: set 'embedding'")
         if not isinstance(num_frames, int) or num_frames < 1:
             raise ValueError('num_frames must be a whole number of at least '
                              f'1, got {num_frames!r}')
@@ -159,12 +175,40 @@ class TemporalMeanPoolHead(BaseHead):
 
     def fuse(self, frames: Tensor) -> Tensor:
         """Frame embeddings [..., T, D] to what is compared with the classes,
-        [..., D]; of length 1 where ``fusion`` is 'embedding'. With tokens,
-        [..., T, 1 + P, D] to [..., 1 + P, D], of which the first is that."""
+        [..., D], by :meth:`pool`. With tokens, [..., T, 1 + P, D] to
+        [..., 1 + P, D], of which the first is that."""
+        tokens = None
         if self.condition is not None:
-            video = self._fuse(frames[..., 0, :])[..., None, :]
-            return torch.cat([video, frames[..., 1:, :].float().mean(-3)], -2)
-        return self._fuse(frames)
+            frames, tokens = frames[..., 0, :], frames[..., 1:, :]
+        shape = frames.shape
+        frames = frames.reshape(-1, *shape[-2:])
+        # [..., T, D] -> [N, T, D]
+        video = self.pool(frames)
+        if video.shape != frames.shape[::2]:
+            raise ValueError(
+                f'{type(self).__name__}.pool must return [N, D] = '
+                f'{list(frames.shape[::2])} of [N, T, D], got '
+                f'{list(video.shape)}')
+        video = video.reshape(*shape[:-2], shape[-1])
+        # [N, D] -> [..., D]
+        return video if tokens is None else torch.cat(
+            [video[..., None, :], tokens.float().mean(-3)], -2)
+
+    def pool(self, frames: Tensor) -> Tensor:
+        """Frame embeddings [N, T, D], not normalised, to video embeddings
+        [N, D], whose products with the classes' are the cosines: of length 1
+        where ``fusion`` is 'embedding'."""
+        if self.temporal is not None:
+            frames = self.temporal(frames)
+            if frames.dim() != 3:
+                raise ValueError(
+                    f'{type(self.temporal).__name__} (cls_head.temporal) must '
+                    'return [N, T, D] or [N, 1, D] of [N, T, D], got '
+                    f'{list(frames.shape)}')
+        if self.fusion == 'embedding':
+            return F.normalize(frames.float().mean(-2), dim=-1)
+        # The mean of products with a class is the product with the mean.
+        return F.normalize(frames.float(), dim=-1).mean(-2)
 
     def video_embeddings(self, fused: Tensor) -> Tensor:
         """What :meth:`fuse` returned, without tokens: [..., D]."""
@@ -180,22 +224,6 @@ class TemporalMeanPoolHead(BaseHead):
         return self.class_logits(torch.cat([
             F.normalize(frames[..., :1, :], dim=-1), frames[..., 1:, :]], -2),
             classes)
-
-    def _fuse(self, frames: Tensor) -> Tensor:
-        if self.temporal is not None:
-            shape = frames.shape
-            frames = self.temporal(frames.reshape(-1, *shape[-2:]))
-            if frames.dim() != 3:
-                raise ValueError(
-                    f'{type(self.temporal).__name__} (cls_head.temporal) must '
-                    'return [N, T, D] or [N, 1, D] of [N, T, D], got '
-                    f'{list(frames.shape)}')
-            # [..., T, D] -> [N, T, D]
-            frames = frames.reshape(*shape[:-2], *frames.shape[-2:])
-        if self.fusion == 'embedding':
-            return F.normalize(frames.float().mean(-2), dim=-1)
-        # The mean of products with a class is the product with the mean.
-        return F.normalize(frames.float(), dim=-1).mean(-2)
 
     def forward(self, x: Tensor, num_segs: Optional[int] = None,
                 **kwargs) -> Tensor:

@@ -21,6 +21,7 @@ from ...architectures import Arch
 from ...checkpoints.lora import fold_lora
 from ...errors import UserError
 from ..image_backbone import CLIPVisionBackbone
+from ..temporal_head import TemporalMeanPoolHead
 from ..towers import ImageSize, build_text_tower, compare, load_pretrained
 from .random_draw import RandomDraw
 
@@ -166,6 +167,8 @@ class CLIPTeacher(Teacher):
                             'embeddings that were made before: train without '
                             'the cache, or leave auxiliary out')
         head = copy.deepcopy(model.cls_head)
+        # CLIP has the mean, whatever a subclass fuses by.
+        head.__class__ = TemporalMeanPoolHead
         head.temporal, head.projection = None, nn.Identity()
         classifier = head.text_classifier
         if classifier.prompts is not None:  # CLIP has sentences in their place
