@@ -302,11 +302,14 @@ def _in_batch(neutral: StateDict) -> StateDict:
             for key, value in neutral.items()}
 
 
-def write_transformers(neutral: StateDict) -> Renamed:
-    """Convert to the state dict of transformers' XCLIPModel."""
+def write_transformers(neutral: StateDict, xclip: bool = False) -> Renamed:
+    """Convert to the state dict of transformers' CLIPModel, without learnt
+    prompts, or of its XCLIPModel."""
+    names = {new: old for old, new in TRANSFORMERS.items()}
+    if not xclip:
+        names['visual.ln_pre.'] = 'vision_model.pre_layrnorm.'
     renamed = Renamed().take_by_prefix(
-        _in_batch(neutral), {new: old for old, new in TRANSFORMERS.items()},
-        'is not known in an XCLIPModel')
+        _in_batch(neutral), names, 'is left out, or not known there')
     for name, key in list(renamed.pairs):
         value = renamed.weights[key]
         if key in TRANSPOSED:

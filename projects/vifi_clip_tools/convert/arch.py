@@ -12,8 +12,7 @@ import torch
 from open_clip.model import CLIPTextCfg, CLIPVisionCfg
 
 from projects.vifi_clip.architectures import Arch, get_arch_cfg
-from projects.vifi_clip.checkpoints.layout_names import (METHOD_PARTS,
-                                                         POSITIONS, TOKENS)
+from projects.vifi_clip.checkpoints.layout_names import METHOD_PARTS, TOKENS
 from projects.vifi_clip.checkpoints.layouts import StateDict
 from projects.vifi_clip.models.towers import (build_text_tower,
                                               build_vision_tower, compare,
@@ -22,7 +21,7 @@ from projects.vifi_clip.models.towers import (build_text_tower,
 _UNKNOWN = ('the architecture cannot be inferred from these weights: {}. Give '
             'it with --arch, an OpenCLIP model name or a .json file like its '
             'own')
-_HEAD_WIDTH = 64
+HEAD_WIDTH = 64
 
 
 def tower_cfgs(arch: Arch) -> Tuple[CLIPVisionCfg, CLIPTextCfg]:
@@ -60,10 +59,11 @@ def contradictions(hidden: Dict[str, Any], arch: Arch) -> str:
 
 
 def _layers(weights: StateDict, part: str) -> int:
-    return _count(weights, rf'{part}\.transformer\.resblocks')
+    return count(weights, rf'{part}\.transformer\.resblocks')
 
 
-def _count(weights: StateDict, stack: str) -> int:
+def count(weights: StateDict, stack: str) -> int:
+    """Return the number of layers of a stack, whose name is a pattern."""
     numbers = (re.match(rf'{stack}\.(\d+)\.', key) for key in weights)
     return 1 + max((int(match[1]) for match in numbers if match), default=-1)
 
@@ -78,7 +78,7 @@ def _vision_cfg(weights: StateDict) -> Optional[dict]:
     width, _, _, patch = kernel.shape
     grid = round((len(positions) - 1)**0.5)
     return dict(image_size=grid * patch, layers=_layers(weights, 'visual'),
-                width=width, head_width=_HEAD_WIDTH, patch_size=patch)
+                width=width, head_width=HEAD_WIDTH, patch_size=patch)
 
 
 def infer_arch(weights: StateDict, quick_gelu: bool,
@@ -96,7 +96,7 @@ def infer_arch(weights: StateDict, quick_gelu: bool,
         context_length=context,
         vocab_size=len(weights[TOKENS]) if TOKENS in weights else 49408,
         width=width,
-        heads=hidden.get('text_heads', max(width // _HEAD_WIDTH, 1)),
+        heads=hidden.get('text_heads', max(width // HEAD_WIDTH, 1)),
         layers=_layers(weights, 'text'))
     arch = dict(embed_dim=weights['text.text_projection'].shape[1],
                 vision_cfg=vision or {}, text_cfg=text)
@@ -116,7 +116,7 @@ def infer_arch(weights: StateDict, quick_gelu: bool,
                                          "no model of OpenCLIP's fits"))
     if 'visual_heads' in hidden:
         vision['head_width'] = vision['width'] // hidden['visual_heads']
-    elif vision['width'] % _HEAD_WIDTH:
+    elif vision['width'] % HEAD_WIDTH:
         raise ValueError(_UNKNOWN.format('the number of attention heads'))
     return dict(arch, quick_gelu=True) if quick_gelu else arch
 
@@ -132,31 +132,6 @@ def with_image_size(arch: Arch, weights: StateDict) -> Arch:
     cfg = get_arch_cfg(arch)
     cfg['vision_cfg']['image_size'] = sizes['image_size']
     return cfg
-
-
-def xclip_config(arch: Arch, weights: StateDict) -> Dict[str, Any]:
-    """Return the config.json of transformers' XCLIPModel."""
-    (vision, text), dim = tower_cfgs(arch), get_arch_cfg(arch)['embed_dim']
-    heads = max(dim // _HEAD_WIDTH, 1)
-    towers = {
-        part: dict(hidden_size=cfg.width, intermediate_size=4 * cfg.width,
-                   num_hidden_layers=cfg.layers, num_attention_heads=number)
-        for part, cfg, number in (
-            ('vision', vision, vision.width // vision.head_width),
-            ('text', text, text.heads))}
-    return dict(
-        architectures=['XCLIPModel'], model_type='xclip', projection_dim=dim,
-        prompt_layers=_count(weights, r'condition\.decoder'),
-        prompt_num_attention_heads=heads,
-        text_config=dict(
-            towers['text'], vocab_size=text.vocab_size,
-            max_position_embeddings=text.context_length),
-        vision_config=dict(
-            towers['vision'], image_size=vision.image_size,
-            patch_size=vision.patch_size, num_frames=len(weights[POSITIONS]),
-            mit_hidden_size=dim, mit_intermediate_size=4 * dim,
-            mit_num_hidden_layers=_count(weights, r'temporal\.blocks'),
-            mit_num_attention_heads=heads))
 
 
 def expected_weights(arch: Arch) -> StateDict:

@@ -5,7 +5,7 @@ from typing import Optional, Sequence
 
 from ..cli.outputs import check_target
 from ..cli.parsing import reader
-from .options import ConvertOptions, config_file
+from .options import ConvertOptions, files_beside
 
 _EPILOG = """
 sources:
@@ -16,8 +16,7 @@ sources:
   transformers  model.safetensors or pytorch_model.bin of a CLIPModel or
                 XCLIPModel, or the folder, whose config.json names the
                 activation (QuickGELU if there is none)
-  xclip         a file of X-CLIP's release (QuickGELU); as a target, as
-                transformers is, for X-CLIP alone
+  xclip         a file of X-CLIP's release (QuickGELU)
   actionclip    a file of ActionCLIP's release, or of MMAction2's port of it
   efficient_prompting
                 a file of Ju et al. (A5, A6)
@@ -25,7 +24,12 @@ sources:
                 a file of Open-VCLIP or FROSTER, of an epoch or the mean of
                 several
   tc_clip       a file of TC-CLIP's release
-  vifi          a checkpoint of ours
+  vifi          a checkpoint of ours, or model.safetensors of a trained model
+
+targets:
+  transformers  a folder with a CLIPModel, its processor and tokenizer, or
+                with an XCLIPModel; name FOLDER/model.safetensors
+  xclip         for X-CLIP alone
 
 examples:
   # the paper's file, with the token embeddings that it lacks
@@ -34,6 +38,9 @@ examples:
   # a checkpoint of ours for OpenCLIP
   vifi-clip convert epoch_30.pth clip.safetensors \\
       --source vifi --target open_clip
+  # a trained model for transformers' CLIPModel.from_pretrained('hf')
+  vifi-clip convert work_dirs/kitchen/model/model.safetensors \\
+      hf/model.safetensors --source vifi --target transformers
 """
 
 
@@ -63,19 +70,20 @@ def _check(options: ConvertOptions) -> None:
         raise ValueError(f'{src} is a folder; name the file in it')
     if target == 'transformers' and not dst.endswith('.safetensors'):
         raise ValueError(f'{dst}: name it FOLDER/model.safetensors; its '
-                         'config.json is written beside it')
+                         'config is written beside it')
     if target not in ('open_clip', 'transformers') and dst.endswith(
             '.safetensors'):
         raise ValueError(f'{dst}: --target {target} is written by torch.save; '
                          'name it .pth')
-    if target != 'open_clip' and options.drop_prompts:
-        raise ValueError('--drop-prompts is for --target open_clip; the '
-                         f'layout of {target} holds them')
+    if options.drop_prompts and target not in ('open_clip', 'transformers'):
+        raise ValueError('--drop-prompts is for --target open_clip and '
+                         f'transformers; the layout of {target} holds them')
     if osp.realpath(options.report) == osp.realpath(dst):
         raise ValueError(f'--report and DST are the same file: {dst}')
     outputs = [('DST', dst), ('--report', options.report)]
     if target == 'transformers':
-        outputs.append(('config.json of DST', str(config_file(dst))))
+        outputs += [(f'{path.name} of DST', str(path))
+                    for path in files_beside(dst)]
     for name, path in outputs:
         if not path:
             raise ValueError(f'{name} is empty; name the file to write')

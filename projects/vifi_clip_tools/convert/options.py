@@ -1,7 +1,7 @@
 """What can be converted, and the options of a conversion."""
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
+from typing import List, Optional
 
 from ..cli.options import trust
 from ..cli.parsing import argument, option
@@ -39,8 +39,8 @@ class ConvertOptions:
         help='OpenCLIP model name, or a .json file like its model_configs '
         '(default: as the file states, or inferred from its shapes)')
     drop_prompts: bool = option(
-        action='store_true', help='write an OpenCLIP file without the learnt '
-        'prompts')
+        action='store_true', help='leave the learnt prompts out, for '
+        'OpenCLIP or transformers')
     report: Optional[str] = option(
         metavar='FILE',
         help='file that lists every key (default: DST.report.json)')
@@ -49,6 +49,8 @@ class ConvertOptions:
     trust: bool = trust()
 
 
-def config_file(dst: str) -> Path:
-    """Return the config.json beside a file for transformers."""
-    return Path(dst).with_name('config.json')
+def files_beside(dst: str) -> List[Path]:
+    """Return the files that may be written beside one for transformers."""
+    return [Path(dst).with_name(name) for name in (
+        'config.json', 'preprocessor_config.json', 'tokenizer_config.json',
+        'vocab.json', 'merges.txt')]

@@ -19,12 +19,12 @@ from projects.vifi_clip.checkpoints.settings import (KEY, VERSION,
 from projects.vifi_clip.files import write_bytes, write_text
 from projects.vifi_clip.models.towers import read_clip_state_dict
 from .arch import (contradictions, hidden_settings, infer_arch, misfit, shown,
-                   tower_cfgs, with_image_size, xclip_config)
-from .options import ConvertOptions, config_file
+                   tower_cfgs, with_image_size)
+from .hugging_face import check_clip, clip_files, is_xclip, xclip_config
+from .options import ConvertOptions, files_beside
 from .source import RELEASES, Source, read_source
 
-_OF_XCLIP = dict(xclip=layouts.write_xclip,
-                 transformers=layouts.write_transformers)
+_OTHERS = 'Use vifi-clip export (ONNX), or push, which keep all of it'
 _ORIGIN = ('OpenAI\'s ViT-B-16 for the paper\'s files, what pretrained= named '
            'for ours')
 
@@ -43,7 +43,10 @@ def convert(options: ConvertOptions) -> None:
     arch = _settle_arch(source, options)
     if base is not None and not supplied:
         source.notes.append('--clip had nothing to supply')
-    written = _write(source.neutral.weights, base, arch, options)
+    xclip = options.target == 'xclip' or is_xclip(source.neutral.weights)
+    if options.target == 'transformers' and not xclip:
+        check_clip(arch, source.settings, options.src)
+    written = _write(source.neutral.weights, base, arch, options, xclip)
     settings = dict(source.settings, version=VERSION, arch=arch,
                     **hidden_settings(arch))
     settings.pop('fingerprint', None)  # all weights are in the file now
@@ -62,8 +65,12 @@ def convert(options: ConvertOptions) -> None:
             if options.target in ('release', 'xclip') else
             dict(state_dict=written.weights)))
     if options.target == 'transformers':
-        write_text(str(config_file(options.dst)), json.dumps(
-            xclip_config(arch, source.neutral.weights), indent=1))
+        files = {'config.json': json.dumps(xclip_config(
+            arch, source.neutral.weights), indent=1)} if xclip else (
+            clip_files(arch, settings))
+        for file in files_beside(options.dst):
+            if file.name in files:
+                write_text(str(file), files[file.name])
     write_text(options.report, json.dumps(report, indent=1))
     size = os.path.getsize(options.dst) / 2**20
     print(f'{_summary(report)}\nwrote {options.dst} ({size:.1f} MiB); every '
@@ -149,34 +156,22 @@ def _settle_arch(source: Source, options: ConvertOptions) -> Arch:
 
 
 def _write(weights: StateDict, base: Optional[StateDict], arch: Arch,
-           options: ConvertOptions) -> Renamed:
+           options: ConvertOptions, xclip: bool) -> Renamed:
     """The weights in the target's layout, if it can hold them."""
-    if options.target == 'vifi':
+    target = options.target
+    if target == 'vifi':
         return layouts.write_vifi(weights)
-    _check_parts(weights, options)
-    if options.target == 'open_clip':
-        prompts = [name for name in weights if name.startswith('prompts.')]
-        if prompts and not options.drop_prompts:
-            raise ValueError(f'{options.src} has learnt prompts, which '
-                             'OpenCLIP\'s models cannot hold: --drop-prompts '
-                             'leaves them out')
-        return layouts.write_open_clip(
+    _check_parts(weights, options, xclip)
+    if target == 'open_clip' or target == 'transformers' and not xclip:
+        _check_prompts(weights, options)
+        return (layouts.write_open_clip(
             weights, bool(get_arch_cfg(arch).get('custom_text')))
-    hidden = hidden_settings(arch)
-    for part, cfg in zip(('visual', 'text'), tower_cfgs(arch)):
-        traits = tuple(hidden.get(f'{part}_{name}')
-                       for name in ('activation', 'heads'))
-        # transformers' config.json says how many heads
-        heads = (traits[1] if options.target == 'transformers' else
-                 cfg.width // 64)
-        if traits != ('QuickGELU', heads):
-            raise ValueError(
-                'the code of this layout computes QuickGELU and one attention '
-                'head for 64 channels; this model\'s {} tower has {} and {} '
-                'heads, and would give wrong results there'.format(
-                    part, *traits))
-    if options.target in _OF_XCLIP:
-        return _OF_XCLIP[options.target](weights)
+            if target == 'open_clip' else layouts.write_transformers(weights))
+    _check_traits(arch, target)
+    if target == 'xclip':
+        return layouts.write_xclip(weights)
+    if target == 'transformers':
+        return layouts.write_transformers(weights, xclip=True)
     tokens, other = weights.get(TOKENS), (base or {}).get(TOKENS)
     if tokens is not None and other is not None and (
             tokens.shape != other.shape or (tokens - other).abs().max() > 1e-3
@@ -187,13 +182,42 @@ def _write(weights: StateDict, base: Optional[StateDict], arch: Arch,
     return layouts.write_release(weights)
 
 
-def _check_parts(weights: StateDict, options: ConvertOptions) -> None:
+def _check_prompts(weights: StateDict, options: ConvertOptions) -> None:
+    """Refuse learnt prompts, unless they may be left out."""
+    if not options.drop_prompts and any(
+            name.startswith('prompts.') for name in weights):
+        raise ValueError(f'{options.src} has learnt prompts, which --target '
+                         f'{options.target} cannot hold: --drop-prompts '
+                         f'leaves them out. {_OTHERS}')
+
+
+def _check_traits(arch: Arch, target: str) -> None:
+    """Refuse what the code of X-CLIP and of the release would compute in
+    another way."""
+    hidden = hidden_settings(arch)
+    for part, cfg in zip(('visual', 'text'), tower_cfgs(arch)):
+        traits = tuple(hidden.get(f'{part}_{name}')
+                       for name in ('activation', 'heads'))
+        # transformers' config.json says how many heads
+        heads = traits[1] if target == 'transformers' else cfg.width // 64
+        if traits != ('QuickGELU', heads):
+            raise ValueError(
+                'the code of this layout computes QuickGELU and one attention '
+                'head for 64 channels; this model\'s {} tower has {} and {} '
+                'heads, and would give wrong results there'.format(
+                    part, *traits))
+
+
+def _check_parts(weights: StateDict, options: ConvertOptions,
+                 xclip: bool) -> None:
     """Refuse parts of a method that the target cannot hold, or needs."""
+    xclip = xclip and options.target in ('xclip', 'transformers')
     for part in METHOD_PARTS:
         there = any(name.startswith(part) for name in weights)
-        if there != (part in XCLIP_PARTS and options.target in _OF_XCLIP):
+        if there != (xclip and part in XCLIP_PARTS):
             raise ValueError(f'{options.src} has ' + (
-                f'{part}*, which --target {options.target} cannot hold'
+                f'{part}*, which --target {options.target} cannot hold. '
+                f'{_OTHERS}'
                 if there else f'no {part}*: --target {options.target} is for '
                 'an X-CLIP'))
 
