@@ -6,11 +6,15 @@ import sys
 import pytest
 import torch
 from commands import refused, vifi
+from huggingface_hub import ModelCard
 from safetensors import safe_open
 from tiny import NAMES, tiny_arch
 from tools_world import settings_of
 
+from projects.vifi_clip.apis.config import read_config
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
+from projects.vifi_clip.apis.model_card import model_card
+from vifi_clip import ViFiCLIP
 
 
 @pytest.fixture(scope='module')
@@ -101,6 +105,42 @@ def test_folders_that_are_none(trained, tmp_path, capsys):
     refused(capsys, 'test', tmp_path, names=str(tmp_path))
     (tmp_path / "it's" / 'model.safetensors').unlink()
     refused(capsys, 'test', tmp_path / "it's", names='model.safetensors')
+
+
+def test_the_card(trained, shared_world, tmp_path):
+    """What the Hub reads, with the Hub's own classes."""
+    data = ModelCard.load(trained[2] / 'README.md').data
+    assert (data.pipeline_tag, data.library_name, data.license) == (
+        'video-classification', 'vifi_clip', 'unknown')
+    results = {item.metric_name: item for item in data.eval_results}
+    result = results['top-1 accuracy']
+    assert (result.dataset_name, result.dataset_split) == (
+        shared_world.name, 'val')
+    assert result.metric_type == 'accuracy' and data.metrics == ['accuracy']
+    log = next(trained[1].parent.glob('*/vis_data/scalars.json'))
+    logged = [json.loads(line)['acc/top1'] for line in
+              log.read_text().splitlines() if 'acc/top1' in line]
+    assert result.metric_value == round(logged[-1], 4)
+    assert results['mean class accuracy'].metric_type == 'accuracy'
+    assert data.to_dict()['model-index'][0]['results']
+    # a card that somebody completed stays with the model
+    folder = shutil.copytree(trained[2], tmp_path / 'model')
+    (folder / 'README.md').write_text('mine')
+    ViFiCLIP.from_pretrained(folder).save_pretrained(tmp_path / 'copy')
+    assert (tmp_path / 'copy/README.md').read_text() == 'mine'
+
+
+def test_weights_that_the_hub_knows():
+    cfg = read_config('vifi_few_shot')
+    card = ModelCard(model_card(cfg, 'epoch_50', 51, {}))
+    assert card.data.base_model == 'timm/vit_base_patch16_clip_224.openai'
+    assert card.data.eval_results is None
+    cfg.model.backbone.pretrained = '/home/me/ViT.pt'
+    card = model_card(cfg, 'epoch_50', 51, {'acc/top1': .5, 'acc/top5': .75})
+    assert '/home' not in card and ModelCard(card).data.base_model is None
+    assert {(r.dataset_name, r.metric_name): r.metric_value
+            for r in ModelCard(card).data.eval_results} == {
+        ('hmdb51', 'top-1 accuracy'): .5, ('hmdb51', 'top-5 accuracy'): .75}
 
 
 def test_it_equals_the_checkpoint(trained, shared_world):

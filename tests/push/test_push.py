@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import huggingface_hub
 import pytest
 from commands import refused, vifi
+from huggingface_hub import ModelCard
 
 FILES = {'config.py': b'load_from = 1\n', 'model.safetensors': b'\0' * 64,
          'README.md': b'---\n---\n# A model\n'}
@@ -78,6 +79,12 @@ def test_a_folder_arrives_whole(folder, hub, capsys):
     assert {line['value']['path']: base64.b64decode(line['value']['content'])
             for line in lines if line['key'] == 'file'} == FILES
     assert '--model hf://me/kitchen' in capsys.readouterr().out
+
+
+def test_a_licence_goes_into_the_card(folder, hub):
+    assert vifi('push', folder, 'me/kitchen', '--license', 'mit') == 0
+    card = ModelCard.load(folder / 'README.md')
+    assert card.data.license == 'mit' and '# A model' in card.text
 
 
 def test_what_is_no_model_stays_here(folder, hub, tmp_path, capsys):

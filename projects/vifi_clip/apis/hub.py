@@ -3,13 +3,14 @@ import os
 import os.path as osp
 from typing import Optional, Union
 
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, ModelCard
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
 from ..errors import UserError
 from ..resources import (HUB, MODEL_CONFIG, MODEL_WEIGHTS, fetch_from_hub,
                          shipped_config)
+from .model_folder import CARD
 
 
 def find_model(name: Union[str, os.PathLike], **options) -> str:
@@ -42,7 +43,8 @@ def find_model(name: Union[str, os.PathLike], **options) -> str:
 
 
 def push_folder(folder: str, name: str, private: bool = False,
-                token: Optional[str] = None) -> str:
+                token: Optional[str] = None,
+                license: Optional[str] = None) -> str:
     """Upload the folder of a trained model.
 
     Args:
@@ -51,6 +53,8 @@ def push_folder(folder: str, name: str, private: bool = False,
         private (bool): Only for its owner, if it is made now.
         token (str, optional): Of the Hub. Defaults to None: that of
             ``hf auth login``, or HF_TOKEN.
+        license (str, optional): Such as 'mit', for the card. Defaults to
+            None: as the card has it.
 
     Returns:
         str: Web address of the commit.
@@ -65,6 +69,11 @@ def push_folder(folder: str, name: str, private: bool = False,
                 f'{folder} has no {file}: give the folder of a '
                 'trained model, which `vifi-clip train` leaves in its work '
                 'folder as "model"')
+    card = osp.join(folder, CARD)
+    if license and osp.isfile(card):
+        content = ModelCard.load(card)
+        content.data.license = license
+        content.save(card)
     hub, name = HfApi(token=token), name.removeprefix(HUB)
     try:
         hub.create_repo(name, private=private or None, exist_ok=True)

@@ -10,6 +10,7 @@ import os
 import os.path as osp
 import shutil
 import sys
+from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional
 
 import safetensors.torch
@@ -25,8 +26,9 @@ from ..datasets.class_list import read_class_list
 from ..files import temporary_folder, write_bytes, write_text
 from ..resources import MODEL_CONFIG, MODEL_WEIGHTS
 from .config import without_pretrained
+from .model_card import model_card
 
-CLASSES = 'classes.txt'
+CLASSES, CARD = 'classes.txt', 'README.md'
 _HERE = '{{ fileDirname }}'  # MMEngine's, of the folder of a config
 # What predicting and testing read of a config.
 _KEPT = ('default_scope', 'custom_imports', 'val_pipeline', 'views_pipeline',
@@ -41,33 +43,11 @@ _CONFIG_HEAD = """# A trained model: {title}.
 # Knobs: TEST_LIST (lines of "video label", labels by classes.txt), VIDEO_DIR.
 load_from = '{here}/{weights}'
 """
-_CARD = """---
-library_name: vifi_clip
-pipeline_tag: video-classification
-tags: [clip, video-classification, zero-shot-video-classification]
----
-
-# {title}
-
-A video CLIP, fine-tuned with vifi_clip from `{config}`: {frames} frames of a
-video, {classes}.
-
-```bash
-vifi-clip predict my_video.mp4 --model FOLDER
-vifi-clip predict my_video.mp4 --model FOLDER --labels "juggling, knitting"
-```
-
-```python
-from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
-
-infer = ViFiCLIPInferencer('FOLDER')   # or 'hf://ORGANISATION/NAME'
-infer('my_video.mp4', labels=['juggling', 'knitting'])
-```
-"""
 
 
 def save_model_folder(cfg: Config, model: nn.Module,
-                      checkpoint: Optional[str], folder: str) -> None:
+                      checkpoint: Optional[str], folder: str,
+                      metrics: Mapping[str, float] = {}) -> None:
     """Write a trained model as a folder, over an earlier one.
 
     Args:
@@ -77,6 +57,7 @@ def save_model_folder(cfg: Config, model: nn.Module,
         checkpoint (str, optional): File of its weights; None: those that the
             model has.
         folder (str): To write; other files in it stay.
+        metrics (Mapping[str, float]): Results, for the model card.
 
     Raises:
         OSError: It cannot be written.
@@ -95,7 +76,8 @@ def save_model_folder(cfg: Config, model: nn.Module,
         write_bytes(osp.join(made, MODEL_WEIGHTS), safetensors.torch.save(
             _weights(tensors_of(content), model),
             {KEY: json.dumps(settings)}))
-        _write_config(cfg, made, osp.basename(checkpoint or cfg.filename))
+        _write_config(cfg, made, osp.basename(checkpoint or cfg.filename),
+                      metrics)
         _copy_modules(cfg, made)
         # File by file: others in it are somebody's.
         os.makedirs(folder, exist_ok=True)
@@ -121,9 +103,10 @@ def _weights(state: Mapping[str, Tensor],
             for name, value in {**lacking, **state}.items()}
 
 
-def _write_config(cfg: Config, folder: str, title: str) -> None:
-    """Write the config, the classes and descriptions that it names, and how
-    to use them."""
+def _write_config(cfg: Config, folder: str, title: str,
+                  metrics: Mapping[str, float]) -> None:
+    """Write the config, the classes and descriptions that it names, and the
+    model card."""
     kept = {key: copy.deepcopy(cfg[key]) for key in _KEPT if key in cfg}
     model = kept['model'] = without_pretrained(cfg.model)
     for key in 'auxiliary', 'save_trainable_only':
@@ -144,10 +127,13 @@ def _write_config(cfg: Config, folder: str, title: str) -> None:
     head = _CONFIG_HEAD.format(title=title, here=_HERE, weights=MODEL_WEIGHTS)
     body = Config(ConfigDict(kept), format_python_code=False).pretty_text
     write_text(osp.join(folder, MODEL_CONFIG), head + body)
-    write_text(osp.join(folder, 'README.md'), _CARD.format(
-        title=osp.splitext(title)[0], config=osp.basename(cfg.filename or ''),
-        frames=(model.get('cls_head') or {}).get('num_frames'),
-        classes=f'{len(names)} classes' if names else 'any text'))
+    card = Path(cfg.filename or '').with_name(CARD)
+    if Path(cfg.filename or '').name == MODEL_CONFIG and card.is_file():
+        shutil.copyfile(card, osp.join(folder, CARD))  # of a folder like this
+    else:
+        write_text(osp.join(folder, CARD), model_card(
+            cfg, osp.splitext(title)[0], len(names) if names else None,
+            metrics))
 
 
 def _open_test(kept: dict, classes: bool) -> None:

@@ -30,6 +30,7 @@ from ..errors import UserError
 from .config import (blamed_on, check_loggers, load_config,
                      without_pretrained)
 from .config_lists import check_lists
+from .model_card import validation_metrics
 from .model_folder import best_checkpoint, save_model_folder
 
 _RESERVE = 0.9  # of the free memory: a step does not always peak alike
@@ -120,7 +121,8 @@ def train(config: str, amp: bool = False, resume: Optional[str] = None,
 def _leave_model(runner: Runner) -> None:
     """Write the model of the best validation, or else the last, as a folder
     that works anywhere: ``WORK_DIR/model``."""
-    checkpoint = best_checkpoint(runner, latest_checkpoint(runner.work_dir))
+    last = latest_checkpoint(runner.work_dir)
+    checkpoint = best_checkpoint(runner, last)
     model = (runner.model.module if is_model_wrapper(runner.model)
              else runner.model)
     if not checkpoint or runner.rank or not hasattr(
@@ -128,7 +130,8 @@ def _leave_model(runner: Runner) -> None:
         return
     folder = osp.join(runner.work_dir, 'model')
     try:
-        save_model_folder(runner.cfg, model, checkpoint, folder)
+        save_model_folder(runner.cfg, model, checkpoint, folder,
+                          validation_metrics(runner, checkpoint != last))
     except OSError as error:  # the checkpoint is there
         runner.logger.warning(f'{folder} could not be written: {error}')
         return

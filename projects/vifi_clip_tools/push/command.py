@@ -1,15 +1,16 @@
 """``vifi-clip push``: a trained model to the Hugging Face Hub."""
 from dataclasses import dataclass
+from typing import Optional
 
 from ..cli.parsing import argument, option, reader
 
 _EXAMPLES = """examples:
   hf auth login                                    # once, or HF_TOKEN=...
-  vifi-clip push work_dirs/kitchen/model me/kitchen --private
+  vifi-clip push work_dirs/kitchen/model me/kitchen --private --license mit
   vifi-clip predict my.mp4 --model hf://me/kitchen
 
 Training leaves such a folder in its work folder. Its README.md, the model
-card, is yours to complete (data, licence, results) before you push."""
+card, has the results of its validation; complete it before you push."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +22,8 @@ class Options:
                          'made if it is not there')
     private: bool = option(action='store_true',
                            help='only for you, if it is made now')
+    license: Optional[str] = option(
+        help="of the weights, such as 'mit': into the model card")
 
 
 parse_args = reader(
@@ -31,6 +34,7 @@ def run(options: Options) -> None:
     """Upload the folder, and say where it is."""
     from projects.vifi_clip.apis.hub import push_folder
     from projects.vifi_clip.resources import HUB
-    print(push_folder(options.folder, options.name, options.private))
+    print(push_folder(options.folder, options.name, options.private,
+                      license=options.license))
     print(f'vifi-clip predict VIDEO --model {HUB}'
           f'{options.name.removeprefix(HUB)}')
