@@ -109,7 +109,7 @@ def _write_config(cfg: Config, folder: str, title: str,
     model card."""
     kept = {key: copy.deepcopy(cfg[key]) for key in _KEPT if key in cfg}
     model = kept['model'] = without_pretrained(cfg.model)
-    for key in 'auxiliary', 'save_trainable_only':
+    for key in 'auxiliary', 'save_trainable_only', 'trainable', 'frozen':
         model.pop(key, None)
     text = (model.get('cls_head') or {}).get('text_classifier') or {}
     for tower in model.get('backbone') or {}, text:

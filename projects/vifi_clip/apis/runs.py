@@ -70,7 +70,7 @@ def train(config: str, amp: bool = False, resume: Optional[str] = None,
         ValueError: A setting that does not go with the config.
     """
     cfg = load_config(config, **options)
-    if cfg.model.get('tune') == 'none':
+    if cfg.model.get('tune') == 'none' and not cfg.model.get('trainable'):
         raise ValueError("TUNE=none (model.tune='none') trains nothing: test "
                          'it with tools/test.py CONFIG none')
     if not cfg.get('train_dataloader'):

@@ -19,7 +19,7 @@ from ..checkpoints.settings import unwrapped
 from ..errors import UserError
 from ..models.class_embeddings import ClassAccumulation
 from ..models.image_backbone import CLIPVisionBackbone
-from ..models.recognizer import parameter_groups
+from ..models.tuning import parameter_groups
 from .hooks import text_classifier_of
 from .resume import waiting
 

@@ -4,27 +4,18 @@ Letters: B videos, V views, T frames of a view, D embedding.
 """
 import copy
 from collections import OrderedDict
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, Optional, Sequence
 
 from mmaction.models.recognizers import Recognizer2D
 from mmaction.registry import MODELS
 from mmaction.utils import ConfigType, OptConfigType, SampleList
-from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from ..checkpoints.lora import SCALE, fold_lora, has_lora
 from .additions.auxiliary import AuxiliaryLosses
-from .additions.lora import add_lora, clip_towers, lora_parameters
+from .additions.lora import add_lora
 from .towers import compare
-
-# What trains by `tune`; the groups are those of parameter_groups.
-_TRAINED = dict(
-    both={'image', 'text', 'other', 'logit_scale'},
-    image={'image', 'other'},
-    text={'text', 'other'},
-    prompts={'prompts', 'other'},
-    adapters={'lora', 'other'},
-    none=set())
+from .tuning import TRAINED, Patterns, Tuning
 
 
 @MODELS.register_module()
@@ -44,13 +35,20 @@ class ViFiCLIP(Recognizer2D):
             their ``num_classes`` is not given.
         tune (str): What trains: ``'both'`` towers, ``'image'``, ``'text'``,
             ``'prompts'``, ``'adapters'`` (CLIP is frozen; LoRA, and what a
-            method adds, train) or ``'none'``. Re-applied whenever training
-            starts. Defaults to 'both'.
+            method adds, train) or ``'none'``. Defaults to 'both'.
         logit_scale (bool, optional): Force training (True) or freezing
             (False) of the logit scale. Defaults to None: trained in 'both'
             only, as in the release.
         train_token_embedding (bool): Train the token embeddings with the
             text tower; the paper does not. Defaults to False.
+        trainable (Sequence[str]): Patterns of names of parameters that train
+            beside those of ``tune``: whole names, as ``named_parameters()``
+            gives them, in which ``*`` stands for any characters, such as
+            ``'backbone.visual.ln_post.*'``. Defaults to none.
+        frozen (Sequence[str]): Likewise, of what does not train, whatever
+            else says so; a module that is frozen as a whole is in eval mode.
+            So is what a module froze when it was built, unless ``trainable``
+            names it. Defaults to none.
         save_trainable_only (bool): Checkpoints hold only what trains, e.g.
             a few prompts; the rest is what ``pretrained`` loads. Defaults to
             False.
@@ -63,6 +61,7 @@ class ViFiCLIP(Recognizer2D):
 
     Raises:
         ValueError: Unknown ``tune``, or ``'prompts'`` without any prompts;
+            a pattern that matches no parameter;
             frames that see each other, of another number than the head's;
             auxiliary losses, or LoRA, that the model does not go with.
     """
@@ -71,11 +70,12 @@ class ViFiCLIP(Recognizer2D):
                  data_preprocessor: OptConfigType = None, tune: str = 'both',
                  logit_scale: Optional[bool] = None,
                  train_token_embedding: bool = False,
+                 trainable: Patterns = (), frozen: Patterns = (),
                  save_trainable_only: bool = False,
                  auxiliary: Sequence[ConfigType] = (),
                  lora: OptConfigType = None, **kwargs) -> None:
-        if tune not in _TRAINED:
-            raise ValueError(f'tune must be one of {tuple(_TRAINED)}, got '
+        if tune not in TRAINED:
+            raise ValueError(f'tune must be one of {tuple(TRAINED)}, got '
                              f'{tune!r}')
         blending = None
         # Built here, since MMEngine's BaseModel would look the type up in its
@@ -97,56 +97,34 @@ class ViFiCLIP(Recognizer2D):
             raise ValueError(
                 f'num_frames of the backbone is {seen} and of the cls_head '
                 f'{self.cls_head.num_frames}; set only one of them')
+        frozen_before = [p for p in self.parameters() if not p.requires_grad]
         if lora is not None:
             add_lora(self, **lora)
         self.auxiliary = AuxiliaryLosses(
             auxiliary, self) if auxiliary else None
-        self.tune = tune
+        if self.auxiliary is not None:
+            frozen_before += [p for p in self.auxiliary.parameters()
+                              if not p.requires_grad]
         self._lenient = False
         self.save_trainable_only = save_trainable_only
-        self._trained_groups = set(_TRAINED[tune])
-        if logit_scale:
-            self._trained_groups.add('logit_scale')
-        elif logit_scale is not None:
-            self._trained_groups.discard('logit_scale')
-        if train_token_embedding and tune in ('both', 'text'):
-            self._trained_groups.add('tokens')
-        self._apply_tune()
-        sizes = {name: sum(p.numel() for p in params)
-                 for name, params in parameter_groups(self).items()}
-        trained = {k: n for k, n in sizes.items()
-                   if n and k in self._trained_groups}
-        listed = ', '.join(f'{k} {n:,}' for k, n in trained.items())
-        print_log(
-            f'tune={tune!r}: {sum(trained.values()):,} of '
-            f'{sum(sizes.values()):,} parameters train '
-            f'({listed or "nothing"})', 'current')
+        self.tuning = Tuning(self, tune, logit_scale, train_token_embedding,
+                             trainable, frozen, frozen_before)
+        self.tuning.report(self)
         if save_trainable_only:
             self.register_state_dict_post_hook(_keep_trainable)
             self.register_load_state_dict_post_hook(_forgive_frozen)
 
-    def _apply_tune(self) -> None:
-        groups = parameter_groups(self)
-        if self.tune == 'prompts' and not groups['prompts']:
-            raise ValueError("tune='prompts' needs VLDeepPromptBackbone, or "
-                             'prompts of the text_classifier.')
-        for name, params in groups.items():
-            for param in params:
-                param.requires_grad_(name in self._trained_groups)
+    @property
+    def tune(self) -> str:
+        """What trains."""
+        return self.tuning.tune
 
     def train(self, mode: bool = True) -> 'ViFiCLIP':
         """Set the mode; what does not train stays in eval mode (batch norm,
         dropout), and its gradients stay off."""
         super().train(mode)
         if mode:
-            self._apply_tune()
-            for part in (self.backbone, self.cls_head):
-                if self.tune == 'prompts' or not any(
-                        p.requires_grad for p in part.parameters()):
-                    part.eval()
-            if self.tune == 'adapters':  # the parts train, their towers not
-                for tower in clip_towers(self).values():
-                    tower.eval()
+            self.tuning.keep(self)
         return self
 
     def loss(self, inputs: Tensor, data_samples: SampleList,
@@ -192,41 +170,6 @@ class ViFiCLIP(Recognizer2D):
         super()._load_from_state_dict(state_dict, prefix, local_metadata,
                                       strict, missing_keys, unexpected_keys,
                                       error_msgs)
-
-
-def parameter_groups(model: nn.Module) -> Dict[str, List[nn.Parameter]]:
-    """Sort a recognizer's parameters by what they are.
-
-    The groups are ``lora``, ``tokens`` (token embeddings), ``text``,
-    ``image``, ``prompts``, ``logit_scale`` and ``other`` (a projection, a
-    neck, what a method adds). Each has what those before it left. Any other
-    backbone counts as an image tower.
-    """
-
-    def parameters(owner: Optional[nn.Module], part: str) -> list:
-        module = getattr(owner, part, None)
-        return [] if module is None else list(module.parameters())
-
-    backbone, head = model.backbone, model.cls_head
-    classifier = getattr(head, 'text_classifier', None)
-    text = getattr(classifier, 'text', None)
-    scale = getattr(head, 'logit_scale', None)
-    groups = dict(
-        lora=lora_parameters(model),
-        tokens=parameters(text, 'token_embedding'),
-        text=parameters(classifier, 'text'),
-        image=list(getattr(backbone, 'visual', backbone).parameters()),
-        # Those of a video are a method's, and train with the towers.
-        prompts=parameters(backbone, 'prompts') + (
-            [] if hasattr(classifier, 'condition') else
-            parameters(classifier, 'prompts')),
-        logit_scale=[] if scale is None else [scale],
-        other=list(model.parameters()))
-    grouped = set()
-    for name, params in groups.items():
-        groups[name] = [p for p in params if id(p) not in grouped]
-        grouped.update(map(id, params))
-    return groups
 
 
 def embed_frames(model: nn.Module, inputs: Tensor,
