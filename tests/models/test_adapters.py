@@ -135,15 +135,17 @@ def test_equals_a_plain_loop(kind, checkpointing):
 
 @torch.no_grad()
 def test_starts_as_frozen_clip(kind):
-    """Bit by bit; a frame that moves changes nothing but its own embedding
-    then, and the others' later."""
+    """But for rounding; a frame that moves changes nothing but its own
+    embedding then, and the others' later."""
     model, plain = build(kind), build()
     plain.load_state_dict(
         {name: value for name, value in model.state_dict().items()
          if '.adapter' not in name})
     x = torch.randn(7, T, 3, 32, 32)
-    assert torch.equal(model.backbone(x.flatten(0, 1)),
-                       plain.backbone(x.flatten(0, 1)))
+    # Some CPUs round batches of other sizes differently.
+    torch.testing.assert_close(model.backbone(x.flatten(0, 1)),
+                               plain.backbone(x.flatten(0, 1)),
+                               rtol=1e-5, atol=1e-6)
     trained, other = build(kind, noise=0.1).backbone, x[0].clone()
     other[1] = x[1, 0]
     for backbone, same in (model.backbone, True), (trained, False):
