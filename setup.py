@@ -1,7 +1,7 @@
 """What setup.cfg cannot say: configs and scripts go into the wheel, too.
 
-They lie in ``projects/vifi_clip/.mim`` there, as OpenMMLab's packages have
-them; ``projects/vifi_clip/resources.py`` finds them.
+They lie in ``vifi_clip/.mim`` there, where MMEngine and mim look for them;
+``projects/vifi_clip/resources.py`` finds them.
 """
 import shutil
 from pathlib import Path
@@ -11,7 +11,8 @@ from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).resolve().parent
 # No generated lists, and no scripts that set up a checkout.
-SHIPPED = ('configs/**/*.py', 'tools/*.py', 'tools/dist_*.sh',
+SHIPPED = ('configs/**/*.py', 'configs/metafile.yml', 'model-index.yml',
+           'tools/*.py', 'tools/dist_*.sh',
            'tools/slurm_*.sh', 'tools/_launch.sh', 'tools/_slurm.sh',
            'tools/_python.sh', 'data_splits/**/*classes*.txt',
            'data_splits/**/README.md')
@@ -24,7 +25,7 @@ class build_py_and_mim(build_py):
         super().run()
         if self.editable_mode:
             return  # the checkout's own are read
-        folder = Path(self.build_lib, 'projects', 'vifi_clip', '.mim')
+        folder = Path(self.build_lib, 'vifi_clip', '.mim')
         # An earlier build's may have been renamed since.
         shutil.rmtree(folder, ignore_errors=True)
         for pattern in SHIPPED:

@@ -1,7 +1,7 @@
 """What comes with the code but is no module: configs, scripts, class lists.
 
 In a checkout these folders lie beside ``projects/``. A wheel has them in
-``projects/vifi_clip/.mim``, as OpenMMLab's packages do (see setup.py).
+``vifi_clip/.mim``, as OpenMMLab's packages do (see setup.py).
 """
 import difflib
 from pathlib import Path
@@ -18,7 +18,8 @@ def root() -> Path:
     ``data_splits/``: the checkout, or ``.mim`` of an installed package."""
     # Together they tell a checkout from a site-packages with stray `configs`.
     ours = ('configs/vifi_k400.py', 'tools/train.py')
-    for folder in _PACKAGE.parents[1], _PACKAGE / '.mim':
+    site = _PACKAGE.parents[1]
+    for folder in site, site / 'vifi_clip' / '.mim':
         if all((folder / name).is_file() for name in ours):
             return folder
     raise FileNotFoundError(f'{_PACKAGE} has no configs: pip install '
