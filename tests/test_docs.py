@@ -5,14 +5,18 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
+import yaml
 from commands import vifi
+from setuptools.config.setupcfg import read_configuration
 
+from projects.vifi_clip import __version__
 from projects.vifi_clip_tools.cli.main import COMMANDS
 
 REPO = Path(__file__).parents[1]
-PAGES = sorted([REPO / 'README.md', *(REPO / 'docs').glob('*.md'),
+PAGES = sorted([*REPO.glob('*.md'), *(REPO / 'docs').glob('*.md'),
                 *(REPO / 'data_splits').rglob('README.md')])
 
 
@@ -64,3 +68,23 @@ def test_site_builds(tmp_path):
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert 'ViFiCLIPInferencer' in (
         tmp_path / 'site/api/index.html').read_text()
+
+
+def test_badges_and_citation_are_true():
+    """They say what setup.cfg does."""
+    text = (REPO / 'README.md').read_text()
+    badges = dict(re.findall(r'shields.io/badge/(\w+)-(.+?)-\w+\)', text))
+    cfg = read_configuration(REPO / 'setup.cfg')
+    low, high = (re.search(rf'{sign}3\.(\d+)', str(
+        cfg['options']['python_requires']))[1] for sign in ('>=', '<'))
+    assert unquote(badges['python']) == f'3.{low} to 3.{int(high) - 1}'
+    licence = cfg['metadata']['license']
+    assert badges['licence'] == licence.replace('-', '--')
+    cited = yaml.safe_load((REPO / 'CITATION.cff').read_text())
+    assert {'cff-version', 'message', 'title', 'authors'} <= set(cited)
+    assert (cited['version'], cited['license']) == (__version__, licence)
+    paper = cited['preferred-citation']
+    assert {'type', 'title', 'authors', 'year'} <= set(paper)
+    number = paper['identifiers'][0]['value'].removeprefix('arXiv:')
+    assert badges['arXiv'] == number and f'arxiv.org/abs/{number}' in text
+    assert f'## {__version__}' in (REPO / 'CHANGELOG.md').read_text()
