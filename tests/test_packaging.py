@@ -140,13 +140,14 @@ def test_config_that_does_not_exist(name, near):
 
 
 def test_extras():
-    """Each is in `all`, every direct dependency is pinned, and those that
+    """Each but a few is in `all`, dependencies are pinned, and those that
     ``need(module, extra)`` tells users to install are there."""
     from setuptools.config.setupcfg import read_configuration
     extras = read_configuration(REPO / 'setup.cfg')['options'][
         'extras_require']
     names = re.search(r'vifi_clip\[(.*)\]', *extras['all'])[1].split(',')
-    assert set(names) == set(extras) - {'all', 'test', 'video'}
+    assert set(names) == set(extras) - {
+        'all', 'test', 'video', 'torchcodec', 'ray'}
     pins = re.findall('^([^=#\n]+)==', (REPO / 'constraints.txt').read_text(),
                       re.M)
     assert {re.match(r'[\w-]+', line)[0] for name in names

@@ -212,7 +212,8 @@ def test_figures_and_readers_that_are_wrong(clips, tmp_path, monkeypatch):
     out = tmp_path / 'out.json'
     figures = decode.main([
         str(clips / 'list.txt'), '--num-frames', '4', '--repeats', '2',
-        '--max-videos', '2', '--out', str(out)])
+        '--max-videos', '2', '--threads', '1', '--workers', '1', '--out',
+        str(out)])
     assert json.loads(out.read_text()) == figures
     assert [Path(video).name for video in figures['videos']] == [
         'clip 0.mp4', 'clip 1.mp4']
@@ -220,6 +221,24 @@ def test_figures_and_readers_that_are_wrong(clips, tmp_path, monkeypatch):
     assert all(0 < row['seconds'] < 60e3
                for row in figures['readers'].values())
     assert {'grey', 'size', 'broken'} <= set(figures['left_out'])
+    rows = figures['rates']
+    assert {'pyav', 'decord'} <= {row['reader'] for row in rows}
+    assert all(row['rate'] > 0 and row['workers'] == row['threads'] == 1
+               for row in rows)
+    assert figures['best'] in rows
+
+
+def test_the_reader_to_recommend():
+    """The fastest; of equals the first, with the fewest processes."""
+    def row(reader, threads, workers, rate):
+        return dict(reader=reader, threads=threads, workers=workers, rate=rate)
+
+    slow = row('pyav', 1, 1, 10)
+    best = row('torchcodec', 1, 2, 20)
+    assert decode.recommended([slow, best]) == best
+    near = [row('torchcodec', 1, 1, 19.5), row('pyav', 2, 1, 19.2),
+            row('pyav', 1, 1, 19.1)]
+    assert decode.recommended([slow, best, *near]) == near[-1]
 
 
 def test_ways_to_pack(clips, monkeypatch, capsys):

@@ -36,7 +36,8 @@ class Decoder:
         self._video = VideoFile(*args)
         return dict(_total=len(self._video), _times=self._video.frame_times(),
                     **{name: getattr(self._video, name) for name in (
-                        'avg_fps', 'by_packets', 'num_damaged')})
+                        'avg_fps', 'container', 'by_packets',
+                        'num_damaged')})
 
     def frames(self, indices: Sequence[int]) -> tuple:
         """Decode frames and put the first part of them into the buffer;

@@ -70,6 +70,7 @@ class VideoFile:
 
     Attributes:
         avg_fps (float): Frames in a second.
+        container (str): FFmpeg's names of the format, with commas.
         by_packets (bool): Whether frames are found by their packets.
         num_damaged (int): Frames found damaged so far.
 
@@ -87,6 +88,7 @@ class VideoFile:
         self._timeout, self._max_memory = self._settings[1:]
         self._deadline = time.monotonic() + timeout
         self._container = open_container(source)
+        self.container = self._container.format.name
         self._stream = picture_stream(self._container)
         self._decoder = self._stream.codec_context
         self._decoder.thread_type = 'SLICE'
@@ -195,10 +197,10 @@ class VideoFile:
                              'frames are there', VideoCutShort)
         lost = self._keys[0]
         if (lost > (1 - _WHOLE) * count
-                and self._container.format.name not in _STREAMS):
+                and self.container not in _STREAMS):
             raise ValueError(f'its first key frame is lost, and {lost} of '
                              f'{count} frames with it')
-        if self._container.format.name not in _LONG or not (
+        if self.container not in _LONG or not (
                 self._container.duration):
             return
         seconds = self._container.duration / av.time_base
@@ -217,7 +219,7 @@ class VideoFile:
         """Numbers of the frames by the times of their packets; none where
         these do not tell."""
         packets = self._packets
-        if (self._container.format.name not in _TIMED or not all(self._size)
+        if (self.container not in _TIMED or not all(self._size)
                 or self._decoder.name not in _ONE_FRAME
                 or any(p.time is None or p.is_corrupt for p in packets)):
             return {}
@@ -372,7 +374,7 @@ class VideoFile:
         shown = self._shown
         unit = float(self._stream.time_base)
         # AVI says when a frame is decoded, not when it is shown.
-        timed = (self._container.format.name != 'avi' and None not in shown
+        timed = (self.container != 'avi' and None not in shown
                  and (np.diff(shown) > 0).all())
         length = (shown[-1] - shown[0]) * unit if timed else 0.
         rate = self._stream.average_rate
