@@ -135,6 +135,30 @@ def trained_model(**kwargs):
     return build_model(data_preprocessor=preprocessor, **kwargs).train()
 
 
+def assert_equals(ours, expected, model, reference):
+    """Equal embeddings, and an equal gradient of every parameter, for a fixed
+    weight of each output; the reference is a copy of the model."""
+    torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-5)
+    for y in ours, expected:
+        (y * torch.linspace(-1, 1, y.numel()).view_as(y)).sum().backward()
+    assert_gradients(model, reference)
+
+
+def assert_gradients(model, reference, frozen=()):
+    """An equal gradient of every parameter, which is not 0, and none of those
+    whose names are ``frozen``."""
+    named = dict(reference.named_parameters())
+    for name, param in model.named_parameters():
+        if name in frozen:
+            assert param.grad is None, name
+            continue
+        grad = named[name].grad
+        assert grad.any(), name
+        torch.testing.assert_close(
+            param.grad, grad, rtol=1e-4, atol=1e-5 * float(grad.abs().max()),
+            msg=lambda m: f'{name}: {m}')
+
+
 def count_text_runs(model):
     """Text encodings (of the longest sentence) and backward passes."""
     runs = SimpleNamespace(forward=0, backward=0)

@@ -53,11 +53,11 @@ def find_config(name: str) -> str:
         name = fetch_from_hub(name)
     if Path(name).is_file():
         return name
-    if name and Path(name).is_dir() and not shipped_config(name):
-        return _in_folder(name)
     shipped = shipped_config(name)
     if shipped:
         return shipped
+    if name and Path(name).is_dir():
+        return _in_folder(name)
     names = config_names()
     # 'tsn_r50' is near to 'mix/tsn_r50_...' by what follows the folder
     by_end = {known.rpartition('/')[2]: known for known in names}

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmaction.registry import MODELS
-from tiny import model_cfg, samples, timm_arch, tiny_arch
+from tiny import assert_equals, model_cfg, samples, timm_arch, tiny_arch
 
 from projects.vifi_clip.checkpoints.settings import collect_settings
 from projects.vifi_clip.errors import UserError
@@ -121,31 +121,20 @@ def test_equals_a_plain_loop(kind, checkpointing):
     ours = model(x)
     expected = torch.cat([plain_tower(reference, view)
                           for view in x.split(T)])
-    torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-5)
-    for y in ours, expected:
-        (y * torch.linspace(-1, 1, y.numel()).view_as(y)).sum().backward()
-    named = dict(reference.named_parameters())
-    for name, param in model.named_parameters():
-        grad = named[name].grad
-        assert grad.any(), name
-        torch.testing.assert_close(
-            param.grad, grad, rtol=1e-4, atol=1e-5 * float(grad.abs().max()),
-            msg=lambda m: f'{name}: {m}')
+    assert_equals(ours, expected, model, reference)
 
 
 @torch.no_grad()
 def test_starts_as_frozen_clip(kind):
-    """But for rounding; a frame that moves changes nothing but its own
-    embedding then, and the others' later."""
+    """Bit by bit; a frame that moves changes nothing but its own embedding
+    then, and the others' later."""
     model, plain = build(kind), build()
     plain.load_state_dict(
         {name: value for name, value in model.state_dict().items()
          if '.adapter' not in name})
     x = torch.randn(7, T, 3, 32, 32)
-    # Some CPUs round batches of other sizes differently.
-    torch.testing.assert_close(model.backbone(x.flatten(0, 1)),
-                               plain.backbone(x.flatten(0, 1)),
-                               rtol=1e-5, atol=1e-6)
+    few = x[:5].flatten(0, 1)  # one chunk of both: sizes may change a bit
+    assert torch.equal(model.backbone(few), plain.backbone(few))
     trained, other = build(kind, noise=0.1).backbone, x[0].clone()
     other[1] = x[1, 0]
     for backbone, same in (model.backbone, True), (trained, False):

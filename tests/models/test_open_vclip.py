@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmaction.registry import MODELS
 from mmengine.config import Config
-from tiny import model_cfg, samples, timm_arch, tiny_arch
+from tiny import assert_equals, model_cfg, samples, timm_arch, tiny_arch
 
 from projects.vifi_clip.checkpoints.settings import (check_file,
                                                      collect_settings)
@@ -84,16 +84,7 @@ def test_equals_a_plain_loop(backbone, num_frames):
     ours = model(x)
     expected = torch.cat([plain_tower(reference, view)
                           for view in x.split(num_frames)])
-    torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-5)
-    for y in ours, expected:
-        (y * torch.linspace(-1, 1, y.numel()).view_as(y)).sum().backward()
-    named = dict(reference.named_parameters())
-    for name, param in model.named_parameters():
-        grad = named[name].grad
-        assert grad.any(), name
-        torch.testing.assert_close(
-            param.grad, grad, rtol=1e-4, atol=1e-5 * float(grad.abs().max()),
-            msg=lambda m: f'{name}: {m}')
+    assert_equals(ours, expected, model, reference)
 
 
 def test_zeros_at_the_ends_take_their_share():

@@ -4,23 +4,11 @@
 # class names, so that other classes can be asked for.
 # Knobs: FUSION (embedding, decision), ARCH (a ViT of OpenCLIP), PRETRAINED
 # (a CLIP), TEMPLATE, DESCRIPTIONS, PIXELS (clip).
-_base_ = ['../models/vifi_clip.py']
+_base_ = ['../models/adapters.py']
 
-if '{{$TUNE:both}}' != 'both':
-    raise ValueError('TUNE={{$TUNE:both}} does not go with METHOD=aim, which '
-                     'trains adapters alone: unset it')
-
-model = dict(
-    tune='adapters',
-    # None: the number of frames of the head, which an entry sets
-    backbone=dict(type='AIMBackbone', num_frames=None, ratio=0.25,
-                  drop_path=0.2),
-    # frozen: each class is encoded once, all of its sentences
-    cls_head=dict(label_smooth_eps=0.,
-                  text_classifier=dict(random_template=False)),
-    data_preprocessor=dict(blending=None))
-if '{{$PIXELS:clip}}' == 'clip':
-    model['data_preprocessor'].update(_base_.clip_pixels)
+# None: the number of frames of the head, which an entry sets
+model = dict(backbone=dict(type='AIMBackbone', num_frames=None, ratio=0.25,
+                           drop_path=0.2))
 
 # 8 GPUs x batch 4 x accumulation 2 = 64
 _full = dict(

@@ -5,22 +5,11 @@
 # Knobs: FUSION (embedding, decision), ARCH (a ViT of OpenCLIP), PRETRAINED
 # (a CLIP), TEMPLATE, DESCRIPTIONS, PIXELS (clip). Their setting for SSv2 has
 # model.backbone.before_attention=True.
-_base_ = ['../models/vifi_clip.py']
+_base_ = ['../models/adapters.py']
 
-if '{{$TUNE:both}}' != 'both':
-    raise ValueError('TUNE={{$TUNE:both}} does not go with METHOD=st_adapter, '
-                     'which trains adapters alone: unset it')
-
-model = dict(
-    tune='adapters',
-    # None: the number of frames of the head, which an entry sets
-    backbone=dict(type='STAdapterBackbone', num_frames=None, channels=384),
-    # frozen: each class is encoded once, all of its sentences
-    cls_head=dict(label_smooth_eps=0.,
-                  text_classifier=dict(random_template=False)),
-    data_preprocessor=dict(blending=None))
-if '{{$PIXELS:clip}}' == 'clip':
-    model['data_preprocessor'].update(_base_.clip_pixels)
+# None: the number of frames of the head, which an entry sets
+model = dict(backbone=dict(type='STAdapterBackbone', num_frames=None,
+                           channels=384))
 
 _schedule = dict(warmup=2, warmup_prefix=True, eta_min_ratio=0.)
 _paramwise = dict(flat_decay_mult=0.)  # biases do not decay

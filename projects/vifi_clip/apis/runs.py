@@ -16,12 +16,11 @@ from mmengine.dist import (all_reduce, get_dist_info, get_world_size,
                            init_dist, is_distributed)
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, find_latest_checkpoint
 
-from ..checkpoints.settings import CheckpointSettingsHook
+from ..checkpoints.settings import CheckpointSettingsHook, unwrapped
 from ..datasets.loader_settings import processes_here
 from ..engine import (AuxiliaryHook, ClassListHook, PlainCheckpointHook,
                       ResumeHook)
@@ -123,8 +122,7 @@ def _leave_model(runner: Runner) -> None:
     that works anywhere: ``WORK_DIR/model``."""
     last = latest_checkpoint(runner.work_dir)
     checkpoint = best_checkpoint(runner, last)
-    model = (runner.model.module if is_model_wrapper(runner.model)
-             else runner.model)
+    model = unwrapped(runner.model)
     if not checkpoint or runner.rank or not hasattr(
             getattr(model, 'cls_head', None), 'text_classifier'):
         return

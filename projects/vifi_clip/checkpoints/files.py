@@ -90,7 +90,9 @@ def _load_safetensors(path: str, device: torch.device) -> Dict[str, Any]:
     with open(path, 'rb') as file:
         if int.from_bytes(file.read(8), 'little') > _HEADER:
             raise EOFError('it is cut short, or lists too many tensors')
-    weights = load_file(path, device=str(device))
+    # It reads for no 'meta'.
+    weights = {key: value.to(device)
+               for key, value in load_file(path).items()}
     with safe_open(path, 'pt') as opened:
         settings = (opened.metadata() or {}).get(KEY)
     return weights if settings is None else dict(

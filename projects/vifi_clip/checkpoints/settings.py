@@ -25,7 +25,7 @@ from torch import nn
 
 from ..errors import UserError
 from ..files import read_json, write_bytes
-from .files import KEY, split_name, tensors_of
+from .files import KEY, tensors_of
 
 VERSION = 1
 # Setting, the config key that sets it, and whether another value makes the
@@ -271,9 +271,7 @@ def check_file(path: str, model: nn.Module, cfg: Config) -> None:
     not fit, or learnt prompts differ; or a setting does, and ``on_mismatch``
     is 'error'.
     """
-    # On 'meta', nothing but the file's directory is read.
-    where = 'cpu' if split_name(path)[0].endswith('.safetensors') else 'meta'
-    content = CheckpointLoader.load_checkpoint(path, map_location=where)
+    content = CheckpointLoader.load_checkpoint(path, map_location='meta')
     state = tensors_of(content)
     _check_method(saved_settings(content), cfg, path,
                   state.keys() == model.state_dict().keys())

@@ -15,6 +15,7 @@ from mmengine.model.weight_init import normal_init
 from torch import Tensor, nn
 
 FUSIONS = ('embedding', 'decision', 'image')
+_CHUNK = 1 << 15  # class embeddings of videos that are made at a time
 
 
 @MODELS.register_module()
@@ -267,9 +268,11 @@ class TemporalMeanPoolHead(BaseHead):
         scale = self.logit_scale.exp()
         if self.condition is not None:
             x = video.reshape(-1, *video.shape[-2:])
-            classes = F.normalize(self.condition(classes, x[:, 1:]), dim=-1)
-            # [N, 1 + P, D] and [N, K, D]
-            logits = scale * (classes @ x[:, 0, :, None])[..., 0]
+            # [..., 1 + P, D] -> [N, 1 + P, D]
+            logits = scale * torch.cat([
+                self._of_videos(part, classes) for part in x.split(
+                    len(x) if torch.is_grad_enabled() else
+                    max(1, _CHUNK // len(classes)))])
             return logits.view(*video.shape[:-2], -1)
         if classes.ndim == 2:
             return scale * (video @ classes.T)
@@ -277,6 +280,12 @@ class TemporalMeanPoolHead(BaseHead):
         # softmax of its logarithm is itself.
         logits = scale * torch.einsum('...d,mkd->...mk', video, classes)
         return logits.softmax(-1).mean(-2).log()
+
+    def _of_videos(self, video: Tensor, classes: Tensor) -> Tensor:
+        """Cosines of videos [N, 1 + P, D] with their classes: [N, K]."""
+        classes = F.normalize(self.condition(classes, video[:, 1:]), dim=-1)
+        # [N, K, D]
+        return (classes @ video[:, 0, :, None])[..., 0]
 
     def loss(self, feats: Tensor, data_samples: SampleList,
              num_segs: Optional[int] = None, **kwargs) -> Dict[str, Tensor]:

@@ -3,10 +3,8 @@
 Letters: N videos, K classes that occur in the file, as a label or as a
 prediction.
 """
-import csv
-import io
 import os.path as osp
-from typing import Any, Iterable, List, NamedTuple, Sequence
+from typing import Any, List, NamedTuple, Sequence
 
 import numpy as np
 
@@ -14,7 +12,7 @@ from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.evaluation import Predictions, read_predictions
 from projects.vifi_clip.files import write_bytes, write_text
 from ..cli.outputs import check_target
-from ..cli.tables import markdown_table
+from ..cli.tables import csv_lines, markdown_table
 from .options import AnalyzeOptions
 from .pictures import draw_confusion, draw_videos
 
@@ -56,13 +54,14 @@ def analyze(options: AnalyzeOptions) -> None:
     errors = [i for i in np.argsort(-np.nan_to_num(found.scores))
               if known[i] and found.labels[i] != found.predicted[i]]
     rows = class_rows(confusion)
-    write_csv(per_class, rows)
-    write_csv(matrix, [['true / predicted', *confusion.names], *(
+    write_text(per_class, csv_lines(rows))
+    write_text(matrix, csv_lines([['true / predicted', *confusion.names], *(
         [name, *row] for name, row in zip(confusion.names,
-                                          confusion.counts.tolist()))])
+                                          confusion.counts.tolist()))]))
     write_bytes(picture, draw_confusion(confusion.names, confusion.counts))
-    write_csv(wrong, [['video', 'class', 'predicted_class', 'score'], *(
-        error_row(found, i) for i in errors)])
+    write_text(wrong, csv_lines([
+        ['video', 'class', 'predicted_class', 'score'],
+        *(error_row(found, i) for i in errors)]))
     shown = [i for i in errors if found.predicted[i] >= 0][:options.worst]
     if shown:
         write_bytes(sheet, draw_videos(
@@ -117,10 +116,3 @@ def error_row(found: Predictions, i: int) -> List[str]:
     score = found.scores[i]
     return [found.videos[i], label, predicted,
             '' if np.isnan(score) else f'{score:.4f}']
-
-
-def write_csv(path: str, rows: Iterable[Sequence[Any]]) -> None:
-    """Write rows to a file."""
-    out = io.StringIO()
-    csv.writer(out, lineterminator='\n').writerows(rows)
-    write_text(path, out.getvalue())

@@ -1,4 +1,6 @@
-"""Tables in Markdown."""
+"""Tables in Markdown and CSV."""
+import csv
+import io
 from typing import Any, Iterable, Sequence
 
 _MARKS = dict(l='---', r='---:')
@@ -21,3 +23,10 @@ def markdown_table(header: Sequence[Any], rows: Iterable[Sequence[Any]],
         marks = '|' + '|'.join('-' * (width + 2) for width in widths) + '|'
     head, *lines = ['| ' + ' | '.join(line) + ' |' for line in cells]
     return '\n'.join([head.replace('|  |', '| |'), marks, *lines])
+
+
+def csv_lines(rows: Iterable[Sequence[Any]]) -> str:
+    """Write rows as CSV, each with a line break at its end."""
+    out = io.StringIO()
+    csv.writer(out, lineterminator='\n').writerows(rows)
+    return out.getvalue()

@@ -1,6 +1,4 @@
 """The report as JSON, Markdown and tables, and the cleaned lists."""
-import csv
-import io
 import json
 from collections import Counter
 from dataclasses import dataclass
@@ -11,7 +9,7 @@ from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 from projects.vifi_clip.datasets.video_list import TRAIN
 from projects.vifi_clip.files import sha256_of
 
-from ..cli.tables import markdown_table
+from ..cli.tables import csv_lines, markdown_table
 from ..cli.terminal import cleaned
 from .checks import Videos, class_counts, content_of
 from .findings import CHECKS, INFO, LEVELS, PROBLEM, WARNING, Finding
@@ -154,9 +152,7 @@ def _json(value: Dict) -> bytes:
 
 
 def _csv(columns: str, rows: Iterable[list]) -> bytes:
-    out = io.StringIO()
-    csv.writer(out, lineterminator='\n').writerows([columns.split(), *rows])
-    return out.getvalue().encode()
+    return csv_lines([columns.split(), *rows]).encode()
 
 
 def _list_entry(item: Cleaned) -> Dict:

@@ -1,5 +1,4 @@
 """``vifi-clip merge --evaluate``: the accuracy at each alpha."""
-import csv
 import io
 import json
 from statistics import fmean
@@ -16,7 +15,7 @@ from projects.vifi_clip.checkpoints.settings import fingerprint
 from projects.vifi_clip.evaluation import Metrics, harmonic_mean_of
 from projects.vifi_clip.files import (read_json, write_bytes, write_json,
                                       write_text)
-from ..cli.tables import markdown_table
+from ..cli.tables import csv_lines, markdown_table
 from ..run.test import Options as TestOptions
 from ..run.test import record, tester
 from .options import Options
@@ -91,14 +90,11 @@ def _write(options: Options, rows: Dict[str, Metrics]) -> str:
                                                                 key=float)}
     best = max(found, key=lambda alpha: harmonic_mean_of(
         found[alpha][0], found[alpha][-1]))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator='\n')
-    writer.writerow(['alpha', *rows[best], 'best'])
-    for alpha in found:
-        writer.writerow([alpha, *(rows[alpha][name] for name in rows[best]),
-                         int(alpha == best)])
     write_bytes(options.picture(), _draw(found, best))
-    write_text(options.out, text.getvalue())
+    write_text(options.out, csv_lines([
+        ['alpha', *rows[best], 'best'],
+        *([alpha, *(rows[alpha][name] for name in rows[best]),
+           int(alpha == best)] for alpha in found)]))
     head = ['source', 'target'] if len(found[best]) > 1 else ['top-1']
     return markdown_table(['alpha', *head, ''], [
         [alpha, *(f'{value:.2f}' for value in values),

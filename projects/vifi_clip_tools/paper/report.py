@@ -1,16 +1,15 @@
 """From work directories to the paper's tables: in Markdown, as CSV, and as
 bars."""
-import csv
 import io
 import os.path as osp
-from typing import Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from projects.vifi_clip.files import write_bytes, write_text
-from ..cli.tables import markdown_table
+from ..cli.tables import csv_lines, markdown_table
 from .additions import gains_text
 from .claims import judge, mini_claims, read_hits
 from .layout import Layout, default_folder
@@ -118,20 +117,18 @@ def _footnote(table: Table, records: Records) -> str:
 
 def csv_text(filled: Filled) -> str:
     """Write one line for each cell."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator='\n')
-    writer.writerow(_CSV)
+    rows: List[Sequence[Any]] = [_CSV]
     for table, results in filled:
         for result in results:
             cell = result.cell
             ours, std, paper, difference = (
                 '' if value is None else f'{value:.4g}' for value in (
                     result.mean, result.std, cell.paper, result.difference))
-            writer.writerow([
+            rows.append([
                 table.key, cell.group, cell.row, cell.column, ours, std,
                 len(result.values), len(cell.runs), paper, cell.paper_std,
                 difference, '; '.join(result.lists)])
-    return out.getvalue()
+    return csv_lines(rows)
 
 
 def draw(filled: Filled) -> Optional[bytes]:
@@ -172,7 +169,7 @@ def draw(filled: Filled) -> Optional[bytes]:
                   ncols=min(len(colours) + 2, 3 * columns), frameon=False)
     out = io.BytesIO()
     figure.savefig(out, format='png', dpi=100)
-    return out.getvalue()
+    return csv_lines(rows)
 
 
 def draw_bars(axes, title: str, results: List[Result],

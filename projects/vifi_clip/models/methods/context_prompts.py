@@ -15,8 +15,6 @@ from ..blocks import DeepPrompts, FusedBlock, heads_of, pick, run_blocks
 from ..text_classifier import CLIPTextClassifier
 from ..text_tower import embed_words, project_ends
 
-_CHUNK = 1 << 15  # class embeddings of videos that are made at a time
-
 
 class PromptedBlock(FusedBlock):
     """The last layer of a text tower, with prompts of each video.
@@ -137,13 +135,6 @@ class VideoTextClassifier(CLIPTextClassifier):
         Returns:
             Tensor: [N, K, D].
         """
-        if torch.is_grad_enabled():
-            return self._condition(classes, context)
-        return torch.cat([
-            self._condition(classes, part)
-            for part in context.split(max(1, _CHUNK // len(classes)))])
-
-    def _condition(self, classes: Tensor, context: Tensor) -> Tensor:
         text = self.text
         x = classes.unflatten(1, (-1, text.width))
         # [K, L * W] -> [K, L, W]

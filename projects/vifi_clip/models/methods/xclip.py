@@ -18,8 +18,6 @@ from torch import Tensor, nn
 from ..blocks import attend, run_blocks
 from ..image_backbone import CLIPVisionBackbone, reads_class_token
 
-_CHUNK = 1 << 15  # class embeddings of videos that are made at a time
-
 
 class Message(nn.Module):
     """What one layer's frames tell each other."""
@@ -182,13 +180,6 @@ class VideoPrompts(nn.Module):
     def forward(self, classes: Tensor, tokens: Tensor) -> Tensor:
         """Class embeddings [K, D], as the text tower gives them, for videos
         of patches [N, P, D]: [N, K, D]."""
-        if torch.is_grad_enabled():
-            return self._prompt(classes, tokens)
-        return torch.cat([
-            self._prompt(classes, part)
-            for part in tokens.split(max(1, _CHUNK // len(classes)))])
-
-    def _prompt(self, classes: Tensor, tokens: Tensor) -> Tensor:
         patches = self.norm(tokens)
         x = classes.expand(len(patches), -1, -1)
         for layer in self.decoder:
