@@ -26,7 +26,7 @@ def test_equals_transformers(num_frames):
     theirs = transformers_xclip(num_frames)
     neutral = read_layout(ours.state_dict(), 'vifi', 'ours')
     assert not neutral.dropped
-    written = write_transformers(neutral.weights)
+    written = write_transformers(neutral.weights, xclip=True)
     assert not written.dropped
     theirs.load_state_dict(written.weights)
     x = torch.randn(2, num_frames, 3, 32, 32)
