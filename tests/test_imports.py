@@ -9,7 +9,7 @@ REPO = Path(__file__).parents[1]
 PLUGIN, TOOLS = 'projects.vifi_clip', 'projects.vifi_clip_tools'
 # Each may use what stands in a row above it; those in one row know nothing of
 # each other.
-ROWS = [['errors', 'files', 'resources', 'compat', 'version'],
+ROWS = [['errors', 'files', 'compat', 'version', 'network'], ['resources'],
         ['architectures'],
         ['checkpoints', 'evaluation'], ['datasets'], ['models'], ['engine'],
         ['apis']]

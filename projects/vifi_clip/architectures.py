@@ -1,6 +1,8 @@
 """Architectures as data: OpenCLIP's names and dicts, and their tokenizers."""
 import copy
 import difflib
+import os.path as osp
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Callable, Optional, Union
 
@@ -9,6 +11,7 @@ from mmengine.config import ConfigDict
 from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
 
 from .files import read_json
+from .network import hub_or_cache
 
 Arch = Union[str, dict]
 
@@ -55,9 +58,10 @@ def build_tokenizer(arch: Arch, tokenizer: Optional[str] = None) -> Callable:
         # The folder of a tokenizer, and a .json of an architecture, are data.
         settings = dict(text.get('tokenizer_kwargs') or {},
                         trust_remote_code=False)
-        return HFTokenizer(name, context_length=length,
-                           tokenizer_mode=text.get('tokenizer_mode'),
-                           **settings)
+        with nullcontext() if osp.isdir(name) else hub_or_cache():
+            return HFTokenizer(name, context_length=length,
+                               tokenizer_mode=text.get('tokenizer_mode'),
+                               **settings)
     except Exception as error:  # transformers raises many kinds
         raise ValueError(f'Cannot load the tokenizer {name!r} of {arch!r}: '
                          f'{error}; give tokenizer=<its folder>.') from error

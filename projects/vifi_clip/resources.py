@@ -92,9 +92,13 @@ def fetch_from_hub(name: str, **options) -> str:
     it cannot be had."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-    try:
-        return snapshot_download(name.removeprefix(HUB), **options)
-    except (HfHubHTTPError, LocalEntryNotFoundError, ValueError) as error:
-        raise FileNotFoundError(
-            f'{name} cannot be fetched: {str(error).splitlines()[0]}'
-        ) from error
+    from .network import hub_or_cache
+    with hub_or_cache() as offline:
+        try:
+            return snapshot_download(name.removeprefix(HUB), **options)
+        except (HfHubHTTPError, LocalEntryNotFoundError, OSError,
+                ValueError) as error:
+            reason = (f'{offline}, and it was not downloaded before'
+                      if offline else str(error).splitlines()[0])
+            raise FileNotFoundError(
+                f'{name} cannot be fetched: {reason}') from error

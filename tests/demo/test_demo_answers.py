@@ -80,6 +80,17 @@ def test_threshold_and_template(recogniser, examples):
     assert dict(odd.ranking) != pytest.approx(dict(result.ranking), abs=1e-3)
 
 
+def test_a_toy_says_what_it_does_not_know(recogniser, examples, tmp_path):
+    strange = write_mp4(tmp_path / 'v.mp4')
+    for path, words, count in ((examples['Blue star'], WORDS, 0),
+                               (examples['Blue star'], 'a star, a dog', 1),
+                               (strange, 'a star, a dog', 2)):
+        request = recogniser.check(path, words)
+        result = recogniser.recognise(request)
+        assert len(result.warnings) == count
+        assert HTML.verdict(request, result).count('vifi-warning') == count
+
+
 def test_label_sets_of_visitors_do_not_mix(recogniser, examples):
     requests = [recogniser.check(examples[name], words) for name, words in (
         ('Blue star', 'a blue star, a red ring'),

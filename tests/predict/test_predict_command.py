@@ -97,6 +97,16 @@ def test_labels_views_precision_and_threshold(folder, capsys):
     assert row['label'] == 'none of these' and row['label_1'] in none[2]
 
 
+def test_a_toy_says_what_it_does_not_know(folder, capsys):
+    """Videos and words, on the screen and in files."""
+    assert predict('a/x.mp4', '--labels', 'a ring, a dog') == 0
+    said = capsys.readouterr()
+    assert 'a dog' in said.err and 'unlike' in said.out
+    assert predict('a/x.mp4', 'b', '--out', 'r.jsonl') == 0
+    assert 'a/x.mp4 and 2 more' in capsys.readouterr().err
+    assert all('unlike' in line['warning'] for line in lines('r.jsonl'))
+
+
 def test_a_list_with_labels(folder):
     """As MMAction2 writes it; a name that ends in a number stays."""
     shutil.copy('a/x.mp4', 'my clip.mp4 1')

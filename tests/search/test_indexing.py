@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from commands import vifi
 from helpers import write_mp4
 
 from projects.vifi_clip.apis.identity import Identity
@@ -43,6 +44,8 @@ class ColourModel:
         self.cfg = SimpleNamespace(filename=f'colours_{seed}',
                                    get=lambda key: None)
         self.seen, self.stop_after = [], stop_after
+
+    is_bundled = False
 
     def embed(self, videos, num_views=1, batch_size=1, on_error='raise'):
         for video in expand_inputs(videos):
@@ -132,6 +135,20 @@ def test_bad_videos_are_reported_and_the_rest_is_indexed(index):
     assert relative(index.videos()) == [GREEN]
     colour_clip(new, 'red')
     assert counts(index_videos(index, model, 'clips'))[:3] == (1, 0, 1)
+
+
+def test_a_toy_says_what_it_does_not_know(tmp_path, capsys):
+    pytest.importorskip('lancedb')
+    clip = colour_clip(tmp_path / 'clip.mp4', 'red', 'green')
+    for more in [], ['--window', '0.2']:
+        folder = tmp_path / f'index{len(more)}'
+        assert vifi('index', clip, '--index', folder, '--config',
+                    'small_world', '--device', 'cpu', *more) == 0
+        assert 'clip.mp4: it looks unlike' in capsys.readouterr().err
+    for query, warned in ('a red ring', False), ('a red dog', True):
+        assert vifi('search', query, '--index', folder, '--device',
+                    'cpu') == 0
+        assert ('does not know' in capsys.readouterr().err) == warned
 
 
 def test_ctrl_c_keeps_what_is_done_and_another_model_is_refused(index):

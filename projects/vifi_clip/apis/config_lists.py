@@ -26,7 +26,8 @@ def check_lists(cfg: Config, parts: Sequence[str]) -> None:
 
 def _check_descriptions(cfg: Config) -> None:
     """Refuse sentences that are not there, before videos are read."""
-    text = (cfg.model.get('cls_head') or {}).get('text_classifier') or {}
+    head = (cfg.get('model') or {}).get('cls_head') or {}
+    text = head.get('text_classifier') or {}
     files = text.get('description_file') or []
     for file in [files] if isinstance(files, str) else files:
         if not osp.isfile(file):

@@ -17,6 +17,7 @@ from torch import Tensor
 from ..engine.precision import apply_inference
 from ..errors import UserError
 from ..models.recognizer import embed_frames
+from .familiarity import UNLIKE, known_pixels, label_warning
 from .inputs import one_video, read_labels
 from .loading import load_model
 from .pipeline import (Sampled, Timeline, Views, VideoSampler,
@@ -76,6 +77,8 @@ class ViFiCLIPInferencer:
             apply_inference(self.model, **inference)
         self.checkpoint = checkpoint
         self.sampler = VideoSampler(self.cfg)
+        self._known = known_pixels(checkpoint if checkpoint not in (
+            None, 'none') else self.cfg.get('load_from'))
         self._classifier = getattr(self.model.cls_head, 'text_classifier',
                                    None)
         self._warned_of: Optional[tuple] = None
@@ -144,26 +147,25 @@ class ViFiCLIPInferencer:
         text = self._classifier
         return text and (text.class_names, text.templates, text.descriptions)
 
-    def warn_of_equal_labels(self) -> None:
-        """Say, once for a label set, which labels this model cannot tell
-        apart: a small vocabulary knows no other words."""
+    @property
+    def is_bundled(self) -> bool:
+        """Whether this is a small model that knows one kind of videos."""
+        return self._known is not None
+
+    def unlike(self, images: np.ndarray) -> bool:
+        """Tell whether frames, uint8 [T, h, w, 3] of :meth:`sample`, are
+        unlike the videos that a bundled small model knows; False for other
+        models."""
+        return self.is_bundled and self._known.unlike(images)
+
+    def warn_of_labels(self) -> None:
+        """Log, once for a label set, what :func:`label_warning` says."""
         state = self._label_state()
         if state is None or state == self._warned_of:
             return
         self._warned_of = state
-        with torch.no_grad():
-            rows = self.classifier.class_embeddings()
-        rows = rows.float().cpu().numpy().round(5)
-        groups: Dict[bytes, List[str]] = {}
-        for name, row in zip(self.class_names, rows):
-            groups.setdefault((row + 0.).tobytes(), []).append(name)
-        equal = next((g for g in groups.values() if len(g) > 1), None)
-        if equal:
-            print_log(
-                f'this model cannot tell apart: {", ".join(equal[:5])}'
-                f'{" ..." if len(equal) > 5 else ""}. It does not know their '
-                'words, and gives them equal scores', 'current',
-                logging.WARNING)
+        if text := label_warning(self.classifier):
+            print_log(text, 'current', logging.WARNING)
 
     def sample(self, video: Any, num_frames: Optional[int] = None) -> Sampled:
         """Read the frames of one view of one video, as the model sees them;
@@ -253,7 +255,8 @@ class ViFiCLIPInferencer:
 
         Yields:
             dict: ``video`` (its name), ``label`` (the best one),
-            ``labels`` and ``scores`` (probabilities, descending).
+            ``labels`` and ``scores`` (probabilities, descending); ``warning``
+            if the video is :meth:`unlike` those of a bundled model.
 
         Raises:
             UserError: No such video, or one that cannot be read.
@@ -271,7 +274,7 @@ class ViFiCLIPInferencer:
                 'always 1; give at least two')
         if labels is not None or templates is not None:
             self.set_labels(names, templates)
-        self.warn_of_equal_labels()
+        self.warn_of_labels()
         state = self._label_state()
 
         def run(samples: List[dict]) -> List[dict]:
@@ -281,8 +284,9 @@ class ViFiCLIPInferencer:
                     'ones were still being read; read those first')
             with torch.no_grad():
                 done = self.model.test_step(pseudo_collate(samples))
-            return [ranked(sample.pred_score.float().cpu().numpy(), names,
-                           topk, threshold) for sample in done]
+            return [{**ranked(answer.pred_score.float().cpu().numpy(), names,
+                              topk, threshold), **self._warning(sample)}
+                    for sample, answer in zip(samples, done)]
 
         return run_in_batches(run, self.sampler, videos, num_views,
                               batch_size, on_error, show_progress)
@@ -296,7 +300,7 @@ class ViFiCLIPInferencer:
 
         Yields:
             dict: ``video`` and ``embedding`` (float32 [D] of length 1), or
-            ``video`` and ``error``.
+            ``video`` and ``error``; ``warning`` as in :meth:`predict`.
         """
         check_arguments(batch_size, on_error=on_error)
         self.classifier  # says what is missing
@@ -311,7 +315,16 @@ class ViFiCLIPInferencer:
         views = head.video_embeddings(head.fuse(frames)).mean(1)
         # [B, V, T, D] -> [B, V, D] -> [B, D]
         rows = F.normalize(views, dim=-1).cpu().numpy()
-        return [dict(embedding=row) for row in rows]
+        return [dict(embedding=row, **self._warning(sample))
+                for sample, row in zip(samples, rows)]
+
+    def _warning(self, sample: dict) -> Dict[str, str]:
+        """Warn of a sample of the pipeline, by its first view."""
+        if not self.is_bundled:
+            return {}
+        # [V*T, 3, h, w] -> [T, h, w, 3]
+        images = sample['inputs'][:self.num_frames].movedim(1, -1).numpy()
+        return dict(warning=UNLIKE) if self.unlike(images) else {}
 
     def window_embeddings(self, video: Any, window: float,
                           stride: float) -> WindowEmbeddings:

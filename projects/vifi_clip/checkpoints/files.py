@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from ..errors import UserError
 from ..files import write_bytes
+from ..network import unreachable
 from . import archives
 from .folders import weight_files
 from .unpickling import Inert, Refused
@@ -280,6 +281,8 @@ def _download(url: str) -> str:
     path = osp.join(torch.hub.get_dir(), 'checkpoints',
                     osp.basename(urlparse(url).path))
     if get_local_rank() == 0 and not osp.exists(path):
+        if reason := unreachable(url):
+            raise UserError(f'{url} cannot be fetched: {reason}')
         os.makedirs(osp.dirname(path), exist_ok=True)
         torch.hub.download_url_to_file(url, path)
     barrier()

@@ -28,6 +28,7 @@ from ..checkpoints.layout_names import METHOD_PARTS
 from ..checkpoints.layouts import StateDict, detect_layout, read_layout
 from ..checkpoints.settings import saved_settings, tower_traits
 from ..errors import UserError
+from ..network import hub_or_cache
 from .blocks import fuse_blocks
 
 ImageSize = Optional[Union[int, Tuple[int, int]]]
@@ -127,14 +128,17 @@ def resolve_pretrained(arch: Arch, pretrained: str) -> str:
             f'Tag {pretrained!r} was trained with quick_gelu={not gelu} but '
             f'arch {arch!r} has quick_gelu={gelu}: use arch '
             f'{arch + "-quickgelu" if not gelu else arch[:-10]!r}.')
-    try:
-        return download_pretrained(cfg)
-    except Exception as error:  # of the hub, of requests, of the network
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(
-            f'The weights {pretrained!r} of {arch} cannot be fetched: '
-            f'{reason[:120]}; set PRETRAINED=FILE, or use '
-            '--config small_world') from error
+    with hub_or_cache() as offline:
+        try:
+            return download_pretrained(cfg)
+        except Exception as error:  # of the hub, of requests, of the network
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            reason = (f'{offline}, and they were not downloaded before'
+                      if offline else reason[:120])
+            raise UserError(
+                f'The weights {pretrained!r} of {arch} cannot be fetched: '
+                f'{reason}; set PRETRAINED=FILE, or use '
+                '--config small_world') from error
 
 
 def read_clip_state_dict(path: str, prompts: bool = False,

@@ -16,6 +16,7 @@ import jinja2
 import numpy as np
 from PIL import Image
 
+from projects.vifi_clip.apis.familiarity import unknown_message
 from projects.vifi_clip.apis.pipeline import Timeline
 from projects.vifi_clip.errors import UserError
 from ..search.querying import format_span
@@ -196,7 +197,10 @@ class Handlers:
     def search(self, query: str, topk: float) -> str:
         """Search the index."""
         try:
-            return HTML.hits(self.recogniser.search(query, int(topk)))
+            hits = HTML.hits(self.recogniser.search(query, int(topk)))
+            text = unknown_message(self.recogniser.inferencer.classifier,
+                                   [query.strip()])
+            return HTML.warnings([text] * bool(text)) + hits
         except _EXPECTED as error:
             return _alert(error)
 

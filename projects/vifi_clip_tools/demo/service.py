@@ -11,6 +11,7 @@ from typing import Any, Callable, List, Optional, Sequence, Tuple, TypeVar
 import numpy as np
 import torch
 
+from projects.vifi_clip.apis.familiarity import UNLIKE, label_warning
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer, ranked
 from projects.vifi_clip.apis.inputs import VideoInput
 from projects.vifi_clip.apis.pipeline import Timeline
@@ -63,6 +64,8 @@ class Recognition:
     label: str  # the best one, or 'none of these'
     ranking: List[Tuple[str, float]]  # K labels and probabilities, best first
     frames: Frames  # one view, each frame on its own
+    # of a model that knows neither such videos nor such words
+    warnings: Sequence[str] = ()
 
 
 class Worker:
@@ -177,9 +180,17 @@ class Recogniser:
             return Recognition(
                 result['label'],
                 list(zip(result['labels'], result['scores'])),
-                Frames(sample.images, sample.times, best))
+                Frames(sample.images, sample.times, best),
+                self._warnings(sample.images))
 
         return self._run(request, job)
+
+    def _warnings(self, images: np.ndarray) -> List[str]:
+        """Say what of a video and the labels a model does not know."""
+        text = label_warning(self.inferencer.classifier)
+        unlike = self.inferencer.unlike(images)
+        return [f'This video: {UNLIKE}.'] * unlike + [
+            f'These labels: {text}.'] * bool(text)
 
     def _run(self, request: Request, job: Callable[[], Result]) -> Result:
         """Run a job with the labels of a request."""

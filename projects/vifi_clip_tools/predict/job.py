@@ -10,6 +10,7 @@ from mmengine.dist import barrier
 from tqdm import tqdm
 
 from projects.vifi_clip.apis.config import blamed_on
+from projects.vifi_clip.apis.familiarity import UNLIKE
 from projects.vifi_clip.apis.identity import record
 from projects.vifi_clip.apis.inferencer import NONE, ViFiCLIPInferencer
 from projects.vifi_clip.apis.inputs import (VideoInput, expand_inputs,
@@ -122,6 +123,7 @@ class _Job:
         """Write results, after those that are there already."""
         options, pictures, first = self.options, self.pictures, self.rank == 0
         topk = min(options.topk, self.head.num_classes)
+        unlike: List[str] = []
         with ResultsFile(options.out, topk) as file:
             made_with = dict(self._record(), **pictures.settings())
             resumed = first and file.prepare(made_with, options.overwrite)
@@ -143,7 +145,11 @@ class _Job:
                 for result in self._results(left[self.rank::self.world],
                                             before):
                     write(result)
+                    if 'warning' in result:
+                        unlike.append(result['video'])
             barrier()
+            if unlike:
+                print(f'warning: {_few(unlike)}: {UNLIKE}', file=sys.stderr)
             bad = file.merge([v.name for v in videos]) if first else []
         if first:
             print(f'{options.out}: {len(videos) - len(bad)} of {len(videos)} '
@@ -238,9 +244,17 @@ def _without_label(line: str) -> str:
     return line
 
 
+def _few(names: Sequence[str]) -> str:
+    return f'{one_line(names[0])}' + (
+        f' and {len(names) - 1} more' if len(names) > 1 else '')
+
+
 def _print_result(result: dict) -> None:
     """Print a result of ``ViFiCLIPInferencer.predict``, 80 columns wide."""
     print(one_line(result['video']))
+    if 'warning' in result:
+        print(textwrap.fill(f'warning: {result["warning"]}', _WIDTH,
+                            initial_indent='  ', subsequent_indent='  '))
     if result['label'] == NONE:
         print(f'  {NONE}; the nearest:')
     code = sys.stdout.encoding or 'ascii'

@@ -10,6 +10,7 @@ import numpy as np
 import torch.nn.functional as F
 from tqdm import tqdm
 
+from projects.vifi_clip.apis.familiarity import UNLIKE
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
 from projects.vifi_clip.apis.inputs import VideoInput, expand_inputs, is_url
 from projects.vifi_clip.apis.pipeline import Views, parse_views
@@ -32,6 +33,8 @@ class Outcome:
     vanished: List[str] = field(default_factory=list)  # no longer on disk
     # path and reason of videos that cannot be read; they are not in the index
     failed: List[Tuple[str, str]] = field(default_factory=list)
+    # videos that a bundled small model knows nothing of
+    unlike: List[str] = field(default_factory=list)
 
 
 def index(options: IndexOptions) -> Optional[int]:
@@ -100,6 +103,9 @@ def _report(options: IndexOptions, outcome: Outcome) -> None:
     elif gone:
         print(f'{len(gone)} no longer on disk, e.g. {shorten(gone[0], 50)}\n'
               '(--prune removes them from the index)')
+    if outcome.unlike:
+        print(f'warning: {len(outcome.unlike)} videos, such as '
+              f'{shorten(outcome.unlike[0], 50)}: {UNLIKE}', file=sys.stderr)
     for path, reason in outcome.failed:
         print(f'failed: {shorten(path, 72)}\n  {shorten(reason, 78)}',
               file=sys.stderr)
@@ -219,6 +225,8 @@ def _embed(index: VideoIndex, inferencer: ViFiCLIPInferencer,
             continue
         outcome.changed += path in known
         outcome.added += path not in known
+        if 'warning' in result:
+            outcome.unlike.append(path)
         vectors = np.atleast_2d(result['embedding'])
         yield Entry(path, state, vectors, result.get('spans', WHOLE))
 
@@ -228,7 +236,10 @@ def _embed_windows(inferencer: ViFiCLIPInferencer, video: VideoInput,
     """Embed the windows of a video, in the form of ``inferencer.embed``."""
     try:
         windows = inferencer.window_embeddings(video, window, window)
+        unlike = inferencer.is_bundled and inferencer.unlike(
+            inferencer.sample(video).images)
     except UserError as error:  # unreadable, or too many windows
         return dict(error=getattr(error, 'reason', str(error)))
     vectors = F.normalize(windows.embeddings, dim=-1).cpu().numpy()
-    return dict(embedding=vectors, spans=windows.spans)
+    return dict(embedding=vectors, spans=windows.spans,
+                **dict(warning=UNLIKE) if unlike else {})

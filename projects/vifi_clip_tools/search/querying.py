@@ -2,6 +2,7 @@
 import io
 import os
 import os.path as osp
+import sys
 import time
 import unicodedata
 from typing import Any, List, Optional, Sequence, Tuple
@@ -9,6 +10,7 @@ from typing import Any, List, Optional, Sequence, Tuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
+from projects.vifi_clip.apis.familiarity import unknown_message
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
 from projects.vifi_clip.apis.inputs import expand_inputs
 from projects.vifi_clip.apis.pipeline import parse_views
@@ -48,6 +50,8 @@ def search(options: SearchOptions) -> None:
         found = search_videos(index, inferencer, options.videos, options.topk,
                               options.exact)
     else:
+        if text := unknown_message(inferencer.classifier, queries):
+            print(f'warning: {text}', file=sys.stderr)
         found = search_texts(index, inferencer, queries, options.topk,
                              options.template, options.exact)
     duration = time.perf_counter() - start
