@@ -94,6 +94,9 @@ import json
 from projects.vifi_clip import __file__ as path
 from projects.vifi_clip.apis.config import read_config
 from projects.vifi_clip.resources import config_names
+with open('mine.py', 'w') as file:
+    file.write("_base_ = 'vifi_clip::vifi_k400.py'")
+assert read_config('mine.py').model == read_config('vifi_k400').model
 files = {}
 for name in config_names():
     head = read_config(name).model.get('cls_head', {})
@@ -113,7 +116,7 @@ def test_every_config_is_read(site, tmp_path):
     assert {'vifi_k400', 'mix/tsn_r50_vifi_head_k400'} <= set(lists)
     assert all(path.is_file() and '.mim' in path.parts
                for path in lists.values())
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ['mine.py']
 
 
 @pytest.mark.parametrize('name', [

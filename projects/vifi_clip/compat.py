@@ -16,7 +16,10 @@ from typing import Callable, Iterator
 
 import cv2
 import numpy as np
+from mmengine.config import Config
 from mmengine.utils import manager
+
+from .resources import shipped_base
 
 
 @contextmanager
@@ -56,6 +59,7 @@ def apply() -> None:
     _leave_out_vindlu()
     _let_hue_go_down()
     _release_the_managers_lock()
+    _know_our_configs()
 
 
 def _stand_in_for_drn() -> None:
@@ -130,6 +134,23 @@ def _release_the_managers_lock() -> None:
         for name in 'get_instance', 'get_current_instance':
             method = vars(manager.ManagerMixin)[name].__func__
             setattr(manager.ManagerMixin, name, _releasing(method))
+
+
+def _know_our_configs() -> None:
+    """Let ``_base_ = 'vifi_clip::vifi_mini.py'`` name a shipped config from
+    any folder. MMEngine's :: takes OpenMMLab's own packages alone."""
+    find = Config._get_cfg_path
+    if getattr(find, 'knows_ours', False):
+        return
+
+    @wraps(find)
+    def find_too(cfg_path: str, filename: str) -> tuple:
+        # None: no scope of its own, whose name each type would be given
+        ours = shipped_base(cfg_path)
+        return (ours, None) if ours else find(cfg_path, filename)
+
+    find_too.knows_ours = True
+    Config._get_cfg_path = staticmethod(find_too)
 
 
 def _releasing(method: Callable) -> classmethod:

@@ -4,12 +4,14 @@ In a checkout these folders lie beside ``projects/``. A wheel has them in
 ``vifi_clip/.mim``, as OpenMMLab's packages do (see setup.py).
 """
 import difflib
+import os.path as osp
 from pathlib import Path
 from typing import List, Optional
 
 _PACKAGE = Path(__file__).resolve().parent
 # In the folder of a trained model.
 MODEL_CONFIG, MODEL_WEIGHTS = 'config.py', 'model.safetensors'
+OURS = 'vifi_clip::'  # in a _base_, before a path below configs/
 HUB = 'hf://'  # before ORGANISATION/NAME on the Hugging Face Hub
 
 
@@ -58,13 +60,38 @@ def find_config(name: str) -> str:
         return shipped
     if name and Path(name).is_dir():
         return _in_folder(name)
+    raise _unknown(name)
+
+
+def base_path(base: str, folder: str) -> str:
+    """Return the path of a ``_base_`` of a config in ``folder``: of
+    'vifi_clip::vifi_mini.py' the shipped one."""
+    if not base.startswith(OURS):
+        return osp.join(folder, base)
+    name = base.removeprefix(OURS)
+    return osp.join(root(), 'configs', name + '.py' * (
+        osp.splitext(name)[1] == ''))
+
+
+def shipped_base(base: object) -> Optional[str]:
+    """Return the path of a ``_base_`` such as 'vifi_clip::vifi_mini.py';
+    None for any other. A FileNotFoundError lists the names."""
+    if not isinstance(base, str) or not base.startswith(OURS):
+        return None
+    path = base_path(base, '')
+    if not Path(path).is_file():
+        raise _unknown(base)
+    return path
+
+
+def _unknown(name: str) -> FileNotFoundError:
     names = config_names()
     # 'tsn_r50' is near to 'mix/tsn_r50_...' by what follows the folder
     by_end = {known.rpartition('/')[2]: known for known in names}
-    stem = Path(name).name.removesuffix('.py')
+    stem = Path(name.removeprefix(OURS)).name.removesuffix('.py')
     near = difflib.get_close_matches(stem, by_end, 1)
     hint = f' Did you mean {by_end[near[0]]!r}?' if near else ''
-    raise FileNotFoundError(
+    return FileNotFoundError(
         f'Config {name!r} does not exist.{hint} Give a file, or one of '
         f'{", ".join(names)}.')
 

@@ -69,7 +69,7 @@ def test_odd_files_are_mmengines_to_report(tmp_path):
     (tmp_path / 'folder.py').mkdir()
     path = tmp_path / 'odd.py'
     for text, knobs in (('_base_ = [name for name in ()]', {}), ('', {}),
-                        ('not Python {{$SEED:0}}', dict(SEED='0'))):
+                        ('not Python {{$OWN:0}}', dict(OWN='0'))):
         path.write_text(text)
         assert read_knobs(str(path)) == knobs
         check_knobs(str(path), knobs, dict(SHOTS='3'))  # nobody's knob here

@@ -5,6 +5,10 @@ if '{{$TUNE:both}}' != 'both':
     raise ValueError('TUNE={{$TUNE:both}} does not go with '
                      'METHOD={{$METHOD:aim}}, which trains adapters alone: '
                      'unset it')
+if '{{$FUSION:embedding}}' == 'image':
+    raise ValueError('FUSION=image trains on single frames, and those of '
+                     'METHOD={{$METHOD:aim}} see each other: set embedding or '
+                     'decision')
 
 model = dict(
     tune='adapters',

@@ -62,12 +62,17 @@ model = dict(
             augments=[dict(type='MixupBlending', alpha=0.8),
                       dict(type='CutmixBlending', alpha=1.0)])),
     tune=tune)
+_rank, _targets = '{{$LORA_R:8}}', '{{$LORA_TARGETS:all}}'
+_towers = '{{$LORA_TOWERS:both}}'
 if tune == 'lora':
-    _rank, _targets = '{{$LORA_R:8}}', '{{$LORA_TARGETS:all}}'
     if not _rank.isdecimal():
         raise ValueError(f'LORA_R={_rank}: give a whole number')
     model.update(tune='adapters', lora=dict(
-        rank=int(_rank), towers='{{$LORA_TOWERS:both}}',
+        rank=int(_rank), towers=_towers,
         targets=None if _targets == 'all' else _targets.split(',')))
-    del _rank, _targets
+elif (_rank, _targets, _towers) != ('8', 'all', 'both'):
+    raise ValueError(
+        f'LORA_R={_rank} LORA_TARGETS={_targets} LORA_TOWERS={_towers}: these '
+        f'go with TUNE=lora, and this is TUNE={tune}')
+del _rank, _targets, _towers
 del _tag, _, _tower, _backbone, _text

@@ -12,6 +12,7 @@ import os
 import os.path as osp
 import re
 import sys
+import sysconfig
 import traceback
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +24,7 @@ from mmengine.config import Config
 from ..checkpoints.files import register_loader
 from ..datasets.loader_settings import resolve_workers
 from ..errors import UserError
-from ..resources import MODEL_CONFIG, find_config
+from ..resources import MODEL_CONFIG, base_path, find_config, root
 
 # MMEngine's own pattern for '{{$NAME:default}}'.
 _KNOB = re.compile(r'\{\{[\'"]?\s*\$(\w+)\s*\:\s*(\S*?)\s*[\'"]?\}\}')
@@ -151,7 +152,21 @@ def blamed_on(config: Optional[str], options: Optional[Mapping] = None,
         given = with_options(options)
         raise UserError(
             f'{config or "the config"} cannot be used{" with" * bool(given)}'
-            f'{given}: {type(error).__name__}: {line}') from error
+            f'{given}: {type(error).__name__}: {line}{_place(error)}'
+        ) from error
+
+
+def _place(error: BaseException) -> str:
+    """Say where in a user's own module an error came from; empty for one
+    from elsewhere."""
+    package = osp.dirname(osp.dirname(osp.abspath(__file__)))
+    places = [
+        f' ({frame.f_code.co_filename}, line {line})'
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if osp.isfile(frame.f_code.co_filename)
+        and not frame.f_code.co_filename.startswith((
+            package, *sysconfig.get_paths().values()))]
+    return places[-1] if places else ''
 
 
 def with_options(options: Optional[Mapping]) -> str:
@@ -233,8 +248,8 @@ def read_knobs(config: str, below: Sequence[str] = ()) -> Dict[str, str]:
         text = file.read()
     knobs = dict(_KNOB.findall(text))
     for base in _bases(text):
-        path = Path(config).parent / _KNOB.sub(
-            lambda m: os.environ.get(m[1], m[2]), base)
+        path = Path(base_path(_KNOB.sub(
+            lambda m: os.environ.get(m[1], m[2]), base), osp.dirname(config)))
         knob = _KNOB.fullmatch(Path(base).stem)
         if path.is_file():
             knobs = {**read_knobs(str(path), [*below, here]), **knobs}
@@ -265,11 +280,15 @@ def check_knobs(config: str, knobs: Mapping[str, str],
     a ValueError: ``SHOT=4`` would train on 16 shots without a word.
 
     ``knobs`` are from :func:`read_knobs`. What else is a knob, the entries
-    beside ``config`` say; other values, the configs check themselves.
+    beside ``config`` say, and ours if it has any of our knobs; other values,
+    the configs check themselves.
     """
     for name in sorted(set(knobs) & set(environ)):
         _check_value(name, environ[name])
-    elsewhere = _readers(Path(config).absolute().parent.glob('*.py'))
+    elsewhere = _readers((root() / 'configs').glob('*.py'))
+    if not set(knobs) & set(elsewhere):
+        elsewhere = {}
+    elsewhere.update(_readers(Path(config).absolute().parent.glob('*.py')))
     for name in sorted(set(environ) - set(knobs)):
         problem = f'{name}={environ[name]} is not a knob of {config}'
         if name in elsewhere:
@@ -301,8 +320,8 @@ def _readers(configs: Iterable[Path]) -> Dict[str, str]:
         text = path.read_text(encoding='utf-8', errors='replace')
         names.update((name, path.name) for name, _ in _KNOB.findall(text))
         files += (Path(osp.normpath(found)) for base in _bases(text)
-                  for found in glob.glob(osp.join(
-                      glob.escape(str(path.parent)), _KNOB.sub('*', base))))
+                  for found in glob.glob(base_path(
+                      _KNOB.sub('*', base), glob.escape(str(path.parent)))))
     return names
 
 
