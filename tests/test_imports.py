@@ -9,8 +9,8 @@ REPO = Path(__file__).parents[1]
 PLUGIN, TOOLS = 'projects.vifi_clip', 'projects.vifi_clip_tools'
 # Each may use what stands in a row above it; those in one row know nothing of
 # each other.
-ROWS = [['errors', 'files', 'compat', 'version', 'network'], ['resources'],
-        ['architectures'],
+ROWS = [['errors', 'files', 'version', 'network'], ['resources'],
+        ['architectures', 'compat'],
         ['checkpoints', 'evaluation'], ['datasets'], ['models'], ['engine'],
         ['apis']]
 # Among the commands, by folder: who may use whom.
