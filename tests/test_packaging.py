@@ -159,3 +159,28 @@ def test_extras():
         extra for path in (REPO / 'projects').rglob('*.py')
         for extra in re.findall(r"need\(\s*'[\w.]+',\s*'(\w+)'",
                                 path.read_text())}
+
+
+@pytest.mark.parametrize('device, suffix', [
+    ('cpu', '+cpu'), ('cuda', ''), ('tpu', None)])
+def test_what_the_image_installs(tmp_path, device, suffix):
+    """The Dockerfile's own line, by a pip that notes what it is asked for."""
+    line = re.search(r'^RUN (case.*?)\n\n', (REPO / 'Dockerfile').read_text(),
+                     re.M | re.S)[1].replace('/tmp/', f'{tmp_path}/')
+    pip = tmp_path / 'bin/pip'
+    pip.parent.mkdir()
+    pip.write_text('#!/bin/sh\necho "$PIP_EXTRA_INDEX_URL" "$@"\n')
+    pip.chmod(0o755)
+    done = subprocess.run(
+        ['sh', '-c', line], cwd=REPO, text=True, capture_output=True,
+        env=dict(os.environ, DEVICE=device,
+                 PATH=f'{pip.parent}:{os.environ["PATH"]}'))
+    if suffix is None:
+        assert done.returncode == 2 and 'cpu or cuda' in done.stderr
+        return
+    assert done.returncode == 0 and '.[all]' in done.stdout, done.stderr
+    assert ('whl/cpu' in done.stdout) == (device == 'cpu')
+    ours = (REPO / 'constraints.txt').read_text().splitlines()
+    made = (tmp_path / 'constraints.txt').read_text().splitlines()
+    assert made == [f'{row}{suffix}' if re.match('torch(vision)?==', row)
+                    else row for row in ours]
