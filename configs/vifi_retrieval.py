@@ -15,7 +15,7 @@
 # _base_ files; docs/settings.md.
 _base_ = [
     './_base_/runtime.py', './_base_/schedule.py',
-    './_base_/datasets/msrvtt.py', './_base_/models/tower.py']
+    './_base_/datasets/msrvtt.py']
 
 arch = _base_.arch
 pretrained = '{{$PRETRAINED:default}}'

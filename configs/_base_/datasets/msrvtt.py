@@ -1,8 +1,9 @@
 # MSR-VTT for retrieval: every (video, caption) pair of 9,000 videos to train
-# on, 1,000 videos with one caption each to test on. 16 frames, 224 x 224.
+# on, 1,000 videos with one caption each to test on. 16 frames of the
+# pixels of ARCH.
 # Knobs: those of videos.py, or LIST_DIR (holds train_9k.json and
 # test_JSFUSION.json of vifi-clip splits) and VIDEO_DIR; ARCH.
-_base_ = ['./videos.py']
+_base_ = ['./videos.py', '../models/tower.py']
 
 list_dir = '{{$LIST_DIR:default}}'
 if list_dir == 'default':
@@ -17,8 +18,8 @@ if _base_.packed != 'none':
 # tell sides and colours. They stand as they are, without a template.
 _rest = [
     dict(type='VideoDecode'),
-    dict(type='Resize', scale=(-1, 256)),
-    dict(type='CenterCrop', crop_size=224),
+    dict(type='Resize', scale=(-1, round(_base_.image_size * 256 / 224))),
+    dict(type='CenterCrop', crop_size=_base_.image_size),
     dict(type='RepeatFrames'),
     dict(type='FormatShape', input_format='NCHW'),
     dict(type='OpenCLIPTokenize', arch='{{$ARCH:ViT-B-16-quickgelu}}'),

@@ -3,6 +3,7 @@
 # tag or file; none: random), PIXELS (imagenet, clip: mean and standard
 # deviation of the pixels). `clip` is what ARCH was pretrained with, as
 # OpenCLIP records it: 0.5 and 0.5 for SigLIP and PE-Core, for example.
+# Pictures have the size that ARCH was made for, which no knob changes.
 _base_ = []  # without it, MMEngine takes the import below for lazy configs
 
 arch = '{{$ARCH:ViT-B-16-quickgelu}}'
@@ -15,6 +16,13 @@ clip_pixels = dict(  # of OpenAI's CLIP, and of most others
     mean=[122.771, 116.746, 104.094], std=[68.501, 66.632, 70.323])
 default_tag = 'openai'
 of_clip = True
+image_size = 224
+if arch != 'ViT-B-16-quickgelu':
+    from projects.vifi_clip.architectures import get_arch_cfg
+    image_size = get_arch_cfg(arch)['vision_cfg'].get('image_size', 224)
+    if not isinstance(image_size, int):
+        raise ValueError(f'ARCH={arch} takes pictures of {image_size} pixels; '
+                         'these pipelines make square ones')
 if arch != 'ViT-B-16-quickgelu' and not arch.endswith('.json'):
     from open_clip import get_pretrained_cfg, list_pretrained_tags_by_model
     _tags = list_pretrained_tags_by_model(arch)

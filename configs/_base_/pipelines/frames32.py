@@ -1,4 +1,5 @@
-# Sparse sampling, 224 x 224 pixels, 32 frames a view. A frame that views or
+# Sparse sampling, 32 frames a view, the pixels of ARCH (224 x 224, cut from a
+# height of 256). A frame that views or
 # a short video repeat is decoded and transformed once: RepeatFrames.
 # A METHOD may set the frames and views of its model.
 # Knobs: NUM_FRAMES, METHOD, AUX.
@@ -9,6 +10,8 @@ num_frames = '{{$NUM_FRAMES:default}}'
 num_frames = _method.get('num_frames', 32) if (
     num_frames == 'default') else int(num_frames)
 
+_size = _base_.image_size
+_height = round(_size * 256 / 224)
 _pack = [dict(type='FormatShape', input_format='NCHW'),
          dict(type='PackActionInputs')]
 train_pipeline = [
@@ -17,11 +20,11 @@ train_pipeline = [
     dict(type='SampleFrames', clip_len=1, frame_interval=1,
          num_clips=num_frames),
     dict(type='VideoDecode'),
-    dict(type='Resize', scale=(-1, 256)),
-    dict(type='MultiScaleCrop', input_size=224,
+    dict(type='Resize', scale=(-1, _height)),
+    dict(type='MultiScaleCrop', input_size=_size,
          scales=(1, 0.875, 0.75, 0.66), random_crop=False,
          max_wh_scale_gap=1),
-    dict(type='Resize', scale=(224, 224), keep_ratio=False),
+    dict(type='Resize', scale=(_size, _size), keep_ratio=False),
     dict(type='Flip', flip_ratio=0.5),
     # Colours are changed in 4 of 5 clips, in each frame otherwise: also where
     # a short video repeats frames.
@@ -37,8 +40,8 @@ val_pipeline = [
     dict(type='VideoReader', backend='{{$READER:pyav}}'),
     dict(type='SparseSampleViews', num_frames=num_frames, num_views=1),
     dict(type='VideoDecode'),
-    dict(type='Resize', scale=(-1, 256)),
-    dict(type='CenterCrop', crop_size=224),
+    dict(type='Resize', scale=(-1, _height)),
+    dict(type='CenterCrop', crop_size=_size),
     dict(type='RepeatFrames'),
     *_pack]
 # 4 temporal x 3 spatial views. mode='random' draws the temporal views as the
@@ -48,8 +51,8 @@ views_pipeline = [
     dict(type='SparseSampleViews', num_frames=num_frames,
          num_views=_method.get('views', 4), mode='uniform'),
     dict(type='VideoDecode'),
-    dict(type='Resize', scale=(-1, 224)),
-    dict(type=_method.get('crop', 'ThreeCrop'), crop_size=224),
+    dict(type='Resize', scale=(-1, _size)),
+    dict(type=_method.get('crop', 'ThreeCrop'), crop_size=_size),
     dict(type='RepeatFrames'),
     *_pack]
-del _pack, _method
+del _pack, _method, _size, _height

@@ -69,7 +69,8 @@ class CLIPVisionBackbone(BaseModule):
         self.grad_checkpointing = grad_checkpointing
         self.prompts: Optional[DeepPrompts] = None
         self.visual = build_vision_tower(arch, image_size)
-        load_pretrained(self.visual, 'visual', arch, pretrained)
+        load_pretrained(self.visual, 'visual', arch, pretrained,
+                        resize=image_size is not None)
         trunk = getattr(self.visual, 'trunk', None)  # timm's
         if trunk is not None and image_size is not None:
             if not hasattr(trunk, 'set_input_size'):

@@ -72,12 +72,13 @@ def build_text_tower(arch: Arch) -> TextTransformer:
 
 
 def load_pretrained(tower: nn.Module, part: str, arch: Arch,
-                    pretrained: Optional[str]) -> Optional[float]:
+                    pretrained: Optional[str],
+                    resize: bool = False) -> Optional[float]:
     """Fill the tower ``part``, 'visual' or 'text', strictly, from a tag or
     file; return the ``logit_scale`` (natural logarithm) if that has it.
 
-    OpenCLIP interpolates a ViT's position embeddings to another input size.
-    Any other key or shape that differs is a ValueError.
+    ``resize`` lets OpenCLIP interpolate a ViT's position embeddings to another
+    input size. Any other key or shape that differs is a ValueError.
     """
     if pretrained is None:
         return None
@@ -90,7 +91,7 @@ def load_pretrained(tower: nn.Module, part: str, arch: Arch,
                   'temporal module, which pretrained= leaves out; to use all '
                   'of it give it as checkpoint / load_from (LOAD_FROM)',
                   'current', logging.WARNING)
-    if part == 'visual':
+    if resize:
         resize_pos_embed(state, SimpleNamespace(visual=tower))
     weights = {k.removeprefix(f'{part}.'): v for k, v in state.items()
                if k.startswith(f'{part}.')}
