@@ -315,19 +315,13 @@ def _grey(frame: np.ndarray) -> np.ndarray:
 
 def adjust_brightness(frame: np.ndarray, factor: float) -> np.ndarray:
     """Multiply by ``factor``; uint8 RGB in and out, as all of these."""
-    return cv2.LUT(frame, _blend_table(factor, 0.))
+    return cv2.convertScaleAbs(frame, alpha=factor, beta=_CUT)
 
 
 def adjust_contrast(frame: np.ndarray, factor: float) -> np.ndarray:
     """Move towards (``factor`` below 1) or away from the mean grey."""
     mean = cv2.mean(cv2.transform(frame, _GREY))[0]
-    return cv2.LUT(frame, _blend_table(factor, mean))
-
-
-def _blend_table(factor: float, other: float) -> np.ndarray:
-    """Values that 0 to 255 become when they are blended with another."""
-    levels = factor * np.arange(256, dtype=np.float32) + (1 - factor) * other
-    return levels.clip(0, 255).astype(np.uint8)
+    return cv2.addWeighted(frame, factor, frame, 0., (1 - factor) * mean + _CUT)
 
 
 def adjust_saturation(frame: np.ndarray, factor: float) -> np.ndarray:
@@ -338,12 +332,11 @@ def adjust_saturation(frame: np.ndarray, factor: float) -> np.ndarray:
 def adjust_hue(frame: np.ndarray, turn: float) -> np.ndarray:
     """Turn the hue by a share of the circle."""
     pixels = frame.astype(np.float32)  # all in this memory
-    pixels *= np.float32(1 / 255)
+    # Hue and saturation are ratios: values may stay 0 to 255.
     cv2.cvtColor(pixels, cv2.COLOR_RGB2HSV, dst=pixels)
     pixels[..., 0] += 360 * (turn % 1)  # OpenCV goes round at 360, not below 0
     cv2.cvtColor(pixels, cv2.COLOR_HSV2RGB, dst=pixels)
-    pixels *= np.float32(255.999)
-    return pixels.astype(np.uint8)
+    return cv2.convertScaleAbs(pixels, alpha=255.999 / 255, beta=_CUT)
 
 
 # In the order in which torchvision numbers them.
