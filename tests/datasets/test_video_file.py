@@ -109,6 +109,17 @@ def test_frames_have_their_numbers(clip):
     assert video.num_damaged == 0
 
 
+def test_parts_follow_each_other_in_one_pass(clip):
+    """Frames between the parts are not lost, for which all would be decoded
+    anew."""
+    video = VideoFile(clip)
+    by_packets, frames = video.by_packets, []
+    for start in range(0, COUNT, 7):
+        frames += video.frames(range(start, min(start + 7, COUNT)))
+    assert shifts(frames, range(COUNT)) == {0}
+    assert video.by_packets == by_packets
+
+
 def test_any_order_little_memory_and_content(clip):
     """Back, forth and repeated; reading anew; from memory; two threads."""
     indices = [70, 3, 3, 4, 89, 0, 50, 26, 25, 24]

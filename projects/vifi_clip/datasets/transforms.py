@@ -321,7 +321,8 @@ def adjust_brightness(frame: np.ndarray, factor: float) -> np.ndarray:
 def adjust_contrast(frame: np.ndarray, factor: float) -> np.ndarray:
     """Move towards (``factor`` below 1) or away from the mean grey."""
     mean = cv2.mean(cv2.transform(frame, _GREY))[0]
-    return cv2.addWeighted(frame, factor, frame, 0., (1 - factor) * mean + _CUT)
+    return cv2.addWeighted(frame, factor, frame, 0.,
+                           (1 - factor) * mean + _CUT)
 
 
 def adjust_saturation(frame: np.ndarray, factor: float) -> np.ndarray:

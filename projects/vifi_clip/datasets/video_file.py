@@ -138,7 +138,8 @@ class VideoFile:
                 # Frames that lack others which they need look whole.
                 with av.logging.Capture() as words:
                     pictures = self._pictures(unique)
-                if words and self.by_packets:
+                if self.by_packets and {part for _, part, _ in words} - {
+                        'swscaler'}:  # that speaks of colours
                     raise _Doubt
             except _Doubt:
                 # Damaged parts stay as a decoder had them: take a new one.
@@ -250,7 +251,9 @@ class VideoFile:
         if self._frames:
             return {number: self._picture(self._frames[number])
                     for number in unique}
-        wanted, pending = set(unique), unique[::-1]
+        pending, end = unique[::-1], max(unique, default=0)
+        # Decoders are up to 16 frames ahead, which the next call may want.
+        wanted = {*unique, *range(end, end + 17)}
         pictures: Dict[int, np.ndarray] = {}
         while pending:
             for number, frame in self._step(pending[-1], wanted):
