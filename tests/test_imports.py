@@ -102,14 +102,15 @@ def test_a_back_arrow_would_be_seen(tmp_path):
 
 
 def test_videos_are_read_in_one_place():
-    """The others with these libraries write videos, or read cameras."""
+    """The others with these libraries write videos, or read streams."""
     users = {name.rpartition('vifi_clip')[2]
              for name, path in MODULES.items()
              for target, _, _ in imports(name, path)
              if target.partition('.')[0] in ('av', 'decord')}
     assert users == {'.datasets.containers', '.datasets.video_file',
                      '.datasets.video_reader', '_tools.cli.media',
-                     '_tools.mini_world.clips', '_tools.pack.encode'}
+                     '_tools.mini_world.clips', '_tools.pack.encode',
+                     '_tools.predict.stream'}
 
 
 def test_no_file_imports_itself_through_others():

@@ -11,6 +11,7 @@ _EXAMPLES = """examples:
   vifi-clip predict "clips/*.mp4" --checkpoint vifi.pth --labels labels.txt
       --num-views 4x3 --out results.csv
   vifi-clip predict long.mp4 --labels "a, b" --timeline long.png --window 3
+  vifi-clip predict --stream rtsp://camera/1 --labels "a person, nobody"
   torchrun --nproc_per_node 2 -m projects.vifi_clip_tools predict videos/
       --labels labels.txt --out results.jsonl
 
@@ -28,5 +29,9 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> Options:
 
 def run(options: Options) -> int:
     """Print, or write, the labels of each video; 1 if some failed."""
+    if options.stream:
+        from .stream import predict_stream
+        predict_stream(options)
+        return 0
     from .job import predict
     return predict(options)

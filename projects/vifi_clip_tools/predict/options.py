@@ -8,6 +8,7 @@ from ..cli.parsing import (Group, argument, number, option, part,
                            positive_int, probability, seconds)
 
 _OUTPUTS, _WEB = Group('outputs'), Group('web addresses')
+_STREAM = Group('streams')
 
 
 def _file(path: str) -> str:
@@ -76,6 +77,13 @@ class Options:
     stride: Optional[float] = option(
         type=seconds, metavar='S', group=_OUTPUTS, help='seconds from one '
         'window to the next (default: half a window)')
+    stream: Optional[str] = option(
+        metavar='ADDRESS', group=_STREAM, help='recognise a stream (rtsp://, '
+        'http://) or camera:0 as it comes, the last --window seconds each '
+        '--stride, until Ctrl-C')
+    seconds: Optional[float] = option(
+        type=seconds, metavar='S', group=_STREAM,
+        help='end a stream after so many seconds')
     fetching: Fetching = part(Fetching)
     model: ModelOptions = part(ModelOptions)
 
@@ -86,6 +94,12 @@ class Options:
             if '-' in self.videos:
                 raise ValueError('several processes cannot share standard '
                                  'input; give the names with --list')
-        if not self.videos and not self.list:
+        if self.stream:
+            if self.videos or self.list or self.out or self.save_video or (
+                    self.timeline):
+                raise ValueError('--stream goes with no videos, --list, --out,'
+                                 ' --save-video or --timeline: its results '
+                                 'are printed')
+        elif not self.videos and not self.list:
             raise ValueError('no videos were given; name files, folders or '
                              'patterns')
