@@ -1,5 +1,6 @@
 """Every config parses, its figures are the paper's, its pipelines run, and
 its batches fit its model."""
+import json
 import shlex
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
+from tiny import tiny_arch
 
 from projects.vifi_clip_tools.mini_world.build import build
 from projects.vifi_clip_tools.mini_world.world import WorldParams
@@ -167,9 +169,12 @@ def test_places(read, knobs, places, arch, pretrained):
      'laion2b_s34b_b88k', 122.771, 68.501),
     (dict(ARCH='my.json', PRETRAINED='none', PIXELS='clip'), None, 122.771,
      68.501)])
-def test_pixels_are_the_towers(read, knobs, tag, mean, std):
+def test_pixels_are_the_towers(read, knobs, tag, mean, std, tmp_path,
+                               monkeypatch):
     """Its own, as OpenCLIP knows them, unless they are CLIP's, for which the
     paper has ImageNet's."""
+    monkeypatch.chdir(tmp_path)
+    Path('my.json').write_text(json.dumps(tiny_arch()))
     for entry in 'vifi_zero_shot', 'vifi_retrieval':
         if entry == 'vifi_retrieval' and {'METHOD', 'AUX'} & knobs.keys():
             continue
