@@ -142,6 +142,9 @@ def build_runner(cfg: Config) -> Runner:
     check_average(cfg)
     runner = (RUNNERS.build(cfg) if 'runner_type' in cfg else
               Runner.from_cfg(cfg))
+    runner.logger.info(
+        f'{cfg.filename}: the whole log, with the config, is in '
+        + osp.join(runner.log_dir, f'{runner.timestamp}.log'))
     # For configs that do not use our runtime: what is saved here can be
     # loaded here, and labels mean to the model what they mean in the data.
     for hook in (PlainCheckpointHook, ClassListHook, CheckpointSettingsHook,

@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import (Dict, List, MutableMapping, NamedTuple, Optional,
                     Sequence)
 
+from .screen import say_loading
 from .terminal import clean_output, open_closed_streams, shortened
 
 USE, FIGURES, RUNS, DATA = 'Use', 'Figures', 'Train and evaluate', 'Data'
@@ -197,6 +198,7 @@ def _run_command(name: str, argv: List[str]) -> Optional[int]:
             'constraints.txt -e . (in a checkout; bash tools/quickstart.sh '
             'does both)')
     prepare()
+    say_loading()
     return module.run(options)
 
 

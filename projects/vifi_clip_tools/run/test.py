@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Dict, Optional
 from ..cli.options import InferenceOptions, RunOptions
 from ..cli.outputs import check_target
 from ..cli.parsing import argument, option, part, reader
+from ..cli.screen import only_for_people
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -53,7 +54,8 @@ parse_args = reader(Options, 'Test a recognizer', _EPILOG)
 
 def run(options: Options) -> None:
     """Test, for the command line."""
-    test(options)
+    with only_for_people():
+        test(options)
 
 
 def test(options: Options) -> Dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Optional
 from ..cli.options import RunOptions
 from ..cli.parsing import (argument, option, part, positive_int, random_seed,
                            reader)
+from ..cli.screen import only_for_people
 
 _EPILOG = """
 examples:
@@ -52,5 +53,6 @@ def run(options: Options) -> None:
     from projects.vifi_clip.apis.runs import train, until_it_goes
     arguments = dict(vars(options))
     common = arguments.pop('common')
-    with until_it_goes(options.config, common.cfg_options):
+    with only_for_people(), until_it_goes(options.config,
+                                          common.cfg_options):
         train(amp=common.amp, **common.settings(), **arguments)
