@@ -253,8 +253,9 @@ def synthetic_video() -> str:
     return str(path)
 
 
-def _vifi_step(case: Case, device: str) -> Call:
-    """Take optimizer steps as MMEngine's runner does."""
+def training_step(case: Case, device: str) -> Callable[[dict], Tensor]:
+    """Build what takes an optimizer step on a batch as MMEngine's runner
+    does, and returns the loss."""
     model = build_recognizer(case, device)
     wrapper = build_optim_wrapper(model, dict(
         type='mmaction.AutocastOptimWrapper',
@@ -262,18 +263,23 @@ def _vifi_step(case: Case, device: str) -> Call:
         accumulative_counts=case.accumulate,
         optimizer=dict(type='AdamW', fused=True, **_ADAMW)))
     model.train()
-    data = measure.batch(frames_of(case), range(case.batch))
     hook = TextAccumulationHook()
     runner: Any = SimpleNamespace(model=model, optim_wrapper=wrapper)
 
-    def call() -> Tensor:
+    def step(data: dict) -> Tensor:
         for _ in range(case.accumulate):
             if case.once:
                 hook.before_train_iter(runner, 0)
             losses = model.train_step(data, wrapper)
         return losses['loss'].detach()
 
-    return call
+    return step
+
+
+def _vifi_step(case: Case, device: str) -> Call:
+    step = training_step(case, device)
+    data = measure.batch(frames_of(case), range(case.batch))
+    return lambda: step(data)
 
 
 def _plain_step(case: Case, device: str) -> Call:
