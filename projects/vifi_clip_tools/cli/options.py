@@ -10,11 +10,11 @@ import logging
 import os
 import sys
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional
 
 from .outputs import check_folder
-from .parsing import DictAction, Group, option, part
+from .parsing import DictAction, Group, option, part, positive_int
 
 if TYPE_CHECKING:
     from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
@@ -23,6 +23,7 @@ CONFIG = 'vifi_zero_shot'
 _CONFIG_WORDS = (f"{CONFIG}, which without a checkpoint is OpenAI's CLIP "
                  'ViT-B/16')
 _MODEL = Group('model')
+_CLUSTER = Group('many machines', 'docs/ray.md')
 _FASTER = Group('faster, less exact',
                 'docs/performance.md gives the cost of each')
 
@@ -108,6 +109,47 @@ class ModelOptions:
         return ViFiCLIPInferencer(
             self.config, self.checkpoint, self.device, self.trust,
             self.cfg_options, **kwargs, **self.inference)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineOptions:
+    """Where the work on many videos is done: see ``cli.cluster``."""
+
+    engine: str = option(
+        choices=('local', 'ray'), default='local', group=_CLUSTER,
+        help='ray: by the workers of a Ray cluster (default: local)')
+    ray_address: Optional[str] = option(
+        metavar='HOST:PORT', group=_CLUSTER, help='the cluster (default: '
+        'RAY_ADDRESS, or one of this machine alone, for this run)')
+    ray_workers: Optional[int] = option(
+        type=positive_int, metavar='N', group=_CLUSTER, help='processes on '
+        'all its machines (default: one for each GPU or, without GPUs, for '
+        'each machine; to pack, for each CPU)')
+
+    def __post_init__(self) -> None:
+        if self.engine == 'ray' and int(os.environ.get('WORLD_SIZE', 1)) > 1:
+            raise ValueError('--engine ray starts its own processes: run it '
+                             'without torchrun')
+        for name in 'ray_address', 'ray_workers':
+            if self.engine != 'ray' and getattr(self, name) is not None:
+                raise ValueError(f'--{name.replace("_", "-")} is for --engine '
+                                 'ray')
+        if (self.ray_address or '').startswith('ray://'):
+            raise ValueError('--ray-address takes HOST:PORT, not ray://: run '
+                             'the command on a machine of the cluster')
+
+    def here(self, model: ModelOptions) -> ModelOptions:
+        """Return where this process loads a model: with Ray, on the CPU, to
+        be copied to the workers."""
+        if self.engine == 'local':
+            return model
+        if model.faster.compile:
+            raise ValueError('--compile cannot be combined with --engine ray: '
+                             'what is compiled cannot be sent')
+        if model.device not in ('auto', 'cpu'):
+            raise ValueError(f'--device {model.device} is for --engine local; '
+                             'Ray chooses the GPUs (--device cpu: none)')
+        return replace(model, device='cpu')
 
 
 @dataclass(frozen=True, kw_only=True)

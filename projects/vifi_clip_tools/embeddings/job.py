@@ -7,9 +7,10 @@ import shutil
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import (Any, Dict, Iterable, Iterator, List, Mapping, Optional,
-                    Sequence, Tuple, TypeVar)
+from typing import (Any, Callable, Dict, Iterable, Iterator, List, Mapping,
+                    Optional, Sequence, Tuple, TypeVar)
 
 import numpy as np
 from mmengine.dist import all_gather_object, barrier
@@ -25,7 +26,8 @@ from projects.vifi_clip.datasets.path_hints import remedy
 from projects.vifi_clip.datasets.video_list import (find_missing,
                                                     read_video_list)
 from projects.vifi_clip.errors import UnreadableVideo, need
-from ..cli.options import ModelOptions
+from ..cli.cluster import by_method, numbered
+from ..cli.options import EngineOptions, ModelOptions
 from ..cli.outputs import check_target
 from .file import Embeddings, read_embeddings, write_embeddings
 from .options import SUFFIXES, EmbedOptions
@@ -57,8 +59,9 @@ def embed(options: EmbedOptions) -> Optional[int]:
     join_processes()
     try:
         result = embed_videos(
-            options.model.load(views=[views]), videos, out, views,
-            how.batch_size, options.overwrite, options.model)
+            options.engine.here(options.model).load(views=[views]), videos,
+            out, views, how.batch_size, options.overwrite, options.model,
+            options.engine)
     except KeyboardInterrupt:
         print('\nstopped; the same command resumes from here',
               file=sys.stderr)
@@ -114,7 +117,8 @@ def _read_list(path: str, root: Optional[str],
 
 def embed_videos(inferencer: ViFiCLIPInferencer, videos: VideoSet, out: str,
                  num_views: Views = 1, batch_size: int = 1,
-                 overwrite: bool = False, model: Optional[ModelOptions] = None
+                 overwrite: bool = False, model: Optional[ModelOptions] = None,
+                 engine: EngineOptions = EngineOptions()
                  ) -> Optional[Embeddings]:
     """Embed videos, write a file of them and return what it holds; None in
     other processes than the first.
@@ -125,6 +129,7 @@ def embed_videos(inferencer: ViFiCLIPInferencer, videos: VideoSet, out: str,
     is left as it is, but videos that could not be read are tried again.
     ``overwrite`` replaces what is there and is not of this model, setting and
     list, which is an error otherwise. ``model`` is for the file's record.
+    ``engine`` may be a cluster, from which the first process takes results.
     """
     rank, world = join_processes()
     notes = {} if model is None else dict(
@@ -154,8 +159,13 @@ def embed_videos(inferencer: ViFiCLIPInferencer, videos: VideoSet, out: str,
     errors: Dict[int, str] = {}
     with tqdm(total=len(todo), initial=len(todo) - len(left), unit='video',
               desc='embed', disable=rank > 0) as bar:
-        embeddings = _embed(inferencer, videos, left[rank::world], num_views,
-                            batch_size, errors, bar)
+        work = partial(by_method, name='embed', num_views=num_views,
+                       batch_size=batch_size, on_error='report')
+        results_of = partial(
+            numbered, work, options=engine, model=inferencer,
+            device=model.device if model else 'auto')
+        embeddings = _embed(results_of, videos, left[rank::world], errors,
+                            bar)
         for part in gathered(embeddings, MOST_VIDEOS, MOST_SECONDS):
             indices, rows = zip(*part)
             write_embeddings(
@@ -195,8 +205,7 @@ def _check_same(source: str, made: Mapping[str, Any],
             f'({"; ".join(different)}); rename --out, or add --overwrite')
 
 
-def _embed(inferencer: ViFiCLIPInferencer, videos: VideoSet,
-           indices: Sequence[int], num_views: Views, batch_size: int,
+def _embed(results_of: Callable, videos: VideoSet, indices: Sequence[int],
            errors: Dict[int, str],
            bar: tqdm) -> Iterator[Tuple[int, np.ndarray]]:
     """Yield index and embedding [D] of videos; put errors into a dict."""
@@ -205,10 +214,8 @@ def _embed(inferencer: ViFiCLIPInferencer, videos: VideoSet,
         rows.setdefault(videos.paths[i], []).append(i)
     inputs = [VideoInput(videos.names[same[0]], path)
               for path, same in rows.items()]
-    results = inferencer.embed(inputs, num_views=num_views,
-                               batch_size=batch_size, on_error='report'
-                               ) if inputs else ()
-    for same, result in zip(rows.values(), results):
+    for number, result in results_of(inputs):
+        same = rows[inputs[number].path]
         if 'error' in result:
             bar.write(str(UnreadableVideo(result['video'], result['error'])),
                       file=sys.stderr)

@@ -2,7 +2,7 @@
 from dataclasses import dataclass
 from typing import List, Optional
 
-from ..cli.options import ModelOptions, RunOptions, device
+from ..cli.options import EngineOptions, ModelOptions, RunOptions, device
 from ..cli.parsing import argument, option, part, positive_int
 
 SUFFIXES = ('.npz', '.parquet')
@@ -36,6 +36,7 @@ class EmbedOptions:
     out: str = option('-o', required=True, help='.npz or .parquet file')
     how: ListOptions = part(ListOptions)
     model: ModelOptions = part(ModelOptions)
+    engine: EngineOptions = part(EngineOptions)
     overwrite: bool = option(
         action='store_true', help='replace a file, or unfinished work, made '
         'with another model, setting or list')

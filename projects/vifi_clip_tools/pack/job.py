@@ -5,9 +5,11 @@ import sys
 from collections import Counter
 from contextlib import closing
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any, ContextManager, Dict, Mapping, Optional
+from typing import (Any, ContextManager, Dict, Iterator, Mapping, Optional,
+                    Sequence, Tuple)
 
 from filelock import FileLock, Timeout
 from tqdm import tqdm
@@ -18,6 +20,7 @@ from projects.vifi_clip.datasets.video_list import PACK_RECORD, find_missing
 from projects.vifi_clip.errors import UnreadableVideo, UserError
 from projects.vifi_clip.files import read_json, write_bytes, write_json
 
+from ..cli.cluster import numbered
 from ..cli.outputs import check_folder
 from ..cli.processes import ended_by_signals
 from ..cli.threads import in_threads
@@ -95,23 +98,47 @@ def _pack_all(sources: Mapping[str, str], options: PackOptions
     states, left_out = Counter(), {}
     with tqdm(total=len(sources), unit='video', ncols=79,
               mininterval=0.2 if sys.stderr.isatty() else 30) as bar, closing(
-                  in_threads(lambda name: _pack_one(sources[name], name,
-                                                    options), sources,
-                             options.workers or usable_cores())) as ended:
-        for name, future in ended:
-            try:
-                states[state := future.result()] += 1
-                if state == AGAIN:
-                    bar.write(f'{sources[name]} has changed since it was '
-                              'packed: packed again', sys.stderr)
-            except UnreadableVideo as error:
-                left_out[name] = error.reason
-                bar.write(f'left out: {error}', sys.stderr)
+                  _outcomes(sources, options)) as outcomes:
+        for name, outcome in outcomes:
+            if isinstance(outcome, UnreadableVideo):
+                left_out[name] = outcome.reason
+                bar.write(f'left out: {outcome}', sys.stderr)
+            else:
+                states[outcome] += 1
+            if outcome == AGAIN:
+                bar.write(f'{sources[name]} has changed since it was packed: '
+                          'packed again', sys.stderr)
             bar.update()
     states['left out'] = len(left_out)
     print(f'{options.out}: ' + ', '.join(
         f'{count} {state}' for state, count in states.items() if count))
     return left_out
+
+
+def _outcomes(sources: Mapping[str, str], options: PackOptions
+              ) -> Iterator[Tuple[str, Any]]:
+    """Yield names and what became of them, in the order in which they end."""
+    jobs = list(sources.items())
+    if options.engine.engine != 'local':
+        for number, outcome in numbered(partial(_pack_each, options=options),
+                                        jobs, options.engine):
+            yield jobs[number][0], outcome
+        return
+    with closing(in_threads(
+            lambda job: next(_pack_each([job], options)), jobs,
+            options.workers or usable_cores())) as ended:
+        for (name, _), future in ended:
+            yield name, future.result()
+
+
+def _pack_each(jobs: Sequence[Tuple[str, str]], options: PackOptions
+               ) -> Iterator[Any]:
+    """Pack videos, by name and source; yield what became of each."""
+    for name, source in jobs:
+        try:
+            yield _pack_one(source, name, options)
+        except UnreadableVideo as error:
+            yield error
 
 
 def _pack_one(source: str, name: str, options: PackOptions) -> str:

@@ -2,6 +2,7 @@
 from dataclasses import dataclass
 from typing import List, Optional
 
+from ..cli.options import EngineOptions
 from ..cli.parsing import (argument, number, option, part, process_count,
                            seconds)
 
@@ -43,3 +44,9 @@ class PackOptions:
     workers: Optional[int] = option(
         type=process_count, metavar='N',
         help='videos packed at once (default: one for each CPU)')
+    engine: EngineOptions = part(EngineOptions)
+
+    def __post_init__(self) -> None:
+        if self.workers and self.engine.engine != 'local':
+            raise ValueError('--workers is for --engine local; give '
+                             '--ray-workers')

@@ -3,6 +3,7 @@ import os
 import sys
 import textwrap
 from dataclasses import replace
+from functools import partial
 from typing import (Any, Dict, Iterable, Iterator, List, Optional, Sequence,
                     Tuple)
 
@@ -21,6 +22,7 @@ from projects.vifi_clip.apis.pipeline import (Views, count_views, parse_views,
 from projects.vifi_clip.datasets.video_list import LABELS_BEHIND
 from projects.vifi_clip.errors import UnreadableVideo, UserError
 from projects.vifi_clip.models.class_sentences import check_templates
+from ..cli.cluster import by_method, numbered
 from ..cli.terminal import one_line
 from .options import Options
 from .pictures import Pictures
@@ -49,13 +51,13 @@ def predict(options: Options) -> int:
         raise ValueError('--threshold has no effect with one label, whose '
                          'probability is always 1; give at least two')
     views = parse_views(options.num_views)
-    videos = _videos(options, world)
+    videos = _videos(options)
     pictures = Pictures(options, videos)
     if not (options.out and os.path.exists(options.out)):
         pictures.check(videos)  # else an earlier run may have drawn some
     if options.save_video and rank == 0:
         print('saved videos have no sound', file=sys.stderr)
-    inferencer = options.model.load(
+    inferencer = options.engine.here(options.model).load(
         labels=labels, templates=options.templates, views=[views])
     if options.templates:
         inferencer.set_labels(inferencer.class_names, options.templates)
@@ -87,6 +89,8 @@ class _Job:
         self.options, self.inferencer = options, inferencer
         self.views, self.pictures = views, pictures
         self.rank, self.world = rank, world
+        self.place = (inferencer.device if options.engine.engine == 'local'
+                      else 'Ray')
         self.not_drawn: List[str] = []  # videos whose pictures failed
         self.head = inferencer.model.cls_head
         self.any_labels = hasattr(self.head, 'text_classifier')
@@ -107,7 +111,7 @@ class _Job:
         texts = [f'{number} {word}{"" if number == 1 else "s"}'
                  for word, number in counts.items()]
         print(f'{texts[0]}, {texts[1]}, {texts[2]} of {texts[3]}, on '
-              f'{inferencer.device}', file=sys.stderr)
+              f'{self.place}', file=sys.stderr)
 
     def to_screen(self, videos: Sequence[VideoInput]) -> Failures:
         """Print results; return what failed."""
@@ -176,10 +180,12 @@ class _Job:
         if not videos:
             return
         options, alone = self.options, self.world == 1
-        results = self.inferencer.predict(
-            list(videos), num_views=self.views, batch_size=options.batch_size,
-            topk=options.topk, threshold=options.threshold,
-            on_error='report')
+        work = partial(
+            by_method, name='predict', num_views=self.views,
+            batch_size=options.batch_size, topk=options.topk,
+            threshold=options.threshold, on_error='report')
+        results = numbered(work, videos, options.engine, self.inferencer,
+                           options.model.device)
         with tqdm(
                 total=before * alone + len(videos), initial=before * alone,
                 unit='video', desc='predict' if alone else
@@ -187,7 +193,8 @@ class _Job:
                 # no bar where the results are printed
                 disable=self.rank > 0 or not (
                     options.out or self.pictures.wanted)) as bar:
-            for video, result in zip(videos, results):
+            for number, result in results:
+                video = videos[number]
                 try:
                     if 'error' not in result:
                         self.pictures.make(self.inferencer, video, result)
@@ -198,7 +205,7 @@ class _Job:
                 bar.update()
 
 
-def _videos(options: Options, world: int) -> List[VideoInput]:
+def _videos(options: Options) -> List[VideoInput]:
     """List the videos; what a camera shows is recorded, so that what is
     recognised is what is saved."""
     inputs: list = []
@@ -213,7 +220,7 @@ def _videos(options: Options, world: int) -> List[VideoInput]:
     for i, video in enumerate(videos):
         if not is_camera(video.path or ''):
             continue
-        if world > 1:
+        if options.shared:
             raise ValueError(f'{video.name}: several processes cannot share '
                              'a camera')
         print(f'recording from {video.name}', file=sys.stderr)

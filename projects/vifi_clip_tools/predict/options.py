@@ -3,7 +3,7 @@ import os
 from dataclasses import dataclass
 from typing import List, Optional
 
-from ..cli.options import ModelOptions
+from ..cli.options import EngineOptions, ModelOptions
 from ..cli.parsing import (Group, argument, number, option, part,
                            positive_int, probability, seconds)
 
@@ -86,9 +86,20 @@ class Options:
         help='end a stream after so many seconds')
     fetching: Fetching = part(Fetching)
     model: ModelOptions = part(ModelOptions)
+    engine: EngineOptions = part(EngineOptions)
+
+    @property
+    def shared(self) -> bool:
+        """Whether several processes do the work."""
+        return (self.engine.engine != 'local'
+                or int(os.environ.get('WORLD_SIZE', 1)) > 1)
 
     def __post_init__(self) -> None:
-        if int(os.environ.get('WORLD_SIZE', 1)) > 1:
+        if self.engine.engine != 'local' and (self.save_video
+                                              or self.timeline):
+            raise ValueError('--save-video and --timeline are for --engine '
+                             'local')
+        if self.shared:
             if not self.out:
                 raise ValueError('several processes need --out')
             if '-' in self.videos:

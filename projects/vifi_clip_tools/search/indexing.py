@@ -4,7 +4,9 @@ import os
 import os.path as osp
 import sys
 from dataclasses import dataclass, field, replace
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from functools import partial
+from typing import (Any, Callable, Dict, Iterable, Iterator, List, Optional,
+                    Tuple)
 
 import numpy as np
 import torch.nn.functional as F
@@ -15,7 +17,8 @@ from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
 from projects.vifi_clip.apis.inputs import VideoInput, expand_inputs, is_url
 from projects.vifi_clip.apis.pipeline import Views, parse_views
 from projects.vifi_clip.errors import UserError, need
-from ..cli.options import CONFIG, ModelOptions
+from ..cli.cluster import by_method, numbered
+from ..cli.options import CONFIG, EngineOptions, ModelOptions
 from ..cli.outputs import check_target
 from ..embeddings.job import gathered
 from .options import IndexOptions
@@ -77,7 +80,7 @@ def _update(options: IndexOptions,
         videos = VideoIndex(options.index)
     except FileNotFoundError:
         model = replace(options.model, config=options.model.config or CONFIG)
-        inferencer = model.load(views=[views])
+        inferencer = options.engine.here(model).load(views=[views])
         inferencer.check_texts_alone()
         videos = VideoIndex.create(options.index, identity_of(
             inferencer, model, options.num_views or '1'))
@@ -87,10 +90,10 @@ def _update(options: IndexOptions,
         if options.num_views not in (None, num_views):
             raise ValueError(f'--num-views {options.num_views}: the index '
                              f'{options.index} has --num-views {num_views}')
-        inferencer = model.load()
+        inferencer = options.engine.here(model).load()
     return videos, index_videos(
         videos, inferencer, options.videos, options.window,
-        options.batch_size, options.prune, True, model)
+        options.batch_size, options.prune, True, model, options.engine)
 
 
 def _report(options: IndexOptions, outcome: Outcome) -> None:
@@ -115,7 +118,8 @@ def index_videos(index: VideoIndex, inferencer: ViFiCLIPInferencer,
                  videos: Any, window: Optional[float] = None,
                  batch_size: int = 1, prune: bool = False,
                  show_progress: bool = False,
-                 model: Optional[ModelOptions] = None) -> Outcome:
+                 model: Optional[ModelOptions] = None,
+                 engine: EngineOptions = EngineOptions()) -> Outcome:
     """Embed what is new or changed; skip what is not.
 
     A video is unchanged if its size, its time of change and ``window`` are.
@@ -134,8 +138,10 @@ def index_videos(index: VideoIndex, inferencer: ViFiCLIPInferencer,
         todo = _todo(files, known, window, outcome)
         with tqdm(total=len(todo), unit='video',
                   disable=not (show_progress and todo)) as bar:
-            results = _embed(index, inferencer, todo, batch_size, outcome,
-                             known, bar)
+            work = _work(index, window, batch_size)
+            results = _entries(index, todo, outcome, known, bar, numbered(
+                work, [VideoInput(path, path) for path in todo], engine,
+                inferencer, model.device if model else 'auto'))
             # What is lost when the power goes: 32 videos, or 5 seconds.
             for entries in gathered(results, 32, 5.):
                 index.add(entries)
@@ -201,22 +207,24 @@ def _todo(files: List[str], known: Dict[str, State], window: Optional[float],
     return todo
 
 
-def _embed(index: VideoIndex, inferencer: ViFiCLIPInferencer,
-           todo: Dict[str, State], batch_size: int, outcome: Outcome,
-           known: Dict[str, State], bar: tqdm) -> Iterator[Entry]:
+def _work(index: VideoIndex, window: Optional[float],
+          batch_size: int) -> Callable:
+    """Return what embeds videos, called with a model and a list of them."""
+    if window is not None:
+        return partial(_embed_each, window=window)
+    return partial(
+        by_method, name='embed', batch_size=batch_size, on_error='report',
+        num_views=parse_views(index.identity.num_views))
+
+
+def _entries(index: VideoIndex, todo: Dict[str, State], outcome: Outcome,
+             known: Dict[str, State], bar: tqdm,
+             results: Iterable[Tuple[int, Dict[str, Any]]]
+             ) -> Iterator[Entry]:
     """Yield the entries of videos, and note the outcome of each."""
-    if not todo:
-        return
-    videos = [VideoInput(path, path) for path in todo]
-    window = next(iter(todo.values())).window
-    if window is None:
-        results = inferencer.embed(
-            videos, num_views=parse_views(index.identity.num_views),
-            batch_size=batch_size, on_error='report')
-    else:
-        results = (_embed_windows(inferencer, video, window)
-                   for video in videos)
-    for (path, state), result in zip(todo.items(), results):
+    paths = list(todo)
+    for number, result in results:
+        path = paths[number]
         bar.update()
         if 'error' in result:
             outcome.failed.append((path, result['error']))
@@ -228,7 +236,14 @@ def _embed(index: VideoIndex, inferencer: ViFiCLIPInferencer,
         if 'warning' in result:
             outcome.unlike.append(path)
         vectors = np.atleast_2d(result['embedding'])
-        yield Entry(path, state, vectors, result.get('spans', WHOLE))
+        yield Entry(path, todo[path], vectors, result.get('spans', WHOLE))
+
+
+def _embed_each(inferencer: ViFiCLIPInferencer, videos: List[VideoInput],
+                window: float) -> Iterator[Dict[str, Any]]:
+    """Embed the windows of videos."""
+    for video in videos:
+        yield _embed_windows(inferencer, video, window)
 
 
 def _embed_windows(inferencer: ViFiCLIPInferencer, video: VideoInput,

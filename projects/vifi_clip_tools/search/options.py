@@ -2,7 +2,7 @@
 from dataclasses import dataclass
 from typing import List, Optional
 
-from ..cli.options import CONFIG, ModelOptions, model_config
+from ..cli.options import CONFIG, EngineOptions, ModelOptions, model_config
 from ..cli.outputs import PRINT
 from ..cli.parsing import argument, option, part, positive_int, seconds
 
@@ -34,6 +34,7 @@ class IndexOptions:
         '(default), but takes as much disk again and is slower to search')
     model: ModelOptions = part(ModelOptions, config=model_config(
         f'the model of the index; {CONFIG} for a new index'))
+    engine: EngineOptions = part(EngineOptions)
     num_views: Optional[str] = option(
         help="views of each video, whose embeddings are averaged: 4, 4x3, "
         "'config' (default: the index's; 1 for a new one)")
