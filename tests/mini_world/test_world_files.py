@@ -264,6 +264,22 @@ def test_folders_that_cannot_be_made(tmp_path, capsys):
         refused(capsys, *call(out), names=str(tmp_path / 'file'))
 
 
+def test_workers_end_however_early():
+    """Those that were just forked, too, while SIGTERM has a handler."""
+    code = (
+        'import signal\n'
+        'from projects.vifi_clip_tools.cli.processes import ended_by_signals\n'
+        'from projects.vifi_clip_tools.mini_world.build import worker_pool\n'
+        'with ended_by_signals():\n'
+        '    for _ in range(60):\n'
+        '        with worker_pool(2):\n'
+        '            pass\n')
+    done = subprocess.run(
+        [sys.executable, '-c', code], cwd=ROOT, timeout=240, text=True,
+        capture_output=True, env={**os.environ, 'PYTHONPATH': str(ROOT)})
+    assert (done.returncode, done.stderr) == (0, '')
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('end, code, left', [
     (signal.SIGINT, 130, 0), (signal.SIGTERM, 143, 0),

@@ -2,12 +2,14 @@
 formats of MMAction2's data sets, all or none; what it holds is told first."""
 import json
 import os
+import signal
 import sys
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from functools import partial
-from multiprocessing import Pool
+from multiprocessing.pool import Pool
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Union
+from typing import Dict, Iterator, List, Optional, Sequence, Union
 
 from mmengine.utils.progressbar import track_iter_progress
 
@@ -15,7 +17,7 @@ from projects.vifi_clip.datasets.loader_settings import usable_cores
 from projects.vifi_clip.datasets.video_list import find_missing
 from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.files import replacing, sha256_of
-from ..cli.processes import ended_by_signals
+from ..cli.processes import ended_by_signals, signals_held
 from ..splits.protocols import draw
 from .clips import Job, caption_clip, list_jobs, make_files, start_worker
 from .world import CLASSES, WorldParams, clip_path, still_path
@@ -90,10 +92,23 @@ def _render(jobs: List[Job], root: Path, workers: int) -> List[str]:
     # Unlike mmengine's track_parallel_progress, this ends the workers when
     # interrupted, before their folder is removed. Where they are not forked
     # they import clips.py alone, and so no torch.
-    with Pool(workers, start_worker) as pool:
+    with worker_pool(workers) as pool:
         captions = pool.imap(partial(make_files, root=str(root)), batches)
         return sum(track_iter_progress((captions, len(batches)),
                                        file=sys.stdout), [])
+
+
+@contextmanager
+def worker_pool(workers: int) -> Iterator[Pool]:
+    """Yield processes that make files, and end them."""
+    with ExitStack() as stack:
+        with signals_held():
+            # What ends a worker before it has handlers of its own waits for
+            # them, and is not lost in the fork.
+            mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+            pool = stack.enter_context(Pool(workers, start_worker))
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        yield pool
 
 
 def _is_there(out: Path, params: WorldParams, jobs: List[Job],

@@ -179,6 +179,7 @@ def start_worker() -> None:
     # Ctrl-C is for the parent, which cleans up; workers end with it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     end_with_parent()
 
 
