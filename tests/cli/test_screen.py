@@ -16,10 +16,20 @@ from projects.vifi_clip_tools.run import train
     (logging.INFO, 'Config:\na = 1\n', False),
     (logging.INFO, 'Exp name: a', False),
     (logging.WARNING, 'two\nlines', True),
-    (logging.WARNING, '"FileClient" will be deprecated', False)])
+    (logging.WARNING, '"FileClient" will be deprecated', False),
+    (logging.ERROR, '"FileClient" fails', True)])
 def test_lines(level, text, shown):
     record = logging.LogRecord('a', level, '', 0, text, None, None)
     assert screen.is_for_people(record) == shown
+
+
+def test_a_wrong_message_does_not_end_a_run(tmp_path, capsys):
+    with screen.only_for_people():
+        logger = MMLogger.get_instance('w', log_file=str(tmp_path / 'w.log'))
+        logger.warning('%d', 'x')  # logging itself says what is wrong with it
+        logger.info('but it goes on')
+    said = capsys.readouterr()
+    assert 'goes on' in said.out + said.err
 
 
 def test_a_training_run(write_config, world, tools, tmp_path, capsys):
@@ -40,18 +50,20 @@ def test_a_training_run(write_config, world, tools, tmp_path, capsys):
 
 
 def test_warnings_of_libraries(tmp_path, capsys, monkeypatch):
-    """Go to the file; our own to the screen."""
-    ours = []
+    """Go to the file; our own, and a user's, to the screen."""
+    ours, mine = [], tmp_path / 'mine.py'
+    mine.touch()
     monkeypatch.setattr(warnings, 'showwarning',
                         lambda text, kind, file, *_: ours.append(file))
     build, show = MMLogger.__init__, warnings.showwarning
     with screen.only_for_people():
         MMLogger.get_instance('run', log_file=str(tmp_path / 'run.log'))
-        for file in '/x/site-packages/a.py', train.__file__:
+        for file in ('/x/site-packages/a.py', warnings.__file__,
+                     pytest.__file__, '<string>', train.__file__, str(mine)):
             warnings.showwarning(f'from {file}', UserWarning, file, 1)
     said = capsys.readouterr()
     assert 'site-packages' not in said.out + said.err
-    assert ours == [train.__file__]
+    assert ours == [train.__file__, str(mine)]
     assert 'site-packages' in (tmp_path / 'run.log').read_text()
     assert (MMLogger.__init__, warnings.showwarning) == (build, show)
 

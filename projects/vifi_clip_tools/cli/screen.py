@@ -6,11 +6,13 @@ import importlib.abc
 import logging
 import os
 import sys
+import sysconfig
 import warnings
 from contextlib import contextmanager
 from typing import Any, Iterator
 
 _PACKAGE = os.sep + 'projects' + os.sep
+_LIBRARIES = tuple(sysconfig.get_paths().values())
 # Lines of MMEngine about itself.
 _ITSELF = ('Using env variable', '"FileClient"', '"HardDiskBackend"',
            'Exp name:', 'Loads checkpoint by', 'Distributed training is not',
@@ -19,8 +21,13 @@ _ITSELF = ('Using env variable', '"FileClient"', '"HardDiskBackend"',
 
 def is_for_people(record: logging.LogRecord) -> bool:
     """Tell whether a message goes to the screen. What has several lines, as
-    the config, does not, unless it warns."""
-    text = record.getMessage()
+    the config, does not, unless it warns; errors always do."""
+    try:
+        text = record.getMessage()
+    except (TypeError, ValueError):  # its arguments do not fit: logging says
+        return True
+    if record.levelno >= logging.ERROR:
+        return True
     if getattr(record, 'of_file', False) or text.startswith(_ITSELF):
         return False
     return record.levelno >= logging.WARNING or '\n' not in text.strip('\n')
@@ -44,7 +51,9 @@ def only_for_people() -> Iterator[None]:
 
     def warn(message: Any, category: type, filename: str, line: int,
              *args: Any) -> None:
-        if _PACKAGE in filename:  # ours
+        if _PACKAGE in filename or os.path.isfile(
+                filename) and not filename.startswith(_LIBRARIES):
+            # ours, or of the user's own modules
             show(message, category, filename, line, *args)
         else:
             text = warnings.formatwarning(message, category, filename, line)
