@@ -59,7 +59,8 @@ def test_with_one_of_its_own_and_a_knob_in_the_path(write, monkeypatch):
 
 @pytest.mark.parametrize('name, near', [
     ('vifi_mni.py', "'vifi_mini'"), ('', 'vifi_mini'),
-    ('_base_/none.py', 'vifi_mini'), ('../../x', 'vifi_mini')])
+    ('_base_/none.py', 'vifi_mini'), ('../../x', 'vifi_mini'),
+    ('../setup.py', 'vifi_mini')])
 def test_no_such_shipped_base(write, name, near):
     mine = write(f"_base_ = 'vifi_clip::{name}'\n")
     with pytest.raises(FileNotFoundError) as caught:

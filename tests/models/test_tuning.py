@@ -111,6 +111,12 @@ def test_frozen_goes_before_trainable():
                                frozen=[name])) == set()
 
 
+@pytest.mark.parametrize('patterns', [None, 3, True, {'*': 1}, b'*'])
+def test_patterns_that_are_no_list(patterns):
+    with pytest.raises(ValueError, match='frozen=.* must be a list'):
+        build_model(frozen=patterns)
+
+
 @pytest.mark.parametrize('pattern, hint', [
     ('backbone.visual', r'backbone\.visual\.\*'),  # a module's name
     ('ln_post', 'backbone.visual.ln_post.weight'),  # a part of one

@@ -85,6 +85,18 @@ def test_what_does_not_answer_is_said(capsys):
                    'cpu', '--stream', 'http://me:secret@127.0.0.1:9/x',
                    names='http://127.0.0.1:9/x')
     assert 'secret' not in said
+    with pytest.raises(UserError) as caught:
+        with LiveFrames('rtsp://me:se@cret@127.0.0.1:9/x', 1, 4, timeout=5):
+            pass
+    assert '//127.0.0.1' in str(caught.value)
+
+
+@pytest.mark.parametrize('form', ['{}', 'file://{}'])
+def test_a_file_is_no_stream(form, tmp_path):
+    write_video(tmp_path / 'a.mp4', count=2, size=(96, 64))
+    with pytest.raises(UserError, match='without --stream'):
+        with LiveFrames(form.format(tmp_path / 'a.mp4'), 1, 4, timeout=5):
+            pass
 
 
 def test_a_playlist_opens_no_file_of_ours(content, tmp_path):

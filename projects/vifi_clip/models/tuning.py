@@ -119,7 +119,10 @@ def matches(setting: str, patterns: Patterns, names: Sequence[str]
     """Return the names that match one of some patterns: whole names, in which
     * stands for any characters (as for a shell, but dots too). ValueError for
     one that matches none, or is no text."""
-    patterns = [patterns] if isinstance(patterns, str) else list(patterns)
+    patterns = [patterns] if isinstance(patterns, str) else patterns
+    if not isinstance(patterns, (list, tuple, set)):
+        raise ValueError(f'{setting}={patterns!r} of the model must be a list '
+                         'of names or patterns; [] for none')
     found: Set[str] = set()
     for pattern in patterns:
         hits = {name for name in names if isinstance(pattern, str)

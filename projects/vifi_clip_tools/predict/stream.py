@@ -104,6 +104,9 @@ class LiveFrames:
 def _opened(address: str, timeout: float) -> Any:
     if is_camera(address):
         return av.open(f'/dev/video{parse_camera(address)[0]}', format='v4l2')
+    if '://' not in address or address.lower().startswith('file:'):
+        raise ValueError('it is neither a camera (camera:0) nor a web address'
+                         '; give a file without --stream')
     options = dict(protocol_whitelist=_PROTOCOLS)
     if address.startswith('rtsp'):
         options['rtsp_transport'] = 'tcp'
@@ -118,7 +121,7 @@ def _small(frame: av.VideoFrame) -> np.ndarray:
 
 def _public(address: str) -> str:
     """Leave out the password of an address."""
-    return re.sub(r'//[^/@]*@', '//', one_line(address))
+    return re.sub(r'//[^/]*@', '//', one_line(address))
 
 
 def predict_stream(options: Options) -> None:
