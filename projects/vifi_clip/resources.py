@@ -6,13 +6,14 @@ In a checkout these folders lie beside ``projects/``. A wheel has them in
 import difflib
 import os.path as osp
 from pathlib import Path
-from typing import List, Optional
+from typing import List, Optional, Set
 
 _PACKAGE = Path(__file__).resolve().parent
 # In the folder of a trained model.
 MODEL_CONFIG, MODEL_WEIGHTS = 'config.py', 'model.safetensors'
 OURS = 'vifi_clip::'  # in a _base_, before a path below configs/
 HUB = 'hf://'  # before ORGANISATION/NAME on the Hugging Face Hub
+_FETCHED: Set[Path] = set()  # folders from there, in this process
 
 
 def root() -> Path:
@@ -79,7 +80,7 @@ def shipped_base(base: object) -> Optional[str]:
     if not isinstance(base, str) or not base.startswith(OURS):
         return None
     path = base_path(base, '')
-    if not Path(path).is_file():
+    if '..' in Path(path).parts or not Path(path).is_file():
         raise _unknown(base)
     return path
 
@@ -122,10 +123,17 @@ def fetch_from_hub(name: str, **options) -> str:
     from .network import hub_or_cache
     with hub_or_cache() as offline:
         try:
-            return snapshot_download(name.removeprefix(HUB), **options)
+            folder = snapshot_download(name.removeprefix(HUB), **options)
         except (HfHubHTTPError, LocalEntryNotFoundError, OSError,
                 ValueError) as error:
             reason = (f'{offline}, and it was not downloaded before'
                       if offline else str(error).splitlines()[0])
             raise FileNotFoundError(
                 f'{name} cannot be fetched: {reason}') from error
+    _FETCHED.add(Path(folder))
+    return folder
+
+
+def is_fetched(config: str) -> bool:
+    """Tell whether a config is in a folder of :func:`fetch_from_hub`."""
+    return not _FETCHED.isdisjoint(Path(config).parents)

@@ -14,6 +14,7 @@ from tools_world import settings_of
 from projects.vifi_clip.apis.config import read_config
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
 from projects.vifi_clip.apis.model_card import model_card
+from projects.vifi_clip.errors import UserError
 from vifi_clip import ViFiCLIP
 
 
@@ -169,7 +170,10 @@ def test_the_hub(trained, monkeypatch, capsys, shared_world):
         return str(trained[2])
 
     monkeypatch.setattr(huggingface_hub, 'snapshot_download', fetch)
-    assert ViFiCLIPInferencer('hf://someone/model').class_names == NAMES
+    trusting = ViFiCLIPInferencer('hf://someone/model', trust=True)
+    assert trusting.class_names == NAMES
+    with pytest.raises(UserError, match='custom_imports.*--trust'):
+        ViFiCLIP.from_pretrained('someone/model')
     monkeypatch.undo()
     monkeypatch.setenv('HF_HUB_OFFLINE', '1')
     video = next(shared_world.glob('videos/val_*.mp4'))

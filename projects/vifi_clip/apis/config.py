@@ -24,7 +24,9 @@ from mmengine.config import Config
 from ..checkpoints.files import register_loader
 from ..datasets.loader_settings import resolve_workers
 from ..errors import UserError
-from ..resources import MODEL_CONFIG, base_path, find_config, root
+from ..resources import (MODEL_CONFIG, base_path, find_config, is_fetched,
+                         root)
+from .shared_config import check_shared
 
 # MMEngine's own pattern for '{{$NAME:default}}'.
 _KNOB = re.compile(r'\{\{[\'"]?\s*\$(\w+)\s*\:\s*(\S*?)\s*[\'"]?\}\}')
@@ -95,20 +97,26 @@ def read_config(config: str, trust: bool = False) -> Config:
     """Read a config: a path, or the name of an entry such as 'vifi_k400'.
 
     Its knobs are checked, and noted in ``cfg.knobs``. ``trust`` lets
-    checkpoint files run code while they load, in this process from now on.
+    checkpoint files run code while they load, in this process from now on,
+    and the config of a model from the Hub, which else must be data.
 
     Raises:
         FileNotFoundError: No such config.
         ValueError: A bad knob, or a config that describes no model.
-        UserError: The config's own code fails.
+        UserError: The config's own code fails, or is of the Hub and not
+            trusted.
     """
     config = find_config(config)
+    strange = is_fetched(config) and not trust
+    if strange:
+        check_shared(config)
     register_loader(trust=trust)
     knobs = read_knobs(config)
     check_knobs(config, knobs)
     # custom_imports finds modules beside the config, and where one stands.
-    sys.path += {osp.dirname(osp.abspath(config)),
-                 os.getcwd()}.difference(sys.path)
+    if not strange:
+        sys.path += {osp.dirname(osp.abspath(config)),
+                     os.getcwd()}.difference(sys.path)
     with blamed_on(config):
         cfg = Config.fromfile(config)
     # Where a run notes its config, five times, yapf would take 0.25 s each.

@@ -50,7 +50,8 @@ class ViFiCLIPInferencer:
         checkpoint (str, optional): File or web address. Defaults to None:
             the weights that the config names.
         device (str): 'auto' is a GPU if there is one. Defaults to 'auto'.
-        trust (bool): Let the checkpoint run code. Defaults to False.
+        trust (bool): Let the checkpoint run code, and the config of a model
+            from the Hub. Defaults to False.
         cfg_options (dict, optional): Settings to override.
         labels: The first label set; see :meth:`set_labels`. Defaults to
             None: the config's classes.

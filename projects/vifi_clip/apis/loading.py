@@ -43,8 +43,8 @@ def load_model(config: Union[str, Config],
             builds it, such as frozen CLIP.
         device (str): 'cpu', 'cuda:0', ...; 'auto' is a GPU if there is one.
             Defaults to 'auto'.
-        trust (bool): Let the checkpoint run code while it loads. Defaults to
-            False.
+        trust (bool): Let the checkpoint run code while it loads, and the
+            config of a model from the Hub. Defaults to False.
         cfg_options (dict, optional): Settings to override, with dots in
             nested keys.
         class_names (Sequence[str], optional): Label set in place of the

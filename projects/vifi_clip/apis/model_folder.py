@@ -27,14 +27,10 @@ from ..files import temporary_folder, write_bytes, write_text
 from ..resources import MODEL_CONFIG, MODEL_WEIGHTS
 from .config import without_pretrained
 from .model_card import model_card
+from .shared_config import KEPT
 
 CLASSES, CARD = 'classes.txt', 'README.md'
 _HERE = '{{ fileDirname }}'  # MMEngine's, of the folder of a config
-# What predicting and testing read of a config.
-_KEPT = ('default_scope', 'custom_imports', 'val_pipeline', 'views_pipeline',
-         'test_pipeline', 'test_dataloader', 'test_cfg', 'test_evaluator',
-         'default_hooks', 'env_cfg', 'log_processor', 'log_level',
-         'vis_backends', 'visualizer')
 _CONFIG_HEAD = """# A trained model: {title}.
 #
 #   vifi-clip predict VIDEO --model FOLDER
@@ -107,7 +103,7 @@ def _write_config(cfg: Config, folder: str, title: str,
                   metrics: Mapping[str, float]) -> None:
     """Write the config, the classes and descriptions that it names, and the
     model card."""
-    kept = {key: copy.deepcopy(cfg[key]) for key in _KEPT if key in cfg}
+    kept = {key: copy.deepcopy(cfg[key]) for key in KEPT if key in cfg}
     model = kept['model'] = without_pretrained(cfg.model)
     for key in 'auxiliary', 'save_trainable_only', 'trainable', 'frozen':
         model.pop(key, None)

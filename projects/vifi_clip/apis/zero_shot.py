@@ -52,8 +52,8 @@ class ViFiCLIP:
             pretrained_model_name_or_path: The folder of a trained model,
                 'ORGANISATION/NAME' on the Hugging Face Hub, 'small_world'
                 (the bundled weights), or another name in ``configs/``. The
-                config in such a folder is code: take it from those whom you
-                trust.
+                config in a local folder is code: take it from those whom you
+                trust. That of the Hub must be data, unless ``trust`` is True.
             device (str): 'auto' is a GPU if there is one. Defaults to
                 'auto'.
             revision, token, cache_dir, local_files_only, force_download: Of

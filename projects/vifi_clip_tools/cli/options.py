@@ -40,7 +40,8 @@ def trust(group: Group = Group()) -> Any:
     """Declare ``--trust``."""
     return option(
         action='store_true', group=group, help='let checkpoint files run code '
-        'while they load; only for files whose origin you trust')
+        'while they load, and the config of a model from hf://; only for '
+        'files whose origin you trust')
 
 
 def device(group: Group = Group()) -> Any:
