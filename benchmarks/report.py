@@ -1,6 +1,7 @@
 """Measurements as tables and bars."""
 import io
 from pathlib import Path
+from textwrap import fill
 from typing import Dict, List, Optional
 
 import matplotlib
@@ -14,6 +15,13 @@ Record = Dict[str, object]
 matplotlib.use('Agg')
 _COLOURS = dict(
     vifi='C0', plain='C3', encoder='C7', mmaction2='C1', xclip='C2')
+_SUBJECTS = dict(  # in the picture, which is seen without the text
+    vifi='this package', plain='the paper as described',
+    encoder='image tower alone', mmaction2='MMAction2, no text',
+    xclip='X-CLIP of transformers')
+_NAME = 40  # characters of a line beside a bar
+_TITLE = 60  # characters that fit above a panel
+_PRECISIONS = {'bf16': 'bf16 autocast', 'pure-bf16': 'bf16 weights'}
 _ABOUT = (
     "vifi is this package, and METHOD=... others in it; plain the paper's "
     'computation as described, every class encoded at 77 tokens in every '
@@ -54,14 +62,26 @@ def share(record: Record, peaks: Dict[str, float]) -> Optional[float]:
     return record['flop'] / record['seconds'] / peak
 
 
-def label(record: Record, records: List[Record]) -> str:
-    """Return a case's name with what sets it apart from the others."""
-    name = str(record['name'])
+def label(record: Record, records: List[Record],
+          name: Optional[str] = None) -> str:
+    """Return a case's name, or ``name``, with what sets it apart from the
+    others."""
+    name = name or str(record['name'])
     for key, text in (('frames', '{:,} frames'), ('batch', 'batch {}'),
                       ('classes', '{:,} classes'), ('tune', 'tune={}')):
         if record[key] and len({str(r[key]) for r in records}) > 1:
             name += ', ' + text.format(record[key])
     return name
+
+
+def picture_label(record: Record, records: List[Record]) -> str:
+    """Return :func:`label` in words for those who know no names of ours."""
+    subject, precision = record['subject'], str(record['precision'])
+    name, _, apart = str(record['name']).partition(', ')
+    if not name.startswith('METHOD='):
+        name = (f'{_SUBJECTS[subject]}, '
+                f'{_PRECISIONS.get(precision, precision)}')
+    return label(record, records, f'{name}, {apart}' if apart else name)
 
 
 def workload_table(workload: Workload, records: List[Record],
@@ -113,12 +133,12 @@ def write(folder: Path, about: dict, peaks: Dict[str, float],
         write_bytes(folder / 'performance.png', _picture(measured))
 
 
-@plt.rc_context({'font.size': 7, 'axes.titlesize': 8})
+@plt.rc_context({'font.size': 8, 'axes.titlesize': 9})
 def _picture(panels: list) -> bytes:
     """Draw a panel for each workload: seconds as bars, the fastest on top."""
-    rows = -(-len(panels) // 3)
-    figure, axes = plt.subplots(rows, 3, squeeze=False, layout='constrained',
-                                figsize=(15.6, 2.6 * rows))
+    rows = -(-len(panels) // 2)
+    figure, axes = plt.subplots(rows, 2, squeeze=False, layout='constrained',
+                                figsize=(12, 2 * rows))
     for axis in axes.flat[len(panels):]:
         axis.set_axis_off()
     for (workload, records), axis in zip(panels, axes.flat):
@@ -132,9 +152,9 @@ def _picture(panels: list) -> bytes:
                 f' ({times:.1f}x)' if times else '') +
                 f', {record["peak_bytes"] / 2**30:.1f} GiB', va='center')
         axis.set_yticks(range(len(records)), [
-            label(r, records).replace(', ', '\n') for r in records])
-        axis.set(title=workload.title, xlabel='seconds',
-                 xlim=(0, 1.6 * max(max(r['runs']) for r in records)))
+            fill(picture_label(r, records), _NAME) for r in records])
+        axis.set(title=fill(workload.title, _TITLE), xlabel='seconds',
+                 xlim=(0, 1.7 * max(max(r['runs']) for r in records)))
     out = io.BytesIO()
     figure.savefig(out, format='png', dpi=90)
     plt.close(figure)

@@ -14,8 +14,8 @@ from helpers import read_index, write_mp4
 from open_clip.transformer import ResidualAttentionBlock
 from tiny import tiny_arch
 
-from benchmarks import decode, packing, speed
-from benchmarks.report import difference, ratio, share
+from benchmarks import decode, packing, report, speed
+from benchmarks.report import difference, picture_label, ratio, share
 from benchmarks.subjects import (PlainViFiCLIP, build, build_recognizer,
                                  frames_of)
 from benchmarks.workloads import (Case, Workload, all_workloads, class_names,
@@ -177,6 +177,26 @@ def test_command_line_writes_its_files(tmp_path, monkeypatch):
     assert data['peaks'].keys() == {'fp32', 'bf16'}
     assert (out / 'performance.png').read_bytes()[:4] == b'\x89PNG'
     assert '5 classes' in (out / 'performance.md').read_text()
+
+
+def test_the_picture_says_all_in_words_and_within_its_frame():
+    folder = Path(__file__).parents[2] / 'docs'
+    records = json.loads((folder / 'performance.json').read_text())['records']
+    panels = [(workload, own) for workload in all_workloads('ViT-B-16')
+              if (own := [r for r in records
+                          if r['workload'] == workload.key and r['seconds']])]
+    names = [picture_label(r, own) for _, own in panels for r in own]
+    assert 'this package, bf16 weights' in names
+    assert not [n for n in names if 'vifi' in n or 'plain' in n or '-' in
+                n.replace('micro-batch', '').replace('X-CLIP', '')]
+    with mock.patch.object(report.plt, 'close') as close:
+        report._picture(panels)
+    figure, = close.call_args.args
+    for axes in figure.axes:
+        for text in [axes.title, *axes.texts, *axes.get_yticklabels()]:
+            box = text.get_window_extent()
+            assert box.x0 >= 0 and box.x1 <= figure.bbox.x1, text
+    report.plt.close(figure)
 
 
 # decode.py

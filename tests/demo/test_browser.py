@@ -215,9 +215,9 @@ def test_the_page_asks_no_other_site(page):
 
 def take_pictures(page):
     """Of docs/, by docs/make_pictures.sh."""
-    for name, size in dict(desktop=(1280, 1080), phone=(390, 1500)).items():
+    for name, size in dict(desktop=(1280, 1080), phone=(390, 2200)).items():
         page.resize(*size)
-        page.open().press('Three scenes')
+        page.open().press('Purple moon')
         page.until(lambda: len(page.find('#vifi-frames img')) == 8)
         time.sleep(2)  # pictures and video are drawn
         page.driver.execute_script('window.scrollTo(0, 0)')

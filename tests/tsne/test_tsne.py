@@ -11,8 +11,9 @@ from helpers import write_mp4
 
 from projects.vifi_clip_tools.embeddings.file import (Embeddings,
                                                       write_embeddings)
-from projects.vifi_clip_tools.tsne.figure import (Panel, cluster_scores, draw,
-                                                  layout, unit_length)
+from projects.vifi_clip_tools.tsne.figure import (Panel, _styles,
+                                                  cluster_scores, draw, layout,
+                                                  unit_length)
 from projects.vifi_clip_tools.tsne.report import align
 
 pytest.importorskip('sklearn')
@@ -127,6 +128,18 @@ def test_formats_repeat_byte_by_byte(suffix, start):
     if suffix == '.svg':  # no mathematics, and no name left out
         for text in (b'a $name', b'_hidden', b'$5', b'moon'):
             assert b'>' + text + b'<' in made
+
+
+def test_a_legend_tells_24_classes_apart():
+    panel = Panel('', np.arange(48.).reshape(24, 2), np.arange(24))
+    figures = [draw([panel], [f'{i:02d}th' for i in range(24)], '.svg'),
+               draw([replace(panel, places=np.zeros((41, 2)),
+                             labels=np.arange(41))],
+                    [f'{i:02d}th' for i in range(41)], '.svg')]
+    named = [figure.decode().count('th</text>') for figure in figures]
+    assert named == [24, 0]
+    styles = [(tuple(colour), mark) for colour, mark in _styles(24)]
+    assert len(set(styles)) == 24
 
 
 def test_files_are_brought_in_line():

@@ -10,7 +10,8 @@ import numpy as np
 from projects.vifi_clip.errors import need
 
 NUM_INITS = 10  # of k-means
-LEGEND_CLASSES = 20  # more colours than these cannot be told apart
+_MARKS = 'o^sX'  # each in ten colours
+LEGEND_CLASSES = 10 * len(_MARKS)  # more cannot be told apart
 _PER_ROW = 5  # as in Figure 1
 _WIDTH, _WIDEST = 7., 3.  # inches: of a printed page, and of a panel
 _LINE = 0.17  # inches of a line of 8 points
@@ -115,7 +116,7 @@ def draw(panels: Sequence[Panel], class_names: Optional[List[str]] = None,
     same for the same input.
 
     The figure is made at the size it is printed at, so that 8 points stay 8
-    points. A legend is there for 20 classes or fewer.
+    points. A legend is there for 40 classes or fewer.
     """
     import matplotlib
     # No pyplot: nothing global, and no display is looked for.
@@ -177,11 +178,9 @@ def _styles(classes: int) -> List[Tuple[tuple, str]]:
     from matplotlib import colormaps
     from matplotlib.colors import hsv_to_rgb
     if classes <= LEGEND_CLASSES:
-        # tab20 has ten dark colours, each followed by its light one, which
-        # gets another mark for those who see the two alike.
-        pairs = colormaps['tab20'].colors
-        return [(pairs[2 * (i % 10) + i // 10], 'o^'[i // 10])
-                for i in range(classes)]
+        # Light versions of the ten colours would look alike to many.
+        colours = colormaps['tab10'].colors
+        return [(colours[i % 10], _MARKS[i // 10]) for i in range(classes)]
     # Neighbours in the list lie far from each other on the wheel.
     hues = np.arange(classes) * 0.61803 % 1
     return [(tuple(hsv_to_rgb((hue, (0.95, 0.6)[i % 2],
