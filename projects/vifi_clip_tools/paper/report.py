@@ -169,7 +169,7 @@ def draw(filled: Filled) -> Optional[bytes]:
                   ncols=min(len(colours) + 2, 3 * columns), frameon=False)
     out = io.BytesIO()
     figure.savefig(out, format='png', dpi=100)
-    return csv_lines(rows)
+    return out.getvalue()
 
 
 def draw_bars(axes, title: str, results: List[Result],
