@@ -78,7 +78,9 @@ for path in Path(sys.argv[1]).glob('*.png'):
         image.save(path.with_suffix('.jpg'), quality=82, optimize=True)
         path.unlink()
         continue
-    image.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+    # Median cut would turn the few pixels of a rare colour into another.
+    image.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=4,
+                   dither=Image.Dither.NONE).save(path, optimize=True)
 PYTHON
 for picture in "$work"/*.png "$work"/*.jpg "$work"/*.webp; do
     mv "$picture" "docs/$(basename "$picture")"
