@@ -19,8 +19,10 @@ def check_lists(cfg: Config, parts: Sequence[str]) -> None:
             check_video_root(osp.join(dataset.get('data_root') or '', videos))
         classes = dataset.get('class_file')
         if classes and not osp.isfile(classes):
-            raise FileNotFoundError(f'no class list {classes!r}: set '
-                                    'class_file=... to one')
+            raise FileNotFoundError(
+                f'no class list {classes!r}: set class_file of the data sets '
+                '(train_dataloader.dataset.class_file=..., also of '
+                'val_dataloader and test_dataloader) to one')
     _check_descriptions(cfg)
 
 
