@@ -150,7 +150,8 @@ def test_extras():
         'extras_require']
     names = re.search(r'vifi_clip\[(.*)\]', *extras['all'])[1].split(',')
     assert set(names) == set(extras) - {
-        'all', 'test', 'video', 'torchcodec', 'ray'}
+        'all', 'test', 'video', 'torchcodec', 'ray', 'tensorboard',
+        'wandb'}
     pins = re.findall('^([^=#\n]+)==', (REPO / 'constraints.txt').read_text(),
                       re.M)
     assert {re.match(r'[\w-]+', line)[0] for name in names

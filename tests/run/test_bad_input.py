@@ -72,7 +72,10 @@ def test_a_logger_that_is_not_installed(world, write_config, tmp_path, capsys,
     refused(capsys, command, config, *['none'] * (command == 'test'),
             '--work-dir', tmp_path / 'run', '--cfg-options',
             f'visualizer.vis_backends.0.type={backend}',
-            names=[backend, f'pip install {library}'])
+            names=[backend, f'pip install "vifi_clip[{library}]"'])
+    if command == 'train':  # and by its option
+        refused(capsys, command, config, f'--{library}', '--work-dir',
+                tmp_path / 'run', names=[backend, f'vifi_clip[{library}]'])
     refused(capsys, command, config, *['none'] * (command == 'test'),
             '--cfg-options', f'visualizer.vis_backends=[{backend}]',
             names=['visualizer.vis_backends', backend])

@@ -7,7 +7,6 @@ import ast
 import copy
 import difflib
 import glob
-import importlib.util
 import os
 import os.path as osp
 import re
@@ -43,9 +42,6 @@ _VALUES = {
     'WORKERS': (f'auto|{_WHOLE}', 'a whole number or auto'),
     'INTERPOLATE': (r'[01]|0?\.[0-9]+', 'a number from 0 to 1'),
 }
-# Libraries behind MMEngine's backends of the visualizer.
-_LOGGERS = ('wandb', 'tensorboard', 'mlflow', 'clearml', 'neptune', 'dvclive',
-            'aim')
 _PARTS = 'train', 'val', 'test'
 # Kinds of settings, where they are given.
 _KINDS = (
@@ -368,23 +364,3 @@ def experiment(knobs: Mapping[str, str]) -> str:
             short = re.sub('[^A-Za-z0-9.]+', '_', '_'.join(words))
             parts.append(f'{name}_{short}')
     return '-'.join(parts)
-
-
-def check_loggers(cfg: Config) -> None:
-    """Raise UserError if a backend of the visualizer needs a library that is
-    not installed, which MMEngine would find out when it begins to log."""
-    backends = (cfg.get('visualizer') or {}).get('vis_backends') or []
-    for backend in [backends] if isinstance(backends, dict) else backends:
-        if not isinstance(backend, dict):
-            raise ValueError('visualizer.vis_backends must be a list of '
-                             f'dict(type=...), not {backend!r}')
-        name = str(backend.get('type'))
-        # WandbVisBackend, say: all are named after their libraries
-        library = name.removesuffix('VisBackend').lower()
-        if library not in _LOGGERS:
-            continue
-        spec = importlib.util.find_spec(library)
-        if spec is None or spec.origin is None:  # a folder of that name
-            raise UserError(
-                f'{name} (visualizer.vis_backends) needs {library}, which is '
-                f'not installed: pip install {library}, or leave it out')

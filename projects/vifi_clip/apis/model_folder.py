@@ -105,6 +105,9 @@ def _write_config(cfg: Config, folder: str, title: str,
     model card."""
     kept = {key: copy.deepcopy(cfg[key]) for key in KEPT if key in cfg}
     model = kept['model'] = without_pretrained(cfg.model)
+    kept.pop('vis_backends', None)  # a name for the next line's
+    if kept.get('visualizer'):  # a test of it elsewhere logs nowhere else
+        kept['visualizer']['vis_backends'] = [dict(type='LocalVisBackend')]
     for key in 'auxiliary', 'save_trainable_only', 'trainable', 'frozen':
         model.pop(key, None)
     text = (model.get('cls_head') or {}).get('text_classifier') or {}

@@ -26,9 +26,9 @@ from ..engine import (AuxiliaryHook, ClassListHook, PlainCheckpointHook,
                       ResumeHook)
 from ..engine.averaging import check_average
 from ..errors import UserError
-from .config import (blamed_on, check_loggers, load_config,
-                     without_pretrained)
+from .config import blamed_on, load_config, without_pretrained
 from .config_lists import check_lists
+from .loggers import add_loggers, check_loggers
 from .model_card import validation_metrics
 from .model_folder import best_checkpoint, save_model_folder
 
@@ -57,15 +57,18 @@ def train(config: str, amp: bool = False, resume: Optional[str] = None,
           validate: bool = True, auto_scale_lr: bool = False,
           auto_accumulate: Optional[int] = None, seed: Optional[int] = None,
           diff_rank_seed: bool = False, deterministic: bool = False,
+          tensorboard: bool = False, wandb: bool = False,
           **options: Any) -> None:
     """Train a config, with the arguments of ``vifi-clip train``.
 
     ``amp`` is bfloat16 autocast, ``resume`` a checkpoint or 'auto' for the
     latest of the work directory, ``auto_accumulate`` the samples of a step
-    (:func:`accumulate`), ``options`` are those of :func:`load_config`.
+    (:func:`accumulate`), ``tensorboard`` and ``wandb`` add loggers
+    (:func:`add_loggers`), ``options`` are those of :func:`load_config`.
 
     Raises:
         FileNotFoundError: A config, list or checkpoint is absent.
+        UserError: A logger whose library is not installed.
         ValueError: A setting that does not go with the config.
     """
     cfg = load_config(config, **options)
@@ -103,6 +106,7 @@ def train(config: str, amp: bool = False, resume: Optional[str] = None,
                  deterministic=deterministic or None)
     cfg.randomness = dict(cfg.get('randomness') or {}, **{
         k: v for k, v in given.items() if v is not None})
+    add_loggers(cfg, tensorboard, wandb)
     check_loggers(cfg)
     check_lists(cfg, ('train', 'val'))
     prepare_distributed(cfg)

@@ -75,8 +75,9 @@ def test(options: Options) -> Dict[str, Any]:
 def tester(options: Options) -> Runner:
     """Read the config, check all that the test needs, and build its runner.
     """
-    from projects.vifi_clip.apis.config import check_loggers, load_config
+    from projects.vifi_clip.apis.config import load_config
     from projects.vifi_clip.apis.config_lists import check_lists
+    from projects.vifi_clip.apis.loggers import check_loggers
     from projects.vifi_clip.apis.runs import build_runner, prepare_distributed
     cfg = load_config(options.config, **options.common.settings())
     _set_options(cfg, options)

@@ -14,6 +14,7 @@ examples:
   DATASET=ucf101 SHOTS=4 TUNE=prompts PRETRAINED=openai \\
       vifi-clip train vifi_few_shot --seed 1
   vifi-clip train my.py --work-dir runs/a --resume --auto-accumulate 256
+  vifi-clip train my.py --work-dir runs/a --tensorboard
   # 8 GPUs
   bash "$(vifi-clip --root)/tools/dist_train.sh" vifi_k400 8 --amp
 """
@@ -43,6 +44,12 @@ class Options:
                                   help='use a different seed on every process')
     deterministic: bool = option(action='store_true',
                                  help='use deterministic CUDNN')
+    tensorboard: bool = option(
+        action='store_true', help='write losses and results for TensorBoard '
+        '(tensorboard --logdir WORK_DIR)')
+    wandb: bool = option(
+        action='store_true', help='log to Weights & Biases; WANDB_PROJECT, '
+        'WANDB_NAME and WANDB_MODE=offline are honoured')
 
 
 parse_args = reader(Options, 'Train a recognizer', _EPILOG)
