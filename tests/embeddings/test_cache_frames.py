@@ -15,6 +15,7 @@ from mmengine.registry import init_default_scope
 from tools_world import NUM_FRAMES, PIPELINES, settings_of
 
 import projects.vifi_clip.models.frame_embeddings  # noqa: F401
+from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
 from projects.vifi_clip.datasets.frame_cache import FrameCache
 from projects.vifi_clip.datasets.loader_settings import resolve_workers
 from projects.vifi_clip.errors import UserError
@@ -123,6 +124,25 @@ def distilled(settings) -> dict:
     settings['model']['auxiliary'] = [dict(
         type='AnchorRelationLoss', teacher=dict(type='EMATeacher'))]
     return settings
+
+
+def test_the_trained_model_needs_no_cache(cached, write_config, world,
+                                          tmp_path, monkeypatch):
+    """It is a folder that embeds videos, wherever it is."""
+    _, clip, cache = cached
+    config = write_config(
+        'text', world, **cached_settings(world, clip, str(cache)))
+    monkeypatch.setenv('LOCAL_RANK', '0')
+    assert vifi('train', config, '--work-dir', tmp_path / 'run') == 0
+    shutil.rmtree(cache)
+    videos = str(world / 'videos')
+    folder = ViFiCLIPInferencer(str(tmp_path / 'run/model'), device='cpu')
+    direct = ViFiCLIPInferencer(
+        write_config('direct', world, **video_settings(world, clip)),
+        str(tmp_path / 'run/epoch_1.pth'), device='cpu')
+    torch.testing.assert_close(
+        torch.tensor([a['scores'] for a in folder(videos)['predictions']]),
+        torch.tensor([a['scores'] for a in direct(videos)['predictions']]))
 
 
 @pytest.mark.parametrize(

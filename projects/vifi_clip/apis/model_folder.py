@@ -110,6 +110,10 @@ def _write_config(cfg: Config, folder: str, title: str,
         kept['visualizer']['vis_backends'] = [dict(type='LocalVisBackend')]
     for key in 'auxiliary', 'save_trainable_only', 'trainable', 'frozen':
         model.pop(key, None)
+    for part, name in (('backbone', 'CLIPVisionBackbone'),
+                       ('data_preprocessor', 'ActionDataPreprocessor')):
+        if (model.get(part) or {}).pop('cache', None):  # of vifi_cached
+            model[part]['type'] = name
     text = (model.get('cls_head') or {}).get('text_classifier') or {}
     for tower in model.get('backbone') or {}, text:
         if str(tower.get('arch', '')).endswith('.json'):
