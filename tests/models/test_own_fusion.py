@@ -229,6 +229,9 @@ def test_a_pool_of_another_shape():
                        text_classifier=classifier_cfg())
     with pytest.raises(ValueError, match=r'KeepsFrames.*\[2, 32\].*\[2, 3, 3'):
         head.fuse(torch.randn(2, T, D))
+    head.pool = lambda frames: None  # a forgotten return
+    with pytest.raises(ValueError, match=r'KeepsFrames.*\[2, 32\].*NoneType'):
+        head.fuse(torch.randn(2, T, D))
 
 
 def test_tokens_go_by_the_pool():

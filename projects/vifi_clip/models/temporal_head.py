@@ -185,11 +185,12 @@ class TemporalMeanPoolHead(BaseHead):
         frames = frames.reshape(-1, *shape[-2:])
         # [..., T, D] -> [N, T, D]
         video = self.pool(frames)
-        if video.shape != frames.shape[::2]:
+        if not isinstance(video, Tensor) or video.shape != frames.shape[::2]:
+            got = (list(video.shape) if isinstance(video, Tensor) else
+                   type(video).__name__)
             raise ValueError(
                 f'{type(self).__name__}.pool must return [N, D] = '
-                f'{list(frames.shape[::2])} of [N, T, D], got '
-                f'{list(video.shape)}')
+                f'{list(frames.shape[::2])} of [N, T, D], got {got}')
         video = video.reshape(*shape[:-2], shape[-1])
         # [N, D] -> [..., D]
         return video if tokens is None else torch.cat(
