@@ -1,4 +1,6 @@
 """A bundled small model says what it does not know."""
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from projects.vifi_clip.apis.familiarity import (known_pixels, label_warning,
                                                  pixel_statistics,
                                                  unknown_texts)
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
+from projects.vifi_clip.apis.runs import warn_of_words
 from projects.vifi_clip_tools.mini_world.clips import Job, render_clip
 from projects.vifi_clip_tools.mini_world.world import CLASSES
 
@@ -41,6 +44,18 @@ def test_other_videos_are_warned_of(small_inferencer, kind):
     for results in (small_inferencer.predict(strange(kind), num_views=(2, 3)),
                     small_inferencer.embed(strange(kind))):
         assert 'warning' in next(results)
+
+
+def test_training_warns_of_unknown_words():
+    said, model = [], build_model()
+    runner = SimpleNamespace(
+        model=model, logger=SimpleNamespace(warning=said.append))
+    warn_of_words(runner)
+    assert not said
+    text = model.cls_head.text_classifier
+    text.text.token_embedding.weight.data[text.tokenizer.encode('zumba')] = 0
+    warn_of_words(runner)
+    assert len(said) == 1 and 'zumba' in said[0] and 'archery' not in said[0]
 
 
 def test_statistics():

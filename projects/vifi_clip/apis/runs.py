@@ -25,9 +25,11 @@ from ..datasets.loader_settings import processes_here
 from ..engine import (AuxiliaryHook, ClassListHook, PlainCheckpointHook,
                       ResumeHook)
 from ..engine.averaging import check_average
+from ..engine.hooks import text_classifier_of
 from ..errors import UserError
 from .config import blamed_on, load_config, without_pretrained
 from .config_lists import check_lists
+from .familiarity import unknown_message
 from .loggers import add_loggers, check_loggers
 from .model_card import validation_metrics
 from .model_folder import best_checkpoint, save_model_folder
@@ -117,8 +119,19 @@ def train(config: str, amp: bool = False, resume: Optional[str] = None,
         runner.logger.warning('--resume: there is no checkpoint in '
                               f'{cfg.work_dir}; training starts from the '
                               'beginning')
+    warn_of_words(runner)
     runner.train()
     _leave_model(runner)
+
+
+def warn_of_words(runner: Runner) -> None:
+    """Warn of classes whose words the bundled small model has never seen:
+    such classes get equal texts, and stay equal where the text is frozen."""
+    classifier = text_classifier_of(runner.model)
+    said = classifier is not None and unknown_message(
+        classifier, classifier.class_names)
+    if said:
+        runner.logger.warning(said)
 
 
 def _leave_model(runner: Runner) -> None:
