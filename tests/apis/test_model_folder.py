@@ -21,7 +21,8 @@ from vifi_clip import ViFiCLIP
 @pytest.fixture(scope='module')
 def trained(shared_world, tmp_path_factory):
     """A run that read its classes, its descriptions, its architecture and its
-    lists from files; the config, its checkpoint, its model's folder."""
+    lists from files, and kept decoded frames; the config, its checkpoint, its
+    model's folder."""
     made = tmp_path_factory.mktemp('run')
     (made / 'classes.txt').write_text('\n'.join(NAMES))
     (made / 'about.txt').write_text(''.join(
@@ -35,6 +36,9 @@ def trained(shared_world, tmp_path_factory):
         arch=str(made / 'arch.json'), class_file=str(made / 'classes.txt'),
         description_file=[str(made / 'about.txt')],
         templates='{} {description}')
+    test = settings['test_dataloader']['dataset']
+    test['pipeline'] = [dict(type='KeptVideoReader', folder=str(
+        made / 'frames')), *test['pipeline'][1:]]
     settings['custom_imports'] = dict(
         imports=['projects.vifi_clip', 'module_of_a_user'])
     (made / 'module_of_a_user.py').write_text('HERE = __file__\n')

@@ -127,6 +127,7 @@ def _write_config(cfg: Config, folder: str, title: str,
         text['description_file'] = _copied(text['description_file'], folder)
     if kept.get('test_dataloader'):
         _open_test(kept, bool(names))
+    _decode_anew(kept)
     head = _CONFIG_HEAD.format(title=title, here=_HERE, weights=MODEL_WEIGHTS)
     body = Config(ConfigDict(kept), format_python_code=False).pretty_text
     write_text(osp.join(folder, MODEL_CONFIG), head + body)
@@ -149,6 +150,18 @@ def _open_test(kept: dict, classes: bool) -> None:
                    data_prefix=dict(video='{{$VIDEO_DIR:.}}'))
     if classes:
         dataset['class_file'] = f'{_HERE}/{CLASSES}'
+
+
+def _decode_anew(kept: dict) -> None:
+    """Name no folder of decoded frames (FRAMES_DIR) in the pipelines."""
+    test = (kept.get('test_dataloader') or {}).get('dataset') or {}
+    pipelines = [kept.get(f'{name}_pipeline')
+                 for name in ('val', 'views', 'test')]
+    for pipeline in (*pipelines, test.get('pipeline')):
+        for step in pipeline or ():
+            if step.get('type') == 'KeptVideoReader':
+                step['type'] = 'VideoReader'
+                del step['folder']
 
 
 def _copied(files: Any, folder: str) -> List[str]:
