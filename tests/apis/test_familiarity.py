@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 from helpers import coded_frame, write_mp4
-from tiny import build_model
+from mmengine.config import ConfigDict
+from tiny import build_model, model_cfg
 
 from projects.vifi_clip.apis.familiarity import (known_pixels, label_warning,
                                                  pixel_statistics,
@@ -56,6 +57,9 @@ def test_training_warns_of_unknown_words():
     text.text.token_embedding.weight.data[text.tokenizer.encode('zumba')] = 0
     warn_of_words(runner)
     assert len(said) == 1 and 'zumba' in said[0] and 'archery' not in said[0]
+    runner.model = ConfigDict(model_cfg())  # of a strategy, before it builds
+    warn_of_words(runner)
+    assert len(said) == 1
 
 
 def test_statistics():
