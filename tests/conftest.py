@@ -1,6 +1,7 @@
 """Shared settings (no network, few threads), and a small world of real clips
 with the tools that run on it."""
 import gc
+import logging
 import os
 import shutil
 import signal
@@ -86,8 +87,11 @@ def _fresh_loggers():
 
 
 def _forget_runs() -> None:
-    for kind in MessageHub, MMLogger, Visualizer:
-        kind._instance_dict.clear()  # runs are named by the second
+    logging.disable(logging.NOTSET)  # as benchmarks do for good
+    # Runs are named by the second. A class has a list of its own.
+    for kind in (MessageHub, MMLogger, Visualizer,
+                 *Visualizer.__subclasses__()):
+        kind._instance_dict.clear()
 
 
 @pytest.fixture(scope='session')
