@@ -38,15 +38,20 @@ def unreachable(address: str, seconds: float = _SECONDS) -> str:
     return f'{parts.hostname} cannot be reached ({reason})' if reason else ''
 
 
+def hub_unreachable() -> str:
+    """Say why the Hugging Face Hub cannot be reached; '' if it can. With
+    HF_HUB_OFFLINE set, nothing is tried."""
+    from huggingface_hub import constants
+    return ('HF_HUB_OFFLINE is set' if constants.HF_HUB_OFFLINE else
+            unreachable(constants.ENDPOINT))
+
+
 @contextmanager
 def hub_or_cache() -> Iterator[str]:
     """Let huggingface_hub look for downloaded files only while the Hub cannot
-    be reached; yield why it cannot ('' if it can). With HF_HUB_OFFLINE set,
-    nothing is tried."""
+    be reached; yield why it cannot (:func:`hub_unreachable`)."""
     from huggingface_hub import constants
-    offline = constants.HF_HUB_OFFLINE
-    reason = ('HF_HUB_OFFLINE is set' if offline else
-              unreachable(constants.ENDPOINT))
+    offline, reason = constants.HF_HUB_OFFLINE, hub_unreachable()
     constants.HF_HUB_OFFLINE = bool(reason)
     try:
         yield reason

@@ -3,12 +3,12 @@ import os
 import os.path as osp
 from typing import Optional, Union
 
-from huggingface_hub import HfApi, ModelCard, constants
+from huggingface_hub import HfApi, ModelCard
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
 from ..errors import UserError
-from ..network import unreachable
+from ..network import hub_unreachable
 from ..resources import (HUB, MODEL_CONFIG, MODEL_WEIGHTS, fetch_from_hub,
                          shipped_config)
 from .model_folder import CARD
@@ -76,9 +76,7 @@ def push_folder(folder: str, name: str, private: bool = False,
         content.data.license = license
         content.save(card)
     hub, name = HfApi(token=token), name.removeprefix(HUB)
-    reason = ('HF_HUB_OFFLINE is set' if constants.HF_HUB_OFFLINE else
-              unreachable(constants.ENDPOINT))
-    if reason:
+    if reason := hub_unreachable():
         raise UserError(f'{folder} was not pushed to {name}: {reason}')
     try:
         hub.create_repo(name, private=private or None, exist_ok=True)

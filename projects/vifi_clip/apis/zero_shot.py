@@ -4,7 +4,7 @@ Letters: N videos, M texts, D embedding.
 """
 import os
 import tempfile
-from typing import Any, Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Union
 
 import numpy as np
 import torch
@@ -115,7 +115,7 @@ class ViFiCLIP:
             inputs, self._own_labels if candidate_labels is None
             else candidate_labels, hypothesis_template, num_views, batch_size,
             top_k)
-        rows = _in_order(inputs, [
+        rows = _in_order(_keys(inputs), [
             [dict(label=label, score=score) for label, score in zip(
                 result['labels'], result['scores'])] for result in results])
         return rows if many else rows[0]
@@ -135,7 +135,7 @@ class ViFiCLIP:
         """
         inputs, _ = _listed(videos)
         results = self.inferencer.embed(inputs, num_views, batch_size)
-        return _returned(_in_order(inputs, [
+        return _returned(_in_order(_keys(inputs), [
             result['embedding'] for result in results]), return_tensors)
 
     def get_text_features(self, text: Union[str, Sequence[str]],
@@ -158,10 +158,9 @@ class ViFiCLIP:
             UserError: The model embeds texts for each video on its own.
         """
         texts = [text] if isinstance(text, str) else list(text)
-        names = list(dict.fromkeys(texts))
-        rows = self.inferencer.text_embeddings(names, hypothesis_template)
-        return _returned([rows[names.index(name)] for name in texts],
-                         return_tensors)
+        rows = self.inferencer.text_embeddings(
+            list(dict.fromkeys(texts)), hypothesis_template)
+        return _returned(_in_order(texts, rows), return_tensors)
 
     @property
     def logit_scale(self) -> float:
@@ -175,9 +174,13 @@ def _listed(videos: Any) -> tuple:
     return [one_video(item) for item in (videos if many else [videos])], many
 
 
-def _in_order(inputs: List[VideoInput], results: list) -> list:
-    """Repeat the results of videos that were given more than once."""
-    keys = [video_key(video, i) for i, video in enumerate(inputs)]
+def _keys(inputs: List[VideoInput]) -> list:
+    return [video_key(video, i) for i, video in enumerate(inputs)]
+
+
+def _in_order(keys: Sequence, results: Iterable) -> list:
+    """Repeat the results of what was given more than once, one for each key
+    that differs."""
     by_key = dict(zip(dict.fromkeys(keys), results))
     return [by_key[key] for key in keys]
 
