@@ -21,6 +21,11 @@ class UnreadableVideo(UserError):
         return f'{self.name} cannot be read: {self.reason}'
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error of any library says."""
+    return (str(error).strip().splitlines() or ['no message'])[0]
+
+
 def need(module: str, extra: str) -> ModuleType:
     """Import a library, such as 'sklearn.cluster', of an extra of setup.cfg;
     a UserError says how to install it."""

@@ -8,6 +8,8 @@ import os.path as osp
 from pathlib import Path
 from typing import List, Optional, Set
 
+from .errors import first_line
+
 _PACKAGE = Path(__file__).resolve().parent
 # In the folder of a trained model.
 MODEL_CONFIG, MODEL_WEIGHTS = 'config.py', 'model.safetensors'
@@ -127,7 +129,7 @@ def fetch_from_hub(name: str, **options) -> str:
         except (HfHubHTTPError, LocalEntryNotFoundError, OSError,
                 ValueError) as error:
             reason = (f'{offline}, and it was not downloaded before'
-                      if offline else str(error).splitlines()[0])
+                      if offline else first_line(error))
             raise FileNotFoundError(
                 f'{name} cannot be fetched: {reason}') from error
     _FETCHED.add(Path(folder))

@@ -7,7 +7,7 @@ from huggingface_hub import HfApi, ModelCard
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
-from ..errors import UserError
+from ..errors import UserError, first_line
 from ..network import hub_unreachable
 from ..resources import (HUB, MODEL_CONFIG, MODEL_WEIGHTS, fetch_from_hub,
                          shipped_config)
@@ -83,5 +83,5 @@ def push_folder(folder: str, name: str, private: bool = False,
         done = hub.upload_folder(repo_id=name, folder_path=folder)
     except (HfHubHTTPError, HFValidationError, OSError) as error:
         raise UserError(f'{folder} was not pushed to {name}: '
-                        f'{str(error).strip().splitlines()[0]}') from error
+                        f'{first_line(error)}') from error
     return done.commit_url

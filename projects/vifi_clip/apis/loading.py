@@ -18,6 +18,7 @@ from torch import distributed, nn
 from ..architectures import build_tokenizer, get_arch_cfg, prompt_length
 from ..checkpoints.settings import check_file
 from ..datasets.class_list import read_class_list
+from ..errors import first_line
 from ..models.text_classifier import check_templates
 from .config import (blamed_on, leave_out_pretrained, override,
                      read_config)
@@ -126,9 +127,9 @@ def find_device(device: str) -> str:
     try:
         torch.empty(0, device=device).cpu()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f'--device {device} cannot be used: {reason}; this '
-                         f'machine has {get_device()}') from error
+        raise ValueError(
+            f'--device {device} cannot be used: {first_line(error)}; this '
+            f'machine has {get_device()}') from error
     return device
 
 

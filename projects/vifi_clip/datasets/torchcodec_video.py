@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.utils.data import get_worker_info
 
-from ..errors import UserError, need
+from ..errors import UserError, first_line, need
 from .containers import Source
 from .video_file import VideoFile
 
@@ -75,8 +75,8 @@ class TorchCodecVideo:
 
     def _give_up(self, error: RuntimeError) -> None:
         name = self._name if isinstance(self._name, str) else 'a video'
-        reason = (str(error).strip().splitlines() or ['no message'])[0]
-        warnings.warn(f'{name}: torchcodec fails ({reason}); PyAV reads it')
+        warnings.warn(f'{name}: torchcodec fails ({first_line(error)}); PyAV '
+                      'reads it')
         self._decoder = None
 
 
@@ -94,11 +94,10 @@ def _torchcodec():
     except UserError:
         raise
     except Exception as error:  # RuntimeError or OSError, by its version
-        reason = (str(error).strip().splitlines() or ['no message'])[0]
         raise UserError(
-            f'torchcodec cannot be loaded ({reason}): it needs the shared '
-            'libraries of FFmpeg (apt install ffmpeg) and the version of '
-            'torch that it was built for') from error
+            f'torchcodec cannot be loaded ({first_line(error)}): it needs the '
+            'shared libraries of FFmpeg (apt install ffmpeg) and the version '
+            'of torch that it was built for') from error
 
 
 def _place(device: str) -> str:

@@ -12,7 +12,7 @@ from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 from mmengine import fileio
 
-from ..errors import UnreadableVideo, UserError
+from ..errors import UnreadableVideo, UserError, first_line
 from .contained_video import open_video
 from .containers import FrameCountChanged, Source, file_of
 from .torchcodec_video import TorchCodecVideo, check_torchcodec
@@ -151,9 +151,8 @@ def _read(step: Callable, results: dict) -> dict:
     except UserError:
         raise
     except Exception as error:
-        lines = str(error).strip().splitlines() or ['no message']
         raise UnreadableVideo(
-            name, f'{type(error).__name__}: {lines[0]}') from error
+            name, f'{type(error).__name__}: {first_line(error)}') from error
     if results is None:
         raise UnreadableVideo(name, f'{type(step).__name__} returned nothing')
     if results.get('total_frames') == 0:

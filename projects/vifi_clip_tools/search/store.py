@@ -26,7 +26,7 @@ from filelock import FileLock, Timeout
 
 from projects.vifi_clip.apis.identity import Identity
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
-from projects.vifi_clip.errors import UserError, need
+from projects.vifi_clip.errors import UserError, first_line, need
 from ..cli.options import ModelOptions
 from .record import completed, identity_of, read_identity, write_identity
 
@@ -226,7 +226,7 @@ class VideoIndex:
                 yield self._open()
             except RuntimeError as error:  # as LanceDB has it: a full disk
                 raise UserError(f'the index {self.path} cannot be changed: '
-                                f'{_first_line(error)}') from error
+                                f'{first_line(error)[:200]}') from error
 
     def _read(self, use: Callable[[Any], Any]) -> Any:
         """Return what ``use`` makes of the table, None without one; UserError
@@ -239,7 +239,7 @@ class VideoIndex:
                 if again:  # so it is not just a version that compact() deleted
                     raise UserError(
                         f'the index {self.path} cannot be read: '
-                        f'{_first_line(error)}; if it is damaged, index '
+                        f'{first_line(error)[:200]}; if it is damaged, index '
                         'the videos again') from error
 
     def _open(self) -> Any:
@@ -307,7 +307,3 @@ def _ann_of(table: Any) -> Optional[str]:
         if 'vector' in index.columns:
             return kinds.get(index.index_type, index.index_type)
     return None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or ['no message'])[0][:200]
