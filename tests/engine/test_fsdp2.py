@@ -5,8 +5,8 @@ import pytest
 import torch
 from commands import vifi
 from mmengine.registry import STRATEGIES
-from tiny import VARIANTS, build_model
-from tools_world import REPO, ended, stop_workers
+from tiny import NAMES, VARIANTS, build_model
+from tools_world import NUM_FRAMES, REPO, ended, stop_workers
 from torch import nn
 
 from projects.vifi_clip.engine.fsdp2 import UntilModeChange
@@ -16,9 +16,17 @@ FSDP = ['--cfg-options', 'train_dataloader.batch_size=2',
 
 
 @pytest.fixture
-def config(write_config):
-    """Three epochs of two steps, by SGD with momentum."""
+def config(write_config, tmp_path):
+    """Three epochs of two steps, by SGD with momentum; the model to start
+    from does not know the first word of a class."""
+    torch.manual_seed(0)
+    model = build_model(num_frames=NUM_FRAMES)
+    text = model.cls_head.text_classifier
+    text.text.token_embedding.weight.data[
+        text.tokenizer.encode(NAMES[0])] = 0.
+    torch.save(dict(state_dict=model.state_dict()), tmp_path / 'start.pth')
     return write_config(
+        load_from=str(tmp_path / 'start.pth'),
         train_cfg=dict(type='EpochBasedTrainLoop', max_epochs=3),
         default_hooks=dict(checkpoint=dict(max_keep_ckpts=3)),
         optim_wrapper=dict(
@@ -27,11 +35,15 @@ def config(write_config):
             optimizer=dict(type='SGD', lr=0.05, momentum=0.9)))
 
 
+def _log(folder) -> str:
+    path, = folder.glob('*/*.log')
+    return path.read_text()
+
+
 def _accuracies(folder) -> list:
     """Of the second and third epoch."""
-    path, = folder.glob('*/*.log')
     return re.findall(r'Epoch\(val\) *\[[23]\].*acc/top1: ([\d.]+)',
-                      path.read_text())
+                      _log(folder))
 
 
 @pytest.mark.slow
@@ -57,6 +69,8 @@ def test_two_shards_train_as_one_process(config, tmp_path):
             other['optimizer']['state'], end['optimizer']['state'],
             rtol=1e-3, atol=1e-5)
     assert len(_accuracies(one)) == 2 and _accuracies(one) == _accuracies(two)
+    for folder in one, two:  # words are asked for when weights are there
+        assert f'all words of: {NAMES[0]}.' in _log(folder)
 
 
 def test_embeddings_are_kept_until_the_mode_changes():

@@ -19,18 +19,16 @@ from mmengine.logging import print_log
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, find_latest_checkpoint
-from torch import nn
 
 from ..checkpoints.settings import CheckpointSettingsHook, unwrapped
 from ..datasets.loader_settings import processes_here
 from ..engine import (AuxiliaryHook, ClassListHook, PlainCheckpointHook,
                       ResumeHook)
 from ..engine.averaging import check_average
-from ..engine.hooks import text_classifier_of
 from ..errors import UserError
 from .config import blamed_on, load_config, without_pretrained
 from .config_lists import check_lists
-from .familiarity import unknown_message
+from .familiarity import UnknownWordsHook
 from .loggers import add_loggers, check_loggers
 from .model_card import validation_metrics
 from .model_folder import best_checkpoint, save_model_folder
@@ -120,20 +118,8 @@ def train(config: str, amp: bool = False, resume: Optional[str] = None,
         runner.logger.warning('--resume: there is no checkpoint in '
                               f'{cfg.work_dir}; training starts from the '
                               'beginning')
-    warn_of_words(runner)
     runner.train()
     _leave_model(runner)
-
-
-def warn_of_words(runner: Runner) -> None:
-    """Warn of classes whose words the bundled small model has never seen:
-    such classes get equal texts, and stay equal where the text is frozen."""
-    classifier = text_classifier_of(runner.model)
-    if not isinstance(classifier, nn.Module):  # strategies build it later
-        return
-    said = unknown_message(classifier, classifier.class_names)
-    if said:
-        runner.logger.warning(said)
 
 
 def _leave_model(runner: Runner) -> None:
@@ -167,7 +153,7 @@ def build_runner(cfg: Config) -> Runner:
     # For configs that do not use our runtime: what is saved here can be
     # loaded here, and labels mean to the model what they mean in the data.
     for hook in (PlainCheckpointHook, ClassListHook, CheckpointSettingsHook,
-                 ResumeHook, AuxiliaryHook):
+                 ResumeHook, AuxiliaryHook, UnknownWordsHook):
         if not any(isinstance(h, hook) for h in runner.hooks):
             runner.register_hook(hook())
     runner.register_hook(_Going())
