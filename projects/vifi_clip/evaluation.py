@@ -148,7 +148,8 @@ class PredictionsFile(BaseMetric):
                                  'leave --predictions out')
             scores = np.asarray(sample['pred_score'].float().cpu())
             label = sample['gt_label'].reshape(-1)
-            best = int(scores.argmax())
+            # of classes that tie, the one that top-1 takes
+            best = int(scores.argsort()[-1])
             self.results.append((
                 sample.get('filename', ''),
                 int(label[0]) if len(label) == 1 else -1,

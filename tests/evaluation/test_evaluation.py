@@ -79,6 +79,21 @@ def test_kept_ranks_give_mmaction2s_values(topk):
         f'acc/{name}': pytest.approx(value) for name, value in theirs.items()}
 
 
+def test_predictions_written_are_those_of_top1(tmp_path):
+    """Of classes that tie, MMAction2's top-1 takes another than argmax."""
+    draw, path = np.random.default_rng(0), tmp_path / 'p.csv'
+    scores = draw.integers(0, 4, (60, 40)) / 4
+    labels = draw.integers(0, 40, 60)
+    right = scores[range(60), labels] == scores.max(1)
+    samples = [sample(int(label), row.tolist(), filename='v.mp4')
+               for label, row in zip(labels, scores)]
+    evaluate(PredictionsFile(str(path)), samples)
+    file = read_predictions(path)
+    top1 = (file.labels == file.predicted).mean()
+    assert 0 < top1 < right.mean()
+    assert evaluate(VideoAccMetric(), samples)['acc/top1'] == top1
+
+
 def test_memory_does_not_grow_with_classes():
     metric = VideoAccMetric()
     metric.process(None, [sample(3, torch.rand(100_000)).to_dict()])
