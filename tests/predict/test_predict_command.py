@@ -5,8 +5,10 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -186,15 +188,19 @@ def test_a_decoder_that_crashes_stops_nothing(folder, bad_decoder, capsys):
     assert len(first['labels']) == len(last['labels']) == 2
 
 
-def test_ctrl_c_while_a_decoder_hangs(folder, bad_decoder, capsys):
+@pytest.mark.parametrize('delay', [0.5, 0])  # it hangs; it is starting
+def test_ctrl_c_while_a_decoder_hangs(folder, bad_decoder, monkeypatch, delay):
     """A thread reads there, and is waited for at the end of the process."""
+    class Interrupted(subprocess.Popen):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            threading.Timer(delay, os.kill, [os.getpid(), signal.SIGINT]
+                            ).start()
+            time.sleep(0 if delay else 0.5)
+
     shutil.copy('b/x.mp4', 'hang.mp4')
-    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
-    signal.alarm(5)
-    try:
-        assert predict('hang.mp4', '--labels', 'a ring, a star') == 130
-    finally:
-        signal.signal(signal.SIGALRM, before)
+    monkeypatch.setattr(subprocess, 'Popen', Interrupted)
+    assert predict('hang.mp4', '--labels', 'a ring, a star') == 130
     for thread in threading.enumerate():
         if thread.name.startswith('ThreadPoolExecutor'):
             thread.join(60)

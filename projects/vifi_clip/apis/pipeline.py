@@ -6,7 +6,7 @@ that differ.
 """
 import copy
 import re
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -359,6 +359,9 @@ def _ahead(function: Callable, items: Sequence, ahead: int) -> Iterator:
     try:
         waiting = [pool.submit(function, item) for item in items[:ahead]]
         for i in range(len(items)):
+            # A signal that comes just before a wait without end is not heard.
+            while not wait(waiting[:1], 1).done:
+                pass
             done = waiting.pop(0).result()
             if i + ahead < len(items):
                 waiting.append(pool.submit(function, items[i + ahead]))

@@ -155,6 +155,7 @@ class _Children:
     """Those that have no video now, for any thread to take."""
 
     def __init__(self) -> None:
+        self._ends = 0
         self.forget()
         # A fork must not use its parent's.
         os.register_at_fork(after_in_child=self.forget)
@@ -169,6 +170,7 @@ class _Children:
             while child := self._idle.pop():
                 if child.process.poll() is None:
                     return child
+        ends = self._ends
         try:
             child = _Child()
         except OSError as error:
@@ -176,6 +178,8 @@ class _Children:
                 'no process can be started to decode videos: '
                 f'{error.strerror}; ulimit -a shows the limits') from error
         self._all.add(child)
+        if ends != self._ends:  # all were ended while this one started
+            child.process.kill()
         return child
 
     def give(self, child: _Child) -> None:
@@ -187,6 +191,7 @@ class _Children:
 
     def end(self) -> None:
         """Kill all; none of them, which take a moment to die, is taken."""
+        self._ends += 1
         children = list(self._all)
         self.forget()
         for child in children:

@@ -28,8 +28,7 @@ def in_threads(work: Callable, jobs: Iterable, workers: int
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         end_decoders()  # nobody waits for what they do
-        # A decoder that was just starting is not among those. Work that went
-        # on after this would write beside whatever comes next.
+        # Work that went on would write beside whatever comes next.
         while late := [each for each in running if not each.done()]:
             wait(late, 0.1)
             end_decoders()
