@@ -81,7 +81,7 @@ def main(world: str, others: str) -> None:
 
     kinds = [fit(clips('train', 2)),
              fit(sampled(drawn('train', CLASSES['train'], 4)))]
-    (ASSETS / 'small_world.json').write_text(json.dumps([dict(
+    (ASSETS / 'small_world_pixels.json').write_text(json.dumps([dict(
         mean=kind.mean.tolist(), precision=kind.precision.tolist(),
         limit=kind.limit) for kind in kinds]) + '\n')
     known = KnownPixels(kinds)

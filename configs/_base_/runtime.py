@@ -22,7 +22,7 @@ custom_hooks = [dict(type=_hook) for _hook in (
     'EpochSeedHook', 'EpochAccumulationHook', 'TextAccumulationHook',
     'ResumedValidationHook', 'BadVideoHook', 'FiniteLossHook',
     'ClassListHook', 'PlainCheckpointHook', 'CheckpointSettingsHook',
-    'ResumeHook', 'AuxiliaryHook')]
+    'ResumeHook', 'AuxiliaryHook', 'NewWordsHook')]
 if '{{$EPOCH_MEAN:0}}' != '0':
     custom_hooks += [dict(type='EpochMeanHook',
                           begin_epoch=int('{{$EPOCH_MEAN:0}}'))]

@@ -14,6 +14,8 @@ from .files import read_json
 from .network import hub_or_cache
 
 Arch = Union[str, dict]
+# Architectures of weights that ship with the package, beside OpenCLIP's.
+open_clip.add_model_config(Path(__file__).parent / 'assets/small_world.json')
 
 
 def get_arch_cfg(arch: Arch) -> dict:

@@ -5,23 +5,16 @@
 # of OpenAI's.
 _base_ = ['../additions/{{$AUX:none}}.py']
 
-arch = dict(
-    _delete_=True,  # the name that vifi_clip.py sets
-    embed_dim=96,
-    quick_gelu=False,
-    vision_cfg=dict(image_size=60, patch_size=12, width=96, head_width=32,
-                    layers=3),
-    text_cfg=dict(context_length=32, vocab_size=49408, width=96, heads=3,
-                  layers=2))
+arch = 'small_world'
 pretrained = '{{$PRETRAINED:default}}'
 if pretrained == 'default':
     pretrained = '{{$MINI_CLIP:work_dirs/mini_clip/mini_clip.pth}}'
 pretrained = None if pretrained == 'none' else pretrained
 
 model = dict(
-    backbone=dict(arch=dict(arch), pretrained=pretrained),
+    backbone=dict(arch=arch, pretrained=pretrained),
     cls_head=dict(
-        text_classifier=dict(arch=dict(arch), pretrained=pretrained),
+        text_classifier=dict(arch=arch, pretrained=pretrained),
         label_smooth_eps=0.),
     data_preprocessor=dict(mean=[127.5, 127.5, 127.5], std=[64., 64., 64.],
                            blending=None))
@@ -44,9 +37,7 @@ if _base_.model.backbone.type == 'ContextBackbone':
 
 if 'auxiliary' in _base_.model:  # of AUX, from another CLIP
     _teachers = dict(
-        CLIPTeacher=dict(
-            arch={k: v for k, v in arch.items() if k != '_delete_'},
-            pretrained=pretrained),
+        CLIPTeacher=dict(arch=arch, pretrained=pretrained),
         # 48 steps x 8 epochs x 1e-2 = 3.8; on Kinetics-400 TACO has
         # 1,250 x 15 x 2e-4 = 3.8
         EMATeacher=dict(momentum=1e-2))

@@ -1,8 +1,9 @@
 # The CLIP that training starts from: its name, its pixels, its sentences.
-# Knobs: ARCH (OpenCLIP name, or a .json like its own), PRETRAINED (OpenCLIP
-# tag or file; none: random), PIXELS (imagenet, clip: mean and standard
-# deviation of the pixels). `clip` is what ARCH was pretrained with, as
-# OpenCLIP records it: 0.5 and 0.5 for SigLIP and PE-Core, for example.
+# Knobs: ARCH (OpenCLIP name, or a .json like its own; small_world: a toy whose
+# weights need no download), PRETRAINED (OpenCLIP tag or file; none: random),
+# PIXELS (imagenet, clip: mean and standard deviation of the pixels). `clip` is
+# what ARCH was pretrained with, as OpenCLIP records it: 0.5 and 0.5 for SigLIP
+# and PE-Core, for example.
 # Pictures have the size that ARCH was made for, which no knob changes.
 _base_ = []  # without it, MMEngine takes the import below for lazy configs
 
@@ -23,7 +24,10 @@ if arch != 'ViT-B-16-quickgelu':
     if not isinstance(image_size, int):
         raise ValueError(f'ARCH={arch} takes pictures of {image_size} pixels; '
                          'these pipelines make square ones')
-if arch != 'ViT-B-16-quickgelu' and not arch.endswith('.json'):
+if arch == 'small_world':  # as mini.py has it
+    default_tag, of_clip = 'vifi-clip://small_world', False
+    clip_pixels = dict(mean=[127.5] * 3, std=[64.] * 3)
+elif arch != 'ViT-B-16-quickgelu' and not arch.endswith('.json'):
     from open_clip import get_pretrained_cfg, list_pretrained_tags_by_model
     _tags = list_pretrained_tags_by_model(arch)
     if _tags and default_tag not in _tags:

@@ -54,7 +54,7 @@ def known_pixels(weights: Optional[str]) -> Optional[KnownPixels]:
     it."""
     if not str(weights).startswith(ASSET):
         return None
-    file = ASSETS / f'{str(weights).removeprefix(ASSET)}.json'
+    file = ASSETS / f'{str(weights).removeprefix(ASSET)}_pixels.json'
     if not file.is_file():
         return None
     return KnownPixels([
@@ -121,7 +121,8 @@ def unknown_message(classifier: torch.nn.Module,
 
 class UnknownWordsHook(Hook):
     """Warns of classes whose words the bundled small model has never seen:
-    such classes get equal texts, and stay equal where the text is frozen."""
+    such classes get equal texts, and stay equal where the text is frozen.
+    Unless under FSDP2, NewWordsHook has given them others before."""
 
     def before_train(self, runner: Runner) -> None:
         """Ask when the weights of ``load_from`` are loaded."""

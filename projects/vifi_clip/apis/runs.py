@@ -22,8 +22,8 @@ from mmengine.runner import Runner, find_latest_checkpoint
 
 from ..checkpoints.settings import CheckpointSettingsHook, unwrapped
 from ..datasets.loader_settings import processes_here
-from ..engine import (AuxiliaryHook, ClassListHook, PlainCheckpointHook,
-                      ResumeHook)
+from ..engine import (AuxiliaryHook, ClassListHook, NewWordsHook,
+                      PlainCheckpointHook, ResumeHook)
 from ..engine.averaging import check_average
 from ..errors import UserError
 from .config import blamed_on, load_config, without_pretrained
@@ -153,7 +153,8 @@ def build_runner(cfg: Config) -> Runner:
     # For configs that do not use our runtime: what is saved here can be
     # loaded here, and labels mean to the model what they mean in the data.
     for hook in (PlainCheckpointHook, ClassListHook, CheckpointSettingsHook,
-                 ResumeHook, AuxiliaryHook, UnknownWordsHook):
+                 ResumeHook, AuxiliaryHook, NewWordsHook,
+                 UnknownWordsHook):
         if not any(isinstance(h, hook) for h in runner.hooks):
             runner.register_hook(hook())
     runner.register_hook(_Going())

@@ -8,6 +8,7 @@ from .hooks import (BadVideoHook, ClassListHook, EpochAccumulationHook,
 from .interpolated_gradient import InterpolatedGradientHook
 from .lr_schedule import WarmupCosineLR
 from .multi_set_loop import MultiSetTestLoop, MultiSetValLoop
+from .new_words import NewWordsHook
 from .parameter_groups import GroupedOptimWrapperConstructor
 from .precision import AutocastOptimWrapper, InferenceHook, apply_inference
 from .resume import (ResumedValidationHook, ResumeHook,

@@ -138,8 +138,9 @@ def resolve_pretrained(arch: Arch, pretrained: str) -> str:
                       if offline else reason[:120])
             raise UserError(
                 f'The weights {pretrained!r} of {arch} cannot be fetched: '
-                f'{reason}; set PRETRAINED=FILE, or use '
-                '--config small_world') from error
+                f'{reason}; set PRETRAINED=FILE. To try the steps with a toy: '
+                'ARCH=small_world to train, --config small_world to predict'
+            ) from error
 
 
 def read_clip_state_dict(path: str, prompts: bool = False,
