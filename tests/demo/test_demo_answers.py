@@ -135,7 +135,7 @@ def test_long_work_is_stopped_between_its_parts(inferencer, examples):
         with pytest.raises(UserError):
             page.timeline(request, 1, 0.1)
     # The limit went with the page that set it.
-    assert inferencer.frame_scores(
+    assert inferencer.frame_embeddings(
         inferencer.sample(examples['Blue star']).images).shape[0] == 8
 
 

@@ -2,13 +2,12 @@
 import io
 import os
 import weakref
-from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from helpers import coded_frame, read_index, write_mp4
+from helpers import coded_frame, read_index, write_mp4, write_video
 from PIL import Image
 
 from projects.vifi_clip.apis.inputs import VideoInput
@@ -104,20 +103,9 @@ def test_no_half_video_is_left(tmp_path):
 def encode(path, times, b_frames) -> VideoInput:
     """A video whose frames are shown at these seconds; with B-frames, by
     FFmpeg's own clock."""
-    options, base = dict(bf='3', b_strategy='0'), Fraction(1, 1000)
-    with av.open(str(path), 'w') as container:
-        stream = container.add_stream('libx264', rate=10,
-                                      options=options if b_frames else None)
-        stream.width = stream.height = 64
-        if not b_frames:
-            stream.codec_context.time_base = base
-        for i, time in enumerate(times):
-            frame = av.VideoFrame.from_ndarray(coded_frame(i, (64, 64)),
-                                               format='rgb24')
-            if not b_frames:
-                frame.pts, frame.time_base = round(time / base), base
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
+    how = dict(fps=10, bf='3', b_strategy='0') if b_frames else dict(
+        times=[round(1000 * time) for time in times])
+    write_video(path, count=len(times), size=(64, 64), **how)
     return VideoInput('a', str(path))
 
 

@@ -201,13 +201,6 @@ class ViFiCLIPInferencer:
             dict(inputs=[x], data_samples=[None]), False)
         return data['inputs'][0]
 
-    def frame_scores(self, images: np.ndarray) -> np.ndarray:
-        """Probabilities [T, K] of each frame on its own."""
-        with torch.no_grad():
-            logits = self.model.cls_head.frame_logits(
-                self.frame_embeddings(images))
-        return logits.softmax(-1).cpu().numpy()
-
     def video_scores(self, images: np.ndarray) -> np.ndarray:
         """Probabilities [K] of T frames as one view."""
         return self._softmax(

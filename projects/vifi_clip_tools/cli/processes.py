@@ -35,15 +35,8 @@ def ended_by_signals() -> Iterator[None]:
     def leave(number: int, _: Any) -> None:
         raise SystemExit(128 + number)
 
-    before = {}
-    if threading.current_thread() is threading.main_thread():
-        before = {number: signal.signal(number, leave)
-                  for number in _heeded_ends()}
-    try:
+    with _handled(_heeded_ends(), leave):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager
@@ -52,19 +45,29 @@ def signals_held() -> Iterator[None]:
     raise in Python's own callbacks around a fork is printed and forgotten.
     The child has handlers that do nothing, and must set its own."""
     held: List[int] = []
+    numbers = [number for number in (signal.SIGINT, *_heeded_ends())
+               if callable(signal.getsignal(number))]
+    try:
+        # A mask of this thread would leave them to others, of torch say.
+        with _handled(numbers, lambda number, _: held.append(number)):
+            yield
+    finally:
+        for number in held:
+            signal.raise_signal(number)
+
+
+@contextmanager
+def _handled(numbers: Sequence[int], handler: Callable) -> Iterator[None]:
+    """Handle signals in the main thread, which alone can, for a while."""
     before = {}
     if threading.current_thread() is threading.main_thread():
-        # A mask of this thread would leave them to others, of torch say.
-        before = {number: signal.signal(number, lambda n, _: held.append(n))
-                  for number in [signal.SIGINT, *_heeded_ends()]
-                  if callable(signal.getsignal(number))}
+        before = {number: signal.signal(number, handler)
+                  for number in numbers}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        for number in held:
-            signal.raise_signal(number)
+        for number, previous in before.items():
+            signal.signal(number, previous)
 
 
 def end_with_parent() -> None:
