@@ -1,21 +1,46 @@
 """Streams on loopback: a server that sends MPEG-TS, ends, and sends again."""
+import io
 import re
+import shutil
+import subprocess
+import sys
 import threading
 import time
+import wave
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 from commands import refused, vifi
-from helpers import read_index, write_video
+from helpers import read_index, write_mp4, write_video
 
 from projects.vifi_clip.errors import UserError
 from projects.vifi_clip_tools.predict.stream import LiveFrames
 
+# Debian: python3-gi, gir1.2-gst-rtsp-server-1.0, gstreamer1.0-plugins-good
+PYTHON = shutil.which('python3', path='/usr/bin')
+RTSP = """
+import sys, gi
+gi.require_version('GstRtspServer', '1.0')
+from gi.repository import GLib, Gst, GstRtsp, GstRtspServer
+Gst.init(None)
+server, factory = (GstRtspServer.RTSPServer(),
+                   GstRtspServer.RTSPMediaFactory())
+server.set_address('127.0.0.1')
+server.set_service('0')
+factory.set_launch(f'( filesrc location={sys.argv[1]} ! qtdemux ! h264parse '
+                   '! rtph264pay name=pay0 )')
+factory.set_protocols(getattr(GstRtsp.RTSPLowerTrans, sys.argv[2]))
+server.get_mount_points().add_factory('/live', factory)
+server.attach(None)
+print(server.get_bound_port(), flush=True)
+GLib.MainLoop().run()
+"""
+
 
 @contextmanager
-def served(content: bytes, pause: float = .01):
+def served(content: bytes, pause: float = .01, port: int = 0):
     """Serve a stream in small parts; yield its address."""
     class Handler(BaseHTTPRequestHandler):
 
@@ -33,7 +58,7 @@ def served(content: bytes, pause: float = .01):
         def log_message(self, *args):
             pass
 
-    server = ThreadingHTTPServer(('127.0.0.1', 0), Handler)
+    server = ThreadingHTTPServer(('127.0.0.1', port), Handler)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
@@ -91,6 +116,51 @@ def test_what_does_not_answer_is_said(capsys):
     assert '//127.0.0.1' in str(caught.value)
 
 
+@pytest.mark.parametrize('transport', ['TCP', 'UDP'])
+def test_rtsp(transport, tmp_path):
+    """Over TCP, and UDP where the server has nothing else."""
+    path = write_mp4(tmp_path / 'a.mp4', 100, fps=25)
+    with subprocess.Popen(
+            [PYTHON or sys.executable, '-c', RTSP, path, transport], text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        try:
+            port = process.stdout.readline().strip()
+            if not port:
+                pytest.skip('no GstRtspServer')
+            with LiveFrames(f'rtsp://127.0.0.1:{port}/live', 1e-6, 5,
+                            timeout=20) as live:
+                until(lambda: len(live.frames) == 5)
+                rows = [read_index(image) for image in live.view(5)[0]]
+                assert (np.diff(rows) == 1).all()
+        finally:
+            process.kill()
+
+
+def test_a_stream_without_video():
+    sound = io.BytesIO()
+    with wave.open(sound, 'wb') as file:
+        file.setparams((1, 2, 8000, 800, 'NONE', ''))
+        file.writeframes(bytes(1600))
+    with served(sound.getvalue()) as address:
+        with pytest.raises(UserError, match='no video'):
+            with LiveFrames(address, 1, 4, timeout=10):
+                pass
+
+
+def test_a_patient_reader(content, capsys):
+    """Tries a stream that is down at the start, and ends when nobody looks."""
+    with served(content) as address:
+        pass
+    live = LiveFrames(address, .001, 4, timeout=10, idle=3.).start()
+    until(lambda: live.reason)
+    assert live.view(4)[1] == 0 and not live.ended
+    with served(content, port=int(address.split(':')[2].split('/')[0])):
+        until(lambda: live.view(4)[1] > 0)
+        assert live.reason == ''
+        until(lambda: live.ended)
+    until(lambda: not live._thread.is_alive())
+
+
 @pytest.mark.parametrize('form', ['{}', 'file://{}'])
 def test_a_file_is_no_stream(form, tmp_path):
     write_video(tmp_path / 'a.mp4', count=2, size=(96, 64))
@@ -116,4 +186,22 @@ def test_the_command(content, capsys):
     said = capsys.readouterr()
     assert re.search(r'(ring|star) \d+\.\d%, .* \(delay \d+\.\d s\)', said.out)
     assert said.err.count('unlike') == 1  # a toy's warning
-    assert vifi('predict', 'a.mp4', '--stream', 'rtsp://127.0.0.1/1') == 2
+
+
+def test_a_picture_is_recognised_once(content, capsys):
+    """A stream that stands still gives no new answers."""
+    with served(content) as address:  # and wait a second between
+        assert vifi('predict', '--config', 'small_world', '--device', 'cpu',
+                    '--labels', 'a ring, a star', '--stream', address,
+                    '--stride', '0.1', '--seconds', '1') == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert '%' in lines[0] and 'no new picture' in ''.join(lines[1:])
+
+
+@pytest.mark.parametrize('argv, names', [
+    (['a.mp4', '--stream', 'rtsp://127.0.0.1/1'], '--stream'),
+    (['a.mp4', '--seconds', 5], '--seconds'),
+    (['--stream', 'camera:0', '--num-views', 4], '--num-views'),
+    (['--stream', 'a.mp4'], 'a.mp4'), (['--stream', 'camera:x'], 'camera:x')])
+def test_what_does_not_go_together(argv, names, capsys):
+    refused(capsys, 'predict', *argv, names=names)

@@ -111,6 +111,12 @@ class Options:
                 raise ValueError('--stream goes with no videos, --list, --out,'
                                  ' --save-video or --timeline: its results '
                                  'are printed')
+            if self.num_views != '1' or self.batch_size != 1:
+                raise ValueError('--stream goes with no --num-views or '
+                                 '--batch-size: each window is one view')
+        elif self.seconds:
+            raise ValueError('--seconds goes with --stream; a camera records '
+                             '10 seconds as camera:0:10')
         elif not self.videos and not self.list:
             raise ValueError('no videos were given; name files, folders or '
                              'patterns')

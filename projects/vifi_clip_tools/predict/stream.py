@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections import deque
-from typing import Any, Deque, List, Tuple
+from typing import Any, Deque, List, Optional, Tuple
 
 import av
 import numpy as np
@@ -30,49 +30,75 @@ class LiveFrames:
     model: frames that come meanwhile push out older ones.
 
     ``count`` frames are kept, spread over ``window`` seconds. A stream that
-    ends or fails is connected again, after 1, 2, 4, ... up to 10 s. Use it in
-    a ``with`` block.
+    ends or fails is connected again, after 1, 2, 4, ... up to 10 s.
+
+    In a ``with`` block, a stream that gives no picture at first is a
+    UserError. With :meth:`start` it is tried again like one that fails later,
+    and the thread ends when nobody called :meth:`view` for ``idle`` seconds.
     """
 
     def __init__(self, address: str, window: float, count: int,
-                 timeout: float = 30.) -> None:
-        self.address, self.timeout = address, timeout
+                 timeout: float = 30., idle: Optional[float] = None) -> None:
+        check_stream(address)
+        self.address, self.timeout, self.idle = address, timeout, idle
+        self.name = public_name(address)
+        self.reason = ''  # why no pictures come now
         self.frames: Deque[Tuple[float, np.ndarray]] = deque(maxlen=count)
         self.connections = 0
         self._gap = window / count  # seconds between frames that are kept
         self._stop, self._ready = threading.Event(), threading.Event()
-        self._error = ''
+        self._asked = time.monotonic()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> 'LiveFrames':
+    def start(self) -> 'LiveFrames':
+        """Begin to read, and wait for nothing."""
         self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """End the thread; it is not waited for."""
+        self._stop.set()
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come."""
+        idle = self.idle is not None and (
+            time.monotonic() - self._asked > self.idle)
+        return self._stop.is_set() or idle or not self._thread.is_alive()
+
+    def __enter__(self) -> 'LiveFrames':
+        self.start()
         self._ready.wait(self.timeout)
         if not self.frames:
-            self._stop.set()
-            raise UserError(f'{_public(self.address)} gives no pictures: '
-                            f'{self._error or f"none in {self.timeout:g} s"}')
+            self.stop()
+            raise UserError(f'{self.name} gives no pictures: '
+                            f'{self.reason or f"none in {self.timeout:g} s"}')
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._stop.set()
+        self.stop()
         self._thread.join(1)  # a daemon: what blocks, is left
 
     def _run(self) -> None:
-        wait = 1.
-        while not self._stop.is_set():
+        wait = .5
+        while not self.ended:
             before = self.connections
             try:
                 self._read()
-                reason = 'it has ended'
+                self.reason = 'it has ended'
+            except IndexError:
+                self.reason = 'it has no video'
+            except av.ExitError:
+                self.reason = f'nothing came for {self.timeout:g} s'
             except (OSError, ValueError, av.FFmpegError) as error:
-                reason = getattr(error, 'strerror', None) or str(error)
-                self._error = reason  # error itself has the password
-            if not self.frames or self._stop.is_set():
-                self._ready.set()  # it never worked: no second attempt
+                # error itself has the password
+                self.reason = getattr(error, 'strerror', None) or str(error)
+            if self.ended or not self.frames and self.idle is None:
+                self._ready.set()
                 return
             wait = 1. if self.connections > before else min(
                 2 * wait, _LONGEST_WAIT)
-            print(f'{_public(self.address)}: {reason}; connecting again in '
+            print(f'{self.name}: {self.reason}; connecting again in '
                   f'{wait:g} s', file=sys.stderr)
             self._stop.wait(wait)
 
@@ -81,9 +107,9 @@ class LiveFrames:
         last = -np.inf
         with _opened(self.address, self.timeout) as container:
             for frame in container.decode(video=0):
-                if self._stop.is_set():
+                if self.ended:
                     return
-                now = time.monotonic()
+                now, self.reason = time.monotonic(), ''
                 self.connections += last < 0
                 if now - last >= self._gap or len(
                         self.frames) < self.frames.maxlen:
@@ -93,23 +119,34 @@ class LiveFrames:
 
     def view(self, count: int) -> Tuple[np.ndarray, float]:
         """Return ``count`` frames spread over those that are kept, uint8 RGB
-        [T, H, W, 3] of the last one's size, and when the last one came."""
+        [T, H, W, 3] of the last one's size, and when the last one came
+        (``time.monotonic``; 0 where none came yet, and T is 0)."""
+        self._asked = time.monotonic()
         kept = list(self.frames)
+        if not kept:
+            return np.empty((0, 1, 1, 3), np.uint8), 0.
         shape = kept[-1][1].shape
         kept = [item for item in kept if item[1].shape == shape]
         places = np.linspace(0, len(kept) - 1, count).round().astype(int)
         return np.stack([kept[i][1] for i in places]), kept[-1][0]
 
 
+def check_stream(address: str) -> None:
+    """Refuse what is no stream, such as a file."""
+    if is_camera(address):
+        parse_camera(address)
+    elif '://' not in address or address.lower().startswith('file:'):
+        raise UserError(f'{one_line(address)} is neither a camera (camera:0) '
+                        'nor a web address (rtsp://, http://); give a file '
+                        'without --stream')
+
+
 def _opened(address: str, timeout: float) -> Any:
     if is_camera(address):
         return av.open(f'/dev/video{parse_camera(address)[0]}', format='v4l2')
-    if '://' not in address or address.lower().startswith('file:'):
-        raise ValueError('it is neither a camera (camera:0) nor a web address'
-                         '; give a file without --stream')
     options = dict(protocol_whitelist=_PROTOCOLS)
     if address.startswith('rtsp'):
-        options['rtsp_transport'] = 'tcp'
+        options['rtsp_flags'] = 'prefer_tcp'  # UDP where it is refused
     return av.open(address, options=options, timeout=(timeout, timeout))
 
 
@@ -119,35 +156,40 @@ def _small(frame: av.VideoFrame) -> np.ndarray:
         frame.width * factor), height=round(frame.height * factor))
 
 
-def _public(address: str) -> str:
-    """Leave out the password of an address."""
-    return re.sub(r'//[^/]*@', '//', one_line(address))
+def public_name(address: str) -> str:
+    """Leave out what may be secret in an address: user, password, query."""
+    return re.sub('//.*@', '//', one_line(address)).partition('?')[0]
 
 
 def predict_stream(options: Options) -> None:
     """Print, each ``stride`` seconds, what the last ``window`` seconds show,
     and how old the newest frame is by then (in this process; what camera and
     network add, nothing here can tell)."""
+    check_stream(options.stream)
     labels = None if options.labels is None else read_labels(options.labels)
     model = options.model.load(labels=labels, templates=options.templates)
     if options.templates:
         model.set_labels(model.class_names, options.templates)
-    end = time.monotonic() + (options.seconds or np.inf)
-    start, warned = time.monotonic(), False
+    warned, seen = False, 0.
     with LiveFrames(options.stream, options.window, 2 * model.num_frames,
                     options.fetching.timeout) as live:
+        start = time.monotonic()
+        end = start + (options.seconds or np.inf)
         while (due := time.monotonic() + options.stride) - options.stride \
                 < end:
             images, came = live.view(model.num_frames)
-            result, = model.predict(
-                [VideoInput('stream', frames=images)], topk=options.topk,
-                threshold=options.threshold)
-            if 'warning' in result and not warned:
-                warned = True
-                print(f'warning: {result["warning"]}', file=sys.stderr)
+            said = 'no new picture'
+            if came > seen:
+                result, = model.predict(
+                    [VideoInput('stream', frames=images)], topk=options.topk,
+                    threshold=options.threshold)
+                said, seen = _best(result), came
+                if 'warning' in result and not warned:
+                    warned = True
+                    print(f'warning: {result["warning"]}', file=sys.stderr)
             now = time.monotonic()
-            print(f'{now - start:7.1f} s  {_best(result)}  (delay '
-                  f'{now - came:.1f} s)', flush=True)
+            print(f'{now - start:7.1f} s  {said}  (delay {now - came:.1f} s)',
+                  flush=True)
             time.sleep(max(0., min(due, end) - time.monotonic()))
 
 
