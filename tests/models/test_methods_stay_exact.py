@@ -1,4 +1,5 @@
 """With each METHOD, what saves time gives the plain result, or stands back."""
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -42,6 +43,26 @@ def test_repeated_frames(method, build):
     x[1], x[2] = x[1, :1], x[0]  # a still picture; the same video
     assert_same(trained_on(ours, x), trained_on(plain, x), rtol=1e-4)
     assert counts == [3 * T if method in TOGETHER else T + 1]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('method', [*TOGETHER, 'open_vclip'])
+def test_frames_of_a_view_stay_together(method):
+    """Repeated frames, parts that a CPU takes, and other views change
+    nothing; other frames of the view do."""
+    model = build_method(method, num_frames=4).backbone
+    assert_close = partial(torch.testing.assert_close, rtol=1e-4, atol=5e-5)
+    x = torch.randn(12, 4, 3, 32, 32)
+    x[1], x[2] = x[0, :1], x[3]  # a still picture; the same video
+    together = model(x.flatten(0, 1)).unflatten(0, (12, 4))
+    for view, rows in zip(x, together):
+        assert_close(model(view), rows)
+    assert_close(model.embed_chunk(x.flatten(0, 1)).unflatten(0, (12, 4)),
+                 together)
+    other = torch.cat([x[0, :1], x[5, 1:]])
+    assert not torch.allclose(model(other)[0], together[0, 0], atol=1e-3)
+    with pytest.raises(ValueError, match='num_frames=4'):
+        model(x[0, :3])
 
 
 def test_kept_classes(build):

@@ -150,23 +150,6 @@ def test_a_bias_that_shuts_the_context_out_leaves_clip():
                                    rtol=1e-5)
 
 
-def test_frames_of_a_view_stay_together():
-    """Repeated frames, parts that a CPU takes, and other views change
-    nothing; another frame of the view does."""
-    model = build().backbone
-    x = torch.randn(12, T, 3, 32, 32)
-    x[2] = x[3]
-    with torch.no_grad():
-        together = model(x.flatten(0, 1)).unflatten(0, (12, T))
-        for view, rows in zip(x, together):
-            torch.testing.assert_close(model(view), rows)
-        other = x[0].clone()
-        other[3] = x[5, 3]
-        assert not torch.allclose(model(other)[0], together[0, 0], atol=1e-4)
-        with pytest.raises(ValueError, match='num_frames=4'):
-            model(x[0, :3])
-
-
 def test_layers_with_other_parts():
     """A part with a hook is called, a hook on the last layer sees all tokens;
     another attention is refused."""

@@ -50,25 +50,6 @@ def test_equals_transformers(num_frames):
             msg=lambda m: f'{name}: {m}')
 
 
-def test_frames_of_a_view_stay_together():
-    """Repeated frames, and parts that a CPU takes, change nothing."""
-    model = build_xclip(8)
-    x = torch.randn(6, 8, 3, 32, 32)
-    x[1, 1:] = x[1, :1]  # a still picture
-    x[2] = x[3]
-    x[4, 0] = x[5, 0]  # in another company
-    with torch.no_grad():
-        together = model.backbone(x.flatten(0, 1)).unflatten(0, (6, 8))
-        for view, rows in zip(x, together):
-            torch.testing.assert_close(model.backbone(view), rows)
-        assert not torch.allclose(together[4, 0], together[5, 0], atol=1e-4)
-        torch.testing.assert_close(
-            together, model.backbone.embed_chunk(x.flatten(0, 1)).unflatten(
-                0, (6, 8)))
-        with pytest.raises(ValueError, match='num_frames=8'):
-            model.backbone(x[0, :5])
-
-
 def test_classes_are_encoded_once_and_differ_from_video_to_video():
     model = build_xclip(8)
     runs = count_text_runs(model)

@@ -7,7 +7,6 @@ width, D embedding.
 from typing import Optional
 
 import torch
-from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -46,8 +45,7 @@ class AdapterBackbone(CLIPVisionBackbone):
                  num_frames: int, **kwargs) -> None:
         super().__init__(arch, pretrained, **kwargs)
         tower, self.num_frames = self.visual, num_frames
-        if not isinstance(tower, VisionTransformer) or not reads_class_token(
-                tower):
+        if not reads_class_token(tower):
             raise ValueError(f'arch {arch!r} takes no adapters of '
                              f'{type(self).__name__}, as a ViT of OpenCLIP '
                              'that reads its class token does')

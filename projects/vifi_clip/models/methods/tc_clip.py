@@ -9,7 +9,6 @@ from typing import Optional, Tuple
 import torch
 import torch.nn.functional as F
 from mmaction.registry import MODELS
-from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -176,8 +175,7 @@ class ContextBackbone(CLIPVisionBackbone):
                  **kwargs) -> None:
         super().__init__(arch, pretrained, **kwargs)
         tower = self.visual
-        if not isinstance(tower, VisionTransformer) or not reads_class_token(
-                tower) or tower.proj is None:
+        if not reads_class_token(tower) or tower.proj is None:
             raise ValueError(f'arch {arch!r} has no layers whose frames can '
                              'attend to a context, as a ViT that reads its '
                              'class token')

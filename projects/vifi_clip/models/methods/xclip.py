@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from mmaction.registry import MODELS
-from open_clip.transformer import QuickGELU, VisionTransformer
+from open_clip.transformer import QuickGELU
 from timm.layers import DropPath
 from torch import Tensor, nn
 
@@ -80,8 +80,7 @@ class XCLIPBackbone(CLIPVisionBackbone):
                              "(TUNE=prompts is ViFi-CLIP's)")
         super().__init__(arch, pretrained, **kwargs)
         tower = self.visual
-        if not isinstance(tower, VisionTransformer) or not reads_class_token(
-                tower) or tower.proj is None:
+        if not reads_class_token(tower) or tower.proj is None:
             raise ValueError(f'arch {arch!r} takes no messages between frames,'
                              ' as a ViT that reads its class token does')
         blocks = tower.transformer.resblocks
