@@ -1,7 +1,7 @@
 """What setup.cfg cannot say: configs and scripts go into the wheel, too.
 
 They lie in ``vifi_clip/.mim`` there, where MMEngine and mim look for them;
-``projects/vifi_clip/resources.py`` finds them.
+``projects/vifi_clip_configs/shipped.py`` finds them.
 """
 import shutil
 from pathlib import Path

@@ -135,7 +135,7 @@ def class_names(num: int) -> List[str]:
     """Return names of HMDB-51's or Kinetics-400's classes, numbered where
     there are not as many."""
     from projects.vifi_clip.datasets import read_class_list
-    from projects.vifi_clip.resources import root
+    from projects.vifi_clip_configs.shipped import root
     folder = root() / 'data_splits' / ('hmdb51' if num <= 51 else 'k400')
     names = read_class_list(folder / 'classes.txt')
     if num <= len(names):

@@ -3,7 +3,7 @@ import json
 from pathlib import Path
 from typing import Iterable, Optional
 
-from projects.vifi_clip.apis.config import read_knobs
+from projects.vifi_clip_configs.knobs import read_knobs
 from projects.vifi_clip.evaluation import COLUMNS
 from projects.vifi_clip_tools.paper.layout import ROOT, Layout, wanted_knobs
 from projects.vifi_clip_tools.paper.runs import Run, Table, by_name

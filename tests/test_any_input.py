@@ -24,7 +24,7 @@ from projects.vifi_clip.datasets.class_descriptions import (
 from projects.vifi_clip.datasets.class_list import read_class_list
 from projects.vifi_clip.datasets.video_list import read_video_list
 from projects.vifi_clip.errors import UserError
-from projects.vifi_clip.resources import config_names
+from projects.vifi_clip_configs.shipped import config_names
 from projects.vifi_clip_tools.cli.main import COMMANDS
 from projects.vifi_clip_tools.cli.options import ModelOptions
 from projects.vifi_clip_tools.cli.terminal import (clean_output, cleaned,

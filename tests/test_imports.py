@@ -7,6 +7,7 @@ from pathlib import Path
 
 REPO = Path(__file__).parents[1]
 PLUGIN, TOOLS = 'projects.vifi_clip', 'projects.vifi_clip_tools'
+CONFIGS = 'projects.vifi_clip_configs'  # which both use, and is quick
 # Each may use what stands in a row above it; those in one row know nothing of
 # each other.
 ROWS = [['errors', 'files', 'version', 'network'], ['resources'],
@@ -27,7 +28,8 @@ USES = {
 MODULES = {
     '.'.join(path.relative_to(REPO).with_suffix('').parts
              ).removesuffix('.__init__'): path
-    for root in ('projects/vifi_clip', 'projects/vifi_clip_tools')
+    for root in ('projects/vifi_clip', 'projects/vifi_clip_configs',
+                 'projects/vifi_clip_tools')
     for path in sorted((REPO / root).rglob('*.py'))
 }
 
@@ -70,7 +72,8 @@ def _run_at_import(tree: ast.Module):
 
 def part_of(module: str) -> tuple:
     """Package of a module, and its folder or file below that."""
-    package = TOOLS if (module + '.').startswith(TOOLS + '.') else PLUGIN
+    package = next((name for name in (TOOLS, CONFIGS)
+                    if (module + '.').startswith(name + '.')), PLUGIN)
     return package, module[len(package) + 1:].partition('.')[0]
 
 
@@ -78,6 +81,8 @@ def allowed(source: str, target: str) -> bool:
     (package, part), (other, used) = part_of(source), part_of(target)
     if not part or (package, part) == (other, used):
         return True  # a package's own __init__, or one folder
+    if CONFIGS in (package, other):
+        return other == CONFIGS
     if package == other == PLUGIN:
         row = {name: i for i, names in enumerate(ROWS) for name in names}
         return part == 'apis' if not used else row[used] < row[part]
@@ -133,7 +138,7 @@ def test_options_are_read_before_anything_heavy_is_imported():
         for target, line, top in imports(name, MODULES[name]):
             if not top:
                 continue
-            if target in MODULES and part_of(target)[0] == TOOLS:
+            if target in MODULES and part_of(target)[0] != PLUGIN:
                 pending += [target, target.rpartition('.')[0]]
             else:
                 assert target.partition('.')[0] in sys.stdlib_module_names, (

@@ -16,7 +16,7 @@ from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
 from projects.vifi_clip.apis.inputs import VideoInput
 from projects.vifi_clip.checkpoints.settings import collect_settings
 from projects.vifi_clip.errors import UserError
-from projects.vifi_clip.resources import root
+from projects.vifi_clip_configs.shipped import root
 
 
 def cfg(**backbone) -> dict:

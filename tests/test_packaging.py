@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from projects.vifi_clip import resources
+from projects.vifi_clip_configs import shipped
 
 REPO = Path(__file__).resolve().parents[1]
 BUILT_FROM = ('LICENSE', 'MANIFEST.in', 'README.md', 'constraints.txt',
@@ -56,7 +56,7 @@ def _files(folder: Path) -> set:
 def test_all_files_are_installed(site):
     """Data files, too, which setuptools leaves out unless they are named."""
     for name in ('vifi_clip', 'projects/vifi_clip',
-                 'projects/vifi_clip_tools'):
+                 'projects/vifi_clip_configs', 'projects/vifi_clip_tools'):
         ours, installed = (_files(root / name) for root in (REPO, site))
         assert ours <= installed
         assert all(file.startswith('.mim/') for file in installed - ours)
@@ -93,7 +93,7 @@ _READ = '''
 import json
 from projects.vifi_clip import __file__ as path
 from projects.vifi_clip.apis.config import read_config
-from projects.vifi_clip.resources import config_names
+from projects.vifi_clip_configs.shipped import config_names
 with open('mine.py', 'w') as file:
     file.write("_base_ = 'vifi_clip::vifi_k400.py'")
 assert read_config('mine.py').model == read_config('vifi_k400').model
@@ -110,7 +110,7 @@ def test_every_config_is_read(site, tmp_path):
     done = _run('-c', _READ, cwd=tmp_path, PYTHONPATH=str(site))
     path, files = json.loads(done.stdout.splitlines()[-1])
     assert Path(path).is_relative_to(site.resolve())
-    assert list(files) == resources.config_names()
+    assert list(files) == shipped.config_names()
     lists = {name: Path(file) for name, file in files.items()
              if file and 'mini' not in name}  # whose data set is rendered
     assert {'vifi_k400', 'mix/tsn_r50_vifi_head_k400'} <= set(lists)
@@ -124,9 +124,9 @@ def test_every_config_is_read(site, tmp_path):
 def test_find_config(monkeypatch, tmp_path, name):
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'vifi_k400').mkdir()  # such as a folder of results
-    assert resources.find_config(name) == str(REPO / 'configs/vifi_k400.py')
+    assert shipped.find_here(name) == str(REPO / 'configs/vifi_k400.py')
     (tmp_path / 'vifi_k400.py').touch()  # a file goes before a name
-    assert resources.find_config('vifi_k400.py') == 'vifi_k400.py'
+    assert shipped.find_here('vifi_k400.py') == 'vifi_k400.py'
 
 
 @pytest.mark.parametrize('name, near', [
@@ -136,7 +136,7 @@ def test_find_config(monkeypatch, tmp_path, name):
     ('../configs/vifi_k400', 'vifi_k400'), ('', None), ('.', None)])
 def test_config_that_does_not_exist(name, near):
     with pytest.raises(FileNotFoundError) as caught:
-        resources.find_config(name)
+        shipped.find_here(name)
     text = str(caught.value)
     assert repr(name) in text
     assert near is None or text.index(repr(near)) < text.index('vifi_k400, ')

@@ -9,7 +9,7 @@ from tiny import NAMES
 from tiny_xclip import ARCH
 from tools_world import NUM_FRAMES, PREPROCESSOR
 
-from projects.vifi_clip.resources import root
+from projects.vifi_clip_configs.shipped import root
 
 METHODS = ['vifi', 'actionclip', 'xclip', 'a5', 'a6', 'tc_clip', 'st_adapter',
            'aim', 'lora']

@@ -19,7 +19,7 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.utils import manager
 
-from .resources import shipped_base
+from projects.vifi_clip_configs.shipped import shipped_base
 
 
 @contextmanager

@@ -14,14 +14,15 @@ from open_clip.model import CLIP
 from tiny import build_model, model_cfg, tiny_arch
 from tools_world import PIPELINES, PREPROCESSOR
 
-from projects.vifi_clip.apis.config import (check_knobs, experiment, is_place,
-                                            knob_values, read_config,
-                                            read_knobs)
+from projects.vifi_clip.apis.config import read_config
 from projects.vifi_clip.apis.config_lists import check_lists
 from projects.vifi_clip.apis.loading import find_device, load_model
 from projects.vifi_clip.apis.pipeline import VideoSampler
 from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.models.towers import resolve_pretrained
+from projects.vifi_clip_configs.knobs import (check_knobs, experiment,
+                                              is_place, knob_values,
+                                              read_knobs)
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 ENTRIES = sorted(path.stem for path in CONFIGS.glob('*.py'))

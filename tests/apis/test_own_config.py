@@ -8,9 +8,10 @@ from matrix_world import clear_knobs
 from mmaction.registry import MODELS
 from tiny import model_cfg
 
-from projects.vifi_clip.apis.config import read_config, read_knobs
+from projects.vifi_clip.apis.config import read_config
 from projects.vifi_clip.errors import UserError
-from projects.vifi_clip.resources import root
+from projects.vifi_clip_configs.knobs import read_knobs
+from projects.vifi_clip_configs.shipped import root
 
 
 @pytest.fixture(autouse=True)

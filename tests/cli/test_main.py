@@ -187,6 +187,25 @@ def test_closed_output(unbuffered):
     assert (done.returncode, done.stderr) == (141, b'')
 
 
+_WRONG = '''
+import sys
+from projects.vifi_clip_tools.cli.main import main
+code = main(sys.argv[1:])
+sys.exit(99 if 'torch' in sys.modules or 'mmengine' in sys.modules else code)
+'''
+
+
+@pytest.mark.parametrize('words, said', [
+    ('train vifi_few_shot', 'SHOTS'), ('test vifi_few_shot none', 'SHOTS'),
+    ('predict my.mp4 --config vifi_few_shot', 'SHOTS'),
+    ('predict my.mp4 --config vifi_few_shots', 'vifi_few_shot')])
+def test_a_wrong_knob_or_config_is_said_before_the_long_imports(words, said):
+    done = subprocess.run(
+        [sys.executable, '-c', _WRONG, *words.split()], timeout=60, cwd=REPO,
+        capture_output=True, text=True, env=dict(os.environ, SHOT='4'))
+    assert done.returncode == 2 and said in done.stderr, done.stderr
+
+
 @pytest.mark.parametrize('closed, printed', [
     ('>&-', b''), ('<&- 2>&-', b'vifi-clip '), ('<&- >&- 2>&-', b'')])
 def test_streams_that_are_closed(closed, printed):

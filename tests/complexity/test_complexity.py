@@ -12,7 +12,7 @@ from open_clip.tokenizer import SimpleTokenizer
 from tiny import model_cfg, timm_arch, tiny_arch
 
 from projects.vifi_clip.datasets import read_class_list
-from projects.vifi_clip.resources import root
+from projects.vifi_clip_configs.shipped import root
 from projects.vifi_clip_tools.complexity.count import Complexity, complexity
 from projects.vifi_clip_tools.complexity.paper import paper_notes
 from projects.vifi_clip_tools.complexity.specs import (load_spec, parse_spec,

@@ -162,7 +162,7 @@ def test_bad_video_is_named_and_tried_again(clips, tmp_path, capsys):
 def test_bad_input(clips, tmp_path, monkeypatch, capsys, argv, names):
     monkeypatch.chdir(clips)
     refused(capsys, 'embed', '--out', tmp_path / 'e.npz', *argv, '--config',
-            'none_such', names=names)
+            'small_world', names=names)
 
 
 def _some(labels=True) -> Embeddings:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from projects.vifi_clip.apis.identity import Identity
 from projects.vifi_clip.errors import UserError
-from projects.vifi_clip.resources import find_config
+from projects.vifi_clip_configs.shipped import find_here as find_config
 from projects.vifi_clip_tools.search.store import Entry, State, VideoIndex
 
 RNG = np.random.default_rng(0)
@@ -359,7 +359,7 @@ def test_bad_input(clips, capsys, command, argv, names):
     precious = clips.parent / 'taken/precious.txt'
     precious.write_text('mine')
     make_index('full', np.eye(3)[:1])
-    more = dict(index=['--config', 'none_such'], search=['--index', 'full'])
+    more = dict(index=['--config', 'small_world'], search=['--index', 'full'])
     refused(capsys, command, *more[command], *argv, names=names)
     assert os.listdir('taken') == ['precious.txt']
     assert precious.read_text() == 'mine'

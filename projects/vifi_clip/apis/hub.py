@@ -7,10 +7,12 @@ from huggingface_hub import HfApi, ModelCard
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
+from projects.vifi_clip_configs.shipped import (HUB, MODEL_CONFIG,
+                                                MODEL_WEIGHTS, shipped_config)
+
 from ..errors import UserError, first_line
 from ..network import hub_unreachable
-from ..resources import (HUB, MODEL_CONFIG, MODEL_WEIGHTS, fetch_from_hub,
-                         shipped_config)
+from ..resources import fetch_from_hub
 from .model_folder import CARD
 
 

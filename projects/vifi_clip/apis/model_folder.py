@@ -18,13 +18,14 @@ from mmengine.config import Config, ConfigDict
 from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
+from projects.vifi_clip_configs.shipped import MODEL_CONFIG, MODEL_WEIGHTS
+
 from ..architectures import get_arch_cfg
 from ..checkpoints.files import KEY, tensors_of
 from ..checkpoints.settings import (collect_settings, lasting_parameters,
                                     saved_settings)
 from ..datasets.class_list import read_class_list
 from ..files import temporary_folder, write_bytes, write_text
-from ..resources import MODEL_CONFIG, MODEL_WEIGHTS
 from .config import without_pretrained
 from .model_card import model_card
 from .shared_config import KEPT

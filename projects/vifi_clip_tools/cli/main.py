@@ -11,8 +11,11 @@ import re
 import select
 import sys
 from contextlib import suppress
-from typing import (Dict, List, MutableMapping, NamedTuple, Optional,
+from typing import (Any, Dict, List, MutableMapping, NamedTuple, Optional,
                     Sequence)
+
+from projects.vifi_clip_configs.knobs import check_knobs, read_knobs
+from projects.vifi_clip_configs.shipped import HUB, find_here, root
 
 from .screen import say_loading
 from .terminal import clean_output, open_closed_streams, shortened
@@ -197,9 +200,19 @@ def _run_command(name: str, argv: List[str]) -> Optional[int]:
             'environment that you installed into, or install: pip install -c '
             'constraints.txt -e . (in a checkout; bash tools/quickstart.sh '
             'does both)')
+    _check_config(options)
     prepare()
     say_loading()
     return module.run(options)
+
+
+def _check_config(options: Any) -> None:
+    """Refuse a config that is not there, or knobs that it does not read,
+    before torch is imported. One on the Hub is left to be fetched."""
+    config = getattr(getattr(options, 'model', options), 'config', None)
+    if isinstance(config, str) and not config.startswith(HUB):
+        path = find_here(config)
+        check_knobs(path, read_knobs(path))
 
 
 def prepare(environ: MutableMapping[str, str] = os.environ) -> None:
@@ -231,7 +244,6 @@ def _answer(word: str) -> int:
     elif word == '--version':
         print(f'vifi-clip {importlib.metadata.version("vifi_clip")}')
     elif word == '--root':
-        from projects.vifi_clip.resources import root
         print(root())
     else:
         near = difflib.get_close_matches(word.replace('_', '-'), COMMANDS, 1)

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Dict, List
 from unittest.mock import patch
 
+from projects.vifi_clip_configs.knobs import is_place, read_knobs
+
 if TYPE_CHECKING:
     from mmengine.config import Config
 
@@ -64,7 +66,6 @@ def load_spec(spec: Spec) -> Config:
     ValueError for an unknown knob or setting, a bad value, or a config
     without a recognizer."""
     from projects.vifi_clip.apis.config import (override, read_config,
-                                                read_knobs,
                                                 without_pretrained)
     from projects.vifi_clip.resources import find_config
     with patch.dict(os.environ, spec.knobs):  # one may choose a base
@@ -96,7 +97,6 @@ def load_spec(spec: Spec) -> Config:
 def title_of(spec: Spec, cfg: Config) -> List[str]:
     """Return a spec's title with the knobs that the environment turned for
     its config, as :func:`load_spec` returned it."""
-    from projects.vifi_clip.apis.config import is_place
     turned = [f'{name}={value}' for name, value in cfg.get('knobs', {}).items()
               if os.environ.get(name) == value and name not in spec.knobs
               and name not in _WEIGHTS and not is_place(name)]

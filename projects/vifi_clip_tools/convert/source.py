@@ -17,7 +17,7 @@ from projects.vifi_clip.checkpoints.settings import (VERSION, saved_settings,
 from projects.vifi_clip.models.class_sentences import (NAMED_TEMPLATES,
                                                        check_templates)
 from projects.vifi_clip.models.methods import NeighbourBackbone
-from projects.vifi_clip.resources import root
+from projects.vifi_clip_configs.shipped import root
 from .options import SOURCES
 
 _FUSION = 'fusion_model_state_dict'  # of ActionCLIP, beside the CLIP

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Dict, Iterable, List, Optional
 from unittest.mock import patch
 
-from projects.vifi_clip.apis.config import (experiment, is_place, knob_values,
-                                            read_knobs)
-from projects.vifi_clip.resources import root
+from projects.vifi_clip_configs.knobs import (experiment, is_place,
+                                              knob_values, read_knobs)
+from projects.vifi_clip_configs.shipped import root
 from .runs import Run
 
 ROOT = root()

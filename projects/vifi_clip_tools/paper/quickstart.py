@@ -14,7 +14,7 @@ from projects.vifi_clip.datasets.contained_video import open_video
 from projects.vifi_clip.datasets.video_list import read_video_list
 from projects.vifi_clip.evaluation import read_predictions
 from projects.vifi_clip.files import sha256_of, write_bytes, write_text
-from projects.vifi_clip.resources import root
+from projects.vifi_clip_configs.shipped import root
 from ..cli.outputs import check_folder
 from ..cli.processes import run_step
 from ..cli.tables import markdown_table

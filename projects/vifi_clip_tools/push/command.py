@@ -33,7 +33,7 @@ parse_args = reader(
 def run(options: Options) -> None:
     """Upload the folder, and say where it is."""
     from projects.vifi_clip.apis.hub import push_folder
-    from projects.vifi_clip.resources import HUB
+    from projects.vifi_clip_configs.shipped import HUB
     print(push_folder(options.folder, options.name, options.private,
                       license=options.license))
     print(f'vifi-clip predict VIDEO --model {HUB}'

@@ -11,7 +11,7 @@ from projects.vifi_clip.apis.config import with_options
 from projects.vifi_clip.apis.identity import Identity
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
 from projects.vifi_clip.files import read_json, write_json
-from projects.vifi_clip.resources import shipped_config
+from projects.vifi_clip_configs.shipped import shipped_config
 from ..cli.options import InferenceOptions, ModelOptions
 
 _KIND, _FORMAT = 'vifi_clip search index', 1

@@ -6,7 +6,7 @@ from typing import Dict, List, Sequence
 from projects.vifi_clip.datasets.class_list import (clean_class_name,
                                                     read_class_list)
 from projects.vifi_clip.errors import UserError
-from projects.vifi_clip.resources import root
+from projects.vifi_clip_configs.shipped import root
 from .records import Video
 
 # The committed class lists, and which of them a data set must have.
