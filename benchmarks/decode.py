@@ -93,12 +93,8 @@ def main(argv: Optional[Sequence[str]] = None) -> Dict[str, Any]:
     """Measure, and print a table; returns the figures."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument('videos', nargs='+', help='video files, or one list '
-                        '(.txt) of "path label" lines')
-    parser.add_argument('--root', help="folder that a list's paths start from")
+    add_videos(parser)
     parser.add_argument('--num-frames', type=positive_int, default=16)
-    parser.add_argument('--max-videos', type=positive_int, default=8,
-                        help='of a list, evenly spaced')
     parser.add_argument('--repeats', type=positive_int, default=5)
     parser.add_argument('--threads', nargs='+', type=positive_int,
                         default=[1, 2, 4], help='that decode a frame')
@@ -130,6 +126,16 @@ def main(argv: Optional[Sequence[str]] = None) -> Dict[str, Any]:
     if args.out:
         write_json(args.out, figures)
     return figures
+
+
+def add_videos(parser: argparse.ArgumentParser, nargs: str = '+',
+               more: str = '') -> None:
+    """Add the arguments that :func:`chosen_videos` reads."""
+    parser.add_argument('videos', nargs=nargs, help='video files, or one list '
+                        f'(.txt) of "path label" lines{more}')
+    parser.add_argument('--root', help="folder that a list's paths start from")
+    parser.add_argument('--max-videos', type=positive_int, default=8,
+                        help='of a list, evenly spaced')
 
 
 def chosen_videos(parser: argparse.ArgumentParser,

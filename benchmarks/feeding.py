@@ -24,7 +24,7 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.clips import CODECS, Clip, make_clips  # noqa: E402
-from benchmarks.decode import chosen_videos  # noqa: E402
+from benchmarks.decode import add_videos, chosen_videos  # noqa: E402
 from projects.vifi_clip.files import write_json, write_text  # noqa: E402
 from projects.vifi_clip_tools.cli.main import prepare  # noqa: E402
 from projects.vifi_clip_tools.cli.parsing import positive_int  # noqa: E402
@@ -188,11 +188,7 @@ def main(argv: Optional[Sequence[str]] = None) -> Dict[str, Any]:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     add = parser.add_argument
-    add('videos', nargs='*', help='video files, or one list (.txt) of "path '
-        'label" lines; a synthetic one if none is given')
-    add('--root', help="folder that a list's paths start from")
-    add('--max-videos', type=positive_int, default=8,
-        help='of a list, evenly spaced')
+    add_videos(parser, '*', '; a synthetic one if none is given')
     add('--quick', action='store_true', help='two codecs, two turns, 200 '
         'samples for memory')
     add('--only', nargs='+', choices=PARTS, default=PARTS, help='some parts; '

@@ -19,7 +19,7 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.decode import chosen_videos  # noqa: E402
+from benchmarks.decode import add_videos, chosen_videos  # noqa: E402
 from projects.vifi_clip.datasets.video_file import VideoFile  # noqa: E402
 from projects.vifi_clip_tools.cli.parsing import positive_int  # noqa: E402
 from projects.vifi_clip_tools.cli.tables import markdown_table  # noqa: E402
@@ -88,11 +88,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument('videos', nargs='+', help='video files, or one list '
-                        '(.txt) of "path label" lines')
-    parser.add_argument('--root', help="folder that a list's paths start from")
-    parser.add_argument('--max-videos', type=positive_int, default=8,
-                        help='of a list, evenly spaced')
+    add_videos(parser)
     parser.add_argument('--repeats', type=positive_int, default=5)
     args = parser.parse_args(argv)
     print(table([measure(video, args.repeats)

@@ -69,8 +69,16 @@ def build_tokenizer(arch: Arch, tokenizer: Optional[str] = None) -> Callable:
                          f'{error}; give tokenizer=<its folder>.') from error
 
 
-def prompt_length(tokenizer: Callable, sentence: str) -> int:
-    """Return the number of tokens of a sentence before any truncation."""
+def check_prompt(tokenizer: Callable, sentence: str, name: str,
+                 context: int) -> None:
+    """Refuse a sentence of the class ``name`` that has more tokens than the
+    context (ValueError), which the tokenizer would cut off."""
     if isinstance(tokenizer, HFTokenizer):
-        return len(tokenizer.tokenizer(tokenizer.clean_fn(sentence)).input_ids)
-    return len(tokenizer.encode(sentence)) + 2  # start and end of text
+        length = len(
+            tokenizer.tokenizer(tokenizer.clean_fn(sentence)).input_ids)
+    else:
+        length = len(tokenizer.encode(sentence)) + 2  # start and end of text
+    if length > context:
+        raise ValueError(f'The prompt of class {name!r} has {length} tokens, '
+                         f'more than the context of {context}: shorten it: '
+                         f'{sentence!r}')

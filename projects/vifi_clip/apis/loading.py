@@ -15,7 +15,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 from torch import distributed, nn
 
-from ..architectures import build_tokenizer, get_arch_cfg, prompt_length
+from ..architectures import build_tokenizer, check_prompt, get_arch_cfg
 from ..checkpoints.settings import check_file
 from ..datasets.class_list import read_class_list
 from ..errors import first_line
@@ -112,12 +112,8 @@ def _check_prompts(text: Mapping, templates: Optional[Sequence[str]]) -> None:
     names = text.get('class_names') or read_class_list(text['class_file'])
     for template in check_templates(templates or text.get('templates'), '{}'):
         for name in names:
-            prompt = template.replace('{}', name)
-            length = prompt_length(tokenizer, prompt)
-            if length > context:
-                raise ValueError(
-                    f'The prompt of class {name!r} has {length} tokens, more '
-                    f'than the context of {context}: shorten it: {prompt!r}')
+            check_prompt(tokenizer, template.replace('{}', name), name,
+                         context)
 
 
 def find_device(device: str) -> str:

@@ -47,7 +47,7 @@ def open_video(source: Source, in_order: bool = False, num_threads: int = 1,
     return kind(source, in_order, num_threads, timeout)
 
 
-def read_facts(source: Source, timeout: float = 60.) -> VideoFacts:
+def read_facts(source: Source) -> VideoFacts:
     """Look into a file as :func:`video_facts` does, in a child process where
     the system allows it."""
     if not CAN_CONTAIN:
@@ -55,7 +55,7 @@ def read_facts(source: Source, timeout: float = 60.) -> VideoFacts:
     check_file(source)
     child = _children.take()
     try:
-        return child.ask(source, timeout, 'facts', _absolute(source))
+        return child.ask(source, 60., 'facts', _absolute(source))
     finally:
         _children.give(child)
 

@@ -16,7 +16,7 @@ from open_clip.transformer import TextTransformer
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from ..architectures import prompt_length
+from ..architectures import check_prompt
 from .blocks import DeepPrompts, run_blocks
 
 # Without gradient, pieces of this many tokens stay in the processor's caches.
@@ -49,12 +49,7 @@ def tokenize(text: TextTransformer, tokenizer: Callable,
         # It fills the places behind a shorter sentence with zeros.
         suspects = tokens[:, -1].nonzero().flatten().tolist()
     for i in suspects:
-        length = prompt_length(tokenizer, sentences[i])
-        if length > text.context_length:
-            raise ValueError(
-                f'The prompt of class {owners[i]!r} has {length} tokens, more '
-                f'than the context of {text.context_length}: shorten it: '
-                f'{sentences[i]!r}')
+        check_prompt(tokenizer, sentences[i], owners[i], text.context_length)
     ends = end_positions(text, tokens)
     if is_causal(text) and len(tokens):
         tokens = tokens[:, :int(ends.max()) + 1].contiguous()
