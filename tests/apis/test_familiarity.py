@@ -1,14 +1,11 @@
 """A bundled small model says what it does not know."""
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
 from helpers import coded_frame, write_mp4
 from tiny import build_model
 
-from projects.vifi_clip.apis.familiarity import (UnknownWordsHook,
-                                                 known_pixels, label_warning,
+from projects.vifi_clip.apis.familiarity import (known_pixels, label_warning,
                                                  pixel_statistics,
                                                  unknown_texts)
 from projects.vifi_clip.apis.inferencer import ViFiCLIPInferencer
@@ -44,18 +41,6 @@ def test_other_videos_are_warned_of(small_inferencer, kind):
     for results in (small_inferencer.predict(strange(kind), num_views=(2, 3)),
                     small_inferencer.embed(strange(kind))):
         assert 'warning' in next(results)
-
-
-def test_training_warns_of_unknown_words():
-    said, model = [], build_model()
-    runner = SimpleNamespace(
-        model=model, logger=SimpleNamespace(warning=said.append))
-    UnknownWordsHook().before_train(runner)
-    assert not said
-    text = model.cls_head.text_classifier
-    text.text.token_embedding.weight.data[text.tokenizer.encode('zumba')] = 0
-    UnknownWordsHook().before_train(runner)
-    assert len(said) == 1 and 'zumba' in said[0] and 'archery' not in said[0]
 
 
 def test_statistics():

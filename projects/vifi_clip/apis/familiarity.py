@@ -8,12 +8,9 @@ from typing import Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 import torch
-from mmengine.hooks import Hook
-from mmengine.runner import Runner
 from open_clip.tokenizer import SimpleTokenizer
 
 from ..checkpoints.files import ASSET, ASSETS
-from ..engine.hooks import text_classifier_of
 
 _EDGES = 2, 20  # steps of 0 to 255 that are a flat area, and an edge
 UNLIKE = ('it looks unlike the rendered shapes that this small model knows, '
@@ -87,10 +84,7 @@ def unknown_texts(classifier: torch.nn.Module,
     table = getattr(classifier.text, 'token_embedding', None)
     if not isinstance(classifier.tokenizer, SimpleTokenizer) or table is None:
         return []
-    weight = table.weight
-    if hasattr(weight, 'full_tensor'):  # FSDP2's shard: all processes ask
-        weight = weight.full_tensor()
-    return [text for text in texts if not weight[
+    return [text for text in texts if not table.weight[
         classifier.tokenizer.encode(text)].any(-1).all()]
 
 
@@ -117,19 +111,6 @@ def unknown_message(classifier: torch.nn.Module,
     return (f'this small model does not know all words of: {_some(unknown)}. '
             'It cannot tell unknown words apart, and their scores mean '
             'nothing') if unknown else ''
-
-
-class UnknownWordsHook(Hook):
-    """Warns of classes whose words the bundled small model has never seen:
-    such classes get equal texts, and stay equal where the text is frozen.
-    Unless under FSDP2, NewWordsHook has given them others before."""
-
-    def before_train(self, runner: Runner) -> None:
-        """Ask when the weights of ``load_from`` are loaded."""
-        classifier = text_classifier_of(runner.model)
-        if classifier is not None and (
-                said := unknown_message(classifier, classifier.class_names)):
-            runner.logger.warning(said)
 
 
 def _some(names: Sequence[str]) -> str:

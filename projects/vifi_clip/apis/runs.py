@@ -28,7 +28,6 @@ from ..engine.averaging import check_average
 from ..errors import UserError
 from .config import blamed_on, load_config, without_pretrained
 from .config_lists import check_lists
-from .familiarity import UnknownWordsHook
 from .loggers import add_loggers, check_loggers
 from .model_card import validation_metrics
 from .model_folder import best_checkpoint, save_model_folder
@@ -153,8 +152,7 @@ def build_runner(cfg: Config) -> Runner:
     # For configs that do not use our runtime: what is saved here can be
     # loaded here, and labels mean to the model what they mean in the data.
     for hook in (PlainCheckpointHook, ClassListHook, CheckpointSettingsHook,
-                 ResumeHook, AuxiliaryHook, NewWordsHook,
-                 UnknownWordsHook):
+                 ResumeHook, AuxiliaryHook, NewWordsHook):
         if not any(isinstance(h, hook) for h in runner.hooks):
             runner.register_hook(hook())
     runner.register_hook(_Going())

@@ -172,8 +172,9 @@ def plain(value: Any, scalar: bool) -> Any:
     """An entry of a state as one process would have it, on CPU."""
     if not torch.is_tensor(value):
         return value
-    whole = value.full_tensor() if isinstance(value, DTensor) else value
-    return whole.cpu().reshape(()) if scalar else whole.cpu()
+    if isinstance(value, DTensor):  # with offload it is where nccl is not
+        value = value.to(value.device_mesh.device_type).full_tensor()
+    return value.cpu().reshape(()) if scalar else value.cpu()
 
 
 def shard(value: Tensor, like: Optional[Tensor]) -> Tensor:

@@ -4,7 +4,9 @@ from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
+from .fsdp2 import plain, shard
 from .hooks import text_classifier_of
 
 
@@ -23,11 +25,15 @@ class NewWordsHook(Hook):
         classifier = text_classifier_of(runner.model)
         table = getattr(getattr(classifier, 'text', None),
                         'token_embedding', None)
-        if not isinstance(table, nn.Embedding) or hasattr(
-                table.weight, 'to_local'):
-            return  # sharded by FSDP: UnknownWordsHook warns of them
-        count = fill_empty_rows(table.weight, classifier.tokens.unique())
+        if not isinstance(table, nn.Embedding):
+            return
+        whole = weight = table.weight.data
+        if isinstance(weight, DTensor):  # of FSDP2: each fills its own shard
+            whole = plain(weight, False)
+        count = fill_empty_rows(whole, classifier.tokens.unique())
         if count:
+            if whole is not weight:
+                weight.copy_(shard(whole, weight))
             runner.logger.warning(
                 f'{count} words, or pieces of words, of the classes are new '
                 'to these weights, and start from random embeddings')
@@ -39,6 +45,7 @@ def fill_empty_rows(weight: Tensor, rows: Tensor) -> int:
     noise of the spread of the others, the same on each process; return how
     many they were."""
     known = weight[weight.any(-1)]
+    rows = rows.to(weight.device)
     empty = rows[~weight[rows].any(-1)]
     if len(empty) and len(known):
         noise = torch.randn(len(empty), weight.shape[1],
