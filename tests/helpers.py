@@ -1,6 +1,10 @@
 """Real clips whose frames say which frame they are, and bad ones; labels."""
 import os
+import threading
+import time
+from contextlib import contextmanager
 from fractions import Fraction
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Optional, Sequence, Tuple
 
@@ -106,9 +110,9 @@ def write_video(path, codec='libx264', count=90, times=None, rotation=None,
             stream.codec_context.time_base = base
         if rotation:
             stream.set_display_rotation(rotation[0], hflip=rotation[1])
-        for picture, time in zip(pictures, times or range(len(pictures))):
+        for picture, pts in zip(pictures, times or range(len(pictures))):
             frame = av.VideoFrame.from_ndarray(picture, format='rgb24')
-            frame.pts, frame.time_base = time, base
+            frame.pts, frame.time_base = pts, base
             file.mux(stream.encode(frame))
         file.mux(stream.encode())
     return str(path)
@@ -151,3 +155,39 @@ def spoil(source, target, number) -> str:
     target.write_bytes(content[:start] + b'\x55' * (end - start)
                        + content[end:])
     return str(target)
+
+
+@contextmanager
+def served(content: bytes, pause: float = .01, port: int = 0):
+    """Serve a stream in small parts; yield its address."""
+    class Handler(BaseHTTPRequestHandler):
+
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header('Content-Type', 'video/mp2t')
+            self.end_headers()
+            try:
+                for i in range(0, len(content), 188 * 20):
+                    self.wfile.write(content[i:i + 188 * 20])
+                    time.sleep(pause)
+            except OSError:  # the reader has gone
+                pass
+
+        def log_message(self, *args):
+            pass
+
+    server = ThreadingHTTPServer(('127.0.0.1', port), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f'http://127.0.0.1:{server.server_port}/live.ts'
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def until(true, seconds=20):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(.02)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from commands import vifi
+from helpers import served
 
 REPO = Path(__file__).parents[2]
 PICTURES = os.environ.get('VIFI_PICTURES')
@@ -29,7 +30,13 @@ _FLAGS = ('headless', 'no-sandbox', 'disable-gpu', 'disable-quic',
 
 
 @pytest.fixture(scope='module')
-def server(examples, tmp_path_factory):
+def stream(content):
+    with served(content) as address:
+        yield address
+
+
+@pytest.fixture(scope='module')
+def server(examples, stream, tmp_path_factory):
     """The page's address; at the end SIGTERM must leave nothing."""
     pytest.importorskip('lancedb')
     folder = tmp_path_factory.mktemp('server')
@@ -40,6 +47,7 @@ def server(examples, tmp_path_factory):
         options = ['--max-upload-mb', '2', '--index', folder / 'index']
         assert vifi('index', examples['Blue star'], examples['Purple moon'],
                     *options[2:], '--config', 'small_world') == 0
+        options += ['--stream', stream]
     process = subprocess.Popen(
         [sys.executable, '-m', 'projects.vifi_clip_tools', 'demo', '--port',
          '0', *options], cwd=work, text=True, stdout=subprocess.PIPE,
@@ -200,6 +208,25 @@ def test_search(page):
     page.type('#vifi-query', 'a purple moon\n')
     page.says('#vifi-hits', '1. purple_moon.mp4')
     assert len(page.find('#vifi-hits img')) == 8
+
+
+def test_a_stream(page):
+    page.press('Watch a stream')
+    page.press('Start')
+    page.says('#vifi-going', 'Delay')
+    page.until(lambda: len(page.find('.vifi-log li')) >= 2)
+    page.type('#vifi-stream-labels', 'a purple moon, a red ring')
+    page.says('#vifi-watched .vifi-verdict', 'a purple moon')
+    page.press('Stop')
+    page.until(lambda: page.find('#vifi-stop')[0].get_attribute(
+        'disabled') is not None)
+
+
+def test_nothing_is_wider_than_a_telephone(page):
+    page.resize(390, 900)
+    page.open()
+    page.until(lambda: page.driver.execute_script(
+        'return document.documentElement.scrollWidth') == 390)
 
 
 def test_the_page_asks_no_other_site(page):

@@ -20,9 +20,11 @@ from helpers import write_mp4
 
 from projects.vifi_clip.apis.pipeline import Timeline
 from projects.vifi_clip.errors import UnreadableVideo, UserError
+from projects.vifi_clip_tools.demo.answers import HTML, percent
+from projects.vifi_clip_tools.demo.downloads import links
 from projects.vifi_clip_tools.demo.options import Limits
-from projects.vifi_clip_tools.demo.page import (ATTENTION, FIRST, HTML,
-                                                TIMELINE, Handlers, percent)
+from projects.vifi_clip_tools.demo.page import (ATTENTION, FIRST, TIMELINE,
+                                                Handlers)
 from projects.vifi_clip_tools.demo.server import LABELS
 from projects.vifi_clip_tools.demo.service import (
     MOST_LABELS, Frames, Recogniser, Recognition, Request, Worker, auto_window,
@@ -318,6 +320,20 @@ def test_downloads(recogniser, examples):
     content = json.loads(files['blue_star.json'])
     assert list(zip(content['labels'], content['scores'])) == result.ranking
     assert content['label'] == result.label
+
+
+@pytest.mark.parametrize('label', [
+    '=HYPERLINK("http://x")', '@SUM(A1)', '-1+1', '＝1+1', "'=1", 'a=b'])
+def test_a_table_has_no_formulas(label):
+    """The other file has the labels as they are."""
+    request = Request('/x/a.mp4', (label, 'b'))
+    table, content = (
+        base64.b64decode(file['address'].partition(',')[2]).decode() for file
+        in links(request, Recognition(label, [(label, .7), ('b', .3)],
+                                      make_frames())))
+    row = list(csv.reader(io.StringIO(table)))[1]
+    assert row == [("'" if label[0] in '=@-＝' else '') + label, '0.7']
+    assert json.loads(content)['labels'] == [label, 'b']
 
 
 def test_chart():

@@ -13,6 +13,7 @@ from commands import refused
 from projects.vifi_clip_tools.demo import server
 from projects.vifi_clip_tools.demo.page import Handlers
 from projects.vifi_clip_tools.demo.service import Recogniser
+from projects.vifi_clip_tools.demo.streams import Streams
 
 requests = pytest.importorskip('requests')
 
@@ -38,7 +39,7 @@ def test_ports(environment, capsys):
     (['--port', 70000], '--port'),
     (['--host', 'nowhere.invalid'], '--host'),
     (['--host', '192.0.2.1'], '192.0.2.1'),
-    (['--labels', ','], '--labels'),
+    (['--labels', ','], '--labels'), (['--stream', 'a.mp4'], 'a.mp4'),
     (['--index', '/nowhere/index', '--port', 0], '/nowhere/index'),
     (['--config', 'small_wrld', '--port', 0], 'small_world')])
 def test_wrong_input_is_refused(argv, names, environment, capsys):
@@ -90,8 +91,8 @@ def page(inferencer):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, 'environ', os.environ.copy())
         port = server.check_address('127.0.0.1', 0)
-        with closing(Recogniser(inferencer)) as recogniser, \
-                server.workplace() as folder:
+        with closing(Recogniser(inferencer, streams=Streams(
+                ['camera:0']))) as recogniser, server.workplace() as folder:
             built = server.build_page(Handlers(recogniser), 'About', ['a'])
             with server.served(built, '127.0.0.1', port, 0.5) as url:
                 yield url, Path(folder)
@@ -163,6 +164,7 @@ TEXTS = ['a', '', 0, 1]
     ('recognise', [None, 'a', '', 0, 10**30], 'maximum'),
     ('attention', [None, 'x' * 10**5, None], 'xxx…'),
     ('attention', [None, [[]], None], 'choices'),
+    ('look', ['http://169.254.169.254/', 'a', None], 'choices'),
     ('choose', [], 'NoneType'), ('js_fn', [], 'no backend')])
 def test_inputs_that_no_page_sends(page, capfd, event, data, said):
     error = ask(page[0], event, data)

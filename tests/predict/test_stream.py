@@ -4,16 +4,13 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
 import time
 import wave
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 from commands import refused, vifi
-from helpers import read_index, write_mp4, write_video
+from helpers import read_index, served, until, write_mp4, write_video
 
 from projects.vifi_clip.errors import UserError
 from projects.vifi_clip_tools.predict.stream import LiveFrames
@@ -39,47 +36,11 @@ GLib.MainLoop().run()
 """
 
 
-@contextmanager
-def served(content: bytes, pause: float = .01, port: int = 0):
-    """Serve a stream in small parts; yield its address."""
-    class Handler(BaseHTTPRequestHandler):
-
-        def do_GET(self):
-            self.send_response(200)
-            self.send_header('Content-Type', 'video/mp2t')
-            self.end_headers()
-            try:
-                for i in range(0, len(content), 188 * 20):
-                    self.wfile.write(content[i:i + 188 * 20])
-                    time.sleep(pause)
-            except OSError:  # the reader has gone
-                pass
-
-        def log_message(self, *args):
-            pass
-
-    server = ThreadingHTTPServer(('127.0.0.1', port), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f'http://127.0.0.1:{server.server_port}/live.ts'
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
 @pytest.fixture(scope='module')
 def content(tmp_path_factory) -> bytes:
     path = tmp_path_factory.mktemp('stream') / 'live.ts'
     write_video(path, count=60, size=(96, 64))
     return path.read_bytes()
-
-
-def until(true, seconds=20):
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(.02)
 
 
 def test_the_last_frames_are_kept_and_it_connects_again(content, capsys):

@@ -8,6 +8,7 @@ _EXAMPLES = """examples:
   vifi-clip demo --config vifi_zero_shot    # OpenAI's CLIP, any video
   vifi-clip demo --config vifi_k400 --checkpoint vifi.pth --open
   vifi-clip demo --index my_index           # search these videos, too
+  vifi-clip demo --stream rtsp://camera/1   # watch this camera, too
 
 Other machines can open the page only with --host, such as --host 0.0.0.0;
 VIFI_DEMO_AUTH=USER:PASSWORD makes the page ask for these."""

@@ -1,6 +1,6 @@
 """What ``vifi-clip demo`` is asked for, without anything heavy."""
 from dataclasses import dataclass
-from typing import Optional
+from typing import List, Optional
 
 from ..cli.options import CONFIG, ModelOptions, model_config
 from ..cli.parsing import Group, number, option, part
@@ -34,6 +34,10 @@ class DemoOptions:
     index: Optional[str] = option(
         metavar='FOLDER', help='an index to search, made by vifi-clip index '
         '(needs vifi_clip[search])')
+    streams: Optional[List[str]] = option(
+        '--stream', action='append', metavar='ADDRESS', help='a stream '
+        '(rtsp://, http://) or camera:0 of this machine that visitors may '
+        'watch; can be given several times')
     host: str = option(default='127.0.0.1', help='address to listen on '
                        '(default: 127.0.0.1, this machine alone)')
     port: int = option(type=number(int, 0, 65535), default=7860, help='port '

@@ -1,28 +1,21 @@
-"""The page: what stands where, what happens when it is touched, and answers
-as HTML: readable at any width, light or dark, and by a reader. Pictures are in
-the page itself, so that nothing is left on disk.
+"""The page: what stands where, and what happens when it is touched.
 
 Gradio reads its settings when it is imported, so it is not before
 :func:`.server.workplace` made them.
 """
-import base64
-import io
 import os.path as osp
+import time
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Dict, FrozenSet, List, Optional, Sequence, Tuple
 
-import jinja2
-import numpy as np
-from PIL import Image
-
 from projects.vifi_clip.apis.familiarity import unknown_message
-from projects.vifi_clip.apis.pipeline import Timeline
 from projects.vifi_clip.errors import UserError
-from ..search.querying import format_span
-from .downloads import links
+from .answers import HTML
 from .service import (MOST_VIEWS, Recogniser, Request, auto_window,
-                      check_video)
+                      check_video, split_labels)
+from .streams import STRIDE, Watched
 
 ATTENTION, TIMELINE = 'Attention', 'Over time'
 EMPTY, FIRST = 'Results will appear here.', 'Recognise a video first.'
@@ -39,66 +32,6 @@ _CAMERA = dict(video=dict(width=dict(ideal=640), height=dict(ideal=480)))
 _METHODS = [('Rollout: through all layers', 'rollout'),
             ('Last layer', 'last'),
             ('Evidence for a label', 'gradient')]
-_SIDE = 240  # pixels of a picture's shorter side
-# Of a chart's labels: Okabe and Ito's, which the colour-blind can tell apart.
-_COLOURS = ('#0072b2', '#e69f00', '#009e73', '#cc79a7', '#56b4e9')
-
-
-def percent(score: float) -> str:
-    """Format a probability, with no more digits than tell something."""
-    return '<0.1%' if 0 < score < 0.001 else f'{100 * score:.1f}%'
-
-
-def _inline(image: np.ndarray) -> str:
-    """Return a picture [H, W, 3] as a data address."""
-    picture = Image.fromarray(np.ascontiguousarray(image))
-    factor = _SIDE / min(picture.size)
-    size = [max(round(side * factor), 1) for side in picture.size]
-    if factor > 1.5:  # of few pixels; blurred they would look out of focus
-        picture = picture.resize(size, Image.Resampling.NEAREST)
-    elif factor < 1:
-        picture = picture.resize(size, Image.Resampling.LANCZOS)
-    data = io.BytesIO()
-    picture.convert('RGB').save(data, 'JPEG', quality=85)
-    return 'data:image/jpeg;base64,' + base64.b64encode(
-        data.getvalue()).decode()
-
-
-def _lines(timeline: Timeline, end: float) -> List[Tuple[str, str, str]]:
-    """Return the labels that matter in a chart of ``end`` seconds, with the
-    colour and the points of each: percent of the picture, edge to edge."""
-    x = 100 * timeline.times / end
-    best = np.argsort(-timeline.scores.max(0), kind='stable')
-    drawn = []
-    for label, colour in zip(best, _COLOURS):
-        y = 100 * (1 - timeline.scores[:, label].astype(float))
-        points = ' '.join(f'{a:.2f},{b:.2f}' for a, b in (
-            (0., y[0]), *zip(x, y), (100., y[-1])))
-        drawn.append((timeline.labels[label], colour, points))
-    return drawn
-
-
-def _course(timeline: Timeline) -> str:
-    """Say which label is the best from when on."""
-    best = timeline.scores.argmax(1)
-    changes = [0, *np.flatnonzero(np.diff(best)) + 1]
-    if len(changes) == 1:
-        return f'Best label: {timeline.labels[best[0]]} throughout.'
-    parts = [f'{timeline.labels[best[i]]} '
-             + (f'from {timeline.times[i]:.1f} s' if i else 'at the start')
-             for i in changes[:8]]
-    return ('Best label: ' + ', '.join(parts)
-            + (', …' if len(changes) > 8 else '.'))
-
-
-_JINJA = jinja2.Environment(autoescape=True, trim_blocks=True,
-                            undefined=jinja2.StrictUndefined)
-_JINJA.globals.update(format_span=format_span, links=links)
-_JINJA.filters.update(percent=percent, inline=_inline, lines=_lines,
-                      course=_course, basename=osp.basename)
-# Its macros make strings.
-HTML = _JINJA.from_string(Path(__file__).with_name('answers.html').read_text(
-    encoding='utf-8')).module
 
 
 @dataclass(frozen=True)
@@ -204,6 +137,27 @@ class Handlers:
         except _EXPECTED as error:
             return _alert(error)
 
+    def watch(self, name: Optional[str], labels: str,
+              watched: Optional[Watched]) -> Tuple:
+        """Look at a stream: how it goes, what its newest frames show (None
+        where the last answer stays), and what this visitor has seen."""
+        if watched is None or watched.name != name:
+            watched = Watched(name, time.monotonic())
+        recogniser = self.recogniser
+        try:
+            request = Request('stream', tuple(split_labels(labels)))
+            count = recogniser.inferencer.num_frames
+            stream = recogniser.streams.reader(name, count)
+            frames, came = stream.view(count)
+            if came <= watched.came:
+                return (HTML.waiting(watched.age, stream.reason),
+                        None if watched.lines else '', watched)
+            result = recogniser.recognise(replace(request, frames=frames))
+        except _EXPECTED as error:
+            return _alert(error), None, watched
+        watched = watched.add(came, *result.ranking[0])
+        return HTML.going(watched), HTML.watched(result, watched), watched
+
 
 def build_page(handlers: Handlers, about: str, labels: Sequence[str],
                examples: Dict[str, str] = {}) -> Any:
@@ -216,13 +170,17 @@ def build_page(handlers: Handlers, about: str, labels: Sequence[str],
     with gr.Blocks(title='ViFi-CLIP', analytics_enabled=False,
                    delete_cache=(60, 1800)) as page:
         gr.Markdown(f'# ViFi-CLIP\n{about}', elem_classes='vifi-head')
-        if handlers.recogniser.index is None:
+        indexed = handlers.recogniser.index is not None
+        streams = handlers.recogniser.streams.names
+        with gr.Tab('Recognise a video') if indexed or streams else (
+                nullcontext()):
             _recognise_part(gr, handlers, labels, examples)
-        else:
-            with gr.Tab('Recognise a video'):
-                _recognise_part(gr, handlers, labels, examples)
+        if indexed:
             with gr.Tab('Search videos'):
                 _search_part(gr, handlers)
+        if streams:
+            with gr.Tab('Watch a stream'):
+                _stream_part(gr, handlers, labels)
     page.queue(max_size=32)
     return page
 
@@ -239,11 +197,7 @@ def _recognise_part(gr: Any, handlers: Handlers, labels: Sequence[str],
                 sources=['upload', 'webcam'],
                 webcam_options=gr.WebcamOptions(mirror=False,
                                                 constraints=_CAMERA))
-            words = gr.Textbox(
-                label='Labels', value='\n'.join(labels), lines=4,
-                max_lines=10, elem_id='vifi-labels',
-                info='Candidate labels, separated by commas or new lines',
-                placeholder='arm wrestling, playing cards, cooking')
+            words = _labels_box(gr, labels, 'vifi-labels')
             with gr.Accordion('Options', open=False):
                 template = gr.Textbox(
                     label='Sentence', elem_id='vifi-template',
@@ -337,6 +291,47 @@ def _search_part(gr: Any, handlers: Handlers) -> None:
     hits = gr.HTML(elem_id='vifi-hits')
     for trigger in start.click, query.submit:
         trigger(handlers.search, [query, topk], hits, **_MODEL)
+
+
+def _stream_part(gr: Any, handlers: Handlers, labels: Sequence[str]) -> None:
+    names = handlers.recogniser.streams.names
+    watched, clock = gr.State(None), gr.Timer(STRIDE, active=False)
+    with gr.Row():
+        with gr.Column(scale=5, min_width=320):
+            name = gr.Radio(names, value=names[0], label='Stream',
+                            elem_id='vifi-stream')
+            words = _labels_box(gr, labels, 'vifi-stream-labels')
+            with gr.Row():
+                start = gr.Button('Start', variant='primary', min_width=90)
+                stop = gr.Button('Stop', interactive=False, min_width=90,
+                                 elem_id='vifi-stop')
+        with gr.Column(scale=7, min_width=320):
+            going = gr.HTML(HTML.note('Press Start.'), elem_id='vifi-going',
+                            container=True, padding=True)
+            answer = gr.HTML(elem_id='vifi-watched')
+
+    def switch(active):
+        return [gr.Timer(active=active), gr.Button(interactive=not active),
+                gr.Button(interactive=active)]
+
+    def look(*values):
+        return [gr.skip() if new is None else new
+                for new in handlers.watch(*values)]
+
+    start.click(lambda: [*switch(True), None], None,
+                [clock, start, stop, watched], queue=False, **_AT_ONCE)
+    stop.click(lambda: switch(False), None, [clock, start, stop], queue=False,
+               **_AT_ONCE)
+    # A look that comes while one is under way is left out.
+    clock.tick(look, [name, words, watched], [going, answer, watched],
+               show_progress='hidden', trigger_mode='once', **_MODEL)
+
+
+def _labels_box(gr: Any, labels: Sequence[str], name: str) -> Any:
+    return gr.Textbox(
+        label='Labels', value='\n'.join(labels), lines=4, max_lines=10,
+        elem_id=name, info='Candidate labels, separated by commas or new '
+        'lines', placeholder='arm wrestling, playing cards, cooking')
 
 
 def theme() -> Any:

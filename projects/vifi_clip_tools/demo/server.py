@@ -25,6 +25,7 @@ from ..search.store import VideoIndex
 from .options import DemoOptions
 from .page import Handlers, build_page, theme
 from .service import Recogniser
+from .streams import Streams
 
 AUTH = 'VIFI_DEMO_AUTH'
 SMALL_WORLD = 'small_world'
@@ -48,7 +49,7 @@ LABELS = ('a red ring spinning', 'a blue star blinking',
 def serve(options: DemoOptions) -> None:
     """Serve the page until Ctrl-C or SIGTERM."""
     labels = None if options.labels is None else read_labels(options.labels)
-    auth = read_auth()
+    streams, auth = Streams(options.streams or ()), read_auth()
     port = check_address(options.host, options.port)
     with workplace() as folder:
         need('gradio', 'demo')
@@ -57,7 +58,7 @@ def serve(options: DemoOptions) -> None:
         inferencer = model.load(labels=labels)
         if index is not None:
             index.check(inferencer, model)
-        recogniser = Recogniser(inferencer, options.limits, index)
+        recogniser = Recogniser(inferencer, options.limits, index, streams)
         page = _build(model, recogniser, labels, folder)
         try:
             with served(page, options.host, port, options.limits.upload_mb,

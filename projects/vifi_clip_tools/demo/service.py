@@ -24,6 +24,7 @@ from ..attention.maps import attention_maps
 from ..attention.overlay import enlarge, overlay
 from ..search.querying import read_frames, search_texts
 from .options import Limits
+from .streams import Streams
 
 MOST_VIEWS = 8
 _MOST_WINDOWS = 300
@@ -43,11 +44,14 @@ class Request:
     threshold: float = 0.  # below it, the best label does not count
     num_views: int = 1
     seconds: float = 0.  # length of the video
+    frames: Optional[np.ndarray] = None  # uint8 [T, H, W, 3], of no file
 
     @property
     def video(self) -> VideoInput:
         """The file under its own name, which messages show."""
-        return VideoInput(osp.basename(self.path), self.path)
+        return VideoInput(
+            osp.basename(self.path),
+            self.path if self.frames is None else None, self.frames)
 
 
 @dataclass(frozen=True)
@@ -118,13 +122,15 @@ class Worker:
 
 
 class Recogniser:
-    """A model for many visitors, and an index of videos made with it. A
-    UserError from its methods is what a visitor has to mend."""
+    """A model for many visitors, an index of videos made with it, and streams
+    to watch. A UserError from its methods is what a visitor has to mend."""
 
     def __init__(self, inferencer: ViFiCLIPInferencer,
-                 limits: Limits = Limits(), index: Any = None) -> None:
+                 limits: Limits = Limits(), index: Any = None,
+                 streams: Optional[Streams] = None) -> None:
         inferencer.classifier  # says what is missing
-        self.inferencer, self.limits, self.index = inferencer, limits, index
+        self.inferencer, self.limits = inferencer, limits
+        self.index, self.streams = index, streams or Streams()
         self.worker = Worker(limits.seconds)
         # Long work comes in parts, each through the tower.
         self._hook = inferencer.model.backbone.register_forward_pre_hook(
@@ -133,6 +139,7 @@ class Recogniser:
     def close(self) -> None:
         """Stop what runs, take no more, and leave the model as it was."""
         self.worker.close()
+        self.streams.close()
         self._hook.remove()
 
     def check(self, path: Optional[str], labels: Optional[str],
