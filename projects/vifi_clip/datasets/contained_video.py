@@ -9,7 +9,7 @@ import tempfile
 import weakref
 from contextlib import suppress
 from multiprocessing import Pipe
-from typing import Any, List, Sequence
+from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from ..errors import UnreadableVideo, UserError
 from .containers import (Source, VideoFacts, VideoTimedOut, check_file,
                          unreadable, video_facts)
 from .decoder_process import GRACE, in_buffer
+from .planes import YUV
 from .video_file import VideoFile
 
 _BUFFER = 256 << 20  # bytes for frames; memory is taken for those that come
@@ -80,11 +81,20 @@ class ContainedVideo(VideoFile):
 
     def frames(self, indices: Sequence[int]) -> List[np.ndarray]:
         """See :meth:`VideoFile.frames`."""
+        return list(self._read('frames', indices)[0])
+
+    def planes(self, indices: Sequence[int]
+               ) -> Tuple[np.ndarray, Optional[YUV]]:
+        """See :meth:`VideoFile.planes`."""
+        return self._read('planes', indices)
+
+    def _read(self, method: str, indices: Sequence[int]
+              ) -> Tuple[np.ndarray, Optional[YUV]]:
         order = np.ravel(indices).tolist()
         if not order:
-            return []
-        # [N, H, W, 3]
-        shape, self.num_damaged = self._ask('frames', order)
+            return np.empty(0, np.uint8), None
+        # [N, H, W, 3] or [N, H * 3 / 2, W]
+        shape, self.num_damaged, yuv = self._ask(method, order)
         frames, start = np.empty(shape, np.uint8), 0
         while start < len(frames):
             if start:
@@ -92,7 +102,7 @@ class ContainedVideo(VideoFile):
             part = in_buffer(self._child.buffer, frames[start:])
             frames[start:start + len(part)] = part
             start += len(part)
-        return list(frames)
+        return frames, yuv
 
     def _ask(self, method: str, *args: Any) -> Any:
         return self._child.ask(self._source, self._timeout, method, *args)

@@ -61,6 +61,16 @@ class VideoFacts(NamedTuple):
     height: int
 
 
+class Packet(NamedTuple):
+    """A packet of pictures, which is one frame in most files."""
+
+    time: Optional[int]  # when its frame is shown, in the stream's units
+    is_key: bool
+    is_shown: bool  # not cut off by an edit list
+    is_corrupt: bool
+    duration: int  # 0 if unknown
+
+
 def open_container(source: Source) -> Any:
     """Open a file as PyAV's container, to be closed after.
 

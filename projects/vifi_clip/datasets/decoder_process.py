@@ -9,12 +9,13 @@ import signal
 import sys
 from multiprocessing.connection import Connection
 from threading import Thread
-from typing import Any, List, Sequence
+from typing import Any, Optional, Sequence
 
 import numpy as np
 
 from ..errors import UnreadableVideo
 from .containers import Source, video_facts
+from .planes import YUV
 from .video_file import VideoFile
 
 GRACE = 10.  # seconds that an answer may take beyond a video's timeout
@@ -25,7 +26,7 @@ class Decoder:
 
     def __init__(self, buffer: mmap.mmap) -> None:
         self._buffer = buffer
-        self._frames: List[np.ndarray] = []
+        self._frames: Sequence[np.ndarray] = []
 
     def facts(self, source: Source) -> tuple:
         """Look into a file."""
@@ -41,12 +42,20 @@ class Decoder:
 
     def frames(self, indices: Sequence[int]) -> tuple:
         """Decode frames and put the first part of them into the buffer;
-        returns the shape [N, H, W, 3] of all and the number of damaged ones.
-        """
-        self._frames = self._video.frames(indices)
+        returns the shape [N, H, W, 3] of all, the number of damaged ones, and
+        what turns planes to RGB."""
+        return self._put(self._video.frames(indices), None)
+
+    def planes(self, indices: Sequence[int]) -> tuple:
+        """The same of frames as they are decoded, [N, H * 3 / 2, W], where a
+        video has them."""
+        return self._put(*self._video.planes(indices))
+
+    def _put(self, frames: Sequence[np.ndarray], yuv: Optional[YUV]) -> tuple:
+        self._frames = frames
         self.part(0)
-        shape = len(self._frames), *self._frames[0].shape
-        return shape, self._video.num_damaged
+        shape = len(frames), *frames[0].shape
+        return shape, self._video.num_damaged, yuv
 
     def part(self, start: int) -> None:
         """Put the frames from one on into the buffer, as many as it holds."""
@@ -60,7 +69,7 @@ class Decoder:
 
 
 def in_buffer(buffer: mmap.mmap, frames: Sequence[np.ndarray]) -> np.ndarray:
-    """The place of the first frames in a buffer, [n, H, W, 3]; an
+    """The place of the first frames in a buffer, [n, ...]; an
     UnreadableVideo if it holds none."""
     count = min(len(frames), len(buffer) // frames[0].size)
     if not count:

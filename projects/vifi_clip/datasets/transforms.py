@@ -19,7 +19,7 @@ import os.path as osp
 import random
 import warnings
 from contextlib import contextmanager
-from typing import Iterator, Optional, Union
+from typing import Any, Iterator, Optional, Union
 
 import cv2
 import numpy as np
@@ -160,7 +160,7 @@ class _Decode(BaseTransform):
     def transform(self, results: dict) -> dict:
         video = results['video_reader']
         if hasattr(video, 'frames'):
-            imgs = video.frames(results['frame_inds'])
+            imgs = self._frames(video, results['frame_inds'])
             if video.num_damaged:
                 warnings.warn(f'{results["filename"]}: {video.num_damaged} of '
                               f'{len(video)} frames are damaged')
@@ -170,6 +170,9 @@ class _Decode(BaseTransform):
         # Closed here: videos would pile up in the samples of a batch.
         return dict(results, imgs=imgs, video_reader=None,
                     original_shape=size, img_shape=size)
+
+    def _frames(self, video: Any, indices: np.ndarray) -> list:
+        return video.frames(indices)
 
 
 @TRANSFORMS.register_module()
@@ -276,7 +279,8 @@ class FrameColorJitter(BaseTransform):
             jitter.brightness, jitter.contrast, jitter.saturation, jitter.hue)
         for i in order.tolist():
             if values[i] is not None:
-                frame = _ADJUST[i](frame, values[i])
+                frame = (_ADJUST[i](frame, values[i]) if isinstance(
+                    frame, np.ndarray) else frame.adjusted(i, values[i]))
         return frame
 
 
@@ -299,7 +303,10 @@ class RandomGreyClip(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Turn one clip grey, or leave it."""
         if torch.rand(1) < self.p:
-            results['imgs'] = [_grey(frame) for frame in results['imgs']]
+            results['imgs'] = [
+                _grey(frame) if isinstance(frame, np.ndarray)
+                else frame.adjusted(SATURATION, 0.)  # a DeferredFrame
+                for frame in results['imgs']]
         return results
 
 
@@ -342,6 +349,7 @@ def adjust_hue(frame: np.ndarray, turn: float) -> np.ndarray:
 
 # In the order in which torchvision numbers them.
 _ADJUST = (adjust_brightness, adjust_contrast, adjust_saturation, adjust_hue)
+SATURATION = 2
 
 
 @TRANSFORMS.register_module()

@@ -16,7 +16,7 @@ import time
 from bisect import bisect_right
 from itertools import islice
 from types import SimpleNamespace
-from typing import (Any, Dict, Iterator, List, NamedTuple, Optional, Sequence,
+from typing import (Any, Callable, Dict, Iterator, List, Optional, Sequence,
                     Set, Tuple)
 
 import av
@@ -24,9 +24,10 @@ import numpy as np
 from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
 
-from .containers import (FrameCountChanged, Source, VideoCutShort,
+from .containers import (FrameCountChanged, Packet, Source, VideoCutShort,
                          VideoTimedOut, check_file, end_of, open_container,
                          picture_stream, turned, unreadable)
+from .planes import YUV, read_planes
 
 # Share of the frames that must decode for a file to count as whole; a few are
 # often missing at the end of good files.
@@ -45,14 +46,6 @@ _FAILURES = (av.FFmpegError, OSError, ValueError, IndexError)
 
 class _Doubt(Exception):
     """A frame did not come by packets."""
-
-
-class _Packet(NamedTuple):
-    time: Optional[int]  # when its frame is shown, in the stream's units
-    is_key: bool
-    is_shown: bool  # not cut off by an edit list
-    is_corrupt: bool
-    duration: int  # 0 if unknown
 
 
 class VideoFile:
@@ -116,8 +109,10 @@ class VideoFile:
     def __len__(self) -> int:
         return self._total
 
-    def frames(self, indices: Sequence[int]) -> List[np.ndarray]:
-        """Return frames, uint8 RGB [H, W, 3] each, upright.
+    def frames(self, indices: Sequence[int],
+               picture: Optional[Callable] = None) -> List[Any]:
+        """Return frames, uint8 RGB [H, W, 3] each, upright; or what
+        ``picture`` makes of PyAV's.
 
         All have the size of the first one. Calls with ascending indices pass
         through the file once.
@@ -127,6 +122,7 @@ class VideoFile:
             UnreadableVideo: One of them cannot be decoded.
             FrameCountChanged: See there.
         """
+        picture = picture or self._picture
         order = np.ravel(indices).tolist()
         unique = sorted(set(order))
         if unique and not 0 <= unique[0] <= unique[-1] < self._total:
@@ -137,7 +133,7 @@ class VideoFile:
             try:
                 # Frames that lack others which they need look whole.
                 with av.logging.Capture() as words:
-                    pictures = self._pictures(unique)
+                    pictures = self._pictures(unique, picture)
                 if self.by_packets and {part for _, part, _ in words} - {
                         'swscaler'}:  # that speaks of colours
                     raise _Doubt
@@ -149,10 +145,15 @@ class VideoFile:
                         self._source, 'its packets are not its frames',
                         FrameCountChanged) from None
                 vars(self).update(vars(video))
-                pictures = self._pictures(unique)
+                pictures = self._pictures(unique, picture)
         except _FAILURES as error:
             raise unreadable(self._source, error) from error
         return [pictures[number] for number in order]
+
+    def planes(self, indices: Sequence[int]
+               ) -> Tuple[Sequence[np.ndarray], Optional[YUV]]:
+        """Return frames as :func:`.planes.read_planes` does."""
+        return read_planes(self, indices, self._size, self._decoder.pix_fmt)
 
     def frame_times(self) -> np.ndarray:
         """Return the second at which each frame is shown, from 0, and at last
@@ -171,13 +172,13 @@ class VideoFile:
     # Packets
 
     def _read_packets(self) -> None:
-        self._packets: List[_Packet] = []
+        self._packets: List[Packet] = []
         held, size = [], 0
         for packet in self._container.demux(self._stream):
             self._check_time()
             if not packet.size:
                 continue  # the end, or a picture that AVI repeats
-            self._packets.append(_Packet(
+            self._packets.append(Packet(
                 packet.pts, packet.is_keyframe, not packet.is_discard,
                 packet.is_corrupt, packet.duration or 0))
             size += packet.size
@@ -246,19 +247,18 @@ class VideoFile:
 
     # Decoding
 
-    def _pictures(self, unique: List[int]) -> Dict[int, np.ndarray]:
+    def _pictures(self, unique: List[int], picture: Callable) -> dict:
         """Frames of ascending numbers, as pixels."""
         if self._frames:
-            return {number: self._picture(self._frames[number])
-                    for number in unique}
+            return {number: picture(self._frames[number]) for number in unique}
         pending, end = unique[::-1], max(unique, default=0)
         # Decoders are up to 16 frames ahead, which the next call may want.
         wanted = {*unique, *range(end, end + 17)}
-        pictures: Dict[int, np.ndarray] = {}
+        pictures: Dict[int, Any] = {}
         while pending:
             for number, frame in self._step(pending[-1], wanted):
                 if pending and number == pending[-1]:
-                    pictures[pending.pop()] = self._picture(frame)
+                    pictures[pending.pop()] = picture(frame)
             if pending and (self._last > pending[-1] or self._position < 0):
                 if self.by_packets:
                     raise _Doubt
