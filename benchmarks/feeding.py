@@ -1,6 +1,7 @@
 #!/usr/bin/env python
 """Measure what it costs to feed a model: CPU time from a file to a sample, by
-MMAction2's DecordDecode and operators, by ours, and by ours from packed files.
+MMAction2's DecordDecode and operators, by ours, and by ours from packed files;
+with TRANSFORMS=device, to what is handed to the device.
 
     python benchmarks/feeding.py videos/*.mp4 --out work_dirs/feeding
     python benchmarks/feeding.py --quick    # a synthetic video, two codecs
@@ -31,9 +32,14 @@ from projects.vifi_clip_tools.cli.parsing import positive_int  # noqa: E402
 from projects.vifi_clip_tools.cli.tables import markdown_table  # noqa: E402
 
 _HANG = 120  # seconds after which a reader counts as hanging
-BASELINE, *OURS = SUBJECTS = ('mmaction2', 'ours', 'packed')
+BASELINE, *OURS = SUBJECTS = (
+    'mmaction2', 'ours', 'packed', 'ours, device', 'packed, device')
 WORKS = dict(train='a training sample', test='4x3 views')
 PARTS = ('clips', 'steps', 'memory')
+# Of a sample, the columns beside its total.
+_PARTS = {('ours', 'transforms'): 'behind the decoder',
+          ('ours, device', 'transforms'): 'behind the decoder',
+          ('ours, device', 'device'): "the device's part, on this CPU"}
 
 
 class Subjects:
@@ -62,14 +68,14 @@ class Subjects:
 
 def file_of(clip: Clip, subject: str) -> str:
     """Return the file that a subject reads of a clip."""
-    return clip.packed if subject == 'packed' else clip.path
+    return clip.packed if subject.startswith('packed') else clip.path
 
 
 def measure_clips(clips: List[Clip], repeats: int) -> List[Dict[str, Any]]:
     """Read all clips in turns; returns for each clip and work its ``codec``,
-    ``has_b_frames``, and by subject ``total`` and ``transforms``, medians in
+    ``has_b_frames``, and by subject the fields of Sample, medians in
     milliseconds of CPU, or an ``error``."""
-    from benchmarks.feeding_subjects import measure
+    from benchmarks.feeding_subjects import Sample, measure
     records = []
     with Subjects() as subjects:
         for number, clip in enumerate(tqdm(clips, unit='clip')):
@@ -90,9 +96,9 @@ def measure_clips(clips: List[Clip], repeats: int) -> List[Dict[str, Any]]:
                                        f'{error}').partition('\n')[0]
                     continue
                 for name in SUBJECTS:
-                    total, transforms = zip(*samples[name][1:])
-                    record[name] = dict(total=median(total),
-                                        transforms=median(transforms))
+                    record[name] = {
+                        part: median(values) for part, values in zip(
+                            Sample._fields, zip(*samples[name][1:]))}
     return records
 
 
@@ -145,11 +151,13 @@ def table(records: List[dict], work: str) -> str:
             _over([r[name]['total'] for r in group], 0) for name in SUBJECTS)]
         row += [_over([r[BASELINE]['total'] / r[name]['total']
                        for r in group], 2) for name in OURS]
-        rows.append([*row, _over([r['ours']['transforms'] for r in group], 1)])
+        rows.append([*row, *(_over([r[name][part] for r in group], 1)
+                             for name, part in _PARTS)])
     return markdown_table([
-        'clips', 'how many', 'MMAction2, ms', 'ours, ms', 'packed, ms',
-        'ours: times as fast', 'packed: times as fast',
-        'of ours, behind the decoder, ms'], rows)
+        'clips', 'how many', 'MMAction2, ms', *(f'{s}, ms' for s in OURS),
+        *(f'{s}: times as fast' for s in OURS),
+        *(f'{subject}: {_PARTS[subject, part]}, ms'
+          for subject, part in _PARTS)], rows)
 
 
 def report(figures: Dict[str, Any]) -> str:

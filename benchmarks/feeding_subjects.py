@@ -21,6 +21,7 @@ from torch import Tensor
 import projects.vifi_clip  # noqa: F401  fills the registries
 from projects.vifi_clip.datasets.transforms import sample_rng
 from projects.vifi_clip.datasets.video_reader import READERS, run_pipeline
+from projects.vifi_clip.models.device_transforms import make_frames
 from projects.vifi_clip_tools.complexity.specs import Spec, load_spec
 from .subjects import training_step
 from .workloads import Case
@@ -59,6 +60,7 @@ class Sample(NamedTuple):
 
     total: float
     transforms: float  # all that follows decoding
+    device: float  # what the model's device then does, here the CPU
 
 
 def pipeline_of(subject: str, work: str) -> List[dict]:
@@ -66,7 +68,9 @@ def pipeline_of(subject: str, work: str) -> List[dict]:
     one sparse view with augmentation, or 'test', 4x3 views."""
     if subject == 'mmaction2':
         return MMACTION2[work]
-    cfg = load_spec(Spec('', 'vifi_k400', dict(NUM_FRAMES=str(NUM_FRAMES))))
+    where = 'device' if subject.endswith('device') else 'worker'
+    cfg = load_spec(Spec('', 'vifi_k400', dict(
+        NUM_FRAMES=str(NUM_FRAMES), TRANSFORMS=where)))
     return cfg.train_pipeline if work == 'train' else cfg.test_pipeline
 
 
@@ -120,9 +124,13 @@ def measure(subject: str, work: str, path: str, *seed: int) -> Sample:
     last = max(i for i, step in enumerate(steps) if isinstance(step, READERS))
     steps.insert(last + 1, mark)
     start = cpu_seconds()
-    _read(steps, path, *seed)
+    sample = _read(steps, path, *seed)
     end = cpu_seconds()
-    return Sample(1e3 * (end - start), 1e3 * (end - marks[-1]))
+    clip = sample['data_samples'].pop('deferred', None)
+    if clip is not None:
+        make_frames([sample['inputs']], [clip])
+    return Sample(1e3 * (end - start), 1e3 * (end - marks[-1]),
+                  1e3 * (cpu_seconds() - end))
 
 
 @lru_cache

@@ -79,6 +79,8 @@ def config_of(case: Case) -> Config:
     head = cfg.model.cls_head
     # Blended frames and smoothed labels are not what plain computes.
     del cfg.model.data_preprocessor.blending, head.label_smooth_eps
+    # Takes samples that are unfinished; all others are to it as ever.
+    cfg.model.data_preprocessor.type = 'DeviceTransforms'
     del head.text_classifier.class_file
     head.text_classifier.class_names = class_names(case.classes)
     cfg.model.backbone.arch = head.text_classifier.arch = case.arch

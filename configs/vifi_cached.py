@@ -17,6 +17,9 @@ _entries = ('vifi_k400', 'vifi_zero_shot', 'vifi_few_shot', 'vifi_base2novel',
 if entry not in _entries:
     raise ValueError(f'ENTRY={entry}: choose one of {_entries}')
 del _entries
+if '{{$TRANSFORMS:worker}}' != 'worker':
+    raise ValueError('TRANSFORMS={{$TRANSFORMS:worker}}: embeddings that are '
+                     'kept need no transforms; leave it out')
 if 'num_frames' in _base_.model.backbone:
     raise ValueError('METHOD={{$METHOD:vifi}}: its frames see each other, so '
                      'that no embeddings of single frames can be kept; train '

@@ -17,6 +17,7 @@ from benchmarks import feeding
 from benchmarks.clips import CODECS, make_clips
 from benchmarks.feeding import SUBJECTS
 from benchmarks.feeding_subjects import measure, read
+from projects.vifi_clip.models.device_transforms import make_frames
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -60,8 +61,10 @@ def test_clips_are_of_their_codecs(clips):
 @pytest.mark.parametrize('subject', SUBJECTS)
 def test_samples_of_all_subjects_have_one_shape(subject, video):
     for work, frames in ('train', 16), ('test', 12 * 16):
-        sample = read(subject, work, video, 0)['inputs']
-        assert sample.shape == (frames, 3, 224, 224)
+        sample = read(subject, work, video, 0)
+        frame, = make_frames([sample['inputs']], [
+            sample['data_samples'].get('deferred')])
+        assert frame.shape == (frames, 3, 224, 224)
     cost = measure(subject, 'train', video, 0)
     assert 0 < cost.transforms < cost.total
 

@@ -191,10 +191,34 @@ def test_zero_shot_sets(read):
     ('vifi_few_shot', 'DATASET', 'ucf'),
     ('vifi_few_shot', 'CLASS_TEXT', 'camel'),
     ('vifi_retrieval', 'TUNE', 'prompts'), ('mini_retrieval', 'TUNE', 'lora'),
-    ('vifi_mini', 'PROTOCOL', 'fewshot')])
+    ('vifi_mini', 'PROTOCOL', 'fewshot'),
+    *((entry, 'TRANSFORMS', value) for entry, value in (
+        ('vifi_k400', 'gpu'), ('vifi_few_shot', 'cuda'), ('small_world', 'on'),
+        ('vifi_cached', 'device')))])
 def test_bad_knobs(read, entry, knob, value):
     with pytest.raises(ValueError, match=f'{knob}={value}'):
         read(entry, PRETRAINED='none', **{knob: value})
+
+
+@pytest.mark.parametrize('knobs', [
+    {}, dict(METHOD='xclip'), dict(METHOD='aim'), dict(AUX='taco')])
+@pytest.mark.parametrize('entry', [
+    'vifi_k400', 'vifi_few_shot', 'vifi_zero_shot', 'vifi_base2novel',
+    'vifi_mini'])
+def test_transforms_on_the_device(read, entry, knobs):
+    """All pipelines and the model, or none of them."""
+    knobs = dict(knobs, PRETRAINED='none')
+    plain, cfg = read(entry, **knobs), read(entry, TRANSFORMS='device',
+                                            **knobs)
+    for cfg, kind in (plain, 'ActionData'), (cfg, 'DeviceTransforms'):
+        assert cfg.model.data_preprocessor.type.startswith(kind)
+        for part in 'train', 'val', 'test':
+            types = [step.type for step in
+                     cfg[f'{part}_dataloader'].dataset.pipeline]
+            put_off = [name for name in types if 'Deferrable' in name]
+            assert bool(put_off) == (kind == 'DeviceTransforms')
+            assert not put_off or not {'Resize', 'Flip', 'VideoDecode',
+                                       'FormatShape'} & set(types)
 
 
 def test_knobs_in_the_help_of_train(read):

@@ -54,7 +54,8 @@ model = dict(
         label_smooth_eps=0.1,
         average_clips='prob'),
     data_preprocessor=dict(
-        type='ActionDataPreprocessor', **_base_.pop('pixels'),
+        type='DeviceTransforms' if '{{$TRANSFORMS:worker}}' == 'device' else
+        'ActionDataPreprocessor', **_base_.pop('pixels'),
         format_shape='NCHW',
         # The model fills in the number of classes.
         blending=dict(

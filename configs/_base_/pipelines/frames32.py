@@ -2,7 +2,8 @@
 # height of 256). A frame that views or
 # a short video repeat is decoded and transformed once: RepeatFrames.
 # A METHOD may set the frames and views of its model.
-# Knobs: NUM_FRAMES, METHOD, AUX.
+# Knobs: NUM_FRAMES, METHOD, AUX, TRANSFORMS (worker: pixels are changed in the
+# processes that read videos; device: of a whole batch, on the model's device).
 _base_ = ['../additions/{{$AUX:none}}.py']
 
 _method = _base_.get('recipe', {})
@@ -55,4 +56,10 @@ views_pipeline = [
     dict(type=_method.get('crop', 'ThreeCrop'), crop_size=_size),
     dict(type='RepeatFrames'),
     *_pack]
+if '{{$TRANSFORMS:worker}}' != 'worker':
+    from projects.vifi_clip.datasets.deferred import on_device
+    train_pipeline, val_pipeline, views_pipeline = (
+        on_device(_steps, '{{$TRANSFORMS:worker}}') for _steps in (
+            train_pipeline, val_pipeline, views_pipeline))
+    del on_device
 del _pack, _method, _size, _height

@@ -1,6 +1,8 @@
 # The small world's clips: 8 frames, 60 x 60 pixels of 64 x 64.
 # Knobs: READER; FRAMES_DIR, a folder where decoded clips are kept for later
-# runs.
+# runs; TRANSFORMS (worker, device).
+_base_ = []  # without it, MMEngine takes the import below for lazy configs
+
 _reader = dict(type='VideoReader', backend='{{$READER:pyav}}')
 if '{{$FRAMES_DIR:none}}' != 'none':
     _reader.update(type='KeptVideoReader', folder='{{$FRAMES_DIR:none}}')
@@ -34,4 +36,10 @@ test_pipeline = [
     dict(type='CenterCrop', crop_size=(64, 60)),
     dict(type='ThreeCrop', crop_size=60),
     *_pack]
+if '{{$TRANSFORMS:worker}}' != 'worker':
+    from projects.vifi_clip.datasets.deferred import on_device
+    train_pipeline, val_pipeline, test_pipeline = (
+        on_device(_steps, '{{$TRANSFORMS:worker}}') for _steps in (
+            train_pipeline, val_pipeline, test_pipeline))
+    del on_device
 del _pack, _reader

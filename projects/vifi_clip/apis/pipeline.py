@@ -18,6 +18,7 @@ from mmaction.registry import TRANSFORMS
 from mmengine.config import Config
 from tqdm import tqdm
 
+from ..datasets.deferred import in_worker
 from ..datasets.video_reader import OPENERS, VideoReader, run_pipeline
 from ..errors import UnreadableVideo, UserError
 from .config import blamed_on
@@ -107,7 +108,7 @@ def pipeline_cfg(cfg: Config, views: Views = 1,
     if not base:
         what = 'three crops' if crops == 3 else 'one view (val_pipeline)'
         raise UserError(f'{cfg.filename} has no pipeline of {what}')
-    steps = copy.deepcopy(base)
+    steps = copy.deepcopy(in_worker(base))
     samplers = [step for step in steps if step['type'] == _SAMPLER]
     if temporal is None or (temporal == 1 and num_frames is None
                             and not samplers):

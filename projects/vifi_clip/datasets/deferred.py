@@ -76,9 +76,12 @@ class DeferredFrame:
         return replace(self, shape=(*size, 3), geometry=(*self.geometry, step))
 
 
-def on_device(pipeline: Sequence[dict]) -> List[dict]:
+def on_device(pipeline: Sequence[dict], where: str = 'device') -> List[dict]:
     """Return a pipeline of a config that leaves its work on pixels to the
-    model's device; ValueError if it has a step that cannot."""
+    model's device; ValueError if it has a step that cannot, and if ``where``,
+    the knob's value, is another place."""
+    if where != 'device':
+        raise ValueError(f'TRANSFORMS={where}: choose worker or device')
     for step in pipeline:
         for part in (step, *step.get('transforms', ())):
             if part['type'] not in (*_CHANGED, *_UNCHANGED):
@@ -92,7 +95,8 @@ def on_device(pipeline: Sequence[dict]) -> List[dict]:
 
 def in_worker(pipeline: Sequence[dict]) -> List[dict]:
     """Undo :func:`on_device`."""
-    return [dict(step, type=step['type'].removeprefix(_PREFIX))
+    own = {_PREFIX + name: name for name in _CHANGED}
+    return [dict(step, type=own.get(step['type'], step['type']))
             for step in pipeline]
 
 

@@ -16,6 +16,7 @@ from projects.vifi_clip.apis.config_lists import check_lists
 from projects.vifi_clip.apis.loading import load_model
 from projects.vifi_clip.checkpoints.settings import pixel_settings
 from projects.vifi_clip.datasets import CheckedVideoDataset
+from projects.vifi_clip.datasets.deferred import in_worker
 from projects.vifi_clip.datasets.frame_cache import (VERSION, FrameCacheWriter,
                                                      cache_key,
                                                      pipeline_identity)
@@ -37,7 +38,7 @@ def cache_frames(options: FramesOptions) -> Dict[str, int]:
             raise ValueError(f'{options.config} has no {part}_dataloader')
     with blamed_on(options.config, options.common.cfg_options):
         check_lists(cfg, options.parts)
-        pipeline = cfg.val_dataloader.dataset.get('pipeline')
+        pipeline = in_worker(cfg.val_dataloader.dataset.pipeline)
         lists = {part: list(_datasets(cfg, part, pipeline))
                  for part in options.parts}
     model, _ = load_model(cfg, options.checkpoint, options.device)
