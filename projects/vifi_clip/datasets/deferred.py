@@ -29,9 +29,9 @@ _UNCHANGED = ('VideoReader', 'KeptVideoReader', 'SampleFrames',
 class DeferredClip(NamedTuple):
     """What is to be done to the frames of a sample.
 
-    Each of ``frames`` is (number of the frame, geometry, colours): geometry
+    Each of ``frames`` is (number of the frame, geometry, colours); geometry
     is ('resize', height, width), ('crop', top, bottom, left, right) and
-    ('flip', axis of [..., H, W]) in their order, and colours are (torchvision's
+    ('flip', axis of [..., H, W]) in their order, colours are (torchvision's
     number of the operation, its strength).
     """
 
