@@ -244,6 +244,9 @@ def _run(args: argparse.Namespace) -> None:
         report[name] = part(name, call, *more)
         write_json(args.out, report)
     print(f'Written: {args.out}')
+    if report['errors']:
+        sys.exit('error: without ' + '; '.join(
+            f'{name} ({why})' for name, why in report['errors'].items()))
 
 
 if __name__ == '__main__':

@@ -14,6 +14,7 @@ import platform
 import sys
 from concurrent.futures import Executor
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 from statistics import median
 from typing import Any, Dict, List, Optional, Sequence
@@ -90,9 +91,7 @@ def survey(arch: str, device: str, threads: int, sizes: Sequence[tuple],
            repeats: int) -> tuple:
     """Describe the machine, and measure its matrix-multiply peaks in FLOP/s
     by precision: the best of several products, by median."""
-    import open_clip
     import torch
-    import transformers
 
     from projects.vifi_clip.datasets.loader_settings import usable_cores
     torch.set_num_threads(threads)
@@ -102,9 +101,7 @@ def survey(arch: str, device: str, threads: int, sizes: Sequence[tuple],
         cores=usable_cores(), threads=threads,
         memory_gib=round(memory / 2**30, 1),
         system=f'{platform.system()} {platform.machine()}',
-        python=platform.python_version(), torch=torch.__version__,
-        open_clip=open_clip.__version__,
-        transformers=transformers.__version__,
+        python=platform.python_version(), **_versions(),
         load_average=round(os.getloadavg()[0], 2),
         **{key: ' '.join(f'{name}={value}' for name, value
                          in os.environ.items() if name.startswith(prefix))
@@ -121,6 +118,15 @@ def survey(arch: str, device: str, threads: int, sizes: Sequence[tuple],
             peaks[name] = max(peaks.get(name, 0.),
                               2 * m * k * n / median(seconds[1:]))
     return about, peaks
+
+
+def _versions() -> Dict[str, str]:
+    """Return those of the packages that are compared, if installed."""
+    found = {}
+    for name in 'torch', 'open_clip_torch', 'transformers':
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def run_workload(workload: Workload, repeats: int, device: str, threads: int,
