@@ -133,8 +133,10 @@ def test_a_checkpoint_is_blamed_for_what_it_holds(write_config, tmp_path,
 
 @pytest.mark.parametrize('folder', ['classes.txt', 'classes.txt/run',
                                     '/proc/run'])
-def test_a_work_dir_that_cannot_be_written(world, capsys, folder):
-    for command in ['train', 'none.py'], ['test', 'none.py', 'none']:
+def test_a_work_dir_that_cannot_be_written(world, write_config, capsys,
+                                           folder):
+    config = write_config()
+    for command in ['train', config], ['test', config, 'none']:
         refused(capsys, *command, '--work-dir', world / folder,
                 names=f'--work-dir {world / folder} cannot be written')
 
