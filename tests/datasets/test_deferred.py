@@ -23,6 +23,7 @@ from projects.vifi_clip.datasets.contained_video import open_video
 from projects.vifi_clip.datasets.deferred import in_worker, on_device
 from projects.vifi_clip.datasets.planes import planes_of
 from projects.vifi_clip.datasets.transforms import sample_rng
+from projects.vifi_clip.datasets.video_file import VideoFile
 from projects.vifi_clip.datasets.video_reader import run_pipeline
 from projects.vifi_clip.models import device_transforms
 from projects.vifi_clip.models.device_transforms import make_frames, to_rgb
@@ -108,6 +109,21 @@ def test_training_has_a_workers_pixels_to_a_few_levels(videos, kind):
         assert levels.max() <= 12 and levels.mean() < .4
 
 
+@pytest.mark.parametrize('reader, shape', [
+    (dict(backend='pyav'), (9, 183, 160)),
+    (dict(type='KeptVideoReader'), (9, 122, 160, 3)),
+    (dict(backend='decord'), (16, 3, 224, 224))])
+def test_readers(videos, reader, shape, tmp_path):
+    """Those that have no planes hand over RGB; decord's frames are finished
+    in the worker."""
+    if 'type' in reader:
+        reader = dict(reader, folder=str(tmp_path))
+    steps = [dict(PIPELINES.val_pipeline[0], **reader),
+             *PIPELINES.val_pipeline[1:]]
+    assert read(on_device(steps), videos['small'])['inputs'].shape == shape
+    assert apart(steps, videos['small']).max() <= 1
+
+
 @pytest.mark.parametrize('crop', [
     dict(type='RandomResizedCrop', area_range=(.3, .9)),
     dict(type='RandomCrop', size=100)])
@@ -176,20 +192,21 @@ def test_colours_are_the_readers(space, red, blue, full):
                       ).max() <= 3 + BITS
 
 
-@pytest.mark.parametrize('kind, options', [
+@pytest.mark.parametrize('codec, options', [
     ('libx264', {}), ('mjpeg', {}),
     ('libx264', {'x264-params': 'colormatrix=bt709:fullrange=on'})])
-def test_planes_of_files(tmp_path, kind, options):
+def test_planes_of_files(tmp_path, codec, options):
     """As the reader turns them to RGB, in the child process too."""
-    path = write_video(tmp_path / ('a.avi' if kind == 'mjpeg' else 'a.mp4'),
-                       kind, pictures=scene((96, 64), 12), **options)
-    for in_order in False, True:
-        video = open_video(path, in_order)
+    path = write_video(tmp_path / ('a.avi' if codec == 'mjpeg' else 'a.mp4'),
+                       codec, pictures=scene((96, 64), 12), **options)
+    for in_order, kind in (False, open_video), (True, open_video), (
+            False, VideoFile):
+        video = kind(path, in_order)
         planes, yuv = video.planes([3, 3, 7])
         rgb = to_rgb(torch.from_numpy(np.asarray(planes)), yuv)
         expected = np.stack(video.frames([3, 3, 7])).transpose(0, 3, 1, 2)
         assert np.abs(rgb.numpy() - expected).max() <= BITS
-        assert yuv.black == (0 if options or kind == 'mjpeg' else 16)
+        assert yuv.black == (0 if options or codec == 'mjpeg' else 16)
 
 
 @pytest.mark.parametrize('codec, pix_fmt, size', [
