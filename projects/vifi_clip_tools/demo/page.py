@@ -172,14 +172,13 @@ def build_page(handlers: Handlers, about: str, labels: Sequence[str],
         gr.Markdown(f'# ViFi-CLIP\n{about}', elem_classes='vifi-head')
         indexed = handlers.recogniser.index is not None
         streams = handlers.recogniser.streams.names
-        with gr.Tab('Recognise a video') if indexed or streams else (
-                nullcontext()):
+        with gr.Tab('Video') if indexed or streams else nullcontext():
             _recognise_part(gr, handlers, labels, examples)
         if indexed:
-            with gr.Tab('Search videos'):
+            with gr.Tab('Search'):
                 _search_part(gr, handlers)
         if streams:
-            with gr.Tab('Watch a stream'):
+            with gr.Tab('Streams'):
                 _stream_part(gr, handlers, labels)
     page.queue(max_size=32)
     return page
