@@ -7,6 +7,7 @@ from typing import List, Sequence
 import numpy as np
 from mmaction.registry import TRANSFORMS
 
+from .shards import place_of
 from .video_reader import VideoReader
 
 
@@ -47,7 +48,8 @@ class KeptVideoReader(VideoReader):
     def transform(self, results: dict) -> dict:
         """Open one video."""
         source = os.path.abspath(results['filename'])
-        changed = os.path.isfile(source) and os.path.getmtime(source)
+        changed = place_of(source) or (os.path.isfile(source)
+                                       and os.path.getmtime(source))
         digest = hashlib.sha256(f'{changed} {source}'.encode()).hexdigest()
         kept = self.folder / f'{digest}.npy'
         if not kept.is_file():

@@ -15,6 +15,7 @@ from ..files import holds_control, read_json, sha256_of
 from .class_list import read_class_list
 from .containers import SUFFIXES
 from .path_hints import remedy
+from .shards import forget_indices, place_of
 
 TRAIN, TEST, UNKNOWN = 'train', 'test', 'unknown'
 # Of vifi-clip pack, in its folder: how and from where videos were packed.
@@ -146,7 +147,8 @@ def _drawn_beside(path: Path) -> str:
 
 def why_missing(path: str) -> str:
     """Say that a local file is not there, and what the list may mean."""
-    return 'no such file' + remedy(path)
+    place = place_of(path)
+    return place.problem() if place else 'no such file' + remedy(path)
 
 
 def pack_remedy(ann_file: str, root: Optional[str]) -> str:
@@ -172,11 +174,13 @@ def check_video_root(root: Optional[str]) -> None:
 
 
 def find_missing(paths: Sequence[str]) -> List[int]:
-    """Return the indices of local files that are not there, ascending.
+    """Return the indices of local files that are not there, nor in a shard
+    that is there, ascending.
 
     Folders are listed, one call each, because a ``stat`` for each of 240,000
     files takes minutes on network storage.
     """
+    forget_indices()
     by_folder: Dict[str, List[int]] = defaultdict(list)
     for index, path in enumerate(paths):
         if is_local(path):
@@ -193,7 +197,10 @@ def find_missing(paths: Sequence[str]) -> List[int]:
             names = set()  # ValueError: a NUL in the path
         for index in indices:
             name = osp.basename(paths[index])
-            if name not in names and f'{name}.mp4' not in names:  # file_of
+            if name in names or f'{name}.mp4' in names:  # file_of
+                continue
+            place = place_of(paths[index])
+            if place is None or place.problem():
                 missing.append(index)
     return sorted(missing)
 

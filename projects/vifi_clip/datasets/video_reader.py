@@ -14,7 +14,8 @@ from mmengine import fileio
 
 from ..errors import UnreadableVideo, UserError, first_line
 from .contained_video import open_video
-from .containers import FrameCountChanged, Source, file_of
+from .containers import FrameCountChanged, Source
+from .shards import source_of
 from .torchcodec_video import TorchCodecVideo, check_torchcodec
 from .transforms import VideoDecode
 
@@ -27,7 +28,8 @@ class VideoReader(BaseTransform):
     """Open a video: the first step of a pipeline, before the sampling.
 
     VideoDecode must follow it. Required key is ``filename``; where no such
-    file exists, it is tried with '.mp4' behind it. Added keys are
+    file exists, it is tried with '.mp4' behind it. The video may be in a
+    shard of ``vifi-clip pack`` (:func:`~.shards.source_of`). Added keys are
     ``video_reader`` (:class:`~.video_file.VideoFile`), ``total_frames``,
     ``avg_fps`` and ``frame_times`` (its method).
 
@@ -71,7 +73,7 @@ class VideoReader(BaseTransform):
             source = fileio.get(
                 source, dict(self.kwargs, backend=self.io_backend))
         else:
-            source = file_of(source)
+            source = source_of(source)
         if self.backend == 'decord':
             open_video(source)  # decord would crash at some
             import decord

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from projects.vifi_clip.datasets.contained_video import open_video
+from projects.vifi_clip.datasets.shards import source_of
 from projects.vifi_clip.errors import UnreadableVideo
 
 _MOST = 30  # classes whose names and numbers can be read
@@ -95,7 +96,7 @@ def _short(text: str) -> str:
 def middle_frame(path: str) -> Optional[np.ndarray]:
     """Read the middle frame, uint8 RGB [H, W, 3], if it can be read."""
     try:
-        video = open_video(path)
+        video = open_video(source_of(path))
         return next(iter(video.frames([len(video) // 2])))
     except (UnreadableVideo, OSError):
         return None

@@ -20,6 +20,7 @@ from projects.vifi_clip.datasets.deferred import in_worker
 from projects.vifi_clip.datasets.frame_cache import (VERSION, FrameCacheWriter,
                                                      cache_key,
                                                      pipeline_identity)
+from projects.vifi_clip.datasets.shards import size_of
 from projects.vifi_clip.models.frame_embeddings import tower_identity
 from projects.vifi_clip.models.image_backbone import CLIPVisionBackbone
 from ..cli.outputs import check_folder
@@ -99,7 +100,7 @@ def _embed(model: torch.nn.Module, dataset: CheckedVideoDataset,
     writer = FrameCacheWriter(
         options.out, settings, dataset.ann_file,
         [cache_key(file, root) for file in files],
-        [osp.getsize(file) if osp.isfile(file) else 0 for file in files])
+        list(map(size_of, files)))
     if writer.is_complete:
         print(f'{dataset.ann_file}: cached already')
         return 0

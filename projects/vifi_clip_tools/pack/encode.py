@@ -1,13 +1,14 @@
 """One video, encoded anew so that a few frames of it are read quickly."""
 import io
 from fractions import Fraction
-from typing import Iterator
+from typing import Iterator, Optional
 
 import av
 import cv2
 import numpy as np
 
 from projects.vifi_clip.datasets.contained_video import open_video
+from projects.vifi_clip.datasets.containers import Source, open_container
 from projects.vifi_clip.datasets.video_file import VideoFile
 from projects.vifi_clip.errors import UnreadableVideo
 
@@ -52,6 +53,15 @@ def pack_video(path: str, how: Encoding, timeout: float,
         raise UnreadableVideo(path, f'{len(packed)} of its {total} frames '
                               'can be read when it is packed')
     return data
+
+
+def comment_of(packed: Source) -> Optional[str]:
+    """Return what a packed file says of itself; None if it is damaged."""
+    try:
+        with open_container(packed) as container:
+            return container.metadata.get('comment')
+    except UnreadableVideo:
+        return None
 
 
 def _encode(video: VideoFile, how: Encoding, comment: str) -> bytes:

@@ -8,14 +8,16 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import (Any, ContextManager, Dict, Iterator, Mapping, Optional,
-                    Sequence, Tuple)
+from typing import (Any, ContextManager, Dict, Iterator, Mapping, Sequence,
+                    Tuple)
 
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from projects.vifi_clip.datasets.containers import check_file, open_container
+from projects.vifi_clip.datasets.contained_video import open_video
+from projects.vifi_clip.datasets.containers import check_file
 from projects.vifi_clip.datasets.loader_settings import usable_cores
+from projects.vifi_clip.datasets.shards import size_of, source_of
 from projects.vifi_clip.datasets.video_list import PACK_RECORD, find_missing
 from projects.vifi_clip.errors import UnreadableVideo, UserError
 from projects.vifi_clip.files import read_json, write_bytes, write_json
@@ -24,10 +26,11 @@ from ..cli.cluster import numbered
 from ..cli.outputs import check_folder
 from ..cli.processes import ended_by_signals
 from ..cli.threads import in_threads
-from .encode import pack_video
+from .encode import comment_of, pack_video
 from .lists import read_lists, sources_of
 from .options import PackOptions
 from .sample import NUM_FRAMES, read_in_turns
+from .shards import move_into_shards, open_index, writing
 
 VERSION = 1  # raise it when the same options no longer give the same files
 PACKED, AGAIN, THERE = 'packed', 'packed again', 'there already'
@@ -40,7 +43,7 @@ def pack(options: PackOptions) -> int:
 
     Raises:
         UserError: The lists are no lists of videos in ``--root``; ``--out``
-            is not ours, was made otherwise, is in use or is full.
+            is not ours, was made otherwise, is in use, is damaged or is full.
     """
     lists = read_lists(options.lists)
     out, root = Path(options.out), osp.abspath(options.root)
@@ -53,11 +56,16 @@ def pack(options: PackOptions) -> int:
     with _alone(out), ended_by_signals():
         _check_record(out, record)
         write_json(out / PACK_RECORD, record)
-        left_out = _pack_all(sources, options)
+        shards = open_index(out, options.shards)
+        stamps = {name: stamp for name, (*_, stamp) in shards['videos'].items()
+                  } if shards else {}
+        left_out = _pack_all(sources, stamps, options)
         for item in lists:
             item.write(out, left_out)
         good = {name: source for name, source in sources.items()
                 if name not in left_out}
+        if shards:
+            move_into_shards(out, list(good), shards)
         report = _compare(good, options)
         write_json(out / PACK_RECORD,
                    dict(record, **report, left_out=left_out))
@@ -92,13 +100,14 @@ def _check_record(out: Path, record: Mapping[str, Any]) -> None:
                             f'{path}, if the originals were moved)')
 
 
-def _pack_all(sources: Mapping[str, str], options: PackOptions
-              ) -> Dict[str, str]:
-    """Pack what is not yet; returns why some could not be, by their names."""
+def _pack_all(sources: Mapping[str, str], stamps: Mapping[str, str],
+              options: PackOptions) -> Dict[str, str]:
+    """Pack what is not yet; returns why some could not be, by their names.
+    Those in shards have stamps."""
     states, left_out = Counter(), {}
     with tqdm(total=len(sources), unit='video', ncols=79,
               mininterval=0.2 if sys.stderr.isatty() else 30) as bar, closing(
-                  _outcomes(sources, options)) as outcomes:
+                  _outcomes(sources, stamps, options)) as outcomes:
         for name, outcome in outcomes:
             if isinstance(outcome, UnreadableVideo):
                 left_out[name] = outcome.reason
@@ -115,10 +124,11 @@ def _pack_all(sources: Mapping[str, str], options: PackOptions
     return left_out
 
 
-def _outcomes(sources: Mapping[str, str], options: PackOptions
-              ) -> Iterator[Tuple[str, Any]]:
+def _outcomes(sources: Mapping[str, str], stamps: Mapping[str, str],
+              options: PackOptions) -> Iterator[Tuple[str, Any]]:
     """Yield names and what became of them, in the order in which they end."""
-    jobs = list(sources.items())
+    jobs = [(name, source, stamps.get(name, ''))
+            for name, source in sources.items()]
     if options.engine.engine != 'local':
         for number, outcome in numbered(partial(_pack_each, options=options),
                                         jobs, options.engine):
@@ -127,48 +137,35 @@ def _outcomes(sources: Mapping[str, str], options: PackOptions
     with closing(in_threads(
             lambda job: next(_pack_each([job], options)), jobs,
             options.workers or usable_cores())) as ended:
-        for (name, _), future in ended:
+        for (name, *_), future in ended:
             yield name, future.result()
 
 
-def _pack_each(jobs: Sequence[Tuple[str, str]], options: PackOptions
+def _pack_each(jobs: Sequence[Tuple[str, str, str]], options: PackOptions
                ) -> Iterator[Any]:
-    """Pack videos, by name and source; yield what became of each."""
-    for name, source in jobs:
+    """Pack videos, by name, source and stamp of the copy in a shard; yield
+    what became of each."""
+    for job in jobs:
         try:
-            yield _pack_one(source, name, options)
+            yield _pack_one(*job, options)
         except UnreadableVideo as error:
             yield error
 
 
-def _pack_one(source: str, name: str, options: PackOptions) -> str:
+def _pack_one(name: str, source: str, in_shard: str, options: PackOptions
+              ) -> str:
     """Pack a video unless it is there. The packed file says which state of
     the original it is made of."""
     check_file(source)
     facts, target = os.stat(source), Path(options.out, name)
     stamp = f'{facts.st_size} bytes of {facts.st_mtime_ns} ns'
-    before = _stamp_of(target)
+    before = comment_of(str(target)) if target.is_file() else in_shard
     if before == stamp:
         return THERE
     data = pack_video(source, options.how, options.timeout, stamp)
-    try:
+    with writing(target):
         write_bytes(target, data)
-    except OSError as error:
-        raise UserError(
-            f'{target} cannot be written: {error.strerror}; packed videos are '
-            'kept, and the same command resumes from there') from error
     return AGAIN if before else PACKED
-
-
-def _stamp_of(target: Path) -> Optional[str]:
-    """Read a packed file's; None if there is none, or it is damaged."""
-    if not target.is_file():
-        return None
-    try:
-        with open_container(str(target)) as container:
-            return container.metadata.get('comment')
-    except UnreadableVideo:
-        return None
 
 
 def _compare(sources: Mapping[str, str], options: PackOptions
@@ -179,11 +176,12 @@ def _compare(sources: Mapping[str, str], options: PackOptions
         return {}
     targets = {name: osp.join(options.out, name) for name in sources}
     names = list(sources)[::-(-len(sources) // _SAMPLE)]
-    rows = [read_in_turns([sources[name], targets[name]], options.how.side)
+    rows = [read_in_turns([sources[name], targets[name]], options.how.side,
+                          opener=lambda path: open_video(source_of(path)))
             for name in names]
     levels = [packed.psnr for _, packed in rows]
     report = dict(
-        megabytes=[round(sum(map(osp.getsize, paths.values())) / 1e6, 3)
+        megabytes=[round(sum(map(size_of, paths.values())) / 1e6, 3)
                    for paths in (sources, targets)],
         psnr=[round(level, 2) for level in levels],
         ms=[round(median(pair[i].ms for pair in rows), 1) for i in (0, 1)])

@@ -39,6 +39,11 @@ class PackOptions:
         default='.', metavar='DIR', help='folder that the paths of the lists '
         'are in (default: the working directory)')
     how: Encoding = part(Encoding)
+    shards: Optional[float] = option(
+        type=number(float, 0, 1000, open_low=True), metavar='GB',
+        help='at the end, move the packed videos into tar files of about '
+        'this size, for disks that are slow with many files; they are read in '
+        'any order, as files are (default: as in the last run; no shards)')
     timeout: float = option(type=seconds, default=600, help='give up on a '
                             'video after these seconds (default: 600)')
     workers: Optional[int] = option(
