@@ -18,6 +18,7 @@ from .transforms import VideoDecode
 # What may stand between reading and packing: steps that take frames by their
 # shape and slices, or have a subclass here.
 _PREFIX = 'Deferrable'
+_KEYS = ('deferred', )
 _CHANGED = ('VideoDecode', 'Resize', 'Flip', 'FormatShape')
 _UNCHANGED = ('VideoReader', 'KeptVideoReader', 'SampleFrames',
               'SparseSampleViews', 'RandomCrop', 'RandomResizedCrop',
@@ -89,14 +90,16 @@ def on_device(pipeline: Sequence[dict], where: str = 'device') -> List[dict]:
                     f'TRANSFORMS=device: {part["type"]} does not work on a '
                     'device; use TRANSFORMS=worker')
     changed = {name: dict(type=_PREFIX + name) for name in _CHANGED}
-    changed['PackActionInputs'] = dict(algorithm_keys=('deferred', ))
+    changed['PackActionInputs'] = dict(algorithm_keys=_KEYS)
     return [dict(step, **changed.get(step['type'], {})) for step in pipeline]
 
 
 def in_worker(pipeline: Sequence[dict]) -> List[dict]:
     """Undo :func:`on_device`."""
     own = {_PREFIX + name: name for name in _CHANGED}
-    return [dict(step, type=own.get(step['type'], step['type']))
+    return [{name: own.get(value, value) if name == 'type' else value
+             for name, value in step.items()
+             if (name, value) != ('algorithm_keys', _KEYS)}
             for step in pipeline]
 
 

@@ -31,7 +31,8 @@ class DeviceTransforms(ActionDataPreprocessor):
     def preprocess(self, inputs: List[Tensor], data_samples: SampleList,
                    training: bool = False) -> Tuple[Tensor, SampleList]:
         """Make the frames of a batch, then see ActionDataPreprocessor."""
-        clips = [sample.pop('deferred', None) for sample in data_samples or ()]
+        clips = [sample and sample.pop('deferred', None)
+                 for sample in data_samples or ()]
         if any(clips):
             inputs = make_frames(inputs, clips)
         return super().preprocess(inputs, data_samples, training)
