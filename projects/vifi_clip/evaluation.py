@@ -133,7 +133,7 @@ class PredictionsFile(BaseMetric):
         kwargs: See MMEngine's ``BaseMetric``.
     """
 
-    default_prefix = None
+    default_prefix = 'predictions'  # of no metrics; MMEngine warns without
 
     def __init__(self, out_file_path: str, **kwargs) -> None:
         super().__init__(**kwargs)

@@ -3,6 +3,7 @@
 import ast
 import difflib
 import glob
+import importlib.util
 import os
 import os.path as osp
 import re
@@ -134,6 +135,11 @@ def _check_value(name: str, value: str) -> None:
     pattern, words = _VALUES.get(name, ('.*', ''))
     if not re.fullmatch(pattern, value):
         raise ValueError(f'{name}={value}: give {words}')
+    if name == 'READER' and value.startswith('torchcodec') and (
+            importlib.util.find_spec('torchcodec') is None):
+        raise ValueError(f'READER={value}: torchcodec is not installed: pip '
+                         'install "vifi_clip[torchcodec]" (in a checkout: -c '
+                         'constraints.txt -e ".[torchcodec]")')
 
 
 def is_place(name: str) -> bool:

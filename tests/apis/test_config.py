@@ -1,5 +1,6 @@
 """Configs: their knobs, found, checked and told apart; their files; a model
 from its config and checkpoint."""
+import importlib.util
 import os
 import re
 from contextlib import nullcontext
@@ -116,6 +117,14 @@ def test_what_else_an_environment_holds():
         check_knobs(_path(entry), read_knobs(_path(entry)),
                     dict.fromkeys(names, '3'))
     assert not is_place('PRETRAINED')
+
+
+def test_a_reader_that_is_not_installed(monkeypatch):
+    knobs = read_knobs(_path('vifi_k400'))
+    monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None)
+    with pytest.raises(ValueError, match=r'vifi_clip\[torchcodec\]'):
+        check_knobs(_path('vifi_k400'), knobs, dict(READER='torchcodec-cuda'))
+    check_knobs(_path('vifi_k400'), knobs, dict(READER='pyav'))
 
 
 @pytest.mark.parametrize('knobs, name', [

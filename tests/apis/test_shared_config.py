@@ -4,6 +4,7 @@ from pathlib import Path
 
 import huggingface_hub
 import pytest
+from commands import refused, vifi
 
 from projects.vifi_clip.apis.config import read_config
 from projects.vifi_clip.apis.model_folder import _write_config
@@ -74,3 +75,12 @@ def test_code_is_refused(text, fetched, tmp_path, monkeypatch):
 def test_trust(fetched, tmp_path):
     (fetched / 'config.py').write_text(MODEL + 'import os\nx = os.sep')
     assert read_config('hf://someone/model', trust=True).x == '/'
+
+
+def test_trust_of_complexity(fetched, tmp_path, capsys):
+    """Whose message names the option."""
+    with open(fetched / 'config.py', 'a') as file:
+        file.write("\nx = len('code')\n")
+    assert 'give --trust' in refused(
+        capsys, 'complexity', 'hf://someone/model')
+    assert vifi('complexity', 'hf://someone/model', '--trust') == 0

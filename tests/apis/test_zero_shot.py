@@ -32,6 +32,12 @@ def clips(tmp_path_factory):
         for i in range(3)]
 
 
+def test_a_checkpoint_is_said_once(capfd):
+    ViFiCLIP.from_pretrained('small_world', device='cpu')
+    said = ''.join(capfd.readouterr())
+    assert said.count('Loads checkpoint by') <= 1
+
+
 def test_scores_of_a_pipeline(model, clips):
     first, second, _ = clips
     rows = model([second, first, second, f'{Path(first).parent}/./0.mp4'],

@@ -19,7 +19,7 @@ from helpers import write_mp4
 from projects.vifi_clip.datasets.video_file import VideoFile
 from projects.vifi_clip.errors import UserError
 from projects.vifi_clip_tools.cli.cluster import numbered
-from projects.vifi_clip_tools.cli.options import EngineOptions
+from projects.vifi_clip_tools.cli.options import EngineOptions, ModelOptions
 from projects.vifi_clip_tools.embeddings.file import read_embeddings
 
 # Read when Ray is imported: the cluster is of these tests alone.
@@ -220,6 +220,8 @@ def test_no_ray_and_no_cluster(monkeypatch):
         without.setitem(sys.modules, 'ray', None)
         with pytest.raises(UserError, match=r'vifi_clip\[ray\]'):
             list(numbered(str, [1], options))
+        with pytest.raises(UserError, match=r'vifi_clip\[ray\]'):
+            options.here(ModelOptions())  # which is loaded next
     pytest.importorskip('ray.data')
     with socket.create_server(('127.0.0.1', 0)) as server:
         port = server.getsockname()[1]

@@ -127,7 +127,12 @@ def test_what_it_cannot_hold(tmp_path, capsys):
     assert CLIPModel.from_pretrained(tmp_path / 'hf')
     commands.refused(
         capsys, 'convert', src, tmp_path / 'hf/other.safetensors',
-        '--source=vifi', '--target=transformers', names='config.json')
+        '--source=vifi', '--target=transformers', names='model.safetensors')
+    (tmp_path / 'hf/model.safetensors').unlink()
+    commands.refused(
+        capsys, 'convert', src, tmp_path / 'hf/model.safetensors',
+        '--source=vifi', '--target=transformers', '--report',
+        tmp_path / 'report.json', names='config.json')
 
 
 def test_lora_is_folded(tmp_path):
@@ -149,5 +154,5 @@ def test_other_towers(tmp_path, capsys):
     torch.save(dict(state_dict=model.state_dict(), meta=dict(
         vifi_clip=collect_settings(model, cfg))), tmp_path / 'a.pth')
     commands.refused(
-        capsys, 'convert', tmp_path / 'a.pth', tmp_path / 'm.safetensors',
+        capsys, 'convert', tmp_path / 'a.pth', tmp_path / 'model.safetensors',
         '--source=vifi', '--target=transformers', names='no_ln_pre')

@@ -133,5 +133,6 @@ def test_refusals(theirs, tmp_path, capsys):
     assert sorted(tmp_path.iterdir()) == files
     (tmp_path / 'config.json').write_text('precious')
     commands.refused(
-        capsys, 'convert', tmp_path / 'vifi.pth', tmp_path / 'm.safetensors',
-        '--source=vifi', '--target=transformers', names='config.json')
+        capsys, 'convert', tmp_path / 'vifi.pth',
+        tmp_path / 'model.safetensors', '--source=vifi',
+        '--target=transformers', names='config.json')

@@ -274,7 +274,7 @@ def test_another_list(world, cached):
 
 
 def test_a_folder_that_cannot_be_written_is_said_first(capsys):
-    refused(capsys, 'cache-frames', 'none.py', 'none', '--out', '/proc/x',
+    refused(capsys, 'cache-frames', 'vifi_mini', 'none', '--out', '/proc/x',
             names='--out /proc/x')
 
 

@@ -94,6 +94,12 @@ def test_predictions_written_are_those_of_top1(tmp_path):
     assert evaluate(VideoAccMetric(), samples)['acc/top1'] == top1
 
 
+def test_no_warning_of_a_prefix(capsys):
+    PredictionsFile('p.csv')
+    said = capsys.readouterr()
+    assert 'prefix' not in said.out + said.err
+
+
 def test_memory_does_not_grow_with_classes():
     metric = VideoAccMetric()
     metric.process(None, [sample(3, torch.rand(100_000)).to_dict()])

@@ -320,7 +320,7 @@ def test_the_command(tmp_path, videos, capsys):
 @pytest.mark.parametrize('words, names', [
     ('--parts video,sound', '--parts'), ('--parts video,video', '--parts'),
     ('--labels=', 'labels'), ('--format torch-export --int8', '--int8'),
-    ('--opset 9', '--opset'), ('--opset 99 --config none', '--opset'),
+    ('--opset 9', '--opset'), ('--opset 99 --config small_world', '--opset'),
     ('--device cuda:0', '--device'),
     ('--precision bf16', '--precision'), ('--evaluate absent', 'absent'),
     ('--evaluate config --parts text', '--parts'),

@@ -125,6 +125,7 @@ def test_a_list_with_labels(folder):
     (['a', '--labels', 'a,,b'], '--labels'),
     (['a', '--labels', 'lecture;indoor'], 'multi-label'),
     (['--list', 'utf16'], 'utf16, line 1: not UTF-8'),
+    (['--list', 'b'], '--list b'), (['--list', 'empty.txt'], 'empty.txt'),
     (['frames'], "'frames/*.png'"),
     (['frames/*'], 'ffmpeg'), (['frames/1.png'], 'ffmpeg'),
     (['a\\x.mp4'], 'write /'),
@@ -148,6 +149,7 @@ def test_refused(folder, argv, named, capsys):
     Path('frames').mkdir()
     Path('frames/1.png').touch()
     Path('utf16').write_text('a/x.mp4\n', encoding='utf-16')
+    Path('empty.txt').touch()
     refused(capsys, 'predict', *MODEL, *argv, names=named)
 
 
@@ -156,7 +158,8 @@ def test_refused(folder, argv, named, capsys):
     (['--labels', 'x', '--threshold', '.5'], '--threshold'),
     (['--num-views', '0'], '--num-views'), (['--topk', '9' * 9], '--topk')])
 def test_refused_before_a_model_is_loaded(folder, argv, named, capsys):
-    refused(capsys, 'predict', 'a', *argv, '--config', 'none', names=named)
+    refused(capsys, 'predict', 'a', *argv, '--checkpoint', 'gone.pth',
+            names=named)
 
 
 @pytest.mark.parametrize('argv, named', [

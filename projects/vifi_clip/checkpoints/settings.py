@@ -271,7 +271,8 @@ def check_file(path: str, model: nn.Module, cfg: Config) -> None:
     not fit, or learnt prompts differ; or a setting does, and ``on_mismatch``
     is 'error'.
     """
-    content = CheckpointLoader.load_checkpoint(path, map_location='meta')
+    content = CheckpointLoader.load_checkpoint(
+        path, map_location='meta', logger='silent')  # it is loaded next
     state = tensors_of(content)
     _check_method(saved_settings(content), cfg, path,
                   state.keys() == model.state_dict().keys())

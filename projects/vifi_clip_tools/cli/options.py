@@ -150,6 +150,8 @@ class EngineOptions:
         if model.device not in ('auto', 'cpu'):
             raise ValueError(f'--device {model.device} is for --engine local; '
                              'Ray chooses the GPUs (--device cpu: none)')
+        from projects.vifi_clip.errors import need
+        need('ray', 'ray')  # before the model is loaded
         return replace(model, device='cpu')
 
 

@@ -1,7 +1,8 @@
 """``vifi-clip complexity``: operations, parameters, speed and memory."""
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import List, Optional
 
+from ..cli.options import trust
 from ..cli.outputs import PRINT
 from ..cli.parsing import (Group, argument, number, option, positive_int,
                            reader)
@@ -31,6 +32,7 @@ class Options:
                                      'this file')
     overwrite: bool = option(action='store_true',
                              help='replace files that exist')
+    trust: bool = trust()
     measure: bool = option(
         action='store_true', group=_MEASURING, help='time views and read peak '
         'memory, with random weights, each config in its own process')
@@ -66,5 +68,6 @@ def run(options: Options) -> int:
     conditions = Conditions(
         options.device, options.batch_size, options.repeats, options.threads,
         'bf16' if options.amp else 'fp32') if options.measure else None
-    return compare(options.specs, conditions, options.convention,
+    specs = [replace(spec, trust=options.trust) for spec in options.specs]
+    return compare(specs, conditions, options.convention,
                    options.json, options.markdown, options.overwrite)

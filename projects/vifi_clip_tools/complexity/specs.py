@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Dict, List
 from unittest.mock import patch
 
 from projects.vifi_clip_configs.knobs import is_place, read_knobs
+from projects.vifi_clip_configs.shipped import HUB
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -30,6 +31,7 @@ class Spec:
     config: str  # name of an entry, or a path
     knobs: Dict[str, str] = field(default_factory=dict)
     settings: Dict[str, object] = field(default_factory=dict)
+    trust: bool = False  # the config of a model from the Hub may be code
 
     @property
     def title(self) -> List[str]:
@@ -43,11 +45,13 @@ def parse_spec(text: str) -> Spec:
     """Read one argument, as an argparse type; values hold no comma."""
     if osp.isfile(text):  # a path may hold a colon
         return Spec(text, text)
-    config, colon, changes = text.partition(':')
+    hub = HUB if text.startswith(HUB) else ''
+    config, colon, changes = text.removeprefix(hub).partition(':')
+    config = hub + config
     knobs, settings = {}, {}
     for part in changes.split(',') if colon else ():
         name, equals, value = part.partition('=')
-        if not config or not name or not equals:
+        if config == hub or not name or not equals:
             raise argparse.ArgumentTypeError(
                 f'{text!r}: write CONFIG:NAME=VALUE,NAME=VALUE, such as '
                 'vifi_k400:TUNE=image,NUM_FRAMES=8')
@@ -77,7 +81,7 @@ def load_spec(spec: Spec) -> Config:
     given = {name: 'none' for name in _WEIGHTS
              if name in knobs and name not in os.environ}
     with patch.dict(os.environ, {**given, **spec.knobs}):
-        cfg = read_config(spec.config)
+        cfg = read_config(spec.config, spec.trust)
     if not isinstance(cfg.get('model'), dict) or not (
             cfg.model.get('backbone')):
         raise ValueError(f'{spec.text}: the config has no model with a '

@@ -68,7 +68,7 @@ def _check(options: ConvertOptions) -> None:
         inputs.append(options.arch)
     if osp.isdir(src) and options.source != 'transformers':
         raise ValueError(f'{src} is a folder; name the file in it')
-    if target == 'transformers' and not dst.endswith('.safetensors'):
+    if target == 'transformers' and osp.basename(dst) != 'model.safetensors':
         raise ValueError(f'{dst}: name it FOLDER/model.safetensors; its '
                          'config is written beside it')
     if target not in ('open_clip', 'transformers') and dst.endswith(

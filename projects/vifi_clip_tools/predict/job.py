@@ -212,9 +212,16 @@ def _videos(options: Options) -> List[VideoInput]:
     for name in options.videos:
         inputs += _names(sys.stdin, name) if name == '-' else [name]
     if options.list:
+        if not os.path.isfile(options.list):
+            raise ValueError(f'--list {options.list}: no such file. It has '
+                             'one video a line; a folder is given without '
+                             '--list')
         with open(options.list, encoding='utf-8-sig',
                   errors='surrogateescape') as file:
             inputs += _names(file, options.list)
+        if not inputs:
+            raise ValueError(f'--list {options.list} names no video; write '
+                             'one a line')
     videos = [replace(video, **vars(options.fetching))
               for video in expand_inputs(inputs)]
     for i, video in enumerate(videos):
