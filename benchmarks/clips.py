@@ -50,8 +50,8 @@ class Clip(NamedTuple):
 
 
 def make_clips(videos: Sequence[str], folder: Path, size: tuple = (340, 256),
-               codecs: Optional[Sequence[str]] = None, frames: int = 300
-               ) -> List[Clip]:
+               codecs: Optional[Sequence[str]] = None, frames: int = 300,
+               interval: int = Encoding().interval) -> List[Clip]:
     """Take videos as they are and encoded in each codec, all of them packed,
     too; files that ``folder`` has are kept.
 
@@ -62,17 +62,19 @@ def make_clips(videos: Sequence[str], folder: Path, size: tuple = (340, 256),
             (340, 256), as Kinetics is usually kept.
         codecs (Sequence[str], optional): Of CODECS. Defaults to all of them.
         frames (int): Frames of a clip, at most. Defaults to 300.
+        interval (int): Frames from one key frame of a packed file to the
+            next. Defaults to that of ``vifi-clip pack``.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    jobs = [(video, kind, folder, size, frames) for video in videos
+    jobs = [(video, kind, folder, size, frames, interval) for video in videos
             for kind in ['as given', *(CODECS if codecs is None else codecs)]]
     workers = min(len(jobs), usable_cores())
     with ProcessPoolExecutor(workers, get_context('spawn')) as pool:
         return list(pool.map(_clip, *zip(*jobs)))
 
 
-def _clip(video: str, kind: str, folder: Path, size: tuple, frames: int
-          ) -> Clip:
+def _clip(video: str, kind: str, folder: Path, size: tuple, frames: int,
+          interval: int) -> Clip:
     cv2.setNumThreads(0)
     stem, path = Path(video).name.replace('.', '_'), video
     name = f'{stem}-{kind}'.replace(', ', '_').replace(' ', '_')
@@ -80,10 +82,11 @@ def _clip(video: str, kind: str, folder: Path, size: tuple, frames: int
         path = str(folder / f'{name}{CODECS[kind].suffix}')
         if not os.path.exists(path):
             _encode(video, CODECS[kind], path, size, frames)
-    packed = folder / f'{name}-packed.mp4'
+    packed = folder / f'{name}-packed_{interval}.mp4'
     if not packed.exists():
         part = packed.with_suffix('.part')
-        part.write_bytes(pack_video(path, Encoding(), 600.))
+        part.write_bytes(pack_video(
+            path, Encoding(interval=interval), 600.))
         part.replace(packed)
     with av.open(path) as file:
         # The decoder tells after it has read some frames.

@@ -30,6 +30,7 @@ from projects.vifi_clip.files import write_json, write_text  # noqa: E402
 from projects.vifi_clip_tools.cli.main import prepare  # noqa: E402
 from projects.vifi_clip_tools.cli.parsing import positive_int  # noqa: E402
 from projects.vifi_clip_tools.cli.tables import markdown_table  # noqa: E402
+from projects.vifi_clip_tools.pack.options import Encoding  # noqa: E402
 
 _HANG = 120  # seconds after which a reader counts as hanging
 BASELINE, *OURS = SUBJECTS = (
@@ -202,6 +203,8 @@ def main(argv: Optional[Sequence[str]] = None) -> Dict[str, Any]:
     add('--only', nargs='+', choices=PARTS, default=PARTS, help='some parts; '
         'what --out has of the others is kept')
     add('--codecs', nargs='*', choices=list(CODECS), help='default: all')
+    add('--interval', type=positive_int, default=Encoding().interval,
+        help='frames from one key frame of packed files to the next')
     add('--repeats', type=positive_int, default=5)
     add('--steps', type=positive_int, default=3, help='training steps')
     add('--arch', default='ViT-B-16-quickgelu', help='model of the steps: '
@@ -226,7 +229,8 @@ def main(argv: Optional[Sequence[str]] = None) -> Dict[str, Any]:
         figures.update(samples=args.samples, memory=measure_memory(
             videos[0], args.out / 'short', args.samples))
     if {'clips', 'steps'} & set(args.only):
-        clips = make_clips(videos, args.out / 'clips', codecs=args.codecs)
+        clips = make_clips(videos, args.out / 'clips', codecs=args.codecs,
+                           interval=args.interval)
     if 'clips' in args.only:
         figures['clips'] = measure_clips(clips, args.repeats)
     if 'steps' in args.only:
