@@ -212,6 +212,10 @@ def test_refused_before_work(world, capsys):
             world / 'new', names=['none of', '--root'])
     refused(capsys, *pack(world, lists=['train.txt', 'packed/train.txt']),
             names='two lists with one name')
+    for name in ('pack.json', 'pack_shards.json', 'pack.lock',
+                 'shard-000000.tar'):  # it would be put in their place
+        shutil.copy(world / 'train.txt', world / name)
+        refused(capsys, *pack(world, lists=[name]), names=[name, 'rename'])
     for line in ('../z.mp4 0', f'{videos}/z.mp4 0'):
         (world / 'bad.txt').write_text(line)
         refused(capsys, *pack(world, lists=['bad.txt']), names='--root')
@@ -219,6 +223,17 @@ def test_refused_before_work(world, capsys):
     (world / 'bad.txt').write_text('z 0\nz.mp4 0\n')
     refused(capsys, *pack(world, lists=['bad.txt']), names='one name')
     assert not (world / 'new').exists()
+
+
+def test_a_name_too_long_for_a_packed_copy_is_left_out(world, capsys):
+    names = [247 * 'x' + '.mp4', 250 * 'y' + '.avi', 'z.mp4']
+    for name in names[:2]:
+        shutil.copy(world / 'videos/z.mp4', world / 'videos' / name)
+    (world / 'long.txt').write_text(''.join(f'{name} 0\n' for name in names))
+    assert vifi(*pack(world, lists=['long.txt'])) == 1
+    said = capsys.readouterr().err
+    assert all(name in said for name in names[:2]) and 'shorten' in said
+    assert (world / 'packed/long.txt').read_text() == 'z.mp4 0\n'
 
 
 def test_data_sets_find_packed_videos_by_the_lists_of_originals(world):

@@ -21,7 +21,7 @@ from projects.vifi_clip.datasets.contained_video import open_video
 from projects.vifi_clip.datasets.kept_frames import KeptVideoReader
 from projects.vifi_clip.datasets.shards import INDEX, place_of, source_of
 from projects.vifi_clip.datasets.video_reader import VideoReader
-from projects.vifi_clip.errors import UserError
+from projects.vifi_clip.errors import UnreadableVideo, UserError
 from projects.vifi_clip_tools.pack import job
 from projects.vifi_clip_tools.pack import shards as shards_module
 
@@ -313,6 +313,51 @@ def test_refused_before_work(world, capsys):
     refused(capsys, *pack(world), names=[INDEX, 'shard-000000.tar'])
     refused(capsys, *pack(world, '--shards', '0'), names='--shards')
     assert len(shards(world)) == 3
+
+
+@pytest.mark.parametrize('harm', [
+    dict(gigabytes=float('nan')), dict(gigabytes=0), dict(counts=['x']),
+    dict(counts=[-1]), dict(videos={'z.mp4': [0, 1, '']}),
+    *(dict(videos={'z.mp4': [*numbers, '']}) for numbers in (
+        [-1, 512, 9, 0], [9, 512, 9, 0], ['../x', 512, 9, 0],
+        [0, -512, 9, 0], [0, 512, -9, 0], [0, 512.5, 9, 0], [0, 512, 9, None]))
+])
+def test_an_index_that_pack_did_not_write(tmp_path, harm):
+    index = dict(dict(gigabytes=1, counts=[1], videos={}), **harm)
+    (tmp_path / INDEX).write_text(json.dumps(index))
+    (tmp_path / 'shard-000000.tar').write_bytes(bytes(2000))
+    with pytest.raises(UserError, match=INDEX):
+        source_of(str(tmp_path / 'z.mp4'))
+
+
+@pytest.mark.parametrize('numbers', [
+    [0, 512, 10**15], [0, 10**30, 9], [0, 512, 10**30]])
+def test_an_index_that_asks_for_more_than_a_shard_has(tmp_path, numbers):
+    index = dict(gigabytes=1, counts=[1],
+                 videos={'z.mp4': [*numbers, 0, '']})
+    (tmp_path / INDEX).write_text(json.dumps(index))
+    (tmp_path / 'shard-000000.tar').write_bytes(bytes(2000))
+    with pytest.raises(UnreadableVideo, match='shard-000000.tar'):
+        source_of(str(tmp_path / 'z.mp4'))
+
+
+@pytest.mark.parametrize('name', ['../other/x.mp4', 'a/../../other/x.mp4',
+                                  '{}/other/x.mp4'])
+def test_an_index_of_files_elsewhere(world, name, capsys):
+    """A folder of packed videos may come from a stranger."""
+    assert vifi(*pack(moved(world), '--shards', GB)) == 0
+    other = world / 'other/x.mp4'
+    other.parent.mkdir()
+    path = world / 'packed' / INDEX
+    index = json.loads(path.read_text())
+    index['counts'] = [count + 1 for count in index['counts']]
+    index['videos'][name.format(world)] = index['videos']['z.mp4']
+    path.write_text(json.dumps(index))
+    for there in False, True:
+        if there:
+            shutil.copy(world / 'videos/z.mp4', other)
+        refused(capsys, *pack(world), names=[INDEX, 'other/x.mp4'])
+        assert other.parent.is_dir() and other.is_file() == there
 
 
 @pytest.mark.parametrize('backend, package', [

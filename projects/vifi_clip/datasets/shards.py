@@ -35,6 +35,8 @@ class Place(NamedTuple):
     def read(self) -> bytes:
         """Read the video; UnreadableVideo if its bytes are not those that
         were written."""
+        if reason := self.problem():  # else memory is taken for any size
+            raise UnreadableVideo(self.shard, reason)
         try:
             with open(self.shard, 'rb') as file:
                 file.seek(self.offset)
@@ -69,13 +71,31 @@ def read_index(folder: Path) -> Optional[Dict[str, Any]]:
         return None
     try:
         index = read_json(path)
-        return dict(gigabytes=float(index['gigabytes']),
-                    counts=list(index['counts']),
-                    videos=dict(index['videos']))
+        index = dict(gigabytes=float(index['gigabytes']),
+                     counts=list(index['counts']),
+                     videos=dict(index['videos']))
+        _check(**index)
+        return index
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f'{path} is damaged ({error}); get an intact copy, or '
                         'delete it and the shards beside it, and pack the '
                         'videos again') from error
+
+
+def _check(gigabytes: float, counts: list, videos: Dict[str, Any]) -> None:
+    """Raise ValueError or TypeError at what pack does not write: names out of
+    the folder, above all, since a folder may come from anywhere."""
+    if not 0 < gigabytes < float('inf'):
+        raise ValueError(f'gigabytes are {gigabytes}')
+    if not all(type(count) is int and count >= 0 for count in counts):
+        raise ValueError('counts are not whole numbers')
+    for name, entry in videos.items():
+        *numbers, _ = entry
+        if not {'', '.', '..'}.isdisjoint(name.split('/')) or '\0' in name:
+            raise ValueError(f'{name!r:.200} is no path in the folder')
+        if len(numbers) != 4 or numbers[0] >= len(counts) or not all(
+                type(number) is int and number >= 0 for number in numbers):
+            raise ValueError(f'{name!r:.200} has the numbers {numbers}')
 
 
 def places_of(folder: str, index: Dict[str, Any]) -> Dict[str, Place]:

@@ -27,14 +27,14 @@ from ..cli.outputs import check_folder
 from ..cli.processes import ended_by_signals
 from ..cli.threads import in_threads
 from .encode import comment_of, pack_video
-from .lists import read_lists, sources_of
+from .lists import LOCK, read_lists, sources_of
 from .options import PackOptions
 from .sample import NUM_FRAMES, read_in_turns
 from .shards import move_into_shards, open_index, writing
 
 VERSION = 1  # raise it when the same options no longer give the same files
 PACKED, AGAIN, THERE = 'packed', 'packed again', 'there already'
-_LOCK = 'pack.lock'
+_LONGEST = 250  # bytes of a file's name, of the 255 that systems allow
 _SAMPLE = 8  # videos that are compared with their originals
 
 
@@ -76,7 +76,7 @@ def _alone(out: Path) -> ContextManager:
     """Lock the folder, which the system unlocks when a process ends."""
     out.mkdir(parents=True, exist_ok=True)
     try:
-        return FileLock(out / _LOCK, timeout=0).acquire()
+        return FileLock(out / LOCK, timeout=0).acquire()
     except Timeout:
         raise UserError(f'another process is packing into {out}; wait for '
                         'it, or choose another --out') from None
@@ -86,7 +86,7 @@ def _check_record(out: Path, record: Mapping[str, Any]) -> None:
     """Refuse a folder of other files, or of videos packed otherwise."""
     path = out / PACK_RECORD
     made = read_json(path) if path.exists() else record
-    others = set(os.listdir(out)) - {_LOCK}
+    others = set(os.listdir(out)) - {LOCK}
     if not path.exists() and others:
         raise UserError(f'--out {out} holds {min(others)}, which this command '
                         'did not make; choose another folder')
@@ -158,6 +158,9 @@ def _pack_one(name: str, source: str, in_shard: str, options: PackOptions
     the original it is made of."""
     check_file(source)
     facts, target = os.stat(source), Path(options.out, name)
+    if len(os.fsencode(target.name)) > _LONGEST:
+        raise UnreadableVideo(source, 'its name is too long for that of a '
+                              'packed copy; shorten it, in the lists too')
     stamp = f'{facts.st_size} bytes of {facts.st_mtime_ns} ns'
     before = comment_of(str(target)) if target.is_file() else in_shard
     if before == stamp:

@@ -5,10 +5,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Collection, Dict, List, NamedTuple, Tuple
 
 from projects.vifi_clip.datasets.containers import file_of
+from projects.vifi_clip.datasets.shards import INDEX
 from projects.vifi_clip.datasets.video_dataset import check_captions
-from projects.vifi_clip.datasets.video_list import read_video_list
+from projects.vifi_clip.datasets.video_list import (PACK_RECORD,
+                                                    read_video_list)
 from projects.vifi_clip.errors import UserError
 from projects.vifi_clip.files import read_json, write_text
+
+LOCK = 'pack.lock'
 
 
 class PackList(NamedTuple):
@@ -31,9 +35,13 @@ class PackList(NamedTuple):
 
 def read_lists(files: List[str]) -> List[PackList]:
     """Read text and JSON lists; a UserError for a path that leaves the folder
-    of the videos, or for two lists of one name."""
+    of the videos, for two lists of one name, or one of our own files'."""
     lists: Dict[str, PackList] = {}
     for file in map(Path, files):
+        if (file.name in (PACK_RECORD, INDEX, LOCK)
+                or file.match('shard-*.tar')):
+            raise UserError(f'{file}: vifi-clip pack writes another file of '
+                            'that name beside the videos; rename the list')
         if file.name in lists:
             raise UserError(f'{lists[file.name].file} and {file}: two lists '
                             'with one name; rename one, or pack them '
