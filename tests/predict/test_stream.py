@@ -12,8 +12,9 @@ import pytest
 from commands import refused, vifi
 from helpers import read_index, served, until, write_mp4, write_video
 
+from projects.vifi_clip.datasets.contained_video import open_video
 from projects.vifi_clip.errors import UserError
-from projects.vifi_clip_tools.predict.stream import LiveFrames
+from projects.vifi_clip_tools.predict.stream import LiveFrames, public_name
 
 # Debian: python3-gi, gir1.2-gst-rtsp-server-1.0, gstreamer1.0-plugins-good
 PYTHON = shutil.which('python3', path='/usr/bin')
@@ -75,6 +76,30 @@ def test_what_does_not_answer_is_said(capsys):
         with LiveFrames('rtsp://me:se@cret@127.0.0.1:9/x', 1, 4, timeout=5):
             pass
     assert '//127.0.0.1' in str(caught.value)
+
+
+def test_damage_costs_only_its_own_pictures(tmp_path):
+    """As where a network loses packets: no new connection."""
+    write_video(tmp_path / 'a.ts', size=(96, 64), g='10')
+    spoilt = bytearray((tmp_path / 'a.ts').read_bytes())
+    rng, packets = np.random.default_rng(0), len(spoilt) // 188
+    for end in range(188 * (packets // 3), 188 * (packets // 2), 188):
+        spoilt[end - 148:end] = rng.bytes(148)
+    with served(bytes(spoilt)) as address, LiveFrames(
+            address, window=1e-6, count=5, timeout=10) as live:
+        until(lambda: live.connections and read_index(
+            live.view(1)[0][0]) > 70)
+        assert live.connections == 1
+
+
+def test_a_title_in_latin_1(tmp_path):
+    path = tmp_path / 'a.mkv'
+    write_video(path, count=20, size=(96, 64))
+    path.write_bytes(path.read_bytes().replace(b'Lavf', b'L\xe9vf'))
+    assert len(open_video(str(path))) == 20
+    with served(path.read_bytes()) as address, LiveFrames(
+            address, window=1e-6, count=5, timeout=10):
+        pass
 
 
 @pytest.mark.parametrize('transport', ['TCP', 'UDP'])
@@ -163,6 +188,22 @@ def test_a_picture_is_recognised_once(content, capsys):
     (['a.mp4', '--stream', 'rtsp://127.0.0.1/1'], '--stream'),
     (['a.mp4', '--seconds', 5], '--seconds'),
     (['--stream', 'camera:0', '--num-views', 4], '--num-views'),
-    (['--stream', 'a.mp4'], 'a.mp4'), (['--stream', 'camera:x'], 'camera:x')])
+    (['--stream', 'a.mp4'], 'a.mp4'), (['--stream', 'camera:x'], 'camera:x'),
+    (['--stream', 'camera:0:5'], 'camera:0:5'),
+    (['--stream', 'rtmp://127.0.0.1/1'], 'rtsp://'),
+    (['--stream', 'RTSP://127.0.0.1/1'], 'RTSP://'),
+    (['--stream', 'camera:0', '--labels', 'a', '--threshold', '.5'],
+     '--threshold'),
+    (['a.mp4', '--window', 1], '--window'),
+    (['a.mp4', '--stride', 1], '--stride')])
 def test_what_does_not_go_together(argv, names, capsys):
     refused(capsys, 'predict', *argv, names=names)
+
+
+@pytest.mark.parametrize('address, name', [
+    ('rtsp://me:secret@h/live?key=secret', 'rtsp://h/live'),
+    ('rtsp://h:554/user=me&password=secret&channel=1', 'rtsp://h:554/'),
+    ('http://h?key=secret', 'http://h'), ('http://h/a#secret', 'http://h/a'),
+    ('http://h:80/a/b.ts', 'http://h:80/a/b.ts'), ('camera:0', 'camera:0')])
+def test_names_hold_no_secret(address, name):
+    assert public_name(address) == name

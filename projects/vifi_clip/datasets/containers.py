@@ -79,7 +79,9 @@ def open_container(source: Source) -> Any:
     """
     file = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
-        container = av.open(file, options=dict(format_whitelist=CONTAINERS))
+        # A title may be in any encoding.
+        container = av.open(file, options=dict(format_whitelist=CONTAINERS),
+                            metadata_errors='replace')
     except (av.FFmpegError, OSError, ValueError) as error:
         raise unreadable(source, error) from error
     stream = picture_stream(container)

@@ -21,10 +21,15 @@ or the command line is wrong."""
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> Options:
-    """Read the command line."""
+    """Read the command line, and fill in the window and its stride."""
     options = reader(Options, 'Recognise videos, with any labels.',
                      _EXAMPLES)(argv)
-    return replace(options, stride=options.stride or options.window / 2)
+    if (options.window or options.stride) and not (
+            options.timeline or options.stream):
+        raise ValueError('--window and --stride go with --timeline or '
+                         '--stream')
+    window = options.window or 2.
+    return replace(options, window=window, stride=options.stride or window / 2)
 
 
 def run(options: Options) -> int:

@@ -15,18 +15,18 @@ from projects.vifi_clip.apis.familiarity import UNLIKE
 from projects.vifi_clip.apis.identity import record
 from projects.vifi_clip.apis.inferencer import NONE, ViFiCLIPInferencer
 from projects.vifi_clip.apis.inputs import (VideoInput, expand_inputs,
-                                            file_of, is_camera, read_labels)
+                                            file_of, is_camera)
 from projects.vifi_clip.apis.loading import join_processes
 from projects.vifi_clip.apis.pipeline import (Views, count_views, parse_views,
                                               pipeline_cfg)
 from projects.vifi_clip.datasets.video_list import LABELS_BEHIND
 from projects.vifi_clip.errors import UnreadableVideo, UserError
-from projects.vifi_clip.models.class_sentences import check_templates
 from ..cli.cluster import by_method, numbered
 from ..cli.terminal import one_line
 from .options import Options
 from .pictures import Pictures
 from .results_file import ResultsFile, check_out
+from .texts import read_texts
 
 Failures = List[Tuple[str, str]]  # names and reasons
 _WIDTH, _BAR = 80, 20
@@ -44,12 +44,7 @@ def predict(options: Options) -> int:
     if options.out:
         check_out(options.out, options.overwrite,
                   {'--list': options.list, '--labels': options.labels})
-    labels = None if options.labels is None else read_labels(options.labels)
-    if options.templates:
-        check_templates(options.templates, '')
-    if options.threshold is not None and labels and len(labels) < 2:
-        raise ValueError('--threshold has no effect with one label, whose '
-                         'probability is always 1; give at least two')
+    labels = read_texts(options)
     views = parse_views(options.num_views)
     videos = _videos(options)
     pictures = Pictures(options, videos)

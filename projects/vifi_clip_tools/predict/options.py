@@ -71,9 +71,9 @@ class Options:
         metavar='FILE|FOLDER', group=_OUTPUTS, help='write the scores of '
         'sliding windows: a .png or .json for one video, or a folder with '
         'both for each')
-    window: float = option(type=seconds, default=2., metavar='S',
-                           group=_OUTPUTS,
-                           help='length of a window in seconds (default: 2)')
+    window: Optional[float] = option(
+        type=seconds, metavar='S', group=_OUTPUTS,
+        help='length of a window in seconds (default: 2)')
     stride: Optional[float] = option(
         type=seconds, metavar='S', group=_OUTPUTS, help='seconds from one '
         'window to the next (default: half a window)')

@@ -14,15 +14,19 @@ import av
 import numpy as np
 
 from projects.vifi_clip.apis.inputs import (VideoInput, is_camera,
-                                            parse_camera, read_labels)
+                                            parse_camera)
 from projects.vifi_clip.errors import UserError
 from ..cli.terminal import one_line
 from .options import Options
+from .texts import read_texts
 
 _SIDE = 360  # pixels of the shorter side of frames that are kept
 _LONGEST_WAIT = 10.  # seconds between two attempts to connect
 # Not file: a playlist on a server must not open what is here.
 _PROTOCOLS = 'rtsp,rtp,udp,tcp,http,https,httpproxy,tls,srtp,crypto'
+# What an address can begin with; FFmpeg wants small letters.
+_SCHEMES = tuple(f'{name}://' for name in (
+    'rtsp', 'rtsps', 'http', 'https', 'udp', 'rtp', 'srtp', 'tcp', 'tls'))
 
 
 class LiveFrames:
@@ -103,19 +107,30 @@ class LiveFrames:
             self._stop.wait(wait)
 
     def _read(self) -> None:
-        """Read until the stream ends."""
-        last = -np.inf
+        """Read until the stream ends, or is nothing but damaged."""
+        kept, came = -np.inf, time.monotonic()
         with _opened(self.address, self.timeout) as container:
-            for frame in container.decode(video=0):
-                if self.ended:
+            pictures = container.streams.video[0].index
+            for packet in container.demux():
+                if self.ended:  # asked at sound, too: pictures may not come
                     return
-                now, self.reason = time.monotonic(), ''
-                self.connections += last < 0
-                if now - last >= self._gap or len(
-                        self.frames) < self.frames.maxlen:
-                    last = now
-                    self.frames.append((now, _small(frame)))
-                    self._ready.set()
+                if packet.stream_index != pictures:
+                    continue
+                try:
+                    frames = packet.decode()
+                except av.InvalidDataError as error:
+                    if time.monotonic() - came > self.timeout:
+                        raise
+                    self.reason = error.strerror
+                    continue
+                for frame in frames:
+                    came, self.reason = time.monotonic(), ''
+                    self.connections += kept < 0
+                    if came - kept >= self._gap or len(
+                            self.frames) < self.frames.maxlen:
+                        kept = came
+                        self.frames.append((came, _small(frame)))
+                        self._ready.set()
 
     def view(self, count: int) -> Tuple[np.ndarray, float]:
         """Return ``count`` frames spread over those that are kept, uint8 RGB
@@ -135,10 +150,13 @@ def check_stream(address: str) -> None:
     """Refuse what is no stream, such as a file."""
     if is_camera(address):
         parse_camera(address)
-    elif '://' not in address or address.lower().startswith('file:'):
-        raise UserError(f'{one_line(address)} is neither a camera (camera:0) '
-                        'nor a web address (rtsp://, http://); give a file '
-                        'without --stream')
+        if address.count(':') > 1:
+            raise UserError(f'{address}: a stream of a camera has no end of '
+                            'its own: give camera:0')
+    elif not address.startswith(_SCHEMES):
+        raise UserError(f'{public_name(address)} is neither a camera '
+                        f'(camera:0) nor begins with {", ".join(_SCHEMES)}; '
+                        'give a file without --stream')
 
 
 def _opened(address: str, timeout: float) -> Any:
@@ -147,7 +165,9 @@ def _opened(address: str, timeout: float) -> Any:
     options = dict(protocol_whitelist=_PROTOCOLS)
     if address.startswith('rtsp'):
         options['rtsp_flags'] = 'prefer_tcp'  # UDP where it is refused
-    return av.open(address, options=options, timeout=(timeout, timeout))
+    # A title may be in any encoding.
+    return av.open(address, options=options, timeout=(timeout, timeout),
+                   metadata_errors='replace')
 
 
 def _small(frame: av.VideoFrame) -> np.ndarray:
@@ -157,8 +177,10 @@ def _small(frame: av.VideoFrame) -> np.ndarray:
 
 
 def public_name(address: str) -> str:
-    """Leave out what may be secret in an address: user, password, query."""
-    return re.sub('//.*@', '//', one_line(address)).partition('?')[0]
+    """Leave out what may be secret in an address: user, password, query, and
+    what follows the first ``name=`` of a path, as some cameras have it."""
+    shown = re.sub('//.*@', '//', one_line(address))
+    return re.split('[?#]|[^/?#]*=', shown)[0]
 
 
 def predict_stream(options: Options) -> None:
@@ -166,7 +188,7 @@ def predict_stream(options: Options) -> None:
     and how old the newest frame is by then (in this process; what camera and
     network add, nothing here can tell)."""
     check_stream(options.stream)
-    labels = None if options.labels is None else read_labels(options.labels)
+    labels = read_texts(options)
     model = options.model.load(labels=labels, templates=options.templates)
     if options.templates:
         model.set_labels(model.class_names, options.templates)
