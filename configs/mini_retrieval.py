@@ -16,6 +16,9 @@ if '{{$METHOD:vifi}}' != 'vifi':
 if '{{$AUX:none}}' != 'none':
     raise ValueError('AUX={{$AUX:none}} does not go with retrieval: '
                      'unset it')
+if '{{$TRANSFORMS:worker}}' != 'worker':
+    raise ValueError('TRANSFORMS={{$TRANSFORMS:worker}} does not go with '
+                     'retrieval: unset it')
 
 if _base_.tune in ('prompts', 'lora'):
     raise ValueError(f'TUNE={_base_.tune} does not go with retrieval; choose '

@@ -194,7 +194,7 @@ def test_zero_shot_sets(read):
     ('vifi_mini', 'PROTOCOL', 'fewshot'),
     *((entry, 'TRANSFORMS', value) for entry, value in (
         ('vifi_k400', 'gpu'), ('vifi_few_shot', 'cuda'), ('small_world', 'on'),
-        ('vifi_cached', 'device')))])
+        ('vifi_cached', 'device'), ('mini_retrieval', 'device')))])
 def test_bad_knobs(read, entry, knob, value):
     with pytest.raises(ValueError, match=f'{knob}={value}'):
         read(entry, PRETRAINED='none', **{knob: value})

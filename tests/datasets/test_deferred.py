@@ -227,6 +227,21 @@ def test_files_without_such_planes_give_rgb(tmp_path, codec, pix_fmt, size):
     assert apart(PIPELINES.val_pipeline, path).max() <= 1
 
 
+@pytest.mark.parametrize('codec', ['libx264', 'mpeg2video'])
+def test_interlaced_files_give_rgb(tmp_path, codec):
+    """swscale turns each field by itself; lines of another colour show it."""
+    stripes = np.zeros((64, 96, 3), np.uint8)
+    stripes[::2, :, 0], stripes[1::2, :, 2] = 255, 255
+    options = ({'x264-params': 'interlaced=1:tff=1'} if codec == 'libx264'
+               else dict(flags='+ildct+ilme'))
+    path = write_video(tmp_path / 'a.mkv', codec, pictures=6 * [stripes],
+                       **options)
+    frames, yuv = open_video(path).planes([1, 4])
+    assert yuv is None and frames.shape == (2, 64, 96, 3)
+    for part in 'val', 'views':
+        assert apart(PIPELINES[f'{part}_pipeline'], path).max() <= 1
+
+
 @pytest.mark.parametrize('name, strengths', [
     ('brightness', (.6, .83, 1., 1.4)), ('contrast', (.6, .83, 1., 1.4)),
     ('saturation', (0., .8, .93, 1.2)), ('hue', (-.1, -.033, 0., .01, .5))])
@@ -281,6 +296,18 @@ def test_a_batch_of_several_sizes(videos, blend):
                             outputs[0]['data_samples']):
         assert torch.equal(mine.gt_label, theirs.gt_label)
         assert 'deferred' not in mine
+
+
+@pytest.mark.parametrize('part', ['val', 'train'])
+def test_a_batch_whose_frames_differ_in_size(videos, part):
+    """A crop leaves what is smaller as it is."""
+    steps = on_device([step for step in PIPELINES[f'{part}_pipeline']
+                       if step.type not in ('Resize', 'MultiScaleCrop')])
+    batch = pseudo_collate([read(steps, videos[name], 4)
+                            for name in ('small', 'turned')])
+    model = MODELS.build(dict(PIXELS, type='DeviceTransforms'))
+    with pytest.raises(ValueError, match=r'\(16, 3.*\(16, 3.*batch_size=1'):
+        model(batch)
 
 
 def test_two_workers_give_what_none_does(videos, tmp_path):

@@ -37,11 +37,12 @@ class NoPlanes(Exception):
 
 def planes_of(frame: Any) -> Tuple[np.ndarray, YUV]:
     """Return the planes of a frame of PyAV's, uint8 [H * 3 / 2, W]: Y, then U
-    and V at half the size. NoPlanes if it has others, or is to be turned."""
+    and V at half the size. NoPlanes if it has others, is to be turned, or is
+    interlaced: swscale then turns each field to RGB by itself."""
     weights = _WEIGHTS.get(frame.colorspace)
     name = frame.format.name
-    if name not in _FORMATS or not weights or frame.side_data.get(
-            'DISPLAYMATRIX') is not None:
+    if (name not in _FORMATS or not weights or frame.interlaced_frame
+            or frame.side_data.get('DISPLAYMATRIX') is not None):
         raise NoPlanes
     if name == 'yuvj420p' or frame.color_range == 2:  # 0 to 255
         black, luma = 0, 65536

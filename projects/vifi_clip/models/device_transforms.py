@@ -51,11 +51,19 @@ def make_frames(inputs: Sequence[Tensor],
     Returns:
         list[Tensor]: [M, 3, H, W] each, float32 with whole numbers from 0 to
         255, or as given.
+
+    Raises:
+        ValueError: The samples' frames are not as many, or differ in size.
     """
     # Products in half precision would have other colours.
     with torch.autocast(inputs[0].device.type, enabled=False):
         made = [x if clip is None else _reshape(x, clip)
                 for x, clip in zip(inputs, clips)]
+        if len(shapes := {tuple(x.shape) for x in made}) > 1:
+            raise ValueError(
+                'samples of a batch have frames [M, 3, H, W] of different '
+                f'shapes, {sorted(shapes)}: let the pipeline resize them to '
+                'one size, or set batch_size=1')
         colours = [frame[2] for x, clip in zip(made, clips) for frame in (
             clip.frames if clip else [(0, (), ())] * len(x))]
         if any(colours):
