@@ -265,6 +265,16 @@ def test_names_and_labels_that_would_drive_a_terminal(folder, capsys):
                               for row in table('r.csv')]
 
 
+def test_a_list_that_is_a_pipe(folder):
+    """As of ``--list <(ls a/*)``."""
+    os.mkfifo('pipe')
+    writer = threading.Thread(
+        target=Path('pipe').write_text, args=['a/x.mp4\n'], daemon=True)
+    writer.start()
+    assert predict('--list', 'pipe', '--out', 'r.jsonl') == 0
+    assert names('r.jsonl') == ['a/x.mp4']
+
+
 def test_names_of_standard_input_and_lists(folder, monkeypatch, capsys):
     monkeypatch.setattr(sys, 'stdin', io.StringIO('b/x.mp4\r\n\n'))
     address = (folder / 'b/y.mp4').as_uri()

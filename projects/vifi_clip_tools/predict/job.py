@@ -207,7 +207,7 @@ def _videos(options: Options) -> List[VideoInput]:
     for name in options.videos:
         inputs += _names(sys.stdin, name) if name == '-' else [name]
     if options.list:
-        if not os.path.isfile(options.list):
+        if not os.path.exists(options.list) or os.path.isdir(options.list):
             raise ValueError(f'--list {options.list}: no such file. It has '
                              'one video a line; a folder is given without '
                              '--list')
