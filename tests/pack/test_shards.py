@@ -16,6 +16,7 @@ from mmengine.dataset import DefaultSampler
 from mmengine.registry import init_default_scope
 from torch.utils.data import DataLoader
 
+from projects.vifi_clip.apis.inputs import expand_inputs
 from projects.vifi_clip.datasets import CheckedVideoDataset
 from projects.vifi_clip.datasets.contained_video import open_video
 from projects.vifi_clip.datasets.kept_frames import KeptVideoReader
@@ -263,6 +264,13 @@ def test_harmed_shards_are_named_and_mended(originals, world, harm, capsys):
     assert sorted(name for path in shards(world) for name in members(path)
                   ) == sorted(PACKED)
     assert equal(frames(world), frames(originals))
+
+
+def test_videos_that_are_given_by_name_are_not_in_shards(world):
+    assert vifi(*pack(moved(world), '--shards', GB)) == 0
+    for name in '', 'z.mp4', 'a/b/y.avi':
+        with pytest.raises(UserError, match='give the originals'):
+            expand_inputs(str(world / 'packed' / name))
 
 
 def test_a_data_set_reads_on_while_videos_move(originals, world):

@@ -22,6 +22,7 @@ from ..datasets.class_list import (check_class_names, parse_class_names,
                                    read_class_list)
 from ..datasets.containers import SUFFIXES
 from ..datasets.path_hints import PICTURES, remedy, remedy_of_pictures
+from ..datasets.shards import INDEX, place_of
 from ..errors import UnreadableVideo, UserError
 from ..files import temporary_folder
 
@@ -151,6 +152,9 @@ def _paths(text: str) -> List[str]:
         paths = sorted(filter(osp.isfile, glob.glob(text, recursive=True)))
         problem = f'No such video: {text}{remedy(text)}'
     if not paths:
+        if place_of(text) or osp.isfile(osp.join(text, INDEX)):
+            problem += ('; videos that vifi-clip pack put into shards are for '
+                        'training and testing: give the originals')
         raise UserError(problem)
     return paths
 
