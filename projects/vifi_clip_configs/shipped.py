@@ -83,15 +83,19 @@ def shipped_base(base: object) -> Optional[str]:
 
 
 def _unknown(name: str) -> FileNotFoundError:
-    names = config_names()
+    return FileNotFoundError(
+        f'Config {name!r} does not exist.{did_you_mean(name)} Give a file, or '
+        f'one of {", ".join(config_names())}.')
+
+
+def did_you_mean(name: str) -> str:
+    """Ask for the entry in ``configs/`` that is nearest to a name; empty if
+    none is near."""
     # 'tsn_r50' is near to 'mix/tsn_r50_...' by what follows the folder
-    by_end = {known.rpartition('/')[2]: known for known in names}
+    by_end = {known.rpartition('/')[2]: known for known in config_names()}
     stem = Path(name.removeprefix(OURS)).name.removesuffix('.py')
     near = difflib.get_close_matches(stem, by_end, 1)
-    hint = f' Did you mean {by_end[near[0]]!r}?' if near else ''
-    return FileNotFoundError(
-        f'Config {name!r} does not exist.{hint} Give a file, or one of '
-        f'{", ".join(names)}.')
+    return f' Did you mean {by_end[near[0]]!r}?' if near else ''
 
 
 def _in_folder(folder: str) -> str:

@@ -128,6 +128,7 @@ def test_the_card(trained, shared_world, tmp_path):
     assert result.metric_value == round(logged[-1], 4)
     assert results['mean class accuracy'].metric_type == 'accuracy'
     assert data.to_dict()['model-index'][0]['results']
+    assert 'module_of_a_user.py' in (trained[2] / 'README.md').read_text()
     # a card that somebody completed stays with the model
     folder = shutil.copytree(trained[2], tmp_path / 'model')
     (folder / 'README.md').write_text('mine')

@@ -8,7 +8,7 @@ from matrix_world import clear_knobs
 from mmaction.registry import MODELS
 from tiny import model_cfg
 
-from projects.vifi_clip.apis.config import read_config
+from projects.vifi_clip.apis.config import blamed_on, read_config
 from projects.vifi_clip.errors import UserError
 from projects.vifi_clip_configs.knobs import read_knobs
 from projects.vifi_clip_configs.shipped import root
@@ -110,6 +110,14 @@ def test_a_module_that_fails(write, text, said):
     assert said in line and '\n' not in line
     if text is not None:
         assert f'{name}.py' in line and f'line {text.count(chr(10))}' in line
+
+
+def test_a_type_whose_file_is_not_named(write):
+    with pytest.raises(UserError, match="imports=.'my_file'") as caught:
+        with blamed_on(write('')):
+            MODELS.build(dict(type='Hunnorm'))
+    said = str(caught.value)
+    assert 'Hunnorm' in said and 'http' not in said and '\n' not in said
 
 
 @pytest.mark.parametrize('knobs, config', [

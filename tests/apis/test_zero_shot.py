@@ -130,8 +130,11 @@ def test_a_folder_there_and_back(model, clips, tmp_path, monkeypatch):
 def test_names_of_no_model(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in 'small-world', './a/b', '/no/where', 'someone/no-model':
-        with pytest.raises(FileNotFoundError, match=name):
+        with pytest.raises(FileNotFoundError, match=name) as caught:
             ViFiCLIP.from_pretrained(name)
+        if '/' not in name:
+            for words in "'small_world'", 'ORGANISATION/NAME':
+                assert words in str(caught.value)
 
 
 def test_the_door():

@@ -187,6 +187,8 @@ def test_bad_prompt_settings(prompts, match):
 def test_unusable_pretrained(arch, pretrained, kind, tmp_path):
     with pytest.raises(kind, match=pretrained):
         resolve_pretrained(arch, pretrained)
+    with pytest.raises(ValueError, match="'vifi-clip://small_world'"):
+        resolve_pretrained('small_world', 'small_world')
     path = str(tmp_path / 'resnet.pt')  # not of a CLIP
     torch.save({'layer1.weight': torch.zeros(2)}, path)
     with pytest.raises(ValueError, match=path):

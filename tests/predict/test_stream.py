@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 import wave
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -62,6 +63,25 @@ def test_frames_in_order(content):
         until(lambda: len(live.frames) == 5)
         rows = [read_index(image) for image in live.view(5)[0]]
         assert (np.diff(rows) == 1).all()
+
+
+def test_pictures_from_before_a_break_are_dropped(content):
+    with served(content) as address, LiveFrames(
+            address, window=1000., count=100, timeout=10) as live:
+        until(lambda: live.reason == 'it has ended')
+        last = live.frames[-1][0]
+        until(lambda: live.connections >= 2)
+        assert live.frames[0][0] > last
+
+
+def test_an_mp4_whose_index_is_at_its_end(tmp_path):
+    content = Path(write_mp4(tmp_path / 'a.mp4', 60)).read_bytes()
+    index = content.index(b'moov') - 4  # farther off than FFmpeg keeps
+    gap = (1 << 20).to_bytes(4, 'big') + b'free' + bytes((1 << 20) - 8)
+    with served(content[:index] + gap + content[index:], 0.) as address:
+        with pytest.raises(UserError, match='faststart'):
+            with LiveFrames(address, 1, 4, timeout=10):
+                pass
 
 
 def test_what_does_not_answer_is_said(capsys):

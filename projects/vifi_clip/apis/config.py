@@ -2,6 +2,7 @@
 import copy
 import os
 import os.path as osp
+import re
 import sys
 import sysconfig
 import traceback
@@ -22,6 +23,8 @@ from ..resources import find_config, is_fetched
 from .shared_config import check_shared
 
 _PARTS = 'train', 'val', 'test'
+# MMEngine's message, which goes on to its documentation.
+_UNREGISTERED = re.compile(r'(\S+ is not in the \S+ registry)\. .*')
 # Kinds of settings, where they are given.
 _KINDS = (
     ('a dict', dict, [
@@ -129,6 +132,9 @@ def blamed_on(config: Optional[str], options: Optional[Mapping] = None,
         lines = str(text).strip().splitlines() or ['']
         # a data worker's has its traceback before
         line = lines[-1 if lines[0].startswith('Caught ') else 0]
+        line = _UNREGISTERED.sub(
+            r"\1. Correct the type, or name the file that has it in the config: "
+            "custom_imports = dict(imports=['my_file'])", line)
         given = with_options(options)
         raise UserError(
             f'{config or "the config"} cannot be used{" with" * bool(given)}'

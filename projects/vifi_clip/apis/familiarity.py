@@ -13,8 +13,8 @@ from open_clip.tokenizer import SimpleTokenizer
 from ..checkpoints.files import ASSET, ASSETS
 
 _EDGES = 2, 20  # steps of 0 to 255 that are a flat area, and an edge
-UNLIKE = ('it looks unlike the rendered shapes that this small model knows, '
-          'so its scores mean nothing')
+UNLIKE = ('unlike the rendered shapes that this small model knows, so that '
+          'the scores mean nothing')
 
 
 class Known(NamedTuple):

@@ -8,7 +8,8 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
 from projects.vifi_clip_configs.shipped import (HUB, MODEL_CONFIG,
-                                                MODEL_WEIGHTS, shipped_config)
+                                                MODEL_WEIGHTS, did_you_mean,
+                                                shipped_config)
 
 from ..errors import UserError, first_line
 from ..network import hub_unreachable
@@ -35,8 +36,13 @@ def find_model(name: Union[str, os.PathLike], **options) -> str:
     """
     name = os.fspath(name)
     if not name.startswith(HUB):
-        if osp.exists(name) or '/' not in name or shipped_config(name):
+        if osp.exists(name) or shipped_config(name):
             return name
+        if '/' not in name:
+            raise FileNotFoundError(
+                f'there is no folder {name!r} here, and no such config.'
+                f'{did_you_mean(name)} A model on the Hugging Face Hub is '
+                'named ORGANISATION/NAME')
         try:
             validate_repo_id(name)
         except HFValidationError as error:

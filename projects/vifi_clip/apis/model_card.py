@@ -1,5 +1,6 @@
 """The model card of a trained model, as the Hugging Face Hub reads it."""
 import os.path as osp
+import sys
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Tuple
 
@@ -77,6 +78,8 @@ def model_card(cfg: Config, title: str, num_classes: Optional[int],
     rows = {
         'starts from': start, 'trained on': trained, 'what trained':
         cfg.model.get('tune'), 'config': osp.basename(cfg.filename or ''),
+        'own modules, which are code': ', '.join(
+            f'{name}.py' for name in own_modules(cfg)),
         'frames of a video': head.get('num_frames'), 'classes': num_classes,
         'sentences of a class': text.get('templates'),
         **{f'{result.metric_name} on {validated} ({split})':
@@ -95,7 +98,18 @@ def _base_model(backbone: Mapping) -> Tuple[Optional[str], Optional[str]]:
         return None, None
     known = open_clip.get_pretrained_cfg(arch, tag) or {}
     name = str(known.get('hf_hub') or '').rstrip('/') or None
-    return name, f'{arch}, {osp.basename(tag)}'
+    tag = osp.basename(tag)
+    return name, arch if arch == tag else f'{arch}, {tag}'
+
+
+def own_modules(cfg: Config) -> Dict[str, str]:
+    """Return the files, by name, of the modules of custom_imports that are a
+    file each, such as one beside the config."""
+    names = (cfg.get('custom_imports') or {}).get('imports') or ()
+    files = {name: getattr(sys.modules.get(name), '__file__', None) or ''
+             for name in names if '.' not in name}
+    return {name: file for name, file in files.items()
+            if file.endswith(f'{name}.py')}
 
 
 def _data(cfg: Config, part: str) -> Tuple[Optional[str], Optional[str]]:

@@ -9,7 +9,6 @@ import json
 import os
 import os.path as osp
 import shutil
-import sys
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional
 
@@ -27,7 +26,7 @@ from ..checkpoints.settings import (collect_settings, lasting_parameters,
 from ..datasets.class_list import read_class_list
 from ..files import temporary_folder, write_bytes, write_text
 from .config import without_pretrained
-from .model_card import model_card
+from .model_card import model_card, own_modules
 from .shared_config import KEPT
 
 CLASSES, CARD = 'classes.txt', 'README.md'
@@ -83,12 +82,10 @@ def save_model_folder(cfg: Config, model: nn.Module,
 
 
 def _copy_modules(cfg: Config, folder: str) -> None:
-    """Copy the modules of custom_imports that are a file each, such as one
-    beside the config; what else is imported has to be installed."""
-    for name in (cfg.get('custom_imports') or {}).get('imports') or ():
-        file = getattr(sys.modules.get(name), '__file__', None) or ''
-        if '.' not in name and file.endswith(f'{name}.py'):
-            shutil.copyfile(file, osp.join(folder, f'{name}.py'))
+    """Copy a user's own modules; what else is imported has to be
+    installed."""
+    for name, file in own_modules(cfg).items():
+        shutil.copyfile(file, osp.join(folder, f'{name}.py'))
 
 
 def _weights(state: Mapping[str, Tensor],

@@ -346,7 +346,7 @@ def _check_settings(saved: Mapping, model: nn.Module, cfg: Config, name: str,
     error = (
         f'{name} was made with other settings than those here:'
         '\n  ' + '\n  '.join(serious) + '\nUse the config that it was trained '
-        'with, or set --cfg-options '
+        'with (a run leaves it in its work folder), or set --cfg-options '
         f'{"=... ".join(sorted(set(serious.values())))}=...')
     if hasattr(getattr(model, 'data_preprocessor', None), 'preprocessors'):
         error = error.replace('data_preprocessor.',  # of videos and texts
@@ -361,7 +361,8 @@ def _refuse(message: str, cfg: Config, on_mismatch: str) -> None:
     remedy = ('dict(type=\'CheckpointSettingsHook\', on_mismatch=\'warn\') in '
               'custom_hooks')
     for index in _hooks_of(cfg):
-        remedy = f'--cfg-options custom_hooks.{index}.on_mismatch=warn'
+        remedy = (f'--cfg-options custom_hooks.{index}.on_mismatch=warn (of '
+                  'CheckpointSettingsHook, which compares them)')
     raise UserError(f'{message}\nIf this is intended, {remedy} makes this a '
                     'warning.')
 

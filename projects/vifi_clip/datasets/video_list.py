@@ -123,9 +123,10 @@ def check_ann_file(ann_file: str) -> None:
         raise FileNotFoundError(
             f'no annotation file {osp.normpath(ann_file)!r}; '
             f'{_drawn_beside(Path(ann_file))}vifi-clip splits '
-            'writes the lists of known data sets, vifi-clip mini-world those '
-            'of the small world, or set ann_file=... to a list of yours '
-            '(relative to data_root, when that is set)')
+            'writes the lists of known data sets and, with NAME --csv FILE, '
+            'of your own videos, vifi-clip mini-world those of the small '
+            'world, or set ann_file=... to a list of yours (relative to '
+            'data_root, when that is set)')
 
 
 def _drawn_beside(path: Path) -> str:

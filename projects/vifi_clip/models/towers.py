@@ -21,7 +21,7 @@ from open_clip.pretrained import (download_pretrained, get_pretrained_cfg,
 from torch import nn
 
 from ..architectures import Arch, get_arch_cfg
-from ..checkpoints.files import (ASSET, load_weights, split_name,
+from ..checkpoints.files import (ASSET, ASSETS, load_weights, split_name,
                                  tensors_of)
 from ..checkpoints.folders import read_config
 from ..checkpoints.layout_names import METHOD_PARTS
@@ -121,8 +121,11 @@ def resolve_pretrained(arch: Arch, pretrained: str) -> str:
     tags = list_pretrained_tags_by_model(arch) if isinstance(arch, str) else []
     cfg = get_pretrained_cfg(arch, pretrained) if tags else {}
     if not cfg:
+        bundled = (f' The bundled weights are {ASSET + pretrained!r}.' if (
+            ASSETS / f'{pretrained}.pth.xz').is_file() else '')
         raise ValueError(f'pretrained={pretrained!r} is neither a file nor a '
-                         f'tag of arch {arch!r}: {tags or "none"}.')
+                         f'tag of arch {arch!r} (tags: {tags or "none"}).'
+                         f'{bundled}')
     gelu = get_arch_cfg(arch).get('quick_gelu', False)
     if cfg.get('quick_gelu', gelu) != gelu:
         raise ValueError(

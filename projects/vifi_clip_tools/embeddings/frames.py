@@ -63,8 +63,8 @@ def cache_frames(options: FramesOptions) -> Dict[str, int]:
     entry = osp.splitext(osp.basename(options.config))[0]
     print(f'{options.out}: {sum(made.values())} videos embedded now. Train '
           'on them, with the same knobs (DATASET, SHOTS, ...) as here:\n'
-          f'  ENTRY={entry} CACHE={options.out} TUNE=text python '
-          'tools/train.py configs/vifi_cached.py')
+          f'  ENTRY={entry} CACHE={options.out} TUNE=text vifi-clip train '
+          'vifi_cached')
     return made
 
 

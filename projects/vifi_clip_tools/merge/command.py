@@ -72,4 +72,5 @@ def run(options: Options) -> None:
         print(f'interpolated {len(clip)} of {len(state)} tensors; those that '
               'CLIP lacks are the fine-tuned model\'s')
     write_checkpoint(options.out, settings, state_dict=state)
-    print(f'wrote {options.out}')
+    print(f'wrote {options.out}; give it as --checkpoint, with the config or '
+          'the folder of the model that was trained')

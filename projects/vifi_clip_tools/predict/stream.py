@@ -3,6 +3,7 @@ Ctrl-C: RTSP, HTTP, or a device; what PyAV opens.
 
 Letters: T frames of a view.
 """
+import errno
 import re
 import sys
 import threading
@@ -24,6 +25,8 @@ _SIDE = 360  # pixels of the shorter side of frames that are kept
 _LONGEST_WAIT = 10.  # seconds between two attempts to connect
 # Not file: a playlist on a server must not open what is here.
 _PROTOCOLS = 'rtsp,rtp,udp,tcp,http,https,httpproxy,tls,srtp,crypto'
+_NO_RANGES = (' (an MP4 file needs a server with ranges, or -movflags '
+              '+faststart when it is written; MPEG-TS always works)')
 # What an address can begin with; FFmpeg wants small letters.
 _SCHEMES = tuple(f'{name}://' for name in (
     'rtsp', 'rtsps', 'http', 'https', 'udp', 'rtp', 'srtp', 'tcp', 'tls'))
@@ -97,6 +100,11 @@ class LiveFrames:
             except (OSError, ValueError, av.FFmpegError) as error:
                 # error itself has the password
                 self.reason = getattr(error, 'strerror', None) or str(error)
+                if getattr(error, 'errno', None) == errno.EIO:
+                    # FFmpeg's where a server closes after the last byte
+                    self.reason = ('it has ended' if self.connections > before
+                                   else self.reason + _NO_RANGES * (
+                                       self.address.startswith('http')))
             if self.ended or not self.frames and self.idle is None:
                 self._ready.set()
                 return
@@ -125,12 +133,16 @@ class LiveFrames:
                     continue
                 for frame in frames:
                     came, self.reason = time.monotonic(), ''
-                    self.connections += kept < 0
-                    if came - kept >= self._gap or len(
+                    if kept < 0:  # what was before the break is another scene
+                        kept = came
+                        self.frames = deque([(came, _small(frame))],
+                                            self.frames.maxlen)
+                        self.connections += 1
+                        self._ready.set()
+                    elif came - kept >= self._gap or len(
                             self.frames) < self.frames.maxlen:
                         kept = came
                         self.frames.append((came, _small(frame)))
-                        self._ready.set()
 
     def view(self, count: int) -> Tuple[np.ndarray, float]:
         """Return ``count`` frames spread over those that are kept, uint8 RGB

@@ -76,11 +76,10 @@ def make(options: Options) -> None:
     if deleted:
         print(f'{out}: deleted {len(deleted)} lists of other settings: '
               f'{", ".join(deleted)}')
-    if written:
-        print(f'{out}: wrote {len(written)} files; {len(job.files)} lists are '
-              'there')
-    else:
-        print(f'{out}: up to date, {len(job.files)} lists')
+    videos = sum('videos' in file.counts for file in job.files.values())
+    print(f'{out}: {f"wrote {len(written)} files" if written else "up to date"}'
+          f'; it holds {videos} lists of videos, {len(job.files) - videos} of '
+          f'classes and {MANIFEST}')
 
 
 def check(options: Options) -> int:
