@@ -133,8 +133,8 @@ def blamed_on(config: Optional[str], options: Optional[Mapping] = None,
         # a data worker's has its traceback before
         line = lines[-1 if lines[0].startswith('Caught ') else 0]
         line = _UNREGISTERED.sub(
-            r"\1. Correct the type, or name the file that has it in the config: "
-            "custom_imports = dict(imports=['my_file'])", line)
+            r'\1. Correct the type, or name the file that has it in the '
+            "config: custom_imports = dict(imports=['my_file'])", line)
         given = with_options(options)
         raise UserError(
             f'{config or "the config"} cannot be used{" with" * bool(given)}'

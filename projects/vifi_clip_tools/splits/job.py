@@ -77,8 +77,8 @@ def make(options: Options) -> None:
         print(f'{out}: deleted {len(deleted)} lists of other settings: '
               f'{", ".join(deleted)}')
     videos = sum('videos' in file.counts for file in job.files.values())
-    print(f'{out}: {f"wrote {len(written)} files" if written else "up to date"}'
-          f'; it holds {videos} lists of videos, {len(job.files) - videos} of '
+    done = f'wrote {len(written)} files' if written else 'up to date'
+    print(f'{out}: {done}; it holds {videos} lists of videos, {len(job.files) - videos} of '
           f'classes and {MANIFEST}')
 
 
