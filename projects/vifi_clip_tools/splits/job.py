@@ -78,8 +78,8 @@ def make(options: Options) -> None:
               f'{", ".join(deleted)}')
     videos = sum('videos' in file.counts for file in job.files.values())
     done = f'wrote {len(written)} files' if written else 'up to date'
-    print(f'{out}: {done}; it holds {videos} lists of videos, {len(job.files) - videos} of '
-          f'classes and {MANIFEST}')
+    print(f'{out}: {done}; it holds {videos} lists of videos, '
+          f'{len(job.files) - videos} of classes and {MANIFEST}')
 
 
 def check(options: Options) -> int:
