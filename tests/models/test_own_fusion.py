@@ -234,6 +234,22 @@ def test_a_pool_of_another_shape():
         head.fuse(torch.randn(2, T, D))
 
 
+@pytest.mark.parametrize('fusion', ['embedding', 'decision'])
+def test_a_pool_of_any_length(fusion):
+    """The embedding fusion's scores are cosines, whatever the length."""
+    class LongPool(TemporalMeanPoolHead):
+        def pool(self, frames):
+            return 7 * frames.amax(1)
+
+    head = LongPool(in_channels=D, num_frames=T, fusion=fusion,
+                    text_classifier=classifier_cfg())
+    frames = torch.randn(2, T, D)
+    expected = 7 * frames.max(1).values
+    if fusion == 'embedding':
+        expected /= expected.pow(2).sum(1, keepdim=True).sqrt()
+    torch.testing.assert_close(head.fuse(frames), expected)
+
+
 def test_tokens_go_by_the_pool():
     """Of X-CLIP's kind: the pool sees the embeddings alone."""
     head = PoolHead(

@@ -191,6 +191,8 @@ class TemporalMeanPoolHead(BaseHead):
             raise ValueError(
                 f'{type(self).__name__}.pool must return [N, D] = '
                 f'{list(frames.shape[::2])} of [N, T, D], got {got}')
+        if self.fusion == 'embedding':
+            video = F.normalize(video.float(), dim=-1)
         video = video.reshape(*shape[:-2], shape[-1])
         # [N, D] -> [..., D]
         return video if tokens is None else torch.cat(
@@ -198,8 +200,9 @@ class TemporalMeanPoolHead(BaseHead):
 
     def pool(self, frames: Tensor) -> Tensor:
         """Frame embeddings [N, T, D], not normalised, to video embeddings
-        [N, D], whose products with the classes' are the cosines: of length 1
-        where ``fusion`` is 'embedding'."""
+        [N, D]. They are normalised where ``fusion`` is 'embedding'; of others
+        the products with the classes' embeddings are the scores as they are.
+        """
         if self.temporal is not None:
             frames = self.temporal(frames)
             if frames.dim() != 3:
@@ -208,7 +211,7 @@ class TemporalMeanPoolHead(BaseHead):
                     'return [N, T, D] or [N, 1, D] of [N, T, D], got '
                     f'{list(frames.shape)}')
         if self.fusion == 'embedding':
-            return F.normalize(frames.float().mean(-2), dim=-1)
+            return frames.float().mean(-2)
         # The mean of products with a class is the product with the mean.
         return F.normalize(frames.float(), dim=-1).mean(-2)
 
