@@ -60,17 +60,34 @@ def read_knobs(config: str, below: Sequence[str] = ()) -> Dict[str, str]:
 
 
 def _bases(text: str) -> List[str]:
-    bases: Any = []
-    try:
-        for node in ast.parse(text).body:
-            if isinstance(node, ast.Assign) and getattr(
-                    node.targets[0], 'id', '') == '_base_':
-                bases = ast.literal_eval(node.value)
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
-        pass  # MMEngine's to report
+    bases = _constant(text, '_base_')
     bases = [bases] if isinstance(bases, str) else bases
     return [base for base in bases if isinstance(base, str)] if isinstance(
         bases, (list, tuple)) else []
+
+
+def _made_with(config: str) -> Dict[str, str]:
+    """Return the knobs of the training that a saved config notes."""
+    text = Path(config).read_text(encoding='utf-8', errors='replace')
+    made = _constant(text, 'knobs')
+    return made if isinstance(made, dict) else {}
+
+
+def _constant(text: str, name: str) -> Any:
+    """Find what a config sets a name to, if that is written out."""
+    value: Any = None
+    try:
+        for node in ast.parse(text).body:
+            if isinstance(node, ast.Assign) and getattr(
+                    node.targets[0], 'id', '') == name:
+                value = node.value
+                value = {
+                    part.arg: ast.literal_eval(part.value)
+                    for part in value.keywords
+                } if isinstance(value, ast.Call) else ast.literal_eval(value)
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        pass  # MMEngine's to report
+    return value
 
 
 def check_knobs(config: str, knobs: Mapping[str, str],
@@ -80,7 +97,8 @@ def check_knobs(config: str, knobs: Mapping[str, str],
 
     ``knobs`` are from :func:`read_knobs`. What else is a knob, the entries
     beside ``config`` say, and ours if it has any of our knobs; other values,
-    the configs check themselves.
+    the configs check themselves. What a trained model's config notes of its
+    training may still be set, as in the shell that trained it.
     """
     for name in sorted(set(knobs) & set(environ)):
         _check_value(name, environ[name])
@@ -88,7 +106,10 @@ def check_knobs(config: str, knobs: Mapping[str, str],
     if not set(knobs) & set(elsewhere):
         elsewhere = {}
     elsewhere.update(_readers(Path(config).absolute().parent.glob('*.py')))
+    made = _made_with(config)
     for name in sorted(set(environ) - set(knobs)):
+        if made.get(name) == environ[name]:
+            continue
         problem = f'{name}={environ[name]} is not a knob of {config}'
         if name in elsewhere:
             if not is_place(name):

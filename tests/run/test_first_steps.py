@@ -31,7 +31,8 @@ def kitchen(tmp_path_factory):
     return root
 
 
-def test_from_a_csv_file_to_predictions(kitchen, tmp_path, monkeypatch):
+def test_from_a_csv_file_to_predictions(kitchen, tmp_path, monkeypatch,
+                                        capsys):
     lists, run = tmp_path / 'lists', tmp_path / 'run'
     assert vifi('splits', 'kitchen', '--csv', kitchen / 'kitchen.csv', '--out',
                 lists, '--shots', 2) == 0
@@ -44,6 +45,12 @@ def test_from_a_csv_file_to_predictions(kitchen, tmp_path, monkeypatch):
                     '--cfg-options', 'optim_wrapper.optimizer.lr=3e-4',
                     'train_cfg.max_epochs=2', 'train_cfg.val_interval=2',
                     'optim_wrapper.accumulative_counts=1') == 0
+        # in the same shell, whose settings are the model's
+        command = ['predict', kitchen / 'stir_1.mp4', '--model', run / 'model',
+                   '--device', 'cpu']
+        assert vifi(*command) == 0
+        knobs.setenv('NUM_FRAMES', '8')
+        refused(capsys, *command, names='NUM_FRAMES=8')
     assert vifi('test', run / 'vifi_few_shot.py', run / 'epoch_2.pth') == 0
     assert vifi('predict', kitchen / 'stir_1.mp4', '--model', run / 'model',
                 '--out', tmp_path / 'out.jsonl', '--device', 'cpu') == 0

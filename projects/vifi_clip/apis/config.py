@@ -99,7 +99,7 @@ def read_config(config: str, trust: bool = False) -> Config:
     object.__setattr__(cfg, '_format_python_code', False)
     check_model(cfg)
     if knobs:  # for the record in the work directory
-        cfg.knobs = knob_values(knobs)
+        cfg.knobs = {**cfg.get('knobs', {}), **knob_values(knobs)}
     return cfg
 
 

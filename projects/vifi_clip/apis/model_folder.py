@@ -17,6 +17,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
+from projects.vifi_clip_configs.knobs import is_place
 from projects.vifi_clip_configs.shipped import MODEL_CONFIG, MODEL_WEIGHTS
 
 from ..architectures import get_arch_cfg
@@ -103,6 +104,9 @@ def _write_config(cfg: Config, folder: str, title: str,
     model card."""
     kept = {key: copy.deepcopy(cfg[key]) for key in KEPT if key in cfg}
     model = kept['model'] = without_pretrained(cfg.model)
+    kept['knobs'] = {
+        name: value for name, value in cfg.get('knobs', {}).items()
+        if not (is_place(name) or os.sep in value)}
     kept.pop('vis_backends', None)  # a name for the next line's
     if kept.get('visualizer'):  # a test of it elsewhere logs nowhere else
         kept['visualizer']['vis_backends'] = [dict(type='LocalVisBackend')]

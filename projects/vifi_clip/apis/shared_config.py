@@ -16,7 +16,7 @@ from ..errors import UserError
 KEPT = ('default_scope', 'custom_imports', 'val_pipeline', 'views_pipeline',
         'test_pipeline', 'test_dataloader', 'test_cfg', 'test_evaluator',
         'default_hooks', 'env_cfg', 'log_processor', 'log_level',
-        'vis_backends', 'visualizer')
+        'vis_backends', 'visualizer', 'knobs')
 # Of MMEngine and MMAction2, what our models name there beside our own.
 _TYPES = ('AccMetric ActionDataPreprocessor ActionVisualizer CenterCrop '
           'CrossEntropyLoss CutmixBlending DefaultSampler '
