@@ -36,7 +36,9 @@ class NewWordsHook(Hook):
                 weight.copy_(shard(whole, weight))
             runner.logger.warning(
                 f'{count} words, or pieces of words, of the classes are new '
-                'to these weights, and start from random embeddings')
+                'to these weights, and start from random embeddings'
+                + ('' if table.weight.requires_grad else
+                   ', which do not train here (TUNE)'))
 
 
 @torch.no_grad()

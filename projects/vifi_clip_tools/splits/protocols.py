@@ -150,10 +150,12 @@ def _draw_each(videos: Sequence[Video], source: Annotations,
     fewest = min(labels, key=lambda label: len(members[label]))
     there = len(members[fewest])
     if there < count:
+        held = sum(video.label == fewest for video in
+                   next(iter(source.folds.values()))['val'])
         raise UserError(
             f'{source.names()}: class {source.classes[fewest]!r} has {there} '
-            f'training videos, too few for {option} {count}; ask for at most '
-            f'{there}, or give the complete annotations')
+            f'training videos (and {held} for validation), too few for '
+            f'{option} {count}; ask for at most {there}, or add videos')
     drawn = [video for label in labels
              for video in draw(members[label], count, seed)]
     return _relabelled(drawn, labels)
