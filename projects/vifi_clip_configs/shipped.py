@@ -83,9 +83,11 @@ def shipped_base(base: object) -> Optional[str]:
 
 
 def _unknown(name: str) -> FileNotFoundError:
+    models = '' if name.startswith(OURS) else (
+        f' the folder of a model, {HUB}ORGANISATION/NAME,')
     return FileNotFoundError(
-        f'Config {name!r} does not exist.{did_you_mean(name)} Give a file, or '
-        f'one of {", ".join(config_names())}.')
+        f'Config {name!r} does not exist.{did_you_mean(name)} Give a file,'
+        f'{models} or one of {", ".join(config_names())}.')
 
 
 def did_you_mean(name: str) -> str:

@@ -62,7 +62,7 @@ def cache_frames(options: FramesOptions) -> Dict[str, int]:
                       for dataset in sets) for part, sets in lists.items()}
     entry = osp.splitext(osp.basename(options.config))[0]
     print(f'{options.out}: {sum(made.values())} videos embedded now. Train '
-          'on them, with the same knobs (DATASET, SHOTS, ...) as here:\n'
+          'on them, with the same knobs (PRETRAINED, DATASET, ...) as here:\n'
           f'  ENTRY={entry} CACHE={options.out} TUNE=text vifi-clip train '
           'vifi_cached')
     return made
