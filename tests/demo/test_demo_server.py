@@ -99,6 +99,15 @@ def page(inferencer):
         assert not os.path.exists(folder)
 
 
+def test_a_name_of_a_website_opens_no_local_page(page):
+    url, _ = page
+    port = url.rpartition(':')[2]
+    for host, status in ('localhost', 200), ('127.0.0.1', 200), (
+            'evil.example', 400), ('localhost.evil.example', 400):
+        assert requests.get(url, timeout=30, headers=dict(
+            Host=f'{host}:{port}')).status_code == status
+
+
 def test_uploads_are_limited(page):
     url, folder = page
 

@@ -172,9 +172,15 @@ def served(page: Any, host: str, port: int, upload_mb: float,
            auth: Optional[Tuple[str, str]] = None) -> Iterator[str]:
     """Serve a page at a port of :func:`check_address`; yield its address."""
     from starlette.middleware import Middleware
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
 
     from .requests import WrongRequests, check_inputs
     check_inputs(page)
+    layers = [Middleware(WrongRequests)]
+    if _is_alone(host) and not auth:
+        # Any website can have a name that leads to this machine.
+        layers.append(Middleware(TrustedHostMiddleware, allowed_hosts=[
+            host, 'localhost', '127.0.0.1']))
     page.launch(
         server_name=host, server_port=port, auth=auth, quiet=True,
         prevent_thread_lock=True, share=False, inline=False, ssr_mode=False,
@@ -184,7 +190,7 @@ def served(page: Any, host: str, port: int, upload_mb: float,
         css_paths=Path(__file__).with_name('page.css'),
         # Names of uploads may begin with a dot, wherever this was started.
         allowed_paths=[os.environ['GRADIO_TEMP_DIR']],
-        app_kwargs=dict(middleware=[Middleware(WrongRequests)]))
+        app_kwargs=dict(middleware=layers))
     try:
         name = 'localhost' if host in ('0.0.0.0', '::') else host
         yield f'http://{f"[{name}]" if ":" in name else name}:{port}'
@@ -194,14 +200,18 @@ def served(page: Any, host: str, port: int, upload_mb: float,
 
 def warn_if_open(host: str, auth: Any) -> None:
     """Say that others can reach the page, if so."""
-    try:
-        alone = ipaddress.ip_address(host.strip('[]')).is_loopback
-    except ValueError:
-        alone = host == 'localhost'
-    if alone:
+    if _is_alone(host):
         return
     secret = ('has no encryption' if auth else
               f'has no password;\n{AUTH}=USER:PASSWORD sets one')
     print(f'warning: other machines can open {host}, which {secret}. Browsers'
           '\nallow a camera on http://localhost and https:// only.',
           file=sys.stderr)
+
+
+def _is_alone(host: str) -> bool:
+    """Tell whether only this machine can reach an address."""
+    try:
+        return ipaddress.ip_address(host.strip('[]')).is_loopback
+    except ValueError:
+        return host == 'localhost'
