@@ -1,6 +1,8 @@
 """Frames by their numbers: every container and codec, and damaged files."""
 import logging
+import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import av
@@ -66,9 +68,22 @@ def clip(request, tmp_path_factory):
         frames[0].save(path, save_all=True, append_images=frames[1:],
                        duration=40)
     else:
-        write_video(path, codec, COUNT, **options)
+        with usual_priority():
+            write_video(path, codec, COUNT, **options)
     assert VideoFile(path).by_packets == (request.param not in IN_ORDER)
     return path
+
+
+@contextmanager
+def usual_priority():
+    """SVT-AV1 makes the thread that calls it real-time where root runs it:
+    until the end of all tests, which starved the rest of the machine."""
+    if not hasattr(os, 'sched_getscheduler'):
+        yield
+        return
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    yield
+    os.sched_setscheduler(0, *before)
 
 
 def midpoints(total, count):
