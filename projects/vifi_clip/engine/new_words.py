@@ -38,7 +38,7 @@ class NewWordsHook(Hook):
                 f'{count} words, or pieces of words, of the classes are new '
                 'to these weights, and start from random embeddings'
                 + ('' if table.weight.requires_grad else
-                   ', which do not train here (TUNE)'))
+                   ', and keep them: embeddings of words do not train here'))
 
 
 @torch.no_grad()
